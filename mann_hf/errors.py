@@ -1,0 +1,81 @@
+"""The exceptions of the library. Each is also the built-in type that a caller would expect."""
+
+
+class MannError(Exception):
+    """Base class of every error the library raises on purpose."""
+
+
+class UnknownNameError(MannError, ValueError):
+    """A name is not in its registry.
+
+    Attributes:
+        kind: what was looked up, for example `"reading"`.
+        name: the name that came.
+        choices: the names that exist.
+    """
+
+    def __init__(self, kind: str, name: object, choices: list[str]) -> None:
+        self.kind, self.name, self.choices = kind, name, choices
+        super().__init__(f"{name!r} is no {kind}; choose one of {', '.join(map(repr, choices))}.")
+
+
+class InvalidInputError(MannError, ValueError):
+    """Texts, labels, tensors or ids that a call cannot use. Nothing has been changed when it is raised."""
+
+
+class InvalidTypeError(MannError, TypeError):
+    """An argument of a type that a call cannot use. Nothing has been changed when it is raised."""
+
+
+class EmptyMemoryError(MannError, ValueError):
+    """A prediction was asked of a memory that holds nothing."""
+
+
+class NotInMemoryError(MannError, KeyError):
+    """An id or a label is not stored.
+
+    Attributes:
+        missing: the ids or labels that were not found.
+    """
+
+    def __init__(self, message: str, missing: list) -> None:
+        self.missing = missing
+        super().__init__(message)
+
+    def __str__(self) -> str:  # KeyError would show the message in quotes
+        return str(self.args[0])
+
+
+class MemoryFileError(MannError, OSError):
+    """A memory file is missing, damaged, or not a memory."""
+
+
+class EncoderMismatchError(MannError, ValueError):
+    """A memory was written by another encoder than the one that is to read it.
+
+    Attributes:
+        written_by: the name of the encoder that wrote the memory.
+        read_by: the name of the encoder that is to read it.
+    """
+
+    def __init__(self, message: str, written_by: str, read_by: str) -> None:
+        self.written_by, self.read_by = written_by, read_by
+        super().__init__(message)
+
+
+class EncoderNotFoundError(MannError, OSError):
+    """An encoder's name stands for no folder, Hub repository or installed package within reach."""
+
+
+class MissingExtraError(MannError, ImportError):
+    """A feature needs a package that is not installed.
+
+    Args:
+        feature: what was asked for.
+        package: the package that is missing.
+        extra: the extra of `mann_hf` that installs it.
+    """
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        self.feature, self.package, self.extra = feature, package, extra
+        super().__init__(f"{feature} needs the package {package!r}: pip install 'mann_hf[{extra}]'.")

@@ -1,0 +1,36 @@
+"""Memories in pure torch: explicit states, addressing as functions, ways of reading, eviction rules.
+
+Nothing in here knows of transformers, tokenizers or text.
+"""
+
+from .addressing import (
+    bilinear_similarity,
+    content_weights,
+    cosine_similarity,
+    dot_similarity,
+    euclidean_similarity,
+    sparse_content_weights,
+)
+from .calibration import calibrated_sharpness
+from .eviction import EVICTIONS
+from .key_value import KeyValueMemory
+from .reading import READINGS, Reading, Solution
+from .similarity import SIMILARITIES
+from .state import KeyValueState
+
+__all__ = [
+    "EVICTIONS",
+    "READINGS",
+    "SIMILARITIES",
+    "KeyValueMemory",
+    "KeyValueState",
+    "Reading",
+    "Solution",
+    "bilinear_similarity",
+    "calibrated_sharpness",
+    "content_weights",
+    "cosine_similarity",
+    "dot_similarity",
+    "euclidean_similarity",
+    "sparse_content_weights",
+]

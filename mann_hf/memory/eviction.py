@@ -1,0 +1,44 @@
+"""Where a new example goes when the memory is full."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..registry import Registry
+from .addressing import unit
+from .state import KeyValueState
+
+EvictionRule = Callable[[KeyValueState, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""`rule(state, key [B, K], value [B, V]) -> (slot [B], merges [B])`: the slot to write into, and whether the example is
+merged into what the slot holds (else it replaces it). The state is full: every slot is in use."""
+
+EVICTIONS: Registry[EvictionRule] = Registry("eviction rule")
+
+
+@EVICTIONS.register("least_recently_used")
+def least_recently_used(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Replaces the slot of the least usage (Santoro et al. 2016, section 3.2); of equal ones the oldest."""
+    lowest = state.usage.amin(dim=1, keepdim=True)
+    slot = state.age.masked_fill(state.usage > lowest, -1).argmax(dim=1)
+    return slot, torch.zeros_like(slot, dtype=torch.bool)
+
+
+@EVICTIONS.register("oldest")
+def oldest(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Replaces the slot that was written longest ago."""
+    slot = state.age.argmax(dim=1)
+    return slot, torch.zeros_like(slot, dtype=torch.bool)
+
+
+@EVICTIONS.register("kaiser")
+def kaiser(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Merges into the nearest slot if it holds the same value, else replaces the oldest (Kaiser et al. 2017, section 2).
+
+    The paper adds noise to the ages to break ties between parallel writers; here writes come one after another and no
+    two ages are equal, so there is none.
+    """
+    nearest = (unit(state.keys) @ unit(key)[..., None]).squeeze(-1).argmax(dim=1)
+    held = state.values.gather(1, nearest[:, None, None].expand(-1, 1, state.values.shape[-1])).squeeze(1)
+    merges = (held == value).all(dim=-1)
+    return torch.where(merges, nearest, state.age.argmax(dim=1)), merges

@@ -1,0 +1,171 @@
+"""A memory of key-value pairs that is written by appending and read by content."""
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInputError, NotInMemoryError
+from .addressing import unit
+from .eviction import EVICTIONS
+from .state import NO_ID, KeyValueState, compact, concatenate, empty_state
+
+USAGE_DECAY = 0.99
+"""γ of Santoro et al. 2016, eq. 20, for `KeyValueMemory.use`."""
+
+
+class KeyValueMemory:
+    """The law by which a `KeyValueState` is written, forgotten and marked as used. It has no weights and no state.
+
+    Writing without eviction appends, so the order and the batches of the writes change nothing but the order of the
+    slots; every way of reading is blind to that order. Forgetting a slot leaves the state that would be there had it
+    never been written (unless something was evicted or merged in between, which cannot be undone).
+
+    Args:
+        key_size: K.
+        value_size: V.
+        capacity: the most slots an episode may hold; without it the memory grows.
+        eviction: what a full memory does with one more example: a name of `EVICTIONS`.
+
+    Raises:
+        UnknownNameError: there is no such eviction rule.
+        InvalidInputError: the capacity is below 1.
+    """
+
+    def __init__(
+        self, key_size: int, value_size: int, capacity: int | None = None, eviction: str = "least_recently_used"
+    ) -> None:
+        if capacity is not None and capacity < 1:
+            raise InvalidInputError(f"capacity is {capacity}; a memory holds at least 1 slot, or any number with None.")
+        self.key_size, self.value_size, self.capacity = key_size, value_size, capacity
+        self.eviction = EVICTIONS[eviction]
+
+    def initial_state(
+        self, batch_size: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> KeyValueState:
+        """A memory that holds nothing: no slots at all."""
+        return empty_state(batch_size, 0, self.key_size, self.value_size, device, dtype)
+
+    def write(
+        self,
+        state: KeyValueState,
+        keys: Tensor,
+        values: Tensor,
+        ids: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> KeyValueState:
+        """The state after N more examples.
+
+        Args:
+            state: S slots.
+            keys: [B, N, K].
+            values: [B, N, V].
+            ids: [B, N] names for the slots, unique within an episode; left out, an episode counts on from its largest.
+            mask: [B, N], whether there is an example; episodes of different length are padded.
+
+        Returns:
+            The new state, S + N slots, or at most `capacity`. The input is unchanged.
+
+        Raises:
+            InvalidInputError: shapes that do not fit, or keys or values that are not finite.
+        """
+        keys, values, ids, mask = self._check(state, keys, values, ids, mask)
+        if self.capacity is None or state.slots + keys.shape[1] <= self.capacity:
+            return self._append(state, keys, values, ids, mask)
+        for n in range(keys.shape[1]):
+            one = slice(n, n + 1)
+            state = self._write_one(state, keys[:, one], values[:, one], ids[:, one], mask[:, one])
+        return state
+
+    def forget(self, state: KeyValueState, ids: Tensor) -> KeyValueState:
+        """The state without some slots.
+
+        Args:
+            state: S slots.
+            ids: [M] ids; each is forgotten in every episode that holds it.
+
+        Raises:
+            NotInMemoryError: an id that no episode holds.
+        """
+        ids = ids.to(state.ids.device)
+        known = torch.isin(ids, state.ids[state.mask])
+        if not known.all():
+            missing = ids[~known].tolist()
+            raise NotInMemoryError(f"no slot has the id {', '.join(map(str, missing))}.", missing)
+        gone = torch.isin(state.ids, ids) & state.mask
+        # an age counts the writes since; those of the slots that go no longer count
+        gone_ages = state.age.masked_fill(~gone, torch.iinfo(torch.int64).max).sort(dim=1).values
+        younger_gone = torch.searchsorted(gone_ages, state.age)
+        return compact(state._replace(mask=state.mask & ~gone, age=state.age - younger_gone))
+
+    def use(self, state: KeyValueState, weights: Tensor, decay: float = USAGE_DECAY) -> KeyValueState:
+        r"""The state after a read: $u \leftarrow \gamma u + \sum_q w_q$ (Santoro et al. 2016, eq. 20, reads alone).
+
+        Args:
+            state: S slots.
+            weights: [B, Q, S], how much each query took from each slot.
+            decay: γ.
+        """
+        usage = decay * state.usage + weights.detach().to(state.usage.dtype).sum(dim=1)
+        return state._replace(usage=usage.masked_fill(~state.mask, 0))
+
+    def _check(
+        self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        batch, count = keys.shape[:2]
+        expected = {"keys": (keys, (state.batch_size, count, self.key_size))}
+        expected["values"] = (values, (state.batch_size, count, self.value_size))
+        for name, (tensor, shape) in expected.items():
+            if tuple(tensor.shape) != shape:
+                raise InvalidInputError(f"{name} have the shape {tuple(tensor.shape)}; this memory takes {shape}.")
+        if mask is None:
+            mask = torch.ones(batch, count, dtype=torch.bool, device=keys.device)
+        for name, tensor in {"keys": keys, "values": values}.items():
+            bad = ~torch.isfinite(tensor).all(dim=-1) & mask
+            if bad.any():
+                raise InvalidInputError(f"{name} hold NaN or infinity, first at example {int(bad.nonzero()[0, 1])}.")
+        if ids is None:
+            first = state.ids.amax(dim=1, keepdim=True) + 1 if state.slots else state.ids.new_zeros(batch, 1)
+            ids = first + mask.long().cumsum(dim=1) - 1
+        return keys, values, ids.to(keys.device).masked_fill(~mask, NO_ID), mask
+
+    def _append(self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor, mask: Tensor) -> KeyValueState:
+        written = mask.long()
+        later = written.sum(dim=1, keepdim=True) - written.cumsum(dim=1)  # examples of this write that come after
+        new = KeyValueState(
+            keys=keys.masked_fill(~mask[..., None], 0),
+            values=values.masked_fill(~mask[..., None], 0).to(state.values.dtype),
+            usage=mask.to(state.usage.dtype),
+            age=later * written,
+            write_count=written,
+            mask=mask,
+            ids=ids,
+        )
+        older = (state.age + written.sum(dim=1, keepdim=True)).masked_fill(~state.mask, 0)
+        return concatenate(state._replace(age=older), new)
+
+    def _write_one(self, state: KeyValueState, key: Tensor, value: Tensor, id_: Tensor, mask: Tensor) -> KeyValueState:
+        """One example, [B, 1, ...], into a memory of limited capacity."""
+        assert self.capacity is not None
+        if state.slots < self.capacity:
+            return self._append(state, key, value, id_, mask)
+        free = ~state.mask
+        full = ~free.any(dim=1)
+        slot, merges = self.eviction(state, key[:, 0], value[:, 0])
+        slot = torch.where(full, slot, free.to(torch.int8).argmax(dim=1))
+        merges = merges & full
+        here = torch.nn.functional.one_hot(slot, state.slots).bool() & mask
+        merged = here & merges[:, None]
+        replaced = here & ~merges[:, None]
+        # Kaiser et al. 2017, eq. 4: the merged key is the unit vector along the sum of the old key and the new one
+        length = key.norm(dim=-1, keepdim=True)
+        blend = unit(unit(state.keys) + unit(key)) * length
+        keys = torch.where(merged[..., None], blend, state.keys)
+        older = (state.age + mask.long()).masked_fill(~state.mask, 0)
+        return KeyValueState(
+            keys=torch.where(replaced[..., None], key, keys),
+            values=torch.where(replaced[..., None], value.to(state.values.dtype), state.values),
+            usage=state.usage.masked_fill(here, 1),
+            age=older.masked_fill(here, 0),
+            write_count=torch.where(merged, state.write_count + 1, state.write_count.masked_fill(replaced, 1)),
+            mask=state.mask | here,
+            ids=torch.where(replaced, id_, state.ids),
+        )

@@ -1,0 +1,60 @@
+"""Reading by attention."""
+
+import torch
+from torch import Tensor
+
+from ..addressing import content_weights
+from .base import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution
+
+
+@READINGS.register("attention")
+class AttentionReading(Reading):
+    r"""The mean of the stored values under the content weights: $r = \sum_i w_i v_i$ (Graves et al. 2014, eq. 2 and 5).
+
+    With one-hot values the outputs are probabilities (Vinyals et al. 2016, eq. 1). Scores are similarities, the
+    sharpness is that of the weights, logits are log probabilities, and the terms of a label are the read weights of its
+    slots.
+    """
+
+    name = "attention"
+    default_sharpness = 20.0
+    floor = 1e-9
+    """The least probability that a logit may stand for."""
+
+    def scores(self, solution: Solution, queries: Tensor) -> Tensor:
+        scores = self.similarity(solution.state.keys, queries)
+        return scores.masked_fill(~solution.state.mask[:, None, :], float("-inf"))
+
+    def weights(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
+        """The read weights [B, Q, S] that belong to scores."""
+        sharpness = self.sharpness if sharpness is None else sharpness
+        return content_weights(scores, sharpness, counts=solution.state.write_count)
+
+    def logits(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
+        output = self.weights(solution, scores, sharpness) @ solution.state.values.to(scores.dtype)
+        if self.problem_type == REGRESSION:
+            return output
+        if self.problem_type == MULTI_LABEL:
+            return torch.logit(output, eps=self.floor)
+        return output.clamp_min(self.floor).log()
+
+    def terms(
+        self,
+        solution: Solution,
+        queries: Tensor,
+        column: int,
+        slots: Tensor,
+        sharpness: Tensor | float | None = None,
+    ) -> Tensor:
+        weights = self.weights(solution, self.scores(solution, queries), sharpness)
+        values = solution.state.values[:, slots, column].to(weights.dtype)
+        return weights[..., slots] * values[:, None, :]
+
+    def predicted(self, solution: Solution, logits: Tensor) -> Tensor:
+        if self.problem_type == REGRESSION:
+            return logits
+        return logits.sigmoid() if self.problem_type == MULTI_LABEL else logits.exp()
+
+    def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
+        same = (folds[:, None] == folds[None, :]) & (folds != NEVER_LEFT_OUT)[:, None]
+        return self.scores(solution, solution.state.keys).masked_fill(same, float("-inf"))

@@ -1,0 +1,197 @@
+"""Reading by kernel least squares."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidInputError
+from ..addressing import unit
+from ..state import KeyValueState
+from ..stores.exact import nearest
+from .base import NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution
+
+
+class LeastSquaresParts(NamedTuple):
+    """What `LeastSquaresReading.solve` prepares.
+
+    Attributes:
+        keys: [B, S, K] unit keys.
+        coefficients: [B, S, V], α; None where the memory is solved around each query.
+        offset: [B, 1, V], what an answer is without any evidence.
+        factor: [B, S, S], the lower Cholesky factor of the regularised kernel in the order `order`.
+        order: [S], the slot in each row of `factor`.
+    """
+
+    keys: Tensor
+    coefficients: Tensor | None
+    offset: Tensor
+    factor: Tensor | None = None
+    order: Tensor | None = None
+
+
+@READINGS.register("least_squares")
+class LeastSquaresReading(Reading):
+    r"""The memory as a kernel least-squares associative memory.
+
+    $r(q) = \sum_i \alpha_i \kappa(k_i, q)$ with $(K + \lambda N^{-1}) A = V$ (Saunders et al. 1998, eq. 8),
+    $\kappa(k, q) = \exp(\gamma (\cos(k, q) - 1))$ and N the number of examples that each slot stands for. A left-out
+    answer is the stored value less $[K'^{-1}]_{FF}^{-1} \alpha_F$ for a fold F, in closed form (Rifkin and Lippert 2007,
+    section 3, for single slots). For regression the values are taken around their mean.
+
+    One more example extends the factor. Above `exact_slots` slots, each query is answered from the solution over its
+    `neighbours` nearest slots alone, and a write costs nothing.
+
+    Args:
+        width: γ of the kernel.
+        ridge: λ.
+        exact_slots: the most slots that are solved together.
+        neighbours: how many slots a query is answered from above that.
+    """
+
+    name = "least_squares"
+    default_sharpness = 30.0
+
+    def __init__(
+        self,
+        key_size: int,
+        *args,
+        width: float = 3.0,
+        ridge: float = 0.1,
+        exact_slots: int = 4096,
+        neighbours: int = 128,
+        **kwargs,
+    ) -> None:
+        super().__init__(key_size, *args, **kwargs)
+        if not (width > 0 and ridge > 0):
+            raise InvalidInputError(f"width is {width} and ridge is {ridge}; both must be above 0.")
+        self.width, self.ridge, self.exact_slots, self.neighbours = width, ridge, exact_slots, neighbours
+
+    def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
+        targets, offset = self._centred(state)
+        keys = unit(state.keys)
+        if state.slots > self.exact_slots:
+            return Solution(state, LeastSquaresParts(keys, None, offset))
+        factor, order = self._extended(state, keys, start)
+        ordered = targets[:, order].to(factor.dtype)
+        coefficients = torch.empty_like(ordered).index_copy(1, order, torch.cholesky_solve(ordered, factor))
+        return Solution(state, LeastSquaresParts(keys, coefficients.to(keys.dtype), offset, factor, order))
+
+    def scores(self, solution: Solution, queries: Tensor) -> Tensor:
+        parts: LeastSquaresParts = solution.parts
+        if parts.coefficients is None:
+            return self._local(solution, queries)[0]
+        return self._kernel(parts.keys, unit(queries)) @ parts.coefficients + parts.offset
+
+    def terms(
+        self,
+        solution: Solution,
+        queries: Tensor,
+        column: int,
+        slots: Tensor,
+        sharpness: Tensor | float | None = None,
+    ) -> Tensor:
+        parts: LeastSquaresParts = solution.parts
+        if parts.coefficients is None:
+            _, near, coefficients, kernel = self._local(solution, queries)
+            dense = queries.new_zeros(*queries.shape[:2], solution.state.slots)
+            terms = dense.scatter(2, near, coefficients[..., column] * kernel)[..., slots]
+        else:
+            kernel = self._kernel(parts.keys[:, slots], unit(queries))
+            terms = kernel * parts.coefficients[:, None, slots, column]
+        return self.logits(solution, terms, sharpness)
+
+    def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
+        parts: LeastSquaresParts = solution.parts
+        if parts.factor is None or parts.coefficients is None or self.problem_type == REGRESSION:
+            return super().left_out(solution, folds)  # regression: the mean around which it solves changes too
+        assert parts.order is not None
+        inverse = torch.cholesky_inverse(parts.factor)
+        position = parts.order.argsort()
+        inverse = inverse[:, position][:, :, position]
+        targets, alpha = self.targets(solution.state).to(inverse.dtype), parts.coefficients.to(inverse.dtype)
+        numbers = folds.unique()
+        if len(numbers) == len(folds) and NEVER_LEFT_OUT not in numbers:
+            residual = alpha / inverse.diagonal(dim1=1, dim2=2)[..., None]
+            return (targets - residual).to(parts.keys.dtype)
+        result = torch.zeros_like(targets)
+        for fold in numbers.tolist():
+            if fold == NEVER_LEFT_OUT:
+                continue
+            out = (folds == fold).nonzero()[:, 0]
+            residual = torch.linalg.solve(inverse[:, out][:, :, out], alpha[:, out])
+            result = result.index_copy(1, out, targets[:, out] - residual)
+        return result.to(parts.keys.dtype)
+
+    def _kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
+        """κ for unit keys [B, S, K] and unit queries [B, Q, K]: [B, Q, S]."""
+        return torch.exp(self.width * (queries @ keys.mT - 1))
+
+    def _centred(self, state: KeyValueState) -> tuple[Tensor, Tensor]:
+        targets = self.targets(state)
+        if self.problem_type != REGRESSION:
+            return targets, targets.new_zeros(len(targets), 1, targets.shape[-1])
+        weights = (state.write_count * state.mask).to(targets.dtype)[..., None]
+        mean = (weights * targets).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1)
+        return (targets - mean).masked_fill(~state.mask[..., None], 0), mean
+
+    def _regularised(self, state: KeyValueState, keys: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Rows and columns of K + λ N⁻¹ in double precision; an empty slot is a row of the identity."""
+        used = state.mask[:, rows, None] & state.mask[:, None, columns]
+        kernel = self._kernel(keys[:, columns].double(), keys[:, rows].double()).masked_fill(~used, 0)
+        same = rows[:, None] == columns[None, :]
+        diagonal = torch.where(state.mask, self.ridge / state.write_count.clamp_min(1), 1.0).to(kernel.dtype)
+        return kernel + same * diagonal[:, rows, None]
+
+    def _extended(self, state: KeyValueState, keys: Tensor, start: Solution | None) -> tuple[Tensor, Tensor]:
+        """The Cholesky factor, grown from that of `start` where `state` is `start` and a few slots more."""
+        every = torch.arange(state.slots, device=keys.device)
+        known = self._kept_order(state, start)
+        if known is None:
+            return torch.linalg.cholesky(self._regularised(state, keys, every, every)), every
+        assert start is not None
+        old: Tensor = start.parts.factor
+        new = every[~torch.isin(every, known)]
+        if not len(new):
+            return old, known
+        cross = self._regularised(state, keys, new, known)
+        lower = torch.linalg.solve_triangular(old, cross.mT, upper=False).mT
+        corner = torch.linalg.cholesky(self._regularised(state, keys, new, new) - lower @ lower.mT)
+        top = torch.cat([old, old.new_zeros(len(old), old.shape[1], len(new))], dim=2)
+        return torch.cat([top, torch.cat([lower, corner], dim=2)], dim=1), torch.cat([known, new])
+
+    @staticmethod
+    def _kept_order(state: KeyValueState, start: Solution | None) -> Tensor | None:
+        """For each row of the factor of `start`, the slot of `state` that holds the same; None if any is gone."""
+        if start is None or state.batch_size != 1 or state.keys.requires_grad or start.parts.factor is None:
+            return None
+        before = start.state
+        ids, order = state.ids[0].sort()
+        if not before.slots or before.slots > state.slots or (ids[1:] == ids[:-1]).any():
+            return None
+        place = torch.searchsorted(ids, before.ids[0]).clamp_max(len(ids) - 1)
+        slots = order[place]
+        same = (
+            torch.equal(ids[place], before.ids[0])
+            and torch.equal(state.keys[0, slots], before.keys[0])
+            and torch.equal(state.mask[0, slots], before.mask[0])
+            and torch.equal(state.write_count[0, slots], before.write_count[0])
+        )
+        return slots[start.parts.order] if same else None
+
+    def _local(self, solution: Solution, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Scores [B, Q, V], slots [B, Q, M], coefficients [B, Q, M, V] and kernel [B, Q, M] of solves around queries."""
+        parts, state = solution.parts, solution.state
+        queries = unit(queries)
+        targets, _ = self._centred(state)
+        rows = []
+        for b in range(state.batch_size):
+            _, near = nearest(parts.keys[b].detach(), queries[b].detach(), self.neighbours, state.mask[b])
+            keys = parts.keys[b][near]  # [Q, M, K]
+            ridge = (self.ridge / state.write_count[b][near]).to(keys.dtype)
+            matrix = self._kernel(keys, keys) + torch.diag_embed(ridge)
+            coefficients = torch.cholesky_solve(targets[b][near], torch.linalg.cholesky(matrix))
+            kernel = self._kernel(keys, queries[b][:, None])[:, 0]
+            rows.append(((kernel[:, None] @ coefficients)[:, 0] + parts.offset[b], near, coefficients, kernel))
+        scores, near, coefficients, kernel = (torch.stack(part) for part in zip(*rows, strict=True))
+        return scores, near, coefficients, kernel

@@ -1,0 +1,119 @@
+"""The explicit states of the memories: named tuples of tensors that functions take and return."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+NO_ID = -1
+"""The id in a slot that holds nothing."""
+
+
+class KeyValueState(NamedTuple):
+    """What a key-value memory holds, for B episodes side by side.
+
+    Shapes:
+        keys: [B, S, K] · values: [B, S, V] · every other field: [B, S]
+
+    Attributes:
+        keys: where each slot is found.
+        values: what each slot says.
+        usage: how much a slot was in use lately: 1 when written, then a decaying sum of the weights it was read with
+            (Santoro et al. 2016, eq. 20).
+        age: how many examples were written since this slot was last written; 0 for the newest.
+        write_count: how many examples this slot stands for (more than one after a merge).
+        mask: whether the slot holds anything; what an empty slot holds is zero everywhere and id `NO_ID`.
+        ids: a number by which a slot can be named from outside, unique within an episode.
+    """
+
+    keys: Tensor
+    values: Tensor
+    usage: Tensor
+    age: Tensor
+    write_count: Tensor
+    mask: Tensor
+    ids: Tensor
+
+    @property
+    def batch_size(self) -> int:
+        """B, the number of episodes."""
+        return self.keys.shape[0]
+
+    @property
+    def slots(self) -> int:
+        """S, the number of slots, empty ones included."""
+        return self.keys.shape[1]
+
+    def to(self, *args, **kwargs) -> "KeyValueState":
+        """The state on another device; a floating dtype changes keys, values and usage alone."""
+        return KeyValueState(
+            *(
+                field.to(*args, **kwargs) if field.is_floating_point() else field.to(_device_of(args, kwargs))
+                for field in self
+            )
+        )
+
+    def select(self, slots: Tensor) -> "KeyValueState":
+        """The state of some slots alone.
+
+        Args:
+            slots: [M] slot numbers, the same in every episode.
+        """
+        return KeyValueState(*(field.index_select(1, slots) for field in self))
+
+    def detach(self) -> "KeyValueState":
+        """The state cut from the graph."""
+        return KeyValueState(*(field.detach() for field in self))
+
+
+def _device_of(args: tuple, kwargs: dict) -> torch.device | None:
+    return torch._C._nn._parse_to(*args, **kwargs)[0]
+
+
+def empty_state(
+    batch_size: int, slots: int, key_size: int, value_size: int, device=None, dtype: torch.dtype | None = None
+) -> KeyValueState:
+    """A state of empty slots: keys [B, S, K], values [B, S, V]."""
+    shape = (batch_size, slots)
+    whole = {"device": device, "dtype": torch.int64}
+    return KeyValueState(
+        keys=torch.zeros(*shape, key_size, device=device, dtype=dtype),
+        values=torch.zeros(*shape, value_size, device=device, dtype=dtype),
+        usage=torch.zeros(*shape, device=device, dtype=dtype),
+        age=torch.zeros(*shape, **whole),
+        write_count=torch.zeros(*shape, **whole),
+        mask=torch.zeros(*shape, device=device, dtype=torch.bool),
+        ids=torch.full(shape, NO_ID, **whole),
+    )
+
+
+def concatenate(*states: KeyValueState) -> KeyValueState:
+    """The slots of several states of the same episodes behind each other."""
+    return KeyValueState(*(torch.cat(fields, dim=1) for fields in zip(*states, strict=True)))
+
+
+def compact(state: KeyValueState) -> KeyValueState:
+    """Moves the slots in use to the front, in their order, and drops the empty ones that no episode needs."""
+    order = torch.argsort(state.mask.logical_not().to(torch.int8), dim=1, stable=True)
+    longest = int(state.mask.sum(dim=1).max()) if state.slots else 0
+    order = order[:, :longest]
+
+    def pick(field: Tensor) -> Tensor:
+        index = order.view(*order.shape, *[1] * (field.dim() - 2)).expand(-1, -1, *field.shape[2:])
+        return field.gather(1, index)
+
+    return clear(KeyValueState(*(pick(field) for field in state)))
+
+
+def clear(state: KeyValueState) -> KeyValueState:
+    """Sets what empty slots hold to zero, so that two memories that hold the same are equal bit for bit."""
+    empty = state.mask.logical_not()
+    return KeyValueState(
+        keys=state.keys.masked_fill(empty[..., None], 0),
+        values=state.values.masked_fill(empty[..., None], 0),
+        usage=state.usage.masked_fill(empty, 0),
+        age=state.age.masked_fill(empty, 0),
+        write_count=state.write_count.masked_fill(empty, 0),
+        mask=state.mask,
+        ids=state.ids.masked_fill(empty, NO_ID),
+    )

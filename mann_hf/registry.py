@@ -1,0 +1,61 @@
+"""One list of names for each kind of exchangeable part."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from .errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The only list of the parts of one kind, each under the name that configurations use.
+
+    Exports, tables in the docs, choices of the command line and the contract tests are read from it.
+
+    Args:
+        kind: what the parts are, as error messages call it, for example `"reading"`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._parts: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A decorator that files a part under `name`.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+
+        def add(part: T) -> T:
+            if name in self._parts:
+                raise ValueError(f"the {self.kind} {name!r} is registered already")
+            self._parts[name] = part
+            return part
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        """The part called `name`; an `UnknownNameError` that lists the choices if there is none."""
+        try:
+            return self._parts[name]
+        except (KeyError, TypeError):
+            raise UnknownNameError(self.kind, name, self.names()) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def names(self) -> list[str]:
+        """The names, in the order in which they were registered."""
+        return list(self._parts)
+
+    def items(self) -> list[tuple[str, T]]:
+        """Names and parts, in the order in which they were registered."""
+        return list(self._parts.items())
