@@ -1,0 +1,64 @@
+# Every target sets up its own environment; a second call installs nothing.
+#
+#   make demo     teach, ask, extend, save and load a classifier of customer messages
+#   make test     the fast tests             make slow   the slow ones
+#   make style    format and mend (writes)   make quality   only check
+#   make bench    the benchmarks, on the data in DATA
+#
+# PYTHON, VENV, CONSTRAINTS, DATA and PYTEST_ARGS can be given: make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+DATA ?= data
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# Parts not yet in a checkout are left out of the checks.
+SOURCES := $(wildcard mann_hf tasks examples tests)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test slow style quality bench clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each extra installed. An older pip reads the constraints otherwise, so pip comes first.
+$(VENV)/.installed-%: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade pip -c $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet --editable ".[$*]" -c $(CONSTRAINTS)
+	@touch $@
+
+# So that make does not take a stamp for an intermediate file and remove it.
+.SECONDARY:
+
+install: $(VENV)/.installed-dev
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/python -m examples.customer_messages.demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+style: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+quality: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m tasks.few_shot_text.benchmark --data $(DATA)
+	$(BIN)/python -m tasks.few_shot_text.speed
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

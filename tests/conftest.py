@@ -1,0 +1,183 @@
+"""Keeps every test away from the network, the user's caches and the terminal, and hands out a tiny encoder.
+
+The environment is set when this file is imported, as huggingface_hub reads its own once, on its first import.
+"""
+
+import atexit
+import copy
+import os
+import random
+import shutil
+import socket
+import string
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SCRATCH = Path(tempfile.mkdtemp(prefix="mann_hf-tests-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+
+for name in list(os.environ):
+    if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_", "SENTENCE_TRANSFORMERS_")):
+        del os.environ[name]
+for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
+os.environ |= {
+    "HF_HOME": str(SCRATCH / "huggingface"),
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TORCH_HOME": str(SCRATCH / "torch"),
+    "XDG_CACHE_HOME": str(SCRATCH / "cache"),
+    "TOKENIZERS_PARALLELISM": "false",
+    "NO_COLOR": "1",
+    "TERM": "dumb",
+    "COLUMNS": "120",
+    "LINES": "40",
+}
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores among them
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from huggingface_hub import constants  # noqa: E402
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+# A machine under load is slow, not wrong; the same examples on every run, so that a failure is seen again.
+hypothesis.settings.register_profile("mann_hf", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("mann_hf")
+
+WORDS = """
+a account add am and app are balance bank bill can cancel card change charge code come deliver do for get has help how i
+in is it last lost money month my new not number of on order out package password pay payment please refund reset send
+since still stolen talk the there this time to transfer was what when where why with you your
+""".split()  # noqa: SIM905
+
+
+class NetworkRefused(OSError):
+    """Raised in place of a connection that would leave this machine."""
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Refuses every connection but to this machine, and fails the test even where the code under test copes with it.
+
+    Gives the list of what was refused: a test of just that coping looks at it and clears it.
+    """
+    refused: list[str] = []
+
+    def refuse(target: object) -> NetworkRefused:
+        refused.append(str(target))
+        return NetworkRefused(f"Tests reach no network, and this one tried {target}.")
+
+    def is_local(host: object) -> bool:
+        host = host.decode() if isinstance(host, bytes) else host
+        return host is None or host in {"", "localhost", "::1"} or (isinstance(host, str) and host.startswith("127."))
+
+    def guarded(original: Any) -> Any:
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not is_local(address[0]):
+                raise refuse(address)
+            return original(self, address)
+
+        return connect
+
+    def getaddrinfo(host: Any, *args: Any, _original: Any = socket.getaddrinfo, **kwargs: Any) -> Any:
+        if not is_local(host):
+            raise refuse(host)
+        return _original(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield refused
+    if refused:
+        pytest.fail(f"The test tried to reach {', '.join(dict.fromkeys(refused))}.")
+
+
+@pytest.fixture(autouse=True)
+def own_hub_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hub cache for each test, seen by the processes that it starts too."""
+    cache = Path(tempfile.mkdtemp(prefix="hub-", dir=SCRATCH))
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers for each test, in any order and choice of tests."""
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer that knows all printable ASCII: what is no word falls into characters."""
+    characters = string.ascii_lowercase + string.digits + string.punctuation
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens = dict.fromkeys([*special, *characters, *(f"##{character}" for character in characters), *WORDS])
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=64, **dict(zip(names, special, strict=True))
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT (2 layers, 32 units, 64 positions) and its tokenizer; to be read, not changed."""
+    folder = tmp_path_factory.mktemp("tiny") / "encoder"
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # as much as 32 units bear: at the usual 0.02 the layers would hardly change their input
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(config)
+        with torch.no_grad():  # so that the words outweigh their positions: texts of other words are told apart
+            model.get_input_embeddings().weight.mul_(5)
+        model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _loaded_tiny_encoder(tiny_encoder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    return AutoModel.from_pretrained(tiny_encoder).eval(), AutoTokenizer.from_pretrained(tiny_encoder)
+
+
+@pytest.fixture
+def tiny_encoder_model(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> PreTrainedModel:
+    """The model of `tiny_encoder` in eval mode, a copy for each test: it may be trained or changed."""
+    return copy.deepcopy(_loaded_tiny_encoder[0])
+
+
+@pytest.fixture
+def tiny_tokenizer(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+    """The tokenizer of `tiny_encoder`, a copy for each test."""
+    return copy.deepcopy(_loaded_tiny_encoder[1])

@@ -1,0 +1,195 @@
+"""Imports point down the layers, those inside functions too; shown on planted trees, then held for mann_hf itself."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "mann_hf"
+# Lowest first. A part imports parts of lower rows and itself, never its neighbours in the row.
+LAYERS = [
+    ["errors"],
+    ["registry"],
+    ["memory"],
+    ["controllers"],
+    ["models"],
+    ["metrics", "episodes"],
+    ["training"],
+    ["hub"],
+    ["pipelines"],
+    ["demo", "cli"],
+    [""],  # mann_hf/__init__.py, the face of all
+]
+RANKS = {part: rank for rank, row in enumerate(LAYERS) for part in row}
+OUTSIDE = {"tasks", "tests", "examples"}
+ABOVE_TENSORS = {
+    *("transformers", "tokenizers", "huggingface_hub", "sentence_transformers"),
+    *("datasets", "accelerate", "evaluate", "peft"),
+}
+
+
+class Import(NamedTuple):
+    """One module that a file imports."""
+
+    file: Path
+    line: int
+    part: str  # of mann_hf, that the file belongs to
+    target: str  # dotted name of the module
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.target}"
+
+
+def imports(root: Path) -> Iterator[Import]:
+    """Every import statement and every `import_module` of a literal name in the package under `root`."""
+
+    def is_module(name: str) -> bool:
+        path = root.joinpath(*name.split("."))
+        return path.is_dir() or path.with_suffix(".py").is_file()
+
+    for file in sorted((root / PACKAGE).rglob("*.py")):
+        relative = file.relative_to(root)
+        module = relative.with_suffix("").parts
+        package = module[:-1]  # what one leading dot stands for
+        part = "" if module == (PACKAGE, "__init__") else module[1]
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(relative))):
+            if not isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
+                continue
+            targets: list[str] = []
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else ()
+                stem = ".".join([*base, *filter(None, [node.module])])
+                named = [f"{stem}.{alias.name}" for alias in node.names]
+                targets = [name if is_module(name) else stem for name in named]
+            elif re.search(r"\b(import_module|__import__)$", ast.unparse(node.func)):
+                match node.args:
+                    case [ast.Constant(value=str(name)), *_]:
+                        stem = name.lstrip(".")
+                        dots = len(name) - len(stem)
+                        base = package[: len(package) - dots + 1] if dots else ()
+                        targets = [".".join([*base, stem])]
+            yield from (Import(relative, node.lineno, part, target) for target in dict.fromkeys(targets))
+
+
+def part_of(target: str) -> str | None:
+    """The part of mann_hf that a module belongs to; None for a module of another package."""
+    top, _, rest = target.partition(".")
+    return rest.partition(".")[0] if top == PACKAGE else None
+
+
+def is_against_the_layers(found: Import) -> bool:
+    """Whether an import points up, sideways, out of the package, or from a memory to what is built on tensors."""
+    top = found.target.partition(".")[0]
+    target = part_of(found.target)
+    if target is None:
+        return top in OUTSIDE or (found.part == "memory" and top in ABOVE_TENSORS)
+    return target != found.part and RANKS.get(target, len(LAYERS)) >= RANKS[found.part]
+
+
+def unplaced(root: Path) -> set[str]:
+    """Parts of the package that LAYERS does not name."""
+    children = (root / PACKAGE).iterdir()
+    return {path.stem for path in children if path.suffix == ".py" or any(path.rglob("*.py"))} - {*RANKS, "__init__"}
+
+
+def plant(root: Path, files: dict[str, str]) -> Path:
+    """Writes a package of the given files, with one empty file in every part."""
+    skeleton = {f"{PACKAGE}/{part}/__init__.py" if part else f"{PACKAGE}/__init__.py": "" for part in RANKS}
+    for name, text in {**skeleton, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "target"),
+    [
+        ("memory/state.py", "import mann_hf.models", "mann_hf.models"),
+        ("memory/state.py", "from mann_hf import models", "mann_hf.models"),
+        ("memory/state.py", "from mann_hf import MANNConfig", "mann_hf"),
+        ("memory/state.py", "import mann_hf", "mann_hf"),
+        ("memory/state.py", "def f():\n    from mann_hf.models import X", "mann_hf.models"),
+        ("memory/state.py", "class A:\n    def f(self):\n        import mann_hf.hub.cards as c", "mann_hf.hub.cards"),
+        ("memory/state.py", "from .. import controllers", "mann_hf.controllers"),
+        ("memory/state.py", "from ..controllers.pooling import mean", "mann_hf.controllers.pooling"),
+        ("memory/stores/exact.py", "from ...models import X", "mann_hf.models"),
+        ("memory/__init__.py", "from ..training import X", "mann_hf.training"),
+        ("memory/state.py", "if TYPE_CHECKING:\n    from mann_hf.episodes import E", "mann_hf.episodes"),
+        ("memory/state.py", "import importlib\nimportlib.import_module('mann_hf.cli')", "mann_hf.cli"),
+        ("memory/state.py", "from importlib import import_module\nimport_module('..cli', __package__)", "mann_hf.cli"),
+        ("memory/state.py", "import transformers", "transformers"),
+        ("memory/state.py", "def f():\n    from huggingface_hub.utils import x", "huggingface_hub.utils"),
+        ("models/__init__.py", "from tasks.scan import data", "tasks.scan"),
+        ("training/loop.py", "import tests.conftest", "tests.conftest"),
+        ("errors.py", "from mann_hf.registry import Registry", "mann_hf.registry"),
+        ("metrics/ece.py", "from mann_hf.episodes import E", "mann_hf.episodes"),
+        ("pipelines.py", "from .cli import main", "mann_hf.cli"),
+        ("demo/page.py", "from mann_hf.cli import main", "mann_hf.cli"),
+    ],
+)
+def test_a_planted_import_is_caught(tmp_path: Path, file: str, source: str, target: str) -> None:
+    wrong = [found for found in imports(plant(tmp_path, {f"{PACKAGE}/{file}": source})) if is_against_the_layers(found)]
+    assert [(str(found.file), found.target) for found in wrong] == [(f"{PACKAGE}/{file}", target)]
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("memory/key_value.py", "import torch\nfrom .state import S\nfrom mann_hf.memory import state"),
+        ("memory/key_value.py", "from mann_hf import errors\nfrom ..registry import Registry"),
+        ("memory/stores/faiss.py", "def f():\n    import faiss\n    from ..state import S\n    from . import exact"),
+        ("controllers/pooling.py", "import transformers\nfrom mann_hf.memory import addressing"),
+        ("models/__init__.py", "from mann_hf import controllers, memory"),
+        ("cli/predict.py", "from mann_hf.pipelines import P\nfrom .. import training, registry"),
+        ("__init__.py", "import importlib\nfrom .pipelines import P\nimportlib.import_module('mann_hf.cli')"),
+        ("training/loop.py", "import tasksmith, transformers.training"),
+    ],
+)
+def test_an_import_that_points_down_passes(tmp_path: Path, file: str, source: str) -> None:
+    found = list(imports(plant(tmp_path, {f"{PACKAGE}/{file}": source})))
+    assert found
+    assert not [str(one) for one in found if is_against_the_layers(one)]
+
+
+def test_a_part_without_a_place_is_caught(tmp_path: Path) -> None:
+    plant(tmp_path, {f"{PACKAGE}/utils.py": "", f"{PACKAGE}/odds/ends.py": ""})
+    assert unplaced(tmp_path) == {"utils", "odds"}
+
+
+def test_every_part_has_a_place() -> None:
+    assert not unplaced(ROOT), "Name the new part's row in LAYERS above and in CONTRIBUTING.md."
+
+
+def test_imports_point_down() -> None:
+    wrong = [str(found) for found in imports(ROOT) if is_against_the_layers(found)]
+    assert not wrong, "Move what is shared to the lower layer, or pass it in:\n" + "\n".join(wrong)
+
+
+def test_the_order_is_the_one_that_contributors_read() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Layers\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\d+\. (.+?): ", section, flags=re.MULTILINE)
+    assert [[part.removesuffix(".py") for part in re.findall(r"`mann_hf/([\w.]+)/?`", row)] for row in rows] == [
+        [part or "__init__" for part in row] for row in LAYERS
+    ]
+
+
+def test_what_is_imported_is_declared() -> None:
+    requirements = [text for text in importlib.metadata.requires(PACKAGE) or [] if 'extra == "dev"' not in text]
+    declared = {re.split(r"[^\w.-]", requirement)[0].lower().replace("-", "_") for requirement in requirements}
+    of_module = importlib.metadata.packages_distributions()
+    missing = set()
+    for found in imports(ROOT):
+        top = found.target.partition(".")[0]
+        names = {name.lower().replace("-", "_") for name in of_module.get(top, [top])}
+        if top not in {PACKAGE, *sys.stdlib_module_names} and not names & declared:
+            missing.add(str(found))
+    assert not missing, "Name these in pyproject.toml:\n" + "\n".join(sorted(missing))
