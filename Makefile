@@ -29,8 +29,9 @@ $(BIN)/python:
 
 # One stamp for each extra installed. An older pip reads the constraints otherwise, so pip comes first.
 $(VENV)/.installed-%: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --upgrade pip -c $(CONSTRAINTS)
-	$(BIN)/python -m pip install --quiet --editable ".[$*]" -c $(CONSTRAINTS)
+	@echo "Installing mann_hf[$*] into $(VENV); the first time takes minutes."
+	@$(BIN)/python -m pip install -qq --upgrade pip -c $(CONSTRAINTS)
+	@$(BIN)/python -m pip install -qq --editable ".[$*]" -c $(CONSTRAINTS)
 	@touch $@
 
 # So that make does not take a stamp for an intermediate file and remove it.
