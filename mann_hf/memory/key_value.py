@@ -1,5 +1,7 @@
 """A memory of key-value pairs that is written by appending and read by content."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,13 @@ class KeyValueMemory:
         if capacity is not None and capacity < 1:
             raise InvalidInputError(f"capacity is {capacity}; a memory holds at least 1 slot, or any number with None.")
         self.key_size, self.value_size, self.capacity = key_size, value_size, capacity
-        self.eviction = EVICTIONS[eviction]
+        self.eviction_name, self.eviction = eviction, EVICTIONS[eviction]
+
+    def with_value_size(self, value_size: int) -> "KeyValueMemory":
+        """The same law for values of another size."""
+        law = copy(self)
+        law.value_size = value_size
+        return law
 
     def initial_state(
         self, batch_size: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -1,0 +1,20 @@
+"""Memory-augmented models as transformers models."""
+
+from .configuration_mann import MANNConfig
+from .labelled_memory import Entry, LabelledMemory
+from .modeling_mann import MANNPreTrainedModel
+from .modeling_mann_sequence_classification import (
+    Evidence,
+    MANNForSequenceClassification,
+    MANNSequenceClassifierOutput,
+)
+
+__all__ = [
+    "Entry",
+    "Evidence",
+    "LabelledMemory",
+    "MANNConfig",
+    "MANNForSequenceClassification",
+    "MANNPreTrainedModel",
+    "MANNSequenceClassifierOutput",
+]

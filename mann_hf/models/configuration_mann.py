@@ -1,0 +1,108 @@
+"""The configuration of memory-augmented models."""
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from ..controllers.pooling import POOLINGS
+from ..memory.eviction import EVICTIONS
+from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION, SINGLE_LABEL
+from ..memory.similarity import SIMILARITIES
+
+
+class MANNConfig(PreTrainedConfig):
+    r"""What a memory-augmented model is made of: an encoder as controller, and a memory that it writes and reads.
+
+    The defaults of the encoder's part come from the sentence-transformers files beside the encoder, where there are
+    any, when a model is made with `from_encoder_pretrained`.
+
+    Args:
+        encoder_config: the encoder's own configuration, as an object or a dict with its `model_type`.
+        encoder_name: the name by which the encoder was asked for; messages and memory files name it.
+        pooling: how token states become one vector: a name of `POOLINGS`.
+        normalize: whether keys are brought to unit length.
+        max_seq_length: the most tokens of a text that are read; the encoder's limit if left out.
+        prompts: texts by name, one of which may stand before every text.
+        prompt_name: which of `prompts` to use; none if left out.
+        lower_case: whether texts are lower-cased whatever the tokenizer does.
+        reading: how values are read out of the memory: a name of `READINGS`. If left out, `"logistic"`, or for
+            regression `"least_squares"`.
+        similarity: how keys and queries are compared, in the readings that allow a choice: a name of `SIMILARITIES`.
+        reading_options: keyword arguments of the reading beyond these, for example `{"ridge": 0.1}`.
+        capacity: the most examples that the memory holds; without it the memory grows.
+        eviction: which example gives way in a full memory: a name of `EVICTIONS`.
+        label_names: whether the words of a label are kept in the memory beside the label's examples.
+        store_texts: whether the memory keeps the texts it was taught, and saves them.
+        problem_type: `"single_label_classification"` (also if left out), `"multi_label_classification"` or
+            `"regression"`.
+
+    Raises:
+        UnknownNameError: a name that is in no registry.
+        ValueError: a problem type that there is not.
+    """
+
+    model_type = "mann"
+    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 transformers reads it from the class
+
+    def __init__(
+        self,
+        encoder_config: PreTrainedConfig | dict[str, Any] | None = None,
+        encoder_name: str | None = None,
+        pooling: str = "mean",
+        normalize: bool = True,
+        max_seq_length: int | None = None,
+        prompts: dict[str, str] | None = None,
+        prompt_name: str | None = None,
+        lower_case: bool = False,
+        reading: str | None = None,
+        similarity: str = "cosine",
+        reading_options: dict[str, Any] | None = None,
+        capacity: int | None = None,
+        eviction: str = "least_recently_used",
+        label_names: bool = True,
+        store_texts: bool = True,
+        problem_type: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(encoder_config, dict):
+            encoder_config = AutoConfig.for_model(**encoder_config)
+        elif encoder_config is None:
+            encoder_config = AutoConfig.for_model("bert")
+        if problem_type not in (None, *PROBLEM_TYPES):
+            raise ValueError(f"problem_type is {problem_type!r}; choose one of {', '.join(map(repr, PROBLEM_TYPES))}.")
+        self.encoder_config = encoder_config
+        self.encoder_name = encoder_name
+        self.pooling = pooling
+        self.normalize = normalize
+        self.max_seq_length = max_seq_length
+        self.prompts = dict(prompts or {})
+        self.prompt_name = prompt_name
+        self.lower_case = lower_case
+        self.reading = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
+        self.similarity = similarity
+        self.reading_options = dict(reading_options or {})
+        self.capacity = capacity
+        self.eviction = eviction
+        self.label_names = label_names
+        self.store_texts = store_texts
+        for registry, name in {
+            POOLINGS: pooling,
+            READINGS: self.reading,
+            SIMILARITIES: similarity,
+            EVICTIONS: eviction,
+        }.items():
+            registry[name]
+        if prompt_name is not None and prompt_name not in self.prompts:
+            raise ValueError(f"prompt_name is {prompt_name!r}; the prompts are {sorted(self.prompts) or 'none'}.")
+        # transformers refuses the name of the usual case while a memory knows one label alone
+        super().__init__(problem_type=None if problem_type == SINGLE_LABEL else problem_type, **kwargs)
+
+    @property
+    def prompt(self) -> str:
+        """The text that stands before every text, or an empty one."""
+        return "" if self.prompt_name is None else self.prompts[self.prompt_name]
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the size of the encoder's states and so K, the size of keys."""
+        return self.encoder_config.hidden_size

@@ -1,0 +1,309 @@
+"""A model's lasting memory: the state, and what its slots mean to people."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInputError, NotInMemoryError
+from ..memory import KeyValueMemory, KeyValueState
+from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..memory.state import concatenate
+
+Label = str | tuple[str, ...] | tuple[float, ...]
+"""What an example is labelled with: a name; several names; or numbers, for regression."""
+
+Kind = Literal["example", "description", "name"]
+
+LARGEST_ID = 2**53 - 1
+"""Ids are whole numbers that JSON readers and JavaScript keep exactly."""
+
+
+class Entry(NamedTuple):
+    """What one slot means.
+
+    Attributes:
+        id: by which it can be forgotten; it follows from the text and the label, so the same example has the same id
+            in every memory.
+        text: what was taught; None where texts are not stored.
+        label: of the example.
+        kind: an `"example"` is like the texts that will be asked, a `"description"` says what a label means, a `"name"`
+            is a label's own words.
+    """
+
+    id: int
+    text: str | None
+    label: Label
+    kind: Kind = "example"
+
+
+@dataclass(frozen=True)
+class LabelledMemory:
+    """What a model remembers, as one value that is never changed: every method returns a new one.
+
+    Labels count in the order in which their first entry was written. The words of a label ("names") are kept apart
+    from what was taught: they take no part in eviction, and are there exactly as long as the label has an example.
+
+    Attributes:
+        law: by which the state is written.
+        problem_type: what labels are.
+        entries: what was taught, in the order of the slots.
+        state: keys [1, S, K] and values [1, S, C] of the entries.
+        labels: the C labels in the order of the columns of the values; empty for regression.
+        names: the key [K] of each label's words, for labels that have words.
+        probe: [P, K], the encoder's keys for fixed inputs, by which another encoder is told from this one.
+        encoder_name: the encoder that wrote the keys.
+    """
+
+    law: KeyValueMemory
+    problem_type: str
+    entries: tuple[Entry, ...]
+    state: KeyValueState
+    labels: tuple[str, ...] = ()
+    names: dict[str, Tensor] = field(default_factory=dict)
+    probe: Tensor | None = None
+    encoder_name: str | None = None
+
+    @classmethod
+    def empty(
+        cls,
+        key_size: int,
+        problem_type: str = SINGLE_LABEL,
+        value_size: int = 0,
+        capacity: int | None = None,
+        eviction: str = "least_recently_used",
+        device: torch.device | str | None = None,
+    ) -> "LabelledMemory":
+        """A memory that holds nothing. `value_size` is the number of targets of a regression."""
+        law = KeyValueMemory(key_size, value_size, capacity, eviction)
+        return cls(law, problem_type, (), law.initial_state(1, device, torch.float32))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def ids(self) -> dict[int, int]:
+        """The slot of each entry by its id."""
+        return {entry.id: slot for slot, entry in enumerate(self.entries)}
+
+    @cached_property
+    def named_labels(self) -> tuple[str, ...]:
+        """The labels whose words are in the memory now."""
+        with_example = {name for entry in self.entries if entry.kind == "example" for name in label_names(entry.label)}
+        return tuple(label for label in self.labels if label in self.names and label in with_example)
+
+    @cached_property
+    def all_entries(self) -> tuple[Entry, ...]:
+        """What is read, slot by slot of `reading_state`: the entries, then the labels' words."""
+        names = (Entry(name_id(label), label_words(label), label, "name") for label in self.named_labels)
+        return (*self.entries, *names)
+
+    @cached_property
+    def reading_state(self) -> KeyValueState:
+        """The entries' state with the labels' words behind it."""
+        if not self.named_labels:
+            return self.state
+        columns = torch.tensor([self.labels.index(label) for label in self.named_labels], device=self.state.keys.device)
+        law = KeyValueMemory(self.law.key_size, len(self.labels))
+        names = law.write(
+            law.initial_state(1, self.state.keys.device, self.state.keys.dtype),
+            torch.stack([self.names[label] for label in self.named_labels])[None],
+            torch.nn.functional.one_hot(columns, len(self.labels))[None].to(self.state.values.dtype),
+            ids=torch.tensor([[name_id(label) for label in self.named_labels]], device=self.state.keys.device),
+        )
+        return concatenate(self.state, names)
+
+    @cached_property
+    def examples(self) -> Tensor:
+        """[S], which slots of `reading_state` hold examples."""
+        kinds = [entry.kind == "example" for entry in self.all_entries]
+        return torch.tensor(kinds, dtype=torch.bool, device=self.state.keys.device)
+
+    @cached_property
+    def slots_by_label(self) -> list[Tensor]:
+        """For each label the slots of `reading_state` that are stored under it."""
+        slots: list[list[int]] = [[] for _ in self.labels]
+        column = {label: number for number, label in enumerate(self.labels)}
+        for slot, entry in enumerate(self.all_entries):
+            for label in label_names(entry.label):
+                slots[column[label]].append(slot)
+        return [torch.tensor(of_label, device=self.state.keys.device) for of_label in slots]
+
+    def remember(
+        self,
+        keys: Tensor,
+        labels: Sequence[Label],
+        texts: Sequence[str | None],
+        kinds: Sequence[Kind],
+        names: dict[str, Tensor] | None = None,
+        store_texts: bool = True,
+    ) -> tuple["LabelledMemory", list[int]]:
+        """This memory and N entries more.
+
+        Args:
+            keys: [N, K].
+            labels: N labels.
+            texts: N texts; None for entries that have none.
+            kinds: N kinds.
+            names: the key [K] of each new label's words.
+            store_texts: whether the new memory keeps the texts; ids follow from them in any case.
+
+        Returns:
+            The new memory, and the N ids. With a capacity, an example may be evicted or merged into another slot within
+            the call, and its id be gone.
+
+        Raises:
+            InvalidInputError: keys that are not finite or do not fit.
+        """
+        columns = list(self.labels)
+        known = set(columns)
+        for label in labels:
+            for name in label_names(label):
+                if name not in known:
+                    known.add(name)
+                    columns.append(name)
+        ids = self._new_ids(keys, labels, texts, kinds)
+        kept = texts if store_texts else [None] * len(ids)
+        new = [Entry(*entry) for entry in zip(ids, kept, labels, kinds, strict=True)]
+        wider = self._with_columns(tuple(columns))
+        values = wider.values_of(labels)
+        before = wider.state
+        state = wider.law.write(before, keys[None].to(before.keys), values[None], torch.tensor([ids], device=keys.device))
+        by_id = {entry.id: entry for entry in (*self.entries, *new)}
+        entries = tuple(by_id[id_] for id_ in state.ids[0].tolist()) if self.law.capacity else (*self.entries, *new)
+        memory = replace(wider, entries=entries, state=state, names={**self.names, **(names or {})})
+        return memory._with_columns(memory._labels_in_order()), ids
+
+    def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> "LabelledMemory":
+        """This memory as if some entries had never been written.
+
+        Args:
+            ids: which entries go.
+            label: every entry that has this label goes.
+
+        Raises:
+            NotInMemoryError: an id or a label that is not there.
+            InvalidInputError: neither is given.
+        """
+        if ids is None and label is None:
+            raise InvalidInputError("say what to forget: ids=[...] or label=...")
+        gone = set() if ids is None else {int(id_) for id_ in ids}
+        missing = [id_ for id_ in gone if id_ not in self.ids]
+        if missing:
+            names = {name_id(name): name for name in self.named_labels}
+            hints = [f"{id_} is the name of the label {names[id_]!r}, which goes with its last example" for id_ in
+                     missing if id_ in names]
+            raise NotInMemoryError(
+                "; ".join(hints) + "." if hints else
+                f"the memory holds no {', '.join(map(str, missing))}; ids come from remember() and stand in evidence.",
+                missing,
+            )
+        if label is not None:
+            if label not in self.labels:
+                raise NotInMemoryError(f"the memory holds no label {label!r}; it knows {_some(self.labels)}.", [label])
+            gone |= {entry.id for entry in self.entries if label in label_names(entry.label)}
+        entries = tuple(entry for entry in self.entries if entry.id not in gone)
+        memory = self
+        if gone:
+            state = self.law.forget(self.state, torch.tensor(sorted(gone)))
+            memory = replace(self, entries=entries, state=state)
+        return memory._with_columns(memory._labels_in_order())
+
+    def used(self, weights: Tensor) -> "LabelledMemory":
+        """This memory after reads that took `weights` [Q, S] from its entries."""
+        return replace(self, state=self.law.use(self.state, weights[None]))
+
+    def values_of(self, labels: Sequence[Label]) -> Tensor:
+        """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""
+        if self.problem_type == REGRESSION:
+            return torch.tensor(labels, dtype=torch.float32, device=self.state.keys.device).view(len(labels), -1)
+        column = {label: number for number, label in enumerate(self.labels)}
+        rows = torch.zeros(len(labels), len(self.labels))
+        for row, label in enumerate(labels):
+            rows[row, [column[name] for name in label_names(label)]] = 1
+        return rows.to(self.state.keys.device)
+
+    def to(self, device: torch.device | str) -> "LabelledMemory":
+        """This memory on another device."""
+        return replace(
+            self,
+            state=self.state.to(device),
+            names={label: key.to(device) for label, key in self.names.items()},
+            probe=None if self.probe is None else self.probe.to(device),
+        )
+
+    def _labels_in_order(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for entry in self.entries for name in label_names(entry.label)))
+
+    def _with_columns(self, labels: tuple[str, ...]) -> "LabelledMemory":
+        """The same entries under a list of labels with more, fewer or reordered ones; unused names are dropped."""
+        if self.problem_type == REGRESSION:
+            return self
+        names = {label: key for label, key in self.names.items() if label in set(labels)}
+        if labels == self.labels:
+            return self if len(names) == len(self.names) else replace(self, names=names)
+        law = self.law.with_value_size(len(labels))
+        old = {label: number for number, label in enumerate(self.labels)}
+        values = self.state.values
+        if labels[: len(self.labels)] == self.labels:
+            values = torch.nn.functional.pad(values, (0, len(labels) - len(self.labels)))
+        else:
+            values = values[..., [old[label] for label in labels]]
+        return replace(self, law=law, labels=labels, names=names, state=self.state._replace(values=values))
+
+    def _new_ids(
+        self, keys: Tensor, labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind]
+    ) -> list[int]:
+        """Ids that follow from what is stored; of several copies, each takes the next that is free."""
+        taken = set(self.ids)
+        copies: dict[tuple, int] = {}
+        ids = []
+        for number, (label, text, kind) in enumerate(zip(labels, texts, kinds, strict=True)):
+            content = text if text is not None else keys[number].detach().float().cpu().numpy().tobytes().hex()
+            copy = copies.get((kind, content, label), 0)
+            while (id_ := content_id(kind, content, label, copy)) in taken:
+                copy += 1
+            copies[kind, content, label] = copy + 1
+            taken.add(id_)
+            ids.append(id_)
+        return ids
+
+
+def content_id(kind: str, text: str, label: Label, copy: int = 0) -> int:
+    """A whole number up to `LARGEST_ID` that follows from an entry."""
+    told = "\x1f".join([kind, text, repr(label), str(copy)])
+    return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") & LARGEST_ID
+
+
+def name_id(label: str) -> int:
+    """The id of a label's own words."""
+    return content_id("name", label_words(label) or label, label)
+
+
+def label_names(label: Label) -> tuple[str, ...]:
+    """The names in a label; none in the numbers of a regression."""
+    if isinstance(label, str):
+        return (label,)
+    return tuple(name for name in label if isinstance(name, str))
+
+
+def label_words(label: str) -> str | None:
+    """The words of a label's name, without underscores, hyphens and camel case; None if it holds no word.
+
+    >>> label_words("card_arrival"), label_words("BookFlight"), label_words("3")
+    ('card arrival', 'book flight', None)
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", label)
+    words = re.sub(r"[_\-./:\s]+", " ", spaced).strip().lower()
+    return words if re.search(r"[^\W\d_]{2,}", words) else None
+
+
+def _some(labels: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(map(repr, labels[:most])) or "none"
+    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
+

@@ -1,0 +1,381 @@
+"""What all memory-augmented models share: the encoder as controller, the lasting memory, saving and loading."""
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers.initialization as init
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedModel
+from transformers.utils import cached_file, logging
+
+from ..controllers.encoder import build_encoder, embed, load_encoder, max_positions
+from ..controllers.resolve import resolve_encoder
+from ..controllers.sentence_transformers import read_sentence_transformers
+from ..controllers.text import check_texts, pad, token_batches, tokenize
+from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
+from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
+from ..memory.similarity import BilinearSimilarity
+from . import memory_files
+from .configuration_mann import MANNConfig
+from .labelled_memory import Label, LabelledMemory, label_names, label_words
+from .memory_holder import MemoryHolder
+from .saving import recover, whole_save
+
+logger = logging.get_logger(__name__)
+
+HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
+PROBE_LENGTH, PROBES = 12, 4
+SAME_ENCODER = 0.999
+"""The least cosine between the keys that one encoder gives for the same input in different precisions."""
+
+
+class MANNPreTrainedModel(PreTrainedModel):
+    """Loads, saves and initialises memory-augmented models, and keeps their memory.
+
+    The memory is apart from the weights: a value that is swapped whole (see `LabelledMemory`), saved as
+    `memory.safetensors` beside `model.safetensors`.
+    """
+
+    config_class = MANNConfig
+    config: MANNConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _tied_weights_keys: dict = {}  # noqa: RUF012 transformers reads it from the class
+
+    def __init__(self, config: MANNConfig) -> None:
+        super().__init__(config)
+        self.encoder = build_encoder(config.encoder_config)
+        self.reading = READINGS[config.reading](
+            config.hidden_size,
+            problem_type=config.problem_type or SINGLE_LABEL,
+            similarity=config.similarity,
+            **{"learn_sharpness": True, **config.reading_options},
+        )
+        self._holder = MemoryHolder(self._empty_memory(None))
+        self._probed: tuple[Any, Tensor] | None = None
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, Reading):
+            init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
+        elif isinstance(module, BilinearSimilarity):
+            init.eye_(module.weight)
+
+    @classmethod
+    def from_encoder_pretrained(cls, encoder_name: str | os.PathLike, **kwargs: Any) -> "MANNPreTrainedModel":
+        """A model with an empty memory around a pretrained text encoder.
+
+        Pooling, normalisation, length limit and prompts of a sentence-transformers model are taken over.
+
+        Args:
+            encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
+            kwargs: fields of `MANNConfig`; any other goes to the encoder's `from_pretrained` (`dtype`,
+                `attn_implementation`, `revision`, `token`, `cache_dir`, ...).
+
+        Raises:
+            EncoderNotFoundError: nothing within reach has this name.
+            UnknownNameError: a reading, pooling, similarity or eviction rule that there is not.
+        """
+        places = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+        place = resolve_encoder(str(encoder_name), **places)
+        fields = {name: kwargs.pop(name) for name in list(kwargs) if name in _config_fields()}
+        settings = read_sentence_transformers(place, **places)
+        if settings is not None:
+            known = {
+                "pooling": settings.pooling,
+                "normalize": settings.normalize,
+                "max_seq_length": settings.max_length,
+                "prompts": settings.prompts,
+                "prompt_name": settings.default_prompt_name,
+                "lower_case": settings.lower_case,
+            }
+            fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
+        encoder = load_encoder(place, **kwargs)
+        config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
+        with init.no_init_weights():
+            model = cls(config)
+        for module in model.reading.modules():
+            model._init_weights(module)
+        model.encoder, model.config.encoder_config = encoder, encoder.config
+        model.config.dtype = encoder.dtype
+        return model.eval()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args: Any, **kwargs: Any):  # type: ignore[override]
+        """Loads weights, configuration, and the memory if one lies beside them.
+
+        Arguments are those of `PreTrainedModel.from_pretrained`.
+
+        Raises:
+            MemoryFileError: the memory is damaged.
+            EncoderMismatchError: the memory was written by another encoder than the weights beside it.
+        """
+        folder = _subfolder(pretrained_model_name_or_path, kwargs.get("subfolder"))
+        if folder is not None and recover(folder):
+            kwargs.pop("config", None)  # it was read before the save was finished
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
+        path = _find_memory(pretrained_model_name_or_path, optional=True, **hub)
+        if path is not None:
+            model._take(memory_files.load_memory(path), str(pretrained_model_name_or_path))
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Saves weights, configuration and memory.
+
+        A save that is killed leaves a folder that loads as it was before, or as it is after. Arguments are those of
+        `PreTrainedModel.save_pretrained`.
+        """
+        upload = {name: kwargs.pop(name) for name in ("repo_id", "commit_message", "private", "create_pr", "revision")
+                  if name in kwargs}
+        with whole_save(save_directory) as staging:
+            super().save_pretrained(staging, **kwargs)
+            if len(self.memory):
+                memory_files.save_memory(self.memory, staging)
+        if push_to_hub:
+            upload.setdefault("repo_id", Path(save_directory).name)
+            self.push_to_hub(token=kwargs.get("token"), **upload)
+
+    @property
+    def memory(self) -> LabelledMemory:
+        """What the model remembers: a value that never changes; writes put a new one in its place."""
+        return self._holder.memory
+
+    def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
+        """Keys for tokens: `input_ids` and `attention_mask` [B, L] -> [B, K] in float32."""
+        return embed(
+            self.encoder,
+            self.config.pooling,
+            self.config.normalize,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            **kwargs,
+        )
+
+    @torch.no_grad()
+    def embed_texts(
+        self, tokenizer: Any, texts: list[str], batch_size: int | None = None, progress: Any = None
+    ) -> Tensor:
+        """Keys for texts, [N, K], without gradients.
+
+        Args:
+            tokenizer: of the encoder.
+            texts: N texts.
+            batch_size: texts at a time; by default batches are cut by tokens.
+            progress: called with the number of texts done after each batch.
+        """
+        texts = check_texts(texts)
+        if self.config.lower_case:
+            texts = [text.lower() for text in texts]
+        encodings = tokenize(tokenizer, texts, max_length=self.max_length(tokenizer), prompt=self.config.prompt)
+        keys = torch.empty(len(texts), self.config.hidden_size)
+        for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
+            inputs = {name: tensor.to(self.device) for name, tensor in pad(tokenizer, encodings, batch).items()}
+            keys[batch] = self.embed(**inputs).cpu()
+            if progress is not None:
+                progress(len(batch))
+        return keys.to(self.device)
+
+    def max_length(self, tokenizer: Any = None) -> int | None:
+        """The most tokens of a text that the encoder reads."""
+        limits = [self.config.max_seq_length, getattr(tokenizer, "model_max_length", None), max_positions(self.encoder)]
+        return min((limit for limit in limits if limit is not None and limit > 0), default=None)
+
+    def save_memory(self, save_directory: str | os.PathLike) -> None:
+        """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights."""
+        memory_files.save_memory(self.memory, save_directory)
+
+    def load_memory(
+        self,
+        folder_or_repo: str | os.PathLike,
+        *,
+        reencode: bool = False,
+        tokenizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Puts a saved memory in place of the present one.
+
+        Args:
+            folder_or_repo: a folder, or a Hub repository.
+            reencode: writes the memory again from its texts, with this model's encoder.
+            tokenizer: for `reencode`; by default that of the encoder's name.
+            kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
+
+        Raises:
+            MemoryFileError: there is no memory, or it is damaged. The present memory stays.
+            EncoderMismatchError: another encoder wrote it and `reencode` is off. The present memory stays.
+            InvalidInputError: `reencode` is on and the memory keeps no texts, or the problem types differ.
+        """
+        folder = _subfolder(folder_or_repo, kwargs.get("subfolder"))
+        if folder is not None:
+            recover(folder)
+        path = _find_memory(folder_or_repo, optional=False, **kwargs)
+        assert path is not None
+        memory = memory_files.load_memory(path)
+        if reencode:
+            memory = self._reencoded(memory, tokenizer or self.load_tokenizer())
+        self._take(memory, str(folder_or_repo))
+
+    def load_tokenizer(self) -> Any:
+        """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name."""
+        places = [self.name_or_path, self.config.encoder_name]
+        for place in filter(None, places):
+            try:
+                return AutoTokenizer.from_pretrained(place if place == self.name_or_path else resolve_encoder(place))
+            except (OSError, ValueError) as error:
+                logger.debug("no tokenizer at %s: %s", place, error)
+        raise InvalidInputError(f"no tokenizer was found at {' or '.join(map(str, filter(None, places)))}; pass one.")
+
+    def name_keys(self, labels: Iterable[Label], tokenizer: Any, known: Container[str] = ()) -> dict[str, Tensor]:
+        """The keys [K] of the words of labels, for labels that have words.
+
+        Args:
+            labels: of examples.
+            tokenizer: of the encoder.
+            known: names of labels to leave out.
+        """
+        if not self.config.label_names:
+            return {}
+        names = dict.fromkeys(name for label in labels for name in label_names(label) if name not in known)
+        words = {name: text for name in names if (text := label_words(name)) is not None}
+        return dict(zip(words, self.embed_texts(tokenizer, list(words.values())), strict=True)) if words else {}
+
+    def encoder_probe(self) -> Tensor:
+        """[P, K]: the keys of a few fixed inputs, by which this encoder can be told from another."""
+        version = [(id(p), p._version, p.dtype, p.device) for p in self.encoder.parameters()]
+        version.append((self.config.pooling, self.config.normalize))  # type: ignore[arg-type]
+        if self._probed is None or self._probed[0] != version:
+            vocabulary = self.config.encoder_config.vocab_size
+            spread = torch.arange(PROBES * PROBE_LENGTH).view(PROBES, PROBE_LENGTH)
+            tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over the vocabulary
+            was_training = self.training
+            self.eval()
+            with torch.no_grad():
+                probe = self.embed(tokens.to(self.device), torch.ones_like(tokens, device=self.device))
+            self.train(was_training)
+            self._probed = (version, probe)
+        return self._probed[1]
+
+    def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
+        texts = [entry.text for entry in memory.entries]
+        if any(text is None for text in texts):
+            raise InvalidInputError("the memory keeps no texts (store_texts=False), so it cannot be written again.")
+        fresh = self._stamped(self._empty_memory(self.device), self.encoder_probe(), self.config.encoder_name)
+        if fresh.problem_type != memory.problem_type:
+            return memory  # refused with both named when it is taken
+        keys = self.embed_texts(tokenizer, [text for text in texts if text is not None])
+        words = self.name_keys([entry.label for entry in memory.entries], tokenizer)
+        filled, _ = fresh.remember(
+            keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words
+        )
+        return filled
+
+    def _take(self, memory: LabelledMemory, source: str) -> None:
+        """Swaps in a memory that fits this model.
+
+        Raises:
+            EncoderMismatchError: it does not.
+        """
+        mine = self._empty_memory(None)
+        if memory.problem_type != mine.problem_type:
+            raise InvalidInputError(
+                f"the memory {source} is one of {memory.problem_type}, this model one of {mine.problem_type}."
+            )
+        self._check_encoder(memory, source)
+        self._swap(lambda _: (memory.to(self.device), None))
+
+    def _check_encoder(self, memory: LabelledMemory, source: str) -> None:
+        here = self.config.encoder_name or self.config.encoder_config.model_type
+        theirs = memory.encoder_name or "an encoder without a name"
+        differ = memory.law.key_size != self.config.hidden_size
+        if not differ and memory.probe is not None:
+            likeness = torch.cosine_similarity(memory.probe.to(self.device).float(), self.encoder_probe(), dim=-1)
+            differ = not bool((likeness > SAME_ENCODER).all())
+        if differ:
+            raise EncoderMismatchError(
+                f"the memory {source} was written by {theirs!r} (key size {memory.law.key_size}), this model's encoder "
+                f"is {here!r} (key size {self.config.hidden_size}, "
+                f"{'with other weights' if here == theirs else 'another model'}): keys of one mean nothing to the "
+                "other. reencode=True writes the memory again from its texts.",
+                theirs,
+                here,
+            )
+
+    @staticmethod
+    def _stamped(memory: LabelledMemory, probe: Tensor, encoder_name: str | None) -> LabelledMemory:
+        """The memory with the mark of the encoder that is about to write it."""
+        return replace(memory, probe=probe, encoder_name=encoder_name)
+
+    def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
+        """Updates the memory and, with it, the labels in the configuration."""
+
+        def both(memory: LabelledMemory) -> tuple[LabelledMemory, Any]:
+            memory, result = change(memory)
+            if memory.labels:
+                self.config.id2label = dict(enumerate(memory.labels))
+                self.config.label2id = {label: number for number, label in enumerate(memory.labels)}
+            return memory, result
+
+        return self._holder.update(both)
+
+    def _empty_memory(self, device: torch.device | None) -> LabelledMemory:
+        config = self.config
+        problem_type = config.problem_type or SINGLE_LABEL
+        return LabelledMemory.empty(
+            config.hidden_size,
+            problem_type,
+            config.num_labels if problem_type == REGRESSION else 0,
+            config.capacity,
+            config.eviction,
+            device,
+        )
+
+    def _apply(self, fn, *args: Any, **kwargs: Any):
+        result = super()._apply(fn, *args, **kwargs)
+        holder = self.__dict__.get("_holder")
+        if holder is not None:  # the memory moves with the weights, but stays in float32
+            device = next(self.parameters()).device
+            if device.type != "meta" and device != holder.memory.state.keys.device:
+                holder.update(lambda memory: (memory.to(device), None))
+        return result
+
+
+def _config_fields() -> set[str]:
+    """The names of a configuration's fields that a user may set beside an encoder's name."""
+    own = set(inspect.signature(MANNConfig.__init__).parameters) - {"self", "kwargs", "encoder_config", "encoder_name"}
+    return own | {"num_labels", "id2label", "label2id"}
+
+
+def _subfolder(place: Any, subfolder: str | None) -> Path | None:
+    if place is None or not os.path.isdir(place):
+        return None
+    return Path(place, subfolder or "")
+
+
+def _find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
+    """The local path of a repository's or folder's memory; None if it has none and need not."""
+    try:
+        path = cached_file(
+            place,
+            memory_files.MEMORY_FILE,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=not optional,
+            **kwargs,
+        )
+    except OSError as error:
+        raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
+    if path is None and not optional:
+        raise MemoryFileError(f"{place} has no {memory_files.MEMORY_FILE}; save one with save_memory(folder).")
+    return path

@@ -1,0 +1,367 @@
+"""Memory-augmented text classification."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+from ..errors import InvalidInputError
+from ..memory import KeyValueMemory, Solution
+from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from .configuration_mann import MANNConfig
+from .labelled_memory import Kind, Label, LabelledMemory
+from .memory_holder import ReadyMemory
+from .modeling_mann import MANNPreTrainedModel
+
+IGNORED = -100
+"""The label of what is no example: padding among the support, queries without a loss."""
+SLOTS_TOLD = 8
+"""How many slots `MANNSequenceClassifierOutput` names for each query."""
+
+
+@dataclass
+class MANNSequenceClassifierOutput(ModelOutput):
+    """What a memory-augmented classifier gives.
+
+    Shapes are those of a call without episodes; with episodes a dimension B stands before each.
+
+    Attributes:
+        loss: cross entropy (binary for several labels, squared error for regression), if labels were given.
+        logits: [Q, C], calibrated: their softmax (sigmoid) are the scores.
+        memory_weights: [Q, M], what the slots that speak most for the best label add to it.
+        slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer than M.
+        keys: [Q, K], the keys that the memory was read with.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    memory_weights: Tensor | None = None
+    slot_ids: Tensor | None = None
+    keys: Tensor | None = None
+
+
+class Evidence(NamedTuple):
+    """What stands behind one output of one query.
+
+    Attributes:
+        slots: [M] the slots that were stored under the label, largest weight first.
+        weights: [M] what each adds.
+        rest: what everything else adds: weights and rest sum to what was predicted.
+    """
+
+    slots: list[int]
+    weights: list[float]
+    rest: float
+
+
+class MANNForSequenceClassification(MANNPreTrainedModel):
+    """Classifies texts by what a memory holds, without a gradient step for a new example or a new label.
+
+    The encoder turns texts into keys. `forward` reads the model's own memory, which `remember` and `forget` change, or,
+    given `support_*` inputs, a memory that lives for the one call.
+
+    Args:
+        config: the configuration.
+    """
+
+    def __init__(self, config: MANNConfig) -> None:
+        super().__init__(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        support_input_ids: Tensor | None = None,
+        support_attention_mask: Tensor | None = None,
+        support_token_type_ids: Tensor | None = None,
+        support_labels: Tensor | None = None,
+        n_way: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> MANNSequenceClassifierOutput | tuple:
+        """Reads the memory for each text.
+
+        Without `support_*` the model's own memory is read: inputs are [Q, L], labels number the memory's labels. With
+        them, each episode gets a memory of its own for this call: inputs are [B, Q, L] and support [B, S, L], or [Q, L]
+        and [S, L] for a single episode.
+
+        Args:
+            input_ids: [Q, L] or [B, Q, L].
+            attention_mask: of the same shape.
+            token_type_ids: of the same shape.
+            position_ids: of the same shape.
+            inputs_embeds: [Q, L, H], in place of `input_ids`.
+            labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes.
+                -100 leaves a query out of the loss.
+            support_input_ids: [S, L'] or [B, S, L'], the texts that are written.
+            support_attention_mask: of the same shape.
+            support_token_type_ids: of the same shape.
+            support_labels: [S] or [B, S]; for several labels [.., C], for regression [.., V]. -100 marks padding.
+            n_way: N, the labels in an episode; one more than the largest support label if left out.
+            return_dict: whether the output is a `MANNSequenceClassifierOutput` (the default) or a tuple.
+            kwargs: further inputs of the encoder.
+
+        Raises:
+            EmptyMemoryError: no support is given and the memory is empty.
+            InvalidInputError: support without labels, or shapes that do not fit.
+        """
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+        }
+        inputs = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        if support_input_ids is None:
+            output = self._read_own(self.embed(**inputs, **kwargs), labels)
+        else:
+            support = {
+                "input_ids": support_input_ids,
+                "attention_mask": support_attention_mask,
+                "token_type_ids": support_token_type_ids,
+            }
+            support = {name: tensor for name, tensor in support.items() if tensor is not None}
+            if support_labels is None:
+                raise InvalidInputError("support_input_ids came without support_labels.")
+            output = self._read_episodes(inputs, labels, support, support_labels, n_way, **kwargs)
+        if return_dict is None:
+            return_dict = getattr(self.config, "return_dict", True)
+        return output if return_dict else output.to_tuple()
+
+    def _read_own(self, keys: Tensor, labels: Tensor | None) -> MANNSequenceClassifierOutput:
+        ready = self.ready_memory()
+        logits = self.read(ready, keys)
+        weights, ids = self._told(ready, keys, logits)
+        return MANNSequenceClassifierOutput(self._loss(logits, labels), logits, weights, ids, keys)
+
+    def _read_episodes(
+        self,
+        inputs: dict[str, Tensor],
+        labels: Tensor | None,
+        support: dict[str, Tensor],
+        support_labels: Tensor,
+        n_way: int | None,
+        **kwargs: Any,
+    ) -> MANNSequenceClassifierOutput:
+        single = inputs["input_ids"].dim() == 2
+        if single:
+            inputs = {name: tensor[None] for name, tensor in inputs.items()}
+            support = {name: tensor[None] for name, tensor in support.items()}
+            support_labels = support_labels[None]
+            labels = None if labels is None else labels[None]
+        keys, support_keys = self._embed_together(inputs, support, **kwargs)
+        values, mask = self._values(support_labels, n_way)
+        if values.shape[:2] != support_keys.shape[:2] or len(keys) != len(support_keys):
+            raise InvalidInputError(
+                f"support_input_ids are {tuple(support['input_ids'].shape)}, support_labels "
+                f"{tuple(support_labels.shape)} and input_ids {tuple(inputs['input_ids'].shape)}: "
+                "they must agree in episodes, and the support in texts."
+            )
+        law = KeyValueMemory(self.config.hidden_size, values.shape[-1], self.config.capacity, self.config.eviction)
+        state = law.initial_state(len(keys), keys.device, keys.dtype)
+        solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
+        logits = self.reading(solution, keys)
+        ids = solution.state.ids
+        output = MANNSequenceClassifierOutput(self._loss(logits, labels), logits, *self._strongest(solution, keys, logits, ids))
+        output.keys = keys
+        if single:
+            for name in ("logits", "memory_weights", "slot_ids", "keys"):
+                output[name] = output[name][0]
+        return output
+
+    def ready_memory(self) -> ReadyMemory:
+        """The present memory, ready for any number of reads; what others write meanwhile does not change it.
+
+        Raises:
+            EmptyMemoryError: it holds nothing.
+        """
+        return self._holder.ready(self.reading)
+
+    def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:
+        """Calibrated logits for keys: [Q, K] -> [Q, C]."""
+        return self.reading(ready.solution, keys[None].float(), ready.sharpness)[0]
+
+    @torch.no_grad()
+    def evidence(self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Sequence[int], most: int | None) -> list[Evidence]:
+        """Which stored examples speak for an output, and how much.
+
+        For attention the weights are read weights and sum with the rest to the score; for the other readings they are
+        terms of the label's logit and sum with the rest to it.
+
+        Args:
+            ready: what the logits were read from.
+            keys: [Q, K].
+            logits: [Q, C].
+            columns: for each query the output to explain.
+            most: the most slots to name for each; all with None.
+        """
+        predicted = self.reading.predicted(ready.solution, logits[None])[0]
+        told: list[Evidence] = [Evidence([], [], 0.0)] * len(columns)
+        by_column: dict[int, list[int]] = {}
+        for query, column in enumerate(columns):
+            by_column.setdefault(column, []).append(query)
+        for column, queries in by_column.items():
+            slots = self._slots_of(ready.memory, column)
+            terms = self.reading.terms(ready.solution, keys[None, queries].float(), column, slots, ready.sharpness)[0]
+            best = terms.topk(min(len(slots), len(slots) if most is None else most), dim=1)
+            rest = predicted[queries, column] - best.values.sum(1)
+            rows = zip(queries, slots[best.indices].tolist(), best.values.tolist(), rest.tolist(), strict=True)
+            for query, names, weights, left in rows:
+                told[query] = Evidence(names, weights, left)
+        return told
+
+    def remember(
+        self,
+        keys: Tensor,
+        labels: Sequence[Label],
+        texts: Sequence[str | None] | None = None,
+        kinds: Sequence[Kind] | None = None,
+        names: dict[str, Tensor] | None = None,
+    ) -> list[int]:
+        """Writes examples to the model's own memory.
+
+        Args:
+            keys: [N, K], from `embed` or `embed_texts`.
+            labels: N labels: names; tuples of names for several labels; numbers for regression.
+            texts: what the keys stand for.
+            kinds: `"example"` (the default) or `"description"` for each.
+            names: the key [K] of the words of labels (see `name_keys`).
+
+        Returns:
+            The N ids.
+
+        Raises:
+            InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
+            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
+        """
+        probe = self.encoder_probe()
+        encoder_name = self.config.encoder_name
+
+        def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
+            if len(memory):
+                self._check_encoder(memory, "of this model")
+            else:
+                memory = self._stamped(memory, probe, encoder_name)
+            return memory.remember(
+                keys.detach().float(),
+                labels,
+                list(texts) if texts is not None else [None] * len(labels),
+                list(kinds) if kinds is not None else ["example"] * len(labels),
+                names,
+                self.config.store_texts,
+            )
+
+        return self._swap(change)
+
+    def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> None:
+        """Takes entries out of the model's own memory, as if they had never been written.
+
+        Raises:
+            NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+        """
+        self._swap(lambda memory: (memory.forget(ids, label), None))
+
+    def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
+        """Tells a memory that evicts what was least recently used what has been used: each query's strongest slot."""
+        law = ready.memory.law
+        if law.capacity is None or law.eviction_name != "least_recently_used":
+            return
+        best = self.evidence(ready, keys, logits, logits.argmax(-1).tolist(), most=1)
+        entries = len(ready.memory)
+        used = [ready.memory.entries[told.slots[0]].id for told in best if told.slots and told.slots[0] < entries]
+
+        def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
+            weights = torch.zeros(1, len(memory), device=keys.device)
+            for id_ in used:
+                if id_ in memory.ids:
+                    weights[0, memory.ids[id_]] += 1
+            return memory.used(weights), None
+
+        self._swap(change)
+
+    def _slots_of(self, memory: LabelledMemory, column: int) -> Tensor:
+        if self.config.problem_type == REGRESSION:
+            return torch.arange(len(memory), device=memory.state.keys.device)
+        return memory.slots_by_label[column]
+
+    def _told(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        columns = logits.argmax(-1).tolist()
+        weights = logits.new_zeros(len(keys), SLOTS_TOLD)
+        ids = torch.full((len(keys), SLOTS_TOLD), -1, device=keys.device)
+        for row, told in enumerate(self.evidence(ready, keys, logits, columns, SLOTS_TOLD)):
+            count = len(told.slots)
+            weights[row, :count] = torch.tensor(told.weights, dtype=weights.dtype, device=weights.device)
+            ids[row, :count] = ready.solution.state.ids[0, told.slots]
+        return weights, ids
+
+    @torch.no_grad()
+    def _strongest(self, solution: Solution, keys: Tensor, logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and ids [B, Q, M] of the slots that speak most for each query's best label."""
+        every = torch.arange(solution.state.slots, device=keys.device)
+        best = logits.argmax(-1)
+        weights = torch.full((*best.shape, len(every)), float("-inf"), device=keys.device, dtype=keys.dtype)
+        for column in best.unique().tolist():
+            terms = self.reading.terms(solution, keys, column, every)
+            stored = solution.state.mask & (solution.state.values[..., column] != 0)
+            terms = terms.masked_fill(~stored[:, None], float("-inf"))
+            weights = torch.where((best == column)[..., None], terms, weights)
+        weights, slots = weights.topk(min(SLOTS_TOLD, len(every)), dim=-1)
+        empty = weights.isneginf()
+        told = ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
+        return weights.masked_fill(empty, 0), told.masked_fill(empty, -1)
+
+    def _embed_together(
+        self, inputs: dict[str, Tensor], support: dict[str, Tensor], **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """One forward of the encoder for all texts of all episodes: keys [B, Q, K] and [B, S, K]."""
+        length = max(inputs["input_ids"].shape[-1], support["input_ids"].shape[-1])
+        fill = {"input_ids": getattr(self.config.encoder_config, "pad_token_id", None) or 0}
+        packed = {}
+        for part in (inputs, support):
+            part.setdefault("attention_mask", torch.ones_like(part["input_ids"]))
+        for name in inputs.keys() & support.keys():
+            rows = [
+                F.pad(part[name], (0, length - part[name].shape[-1]), value=fill.get(name, 0)).flatten(0, 1)
+                for part in (inputs, support)
+            ]
+            packed[name] = torch.cat(rows)
+        keys = self.embed(**packed, **kwargs)
+        queries = inputs["input_ids"].shape[:2]
+        split = queries.numel()
+        return keys[:split].view(*queries, -1), keys[split:].view(*support["input_ids"].shape[:2], -1)
+
+    def _values(self, labels: Tensor, n_way: int | None) -> tuple[Tensor, Tensor]:
+        """The values [B, S, V] and the mask [B, S] of support labels."""
+        problem_type = self.config.problem_type or SINGLE_LABEL
+        if problem_type == SINGLE_LABEL:
+            mask = labels != IGNORED
+            count = n_way or int(labels.max()) + 1
+            if count < 1 or int(labels.max()) >= count:
+                raise InvalidInputError(f"support_labels go up to {int(labels.max())}; n_way is {n_way}.")
+            return F.one_hot(labels.masked_fill(~mask, 0), count) * mask[..., None], mask
+        if labels.dim() == 2 and problem_type == REGRESSION:
+            labels = labels[..., None]
+        if labels.dim() != 3:
+            raise InvalidInputError(f"support_labels are {tuple(labels.shape)}; {problem_type} takes [B, S, C].")
+        mask = (labels != IGNORED).all(-1)
+        return labels.masked_fill(~mask[..., None], 0), mask
+
+    def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
+        if labels is None:
+            return None
+        labels = labels.to(logits.device)
+        if self.config.problem_type == REGRESSION:
+            return F.mse_loss(logits.flatten(), labels.to(logits).flatten())
+        if self.config.problem_type == MULTI_LABEL:
+            return F.binary_cross_entropy_with_logits(logits, labels.to(logits))
+        return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
