@@ -11,8 +11,11 @@ UNIT_EPSILON = 1e-12
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors brought to unit length along the last dimension; a zero vector stays zero. Shapes: [..., K] -> [..., K]"""
-    return F.normalize(vectors, dim=-1, eps=UNIT_EPSILON)
+    """Vectors brought to unit length along the last dimension; a zero vector stays zero.
+
+    Shapes: [..., K] -> [..., K]
+    """
+    return F.normalize(vectors, dim=-1, eps=max(UNIT_EPSILON, torch.finfo(vectors.dtype).tiny))
 
 
 def cosine_similarity(keys: Tensor, queries: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ def bilinear_similarity(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor
 
     Shapes: keys [B, S, K], queries [B, Q, K], weight [K, K] -> [B, Q, S]
     """
-    return (queries @ weight) @ keys.mT
+    return (queries @ weight.to(queries.dtype)) @ keys.mT
 
 
 def content_weights(
@@ -59,12 +62,18 @@ def content_weights(
     Returns:
         [B, Q, S] weights that sum to 1.
     """
-    scores = scores * sharpness
+    scores = sharpened(scores, sharpness)
     if counts is not None:
         scores = scores + counts.clamp_min(1).to(scores.dtype).log()[..., None, :]
     if mask is not None:
         scores = scores.masked_fill(~mask[..., None, :], float("-inf"))
     return nan_free_softmax(scores)
+
+
+def sharpened(scores: Tensor, sharpness: Tensor | float) -> Tensor:
+    """Scores times β. Minus infinity, the score of what is closed, stays itself and gives β no gradient (0 · ∞)."""
+    closed = torch.isneginf(scores)
+    return (scores.masked_fill(closed, 0) * sharpness).masked_fill(closed, float("-inf"))
 
 
 def nan_free_softmax(scores: Tensor) -> Tensor:
@@ -97,4 +106,4 @@ def sparse_content_weights(
     widest = max(scores.shape[-1] for scores, _ in found)
     scores = torch.stack([F.pad(s, (0, widest - s.shape[-1]), value=float("-inf")) for s, _ in found])
     slots = torch.stack([F.pad(i, (0, widest - i.shape[-1])) for _, i in found])
-    return nan_free_softmax(scores * sharpness), slots
+    return nan_free_softmax(sharpened(scores, sharpness)), slots

@@ -1,5 +1,7 @@
 """One sharpness that turns scores into probabilities, fitted on what the memory holds and nothing else."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -110,7 +112,7 @@ def _loss(
     return fit + 0.5 * PRIOR_STRENGTH * (log_beta - prior.log().double()).square()
 
 
-def _minimise(function, low: float = -4.0, high: float = 7.0, steps: int = 45) -> Tensor:
+def _minimise(function: Callable[[Tensor], Tensor], low: float = -4.0, high: float = 7.0, steps: int = 45) -> Tensor:
     """Golden-section search (Kiefer 1953) over log β; the losses here have a single valley."""
     ratio = (5**0.5 - 1) / 2
     number = lambda x: torch.tensor(x, dtype=torch.float64)  # noqa: E731

@@ -33,7 +33,9 @@ def oldest(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Te
 
 @EVICTIONS.register("kaiser")
 def kaiser(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Merges into the nearest slot if it holds the same value, else replaces the oldest (Kaiser et al. 2017, section 2).
+    """Merges into the nearest slot if that holds the same value, else replaces the oldest.
+
+    See Kaiser et al. 2017, section 2.
 
     The paper adds noise to the ages to break ties between parallel writers; here writes come one after another and no
     two ages are equal, so there is none.

@@ -14,7 +14,10 @@ SINGLE_PRECISION_FROM = 100_000_000
 class ConvexObjective(Protocol):
     """A sum of losses over stored keys plus a weight decay, for B independent problems side by side."""
 
-    keys: Tensor
+    @property
+    def keys(self) -> Tensor: ...
+
+    def detach(self) -> Any: ...
 
     def to(self, dtype: torch.dtype) -> Any: ...
 

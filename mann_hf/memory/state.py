@@ -1,6 +1,6 @@
 """The explicit states of the memories: named tuples of tensors that functions take and return."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class KeyValueState(NamedTuple):
         """S, the number of slots, empty ones included."""
         return self.keys.shape[1]
 
-    def to(self, *args, **kwargs) -> "KeyValueState":
+    def to(self, *args: Any, **kwargs: Any) -> "KeyValueState":
         """The state on another device; a floating dtype changes keys, values and usage alone."""
         return KeyValueState(
             *(
@@ -71,19 +71,24 @@ def _device_of(args: tuple, kwargs: dict) -> torch.device | None:
 
 
 def empty_state(
-    batch_size: int, slots: int, key_size: int, value_size: int, device=None, dtype: torch.dtype | None = None
+    batch_size: int,
+    slots: int,
+    key_size: int,
+    value_size: int,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> KeyValueState:
     """A state of empty slots: keys [B, S, K], values [B, S, V]."""
     shape = (batch_size, slots)
-    whole = {"device": device, "dtype": torch.int64}
+    ids = torch.full(shape, NO_ID, device=device, dtype=torch.int64)
     return KeyValueState(
         keys=torch.zeros(*shape, key_size, device=device, dtype=dtype),
         values=torch.zeros(*shape, value_size, device=device, dtype=dtype),
         usage=torch.zeros(*shape, device=device, dtype=dtype),
-        age=torch.zeros(*shape, **whole),
-        write_count=torch.zeros(*shape, **whole),
+        age=torch.zeros_like(ids),
+        write_count=torch.zeros_like(ids),
         mask=torch.zeros(*shape, device=device, dtype=torch.bool),
-        ids=torch.full(shape, NO_ID, **whole),
+        ids=ids,
     )
 
 

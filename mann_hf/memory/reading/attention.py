@@ -34,9 +34,11 @@ class AttentionReading(Reading):
         output = self.weights(solution, scores, sharpness) @ solution.state.values.to(scores.dtype)
         if self.problem_type == REGRESSION:
             return output
+        floor = max(self.floor, torch.finfo(output.dtype).tiny)  # half precision knows no 1e-9
+        logits = output.clamp_min(floor).log()
         if self.problem_type == MULTI_LABEL:
-            return torch.logit(output, eps=self.floor)
-        return output.clamp_min(self.floor).log()
+            return logits - (1 - output).clamp_min(floor).log()
+        return logits
 
     def terms(
         self,

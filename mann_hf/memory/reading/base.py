@@ -1,5 +1,6 @@
 """What every way of reading offers."""
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from ...errors import InvalidInputError
 from ...registry import Registry
+from ..addressing import sharpened
 from ..similarity import SIMILARITIES
 from ..state import KeyValueState
 
@@ -70,8 +72,8 @@ class Reading(nn.Module):
                 + (f"; choose one of {', '.join(map(repr, able))}." if able else f", which is none of {PROBLEM_TYPES}.")
             )
         self.initial_sharpness = self.default_sharpness if sharpness is None else float(sharpness)
-        if not self.initial_sharpness > 0:
-            raise InvalidInputError(f"sharpness is {sharpness}; it must be above 0.")
+        if not 0 < self.initial_sharpness < math.inf:
+            raise InvalidInputError(f"sharpness is {sharpness}; it must be above 0 and finite.")
         self.key_size, self.problem_type = key_size, problem_type
         self.similarity = SIMILARITIES[similarity](key_size)
         self.log_sharpness = nn.Parameter(torch.empty(()), requires_grad=learn_sharpness)
@@ -79,7 +81,7 @@ class Reading(nn.Module):
 
     def reset_parameters(self) -> None:
         """Sets the sharpness to where it starts."""
-        nn.init.constant_(self.log_sharpness, torch.tensor(self.initial_sharpness).log().item())
+        nn.init.constant_(self.log_sharpness, math.log(self.initial_sharpness))
 
     @property
     def sharpness(self) -> Tensor:
@@ -108,7 +110,7 @@ class Reading(nn.Module):
         """
         if self.problem_type == REGRESSION:
             return scores
-        return scores * (self.sharpness if sharpness is None else sharpness)
+        return sharpened(scores, self.sharpness if sharpness is None else sharpness)
 
     def forward(self, solution: Solution, queries: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
         """Logits for queries: [B, Q, K] -> [B, Q, V]."""
@@ -150,18 +152,14 @@ class Reading(nn.Module):
             [B, S, ·] scores as `scores` gives them; those of slots that are never left out mean nothing.
         """
         state = solution.state
-        result: Tensor | None = None
+        result = self.scores(solution, state.keys)
         for fold in folds.unique().tolist():
             if fold == NEVER_LEFT_OUT:
                 continue
             out = folds == fold
             kept = self.solve(state._replace(mask=state.mask & ~out), start=solution)
             scores = self.scores(kept, state.keys[:, out])
-            if result is None:
-                result = scores.new_zeros(*state.mask.shape, scores.shape[-1])
-            result = result.index_put((torch.arange(len(result))[:, None], out.nonzero()[:, 0]), scores)
-        if result is None:
-            raise InvalidInputError("no slot is left out: every fold is NEVER_LEFT_OUT.")
+            result = result.index_copy(1, out.nonzero()[:, 0], scores)
         return result
 
     def targets(self, state: KeyValueState) -> Tensor:

@@ -1,8 +1,9 @@
 """Reading by kernel least squares."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InvalidInputError
@@ -36,8 +37,8 @@ class LeastSquaresReading(Reading):
 
     $r(q) = \sum_i \alpha_i \kappa(k_i, q)$ with $(K + \lambda N^{-1}) A = V$ (Saunders et al. 1998, eq. 8),
     $\kappa(k, q) = \exp(\gamma (\cos(k, q) - 1))$ and N the number of examples that each slot stands for. A left-out
-    answer is the stored value less $[K'^{-1}]_{FF}^{-1} \alpha_F$ for a fold F, in closed form (Rifkin and Lippert 2007,
-    section 3, for single slots). For regression the values are taken around their mean.
+    answer is the stored value less $[K'^{-1}]_{FF}^{-1} \alpha_F$ for a fold F, in closed form (for single slots Rifkin
+    and Lippert 2007, section 3). For regression the values are taken around their mean.
 
     One more example extends the factor. Above `exact_slots` slots, each query is answered from the solution over its
     `neighbours` nearest slots alone, and a write costs nothing.
@@ -55,12 +56,12 @@ class LeastSquaresReading(Reading):
     def __init__(
         self,
         key_size: int,
-        *args,
+        *args: Any,
         width: float = 3.0,
         ridge: float = 0.1,
         exact_slots: int = 4096,
         neighbours: int = 128,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(key_size, *args, **kwargs)
         if not (width > 0 and ridge > 0):
@@ -95,7 +96,7 @@ class LeastSquaresReading(Reading):
         if parts.coefficients is None:
             _, near, coefficients, kernel = self._local(solution, queries)
             dense = queries.new_zeros(*queries.shape[:2], solution.state.slots)
-            terms = dense.scatter(2, near, coefficients[..., column] * kernel)[..., slots]
+            terms = dense.scatter_add(2, near, coefficients[..., column] * kernel)[..., slots]
         else:
             kernel = self._kernel(parts.keys[:, slots], unit(queries))
             terms = kernel * parts.coefficients[:, None, slots, column]
@@ -140,7 +141,7 @@ class LeastSquaresReading(Reading):
         used = state.mask[:, rows, None] & state.mask[:, None, columns]
         kernel = self._kernel(keys[:, columns].double(), keys[:, rows].double()).masked_fill(~used, 0)
         same = rows[:, None] == columns[None, :]
-        diagonal = torch.where(state.mask, self.ridge / state.write_count.clamp_min(1), 1.0).to(kernel.dtype)
+        diagonal = torch.where(state.mask, self.ridge / state.write_count.clamp_min(1).to(kernel.dtype), 1.0)
         return kernel + same * diagonal[:, rows, None]
 
     def _extended(self, state: KeyValueState, keys: Tensor, start: Solution | None) -> tuple[Tensor, Tensor]:
@@ -166,6 +167,8 @@ class LeastSquaresReading(Reading):
         if start is None or state.batch_size != 1 or state.keys.requires_grad or start.parts.factor is None:
             return None
         before = start.state
+        if before.batch_size != 1:
+            return None
         ids, order = state.ids[0].sort()
         if not before.slots or before.slots > state.slots or (ids[1:] == ids[:-1]).any():
             return None
@@ -180,18 +183,27 @@ class LeastSquaresReading(Reading):
         return slots[start.parts.order] if same else None
 
     def _local(self, solution: Solution, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Scores [B, Q, V], slots [B, Q, M], coefficients [B, Q, M, V] and kernel [B, Q, M] of solves around queries."""
-        parts, state = solution.parts, solution.state
-        queries = unit(queries)
-        targets, _ = self._centred(state)
+        """Solves around each query: scores [B, Q, V], slots [B, Q, M], coefficients [B, Q, M, V], kernel [B, Q, M]."""
+        parts, queries = solution.parts, unit(queries)
+        state = solution.state._replace(keys=parts.keys)
+        found = [
+            nearest(state.keys[b].detach(), queries[b].detach(), self.neighbours, state.mask[b])[1]
+            for b in range(state.batch_size)
+        ]
+        widest = max(near.shape[1] for near in found)
         rows = []
-        for b in range(state.batch_size):
-            _, near = nearest(parts.keys[b].detach(), queries[b].detach(), self.neighbours, state.mask[b])
-            keys = parts.keys[b][near]  # [Q, M, K]
-            ridge = (self.ridge / state.write_count[b][near]).to(keys.dtype)
-            matrix = self._kernel(keys, keys) + torch.diag_embed(ridge)
-            coefficients = torch.cholesky_solve(targets[b][near], torch.linalg.cholesky(matrix))
-            kernel = self._kernel(keys, queries[b][:, None])[:, 0]
-            rows.append(((kernel[:, None] @ coefficients)[:, 0] + parts.offset[b], near, coefficients, kernel))
+        for b, near in enumerate(found):
+            around = KeyValueState(*(field[b][near] for field in state))  # a memory of M slots for each query
+            keys = around.keys.to(torch.promote_types(around.keys.dtype, torch.float32))
+            ridge = torch.diag_embed(self.ridge / around.write_count.double())
+            factor = torch.linalg.cholesky(self._kernel(keys, keys).double() + ridge)
+            targets = (self.targets(around) - parts.offset[b]).double()
+            coefficients = torch.cholesky_solve(targets, factor).to(queries.dtype)
+            kernel = self._kernel(around.keys, queries[b][:, None])[:, 0]
+            scores = (kernel[:, None] @ coefficients)[:, 0] + parts.offset[b]
+            more = widest - near.shape[1]  # an episode of fewer slots gets coefficients of zero, at slot 0
+            rows.append(
+                (scores, F.pad(near, (0, more)), F.pad(coefficients, (0, 0, 0, more)), F.pad(kernel, (0, more)))
+            )
         scores, near, coefficients, kernel = (torch.stack(part) for part in zip(*rows, strict=True))
         return scores, near, coefficients, kernel

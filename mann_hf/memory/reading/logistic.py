@@ -1,6 +1,6 @@
 """Reading by logistic regression on the stored keys."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,8 +32,8 @@ class LogisticReading(Reading):
 
     $W = \arg\min_W \sum_i s n_i \, \mathrm{CE}(W k_i, v_i) + \frac{\mu}{2} \lVert W \rVert^2$ is unique, so neither the
     order of the writes nor where the solver starts matters. At the optimum $W = \sum_i \alpha_i k_i^\top$ with
-    $\alpha_i = \frac{s n_i}{\mu} (v_i - p_i)$ (the representer theorem; Yeh et al. 2018, theorem 3.1), so each slot adds
-    $\alpha_{ic} \langle k_i, q \rangle$ to the score of label c, while a read costs $K \cdot V$ whatever S is.
+    $\alpha_i = \frac{s n_i}{\mu} (v_i - p_i)$ (the representer theorem; Yeh et al. 2018, theorem 3.1), so each slot
+    adds $\alpha_{ic} \langle k_i, q \rangle$ to the score of label c, while a read costs $K \cdot V$ whatever S is.
 
     Several labels at once are as many binary regressions, with a constant feature for how common a label is.
     Gradients with respect to the keys go through the optimum by the implicit function theorem.
@@ -51,11 +51,11 @@ class LogisticReading(Reading):
     def __init__(
         self,
         key_size: int,
-        *args,
+        *args: Any,
         example_weight: float = 10.0,
         weight_decay: float = 1.0,
         tolerance: float = 1e-8,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(key_size, *args, **kwargs)
         if not (example_weight > 0 and weight_decay > 0 and tolerance > 0):

@@ -1,6 +1,5 @@
 """Reading by prototypes."""
 
-import torch
 from torch import Tensor
 
 from ..addressing import UNIT_EPSILON
