@@ -1,0 +1,5 @@
+"""Searches over the keys of very large memories."""
+
+from .exact import nearest
+
+__all__ = ["nearest"]
