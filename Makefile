@@ -5,12 +5,15 @@
 #   make style    format and mend (writes)   make quality   only check
 #   make bench    the benchmarks, on the data in DATA
 #
-# PYTHON, VENV, CONSTRAINTS, DATA and PYTEST_ARGS can be given: make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+# PYTHON, VENV, CONSTRAINTS, DATA, WORKERS and PYTEST_ARGS can be given:
+#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DATA ?= data
+# Small tensors gain little from a second thread: two workers of one thread each are faster on two cores.
+WORKERS ?= 2
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -43,7 +46,7 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/python -m examples.customer_messages.demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

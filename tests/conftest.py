@@ -35,7 +35,7 @@ os.environ |= {
     "COLUMNS": "120",
     "LINES": "40",
 }
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores among them
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers are as many as the cores, or nearly
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis  # noqa: E402
