@@ -56,7 +56,7 @@ def calibrated_sharpness(
     if (folds == NEVER_LEFT_OUT).all():
         return prior
     answered = folds != NEVER_LEFT_OUT
-    scores = reading.left_out(solution, folds)
+    scores = reading.left_out(solution, folds).double()  # a flat valley: single precision would place it anywhere
     answers = state.values[0, answered]
     lasting = state.values[0].to(scores.dtype) * (state.write_count * state.mask)[0, :, None]
     share = torch.stack([lasting[folds != fold].sum() / lasting.sum() for fold in folds[answered].unique()]).mean()

@@ -42,7 +42,7 @@ class MANNConfig(PreTrainedConfig):
     """
 
     model_type = "mann"
-    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 transformers reads it from the class
+    sub_configs = {"encoder_config": AutoConfig}
 
     def __init__(
         self,
@@ -85,17 +85,12 @@ class MANNConfig(PreTrainedConfig):
         self.eviction = eviction
         self.label_names = label_names
         self.store_texts = store_texts
-        for registry, name in {
-            POOLINGS: pooling,
-            READINGS: self.reading,
-            SIMILARITIES: similarity,
-            EVICTIONS: eviction,
-        }.items():
-            registry[name]
+        POOLINGS[pooling], READINGS[self.reading], SIMILARITIES[similarity], EVICTIONS[eviction]
         if prompt_name is not None and prompt_name not in self.prompts:
             raise ValueError(f"prompt_name is {prompt_name!r}; the prompts are {sorted(self.prompts) or 'none'}.")
         # transformers refuses the name of the usual case while a memory knows one label alone
-        super().__init__(problem_type=None if problem_type == SINGLE_LABEL else problem_type, **kwargs)
+        named: Any = None if problem_type == SINGLE_LABEL else problem_type
+        super().__init__(problem_type=named, **kwargs)
 
     @property
     def prompt(self) -> str:

@@ -173,7 +173,9 @@ class LabelledMemory:
         wider = self._with_columns(tuple(columns))
         values = wider.values_of(labels)
         before = wider.state
-        state = wider.law.write(before, keys[None].to(before.keys), values[None], torch.tensor([ids], device=keys.device))
+        state = wider.law.write(
+            before, keys[None].to(before.keys), values[None], torch.tensor([ids], device=keys.device)
+        )
         by_id = {entry.id: entry for entry in (*self.entries, *new)}
         entries = tuple(by_id[id_] for id_ in state.ids[0].tolist()) if self.law.capacity else (*self.entries, *new)
         memory = replace(wider, entries=entries, state=state, names={**self.names, **(names or {})})
@@ -196,13 +198,13 @@ class LabelledMemory:
         missing = [id_ for id_ in gone if id_ not in self.ids]
         if missing:
             names = {name_id(name): name for name in self.named_labels}
-            hints = [f"{id_} is the name of the label {names[id_]!r}, which goes with its last example" for id_ in
-                     missing if id_ in names]
-            raise NotInMemoryError(
-                "; ".join(hints) + "." if hints else
-                f"the memory holds no {', '.join(map(str, missing))}; ids come from remember() and stand in evidence.",
-                missing,
-            )
+            hints = [
+                f"{id_} is the name of the label {names[id_]!r}, which goes with its last example"
+                for id_ in missing
+                if id_ in names
+            ]
+            unknown = f"the memory holds no {', '.join(map(str, missing))}; remember() returns ids, evidence names them"
+            raise NotInMemoryError(("; ".join(hints) or unknown) + ".", missing)
         if label is not None:
             if label not in self.labels:
                 raise NotInMemoryError(f"the memory holds no label {label!r}; it knows {_some(self.labels)}.", [label])
@@ -306,4 +308,3 @@ def label_words(label: str) -> str | None:
 def _some(labels: Sequence[str], most: int = 8) -> str:
     shown = ", ".join(map(repr, labels[:most])) or "none"
     return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
-

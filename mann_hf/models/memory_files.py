@@ -111,9 +111,7 @@ def _assemble(tensors: dict[str, Tensor]) -> LabelledMemory:
     _expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
     labels = tuple(map(str, contents["labels"]))
     _expect(len(set(labels)) == len(labels), "a label stands twice")
-    entries = tuple(
-        Entry(int(e["id"]), e["text"], _label(e["label"]), e["kind"]) for e in contents["entries"]
-    )
+    entries = tuple(Entry(int(e["id"]), e["text"], _label(e["label"]), e["kind"]) for e in contents["entries"])
     key_size, count = int(contents["encoder"]["key_size"]), len(entries)
     shapes = {"keys": (count, key_size), "usage": (count,), "age": (count,), "write_count": (count,), "ids": (count,)}
     for name, shape in shapes.items():

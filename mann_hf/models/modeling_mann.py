@@ -51,7 +51,7 @@ class MANNPreTrainedModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _tied_weights_keys: dict = {}  # noqa: RUF012 transformers reads it from the class
+    _tied_weights_keys: dict = {}
 
     def __init__(self, config: MANNConfig) -> None:
         super().__init__(config)
@@ -112,7 +112,7 @@ class MANNPreTrainedModel(PreTrainedModel):
         return model.eval()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args: Any, **kwargs: Any):  # type: ignore[override]
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Loads weights, configuration, and the memory if one lies beside them.
 
         Arguments are those of `PreTrainedModel.from_pretrained`.
@@ -132,16 +132,20 @@ class MANNPreTrainedModel(PreTrainedModel):
             model._take(memory_files.load_memory(path), str(pretrained_model_name_or_path))
         return loaded
 
-    def save_pretrained(self, save_directory: str | os.PathLike, *, push_to_hub: bool = False, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Saves weights, configuration and memory.
 
         A save that is killed leaves a folder that loads as it was before, or as it is after. Arguments are those of
         `PreTrainedModel.save_pretrained`.
         """
-        upload = {name: kwargs.pop(name) for name in ("repo_id", "commit_message", "private", "create_pr", "revision")
-                  if name in kwargs}
+        push_to_hub = kwargs.pop("push_to_hub", False)
+        upload = {
+            name: kwargs.pop(name)
+            for name in ("repo_id", "commit_message", "private", "create_pr", "revision")
+            if name in kwargs
+        }
         with whole_save(save_directory) as staging:
-            super().save_pretrained(staging, **kwargs)
+            super().save_pretrained(staging, *args, **kwargs)
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
         if push_to_hub:
@@ -336,13 +340,13 @@ class MANNPreTrainedModel(PreTrainedModel):
         return LabelledMemory.empty(
             config.hidden_size,
             problem_type,
-            config.num_labels if problem_type == REGRESSION else 0,
+            (config.num_labels or 1) if problem_type == REGRESSION else 0,
             config.capacity,
             config.eviction,
             device,
         )
 
-    def _apply(self, fn, *args: Any, **kwargs: Any):
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> Any:
         result = super()._apply(fn, *args, **kwargs)
         holder = self.__dict__.get("_holder")
         if holder is not None:  # the memory moves with the weights, but stays in float32

@@ -34,14 +34,14 @@ class MANNSequenceClassifierOutput(ModelOutput):
         logits: [Q, C], calibrated: their softmax (sigmoid) are the scores.
         memory_weights: [Q, M], what the slots that speak most for the best label add to it.
         slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer than M.
-        keys: [Q, K], the keys that the memory was read with.
+        read_keys: [Q, K], the keys that the memory was read with.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     memory_weights: Tensor | None = None
     slot_ids: Tensor | None = None
-    keys: Tensor | None = None
+    read_keys: Tensor | None = None
 
 
 class Evidence(NamedTuple):
@@ -121,19 +121,19 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             "position_ids": position_ids,
             "inputs_embeds": inputs_embeds,
         }
-        inputs = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         if support_input_ids is None:
-            output = self._read_own(self.embed(**inputs, **kwargs), labels)
+            output = self._read_own(self.embed(**given, **kwargs), labels)
         else:
             support = {
                 "input_ids": support_input_ids,
                 "attention_mask": support_attention_mask,
                 "token_type_ids": support_token_type_ids,
             }
-            support = {name: tensor for name, tensor in support.items() if tensor is not None}
+            shown = {name: tensor for name, tensor in support.items() if tensor is not None}
             if support_labels is None:
                 raise InvalidInputError("support_input_ids came without support_labels.")
-            output = self._read_episodes(inputs, labels, support, support_labels, n_way, **kwargs)
+            output = self._read_episodes(given, labels, shown, support_labels, n_way, **kwargs)
         if return_dict is None:
             return_dict = getattr(self.config, "return_dict", True)
         return output if return_dict else output.to_tuple()
@@ -172,10 +172,12 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
         logits = self.reading(solution, keys)
         ids = solution.state.ids
-        output = MANNSequenceClassifierOutput(self._loss(logits, labels), logits, *self._strongest(solution, keys, logits, ids))
-        output.keys = keys
+        output = MANNSequenceClassifierOutput(
+            self._loss(logits, labels), logits, *self._strongest(solution, keys, logits, ids)
+        )
+        output.read_keys = keys
         if single:
-            for name in ("logits", "memory_weights", "slot_ids", "keys"):
+            for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
                 output[name] = output[name][0]
         return output
 
@@ -192,7 +194,9 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         return self.reading(ready.solution, keys[None].float(), ready.sharpness)[0]
 
     @torch.no_grad()
-    def evidence(self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Sequence[int], most: int | None) -> list[Evidence]:
+    def evidence(
+        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Sequence[int], most: int | None
+    ) -> list[Evidence]:
         """Which stored examples speak for an output, and how much.
 
         For attention the weights are read weights and sum with the rest to the score; for the other readings they are

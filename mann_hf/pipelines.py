@@ -1,0 +1,295 @@
+"""Text in, answers out: the pipelines of memory-augmented models."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Pipeline
+
+from .controllers.text import check_texts
+from .errors import InvalidInputError, InvalidTypeError
+from .memory.reading import MULTI_LABEL, REGRESSION
+from .models import Evidence, MANNForSequenceClassification
+from .models.labelled_memory import Label
+from .models.memory_holder import ReadyMemory
+from .models.saving import whole_save
+
+CHUNK = 4096
+"""Texts that are answered at a time when many are given."""
+EVIDENCE = 5
+"""How many stored examples an answer names unless told otherwise."""
+
+Progress = Callable[[int], None]
+
+
+class FewShotTextClassificationPipeline(Pipeline):
+    """Classifies texts by a handful of labelled examples that it was shown, and says which of them decided.
+
+    ```python
+    >>> import mann_hf
+    >>> from transformers import pipeline
+
+    >>> model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained("sentence-transformers/all-MiniLM-L6-v2")
+    >>> classifier = pipeline("few-shot-text-classification", model=model)
+    >>> ids = classifier.remember(["my card still has not come", "i want my money back"], ["card_arrival", "refund"])
+    >>> classifier("where is my card?")[0]["label"]
+    'card_arrival'
+    ```
+
+    The tokenizer is found from the model when it is left out.
+    """
+
+    _load_tokenizer = None  # found from the model, where none is given
+    model: MANNForSequenceClassification
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(self.model, MANNForSequenceClassification):
+            raise InvalidTypeError(
+                f"the model is a {type(self.model).__name__}; this pipeline takes a MANNForSequenceClassification, "
+                "for example from MANNForSequenceClassification.from_encoder_pretrained(name)."
+            )
+        if self.tokenizer is None:
+            self.tokenizer = self.model.load_tokenizer()
+
+    def remember(
+        self,
+        texts: str | Sequence[str] | None = None,
+        labels: Any = None,
+        *,
+        descriptions: str | Sequence[str] | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[int]:
+        """Writes labelled texts to the memory; no gradient step is taken, and a new label is a new class.
+
+        Args:
+            texts: the examples.
+            labels: one label for each text: a name; a list of names for several labels; a number (or a list of
+                numbers) for regression. With `descriptions` and no texts, one label for each description.
+            descriptions: what labels mean, in words. With texts, `labels` holds the labels of the texts and then those
+                of the descriptions.
+            batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
+            progress: called with the number of texts done after each batch.
+
+        Returns:
+            The ids of the examples, then of the descriptions.
+
+        Raises:
+            InvalidInputError: empty texts, unequal lengths. The memory stays as it was.
+            InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
+        """
+        examples = _texts(texts, "texts")
+        described = _texts(descriptions, "descriptions")
+        if not examples and not described:
+            raise InvalidInputError("nothing to remember: give texts and labels, or labels and descriptions.")
+        if described and self.model.config.problem_type == REGRESSION:
+            raise InvalidInputError("descriptions describe labels, and a regression has none.")
+        wanted = self._labels(labels, len(examples), len(described))
+        everything = [*examples, *described]
+        keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
+        names = self.model.name_keys(wanted[: len(examples)], self.tokenizer, known=self.model.memory.names)
+        kinds = ["example"] * len(examples) + ["description"] * len(described)
+        return self.model.remember(keys, wanted, everything, kinds, names)  # type: ignore[arg-type]
+
+    def forget(self, ids: int | Sequence[int] | None = None, label: str | None = None) -> None:
+        """Takes examples out of the memory, which is then as if it had never seen them.
+
+        Args:
+            ids: as `remember` returned them or as evidence names them.
+            label: every example and description of this label.
+
+        Raises:
+            NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+        """
+        self.model.forget([ids] if isinstance(ids, int) else ids, label)
+
+    def load_memory(self, folder_or_repo: str | os.PathLike, *, reencode: bool = False, **kwargs: Any) -> None:
+        """Puts a saved memory in place of the present one; see `MANNPreTrainedModel.load_memory`."""
+        self.model.load_memory(folder_or_repo, reencode=reencode, tokenizer=self.tokenizer, **kwargs)
+
+    def save_memory(self, save_directory: str | os.PathLike) -> None:
+        """Saves the memory without the weights; see `MANNPreTrainedModel.save_memory`."""
+        self.model.save_memory(save_directory)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Saves model, memory and tokenizer; a save that is killed leaves the folder as it was or as it is after.
+
+        No code is saved along: the folder is read by the installed library.
+        """
+        with whole_save(save_directory) as staging:
+            self.model.save_pretrained(staging, **kwargs)
+            self.tokenizer.save_pretrained(staging)  # type: ignore[union-attr]
+
+    def __call__(  # type: ignore[override]
+        self,
+        inputs: str | Iterable[str],
+        *,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Classifies texts.
+
+        Args:
+            inputs: a text, a list of texts, or a dataset or generator of texts, which is read as answers are taken.
+            top_k: how many labels to return for a text, best first; all of them with None. If not given, a text has
+                one answer, not a list of one.
+            evidence: how many stored examples to name behind each answer (5 if not given); all of them with None.
+            batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
+            progress: called with the number of texts done after each batch.
+
+        Returns:
+            For each text a dict, or with `top_k` a list of dicts: `label`, `score`, `evidence` (a list of dicts with
+            `id`, `text`, `label`, `weight`, largest weight first) and `rest`, what everything that is not listed
+            adds. With the reading `"attention"`, weights and rest sum to the score; with the others to the logit, of
+            which the scores are the softmax (for several labels the sigmoid). A single text gives a list of answers.
+
+        Raises:
+            EmptyMemoryError: nothing has been remembered.
+            InvalidInputError: an empty text, or `top_k` or `evidence` below what makes sense.
+            InvalidTypeError: something that is no text.
+        """
+        _, _, given = self._sanitize_parameters(**kwargs)
+        options = {**self._postprocess_params, **given}
+        batch_size = batch_size or self._batch_size
+        if isinstance(inputs, str):
+            answer = self._answer([inputs], batch_size, progress, options)
+            return answer[0] if "top_k" in options else answer
+        if isinstance(inputs, (list, tuple)):
+            answers: list[Any] = []
+            texts = check_texts(list(inputs)) if inputs else []
+            for start in range(0, len(texts), CHUNK):
+                answers += self._answer(texts[start : start + CHUNK], batch_size, progress, options)
+            return answers
+        if not isinstance(inputs, Iterable) or isinstance(inputs, (dict, bytes)):
+            raise InvalidTypeError(
+                f"a {type(inputs).__name__} came; give a text, a list of texts or a dataset of texts."
+            )
+        return self._stream(iter(inputs), batch_size, progress, options)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
+        unknown = kwargs.keys() - {"top_k", "evidence"}
+        if unknown:
+            raise InvalidTypeError(f"unknown argument {', '.join(sorted(unknown))}; there are top_k and evidence.")
+        for name, least in {"top_k": 1, "evidence": 0}.items():
+            value = kwargs.get(name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None for all.")
+        return {}, {}, kwargs
+
+    def _stream(
+        self, texts: Iterator[str], batch_size: int | None, progress: Progress | None, options: dict
+    ) -> Iterator[Any]:
+        while chunk := list(islice(texts, CHUNK)):
+            yield from self._answer(chunk, batch_size, progress, options)
+
+    def _answer(self, texts: list[str], batch_size: int | None, progress: Progress | None, options: dict) -> list[Any]:
+        with self.device_placement(), torch.no_grad():
+            outputs = self._forward(self.preprocess(texts), batch_size=batch_size, progress=progress)
+            return self.postprocess(outputs, **options)
+
+    def preprocess(self, input_: list[str], **preprocess_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
+        return {"texts": check_texts(input_)}
+
+    def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Reads one memory for all texts, whatever other threads teach meanwhile, and hands it on with the logits."""
+        ready = self.model.ready_memory()
+        keys = self.model.embed_texts(self.tokenizer, input_tensors["texts"], **forward_parameters)
+        logits = self.model.read(ready, keys)
+        self.model.record_use(ready, keys, logits)
+        return {"ready": ready, "keys": keys, "logits": logits}
+
+    def postprocess(self, model_outputs: dict[str, Any], **postprocess_parameters: Any) -> list[Any]:  # type: ignore[override]
+        ready, keys, logits = model_outputs["ready"], model_outputs["keys"], model_outputs["logits"]
+        most = postprocess_parameters.get("evidence", EVIDENCE)
+        top_k = postprocess_parameters.get("top_k", 1)
+        count = logits.shape[1] if top_k is None else min(top_k, logits.shape[1])
+        scores = self._scores(logits)
+        best, columns = scores.topk(count, dim=1)
+        told = []
+        for rank in range(count):
+            chosen = columns[:, rank].tolist()
+            evidence = self.model.evidence(ready, keys, logits, chosen, most)
+            told.append(
+                [
+                    {"label": self._name(ready, column), "score": score, **self._explain(ready, behind)}
+                    for column, score, behind in zip(chosen, best[:, rank].tolist(), evidence, strict=True)
+                ]
+            )
+        answers = [list(ranked) for ranked in zip(*told, strict=True)]
+        return answers if "top_k" in postprocess_parameters else [ranked[0] for ranked in answers]
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        if self.model.config.problem_type == REGRESSION:
+            return logits
+        return logits.sigmoid() if self.model.config.problem_type == MULTI_LABEL else logits.softmax(dim=-1)
+
+    def _name(self, ready: ReadyMemory, column: int) -> str:
+        names: Any = ready.memory.labels or self.model.config.id2label
+        return names[column]
+
+    @staticmethod
+    def _explain(ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
+        entries = ready.memory.all_entries
+        listed = []
+        for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
+            entry = entries[slot]
+            listed.append({"id": entry.id, "text": entry.text, "label": entry.label, "weight": weight})
+        return {"evidence": listed, "rest": evidence.rest}
+
+    def _labels(self, labels: Any, examples: int, descriptions: int) -> list[Label]:
+        if labels is None:
+            raise InvalidInputError("labels are missing: give one for each text and each description.")
+        if isinstance(labels, (str, int, float)):
+            labels = [labels]
+        labels = list(labels)
+        if len(labels) != examples + descriptions:
+            counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
+            raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
+        checks: dict[Any, Callable[[Any, int], Label]] = {REGRESSION: _numbers, MULTI_LABEL: _several_names}
+        check = checks.get(self.model.config.problem_type, _one_name)
+        return [check(label, position) for position, label in enumerate(labels)]
+
+
+def _texts(texts: str | Sequence[str] | None, name: str) -> list[str]:
+    if texts is None or (not isinstance(texts, str) and len(texts) == 0):
+        return []
+    try:
+        return check_texts(texts)
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
+def _one_name(label: Any, position: int) -> str:
+    if not isinstance(label, str):
+        raise InvalidTypeError(
+            f"label {position} is {label!r}, a {type(label).__name__}; labels are names (str). Numbers of a datasets "
+            "ClassLabel become names with features['label'].int2str; for several labels an example, make the model "
+            "with problem_type='multi_label_classification'."
+        )
+    if not label.strip():
+        raise InvalidInputError(f"label {position} is empty.")
+    return str(label)
+
+
+def _several_names(label: Any, position: int) -> tuple[str, ...]:
+    if isinstance(label, str) or not isinstance(label, (list, tuple, set, frozenset)):
+        raise InvalidTypeError(
+            f"label {position} is {label!r}; with several labels an example, give a list of names for each text."
+        )
+    names = sorted(label, key=str) if isinstance(label, (set, frozenset)) else label
+    if not names:
+        raise InvalidInputError(f"label {position} is an empty list; an example needs at least one label.")
+    return tuple(dict.fromkeys(_one_name(name, position) for name in names))
+
+
+def _numbers(label: Any, position: int) -> tuple[float, ...]:
+    numbers = label if isinstance(label, (list, tuple)) else [label]
+    if any(isinstance(n, bool) or not isinstance(n, (int, float)) or not math.isfinite(n) for n in numbers):
+        raise InvalidTypeError(f"label {position} is {label!r}; a regression takes finite numbers.")
+    return tuple(float(number) for number in numbers)
