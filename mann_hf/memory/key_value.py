@@ -73,7 +73,8 @@ class KeyValueMemory:
             The new state, S + N slots, or at most `capacity`. The input is unchanged.
 
         Raises:
-            InvalidInputError: shapes that do not fit, or keys or values that are not finite.
+            InvalidInputError: shapes or types that do not fit, keys or values that are not finite in the type of the
+                state, or ids that are taken.
         """
         keys, values, ids, mask = self._check(state, keys, values, ids, mask)
         if self.capacity is None or state.slots + keys.shape[1] <= self.capacity:
@@ -118,29 +119,40 @@ class KeyValueMemory:
     def _check(
         self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        batch, count = keys.shape[:2]
-        expected = {"keys": (keys, (state.batch_size, count, self.key_size))}
-        expected["values"] = (values, (state.batch_size, count, self.value_size))
-        for name, (tensor, shape) in expected.items():
-            if tuple(tensor.shape) != shape:
-                raise InvalidInputError(f"{name} have the shape {tuple(tensor.shape)}; this memory takes {shape}.")
+        batch, count = state.batch_size, keys.shape[1] if keys.dim() == 3 else "N"
+        sizes = {"keys": [self.key_size], "values": [self.value_size]}
+        for name, tensor in {"keys": keys, "values": values, "ids": ids, "mask": mask}.items():
+            shape = (batch, count, *sizes.get(name, []))
+            if tensor is not None and tuple(tensor.shape) != shape:
+                takes = ", ".join(map(str, shape))
+                raise InvalidInputError(f"{name} have the shape {tuple(tensor.shape)}; this memory takes ({takes}).")
         if mask is None:
-            mask = torch.ones(batch, count, dtype=torch.bool, device=keys.device)
+            mask = torch.ones(keys.shape[:2], dtype=torch.bool, device=keys.device)
+        if mask.dtype != torch.bool:
+            raise InvalidInputError(f"mask is of {mask.dtype}; it must be torch.bool: give mask.bool().")
+        keys, values = keys.to(state.keys.dtype), values.to(state.values.dtype)
         for name, tensor in {"keys": keys, "values": values}.items():
             bad = ~torch.isfinite(tensor).all(dim=-1) & mask
             if bad.any():
-                raise InvalidInputError(f"{name} hold NaN or infinity, first at example {int(bad.nonzero()[0, 1])}.")
+                raise InvalidInputError(
+                    f"{name} hold NaN or infinity in {tensor.dtype}, first at example {int(bad.nonzero()[0, 1])}."
+                )
         if ids is None:
             first = state.ids.amax(dim=1, keepdim=True) + 1 if state.slots else state.ids.new_zeros(batch, 1)
             ids = first + mask.long().cumsum(dim=1) - 1
-        return keys, values, ids.to(keys.device).masked_fill(~mask, NO_ID), mask
+            return keys, values, ids.to(keys.device).masked_fill(~mask, NO_ID), mask
+        ids = ids.to(keys.device).masked_fill(~mask, NO_ID)
+        taken = torch.cat([state.ids, ids], dim=1).sort(dim=1).values
+        if (ids[mask] < 0).any() or ((taken[:, 1:] == taken[:, :-1]) & (taken[:, 1:] != NO_ID)).any():
+            raise InvalidInputError("ids must be unique within an episode, the stored ones included, and not below 0.")
+        return keys, values, ids, mask
 
     def _append(self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor, mask: Tensor) -> KeyValueState:
         written = mask.long()
         later = written.sum(dim=1, keepdim=True) - written.cumsum(dim=1)  # examples of this write that come after
         new = KeyValueState(
             keys=keys.masked_fill(~mask[..., None], 0),
-            values=values.masked_fill(~mask[..., None], 0).to(state.values.dtype),
+            values=values.masked_fill(~mask[..., None], 0),
             usage=mask.to(state.usage.dtype),
             age=later * written,
             write_count=written,
@@ -170,7 +182,7 @@ class KeyValueMemory:
         older = (state.age + mask.long()).masked_fill(~state.mask, 0)
         return KeyValueState(
             keys=torch.where(replaced[..., None], key, keys),
-            values=torch.where(replaced[..., None], value.to(state.values.dtype), state.values),
+            values=torch.where(replaced[..., None], value, state.values),
             usage=state.usage.masked_fill(here, 1),
             age=older.masked_fill(here, 0),
             write_count=torch.where(merged, state.write_count + 1, state.write_count.masked_fill(replaced, 1)),

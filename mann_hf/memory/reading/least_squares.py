@@ -18,7 +18,8 @@ class LeastSquaresParts(NamedTuple):
 
     Attributes:
         keys: [B, S, K] unit keys.
-        coefficients: [B, S, V], α; None where the memory is solved around each query.
+        coefficients: [B, S, V], α in double precision: the terms are larger than their sum, and in single precision the
+            order of the slots would show in the answers. None where the memory is solved around each query.
         offset: [B, 1, V], what an answer is without any evidence.
         factor: [B, S, S], the lower Cholesky factor of the regularised kernel in the order `order`.
         order: [S], the slot in each row of `factor`.
@@ -76,13 +77,14 @@ class LeastSquaresReading(Reading):
         factor, order = self._extended(state, keys, start)
         ordered = targets[:, order].to(factor.dtype)
         coefficients = torch.empty_like(ordered).index_copy(1, order, torch.cholesky_solve(ordered, factor))
-        return Solution(state, LeastSquaresParts(keys, coefficients.to(keys.dtype), offset, factor, order))
+        return Solution(state, LeastSquaresParts(keys, coefficients, offset, factor, order))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         parts: LeastSquaresParts = solution.parts
         if parts.coefficients is None:
             return self._local(solution, queries)[0]
-        return self._kernel(parts.keys, unit(queries)) @ parts.coefficients + parts.offset
+        kernel = self._kernel(parts.keys, unit(queries)).to(parts.coefficients.dtype)
+        return (kernel @ parts.coefficients).to(queries.dtype) + parts.offset
 
     def terms(
         self,
@@ -99,7 +101,7 @@ class LeastSquaresReading(Reading):
             terms = dense.scatter_add(2, near, coefficients[..., column] * kernel)[..., slots]
         else:
             kernel = self._kernel(parts.keys[:, slots], unit(queries))
-            terms = kernel * parts.coefficients[:, None, slots, column]
+            terms = (kernel * parts.coefficients[:, None, slots, column]).to(queries.dtype)
         return self.logits(solution, terms, sharpness)
 
     def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ class LeastSquaresReading(Reading):
         inverse = torch.cholesky_inverse(parts.factor)
         position = parts.order.argsort()
         inverse = inverse[:, position][:, :, position]
-        targets, alpha = self.targets(solution.state).to(inverse.dtype), parts.coefficients.to(inverse.dtype)
+        targets, alpha = self.targets(solution.state).to(inverse.dtype), parts.coefficients
         numbers = folds.unique()
         if len(numbers) == len(folds) and NEVER_LEFT_OUT not in numbers:
             residual = alpha / inverse.diagonal(dim1=1, dim2=2)[..., None]
