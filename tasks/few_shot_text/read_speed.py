@@ -13,7 +13,7 @@ from mann_hf.errors import MissingExtraError
 from mann_hf.memory.stores import nearest
 
 KEY_SIZE = 384
-BATCHES = 8  # different queries in turn, as a processor learns to foresee the branches of one batch
+BATCHES = 4  # different queries in turn, as a processor learns to foresee the branches of one batch
 TURNS = 7
 TURN_SECONDS = 0.05
 PAUSE_SECONDS = 0.02  # in which the threads of the other library, which wait for more work in a loop, go to sleep

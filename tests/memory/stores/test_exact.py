@@ -86,6 +86,13 @@ def test_a_large_memory_of_one_key_over_and_over_gives_its_first_slots() -> None
     assert nearest(keys, torch.ones(2, 4), 5, mask)[1].tolist() == [[2, 5, 8, 11, 14]] * 2
 
 
+def test_the_first_of_many_groups_with_equal_maxima() -> None:
+    keys = torch.zeros(20_000, 1)
+    keys[7::16] = 1  # one in each group
+    for k in (2, 6, 40, 300):
+        assert torch.equal(nearest(keys, torch.ones(3, 1), k)[1], torch.arange(7, 16 * k, 16).expand(3, -1))
+
+
 def test_as_many_slots_as_are_valid_when_k_is_more() -> None:
     keys, queries = torch.tensor([[1.0], [3.0], [2.0]]), torch.tensor([[1.0], [-1.0]])
     assert nearest(keys, queries, 9)[1].tolist() == [[1, 2, 0], [0, 2, 1]]
@@ -165,7 +172,7 @@ def test_first_and_second_derivatives() -> None:
 
 @pytest.mark.parametrize("asks", ["keys", "queries"])
 def test_gradients_only_where_asked_for(asks: str) -> None:
-    inputs = {"keys": torch.randn(9, 3), "queries": torch.randn(2, 3)}
+    inputs = {"keys": torch.randn(1000, 3), "queries": torch.randn(32, 3)}
     inputs[asks].requires_grad_()
     nearest(**inputs, k=2)[0].sum().backward()
     assert {name for name, value in inputs.items() if value.grad is not None} == {asks}
