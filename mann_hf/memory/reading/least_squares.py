@@ -67,6 +67,8 @@ class LeastSquaresReading(Reading):
         super().__init__(key_size, *args, **kwargs)
         if not (width > 0 and ridge > 0):
             raise InvalidInputError(f"width is {width} and ridge is {ridge}; both must be above 0.")
+        if neighbours < 1:
+            raise InvalidInputError(f"neighbours is {neighbours}; a query is answered from at least 1 slot.")
         self.width, self.ridge, self.exact_slots, self.neighbours = width, ridge, exact_slots, neighbours
 
     def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
@@ -153,7 +155,7 @@ class LeastSquaresReading(Reading):
         if known is None:
             return torch.linalg.cholesky(self._regularised(state, keys, every, every)), every
         assert start is not None
-        old: Tensor = start.parts.factor
+        old: Tensor = start.parts.factor.detach()
         new = every[~torch.isin(every, known)]
         if not len(new):
             return old, known

@@ -1,0 +1,91 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mann_hf.memory import SIMILARITIES, KeyValueMemory, KeyValueState
+from mann_hf.memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, AttentionReading
+
+K, V, Q = 4, 3, 5
+MakeState = Callable[..., KeyValueState]
+
+
+def similarity(name: str, key: np.ndarray, query: np.ndarray, weight: np.ndarray) -> float:
+    return {
+        "cosine": lambda: key @ query / np.linalg.norm(key) / np.linalg.norm(query),
+        "dot": lambda: key @ query,
+        "euclidean": lambda: -np.sum((key - query) ** 2),
+        "bilinear": lambda: query @ weight @ key,
+    }[name]()
+
+
+def reference(state: KeyValueState, queries: Tensor, name: str, sharpness: float, weight: Tensor) -> Tensor:
+    """Σ_i w_i v_i slot by slot: [B, Q, V]."""
+    result = torch.zeros(*queries.shape[:2], state.values.shape[-1], dtype=torch.float64)
+    for b, q in np.ndindex(*queries.shape[:2]):
+        raised = {}
+        for i in state.mask[b].nonzero()[:, 0].tolist():
+            score = similarity(name, state.keys[b, i].numpy(), queries[b, q].numpy(), weight.numpy())
+            raised[i] = int(state.write_count[b, i]) * math.exp(sharpness * score)
+        for i, part in raised.items():
+            result[b, q] += part / sum(raised.values()) * state.values[b, i]
+    return result
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_it_is_the_loop_over_slots(name: str, problem_type: str, random_state: MakeState) -> None:
+    state = random_state(batch=2, problem_type=problem_type)
+    queries = torch.randn(2, Q, K, dtype=torch.float64)
+    reading = AttentionReading(K, problem_type, name, sharpness=1.3).double()
+    weight = next(reading.similarity.parameters(), torch.zeros(K, K)).detach().double()
+    expected = reference(state, queries, name, 1.3, weight)
+    logits = reading(reading.solve(state), queries).detach()
+    predicted = reading.predicted(reading.solve(state), logits)
+    torch.testing.assert_close(predicted, expected, atol=1e-6, rtol=1e-6)
+    if problem_type == SINGLE_LABEL:
+        torch.testing.assert_close(logits.softmax(-1), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_a_sharpness_in_the_call_takes_the_place_of_its_own(random_state: MakeState) -> None:
+    state, queries = random_state(), torch.randn(1, Q, K, dtype=torch.float64)
+    for sharpness in (0.5, torch.tensor(0.5)):
+        one, other = AttentionReading(K).double(), AttentionReading(K, sharpness=0.5).double()
+        torch.testing.assert_close(one(one.solve(state), queries, sharpness), other(other.solve(state), queries))
+
+
+def test_planted_slots_are_read() -> None:
+    memory = KeyValueMemory(K, V)
+    state = memory.write(memory.initial_state(), torch.eye(K)[None], torch.eye(V)[[0, 1, 2, 0]][None])
+    reading = AttentionReading(K, sharpness=100.0)
+    predicted = reading.predicted(reading.solve(state), reading(reading.solve(state), torch.eye(K)[None]))
+    torch.testing.assert_close(predicted, state.values, atol=1e-6, rtol=0)
+    terms = reading.terms(reading.solve(state), torch.eye(K)[None], 0, torch.arange(4))
+    torch.testing.assert_close(terms[0], torch.diag(torch.tensor([1.0, 0, 0, 1])), atol=1e-6, rtol=0)
+
+
+def test_several_labels_are_answered_each_for_itself() -> None:
+    memory = KeyValueMemory(2, V)
+    values = torch.tensor([[[1.0, 1, 0], [0, 1, 0], [1, 0, 0]]])
+    state = memory.write(memory.initial_state(), torch.ones(1, 3, 2), values)
+    reading = AttentionReading(2, MULTI_LABEL)
+    probabilities = reading(reading.solve(state), torch.ones(1, 1, 2)).sigmoid()
+    torch.testing.assert_close(probabilities, torch.tensor([[[2 / 3, 2 / 3, 0]]]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_a_memory_that_is_closed_predicts_nothing(problem_type: str) -> None:
+    state = KeyValueMemory(K, V).initial_state(2)
+    reading = AttentionReading(K, problem_type)
+    predicted = reading.predicted(reading.solve(state), reading(reading.solve(state), torch.randn(2, Q, K)))
+    torch.testing.assert_close(predicted, torch.zeros(2, Q, V), atol=1e-8, rtol=0)
+
+
+def test_numbers_are_averaged() -> None:
+    memory = KeyValueMemory(2, 1)
+    state = memory.write(memory.initial_state(), torch.ones(1, 3, 2), torch.tensor([[[1.0], [2.0], [6.0]]]))
+    reading = AttentionReading(2, REGRESSION)
+    assert reading(reading.solve(state), torch.ones(1, 1, 2)).item() == pytest.approx(3.0)
