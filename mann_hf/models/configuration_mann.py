@@ -38,7 +38,7 @@ class MANNConfig(PreTrainedConfig):
 
     Raises:
         UnknownNameError: a name that is in no registry.
-        ValueError: a problem type that there is not.
+        ValueError: a problem type that there is not, a capacity below 1, or a prompt's name without its prompt.
     """
 
     model_type = "mann"
@@ -70,6 +70,8 @@ class MANNConfig(PreTrainedConfig):
             encoder_config = AutoConfig.for_model("bert")
         if problem_type not in (None, *PROBLEM_TYPES):
             raise ValueError(f"problem_type is {problem_type!r}; choose one of {', '.join(map(repr, PROBLEM_TYPES))}.")
+        if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1):
+            raise ValueError(f"capacity is {capacity!r}; give a whole number from 1 on, or None for no limit.")
         self.encoder_config = encoder_config
         self.encoder_name = encoder_name
         self.pooling = pooling

@@ -179,7 +179,7 @@ class LabelledMemory:
         by_id = {entry.id: entry for entry in (*self.entries, *new)}
         entries = tuple(by_id[id_] for id_ in state.ids[0].tolist()) if self.law.capacity else (*self.entries, *new)
         memory = replace(wider, entries=entries, state=state, names={**self.names, **(names or {})})
-        return memory._with_columns(memory._labels_in_order()), ids
+        return memory._settled(), ids
 
     def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> "LabelledMemory":
         """This memory as if some entries had never been written.
@@ -214,7 +214,7 @@ class LabelledMemory:
         if gone:
             state = self.law.forget(self.state, torch.tensor(sorted(gone)))
             memory = replace(self, entries=entries, state=state)
-        return memory._with_columns(memory._labels_in_order())
+        return memory._settled()
 
     def used(self, weights: Tensor) -> "LabelledMemory":
         """This memory after reads that took `weights` [Q, S] from its entries."""
@@ -223,7 +223,14 @@ class LabelledMemory:
     def values_of(self, labels: Sequence[Label]) -> Tensor:
         """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""
         if self.problem_type == REGRESSION:
-            return torch.tensor(labels, dtype=torch.float32, device=self.state.keys.device).view(len(labels), -1)
+            width = self.law.value_size
+            for label in labels:
+                if len(label) != width:
+                    raise InvalidInputError(
+                        f"a label of {len(label)} numbers came; this memory takes {width} for each text, the "
+                        "num_labels of the model's configuration."
+                    )
+            return torch.tensor(labels, dtype=torch.float32, device=self.state.keys.device).view(len(labels), width)
         column = {label: number for number, label in enumerate(self.labels)}
         rows = torch.zeros(len(labels), len(self.labels))
         for row, label in enumerate(labels):
@@ -239,16 +246,18 @@ class LabelledMemory:
             probe=None if self.probe is None else self.probe.to(device),
         )
 
-    def _labels_in_order(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for entry in self.entries for name in label_names(entry.label)))
+    def _settled(self) -> "LabelledMemory":
+        """The same entries with the labels that they have, in order, and the words of those that have an example."""
+        in_order = dict.fromkeys(name for entry in self.entries for name in label_names(entry.label))
+        memory = self._with_columns(tuple(in_order))
+        if len(memory.named_labels) == len(memory.names):
+            return memory
+        return replace(memory, names={label: memory.names[label] for label in memory.named_labels})
 
     def _with_columns(self, labels: tuple[str, ...]) -> "LabelledMemory":
-        """The same entries under a list of labels with more, fewer or reordered ones; unused names are dropped."""
-        if self.problem_type == REGRESSION:
+        """The same entries under a list of labels with more, fewer or reordered ones."""
+        if self.problem_type == REGRESSION or labels == self.labels:
             return self
-        names = {label: key for label, key in self.names.items() if label in set(labels)}
-        if labels == self.labels:
-            return self if len(names) == len(self.names) else replace(self, names=names)
         law = self.law.with_value_size(len(labels))
         old = {label: number for number, label in enumerate(self.labels)}
         values = self.state.values
@@ -256,7 +265,7 @@ class LabelledMemory:
             values = torch.nn.functional.pad(values, (0, len(labels) - len(self.labels)))
         else:
             values = values[..., [old[label] for label in labels]]
-        return replace(self, law=law, labels=labels, names=names, state=self.state._replace(values=values))
+        return replace(self, law=law, labels=labels, state=self.state._replace(values=values))
 
     def _new_ids(
         self, keys: Tensor, labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind]

@@ -1,0 +1,108 @@
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoConfig, BertConfig, DistilBertConfig
+
+from mann_hf import MANNConfig
+from mann_hf.controllers.pooling import POOLINGS
+from mann_hf.errors import UnknownNameError
+from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES
+from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+
+EVERYTHING = {
+    "encoder_config": DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, vocab_size=205),
+    "encoder_name": "someone/encoder",
+    "pooling": "cls",
+    "normalize": False,
+    "max_seq_length": 17,
+    "prompts": {"query": "find: ", "none": ""},
+    "prompt_name": "query",
+    "lower_case": True,
+    "reading": "least_squares",
+    "similarity": "dot",
+    "reading_options": {"ridge": 0.5},
+    "capacity": 9,
+    "eviction": "kaiser",
+    "label_names": False,
+    "store_texts": False,
+    "problem_type": MULTI_LABEL,
+    "id2label": {0: "a", 1: "b", 2: "c"},
+    "label2id": {"a": 0, "b": 1, "c": 2},
+}
+
+
+def fields(config: MANNConfig) -> dict:
+    return config.to_dict() | {"_name_or_path": None}
+
+
+def test_every_field_survives_its_file(tmp_path: Path) -> None:
+    config = MANNConfig(**EVERYTHING)
+    config.save_pretrained(tmp_path)
+    for again in (MANNConfig.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)):
+        assert type(again) is MANNConfig
+        assert type(again.encoder_config) is DistilBertConfig
+        for name, value in EVERYTHING.items():
+            if name != "encoder_config":
+                assert getattr(again, name) == value, name
+        assert again.encoder_config.to_dict() == config.encoder_config.to_dict()
+        assert fields(again) == fields(config)
+
+
+def test_defaults_survive_their_file(tmp_path: Path) -> None:
+    MANNConfig().save_pretrained(tmp_path)
+    assert fields(MANNConfig.from_pretrained(tmp_path)) == fields(MANNConfig())
+    assert MANNConfig().model_type == json.loads((tmp_path / "config.json").read_text())["model_type"] == "mann"
+
+
+def test_encoder_config_as_a_dict() -> None:
+    as_object = BertConfig(hidden_size=48, num_attention_heads=2)
+    config = MANNConfig(encoder_config=as_object.to_dict())
+    assert isinstance(config.encoder_config, BertConfig)
+    assert config.hidden_size == config.encoder_config.hidden_size == 48
+
+
+@pytest.mark.parametrize("field", ["prompts", "reading_options"])
+def test_what_a_caller_passed_is_not_shared(field: str) -> None:
+    mine: dict = {}
+    config = MANNConfig(**{field: mine})
+    getattr(config, field)["ridge"] = 1
+    assert mine == {} and getattr(MANNConfig(), field) == {}
+
+
+@pytest.mark.parametrize("kind", ["pooling", "reading", "similarity", "eviction"])
+def test_unknown_name_shows_the_choices(kind: str) -> None:
+    registry = {"pooling": POOLINGS, "reading": READINGS, "similarity": SIMILARITIES, "eviction": EVICTIONS}[kind]
+    with pytest.raises(UnknownNameError) as told:
+        MANNConfig(**{kind: "telepathy"})
+    assert "'telepathy'" in str(told.value)
+    assert all(repr(name) in str(told.value) for name in registry)
+
+
+def test_unknown_problem_type_shows_the_choices() -> None:
+    with pytest.raises(ValueError, match="single_label_classification.*multi_label_classification.*regression"):
+        MANNConfig(problem_type="ranking")
+
+
+def test_prompt_by_name() -> None:
+    assert MANNConfig(prompts={"query": "find: "}).prompt == ""
+    assert MANNConfig(prompts={"query": "find: "}, prompt_name="query").prompt == "find: "
+    with pytest.raises(ValueError, match="'passage'.*'query'"):
+        MANNConfig(prompts={"query": "find: "}, prompt_name="passage")
+
+
+def test_default_reading_can_serve_every_problem() -> None:
+    for problem_type in (None, SINGLE_LABEL, MULTI_LABEL, REGRESSION):
+        config = MANNConfig(problem_type=problem_type)
+        assert (problem_type or SINGLE_LABEL) in READINGS[config.reading].problem_types
+
+
+def test_single_label_problem_with_one_label_can_be_configured() -> None:
+    config = MANNConfig(problem_type=SINGLE_LABEL, id2label={0: "only"}, label2id={"only": 0})
+    assert config.num_labels == 1
+
+
+@pytest.mark.parametrize("capacity", [0, -1, 1.5, "many", True])
+def test_capacity_that_is_none(capacity: object) -> None:
+    with pytest.raises(ValueError, match="capacity"):
+        MANNConfig(capacity=capacity)

@@ -1,0 +1,269 @@
+import pytest
+import torch
+
+from mann_hf.errors import InvalidInputError, NotInMemoryError
+from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
+from mann_hf.models.labelled_memory import LARGEST_ID, Label, LabelledMemory, content_id, label_words, name_id
+
+
+def keys(*numbers: float, size: int = 4) -> torch.Tensor:
+    """A key for each number, the same for the same number."""
+    return torch.stack([torch.sin(torch.arange(1, size + 1) * (number + 1)) for number in numbers])
+
+
+def taught(*pairs: tuple[str, Label], kinds: list | None = None, **kwargs: object) -> tuple[LabelledMemory, list[int]]:
+    """A memory of texts and labels; the key of a text follows from its first letter."""
+    memory = LabelledMemory.empty(4, **kwargs)  # type: ignore[arg-type]
+    texts = [text for text, _ in pairs]
+    return memory.remember(
+        keys(*(ord(text[0]) for text in texts)),
+        [label for _, label in pairs],
+        texts,
+        kinds or ["example"] * len(pairs),
+        {name: keys(len(name))[0] for _, label in pairs for name in ([label] if isinstance(label, str) else [])},
+    )
+
+
+@pytest.mark.parametrize(
+    "label, words",
+    [
+        ("card_arrival", "card arrival"),
+        ("card-arrival", "card arrival"),
+        ("BookFlight", "book flight"),
+        ("bookFlight", "book flight"),
+        ("HTTPServerError", "http server error"),
+        ("iPhone14Pro", "i phone14 pro"),
+        ("alarm/set", "alarm set"),
+        ("ENTY:animal", "enty animal"),
+        ("  many   spaces ", "many spaces"),
+        ("überweisung_fällig", "überweisung fällig"),
+        ("カード", "カード"),
+        ("3", None),
+        ("3.5", None),
+        ("-1", None),
+        ("__", None),
+        ("A", None),
+        ("q1", None),
+        ("no", "no"),
+    ],
+)
+def test_words_of_a_label(label: str, words: str | None) -> None:
+    assert label_words(label) == words
+
+
+def test_labels_count_in_the_order_of_their_first_entry() -> None:
+    memory, _ = taught(("a", "y"), ("b", "x"), ("c", "y"), ("d", "z"))
+    assert memory.labels == ("y", "x", "z")
+    assert memory.state.values[0].tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
+def test_forgetting_the_first_entry_of_a_label_moves_the_label() -> None:
+    memory, ids = taught(("a", "y"), ("b", "x"), ("c", "y"))
+    after = memory.forget([ids[0]])
+    assert after.labels == ("x", "y")
+    assert after.state.values[0].tolist() == [[1, 0], [0, 1]]
+    assert memory.labels == ("y", "x"), "the memory that was asked has changed"
+
+
+def test_ids_follow_from_what_is_stored() -> None:
+    first, ids = taught(("a", "x"), ("b", "y"))
+    again, other = taught(("c", "z"), ("b", "y"), ("a", "x"))
+    assert [ids[1], ids[0]] == other[1:]
+    assert all(0 <= id_ <= LARGEST_ID for id_ in [*ids, *other])
+    assert len({*ids, other[0], content_id("description", "a", "x"), content_id("example", "a", "y")}) == 5
+    assert len(first) == 2 and len(again) == 3
+
+
+def test_ids_without_texts_follow_from_the_keys() -> None:
+    memory = LabelledMemory.empty(4)
+    one, ids = memory.remember(keys(1, 2), ["x", "x"], [None, None], ["example"] * 2)
+    two, other = memory.remember(keys(2), ["x"], [None], ["example"])
+    assert ids[1] == other[0] and ids[0] != ids[1]
+    assert one.entries[0].text is None and len(two) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_copies_have_ids_of_their_own(at_once: bool) -> None:
+    if at_once:
+        memory, ids = taught(("a", "x"), ("a", "x"), ("a", "x"))
+    else:
+        memory, ids = LabelledMemory.empty(4), []
+        for _ in range(3):
+            memory, new = memory.remember(keys(ord("a")), ["x"], ["a"], ["example"])
+            ids += new
+    assert len(set(ids)) == 3
+    assert ids == [content_id("example", "a", "x", copy) for copy in range(3)]
+    again, new = memory.forget([ids[1]]).remember(keys(ord("a")), ["x"], ["a"], ["example"])
+    assert new == [ids[1]]
+    assert sorted(entry.id for entry in again.entries) == sorted(ids)
+
+
+def test_texts_that_look_alike_in_parts_have_different_ids() -> None:
+    assert content_id("example", "a", "b\x1fc") != content_id("example", "a\x1f'b", "c")
+    assert content_id("example", "a", "1") != content_id("example", "a", (1.0,))
+    assert content_id("example", "a", ("x", "y")) != content_id("example", "a", "('x', 'y')")
+
+
+def test_words_live_as_long_as_their_label_has_an_example() -> None:
+    memory, ids = taught(("a", "red"), ("b", "blue"), ("c", "red"))
+    assert memory.named_labels == ("red", "blue")
+    memory = memory.forget([ids[0]])
+    assert set(memory.named_labels) == {"red", "blue"}
+    memory = memory.forget([ids[2]])
+    assert memory.named_labels == ("blue",) and memory.names.keys() == {"blue"}
+    assert memory.reading_state.slots == 2
+
+
+def test_words_of_a_label_with_a_description_alone_are_not_read() -> None:
+    memory, ids = taught(("a", "red"), ("b", "red"), kinds=["description", "example"])
+    assert memory.named_labels == ("red",)
+    only_described = memory.forget([ids[1]])
+    assert only_described.named_labels == ()
+    assert only_described.reading_state.slots == 1
+    fresh, _ = LabelledMemory.empty(4).remember(keys(ord("a")), ["red"], ["a"], ["description"])
+    assert only_described.names.keys() == fresh.names.keys() == set()
+
+
+def test_entries_and_slots_agree() -> None:
+    memory, _ = taught(("a", "red"), ("b", "blue"), ("c", "red"), kinds=["example", "description", "example"])
+    state = memory.reading_state
+    assert [entry.id for entry in memory.all_entries] == state.ids[0].tolist()
+    assert [entry.kind for entry in memory.all_entries] == ["example", "description", "example", "name"]
+    assert memory.examples.tolist() == [True, False, True, False]
+    assert [slots.tolist() for slots in memory.slots_by_label] == [[0, 2, 3], [1]]
+    assert memory.all_entries[3].text == "red"
+
+
+def test_the_id_of_words_is_refused_with_the_reason() -> None:
+    memory, _ = taught(("a", "lost_card"))
+    with pytest.raises(NotInMemoryError, match="'lost_card', which goes with its last example") as told:
+        memory.forget([name_id("lost_card")])
+    assert told.value.missing == [name_id("lost_card")]
+
+
+def test_forgetting_what_is_not_there() -> None:
+    memory, ids = taught(("a", "x"), ("b", "y"))
+    with pytest.raises(NotInMemoryError, match="no 17, 18|no 18, 17") as told:
+        memory.forget([ids[0], 17, 18])
+    assert set(told.value.missing) == {17, 18}
+    with pytest.raises(NotInMemoryError, match="'z'.*'x', 'y'"):
+        memory.forget(label="z")
+    with pytest.raises(NotInMemoryError, match="'z'"):
+        memory.forget([ids[0]], label="z")
+    with pytest.raises(InvalidInputError, match="ids=.*label="):
+        memory.forget()
+    assert len(memory) == 2
+
+
+def test_forgetting_many_labels_names_a_few() -> None:
+    memory, _ = taught(*((letter, f"label {letter}") for letter in "abcdefghijkl"))
+    with pytest.raises(NotInMemoryError, match="'label h' and 4 more"):
+        memory.forget(label="none")
+
+
+def test_forgetting_by_ids_and_label_at_once() -> None:
+    memory, ids = taught(("a", "x"), ("b", "y"), ("c", "x"), ("d", "z"))
+    assert [entry.text for entry in memory.forget([ids[1]], "x").entries] == ["d"]
+    assert memory.forget([ids[1], ids[1]]).labels == ("x", "z")
+    assert memory.forget([]).entries == memory.entries
+
+
+def test_several_labels_an_entry() -> None:
+    memory, ids = taught(("a", ("x", "y")), ("b", ("z",)), problem_type=MULTI_LABEL)
+    assert memory.labels == ("x", "y", "z")
+    assert memory.state.values[0].tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert [slots.tolist() for slots in memory.slots_by_label] == [[0], [0], [1]]
+    assert memory.forget(label="y").labels == ("z",)
+    assert len(ids) == 2
+
+
+def test_numbers_for_regression() -> None:
+    memory, ids = taught(("a", (1.5,)), ("b", (-2.0,)), problem_type=REGRESSION, value_size=1)
+    assert memory.labels == () and memory.slots_by_label == []
+    assert memory.state.values[0].tolist() == [[1.5], [-2.0]]
+    assert memory.forget([ids[0]]).state.values[0].tolist() == [[-2.0]]
+
+
+@pytest.mark.parametrize(
+    "key", [torch.full((1, 4), float("nan")), torch.full((1, 4), float("inf")), torch.zeros(1, 5), torch.zeros(4)]
+)
+def test_keys_that_do_not_fit(key: torch.Tensor) -> None:
+    memory, _ = taught(("a", "x"))
+    with pytest.raises(InvalidInputError, match="keys"):
+        memory.remember(key, ["x"], ["b"], ["example"])
+
+
+def test_numbers_that_do_not_fit() -> None:
+    memory = LabelledMemory.empty(4, REGRESSION, value_size=2)
+    for labels in ([(1.0,)], [(1.0, 2.0, 3.0)]):
+        with pytest.raises(InvalidInputError, match="takes 2 for each text"):
+            memory.remember(keys(1), labels, ["a"], ["example"])  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="a label of 1 numbers"):
+        memory.remember(keys(1, 2), [(1.0, 2.0), (1.0,)], ["a", "b"], ["example"] * 2)
+
+
+def test_lists_of_different_length() -> None:
+    memory = LabelledMemory.empty(4)
+    for labels, texts, kinds in [(["x"], ["a", "b"], 2), (["x", "y"], ["a"], 2), (["x", "y"], ["a", "b"], 1)]:
+        with pytest.raises(ValueError):
+            memory.remember(keys(1, 2), labels, texts, ["example"] * kinds)  # type: ignore[list-item]
+
+
+def test_a_merge_keeps_the_entry_it_merges_into() -> None:
+    memory, ids = taught(("a", "x"), ("b", "y"), capacity=2, eviction="kaiser")
+    merged, new = memory.remember(keys(ord("a")), ["x"], ["almost a"], ["example"])
+    assert [entry.text for entry in merged.entries] == ["a", "b"]
+    assert merged.state.write_count[0].tolist() == [2, 1]
+    assert new[0] not in merged.ids
+    with pytest.raises(NotInMemoryError):
+        merged.forget(new)
+    assert [entry.text for entry in merged.forget([ids[0]]).entries] == ["b"]
+
+
+@pytest.mark.parametrize("eviction", ["oldest", "least_recently_used"])
+def test_a_label_leaves_with_its_last_entry(eviction: str) -> None:
+    memory, _ = taught(("a", "red"), ("b", "blue"), ("c", "green"), capacity=2, eviction=eviction)
+    assert [entry.text for entry in memory.entries] == ["c", "b"]
+    assert memory.labels == ("green", "blue")
+    assert memory.names.keys() == {"green", "blue"}
+    assert memory.state.values[0].tolist() == [[1, 0], [0, 1]]
+    assert memory.state.ids[0].tolist() == [entry.id for entry in memory.entries]
+
+
+def test_words_take_no_part_in_eviction() -> None:
+    memory, _ = taught(("a", "red"), ("b", "blue"), capacity=2)
+    assert memory.state.slots == 2 and memory.reading_state.slots == 4
+
+
+def test_what_was_used_stays() -> None:
+    memory, _ = taught(("a", "x"), ("b", "x"), capacity=2)
+    used = memory.used(torch.tensor([[1.0, 0.0]]))
+    after, _ = used.remember(keys(3), ["x"], ["c"], ["example"])
+    assert [entry.text for entry in after.entries] == ["a", "c"]
+
+
+def test_a_memory_is_a_value() -> None:
+    memory, ids = taught(("a", "x"), ("b", "y"))
+    before = [field.clone() for field in memory.state]
+    memory.remember(keys(9), ["z"], ["c"], ["example"])
+    memory.forget([ids[0]])
+    memory.used(torch.ones(1, 2))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(memory.state, before, strict=True))
+    with pytest.raises(AttributeError):
+        memory.labels = ()  # type: ignore[misc]
+
+
+def test_moving_takes_everything_along() -> None:
+    memory, _ = taught(("a", "red"), ("b", "blue"))
+    moved = memory.to("meta")
+    assert {field.device.type for field in moved.state} == {"meta"}
+    assert {key.device.type for key in moved.names.values()} == {"meta"}
+    assert memory.state.keys.device.type == "cpu"
+
+
+def test_texts_may_be_left_out() -> None:
+    memory = LabelledMemory.empty(4)
+    kept, ids = memory.remember(keys(1), ["x"], ["a"], ["example"])
+    bare, same = memory.remember(keys(1), ["x"], ["a"], ["example"], store_texts=False)
+    assert bare.entries[0].text is None and kept.entries[0].text == "a"
+    assert ids == same
