@@ -1,14 +1,22 @@
 """Minimising strictly convex objectives exactly, and differentiating through where they are least."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 MAX_STEPS = 60
 MAX_INNER_STEPS = 250
-SINGLE_PRECISION_FROM = 100_000_000
-"""Multiplications of one gradient above which the work is done in single precision."""
+SINGLE_CURVATURE_FROM = 10_000_000
+"""Multiplications of one gradient above which the curvature is applied in single precision."""
+SINGLE_GRADIENT_FROM = 150_000_000
+"""Multiplications of one gradient above which it is computed in single precision, too."""
+BLOCKS_FROM = 512
+"""Slots from which the blocks of the curvature are worth their making."""
+BLOCKS_UP_TO = 100_000_000
+"""Numbers in all blocks above which they are not made."""
+NEAR = 0.3
+"""Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
 
 
 class ConvexObjective(Protocol):
@@ -25,27 +33,45 @@ class ConvexObjective(Protocol):
 
     def curvature(self, probabilities: Tensor, direction: Tensor) -> Tensor: ...
 
+    def inverse_blocks(self, probabilities: Tensor) -> Tensor: ...
+
+
+class Minimum(NamedTuple):
+    """Where an objective is least.
+
+    Attributes:
+        weight: [B, V, K], in the precision that gradients were computed in.
+        blocks: [V, K, K], about the inverse of the curvature of each output by itself; None where none were made.
+            Given to the search for the minimum of a similar objective, they shorten it.
+    """
+
+    weight: Tensor
+    blocks: Tensor | None
+
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum((1, 2), keepdim=True)
 
 
 @torch.no_grad()
-def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float) -> Tensor:
+def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, blocks: Tensor | None = None) -> Minimum:
     """The minimum by Newton's method, each step solved by conjugate gradients (Nocedal and Wright 2006, algorithm 7.1).
 
     Args:
         objective: B problems.
         weight: [B, V, K], where to start; this changes how long it takes, not where it ends.
         tolerance: the length of the gradient at which a problem counts as solved.
-
-    Returns:
-        [B, V, K] in the precision that the work was done in.
+        blocks: of an earlier `Minimum`; like the start they change the time alone.
     """
     batch, slots, size = objective.keys.shape
-    large = batch * slots * size * weight.shape[1] > SINGLE_PRECISION_FROM
-    dtype = torch.float32 if large and objective.keys.dtype != torch.float64 else torch.float64
-    objective, weight = objective.to(dtype), weight.to(dtype)
+    outputs = weight.shape[1]
+    work, single = batch * slots * size * outputs, objective.keys.dtype != torch.float64
+    coarse = objective.to(torch.float32 if single and work > SINGLE_CURVATURE_FROM else torch.float64)
+    objective = objective.to(torch.float32 if single and work > SINGLE_GRADIENT_FROM else torch.float64)
+    weight = weight.to(objective.keys.dtype)
+    if objective.keys.dtype == torch.float32:  # rounding alone makes a gradient about as long as this
+        tolerance = max(tolerance, torch.finfo(torch.float32).eps * slots)
+    worth_blocks = batch == 1 and slots >= BLOCKS_FROM and outputs * size**2 <= BLOCKS_UP_TO
     value, gradient, probabilities = objective.value_and_gradient(weight)
     length = _dot(gradient, gradient).sqrt()
     start = length.clamp_min(1.0)
@@ -53,12 +79,14 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float) -> Te
         unsolved = length > tolerance
         if not unsolved.any():
             break
-        precision = (length / start).sqrt().clamp_max(0.3)  # superlinear convergence without wasted work far away
-        step = _conjugate_gradients(objective, probabilities, -gradient, precision * length)
-        step = step * unsolved
+        if blocks is None and worth_blocks and bool(length < NEAR * start):
+            blocks = coarse.inverse_blocks(probabilities.to(coarse.keys.dtype))
+        # superlinear convergence without wasted work far away; no more of it than the tolerance asks for
+        precision = (length / start).sqrt().clamp_max(0.3).maximum(0.3 * tolerance / length.clamp_min(tolerance))
+        step = _conjugate_gradients(coarse, probabilities, -gradient, precision * length, blocks) * unsolved
         slope = _dot(gradient, step)[:, 0, 0]
         scale = torch.ones_like(value)
-        noise = torch.finfo(dtype).eps * (value.abs() + 1)
+        noise = torch.finfo(value.dtype).eps * (value.abs() + 1)
         for _ in range(30):
             candidate = weight + scale[:, None, None] * step
             new = objective.value_and_gradient(candidate)
@@ -71,28 +99,44 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float) -> Te
         if stalled:  # rounding is all that is left
             break
         weight, (value, gradient, probabilities), length = candidate, new, new_length
-    return weight
+    return Minimum(weight, blocks)
 
 
 @torch.no_grad()
 def _conjugate_gradients(
-    objective: ConvexObjective, probabilities: Tensor, right: Tensor, tolerance: Tensor | float
+    objective: ConvexObjective,
+    probabilities: Tensor,
+    right: Tensor,
+    tolerance: Tensor | float,
+    blocks: Tensor | None = None,
 ) -> Tensor:
-    """Solves H x = right [B, V, K] for the curvature H at `probabilities` (Nocedal and Wright 2006, algorithm 5.2)."""
+    """Solves H x = right [B, V, K] for the curvature H at `probabilities` (Nocedal and Wright 2006, algorithm 5.3)."""
+    dtype = objective.keys.dtype
+    given, right, probabilities = right.dtype, right.to(dtype), probabilities.to(dtype)
+    least = torch.finfo(dtype).tiny
+
+    def precondition(residual: Tensor) -> Tensor:
+        if blocks is None:
+            return residual
+        return torch.bmm(residual[0, :, None], blocks.to(dtype))[None, :, 0]  # symmetric, and twice as fast this way
+
     solution = torch.zeros_like(right)
-    residual, direction = right.clone(), right.clone()
-    square = _dot(residual, residual)
+    residual = right.clone()
+    scaled = precondition(residual)
+    direction = scaled.clone()
+    product = _dot(residual, scaled)
     for _ in range(MAX_INNER_STEPS):
-        if not (square.sqrt() > tolerance).any():
+        if not (_dot(residual, residual).sqrt() > tolerance).any():
             break
         image = objective.curvature(probabilities, direction)
-        size = square / _dot(direction, image).clamp_min(torch.finfo(right.dtype).tiny)
+        size = product / _dot(direction, image).clamp_min(least)
         solution += size * direction
         residual -= size * image
-        new_square = _dot(residual, residual)
-        direction = residual + new_square / square.clamp_min(torch.finfo(right.dtype).tiny) * direction
-        square = new_square
-    return solution
+        scaled = precondition(residual)
+        new_product = _dot(residual, scaled)
+        direction = scaled + new_product / product.clamp_min(least) * direction
+        product = new_product
+    return solution.to(given)
 
 
 def implicit(objective: ConvexObjective, minimum: Tensor) -> Tensor:

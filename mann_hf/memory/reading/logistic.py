@@ -11,6 +11,13 @@ from ..newton import implicit, minimise
 from ..state import KeyValueState
 from .base import MULTI_LABEL, READINGS, SINGLE_LABEL, Reading, Solution
 
+BLOCK_SLOTS = 512
+"""How many slots a block of `LogisticObjective.inverse_blocks` takes as they are."""
+
+
+FIRST_LENGTH = 10.0
+"""The length of W's rows where a solve starts that has no earlier solution."""
+
 
 class LogisticParts(NamedTuple):
     """What `LogisticReading.solve` prepares.
@@ -19,11 +26,13 @@ class LogisticParts(NamedTuple):
         keys: [B, S, K'] the features that were fitted: unit keys, with a constant behind them for several labels.
         weight: [B, V, K'], W.
         coefficients: [B, S, V], α.
+        blocks: [V, K', K'], by which the next solve is sooner done; see `Minimum`.
     """
 
     keys: Tensor
     weight: Tensor
     coefficients: Tensor
+    blocks: Tensor | None = None
 
 
 @READINGS.register("logistic")
@@ -74,12 +83,12 @@ class LogisticReading(Reading):
             weight_decay=self.weight_decay,
             exclusive=self.problem_type == SINGLE_LABEL,
         )
-        first = self._first_guess(keys, state, start)
-        found = minimise(objective.detach(), first, self.tolerance * max(1, state.slots))
-        weight = implicit(objective, found).to(keys.dtype)
+        first, blocks = self._first_guess(keys, state, start)
+        found = minimise(objective.detach(), first, self.tolerance * max(1, state.slots), blocks)
+        weight = implicit(objective, found.weight).to(keys.dtype)
         residual = objective.targets - objective.probabilities(keys @ weight.mT)
         coefficients = objective.weights / self.weight_decay * residual
-        return Solution(state, LogisticParts(keys, weight, coefficients))
+        return Solution(state, LogisticParts(keys, weight, coefficients, found.blocks))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         return self._features(queries) @ solution.parts.weight.mT
@@ -102,14 +111,25 @@ class LogisticReading(Reading):
             features = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
         return features
 
-    def _first_guess(self, keys: Tensor, state: KeyValueState, start: Solution | None) -> Tensor:
-        guess = keys.new_zeros(len(keys), state.values.shape[-1], keys.shape[-1])
-        if start is None or start.parts.weight.shape[0] != len(keys):
-            return guess
-        before = start.parts.weight.detach()
+    def _first_guess(self, keys: Tensor, state: KeyValueState, start: Solution | None) -> tuple[Tensor, Tensor | None]:
+        """Where the solve starts, [B, V, K'], and the blocks that it may use.
+
+        Without an earlier solution: along each label's mean key, at about the length that solutions come to have.
+        """
+        values = (state.values * (state.write_count * state.mask)[..., None]).to(keys.dtype)
+        means = unit(values.mT @ keys.detach())
+        guess = FIRST_LENGTH * (means - means.mean(dim=1, keepdim=True))
+        if start is None or len(start.parts.weight) != len(keys):
+            return guess, None
+        before, blocks = start.parts.weight.detach(), start.parts.blocks
         columns = min(before.shape[1], guess.shape[1])
-        guess[:, :columns] = before[:, :columns].to(guess)
-        return guess
+        guess[:, :columns] = before[:, :columns]
+        if blocks is not None and len(blocks) != guess.shape[1]:
+            new = torch.eye(keys.shape[-1], dtype=blocks.dtype, device=blocks.device).expand(
+                guess.shape[1] - columns, -1, -1
+            )
+            blocks = torch.cat([blocks[:columns], new / self.weight_decay])
+        return guess, blocks
 
 
 class LogisticObjective(NamedTuple):
@@ -160,3 +180,22 @@ class LogisticObjective(NamedTuple):
         else:
             change = probabilities * (1 - probabilities) * change
         return (self.weights * change).mT @ self.keys + self.weight_decay * direction
+
+    def inverse_blocks(self, probabilities: Tensor) -> Tensor:
+        """About the inverse of the Hessian's block of each output: [1, S, V] -> [V, K, K].
+
+        The slots that weigh most in a block count as they are, the others as if their keys were like the average.
+        """
+        keys = self.keys[0]
+        curvature = (self.weights * probabilities * (1 - probabilities))[0]  # [S, V]
+        count = min(len(keys), BLOCK_SLOTS)
+        average = keys.mT @ keys / len(keys)
+        decay = self.weight_decay * torch.eye(keys.shape[1], dtype=keys.dtype, device=keys.device)
+        heavy, slots = curvature.mT.topk(count, dim=1)  # [V, M]
+        light = curvature.sum(0) - heavy.sum(1)
+        blocks = []
+        for weight, slot, rest in zip(heavy, slots, light, strict=True):
+            near = keys[slot]
+            block = (near * weight[:, None]).mT @ near + rest * average + decay
+            blocks.append(torch.cholesky_inverse(torch.linalg.cholesky(block)))
+        return torch.stack(blocks)
