@@ -1,0 +1,41 @@
+"""The frozen encoder, by name, and as the classifier uses it."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+import mann_hf
+
+from .vectors import Encode
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class Encoder(NamedTuple):
+    """An encoder.
+
+    Attributes:
+        name: as it was asked for.
+        fingerprint: tells it from every encoder that gives other vectors.
+        encode: texts to vectors.
+    """
+
+    name: str
+    fingerprint: str
+    encode: Encode
+
+
+def load_encoder(name: str) -> Encoder:
+    """The encoder that a name or folder stands for, with the pooling, the prompt and the length limit it asks for."""
+    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(name).eval()
+    tokenizer = model.load_tokenizer()
+    config = model.config
+    digest = hashlib.sha256(repr((config.pooling, config.normalize, config.prompt, config.max_seq_length)).encode())
+    for key, tensor in sorted(model.encoder.state_dict().items()):
+        digest.update(key.encode() + tensor.contiguous().numpy().tobytes())
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return model.embed_texts(tokenizer, texts).numpy()
+
+    return Encoder(name, digest.hexdigest(), encode)
