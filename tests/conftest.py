@@ -57,6 +57,23 @@ from transformers import (  # noqa: E402
 hypothesis.settings.register_profile("mann_hf", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("mann_hf")
 
+
+class TorchRandom:
+    """torch's own generator in the words of `random.Random`, for hypothesis to seed it before each example."""
+
+    def seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def getstate(self) -> torch.Tensor:
+        return torch.get_rng_state()
+
+    def setstate(self, state: torch.Tensor) -> None:
+        torch.set_rng_state(state)
+
+
+TORCH_RANDOM = TorchRandom()  # hypothesis keeps no reference of its own
+hypothesis.register_random(TORCH_RANDOM)
+
 WORDS = """
 a account add am and app are balance bank bill can cancel card change charge code come deliver do for get has help how i
 in is it last lost money month my new not number of on order out package password pay payment please refund reset send

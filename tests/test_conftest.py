@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -94,6 +96,18 @@ def test_the_tiny_encoder_tells_texts_apart(
     pooled = states.mean(1) if pooling == "mean" else states[:, 0]
     cosines = torch.nn.functional.cosine_similarity(pooled[:, None], pooled[None], dim=-1)
     assert cosines[~torch.eye(3, dtype=torch.bool)].max() < 0.9
+
+
+def test_hypothesis_starts_each_example_from_the_same_random_tensor() -> None:
+    drawn = []
+
+    @hypothesis.given(st.integers())
+    def draw(number: int) -> None:
+        drawn.append(torch.rand(1).item())
+
+    draw()
+    assert len(drawn) > 1
+    assert len(set(drawn)) == 1
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
