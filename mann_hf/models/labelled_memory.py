@@ -158,8 +158,13 @@ class LabelledMemory:
             the call, and its id be gone.
 
         Raises:
-            InvalidInputError: keys that are not finite or do not fit.
+            InvalidInputError: keys that are not finite or do not fit, or lists of different length.
         """
+        if not len(keys) == len(labels) == len(texts) == len(kinds):
+            raise InvalidInputError(
+                f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
+                "there must be one of each for every example."
+            )
         columns = list(self.labels)
         known = set(columns)
         for label in labels:
@@ -247,7 +252,14 @@ class LabelledMemory:
         )
 
     def _settled(self) -> "LabelledMemory":
-        """The same entries with the labels that they have, in order, and the words of those that have an example."""
+        """The same entries with the labels that they have, in order, and the words of those that have an example.
+
+        Without an entry nothing is left, the mark of the encoder included.
+        """
+        if not self.entries:
+            law, size = self.law, self.law.value_size if self.problem_type == REGRESSION else 0
+            device = self.state.keys.device
+            return self.empty(law.key_size, self.problem_type, size, law.capacity, law.eviction_name, device)
         in_order = dict.fromkeys(name for entry in self.entries for name in label_names(entry.label))
         memory = self._with_columns(tuple(in_order))
         if len(memory.named_labels) == len(memory.names):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..errors import MemoryFileError
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
-from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION
-from .labelled_memory import Entry, LabelledMemory, label_names
-from .saving import write_whole
+from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, SINGLE_LABEL
+from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, label_names
+from .saving import recover, sweep, write_whole
 
 MEMORY_FILE = "memory.safetensors"
 READABLE_FILE = "memory.json"
@@ -26,6 +26,8 @@ def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
     """Writes both files. Each is replaced at one stroke; a save that is killed leaves the old memory or the new."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    recover(folder)  # or the save that was stopped here would come back over this one
+    sweep(folder)
     described = describe(memory)
     tensors = {
         "keys": memory.state.keys[0],
@@ -35,14 +37,13 @@ def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
         "ids": memory.state.ids[0],
         "contents": torch.frombuffer(bytearray(_compact(described).encode()), dtype=torch.uint8),
     }
-    if memory.problem_type == REGRESSION:
-        tensors["targets"] = memory.state.values[0]
     if memory.names:
         tensors["name_keys"] = torch.stack([memory.names[label] for label in _labels_with_names(memory)])
     if memory.probe is not None:
-        tensors["encoder_probe"] = memory.probe
+        tensors["encoder_probe"] = memory.probe.float()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_whole(folder / MEMORY_FILE, save(tensors, metadata={"format": FORMAT, "version": VERSION}))
+    # one entry alone: safetensors writes several in an order that changes from save to save
+    write_whole(folder / MEMORY_FILE, save(tensors, metadata={"format": f"{FORMAT}/{VERSION}"}))
     write_whole(folder / READABLE_FILE, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
 
 
@@ -83,81 +84,111 @@ def load_memory(path: str | os.PathLike) -> LabelledMemory:
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            name, _, version = (file.metadata() or {}).get("format", "").partition("/")
+            if name != FORMAT:
                 raise MemoryFileError(f"{path} is a safetensors file but holds no memory (format {FORMAT!r} expected).")
-            if metadata.get("version") != VERSION:
+            if version != VERSION:
                 raise MemoryFileError(
-                    f"{path} has version {metadata.get('version')!r} of the memory format; this release reads "
-                    f"{VERSION!r}. A newer release of mann_hf may read it."
+                    f"{path} has version {version!r} of the memory format; this release reads {VERSION!r}. A newer "
+                    "release of mann_hf may read it."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
     except MemoryFileError:
         raise
     except FileNotFoundError:
         raise MemoryFileError(f"there is no memory at {path}.") from None
-    except (SafetensorError, OSError, ValueError, RuntimeError, UnicodeDecodeError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise MemoryFileError(f"{path} is damaged or no memory file: {error}") from error
     try:
         return _assemble(tensors)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
-        raise MemoryFileError(f"{path} is damaged: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise MemoryFileError(f"{path} is damaged: {type(error).__name__} {str(error)[:300]}") from error
 
 
 def _assemble(tensors: dict[str, Tensor]) -> LabelledMemory:
-    contents = json.loads(tensors["contents"].numpy().tobytes())
+    """The memory that a file holds. A stranger may have written it, so nothing is taken for granted.
+
+    Raises:
+        Exception: one of the built-in errors, where the file holds no memory.
+    """
+    contents = json.loads(_tensor(tensors, "contents", torch.uint8, None).numpy().tobytes())
     problem_type = contents["problem_type"]
     _expect(problem_type in PROBLEM_TYPES, f"unknown problem type {problem_type!r}")
     _expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
-    labels = tuple(map(str, contents["labels"]))
-    _expect(len(set(labels)) == len(labels), "a label stands twice")
-    entries = tuple(Entry(int(e["id"]), e["text"], _label(e["label"]), e["kind"]) for e in contents["entries"])
-    key_size, count = int(contents["encoder"]["key_size"]), len(entries)
-    shapes = {"keys": (count, key_size), "usage": (count,), "age": (count,), "write_count": (count,), "ids": (count,)}
-    for name, shape in shapes.items():
-        _expect(tuple(tensors[name].shape) == shape, f"{name} has shape {tuple(tensors[name].shape)}, not {shape}")
-    for name in ("keys", "usage", "name_keys", "encoder_probe", "targets"):
-        if name in tensors:
-            _expect(tensors[name].is_floating_point(), f"{name} is no floating tensor")
-            _expect(bool(torch.isfinite(tensors[name]).all()), f"{name} hold NaN or infinity")
-    ids = tensors["ids"].tolist()
-    _expect(ids == [entry.id for entry in entries], "the ids of slots and entries differ")
-    _expect(len(set(ids)) == count, "an id stands twice")
-    _expect(all(entry.kind in ("example", "description") for entry in entries), "unknown kind of entry")
-    with_names = contents["labels_with_names"]
-    names = {}
-    if with_names:
-        _expect(tuple(tensors["name_keys"].shape) == (len(with_names), key_size), "name_keys do not fit the labels")
-        names = dict(zip(with_names, tensors["name_keys"].float(), strict=True))
-    law = KeyValueMemory(key_size, int(contents["value_size"]), contents["capacity"], contents["eviction"])
-    blank = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
-    if problem_type == REGRESSION:
-        values = tensors["targets"].float()
-    else:
-        used = {name for entry in entries for name in label_names(entry.label)}
-        _expect(used == set(labels), "labels and entries do not fit")
-        _expect(
-            all(isinstance(e.label, tuple) == (problem_type == MULTI_LABEL) for e in entries),
-            "labels do not fit the problem type",
-        )
-        values = blank.values_of([entry.label for entry in entries])
-    _expect(tuple(values.shape) == (count, law.value_size), "values do not fit")
-    state = KeyValueState(
-        keys=tensors["keys"].float()[None],
-        values=values[None],
-        usage=tensors["usage"].float()[None],
-        age=tensors["age"].long()[None],
-        write_count=tensors["write_count"].long()[None],
-        mask=torch.ones(1, count, dtype=torch.bool),
-        ids=tensors["ids"].long()[None],
+    entries = tuple(_entry(described, problem_type) for described in contents["entries"])
+    labels, with_names = _strings(contents["labels"]), _strings(contents["labels_with_names"])
+    "".join([*labels, *(entry.text or "" for entry in entries)]).encode()  # half a surrogate pair could not be saved
+    count, key_size = len(entries), _whole(contents["encoder"]["key_size"], 1)
+    if contents["capacity"] is not None:
+        _whole(contents["capacity"], max(1, count))
+
+    vector = (count,)
+    keys = _tensor(tensors, "keys", torch.float32, (count, key_size))
+    usage = _tensor(tensors, "usage", torch.float32, vector)
+    age, write_count, ids = (_tensor(tensors, name, torch.int64, vector) for name in ("age", "write_count", "ids"))
+    _expect(ids.tolist() == [entry.id for entry in entries], "the ids of slots and entries differ")
+    _expect(len(set(ids.tolist())) == count, "an id stands twice")
+    _expect(
+        bool((usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()), "a count is below what it can be"
     )
-    probe = tensors.get("encoder_probe")
-    name = contents["encoder"]["name"]
-    return LabelledMemory(law, problem_type, entries, state, labels, names, probe, None if name is None else str(name))
+
+    law = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
+    memory = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
+    _expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
+    values = memory.values_of([entry.label for entry in entries])
+    _expect(tuple(values.shape) == (count, law.value_size), "value_size does not fit")
+    _expect(bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
+
+    names, probe, name = {}, None, contents["encoder"]["name"]
+    _expect(name is None or isinstance(name, str), "the encoder's name is no string")
+    if with_names:
+        name_keys = _tensor(tensors, "name_keys", torch.float32, (len(with_names), key_size))
+        names = dict(zip(with_names, name_keys, strict=True))
+    if count or "encoder_probe" in tensors:
+        probe = _tensor(tensors, "encoder_probe", torch.float32, (len(tensors["encoder_probe"]) or 1, key_size))
+    state = KeyValueState(
+        *(field[None] for field in (keys, values, usage, age, write_count, torch.ones_like(ids).bool(), ids))
+    )
+    memory = LabelledMemory(law, problem_type, entries, state, labels, names, probe, name)
+    _expect(set(memory.named_labels) == set(names), "the words of a label without an example")
+    return memory
 
 
-def _label(label: Any) -> Any:
-    return tuple(label) if isinstance(label, list) else label
+def _entry(described: Any, problem_type: str) -> Entry:
+    id_, text, label, kind = (described[field] for field in ("id", "text", "label", "kind"))
+    _expect(text is None or isinstance(text, str), "a text is no string")
+    _expect(kind in ("example", "description"), f"unknown kind of entry {kind!r}")
+    return Entry(_whole(id_, 0, LARGEST_ID), text, _label(label, problem_type), kind)
+
+
+def _label(label: Any, problem_type: str) -> Label:
+    if problem_type == SINGLE_LABEL:
+        _expect(isinstance(label, str), "a label is no string")
+        return label
+    if problem_type == MULTI_LABEL:
+        _expect(len(label) > 0, "an entry without a label")
+        return _strings(label)
+    _expect(isinstance(label, list) and all(type(number) in (int, float) for number in label), "a label is no number")
+    return tuple(float(number) for number in label)
+
+
+def _strings(values: Any) -> tuple[str, ...]:
+    _expect(isinstance(values, list) and all(isinstance(value, str) for value in values), "labels are no strings")
+    _expect(len(set(values)) == len(values), "a label stands twice")
+    return tuple(values)
+
+
+def _whole(value: Any, least: int, most: int | None = None) -> int:
+    _expect(type(value) is int and value >= least and (most is None or value <= most), "a number is out of range")
+    return value
+
+
+def _tensor(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, shape: tuple[int, ...] | None) -> Tensor:
+    tensor = tensors[name]
+    _expect(tensor.dtype == dtype, f"{name} are of {tensor.dtype}, not {dtype}")
+    _expect(shape is None or tuple(tensor.shape) == shape, f"{name} have the shape {tuple(tensor.shape)}, not {shape}")
+    _expect(not dtype.is_floating_point or bool(torch.isfinite(tensor).all()), f"{name} hold NaN or infinity")
+    return tensor
 
 
 def _labels_with_names(memory: LabelledMemory) -> list[str]:

@@ -4,10 +4,13 @@ import fnmatch
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from ..errors import MemoryFileError
 
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
@@ -16,19 +19,18 @@ WEIGHTS = "model*.safetensors"
 SUPERSEDED = (WEIGHTS, "model.safetensors.index.json", "memory.safetensors", "memory.json")
 """Files of an earlier save that must not outlive it: other shards of the weights, a memory where there is none now."""
 
+_unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind
+_committing = threading.Lock()
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Puts a file in place at one stroke: a reader finds the old content or the new, never a part."""
-    temporary = path.with_name(_staging_name())
-    try:
+    with _staged(path.parent) as temporary:
         with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -45,19 +47,16 @@ def whole_save(folder: str | os.PathLike) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; give a folder to save into.")
     folder.mkdir(parents=True, exist_ok=True)
-    recover(folder)
-    _sweep(folder)
-    staging = folder / _staging_name()
-    staging.mkdir()
-    try:
+    sweep(folder)
+    with _staged(folder) as staging:
+        staging.mkdir()
         yield staging
         names = [str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()]
         (staging / MANIFEST).write_text(json.dumps(names), encoding="utf-8")
-        os.rename(staging, folder / COMMITTED)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    recover(folder)
+        with _committing:
+            recover(folder)
+            os.rename(staging, folder / COMMITTED)
+            recover(folder)
 
 
 def recover(folder: str | os.PathLike) -> bool:
@@ -65,41 +64,76 @@ def recover(folder: str | os.PathLike) -> bool:
 
     Returns:
         Whether there was one.
+
+    Raises:
+        MemoryFileError: what lies there is no save of ours.
     """
     folder = Path(folder)
     committed = folder / COMMITTED
-    try:
-        names = json.loads((committed / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    names = _manifest(committed)
+    if names is None:  # none, or stopped while it removed the emptied folder
+        shutil.rmtree(committed, ignore_errors=True)
         return False
-    if any(fnmatch.fnmatch(name, WEIGHTS) for name in names):
-        for old in folder.iterdir():
-            if old.name not in names and any(fnmatch.fnmatch(old.name, pattern) for pattern in SUPERSEDED):
-                old.unlink(missing_ok=True)
-    for name in names:
+    # The configuration first: whoever reads it then loads by our classes, which finish the rest before they read on.
+    for name in sorted(names, key=lambda name: name != "config.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.replace(committed / name, folder / name)
         except FileNotFoundError:  # in place already
             continue
+    if any(fnmatch.fnmatch(name, WEIGHTS) for name in names):
+        for old in folder.iterdir():
+            if old.name not in names and any(fnmatch.fnmatch(old.name, pattern) for pattern in SUPERSEDED):
+                old.unlink(missing_ok=True)
     shutil.rmtree(committed, ignore_errors=True)
     return True
 
 
-def _staging_name() -> str:
-    return f"{STAGING}{os.getpid()}-{uuid.uuid4().hex}"
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what processes that are no more left half written."""
+def sweep(folder: Path) -> None:
+    """Removes what stopped processes left half written."""
     for left in folder.glob(f"{STAGING}*"):
         process = left.name.removeprefix(STAGING).split("-")[0]
-        if process.isdecimal() and _alive(int(process)):
+        if left.name in _unfinished or (process.isdecimal() and int(process) != os.getpid() and _alive(int(process))):
             continue
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def _manifest(committed: Path) -> list[str] | None:
+    """The names of the files of a finished save; None if there is none."""
+    try:
+        names = json.loads((committed / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and _stays_inside(name) for name in names):
+        raise MemoryFileError(f"{committed} is not what a stopped save leaves behind; remove it and load again.")
+    return names
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A path to write to, which is gone or moved when the block ends."""
+    name = f"{STAGING}{os.getpid()}-{uuid.uuid4().hex}"
+    _unfinished.add(name)
+    try:
+        yield folder / name
+    except BaseException:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name, ignore_errors=True)
+        else:
+            (folder / name).unlink(missing_ok=True)
+        raise
+    finally:
+        _unfinished.discard(name)
 
 
 def _alive(process: int) -> bool:

@@ -205,7 +205,7 @@ def test_numbers_that_do_not_fit() -> None:
 def test_lists_of_different_length() -> None:
     memory = LabelledMemory.empty(4)
     for labels, texts, kinds in [(["x"], ["a", "b"], 2), (["x", "y"], ["a"], 2), (["x", "y"], ["a", "b"], 1)]:
-        with pytest.raises(ValueError):
+        with pytest.raises(InvalidInputError, match="2 keys, . labels, . texts and . kinds"):
             memory.remember(keys(1, 2), labels, texts, ["example"] * kinds)  # type: ignore[list-item]
 
 

@@ -1,0 +1,294 @@
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mann_hf.errors import MemoryFileError
+from mann_hf.models import saving
+from mann_hf.models.saving import recover, whole_save, write_whole
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
+
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
+OLD = {
+    "config.json": "old",
+    "model-00001-of-00002.safetensors": "old",
+    "model-00002-of-00002.safetensors": "old",
+    "model.safetensors.index.json": "old",
+    "memory.safetensors": "old",
+    "memory.json": "old",
+    "tokenizer.json": "old",
+    "notes.txt": "mine",
+    "sub/mine.txt": "mine",
+}
+NEW = {
+    "config.json": "new",
+    "model.safetensors": "new",
+    "memory.safetensors": "new",
+    "memory.json": "new",
+    "tokenizer.json": "new",
+    "chat_templates/greeting.jinja": "new",
+}
+AFTER = NEW | {"notes.txt": "mine", "sub/mine.txt": "mine"}
+
+
+def put(folder: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """The files of a folder, without what a save puts aside."""
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and not str(path.relative_to(folder)).startswith(".mann-")
+    }
+
+
+def save(folder: Path, files: dict[str, str]) -> None:
+    with whole_save(folder) as staging:
+        put(staging, files)
+
+
+def killed_at(number: int, action: Callable[[], object], folder: Path) -> bool:
+    """Runs an action in a child that is killed before its `number`-th change in `folder`; False if it got through."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def count(event: str, arguments: tuple) -> None:
+            nonlocal left
+            if event in CHANGES and arguments and str(folder) in str(arguments[0]) + str(arguments[1:2]):
+                if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wxa+")):
+                    return
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        status = 1
+        try:
+            sys.addaudithook(count)
+            action()
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the action failed in the child"
+    return False
+
+
+def kills(action: Callable[[Path], object], before: dict[str, str], tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A folder for each moment at which the action can be killed, and the number of the moment."""
+    for number in range(1, 200):
+        folder = tmp_path / f"kill-{number}"
+        put(folder, before)
+        if not killed_at(number, lambda folder=folder: action(folder), folder):  # type: ignore[misc]
+            return
+        yield number, folder
+    pytest.fail("the action does not end")
+
+
+def test_a_save_replaces_what_it_writes_and_what_it_supersedes(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    save(tmp_path, NEW)
+    assert content(tmp_path) == AFTER
+    assert not list(tmp_path.glob(".mann-*"))
+
+
+def test_a_save_makes_the_folder(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "b", NEW)
+    assert content(tmp_path / "a" / "b") == NEW
+
+
+def test_a_save_without_weights_leaves_the_weights(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    save(tmp_path, {"memory.json": "new"})
+    assert content(tmp_path) == OLD | {"memory.json": "new"}
+
+
+def test_a_save_that_fails_changes_nothing(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    with pytest.raises(RuntimeError, match="disk"), whole_save(tmp_path) as staging:  # noqa: PT012
+        put(staging, NEW)
+        raise RuntimeError("the disk is full")
+    assert content(tmp_path) == OLD
+    assert not list(tmp_path.glob(".mann-*"))
+
+
+@pytest.mark.parametrize("before", [OLD, {}], ids=["over-an-old-save", "first-save"])
+def test_killed_at_any_moment_the_old_or_the_new_is_there_whole(tmp_path: Path, before: dict[str, str]) -> None:
+    seen = []
+    for number, folder in kills(lambda folder: save(folder, NEW), before, tmp_path):
+        recover(folder)
+        found = content(folder)
+        assert found in (before, before | AFTER if before == {} else AFTER, NEW), f"a mixture after kill {number}"
+        seen.append(found == before)
+        save(folder, NEW | {"config.json": "newer"})
+        assert content(folder) == (AFTER if before else NEW) | {"config.json": "newer"}, f"after kill {number}"
+        assert not list(folder.glob(".mann-*")), f"left behind after kill {number}"
+    assert True in seen and False in seen, "no kill came before, or none after, the save took hold"
+    assert seen == sorted(seen, reverse=True), "an older save came back after a newer one"
+
+
+def test_killed_at_any_moment_of_recovering_it_is_recovered_later(tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    put(half, OLD)
+    number = next(
+        number for number, folder in kills(lambda folder: save(folder, NEW), OLD, tmp_path) if recover(folder)
+    )
+    assert killed_at(number, lambda: save(half, NEW), half)
+    assert (half / saving.COMMITTED).is_dir()
+    for number in range(1, 100):
+        folder = tmp_path / f"recover-{number}"
+        shutil.copytree(half, folder)
+        through = not killed_at(number, lambda folder=folder: recover(folder), folder)  # type: ignore[misc]
+        recover(folder)
+        assert content(folder) == AFTER, f"after kill {number}"
+        save(folder, OLD)
+        if through:
+            return
+    pytest.fail("recovering does not end")
+
+
+def test_a_commit_that_lost_its_manifest_is_no_obstacle(tmp_path: Path) -> None:
+    """What is left when a process is killed while it removes the emptied folder of a commit."""
+    put(tmp_path, AFTER)
+    (tmp_path / saving.COMMITTED / "chat_templates").mkdir(parents=True)
+    assert not recover(tmp_path)
+    save(tmp_path, NEW)
+    assert content(tmp_path) == AFTER
+    assert not list(tmp_path.glob(".mann-*"))
+
+
+@pytest.mark.parametrize("manifest", ["", "{", "[1]", '{"a": 1}', "null", '["../../outside.txt"]', '["/tmp/outside"]'])
+def test_a_damaged_manifest_moves_nothing_out_of_the_folder(tmp_path: Path, manifest: str) -> None:
+    """A folder may come from a stranger; what it holds must not be moved over other files."""
+    folder = tmp_path / "a" / "folder"
+    put(folder, OLD)
+    put(tmp_path, {"outside.txt": "mine"})
+    put(folder / saving.COMMITTED, {saving.MANIFEST: manifest})
+    put(folder / saving.COMMITTED / "x", {"y": "theirs"})
+    put(tmp_path / "a", {"outside.txt": "theirs"})
+    with pytest.raises(MemoryFileError, match=f"{saving.COMMITTED} is not what.*remove it"):
+        recover(folder)
+    assert content(folder) == OLD
+    assert (tmp_path / "outside.txt").read_text() == "mine"
+
+
+def test_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    dead = tmp_path / f"{saving.STAGING}{child}-abc"
+    put(dead, {"model.safetensors": "half"})
+    (tmp_path / f"{saving.STAGING}{child}-def").write_text("half")
+    living = tmp_path / f"{saving.STAGING}{os.getppid()}-abc"
+    living.mkdir()
+    save(tmp_path, NEW)
+    assert [path.name for path in tmp_path.glob(".mann-*")] == [living.name]
+
+
+def test_what_an_earlier_process_of_our_number_left_is_swept(tmp_path: Path) -> None:
+    """In a container the only process has the same number each time."""
+    left = tmp_path / f"{saving.STAGING}{os.getpid()}-abc"
+    put(left, {"model.safetensors": "half"})
+    save(tmp_path, NEW)
+    assert not left.exists()
+
+
+def test_saves_of_one_process_side_by_side(tmp_path: Path) -> None:
+    with whole_save(tmp_path) as outer:
+        put(outer, NEW)
+        save(tmp_path, OLD)
+        assert content(tmp_path) == OLD
+    assert content(tmp_path) == AFTER | {"sub/mine.txt": "mine"}
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file; give a folder"), whole_save(file):
+        pytest.fail("there is nowhere to save to")
+    assert file.read_text() == "mine"
+
+
+@pytest.fixture
+def locked_folder() -> Iterator[Path]:
+    """A folder that its reader may not change; see `as_reader`."""
+    top = Path(tempfile.mkdtemp(prefix="mann_hf-locked-"))
+    folder = top / "folder"
+    put(folder, OLD)
+    for path in (top, folder, folder / "sub"):
+        path.chmod(0o555)
+    yield folder
+    for path in (top, folder, folder / "sub"):
+        path.chmod(0o755)
+    shutil.rmtree(top)
+
+
+def as_reader(action: Callable[[], object]) -> str:
+    """What an action raises in a child that has no rights of its own, as text."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        told = "nothing"
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            action()
+        except BaseException as error:
+            told = f"{type(error).__name__}: {error}"
+        os.write(writing, told.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        return pipe.read().decode()
+
+
+def test_saving_into_a_folder_that_may_not_be_written(locked_folder: Path) -> None:
+    told = as_reader(lambda: save(locked_folder, NEW))
+    assert told.startswith("PermissionError") and str(locked_folder) in told
+    assert content(locked_folder) == OLD
+    assert not list(locked_folder.glob(".mann-*"))
+
+
+def test_loading_from_a_folder_that_may_not_be_written(locked_folder: Path) -> None:
+    assert as_reader(lambda: recover(locked_folder)) == "nothing"
+
+
+def test_one_file_at_one_stroke(tmp_path: Path) -> None:
+    file = tmp_path / "memory.safetensors"
+    seen = set()
+    for number in range(1, 20):
+        file.write_bytes(b"old")
+        if not killed_at(number, lambda: write_whole(file, b"new" * 1000), tmp_path):
+            break
+        seen.add(file.read_bytes())
+    assert seen <= {b"old", b"new" * 1000} and b"old" in seen
+    assert file.read_bytes() == b"new" * 1000
+
+
+def test_one_file_that_cannot_be_put_in_place(tmp_path: Path) -> None:
+    (tmp_path / "memory.json").mkdir()
+    with pytest.raises(OSError, match="memory.json"):
+        write_whole(tmp_path / "memory.json", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["memory.json"]
+
+
+def test_the_manifest_is_no_part_of_what_is_saved(tmp_path: Path) -> None:
+    with whole_save(tmp_path) as staging:
+        put(staging, NEW)
+    assert saving.MANIFEST not in json.dumps(content(tmp_path))
