@@ -45,7 +45,8 @@ def load_encoder(
             `attn_implementation`, `device_map` and so on.
 
     Raises:
-        EncoderNotFoundError: there is no such encoder, or it lacks some of its weights.
+        EncoderNotFoundError: some of the encoder's weights are missing.
+        OSError, ValueError: what transformers raises for a place without a model that it knows.
     """
     hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
     config = kwargs.pop("config", None)

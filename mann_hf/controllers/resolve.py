@@ -143,7 +143,7 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
 
     if repo_id in ENCODER_PACKAGES:
         package = ENCODER_PACKAGES[repo_id]
-        if revision is not None:
+        if revision not in (None, "main"):
             looked.append(f"the package {package.package!r}: not taken, as it cannot give the revision {revision!r}")
         elif (carried := _package_folder(package)) is not None:
             return take(str(carried), f"the installed package {package.package!r}, in {str(carried)!r}")

@@ -1,0 +1,298 @@
+"""The settings of sentence-transformers folders: both file formats, what is refused, and the same vectors as theirs."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+from transformers import AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from mann_hf.controllers.encoder import embed, load_encoder
+from mann_hf.controllers.sentence_transformers import TextEncoderSettings, read_sentence_transformers
+from mann_hf.controllers.text import pad, tokenize
+from mann_hf.errors import EncoderNotFoundError, InvalidInputError
+
+NAME = "someone/encoder"
+PLAIN = TextEncoderSettings("mean", False, None, {}, None)
+OLD = "sentence_transformers.models."
+NEW = {
+    "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
+    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
+}
+
+Files = dict[str, Any]
+Write = Callable[..., Path]
+
+
+def modules(*kinds: str, **paths: str) -> list[dict[str, Any]]:
+    """A modules.json of these kinds; an unknown kind is a full name."""
+    return [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": paths.get(kind, "" if kind == "Transformer" else f"{index}_{kind}"),
+            "type": NEW.get(kind, kind),
+        }
+        for index, kind in enumerate(kinds)
+    ]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a folder of a Transformer and a mean Pooling; `files` are put over it, None takes one away."""
+
+    def write(files: Files | None = None) -> Path:
+        folder = tmp_path / "folder"
+        shutil.rmtree(folder, ignore_errors=True)
+        everything: Files = {
+            "modules.json": modules("Transformer", "Pooling"),
+            "1_Pooling/config.json": {"embedding_dimension": 8, "pooling_mode": "mean"},
+            **(files or {}),
+        }
+        for name, content in everything.items():
+            if content is not None:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+        return folder
+
+    return write
+
+
+# What a folder says
+
+
+def test_a_folder_of_another_kind_gives_none(tiny_encoder: Path):
+    assert read_sentence_transformers(tiny_encoder) is None
+
+
+def test_the_older_format(write: Write):
+    folder = write(
+        {
+            "modules.json": [
+                {"idx": 0, "name": "0", "path": "", "type": OLD + "Transformer"},
+                {"idx": 1, "name": "1", "path": "1_Pooling", "type": OLD + "Pooling"},
+                {"idx": 2, "name": "2", "path": "2_Normalize", "type": OLD + "Normalize"},
+            ],
+            "1_Pooling/config.json": {
+                "word_embedding_dimension": 8,
+                "pooling_mode_cls_token": True,
+                "pooling_mode_mean_tokens": False,
+                "pooling_mode_max_tokens": False,
+                "pooling_mode_mean_sqrt_len_tokens": False,
+            },
+            "sentence_bert_config.json": {"max_seq_length": 256, "do_lower_case": True},
+            "config_sentence_transformers.json": {"__version__": {"sentence_transformers": "2.0.0"}},
+        }
+    )
+    assert read_sentence_transformers(folder) == TextEncoderSettings("cls", True, 256, {}, None, lower_case=True)
+
+
+def test_the_newer_format(write: Write):
+    folder = write(
+        {
+            "modules.json": modules("Transformer", "Pooling", "Normalize"),
+            "1_Pooling/config.json": {"embedding_dimension": 8, "pooling_mode": "lasttoken", "include_prompt": True},
+            "2_Normalize/config.json": {
+                "module_input_name": "sentence_embedding",
+                "module_output_name": "sentence_embedding",
+            },
+            "sentence_bert_config.json": {
+                "transformer_task": "feature-extraction",
+                "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+                "module_output_name": "token_embeddings",
+            },
+            "config_sentence_transformers.json": {
+                "model_type": "SentenceTransformer",
+                "prompts": {"query": "query: ", "document": None},
+                "default_prompt_name": "query",
+                "similarity_fn_name": "dot",
+            },
+        }
+    )
+    settings = read_sentence_transformers(str(folder))
+    assert settings == TextEncoderSettings(
+        "last_token", True, None, {"query": "query: ", "document": ""}, "query", similarity="dot"
+    )
+    assert settings is not None
+    assert settings.default_prompt == "query: "
+
+
+def test_what_is_not_said_has_no_value(write: Write):
+    settings = read_sentence_transformers(write())
+    assert settings == PLAIN
+    assert settings is not None
+    assert settings.default_prompt == ""
+
+
+def test_without_a_pooling_module_there_is_no_pooling(write: Write):
+    settings = read_sentence_transformers(write({"modules.json": modules("Transformer")}))
+    assert settings == PLAIN._replace(pooling=None)
+
+
+@pytest.mark.parametrize(
+    "theirs, ours", [("cls", "cls"), ("max", "max"), ("mean", "mean"), ("lasttoken", "last_token"), (["max"], "max")]
+)
+def test_poolings_by_name(write: Write, theirs, ours):
+    settings = read_sentence_transformers(write({"1_Pooling/config.json": {"pooling_mode": theirs}}))
+    assert settings == PLAIN._replace(pooling=ours)
+
+
+@pytest.mark.parametrize("flag, ours", [("cls_token", "cls"), ("max_tokens", "max"), ("lasttoken", "last_token")])
+def test_poolings_by_flag(write: Write, flag, ours):
+    flags = {"pooling_mode_mean_tokens": False, f"pooling_mode_{flag}": True}
+    assert read_sentence_transformers(write({"1_Pooling/config.json": flags})) == PLAIN._replace(pooling=ours)
+
+
+def test_no_flag_is_the_mean(write: Write):
+    assert read_sentence_transformers(write({"1_Pooling/config.json": {"word_embedding_dimension": 8}})) == PLAIN
+
+
+def test_the_length_limit_is_found_under_the_older_names_of_its_file(write: Write):
+    folder = write({"sentence_xlm-roberta_config.json": {"max_seq_length": 77}})
+    assert read_sentence_transformers(folder) == PLAIN._replace(max_length=77)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "files, named",
+    [
+        ({"modules.json": modules("Transformer", "Pooling", OLD + "Dense")}, "Dense"),
+        ({"modules.json": modules("Transformer", OLD + "WeightedLayerPooling", "Pooling")}, "WeightedLayerPooling"),
+        ({"modules.json": modules("their_code.Transformer", "Pooling")}, r"their_code\.Transformer"),
+        ({"modules.json": modules("Transformer", "Pooling", "Pooling")}, "second module of the kind Pooling"),
+        ({"modules.json": modules("Transformer", "Normalize", "Pooling")}, "Transformer, Normalize, Pooling"),
+        ({"modules.json": modules("Pooling")}, "modules come as Pooling"),
+        ({"modules.json": []}, "modules come as none"),
+        ({"modules.json": modules("Transformer", "Pooling", Transformer="0_BERT")}, "subfolder '0_BERT'"),
+        ({"modules.json": modules("Transformer", "Pooling", Pooling="../other")}, "outside the folder"),
+        ({"modules.json": modules("Transformer", "Pooling", Pooling="/etc")}, "outside the folder"),
+        ({"modules.json": "{"}, r"modules\.json is no JSON"),
+        ({"1_Pooling/config.json": None}, r"1_Pooling/config\.json .* missing"),
+        ({"1_Pooling/config.json": {"pooling_mode": "weightedmean"}}, "pooling weightedmean"),
+        ({"1_Pooling/config.json": {"pooling_mode_mean_sqrt_len_tokens": True}}, "pooling mean_sqrt_len_tokens"),
+        ({"1_Pooling/config.json": {"pooling_mode": ["cls", "mean"]}}, "concatenation of the poolings cls, mean"),
+        (
+            {"1_Pooling/config.json": {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}},
+            "concatenation of the poolings max, mean",
+        ),
+        ({"1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False}}, "include_prompt=False"),
+        (
+            {
+                "modules.json": modules("Transformer", "Pooling", "Normalize"),
+                "2_Normalize/config.json": {"module_input_name": "token_embeddings"},
+            },
+            "module_input_name 'token_embeddings'",
+        ),
+        ({"sentence_bert_config.json": {"transformer_task": "fill-mask"}}, "transformer_task 'fill-mask'"),
+        ({"sentence_bert_config.json": {"processing_kwargs": {"text": {"max_length": 3}}}}, "processing_kwargs"),
+        ({"sentence_bert_config.json": {"modality_config": {"message": {}}}}, "modality_config"),
+        ({"config_sentence_transformers.json": {"model_type": "SparseEncoder"}}, "it is a SparseEncoder"),
+        (
+            {"config_sentence_transformers.json": {"default_prompt_name": "query"}},
+            "default prompt 'query' is not among its prompts",
+        ),
+    ],
+)
+def test_what_is_not_carried_is_named(write: Write, files: Files, named: str):
+    with pytest.raises(InvalidInputError, match=named):
+        read_sentence_transformers(write(files))
+
+
+# On the Hub
+
+
+def test_a_repository_is_read_with_its_revision_token_and_cache(write: Write, hub: Any, tmp_path: Path):
+    hub.add(NAME, write({"sentence_bert_config.json": {"max_seq_length": 9}}))
+    settings = read_sentence_transformers(NAME, revision="v1", token="hf_secret", cache_dir=tmp_path / "cache")
+    assert settings == PLAIN._replace(max_length=9)
+    assert {(request["revision"], request["token"]) for request in hub.requests} == {("v1", "Bearer hf_secret")}
+    assert list((tmp_path / "cache").glob("models--*"))
+    hub.stop()
+    offline = read_sentence_transformers(NAME, revision="v1", cache_dir=tmp_path / "cache", local_files_only=True)
+    assert offline == settings
+
+
+def test_a_repository_of_another_kind_gives_none(hub: Any, tiny_encoder: Path):
+    hub.add(NAME, tiny_encoder)
+    assert read_sentence_transformers(NAME) is None
+
+
+def test_a_failed_download_is_not_read_as_nothing_there(hub: Any):
+    hub.stop()
+    with pytest.raises(EncoderNotFoundError, match=r"modules\.json .* out of reach"):
+        read_sentence_transformers(NAME)
+    with pytest.raises(OSError):  # noqa: PT011  whichever of them the client raises
+        read_sentence_transformers(NAME, revision="v1")
+
+
+def test_a_refusal_of_the_hub_is_not_read_as_nothing_there(hub: Any):
+    hub.refusals[NAME] = (403, "GatedRepo")
+    with pytest.raises(OSError, match="gated"):
+        read_sentence_transformers(NAME)
+
+
+def test_offline_what_the_cache_does_not_know_is_taken_as_absent_with_a_warning(hub: Any, tiny_encoder, monkeypatch):
+    hub.add(NAME, tiny_encoder)
+    warnings: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
+    transformers_logging.add_handler(handler)
+    try:
+        assert read_sentence_transformers(NAME, local_files_only=True) is None
+        assert len(warnings) == 1
+        assert "modules.json" in warnings[0]
+        assert read_sentence_transformers(NAME) is None
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert read_sentence_transformers(NAME) is None  # the cache knows by now that there is none
+        assert len(warnings) == 1
+    finally:
+        transformers_logging.remove_handler(handler)
+
+
+# Against the package itself
+
+
+@pytest.mark.parametrize(
+    "flag, normalize", [("mean_tokens", True), ("cls_token", False), ("max_tokens", False), ("lasttoken", True)]
+)
+def test_vectors_are_those_of_sentence_transformers(write: Write, tiny_encoder: Path, tmp_path, flag: str, normalize):
+    package = pytest.importorskip("sentence_transformers")
+    kinds = ["Transformer", "Pooling", "Normalize"] if normalize else ["Transformer", "Pooling"]
+    older = write(
+        {
+            "modules.json": [{**module, "type": OLD + module["type"].split(".")[-1]} for module in modules(*kinds)],
+            "1_Pooling/config.json": {
+                "word_embedding_dimension": 32,
+                "pooling_mode_mean_tokens": False,
+                f"pooling_mode_{flag}": True,
+            },
+            "sentence_bert_config.json": {"max_seq_length": 8, "do_lower_case": False},
+            "config_sentence_transformers.json": {"prompts": {"query": "my "}, "default_prompt_name": "query"},
+        }
+    )
+    shutil.copytree(tiny_encoder, older, dirs_exist_ok=True)
+    model = package.SentenceTransformer(str(older), device="cpu")
+    texts = ["card lost", "why was the new payment not on the account", "i"]
+    expected = torch.from_numpy(model.encode(texts))
+    model.save(str(tmp_path / "as-it-saves"))
+
+    for folder in (older, tmp_path / "as-it-saves"):
+        settings = read_sentence_transformers(folder)
+        assert settings is not None
+        assert settings.pooling is not None
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        limit = settings.max_length or tokenizer.model_max_length
+        encodings = tokenize(tokenizer, texts, max_length=limit, prompt=settings.default_prompt)
+        inputs = pad(tokenizer, encodings, range(len(texts)))
+        with torch.no_grad():
+            keys = embed(load_encoder(folder).eval(), settings.pooling, settings.normalize, **inputs)
+        torch.testing.assert_close(keys, expected, rtol=1e-5, atol=1e-5)
