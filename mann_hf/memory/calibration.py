@@ -61,8 +61,7 @@ def calibrated_sharpness(
     lasting = state.values[0].to(scores.dtype) * (state.write_count * state.mask)[0, :, None]
     share = torch.stack([lasting[folds != fold].sum() / lasting.sum() for fold in folds[answered].unique()]).mean()
     size = share * _examples_per_label(state) / whole
-    view = Solution(solution.state, solution.parts)
-    log_beta = _minimise(lambda log_beta: _loss(reading, view, scores, answered, answers, log_beta, prior))
+    log_beta = _minimise(lambda log_beta: _loss(reading, solution, scores, answered, answers, log_beta, prior))
     return log_beta.exp().to(prior.dtype) * size.to(prior.dtype) ** SIZE_EXPONENT
 
 

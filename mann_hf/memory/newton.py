@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import InvalidInputError
+
 MAX_STEPS = 60
 MAX_INNER_STEPS = 250
 SINGLE_CURVATURE_FROM = 10_000_000
@@ -142,10 +144,11 @@ def _conjugate_gradients(
 def implicit(objective: ConvexObjective, minimum: Tensor) -> Tensor:
     """The minimum as a function of what the objective is made of, by the implicit function theorem.
 
-    At the minimum the gradient g(W, k) is zero, so dW/dk = -H⁻¹ ∂g/∂k. Only first derivatives are right.
+    At the minimum the gradient g(W, k) is zero, so dW/dk = -H⁻¹ ∂g/∂k. The gradients have no graph of their own: to
+    ask for one (`create_graph=True`) raises `InvalidInputError`.
 
     Args:
-        objective: with keys, targets or weights that may need gradients.
+        objective: with keys that may need gradients; what else it is made of gets gradients along with them.
         minimum: [B, V, K], without a graph.
     """
     if not (torch.is_grad_enabled() and objective.keys.requires_grad):
@@ -163,6 +166,11 @@ class _Implicit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None, None]:  # type: ignore[override]
+        if torch.is_grad_enabled():  # create_graph=True: the solution below would be taken for a constant
+            raise InvalidInputError(
+                "second derivatives through a minimum are not known; call backward without create_graph, or use a "
+                "reading in closed form such as 'least_squares'."
+            )
         tolerance = 1e-6 if outer.dtype == torch.float32 else 1e-10
         length = _dot(outer, outer).sqrt()
         solution = _conjugate_gradients(ctx.objective, ctx.probabilities, outer, tolerance * length)

@@ -63,7 +63,7 @@ class LogisticReading(Reading):
         *args: Any,
         example_weight: float = 10.0,
         weight_decay: float = 1.0,
-        tolerance: float = 1e-8,
+        tolerance: float = 1e-9,
         **kwargs: Any,
     ) -> None:
         super().__init__(key_size, *args, **kwargs)

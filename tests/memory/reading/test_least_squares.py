@@ -40,7 +40,7 @@ def reference(state: KeyValueState, queries: Tensor, problem_type: str, width: f
     def kernel(a: np.ndarray, b: np.ndarray) -> float:
         return math.exp(width * (a @ b / np.linalg.norm(a) / np.linalg.norm(b) - 1))
 
-    targets, offset = (2 * values - 1, 0.0) if problem_type == MULTI_LABEL else (values, 0.0)
+    targets, offset = 2 * values - 1 if problem_type == MULTI_LABEL else values, np.zeros(1)
     if problem_type == REGRESSION:
         offset = np.average(values, axis=0, weights=counts)
         targets = values - offset
@@ -208,7 +208,8 @@ def test_solving_around_a_query_is_exact_when_all_slots_are_around(problem_type:
     folds = torch.tensor([0, 1, 2, NEVER_LEFT_OUT, 0, 1, NEVER_LEFT_OUT, 2, 0, 2])
     left_out = (reading.left_out(solution, folds) for reading, solution in ((quick, one), (full, other)))
     asked = mask & (folds != NEVER_LEFT_OUT)
-    same(*(scores[asked] for scores in left_out))
+    quick_scores, full_scores = (scores[asked] for scores in left_out)
+    same(quick_scores, full_scores)
 
 
 @every_problem

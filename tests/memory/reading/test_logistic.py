@@ -1,0 +1,326 @@
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from mann_hf.errors import InvalidInputError
+from mann_hf.memory import KeyValueMemory, KeyValueState, newton
+from mann_hf.memory.reading import MULTI_LABEL, SINGLE_LABEL, LogisticReading
+
+K, V, Q = 4, 3, 6
+MakeState = Callable[..., KeyValueState]
+
+every_problem = pytest.mark.parametrize("problem_type", LogisticReading.problem_types)
+
+
+def same(actual: Tensor, expected: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
+
+
+def build(problem_type: str = SINGLE_LABEL, key_size: int = K, **kwargs) -> LogisticReading:
+    return LogisticReading(key_size, problem_type, sharpness=1.0, **kwargs).double()
+
+
+def features(keys: Tensor, problem_type: str) -> np.ndarray:
+    """Unit keys of one episode, with a constant behind them for several labels."""
+    unit = keys[0].numpy() / np.linalg.norm(keys[0].numpy(), axis=1, keepdims=True)
+    return np.c_[unit, np.ones(len(unit))] if problem_type == MULTI_LABEL else unit
+
+
+def fitted(x: np.ndarray, labels: np.ndarray, counts: np.ndarray, strength: float) -> LogisticRegression:
+    model = LogisticRegression(C=strength, fit_intercept=False, tol=1e-12, max_iter=100_000)
+    return model.fit(x, labels, sample_weight=counts)
+
+
+@pytest.mark.parametrize(("example_weight", "weight_decay"), [(10.0, 1.0), (3.0, 2.0), (200.0, 0.5)])
+def test_single_labels_are_fitted_as_scikit_learn_fits_them(
+    example_weight: float, weight_decay: float, random_state: MakeState
+) -> None:
+    state = random_state(slots=14)
+    used = state.mask[0]
+    queries = torch.randn(1, Q, K, dtype=torch.float64)
+    reading = build(example_weight=example_weight, weight_decay=weight_decay)
+    model = fitted(
+        features(state.keys[:, used], SINGLE_LABEL),
+        state.values[0, used].argmax(1).numpy(),
+        state.write_count[0, used].numpy(),
+        example_weight / weight_decay,
+    )
+    expected = torch.from_numpy(model.decision_function(features(queries, SINGLE_LABEL)))
+    same(reading(reading.solve(state), queries)[0], expected, 1e-4)
+
+
+def test_two_labels_have_a_weight_each(random_state: MakeState) -> None:
+    state = random_state(slots=10, labels=2)
+    used = state.mask[0]
+    queries = torch.randn(1, Q, K, dtype=torch.float64)
+    reading = build()
+    # scikit-learn has one weight w for two labels; here they are -w/2 and w/2, whose decay is half that of w
+    model = fitted(
+        features(state.keys[:, used], SINGLE_LABEL),
+        state.values[0, used].argmax(1).numpy(),
+        state.write_count[0, used].numpy(),
+        2 * 10.0,
+    )
+    logits = reading(reading.solve(state), queries)[0]
+    expected = torch.from_numpy(model.decision_function(features(queries, SINGLE_LABEL)))
+    same(logits[:, 1] - logits[:, 0], expected, 1e-4)
+    same(logits.sum(1), torch.zeros(Q).double(), 1e-7)
+
+
+def test_several_labels_are_as_many_regressions_with_a_constant_feature(random_state: MakeState) -> None:
+    state = random_state(slots=14, problem_type=MULTI_LABEL)
+    used = state.mask[0]
+    queries = torch.randn(1, Q, K, dtype=torch.float64)
+    reading = build(MULTI_LABEL)
+    logits = reading(reading.solve(state), queries)[0]
+    for column in range(V):
+        model = fitted(
+            features(state.keys[:, used], MULTI_LABEL),
+            state.values[0, used, column].numpy(),
+            state.write_count[0, used].numpy(),
+            10.0,
+        )
+        same(logits[:, column], torch.from_numpy(model.decision_function(features(queries, MULTI_LABEL))), 1e-4)
+
+
+def gradient(state: KeyValueState, weight: Tensor, reading: LogisticReading) -> np.ndarray:
+    """Of the objective of one episode, slot by slot; it is zero at the optimum and, that being convex, only there."""
+    result = reading.weight_decay * weight[0].double().numpy()
+    state = state.select(state.mask[0].nonzero()[:, 0])
+    for x, value, count in zip(
+        features(state.keys.double(), reading.problem_type),
+        state.values[0].double().numpy(),
+        state.write_count[0].tolist(),
+        strict=True,
+    ):
+        scores = weight[0].double().numpy() @ x
+        if reading.problem_type == MULTI_LABEL:
+            guess = 1 / (1 + np.exp(-scores))
+        else:
+            guess = np.exp(scores - scores.max())
+            guess /= guess.sum()
+        result += reading.example_weight * count * np.outer(guess - value, x)
+    return result
+
+
+@every_problem
+@pytest.mark.parametrize("example_weight", [0.01, 10.0, 1e4])
+def test_the_gradient_is_zero_where_it_ends(problem_type: str, example_weight: float, random_state: MakeState) -> None:
+    state = random_state(slots=14, problem_type=problem_type)
+    reading = build(problem_type, example_weight=example_weight)
+    weight = reading.solve(state).parts.weight
+    assert np.linalg.norm(gradient(state, weight, reading)) < 1e-6 * max(1, example_weight)
+
+
+def test_planted_keys_have_known_answers() -> None:
+    """One slot of each label on its own axis: W is a·I less its mean over the labels, and a solves one equation."""
+    memory = KeyValueMemory(2, 2)
+    state = memory.write(memory.initial_state(dtype=torch.float64), 5 * torch.eye(2)[None], torch.eye(2)[None])
+    a = 1.0
+    for _ in range(200):  # 2a = 10 (1 - p) at p = 1 / (1 + exp(-2a)): each weight is half the difference
+        a += 0.1 * (10 / (1 + math.exp(2 * a)) - a)
+    reading = build(key_size=2)
+    solution = reading.solve(state)
+    same(solution.parts.weight[0], a * torch.tensor([[1.0, -1], [-1, 1]]).double(), 1e-7)
+    same(reading(solution, torch.tensor([[[3.0, 0]]]).double())[0, 0], torch.tensor([a, -a]).double(), 1e-7)
+
+
+def test_more_examples_of_a_label_make_it_likelier() -> None:
+    memory = KeyValueMemory(2, 2)
+    keys = torch.tensor([[[1.0, 0], [1.0, 0]]])
+    state = memory.write(memory.initial_state(), keys, torch.eye(2)[None])
+    state = state._replace(write_count=torch.tensor([[3, 1]]))
+    probabilities = LogisticReading(2, sharpness=1.0, example_weight=1e4)
+    answer = probabilities(probabilities.solve(state), keys[:, :1]).softmax(-1)
+    same(answer[0, 0], torch.tensor([0.75, 0.25]), 1e-3)
+
+
+def test_the_constant_feature_tells_how_common_a_label_is() -> None:
+    memory = KeyValueMemory(2, 2)
+    keys = torch.tensor([[[1.0, 0], [-1, 0], [0, 1], [0, -1]]])
+    values = torch.tensor([[[1.0, 0], [1, 0], [1, 0], [1, 1]]])
+    state = memory.write(memory.initial_state(), keys, values)
+    reading = LogisticReading(2, MULTI_LABEL)
+    answer = reading(reading.solve(state), torch.zeros(1, 1, 2)).sigmoid()[0, 0]  # a query that resembles nothing
+    assert answer[0] > 0.8 and answer[1] < 0.5
+
+
+def clustered(slots: int, key_size: int, labels: int, problem_type: str) -> KeyValueState:
+    """A memory of labels that overlap, with a few examples of two labels where that may be."""
+    label = torch.arange(slots) % labels
+    keys = torch.randn(labels, key_size)[label] + 1.5 * torch.randn(slots, key_size)
+    values = torch.eye(labels)[label]
+    if problem_type == MULTI_LABEL:
+        values[::7] += values[::7].roll(1, 1)
+    memory = KeyValueMemory(key_size, labels)
+    return memory.write(memory.initial_state(), keys[None], values[None])
+
+
+@every_problem
+@pytest.mark.parametrize(("slots", "key_size", "labels"), [(30, 4, 3), (300, 16, 10), (1200, 32, 12)])
+def test_a_warm_start_ends_where_a_cold_one_ends(problem_type: str, slots: int, key_size: int, labels: int) -> None:
+    state = clustered(slots, key_size, labels, problem_type)
+    queries = torch.randn(1, 100, key_size)
+    reading = LogisticReading(key_size, problem_type)
+
+    def answer(start_at: KeyValueState | None) -> Tensor:
+        start = None if start_at is None else reading.solve(start_at)
+        logits = reading(reading.solve(state, start=start), queries)
+        return logits.sigmoid() if problem_type == MULTI_LABEL else logits.softmax(-1)
+
+    cold = answer(None)
+    fewer = state.select(torch.arange(slots - 3))
+    for start_at in (
+        fewer,
+        state.select(torch.arange(slots // 2)),
+        state._replace(values=state.values.roll(1, 2)),
+        fewer._replace(values=fewer.values[..., :-1]),
+        fewer._replace(values=torch.nn.functional.pad(fewer.values, (0, 2))),
+    ):
+        torch.testing.assert_close(answer(start_at), cold, atol=1e-6, rtol=0)
+
+
+@every_problem
+def test_the_order_of_the_slots_changes_nothing(problem_type: str, random_state: MakeState) -> None:
+    state = random_state(slots=30, problem_type=problem_type).to(torch.float32)
+    queries = torch.randn(1, 50, K)
+    reading = build(problem_type).float()
+    expected = reading(reading.solve(state), queries)
+    for _ in range(3):
+        order = torch.randperm(30)
+        start = reading.solve(state.select(order[:20]))
+        same(reading(reading.solve(state.select(order), start=start), queries), expected, 2e-6)
+
+
+@every_problem
+def test_a_warm_start_takes_less_work(problem_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = clustered(1000, 32, 20, problem_type)
+    reading = LogisticReading(32, problem_type)
+    start = reading.solve(state.select(torch.arange(999)))
+    products = 0
+    original = torch.Tensor.__matmul__
+
+    def counted(self: Tensor, other: Tensor) -> Tensor:
+        nonlocal products
+        products += 1
+        return original(self, other)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", counted)
+    reading.solve(state)
+    cold, products = products, 0
+    reading.solve(state, start=start)
+    assert 0 < products < 0.8 * cold
+
+
+HARD: dict[str, dict[str, Any]] = {
+    "contradictions": {"example_weight": 1e6},
+    "certainty": {"example_weight": 1e8},
+    "hardly any weight": {"example_weight": 1e-6},
+    "hardly any decay": {"weight_decay": 1e-7},
+    "a tolerance below rounding": {"tolerance": 1e-300},
+    "a tolerance above everything": {"tolerance": 1e9},
+}
+
+
+@every_problem
+@pytest.mark.parametrize("case", HARD)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_hard_memories_are_solved_in_time(
+    problem_type: str, case: str, dtype: torch.dtype, random_state: MakeState
+) -> None:
+    state = random_state(slots=24, problem_type=problem_type).to(dtype)
+    if case == "contradictions":
+        state = state._replace(keys=torch.ones_like(state.keys))
+    reading = build(problem_type, **HARD[case]).to(dtype)
+    began = time.process_time()
+    solution = reading.solve(state)
+    assert time.process_time() - began < 5
+    assert solution.parts.weight.isfinite().all()
+    left = np.linalg.norm(gradient(state, solution.parts.weight, reading))
+    first = np.linalg.norm(gradient(state, torch.zeros_like(solution.parts.weight), reading))
+    if case != "a tolerance above everything":
+        assert left < max(1e-4 * first, reading.tolerance * state.slots)
+    if case == "contradictions" and problem_type == SINGLE_LABEL:
+        counts = (state.values * (state.write_count * state.mask)[..., None]).sum(1)
+        share = (counts / counts.sum()).to(dtype)
+        answer = reading(solution, state.keys[:, :1])[:, 0].softmax(-1)
+        same(answer, share, 1e-3)
+
+
+@every_problem
+def test_single_precision_ends_and_comes_close(
+    problem_type: str, random_state: MakeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = random_state(slots=400, key_size=16, labels=10, problem_type=problem_type).to(torch.float32)
+    queries = torch.randn(1, 50, 16)
+    reading = LogisticReading(16, problem_type, sharpness=1.0)
+    expected = reading(reading.solve(state), queries)
+    monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", 0)
+    monkeypatch.setattr(newton, "SINGLE_CURVATURE_FROM", 0)
+    began = time.process_time()
+    actual = reading(reading.solve(state), queries)
+    assert time.process_time() - began < 5
+    same(actual, expected, 1e-4)
+    assert not torch.equal(actual, expected)  # or this was solved in double precision
+
+
+@every_problem
+def test_gradients_in_single_precision_are_those_in_double(problem_type: str, random_state: MakeState) -> None:
+    state = random_state(slots=20, problem_type=problem_type)
+    queries, outer = torch.randn(1, Q, K, dtype=torch.float64), torch.randn(1, Q, V, dtype=torch.float64)
+    gradients = []
+    for dtype in (torch.float64, torch.float32):
+        keys = state.keys.to(dtype, copy=True).requires_grad_()
+        reading = build(problem_type).to(dtype)
+        solution = reading.solve(state.to(dtype)._replace(keys=keys))
+        reading(solution, queries.to(dtype)).backward(outer.to(dtype))
+        assert keys.grad is not None
+        gradients.append(keys.grad.double())
+    assert gradients[0].abs().max() > 1e-2
+    same(gradients[1], gradients[0], 1e-4)
+
+
+def test_training_moves_keys_to_where_the_answers_are_right() -> None:
+    memory, reading = KeyValueMemory(K, V), LogisticReading(K)
+    values = torch.eye(V)[torch.arange(9) % V][None]
+    keys, queries = torch.randn(1, 9, K).requires_grad_(), torch.randn(1, 9, K)
+    optimiser = torch.optim.SGD([keys], lr=3.0)
+    losses = []
+    for _ in range(15):
+        logits = reading(reading.solve(memory.write(memory.initial_state(), keys, values)), queries)
+        loss = torch.nn.functional.cross_entropy(logits[0], torch.arange(9) % V)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_second_derivatives_are_refused(random_state: MakeState) -> None:
+    state = random_state()
+    keys = state.keys.clone().requires_grad_()
+    reading = build()
+    logits = reading(reading.solve(state._replace(keys=keys)), torch.randn(1, Q, K).double())
+    with pytest.raises(InvalidInputError, match="second derivatives .*call backward without create_graph"):
+        torch.autograd.grad(logits.square().sum(), keys, create_graph=True)
+
+
+def test_where_no_gradient_is_asked_none_is_kept(random_state: MakeState) -> None:
+    state, reading = random_state(), build()
+    assert not reading.solve(state).parts.weight.requires_grad
+    with torch.no_grad():
+        assert not reading.solve(state._replace(keys=state.keys.requires_grad_())).parts.weight.requires_grad
+
+
+@pytest.mark.parametrize("name", ["example_weight", "weight_decay", "tolerance"])
+@pytest.mark.parametrize("number", [0.0, -1.0, float("nan")])
+def test_settings_out_of_range_are_refused(name: str, number: float) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name.removeprefix('example_')}.* {number}.*; all must be above 0"):
+        LogisticReading(K, **{name: number})

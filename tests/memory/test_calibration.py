@@ -1,0 +1,276 @@
+"""The fitted sharpness against a search by hand: plain lists, memories solved anew for each fold, a grid."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from mann_hf.memory import READINGS, KeyValueMemory, KeyValueState, Reading, calibrated_sharpness
+from mann_hf.memory.calibration import FOLDS, PRIOR_STRENGTH, SIZE_EXPONENT
+from mann_hf.memory.reading import MULTI_LABEL, NEVER_LEFT_OUT, REGRESSION, SINGLE_LABEL
+from mann_hf.memory.state import concatenate, empty_state
+
+K, V = 4, 3
+MakeState = Callable[..., KeyValueState]
+GRID = torch.linspace(-4, 7, 111).tolist()
+
+classifies = [
+    (name, kind) for name, reading in READINGS.items() for kind in reading.problem_types if kind != REGRESSION
+]
+every = pytest.mark.parametrize(("name", "problem_type"), classifies)
+
+
+def build(name: str, problem_type: str = SINGLE_LABEL, **kwargs) -> Reading:
+    return READINGS[name](K, problem_type, **kwargs).double()
+
+
+def memory_of(problem_type: str, slots: int = 24, noise: float = 1.0, seed: int = 0) -> KeyValueState:
+    """Labels that overlap, holes in between, ids in no order, some slots that stand for several examples."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    label = torch.randint(V, (slots,), generator=generator)
+    keys = 1.5 * normal(V, K)[label] + noise * normal(slots, K)
+    values = torch.eye(V, dtype=torch.float64)[label]
+    if problem_type == MULTI_LABEL:
+        values = ((values + (normal(slots, V) > 1)) > 0).double()
+    ids = torch.randperm(5 * slots, generator=generator)[:slots]
+    law = KeyValueMemory(K, V)
+    state = law.write(law.initial_state(dtype=torch.float64), keys[None], values[None], ids[None])
+    state = state._replace(write_count=torch.randint(1, 4, (1, slots), generator=generator))
+    holes = empty_state(1, 3, K, V, dtype=torch.float64)
+    return concatenate(state, holes).select(torch.randperm(slots + 3, generator=generator))
+
+
+def examples_per_label(state: KeyValueState) -> float:
+    """The mean over the labels that have any."""
+    counts = [0.0] * state.values.shape[-1]
+    for i in state.mask[0].nonzero()[:, 0].tolist():
+        for label in range(len(counts)):
+            counts[label] += float(state.values[0, i, label]) * int(state.write_count[0, i])
+    there = [count for count in counts if count]
+    return sum(there) / len(there)
+
+
+def folds_by_hand(state: KeyValueState, examples: list[int]) -> dict[int, int]:
+    """Slot -> fold, for the slots that are left out at all."""
+    used = state.mask[0].nonzero()[:, 0].tolist()
+    folds = {}
+    for label in range(state.values.shape[-1]):
+        if sum(float(state.values[0, i, label]) for i in used) < 2:
+            continue  # the label would be gone
+        own = [i for i in examples if int(state.values[0, i].argmax()) == label]
+        for rank, i in enumerate(sorted(own, key=lambda i: int(state.ids[0, i]))):
+            folds[i] = rank % FOLDS
+    return folds
+
+
+class ByHand:
+    """The search by hand.
+
+    Attributes:
+        objective: of log β, before the correction for size.
+        size: examples a label in what answered, over those in the whole memory.
+    """
+
+    def __init__(
+        self, reading: Reading, state: KeyValueState, examples: Tensor | None = None, sample: int = 10**9
+    ) -> None:
+        self.reading = reading
+        whole = examples_per_label(state)
+        used = state.mask[0].nonzero()[:, 0].tolist()
+        asked = [i for i in used if examples is None or examples[i]]
+        sampled = sorted(asked, key=lambda i: int(state.ids[0, i]))[:sample]
+        kept = [i for i in used if i in sampled or i not in asked]
+        state = state.select(torch.tensor(kept))
+        folds = folds_by_hand(state, [n for n, i in enumerate(kept) if i in sampled])
+        mass = (state.values[0] * state.write_count[0, :, None]).sum()
+        self.answers, shares = [], []
+        for fold in sorted(set(folds.values())):
+            out = [i for i in folds if folds[i] == fold]
+            rest = state.select(torch.tensor([i for i in range(state.slots) if i not in out]))
+            solution = reading.solve(rest)
+            self.answers.append((solution, reading.scores(solution, state.keys[:, out]), state.values[0, out]))
+            shares.append(float((rest.values[0] * rest.write_count[0, :, None]).sum() / mass))
+        self.size = sum(shares) / len(shares) * examples_per_label(state) / whole
+
+    def objective(self, log_beta: float) -> float:
+        total = 0.5 * PRIOR_STRENGTH * (log_beta - self.reading.sharpness.log().item()) ** 2
+        for solution, scores, truth in self.answers:
+            logits = self.reading.logits(solution, scores, math.exp(log_beta))[0]
+            if self.reading.problem_type == SINGLE_LABEL:
+                total -= float(logits.log_softmax(-1)[truth.bool()].sum())
+            else:
+                right = torch.where(truth.bool(), logits, -logits)
+                total -= float(torch.nn.functional.logsigmoid(right).sum()) / truth.shape[1]
+        return total
+
+    def check(self, sharpness: Tensor) -> None:
+        """`sharpness` is the one that the best of a grid points to, and no worse than that."""
+        assert sharpness.shape == ()
+        log_beta = math.log(float(sharpness) / self.size**SIZE_EXPONENT)
+        least = self.objective(log_beta)
+        assert all(least < self.objective(x) + 1e-9 for x in [*GRID, log_beta - 1e-3, log_beta + 1e-3])
+
+
+@every
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+def test_it_is_the_best_of_a_grid(name: str, problem_type: str, noise: float) -> None:
+    state = memory_of(problem_type, noise=noise)
+    reading = build(name, problem_type)
+    ByHand(reading, state).check(calibrated_sharpness(reading, reading.solve(state)))
+
+
+@every
+def test_only_examples_are_left_out(name: str, problem_type: str) -> None:
+    state = memory_of(problem_type)
+    reading = build(name, problem_type)
+    examples = torch.rand(state.slots) > 0.4
+    sharpness = calibrated_sharpness(reading, reading.solve(state), examples)
+    ByHand(reading, state, examples).check(sharpness)
+    assert sharpness != calibrated_sharpness(reading, reading.solve(state))
+    empty = examples & state.mask[0]  # that an empty slot is called an example changes nothing
+    assert sharpness == calibrated_sharpness(reading, reading.solve(state), empty)
+
+
+@every
+def test_of_many_examples_those_of_the_lowest_ids_are_asked(name: str, problem_type: str) -> None:
+    state = memory_of(problem_type, slots=40)
+    reading = build(name, problem_type)
+    examples = torch.rand(state.slots) > 0.2
+    sharpness = calibrated_sharpness(reading, reading.solve(state), examples, sample=15)
+    ByHand(reading, state, examples, sample=15).check(sharpness)
+
+
+@every
+def test_the_order_of_the_slots_changes_nothing(name: str, problem_type: str) -> None:
+    state = memory_of(problem_type)
+    reading = build(name, problem_type)
+    examples = torch.rand(state.slots) > 0.2
+    for sample in (1024, 12):
+        expected = calibrated_sharpness(reading, reading.solve(state), examples, sample)
+        order = torch.randperm(state.slots)
+        moved = calibrated_sharpness(reading, reading.solve(state.select(order)), examples[order], sample)
+        torch.testing.assert_close(moved, expected, atol=0, rtol=1e-5)
+
+
+class Recorder:
+    """Stands in for a reading and keeps the folds that it is asked for."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading, self.folds, self.state = reading, torch.tensor([]), None
+
+    def __getattr__(self, name: str):
+        return getattr(self.reading, name)
+
+    def left_out(self, solution, folds: Tensor) -> Tensor:
+        self.folds, self.state = folds, solution.state
+        return self.reading.left_out(solution, folds)
+
+
+@every
+def test_folds_are_dealt_evenly_within_each_label(name: str, problem_type: str) -> None:
+    state = memory_of(problem_type, slots=50)
+    examples = torch.rand(state.slots) > 0.3
+    recorder = Recorder(build(name, problem_type))
+    calibrated_sharpness(recorder, recorder.reading.solve(state), examples)  # type: ignore[arg-type]
+    folds = recorder.folds
+    assert folds.shape == (state.slots,)
+    assert torch.equal(folds != NEVER_LEFT_OUT, examples & state.mask[0])
+    label = state.values[0].argmax(1)
+    for number in range(V):
+        own = folds[(label == number) & (folds != NEVER_LEFT_OUT)]
+        sizes = torch.bincount(own, minlength=FOLDS)
+        assert len(sizes) == FOLDS and sizes.max() - sizes.min() <= 1
+    by_hand = folds_by_hand(state, (examples & state.mask[0]).nonzero()[:, 0].tolist())
+    assert {i: int(fold) for i, fold in enumerate(folds) if fold != NEVER_LEFT_OUT} == by_hand
+
+
+def test_the_last_slot_of_a_label_stays() -> None:
+    keys = torch.randn(1, 6, K, dtype=torch.float64)
+    law = KeyValueMemory(K, 4)
+    values = torch.eye(4, dtype=torch.float64)[[0, 1, 1, 2, 2, 3]][None]
+    state = law.write(law.initial_state(dtype=torch.float64), keys, values)
+    state = state._replace(write_count=torch.tensor([[5, 1, 1, 1, 1, 1]]))  # one slot, however often it was written
+    examples = torch.tensor([True, True, True, True, False, True])
+    recorder = Recorder(build("prototype"))
+    calibrated_sharpness(recorder, recorder.reading.solve(state), examples)  # type: ignore[arg-type]
+    assert recorder.folds.tolist() == [NEVER_LEFT_OUT, 0, 1, 0, NEVER_LEFT_OUT, NEVER_LEFT_OUT]
+
+
+@pytest.mark.parametrize("name", READINGS)
+@pytest.mark.parametrize("case", ["one slot a label", "no example", "one slot", "no slot in use", "no slot"])
+def test_its_own_sharpness_where_nothing_can_be_left_out(name: str, case: str) -> None:
+    reading = build(name, sharpness=7.5)
+    state, examples = memory_of(SINGLE_LABEL), None
+    first = [int((state.values[0, :, label] > 0).nonzero()[0]) for label in range(V)]
+    if case == "one slot a label":
+        state = state.select(torch.tensor(first))
+    elif case == "no example":
+        examples = torch.zeros(state.slots, dtype=torch.bool)
+    elif case == "one slot":
+        state = state.select(torch.tensor(first[:1]))
+    elif case == "no slot in use":
+        state = state._replace(mask=torch.zeros_like(state.mask))
+    else:
+        state = state.select(torch.tensor([], dtype=torch.int64))
+    assert float(calibrated_sharpness(reading, reading.solve(state), examples)) == pytest.approx(7.5)
+
+
+@pytest.mark.parametrize("name", [name for name, reading in READINGS.items() if REGRESSION in reading.problem_types])
+def test_numbers_have_no_sharpness_to_fit(name: str, random_state: MakeState) -> None:
+    reading = build(name, REGRESSION, sharpness=7.5)
+    state = random_state(problem_type=REGRESSION)
+    assert float(calibrated_sharpness(reading, reading.solve(state))) == pytest.approx(7.5)
+
+
+@every
+def test_the_harder_the_memory_the_softer_the_answers(name: str, problem_type: str) -> None:
+    reading = build(name, problem_type)
+    easy, hard = (
+        calibrated_sharpness(reading, reading.solve(memory_of(problem_type, slots=60, noise=noise, seed=4)))
+        for noise in (0.2, 3.0)
+    )
+    assert hard < 0.7 * easy
+
+
+@every
+@pytest.mark.parametrize("sharpness", [0.05, 400.0])
+def test_few_answers_move_it_little_and_many_move_it_all_the_way(
+    name: str, problem_type: str, sharpness: float
+) -> None:
+    own, other = build(name, problem_type), build(name, problem_type, sharpness=sharpness)
+    many = memory_of(problem_type, slots=120, noise=1.5)
+    fitted, from_afar = (float(calibrated_sharpness(reading, reading.solve(many))) for reading in (own, other))
+    assert from_afar == pytest.approx(fitted, rel=0.35)
+
+
+@every
+def test_it_takes_the_type_of_the_reading_and_no_graph(name: str, problem_type: str) -> None:
+    state = memory_of(problem_type).to(torch.float32)
+    state = state._replace(keys=state.keys.requires_grad_())
+    reading = READINGS[name](K, problem_type, learn_sharpness=True)
+    sharpness = calibrated_sharpness(reading, reading.solve(state))
+    assert sharpness.dtype == torch.float32 and sharpness.shape == () and not sharpness.requires_grad
+    double = build(name, problem_type)
+    expected = calibrated_sharpness(double, double.solve(state.detach().to(torch.float64)))
+    assert float(sharpness) == pytest.approx(float(expected), rel=1e-3)
+
+
+@every
+@pytest.mark.parametrize("kind", ["all alike", "zero keys", "one label", "certain"])
+def test_odd_memories_get_a_number(name: str, problem_type: str, kind: str) -> None:
+    state = memory_of(problem_type, noise=1e-3 if kind == "certain" else 1.0).to(torch.float32)
+    if kind == "all alike":
+        state = state._replace(keys=torch.ones_like(state.keys))
+    elif kind == "zero keys":
+        state = state._replace(keys=torch.zeros_like(state.keys))
+    elif kind == "one label":
+        state = state._replace(values=state.mask[..., None].float())
+    reading = READINGS[name](K, problem_type)
+    sharpness = calibrated_sharpness(reading, reading.solve(state))
+    assert sharpness.isfinite() and sharpness > 0
