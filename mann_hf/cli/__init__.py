@@ -1,0 +1,53 @@
+"""The shell command `mann-hf`: one file a command, thin over the pipelines.
+
+torch, transformers and datasets are imported inside the commands, so that help and completion come at once.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from .errors import OneLineErrors
+from .evaluate import evaluate
+from .forget import forget
+from .predict import predict
+from .remember import remember
+
+PROGRAM = "mann-hf"
+
+app = typer.Typer(
+    name=PROGRAM,
+    cls=OneLineErrors,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (remember, predict, forget, evaluate):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"{PROGRAM} {version('mann_hf')}")
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            typer.echo(f"{PROGRAM} 0+unknown")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Teach, ask and evaluate a text classifier that learns from a handful of examples and can forget them again.
+
+    A classifier is a folder. Answers go to standard output, everything else to standard error.
+    """
+
+
+def main() -> None:
+    """Runs the command with the arguments of the process."""
+    app(prog_name=PROGRAM)

@@ -1,0 +1,129 @@
+"""The classifier behind a folder: made, opened, saved."""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EmptyMemoryError, InvalidInputError
+from .hub_names import check_on_hub
+from .options import ProblemType
+
+if TYPE_CHECKING:
+    from ..pipelines import FewShotTextClassificationPipeline
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_config(place: str, on_hub: bool) -> dict[str, Any]:
+    """The configuration of a saved classifier, before its weights are read.
+
+    Args:
+        place: its folder, or its name on the Hub.
+        on_hub: whether the Hub is asked for what is no folder here.
+
+    Raises:
+        InvalidInputError: there is no classifier there.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        if not on_hub or folder.exists() or not HUB_NAME.fullmatch(place):
+            raise InvalidInputError(
+                f"there is no folder {place!r}; `mann-hf remember {shlex.quote(place)} TABLE` makes one, and so does "
+                "save_pretrained."
+            )
+        check_on_hub(place, "model")
+        config = _config_on_hub(place)
+    else:
+        config = _config_in(folder)
+    if config.get("model_type") != "mann":
+        raise InvalidInputError(
+            f"{place!r} holds a model of type {config.get('model_type')!r}, and no classifier with a memory; as an "
+            f"encoder it is given to a new folder: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
+        )
+    return config
+
+
+def is_new(folder: str) -> bool:
+    """Whether a folder is still to be made: it is not there, or empty.
+
+    Raises:
+        InvalidInputError: it is a file.
+    """
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise InvalidInputError(f"{folder!r} is a file; give a folder for the classifier.")
+    return not path.exists() or not any(path.iterdir())
+
+
+def problem_type_of(config: dict[str, Any]) -> ProblemType:
+    """What the labels of a saved classifier are."""
+    return ProblemType(config.get("problem_type") or ProblemType.SINGLE_LABEL)
+
+
+def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
+    """The classifier in a folder or on the Hub."""
+    from ..models import MANNForSequenceClassification
+    from ..pipelines import FewShotTextClassificationPipeline
+
+    return FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(place))
+
+
+def make_classifier(encoder: str, **config: Any) -> "FewShotTextClassificationPipeline":
+    """A new classifier with an empty memory; fields of the configuration that are None keep their defaults."""
+    from ..models import MANNForSequenceClassification
+    from ..pipelines import FewShotTextClassificationPipeline
+
+    given = {name: value for name, value in config.items() if value is not None}
+    model = MANNForSequenceClassification.from_encoder_pretrained(encoder, **given)
+    return FewShotTextClassificationPipeline(model=model)
+
+
+def check_taught(classifier: "FewShotTextClassificationPipeline", place: str) -> None:
+    """Raises `EmptyMemoryError`, in the words of the command, if the classifier has been taught nothing."""
+    if not len(classifier.model.memory):
+        raise EmptyMemoryError(
+            f"the memory in {place!r} is empty; teach it with `mann-hf remember {shlex.quote(place)} TABLE`."
+        )
+
+
+def is_same_encoder(name: str, other: str | None) -> bool:
+    """Whether two names stand for one encoder: the same, one short for the other, or two paths to one folder."""
+    from ..controllers.resolve import SHORT_NAMES
+
+    if other is None:
+        return False
+    if os.path.isdir(name) and os.path.isdir(other):
+        return os.path.samefile(name, other)
+    return SHORT_NAMES.get(name, name) == SHORT_NAMES.get(other, other)
+
+
+def _config_in(folder: Path) -> dict[str, Any]:
+    from ..models.saving import recover
+
+    recover(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidInputError(
+            f"the folder {str(folder)!r} holds no classifier, as it has no config.json; give one that "
+            "`mann-hf remember` or save_pretrained made, and to make one a new or empty folder."
+        ) from None
+    except ValueError as error:
+        raise InvalidInputError(f"{str(folder / 'config.json')!r} is damaged: {error}") from None
+    if not isinstance(config, dict):
+        raise InvalidInputError(f"{str(folder / 'config.json')!r} is damaged: it is no JSON object.")
+    return config
+
+
+def _config_on_hub(name: str) -> dict[str, Any]:
+    from transformers import PreTrainedConfig
+
+    try:
+        return PreTrainedConfig.get_config_dict(name)[0]
+    except OSError as error:
+        raise InvalidInputError(
+            f"there is no folder {name!r}, and no model of that name could be read from the Hub or its cache: {error}"
+        ) from None

@@ -1,0 +1,69 @@
+"""How the command fails: one line that says what, why and what helps; no traceback unless asked for."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import MannError
+from .output import one_line
+
+DEBUG = "mann_hf.cli.debug"
+"""The key of a context's `meta` under which `--debug` is kept."""
+
+# Typer raises it under one module's name or another, depending on its version, and shows only its heir.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class OneLineErrors(TyperGroup):
+    """Ends a failed command with one line on standard error: exit status 1, or 2 for wrong usage."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (UsageError, typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.meta.get(DEBUG):
+                raise
+            _tell(ctx.command_path, describe(error))
+            raise typer.Exit(1) from None
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        try:
+            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except UsageError as error:
+            if not standalone_mode:
+                raise
+            path = self.name if error.ctx is None else error.ctx.command_path
+            _tell(path, f"{error.format_message().rstrip('.')}. See: {path} --help")
+            sys.exit(2)
+        except typer.Abort:
+            if not standalone_mode:
+                raise
+            sys.exit(1)
+        if not standalone_mode:
+            return status
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def describe(error: BaseException) -> str:
+    """An error in words. One that was not raised for people is named, with the way to its traceback."""
+    said = str(error).strip()
+    if isinstance(error, MannError | OSError | ValueError) and said:
+        return said
+    return f"{type(error).__name__}: {said or 'no further words'} (--debug shows where it comes from)"
+
+
+def _tell(command: str | None, message: str) -> None:
+    print(f"{command}: {one_line(message, sys.stderr)}", file=sys.stderr, flush=True)

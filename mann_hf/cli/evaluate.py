@@ -1,0 +1,117 @@
+"""`mann-hf evaluate`: compares a classifier's answers with a table of right ones."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from .classifier import check_taught, find_config, open_classifier, problem_type_of
+from .options import Debug, FolderOrHub, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
+from .output import counted, print_json, print_lines, printable, progress_bar, say, some, working
+from .scores import calibration_error, label_scores, regression_scores
+from .tables import labels_of, read_table, texts_of
+
+NAMES = {
+    "texts": "texts",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "expected_calibration_error": "expected calibration error",
+    "mean_absolute_error": "mean absolute error",
+    "mean_squared_error": "mean squared error",
+    "r2": "R²",
+}
+"""What people read in place of the keys of the JSON document."""
+WIDE = 10_000
+"""Columns of a table that is not printed to a terminal, so that no label is cut."""
+
+
+def evaluate(
+    folder: FolderOrHub,
+    table: Table,
+    per_label: Annotated[bool, typer.Option("--per-label", help="Precision, recall and F1 of each label too.")] = False,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    split: Annotated[str | None, split_option("test")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Evaluate a classifier on a table of labelled texts.
+
+    Gives accuracy, macro F1 over the labels that occur, and the expected calibration error in 15 bins. With several
+    labels a text, an answer is right if all its labels are, and the error is that of each label's score. Of a
+    regression: mean absolute error, mean squared error and R².
+    """
+    problem_type = problem_type_of(find_config(folder, on_hub=True))
+    found = read_table(table, [text_column, label_column], split, "test")
+    texts, truth = texts_of(found, text_column), labels_of(found, label_column, problem_type)
+    with working():
+        classifier = open_classifier(folder)
+        check_taught(classifier, folder)
+        options = {"top_k": 1 if problem_type is ProblemType.SINGLE_LABEL else None, "evidence": 0}
+        with progress_bar("Answering", len(texts)) as progress:
+            answers = classifier(texts, progress=progress, **options)
+    if problem_type is ProblemType.REGRESSION:
+        columns = classifier.model.config.label2id or {}
+        given = [[answer["score"] for answer in sorted(a, key=lambda b: columns[b["label"]])] for a in answers]
+        report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, given)}
+    else:
+        names = [[label] for label in truth] if problem_type is ProblemType.SINGLE_LABEL else truth
+        report = {"texts": len(texts), **_scores(names, answers, problem_type, per_label)}
+        known = set(classifier.model.memory.labels)
+        report["unknown_labels"] = list(dict.fromkeys(label for each in names for label in each if label not in known))
+    if as_json:
+        print_json(report)
+        return
+    _print(report)
+
+
+def _scores(truth: list[list[str]], answers: list[Any], problem_type: ProblemType, per_label: bool) -> dict[str, Any]:
+    if problem_type is ProblemType.SINGLE_LABEL:
+        given = [[answer["label"] for answer in ranked] for ranked in answers]
+    else:
+        given = [[answer["label"] for answer in ranked if answer["score"] > 0.5] for ranked in answers]
+    scored = [
+        (answer["score"], answer["label"] in labels)
+        for labels, ranked in zip(truth, answers, strict=True)
+        for answer in ranked
+    ]
+    confidences, right = zip(*scored, strict=True)
+    scores = label_scores(truth, given)
+    report: dict[str, Any] = {
+        "accuracy": sum(set(t) == set(g) for t, g in zip(truth, given, strict=True)) / len(truth),
+        "macro_f1": sum(score.f1 for score in scores.values()) / len(scores),
+        "expected_calibration_error": calibration_error(confidences, right),
+    }
+    if per_label:
+        report["per_label"] = {label: score._asdict() for label, score in scores.items()}
+    return report
+
+
+def _print(report: dict[str, Any]) -> None:
+    width = max(len(NAMES[key]) for key in report if key in NAMES)
+    for key, name in NAMES.items():
+        if key in report:
+            value = report[key]
+            shown = "undefined" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+            print_lines(f"{name:<{width}}  {shown}")
+    if report.get("per_label"):
+        _print_labels(report["per_label"])
+    if unknown := report.get("unknown_labels"):
+        say(
+            f"{counted(len(unknown), 'label')} of the table not in the memory, whose texts count as wrong: "
+            f"{some(unknown)}."
+        )
+
+
+def _print_labels(scores: dict[str, dict[str, float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable("label", box=None)
+    for name in ("texts", "precision", "recall", "F1"):
+        shown.add_column(name, justify="right")
+    for label, score in scores.items():
+        figures = (f"{score[name]:.4f}" for name in ("precision", "recall", "f1"))
+        shown.add_row(Text(printable(label, sys.stdout)), f"{score['texts']:,}", *figures)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(shown)

@@ -1,0 +1,100 @@
+"""What the command says: data on standard output, talk on standard error."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
+
+
+def print_json(document: Any) -> None:
+    """Writes one JSON document and a line break to standard output."""
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # a terminal without these letters, or half a surrogate pair
+        text = json.dumps(document, allow_nan=False)
+    print(text, flush=True)
+
+
+def print_lines(*lines: str) -> None:
+    """Writes lines for people to standard output."""
+    for line in lines:
+        print(printable(line, sys.stdout))
+    sys.stdout.flush()
+
+
+def say(message: str) -> None:
+    """Writes a line to standard error, for people only."""
+    print(one_line(message, sys.stderr), file=sys.stderr, flush=True)
+
+
+def printable(text: str, stream: TextIO) -> str:
+    """A text without what would steer the terminal (texts may come from strangers), in letters that `stream` has."""
+    shown = "".join(letter if letter.isprintable() or letter == "\t" else " " for letter in text)
+    encoding = stream.encoding or "ascii"
+    return shown.encode(encoding, "replace").decode(encoding)
+
+
+def one_line(text: str, stream: TextIO) -> str:
+    """`printable` on one line, each run of white space as one space."""
+    return " ".join(printable(text, stream).split())
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """While the libraries work: what they print goes to standard error, and of their bars only those of downloads."""
+    from huggingface_hub.utils import enable_progress_bars
+    from transformers.utils import logging
+
+    had_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    if sys.stderr.isatty():
+        enable_progress_bars()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on standard error where that is a terminal.
+
+    Args:
+        what: is being done.
+        total: how many steps it takes.
+
+    Yields:
+        To be called with the number of steps done since the last call; None where no bar is shown.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if total < 2 or not console.is_interactive:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number and its noun: "1 text", "2 texts".
+
+    Args:
+        count: the number.
+        one: the noun.
+        many: its plural, if that is not the noun with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def some(names: list[str], most: int = 8) -> str:
+    """Names in quotes, the first few of many."""
+    shown = ", ".join(map(repr, names[:most])) or "none"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,123 @@
+"""`mann-hf remember`: teaches a classifier, and makes it first if it is not there."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InvalidInputError
+from .classifier import find_config, is_new, is_same_encoder, make_classifier, open_classifier, problem_type_of
+from .options import Debug, Folder, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
+from .output import counted, print_json, print_lines, progress_bar, working
+from .tables import labels_of, read_table, texts_of
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def remember(
+    folder: Folder,
+    table: Table,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For a new folder: the text encoder, as a folder or a name on the Hub.",
+            show_default=DEFAULT_ENCODER,
+        ),
+    ] = None,
+    reading: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For a new folder: how answers are read out of the memory; a wrong name shows the choices.",
+            show_default=False,
+        ),
+    ] = None,
+    problem_type: Annotated[
+        ProblemType | None, typer.Option(help="For a new folder: what the labels are.", show_default=False)
+    ] = None,
+    multi_label: Annotated[
+        bool,
+        typer.Option(
+            "--multi-label",
+            help="For a new folder: a text may have several labels, in a list, or in a cell with | between them.",
+        ),
+    ] = False,
+    descriptions: Annotated[
+        bool,
+        typer.Option("--descriptions", help="The texts say what their labels mean; they are not examples of them."),
+    ] = False,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    split: Annotated[str | None, split_option("train")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Teach a classifier the labelled texts of a table.
+
+    A new FOLDER is made with the encoder of your choice; to one that exists the texts are added.
+    """
+    if multi_label:
+        if problem_type not in (None, ProblemType.MULTI_LABEL):
+            raise typer.BadParameter(f"it contradicts --problem-type {problem_type.value}.", param_hint="--multi-label")
+        problem_type = ProblemType.MULTI_LABEL
+    new = is_new(folder)
+    if new:
+        config = {}
+        problem_type = problem_type or ProblemType.SINGLE_LABEL
+    else:
+        config = find_config(folder, on_hub=False)
+        _check_same(folder, config, encoder, reading, problem_type)
+        problem_type = problem_type_of(config)
+    found = read_table(table, [text_column, label_column], split, "train")
+    texts, labels = texts_of(found, text_column), labels_of(found, label_column, problem_type)
+    with working():
+        if new:
+            targets = len(labels[0]) if problem_type is ProblemType.REGRESSION else None
+            classifier = make_classifier(
+                encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=targets
+            )
+        else:
+            classifier = open_classifier(folder)
+        with progress_bar("Remembering", len(texts)) as progress:
+            taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
+            ids = classifier.remember(labels=labels, progress=progress, **taught)
+        if new:
+            classifier.save_pretrained(folder)
+        else:
+            classifier.save_memory(folder)
+    memory = classifier.model.memory
+    if as_json:
+        print_json(
+            {
+                "folder": folder,
+                "encoder": classifier.model.config.encoder_name,
+                "ids": ids,
+                "entries": len(memory),
+                "labels": list(memory.labels),
+            }
+        )
+    else:
+        of_labels = "" if problem_type is ProblemType.REGRESSION else f" of {counted(len(memory.labels), 'label')}"
+        print_lines(
+            f"Remembered {counted(len(texts), 'text')}; {folder} now holds {counted(len(memory), 'text')}{of_labels}."
+        )
+
+
+def _check_same(
+    folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: ProblemType | None
+) -> None:
+    """Raises if options for a new folder contradict the one that is there."""
+    if encoder is not None and not is_same_encoder(encoder, config.get("encoder_name")):
+        raise InvalidInputError(
+            f"the classifier in {folder!r} has the encoder {config.get('encoder_name')!r}, and {encoder!r} was asked "
+            "for: leave out --encoder, or teach a new folder."
+        )
+    for option, asked, there in (
+        ("--reading", reading, config.get("reading")),
+        ("--problem-type", problem_type and problem_type.value, problem_type_of(config).value),
+    ):
+        if asked is not None and asked != there:
+            raise InvalidInputError(
+                f"the classifier in {folder!r} has {option} {there}, and {asked} was asked for: leave out {option}, or "
+                "teach a new folder."
+            )

@@ -1,0 +1,176 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from mann_hf.cli.scores import calibration_error
+from mann_hf.models import MANNForSequenceClassification
+from mann_hf.pipelines import FewShotTextClassificationPipeline
+
+from .conftest import EXAMPLES, Shell
+
+Write = Callable[[str, str | bytes], Path]
+ASKED = {
+    "my card is lost or stolen": "lost_card",
+    "when will the new card come": "card_arrival",
+    "i am still without a card": "lost_card",
+    "please send the money": "refund",
+    "help me pay": "payment",
+    "a new password": "password",
+}
+
+
+@pytest.fixture
+def asked(write: Write) -> Path:
+    return write("asked.csv", "text,label\n" + "".join(f"{text},{label}\n" for text, label in ASKED.items()))
+
+
+def open_(folder: Path) -> FewShotTextClassificationPipeline:
+    return FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(folder))
+
+
+def test_figures_are_those_of_the_answers(shell: Shell, taught: Path, asked: Path) -> None:
+    from sklearn.metrics import accuracy_score, classification_report, f1_score
+
+    answers = open_(taught)(list(ASKED))
+    truth, given = list(ASKED.values()), [answer["label"] for answer in answers]
+    right = [t == g for t, g in zip(truth, given, strict=True)]
+    report = shell.json("evaluate", taught, asked, "--per-label")
+    details = classification_report(truth, given, output_dict=True, zero_division=0.0)
+    per_label = {
+        label: pytest.approx(
+            {
+                "texts": details[label]["support"],
+                "precision": details[label]["precision"],
+                "recall": details[label]["recall"],
+                "f1": details[label]["f1-score"],
+            }
+        )
+        for label in sorted({*truth, *given})
+    }
+    assert report == {
+        "texts": 6,
+        "accuracy": pytest.approx(accuracy_score(truth, given)),
+        "macro_f1": pytest.approx(f1_score(truth, given, average="macro", zero_division=0.0)),
+        "expected_calibration_error": pytest.approx(calibration_error([a["score"] for a in answers], right), abs=1e-5),
+        "per_label": per_label,
+        "unknown_labels": ["payment"],
+    }
+    assert shell.stderr == ""
+    assert 0 < report["accuracy"] < 1
+
+
+def test_what_people_read(shell: Shell, taught: Path, asked: Path) -> None:
+    report = shell.json("evaluate", taught, asked)
+    assert "per_label" not in report
+    assert shell("evaluate", taught, asked) == (
+        "texts                       6\n"
+        f"accuracy                    {report['accuracy']:.4f}\n"
+        f"macro F1                    {report['macro_f1']:.4f}\n"
+        f"expected calibration error  {report['expected_calibration_error']:.4f}\n"
+    )
+    assert shell.stderr == "1 label of the table not in the memory, whose texts count as wrong: 'payment'.\n"
+
+
+def test_the_table_of_labels(shell: Shell, taught: Path, write: Write) -> None:
+    long = "a_label_" * 20
+    table = write("t.csv", f"text,label\nmy card is lost,lost_card\nhelp,{long}\nhelp,[red]\n")
+    lines = [line.split() for line in shell("evaluate", taught, table, "--per-label").splitlines()]
+    assert lines[4] == ["label", "texts", "precision", "recall", "F1"]
+    rows = {line[0]: line[1:] for line in lines[5:]}
+    assert rows[long] == rows["[red]"] == ["1", "0.0000", "0.0000", "0.0000"]
+    assert rows["lost_card"][0] == "1"
+
+
+def test_a_table_of_known_labels_says_no_more(shell: Shell, taught: Path, shots: Path) -> None:
+    assert shell.json("evaluate", taught, shots)["unknown_labels"] == []
+    shell("evaluate", taught, shots)
+    assert shell.stderr == ""
+
+
+def test_class_numbers_are_compared_by_their_names(shell: Shell, taught: Path, tmp_path: Path) -> None:
+    features = Features({"body": Value("string"), "intent": ClassLabel(names=["refund", "lost_card"])})
+    rows = {"body": ["my card is lost"], "intent": [1]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "t.parquet")
+    report = shell.json("evaluate", taught, tmp_path / "t.parquet", "--text-column", "body", "--label-column", "intent")
+    assert (report["accuracy"], report["unknown_labels"]) == (1, [])
+
+
+def test_the_split_of_a_data_set(shell: Shell, taught: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for split, count in (("train", 1), ("test", 2)):
+        rows = {"text": ["my card is lost"] * count, "label": ["lost_card"] * count}
+        Dataset.from_dict(rows).to_parquet(folder / f"{split}.parquet")
+    assert shell.json("evaluate", taught, folder)["texts"] == 2
+    assert shell.json("evaluate", taught, folder, "--split", "train")["texts"] == 1
+    assert "Unknown split" in shell.fails("evaluate", taught, folder, "--split", "dev")
+
+
+def test_several_labels(shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path) -> None:
+    taught = {"my card was stolen": "card|lost", "please refund my money": "money", "reset my password": "password"}
+    truth = {**taught, "lost my money": "money|lost|unheard"}
+
+    def table(rows: dict[str, str]) -> Path:
+        return write("t.csv", "text,label\n" + "".join(f"{text},{labels}\n" for text, labels in rows.items()))
+
+    folder = tmp_path / "new"
+    shell("remember", folder, table(taught), "--encoder", tiny_encoder, "--multi-label")
+    report = shell.json("evaluate", folder, table(truth), "--per-label")
+    answers = open_(folder)(list(truth), top_k=None)
+    given = [{answer["label"] for answer in ranked if answer["score"] > 0.5} for ranked in answers]
+    wanted = [set(labels.split("|")) for labels in truth.values()]
+    decisions = [
+        (answer["score"], answer["label"] in labels)
+        for ranked, labels in zip(answers, wanted, strict=True)
+        for answer in ranked
+    ]
+    assert report["accuracy"] == sum(g == w for g, w in zip(given, wanted, strict=True)) / 4
+    assert report["expected_calibration_error"] == pytest.approx(
+        calibration_error([score for score, _ in decisions], [right for _, right in decisions]), abs=1e-5
+    )
+    assert report["unknown_labels"] == ["unheard"]
+    assert set(report["per_label"]) == {"card", "lost", "money", "password", "unheard"}
+    assert report["macro_f1"] == pytest.approx(sum(s["f1"] for s in report["per_label"].values()) / 5)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_regression(shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path, targets: int) -> None:
+    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+    numbers = {text: [float(row), row**2 / 2][:targets] for row, text in enumerate(EXAMPLES)}
+    rows = (f"{text},{'|'.join(map(str, values))}\n" for text, values in numbers.items())
+    table = write("t.csv", "text,label\n" + "".join(rows))
+    folder = tmp_path / "new"
+    shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", "regression")
+    report = shell.json("evaluate", folder, table)
+    classifier = open_(folder)
+    column = classifier.model.config.label2id or {}
+    given: list[Any] = [[0.0] * targets for _ in numbers]
+    for row, ranked in zip(given, classifier(list(numbers), top_k=None), strict=True):
+        for answer in ranked:
+            row[column[answer["label"]]] = answer["score"]
+    truth = list(numbers.values())
+    assert report == pytest.approx(
+        {
+            "texts": 6,
+            "mean_absolute_error": mean_absolute_error(truth, given),
+            "mean_squared_error": mean_squared_error(truth, given),
+            "r2": r2_score(truth, given),
+        },
+        abs=1e-5,
+    )
+    shown = shell("evaluate", folder, table)
+    assert f"R²                   {report['r2']:.4f}\n" in shown and "accuracy" not in shown
+    alike = write("alike.csv", "text,label\n" + f"my card,{'|'.join(['1'] * targets)}\n" * 2)
+    assert "R²                   undefined\n" in shell("evaluate", folder, alike)
+
+
+def test_what_is_wrong_is_told(shell: Shell, taught: Path, asked: Path, tmp_path: Path) -> None:
+    assert "there is no folder" in shell.fails("evaluate", tmp_path / "nothing", asked)
+    assert "has no column 'intent'" in shell.fails("evaluate", taught, asked, "--label-column", "intent")
+    assert "has no column 'body'" in shell.fails("evaluate", taught, asked, "--text-column", "body")
+    shell("forget", taught, *(word for label in set(EXAMPLES.values()) for word in ("--label", label)))
+    assert "is empty; teach it with `mann-hf remember" in shell.fails("evaluate", taught, asked)

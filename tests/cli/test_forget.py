@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import EXAMPLES, Shell, files, memory
+
+
+def ids(folder: Path) -> dict[str, int]:
+    return {entry["text"]: entry["id"] for entry in json.loads((folder / "memory.json").read_text())["entries"]}
+
+
+def test_a_label_is_forgotten(shell: Shell, taught: Path) -> None:
+    assert shell("forget", taught, "--label", "lost_card") == f"Forgot 2 texts; {taught} now holds 4 texts.\n"
+    assert set(ids(taught)) == {text for text, label in EXAMPLES.items() if label != "lost_card"}
+
+
+def test_several_labels_are_forgotten(shell: Shell, taught: Path) -> None:
+    known = ids(taught)
+    document = shell.json("forget", taught, "--label", "refund", "--label", "password")
+    assert document == {
+        "folder": str(taught),
+        "ids": [known["please refund my money"], known["reset my password please"]],
+        "entries": 4,
+        "labels": ["lost_card", "card_arrival"],
+    }
+
+
+def test_ids_are_forgotten_and_only_the_memory_is_written(shell: Shell, taught: Path) -> None:
+    before, known = files(taught), ids(taught)
+    gone = ["my card is lost", "please refund my money"]
+    shell("forget", taught, *(word for text in gone for word in ("--id", known[text])))
+    assert set(ids(taught)) == set(EXAMPLES) - set(gone)
+    after = files(taught)
+    assert {name for name in after if after[name] != before[name]} == {"memory.safetensors", "memory.json"}
+
+
+def test_taught_and_forgotten_is_never_taught(shell: Shell, taught: Path, shots: Path) -> None:
+    before = memory(taught)
+    again = shell.json("remember", taught, shots)["ids"]
+    shell("forget", taught, *(word for id_ in again for word in ("--id", id_)))
+    assert memory(taught) == before
+
+
+def test_everything_may_be_forgotten_and_taught_anew(shell: Shell, taught: Path, shots: Path) -> None:
+    before = memory(taught)
+    labels = dict.fromkeys(EXAMPLES.values())
+    document = shell.json("forget", taught, *(word for label in labels for word in ("--label", label)))
+    assert (document["entries"], document["labels"]) == (0, [])
+    assert shell.fails("predict", taught, "my card") == (
+        f"mann-hf: the memory in '{taught}' is empty; teach it with `mann-hf remember {taught} TABLE`."
+    )
+    shell("remember", taught, shots)
+    assert memory(taught) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "pizza"], "the memory holds no label 'pizza'; it knows 'lost_card', 'card_arrival', 'refund'"),
+        (["--label", "refund", "--label", "pizza"], "the memory holds no label 'pizza'"),
+        (["--id", "12"], "the memory holds no 12"),
+    ],
+)
+def test_what_is_not_there_is_told_and_nothing_changes(
+    shell: Shell, taught: Path, options: list[str], message: str
+) -> None:
+    before = files(taught)
+    assert message in shell.fails("forget", taught, *options)
+    assert files(taught) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Invalid value for --label / --id: give --label or --id, one of the two."),
+        (["--label", "a", "--id", "1"], "Invalid value for --label / --id: give --label or --id, one of the two."),
+        (["--id", "one"], "Invalid value for '--id': "),
+    ],
+)
+def test_wrong_usage(shell: Shell, taught: Path, options: list[str], message: str) -> None:
+    assert message in shell.fails("forget", taught, *options, status=2)
+
+
+def test_a_missing_folder_is_told(shell: Shell, tmp_path: Path) -> None:
+    assert "there is no folder" in shell.fails("forget", tmp_path / "nothing", "--label", "a")

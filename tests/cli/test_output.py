@@ -1,0 +1,120 @@
+import io
+import json
+import logging
+import re
+import sys
+
+import pytest
+from transformers.utils import logging as transformers_logging
+
+from mann_hf.cli.output import counted, one_line, print_json, print_lines, printable, progress_bar, some, working
+
+
+class Stream(io.TextIOWrapper):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+
+    def written(self) -> bytes:
+        self.flush()
+        return self.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "document", "written"),
+    [
+        ("utf-8", {"text": "über\n😀"}, '{"text": "über\\n😀"}\n'.encode()),
+        ("ascii", {"text": "über"}, b'{"text": "\\u00fcber"}\n'),
+        ("utf-8", ["\ud800"], b'["\\ud800"]\n'),
+    ],
+)
+def test_json_is_written_in_any_encoding(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, document: object, written: bytes
+) -> None:
+    stream = Stream(encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_json(document)
+    assert stream.written() == written
+    assert json.loads(written) == document
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        print_json([float("nan")])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "shown"),
+    [
+        ("utf-8", "a\tb\x1b]0;title\x07c\u202ed\r\ne", "a\tb ]0;title c d  e"),
+        ("utf-8", "über 😀", "über 😀"),
+        ("latin-1", "über 😀", "über ?"),
+        ("utf-8", "half \ud800", "half ?"),
+    ],
+)
+def test_texts_do_not_steer_the_terminal(encoding: str, text: str, shown: str) -> None:
+    assert printable(text, Stream(encoding)) in (shown, shown.replace("?", " "))
+
+
+def test_one_line_is_one_line() -> None:
+    assert one_line(" a\n\n  b\tc ", Stream("utf-8")) == "a b c"
+
+
+def test_lines_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines("a\tb", "c\nd")
+    assert capsys.readouterr().out == "a\tb\nc d\n"
+
+
+def test_libraries_at_work_do_not_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = transformers_logging.is_progress_bar_enabled()
+    with working():
+        print("talk")
+        logging.getLogger("somewhere").warning("more talk")
+        assert not transformers_logging.is_progress_bar_enabled()
+    print("data")
+    assert capsys.readouterr().out == "data\n"
+    assert transformers_logging.is_progress_bar_enabled() == shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("no_color", ["1", None])
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, no_color: str | None) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    if no_color is None:
+        monkeypatch.delenv("NO_COLOR")
+    with progress_bar("Working", 30) as progress:
+        assert progress is not None
+        for _ in range(3):
+            progress(10)
+    seen = terminal.getvalue()
+    assert "Working" in seen and "30/30" in seen
+    assert bool(re.search(r"\x1b\[[\d;]*3\d", seen)) == (no_color is None)
+
+
+def test_no_bar_on_a_terminal_for_a_single_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with progress_bar("Working", 1) as progress:
+        assert progress is None
+
+
+@pytest.mark.parametrize("total", [1, 100])
+def test_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], total: int) -> None:
+    with progress_bar("Working", total) as progress:
+        assert progress is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_counted() -> None:
+    assert [counted(n, "text") for n in (0, 1, 2000)] == ["0 texts", "1 text", "2,000 texts"]
+    assert counted(2, "entry", "entries") == "2 entries"
+
+
+def test_some() -> None:
+    assert some([]) == "none"
+    assert some(["a", "b"]) == "'a', 'b'"
+    assert some(["a", "b", "c"], most=2) == "'a', 'b' and 1 more"

@@ -1,0 +1,204 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mann_hf.models import MANNForSequenceClassification
+from mann_hf.pipelines import FewShotTextClassificationPipeline
+
+from .conftest import EXAMPLES, Shell
+
+Write = Callable[[str, str | bytes], Path]
+
+
+@pytest.fixture
+def pipeline(taught: Path) -> FewShotTextClassificationPipeline:
+    return FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(taught))
+
+
+def close(answers: Any) -> Any:
+    """The same answers with scores and weights to be compared approximately."""
+    if isinstance(answers, (list, tuple)):
+        return [close(answer) for answer in answers]
+    if isinstance(answers, dict):
+        return {key: close(value) for key, value in answers.items()}
+    return pytest.approx(answers, abs=1e-5) if isinstance(answers, float) else answers
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ([], {}),
+        (["--top-k", 2], {"top_k": 2}),
+        (["--top-k", 99], {"top_k": 99}),
+        (["--evidence", 1], {"evidence": 1}),
+        (["--evidence", 0, "--top-k", 1], {"evidence": 0, "top_k": 1}),
+    ],
+)
+def test_json_is_what_the_pipeline_returns(
+    shell: Shell,
+    taught: Path,
+    shots: Path,
+    pipeline: FewShotTextClassificationPipeline,
+    options: list[Any],
+    arguments: dict[str, Any],
+) -> None:
+    assert shell.json("predict", taught, "where is my card?", *options) == close(
+        pipeline("where is my card?", **arguments)
+    )
+    assert shell.stderr == ""
+    assert shell.json("predict", taught, shots, *options) == close(pipeline(list(EXAMPLES), **arguments))
+
+
+def test_a_text_is_answered_with_evidence(
+    shell: Shell, taught: Path, pipeline: FewShotTextClassificationPipeline
+) -> None:
+    answer = pipeline("where is my card?", evidence=2)[0]
+    behind = [f"\t{e['weight']:+.4f}\t{e['text']}\t[{e['id']}]\n" for e in answer["evidence"]]
+    assert shell("predict", taught, "where is my card?", "--evidence", 2) == (
+        f"{answer['label']}\t{answer['score']:.4f}\n" + "".join(behind)
+    )
+    assert shell("predict", taught, "where is my card?").startswith(f"{answer['label']}\t{answer['score']:.4f}\n\t+")
+    assert shell("predict", taught, "where is my card?", "--evidence", 0).count("\n") == 1
+
+
+def test_a_table_is_answered_a_line_a_text(
+    shell: Shell, taught: Path, shots: Path, pipeline: FewShotTextClassificationPipeline
+) -> None:
+    answers = pipeline(list(EXAMPLES))
+    lines = [
+        f"{answer['label']}\t{answer['score']:.4f}\t{text}\n" for text, answer in zip(EXAMPLES, answers, strict=True)
+    ]
+    assert shell("predict", taught, shots) == "".join(lines)
+    assert shell("predict", taught, shots, "--top-k", 3).count("\n") == 3 * len(EXAMPLES)
+    assert shell("predict", taught, shots, "--evidence", 1).count("\n") == 2 * len(EXAMPLES)
+
+
+def test_texts_that_are_not_stored_are_said_so(shell: Shell, shots: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, store_texts=False, label_names=False)
+    classifier = FewShotTextClassificationPipeline(model=model)
+    classifier.remember(list(EXAMPLES), list(EXAMPLES.values()))
+    classifier.save_pretrained(tmp_path / "forgetful")
+    assert "\t(its text was not stored)\t[" in shell("predict", tmp_path / "forgetful", "my card")
+
+
+def test_the_text_column_has_any_name(shell: Shell, taught: Path, write: Write) -> None:
+    table = write("t.csv", "id,body\n1,my card\n")
+    assert len(shell.json("predict", taught, table, "--text-column", "body")) == 1
+    assert "has no column 'text'; it has 'id', 'body'" in shell.fails("predict", taught, table)
+
+
+def test_the_second_argument_may_be_said_to_be_a_text_or_a_table(
+    shell: Shell, taught: Path, shots: Path, write: Write, tmp_path: Path
+) -> None:
+    assert len(shell.json("predict", taught, shots)) == len(EXAMPLES)
+    assert shell("predict", taught, shots, "--text").count("\n") > 1
+    assert len(shell.json("predict", taught, shots, "--text")) == 1
+    notes = write("notes.txt", "hello")
+    assert "if the words themselves are meant, add --text." in shell.fails("predict", taught, notes)
+    assert "is read only if its name ends in" in shell.fails("predict", taught, notes, "--table")
+    assert "Couldn't reach 'owner/name' on the Hub" in shell.fails("predict", taught, "owner/name", "--table")
+    assert len(shell.json("predict", taught, "owner/name")) == 1
+
+
+def test_the_split_of_a_data_set(shell: Shell, taught: Path, tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    folder = tmp_path / "set"
+    folder.mkdir()
+    Dataset.from_dict({"text": ["pay"]}).to_parquet(folder / "train.parquet")
+    Dataset.from_dict({"text": ["bill", "pay"]}).to_parquet(folder / "test.parquet")
+    assert len(shell.json("predict", taught, folder, "--table")) == 2
+    assert len(shell.json("predict", taught, folder, "--table", "--split", "train")) == 1
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "OUT.CSV"])
+def test_answers_are_written_as_a_table(shell: Shell, taught: Path, write: Write, tmp_path: Path, name: str) -> None:
+    table = write("t.json", json.dumps([{"text": 'my "card", lost'}, {"text": "pay\nbill"}]))
+    answers = shell.json("predict", taught, table, "--top-k", 2)
+    assert shell("predict", taught, table, "--output", tmp_path / name, "--top-k", 2) == ""
+    assert shell.stderr == f"Wrote the answers for 2 texts to {tmp_path / name}.\n"
+    with open(tmp_path / name, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t" if name.endswith("tsv") else ","))
+    assert [(row["row"], row["text"], row["label"], float(row["score"])) for row in rows] == [
+        (str(number), text, answer["label"], pytest.approx(answer["score"]))
+        for number, text, ranked in ((1, 'my "card", lost', answers[0]), (2, "pay\nbill", answers[1]))
+        for answer in ranked
+    ]
+    assert len(shell.json("predict", taught, tmp_path / name)) == 4  # what is written can be read
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.jsonl"])
+def test_answers_are_written_with_their_evidence(
+    shell: Shell, taught: Path, shots: Path, tmp_path: Path, name: str
+) -> None:
+    answers = shell.json("predict", taught, shots, "--evidence", 2)
+    document = shell.json("predict", taught, shots, "--evidence", 2, "--output", tmp_path / name)
+    assert document == {"output": str(tmp_path / name), "texts": 6}
+    content = (tmp_path / name).read_text(encoding="utf-8")
+    rows = json.loads(content) if name.endswith("json") else [json.loads(line) for line in content.splitlines()]
+    assert rows == [
+        {"row": number, "text": text, **close(answer)}
+        for number, (text, answer) in enumerate(zip(EXAMPLES, answers, strict=True), start=1)
+    ]
+
+
+def test_a_single_text_is_written_too(shell: Shell, taught: Path, tmp_path: Path) -> None:
+    shell("predict", taught, "my card", "--output", tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["text"] == "my card"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message", "status"),
+    [
+        ("out.txt", [], "should end in .csv, .tsv, .json, .jsonl.", 2),
+        ("out.csv", ["--evidence", 1], "evidence is written to .json and .jsonl alone.", 2),
+        ("missing/out.csv", [], "to write 'out.csv' to; make it first.", 1),
+        ("folder.csv", [], "is a folder; give the name of a file to write.", 1),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    shell: Shell, shots: Path, tmp_path: Path, name: str, options: list[Any], message: str, status: int
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    told = shell.fails("predict", "no-folder", shots, "--output", tmp_path / name, *options, status=status)
+    assert message in told
+
+
+@pytest.mark.parametrize("option", ["--top-k", "--evidence"])
+@pytest.mark.parametrize("value", ["-1", "many"])
+def test_counts_that_make_no_sense_are_wrong_usage(shell: Shell, taught: Path, option: str, value: str) -> None:
+    assert f"Invalid value for '{option}'" in shell.fails("predict", taught, "my card", option, value, status=2)
+    assert "Invalid value for '--top-k'" in shell.fails("predict", taught, "my card", "--top-k", "0", status=2)
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("  ", "is blank"), ("\udcff", "surrogate")])
+def test_a_text_that_is_none_is_refused(shell: Shell, taught: Path, text: str, message: str) -> None:
+    assert message in shell.fails("predict", taught, text)
+
+
+def test_texts_and_labels_do_not_steer_the_terminal(shell: Shell, taught: Path, write: Write) -> None:
+    table = write("t.json", json.dumps([{"text": "pay\x1b[2Jnow\nplease", "label": "pay\x1b[31m"}]))
+    shell("remember", taught, table)
+    shown = shell("predict", taught, table, "--top-k", 9, "--evidence", 9)
+    assert "pay [2Jnow please" in shown and "\x1b" not in shown
+
+
+def test_a_text_may_begin_with_a_dash(shell: Shell, taught: Path) -> None:
+    assert shell("predict", "--evidence", 0, taught, "--", "-5 on my account").count("\n") == 1
+
+
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
+def test_other_problems_are_answered(
+    shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path, problem: str
+) -> None:
+    labels = ("a|b", "c") if problem != "regression" else ("1", "2")
+    table = write("t.csv", f"text,label\nmy card,{labels[0]}\nmy money,{labels[1]}\n")
+    folder = tmp_path / "new"
+    shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", problem)
+    pipeline = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(folder))
+    assert shell.json("predict", folder, "my card", "--top-k", 3) == close(pipeline("my card", top_k=3))
+    assert shell("predict", folder, "my card").startswith(pipeline("my card")[0]["label"])

@@ -1,0 +1,109 @@
+"""The command as its own process: what a shell or a script sees of it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import mann_hf.cli
+from mann_hf.errors import InvalidInputError
+
+from .conftest import Shell
+
+ROOT = Path(mann_hf.cli.__file__).parents[2]
+COMMAND = [sys.executable, "-m", "mann_hf.cli"]
+
+
+def test_help_names_every_command(shell: Shell) -> None:
+    told = shell("--help")
+    assert all(
+        re.search(rf"^\W*{name}  ", told, re.MULTILINE) for name in ("remember", "predict", "forget", "evaluate")
+    )
+    assert "--install-completion" in told
+
+
+@pytest.mark.parametrize("command", ["remember", "predict", "forget", "evaluate"])
+def test_help_of_a_command(shell: Shell, command: str) -> None:
+    told = shell(command, "-h")
+    assert f"mann-hf {command} [OPTIONS]" in told
+    assert "FOLDER" in told and "--json" in told and "--debug" in told
+    if command == "remember":
+        assert "sentence-transformers" in told
+
+
+def test_the_version(shell: Shell) -> None:
+    try:
+        expected = version("mann_hf")
+    except PackageNotFoundError:
+        expected = "0+unknown"
+    assert shell("--version") == f"mann-hf {expected}\n"
+
+
+def test_no_command_is_wrong_usage(shell: Shell) -> None:
+    assert shell.fails(status=2) == "mann-hf: Missing command. See: mann-hf --help"
+    assert "Did you mean 'predict'?" in shell.fails("predic", status=2)
+    assert shell.fails("predict", status=2) == "mann-hf predict: Missing argument 'FOLDER'. See: mann-hf predict --help"
+
+
+def test_the_script_is_this_command() -> None:
+    found = [entry for entry in entry_points(group="console_scripts") if entry.name == "mann-hf"]
+    assert all(entry.load() is mann_hf.cli.main for entry in found)
+
+
+def test_help_waits_for_no_heavy_library() -> None:
+    code = (
+        "import sys, types\n"
+        "package = sys.modules['mann_hf'] = types.ModuleType('mann_hf')\n"  # without what users import from it
+        f"package.__path__ = [{str(ROOT / 'mann_hf')!r}]\n"
+        "import mann_hf.cli\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(mann_hf.cli.app, ['remember', '--help']).exit_code == 0\n"
+        "print(*{'torch', 'transformers', 'datasets', 'huggingface_hub', 'pandas', 'numpy'} & sys.modules.keys())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("command", ["remember", "predict", "forget", "evaluate"])
+def test_debug_shows_where_an_error_comes_from(shots: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "config.json").touch()
+    arguments = [command, str(tmp_path), *{"forget": ["--label", "a"]}.get(command, [str(shots)])]
+    result = CliRunner().invoke(mann_hf.cli.app, [*arguments, "--debug"])
+    assert isinstance(result.exception, InvalidInputError)
+    assert result.stderr == ""
+
+
+def test_a_failure_is_one_line_and_status_1(tmp_path: Path) -> None:
+    call = [*COMMAND, "predict", str(tmp_path / "nothing-here"), "hello"]
+    run = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("mann-hf: there is no folder") and run.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no pseudo-terminal")
+def test_on_a_terminal_a_bar_and_on_standard_output_the_document(taught: Path, shots: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    call = [*COMMAND, "predict", str(taught), str(shots), "--json"]
+    environment = {**os.environ, "TERM": "xterm"}
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT, env=environment)
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # the other side is closed
+            while chunk := terminal.read(4096):
+                seen += chunk
+        out, _ = process.communicate()
+    told = seen.decode()
+    assert process.returncode == 0, told
+    assert json.loads(out)[0]["label"] == "lost_card"
+    assert "Answering" in told and "6/6" in told
+    assert "Loading weights" not in told
