@@ -78,55 +78,68 @@ def _check(keys: Tensor, queries: Tensor, k: int, mask: Tensor | None) -> None:
         )
 
 
+# A read of a small memory spends much of its time on calls into torch: hence `shape[0]` and `narrow` below, which cost
+# less than `len` and slices.
+
+
 def _search(keys: Tensor, queries: Tensor, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """The search itself, without gradients; arguments and results as for `nearest`."""
-    valid = len(keys) if mask is None else int(mask.count_nonzero())
-    if valid == len(keys):
-        mask = None
-    k = min(k, valid)
+    valid = slots = keys.shape[0]
+    if mask is not None:
+        valid = int(mask.count_nonzero())
+        mask = None if valid == slots else mask
+    k, count = min(k, valid), queries.shape[0]
     queries = queries.to(_score_type(keys, queries))
-    if k == 0 or len(queries) == 0:
-        return queries.new_empty(len(queries), k), keys.new_empty(len(queries), k, dtype=torch.int64)
-    if len(queries) <= _QUERIES_AT_ONCE:
+    if k == 0 or count == 0:
+        return queries.new_empty(count, k), keys.new_empty(count, k, dtype=torch.int64)
+    if count <= _QUERIES_AT_ONCE:
         return _search_chunks(keys, queries, k, mask)
     parts = [_search_chunks(keys, some, k, mask) for some in queries.split(_QUERIES_AT_ONCE)]
-    return torch.cat([scores for scores, _ in parts]), torch.cat([slots for _, slots in parts])
+    return torch.cat([scores for scores, _ in parts]), torch.cat([found for _, found in parts])
 
 
 def _search_chunks(keys: Tensor, queries: Tensor, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Searches chunk by chunk, in the queries' type; `mask` must leave at least k slots."""
-    numbers_per_slot = len(queries) if keys.dtype == queries.dtype else max(queries.shape)  # converted keys count too
+    slots = keys.shape[0]
+    numbers_per_slot = queries.shape[0] if keys.dtype == queries.dtype else max(queries.shape)  # of converted keys too
     chunk = max((_CHUNK_NUMBERS if keys.is_cpu else _CHUNK_NUMBERS_ELSEWHERE) // numbers_per_slot, 1)
+    if slots <= chunk:
+        return _search_one_chunk(keys, queries, k, mask)
     found_scores, found_slots = [], []
-    for start in range(0, len(keys), chunk):
-        block = keys[start : start + chunk].to(queries.dtype)
-        scores = _scores(block, queries)
-        if mask is not None:
-            scores[: len(block)].masked_fill_(~mask[start : start + chunk, None], -math.inf)
-        best_scores, best_slots = _best(scores, min(k, len(block)))
-        found_scores.append(best_scores)
-        found_slots.append(best_slots + start if start else best_slots)
-    if len(found_scores) == 1:
-        return found_scores[0], found_slots[0]
-    best_scores, best = _best(torch.cat(found_scores, dim=1).t().contiguous(), k)
-    return best_scores, torch.cat(found_slots, dim=1).gather(1, best)
+    for start in range(0, slots, chunk):
+        some = slice(start, start + chunk)
+        scores, found = _search_one_chunk(keys[some], queries, k, None if mask is None else mask[some])
+        found_scores.append(scores)
+        found_slots.append(found + start)
+    scores, best = _best(torch.cat(found_scores, dim=1).t().contiguous(), k)
+    return scores, torch.cat(found_slots, dim=1).gather(1, best)
+
+
+def _search_one_chunk(keys: Tensor, queries: Tensor, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """At most k slots for each query; where `mask` leaves fewer than k, others with scores of minus infinity follow."""
+    slots = keys.shape[0]
+    scores = _scores(keys.to(queries.dtype), queries)
+    if mask is not None:
+        scores.narrow(0, 0, slots).masked_fill_(~mask.unsqueeze(1), -math.inf)
+    return _best(scores, min(k, slots))
 
 
 def _scores(keys: Tensor, queries: Tensor) -> Tensor:
     """Inner products [slots, Q], with or without some rows of minus infinity behind them."""
     # [slots, Q] rather than [Q, slots]: the product is faster by a third with the many keys on its left.
-    slots, numbers = len(keys), len(keys) * len(queries)
-    if not keys.is_cpu or numbers > _TOPK_ALONE or 3 * numbers < 2 * _TOPK_ALONE:
+    slots, count = keys.shape[0], queries.shape[0]
+    if not 2 * _TOPK_ALONE <= 3 * slots * count <= 3 * _TOPK_ALONE or not keys.is_cpu:
         return torch.mm(keys, queries.t())
-    scores = queries.new_empty(_TOPK_ALONE // len(queries) + 1, len(queries))  # just enough for `topk` to use threads
-    torch.mm(keys, queries.t(), out=scores[:slots])
-    scores[slots:] = -math.inf
+    rows = _TOPK_ALONE // count + 1  # just enough for `topk` to use threads
+    scores = queries.new_empty(rows, count)
+    torch.mm(keys, queries.t(), out=scores.narrow(0, 0, slots))
+    scores.narrow(0, slots, rows - slots).fill_(-math.inf)
     return scores
 
 
 def _best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest in each column of `scores` [slots, Q], and their slots, each [Q, k], in the order of `nearest`."""
-    slots = len(scores)
+    slots = scores.shape[0]
     if k == 1:
         best_scores, best_slots = scores.max(dim=0)  # promises the first of equal scores
         return best_scores.unsqueeze(1), best_slots.unsqueeze(1)
@@ -140,7 +153,7 @@ def _best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         best_scores, best = scores.t().gather(1, candidates).topk(k + 1)
         best_slots = candidates.gather(1, best)
     if _all_differ(best_scores):
-        return best_scores[:, :k], best_slots[:, :k]
+        return best_scores.narrow(1, 0, k), best_slots.narrow(1, 0, k)
     if _all_differ(best_scores[:, k - 1 :]):
         return _in_order(best_scores[:, :k], best_slots[:, :k])
     return _best_with_equal_scores(scores, k)
