@@ -14,7 +14,8 @@ from mann_hf.memory.stores import nearest
 
 KEY_SIZE = 384
 BATCHES = 4  # different queries in turn, as a processor learns to foresee the branches of one batch
-TURNS = 7
+TURNS = 5  # of each library at least, and more of them until
+SECONDS = 5.0  # have passed
 TURN_SECONDS = 0.05
 PAUSE_SECONDS = 0.02  # in which the threads of the other library, which wait for more work in a loop, go to sleep
 TIE = 1e-5  # products of unit vectors that differ by less may change places by rounding
@@ -92,10 +93,12 @@ def _alternate(first: Read, second: Read, queries: Tensor) -> tuple[float, float
     once = max(_turn(read, queries, 2)[-1] for read in (first, second))
     calls = max(2, min(50, round(TURN_SECONDS / once)))
     seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(TURNS):
+    start, turns = time.perf_counter(), 0
+    while turns < TURNS or time.perf_counter() - start < SECONDS:
+        turns += 1
         for read, spent in zip((first, second), seconds, strict=True):
             time.sleep(PAUSE_SECONDS)
-            spent += _turn(read, queries, calls)[1:]  # the first call wakes the threads
+            spent += _turn(read, queries, calls)[1 + calls // 10 :]  # the first calls wake the threads
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 

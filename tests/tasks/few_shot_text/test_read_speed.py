@@ -10,7 +10,7 @@ from tasks.few_shot_text.read_speed import check_same, read_over_faiss
 
 def test_one_ratio_a_slot_count_with_the_threads_left_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     faiss = pytest.importorskip("faiss")
-    monkeypatch.setattr(read_speed, "TURNS", 1)
+    monkeypatch.setattr(read_speed, "SECONDS", 0.0)
     threads = faiss.omp_get_max_threads()
     ratios = read_over_faiss(slot_counts=(40, 300), k=5, batch=3)
     assert list(ratios) == ["40", "300"]
