@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
+import torch
 from torch import Tensor
 
 from ..errors import EmptyMemoryError
@@ -39,7 +40,7 @@ class MemoryHolder:
         self.memory = memory
         self._writing = threading.RLock()
         self._solving = threading.Lock()
-        self._ready: tuple[ReadyMemory, Any] | None = None
+        self._ready: tuple[ReadyMemory, list[Tensor]] | None = None
 
     def update(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
         """Swaps in the memory that `change` makes of the present one, and returns what else it returns."""
@@ -59,18 +60,18 @@ class MemoryHolder:
                 "the memory is empty: teach it with remember(texts, labels), load one with load_memory(folder), "
                 "or give support_input_ids and support_labels."
             )
-        version = [(id(parameter), parameter._version) for parameter in reading.parameters()]
         kept = self._ready
-        if kept is not None and kept[0].memory is memory and kept[1] == version:
+        if _is_ready(kept, memory, reading):
             return kept[0]
-        with self._solving:
+        with self._solving, torch.inference_mode(False), torch.no_grad():
             kept = self._ready
-            if kept is not None and kept[0].memory is memory and kept[1] == version:
+            if _is_ready(kept, memory, reading):
                 return kept[0]
+            parameters = [parameter.clone() for parameter in reading.parameters()]
             start = kept[0].solution if kept is not None and _comparable(kept[0].memory, memory) else None
             solution = reading.solve(memory.reading_state, start=start)
             ready = ReadyMemory(memory, solution, calibrated_sharpness(reading, solution, memory.examples))
-            self._ready = (ready, version)
+            self._ready = (ready, parameters)
             return ready
 
     def __deepcopy__(self, memo: dict) -> "MemoryHolder":
@@ -78,6 +79,18 @@ class MemoryHolder:
 
     def __reduce__(self) -> tuple:
         return MemoryHolder, (self.memory,)
+
+
+def _is_ready(
+    kept: tuple[ReadyMemory, list[Tensor]] | None, memory: LabelledMemory, reading: Reading
+) -> TypeGuard[tuple[ReadyMemory, list[Tensor]]]:
+    """Whether what is kept was made from this memory, with the parameters that the reading has now."""
+    if kept is None or kept[0].memory is not memory:
+        return False
+    return all(
+        before.device == now.device and torch.equal(before, now)
+        for before, now in zip(kept[1], reading.parameters(), strict=True)
+    )
 
 
 def _comparable(before: LabelledMemory, now: LabelledMemory) -> bool:

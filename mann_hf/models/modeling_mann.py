@@ -3,13 +3,15 @@
 import inspect
 import math
 import os
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers.initialization as init
+from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.utils import cached_file, logging
@@ -27,12 +29,14 @@ from .labelled_memory import Label, LabelledMemory, label_names, label_words
 from .memory_holder import MemoryHolder
 from .saving import recover, whole_save
 
+Model = TypeVar("Model", bound="MANNPreTrainedModel")
+
 logger = logging.get_logger(__name__)
 
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
-PROBE_LENGTH, PROBES = 12, 4
-SAME_ENCODER = 0.999
-"""The least cosine between the keys that one encoder gives for the same input in different precisions."""
+PROBE_LENGTH, PROBES, PROBED_TOKENS = 12, 4, 4096
+SAME_ENCODER = 0.05
+"""The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 
 
 class MANNPreTrainedModel(PreTrainedModel):
@@ -55,15 +59,17 @@ class MANNPreTrainedModel(PreTrainedModel):
 
     def __init__(self, config: MANNConfig) -> None:
         super().__init__(config)
-        self.encoder = build_encoder(config.encoder_config)
+        self.encoder = build_encoder(
+            config.encoder_config, attn_implementation=config.encoder_config._attn_implementation
+        )
+        config.encoder_config = self.encoder.config  # one object, so that what changes the encoder is saved
         self.reading = READINGS[config.reading](
             config.hidden_size,
             problem_type=config.problem_type or SINGLE_LABEL,
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
         )
-        self._holder = MemoryHolder(self._empty_memory(None))
-        self._probed: tuple[Any, Tensor] | None = None
+        self._holder = MemoryHolder(self._empty_memory())
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -73,7 +79,7 @@ class MANNPreTrainedModel(PreTrainedModel):
             init.eye_(module.weight)
 
     @classmethod
-    def from_encoder_pretrained(cls, encoder_name: str | os.PathLike, **kwargs: Any) -> "MANNPreTrainedModel":
+    def from_encoder_pretrained(cls: type[Model], encoder_name: str | os.PathLike, **kwargs: Any) -> Model:
         """A model with an empty memory around a pretrained text encoder.
 
         Pooling, normalisation, length limit and prompts of a sentence-transformers model are taken over.
@@ -102,6 +108,9 @@ class MANNPreTrainedModel(PreTrainedModel):
             }
             fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
         encoder = load_encoder(place, **kwargs)
+        encoder.config.name_or_path = ""  # a folder of this machine, maybe that of a package
+        if fields.get("problem_type") == REGRESSION and not fields.keys() & {"num_labels", "id2label"}:
+            fields["num_labels"] = 1
         config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
         with init.no_init_weights():
             model = cls(config)
@@ -130,14 +139,20 @@ class MANNPreTrainedModel(PreTrainedModel):
         path = _find_memory(pretrained_model_name_or_path, optional=True, **hub)
         if path is not None:
             model._take(memory_files.load_memory(path), str(pretrained_model_name_or_path))
+        else:
+            model._swap(lambda memory: (memory.to(model.device), None))
         return loaded
 
-    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, is_main_process: bool = True, *args: Any, **kwargs: Any
+    ) -> None:
         """Saves weights, configuration and memory.
 
         A save that is killed leaves a folder that loads as it was before, or as it is after. Arguments are those of
         `PreTrainedModel.save_pretrained`.
         """
+        if not is_main_process:
+            return
         push_to_hub = kwargs.pop("push_to_hub", False)
         upload = {
             name: kwargs.pop(name)
@@ -145,12 +160,16 @@ class MANNPreTrainedModel(PreTrainedModel):
             if name in kwargs
         }
         with whole_save(save_directory) as staging:
-            super().save_pretrained(staging, *args, **kwargs)
+            super().save_pretrained(staging, True, *args, **kwargs)
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
         if push_to_hub:
             upload.setdefault("repo_id", Path(save_directory).name)
             self.push_to_hub(token=kwargs.get("token"), **upload)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Makes room for more or fewer tokens; see `PreTrainedModel.resize_token_embeddings`."""
+        return self.encoder.resize_token_embeddings(*args, **kwargs)
 
     @property
     def memory(self) -> LabelledMemory:
@@ -184,12 +203,13 @@ class MANNPreTrainedModel(PreTrainedModel):
         if self.config.lower_case:
             texts = [text.lower() for text in texts]
         encodings = tokenize(tokenizer, texts, max_length=self.max_length(tokenizer), prompt=self.config.prompt)
-        keys = torch.empty(len(texts), self.config.hidden_size)
-        for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
-            inputs = {name: tensor.to(self.device) for name, tensor in pad(tokenizer, encodings, batch).items()}
-            keys[batch] = self.embed(**inputs).cpu()
-            if progress is not None:
-                progress(len(batch))
+        keys = torch.empty(len(texts), self.config.hidden_size, dtype=torch.float32)
+        with self._evaluating():
+            for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
+                inputs = {name: tensor.to(self.device) for name, tensor in pad(tokenizer, encodings, batch).items()}
+                keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
+                if progress is not None:
+                    progress(len(batch))
         return keys.to(self.device)
 
     def max_length(self, tokenizer: Any = None) -> int | None:
@@ -201,6 +221,7 @@ class MANNPreTrainedModel(PreTrainedModel):
         """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights."""
         memory_files.save_memory(self.memory, save_directory)
 
+    @torch.inference_mode(False)  # what is made in inference mode could not be trained with later
     def load_memory(
         self,
         folder_or_repo: str | os.PathLike,
@@ -218,10 +239,14 @@ class MANNPreTrainedModel(PreTrainedModel):
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
 
         Raises:
+            TypeError: any other argument.
             MemoryFileError: there is no memory, or it is damaged. The present memory stays.
             EncoderMismatchError: another encoder wrote it and `reencode` is off. The present memory stays.
             InvalidInputError: `reencode` is on and the memory keeps no texts, or the problem types differ.
         """
+        unknown = kwargs.keys() - {*HUB_ARGUMENTS, "subfolder", "force_download"}
+        if unknown:
+            raise TypeError(f"load_memory() has no argument {', '.join(sorted(unknown))}.")
         folder = _subfolder(folder_or_repo, kwargs.get("subfolder"))
         if folder is not None:
             recover(folder)
@@ -256,27 +281,35 @@ class MANNPreTrainedModel(PreTrainedModel):
         words = {name: text for name in names if (text := label_words(name)) is not None}
         return dict(zip(words, self.embed_texts(tokenizer, list(words.values())), strict=True)) if words else {}
 
+    @torch.no_grad()
     def encoder_probe(self) -> Tensor:
-        """[P, K]: the keys of a few fixed inputs, by which this encoder can be told from another."""
-        version = [(id(p), p._version, p.dtype, p.device) for p in self.encoder.parameters()]
-        version.append((self.config.pooling, self.config.normalize))  # type: ignore[arg-type]
-        if self._probed is None or self._probed[0] != version:
-            vocabulary = self.config.encoder_config.vocab_size
-            spread = torch.arange(PROBES * PROBE_LENGTH).view(PROBES, PROBE_LENGTH)
-            tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over the vocabulary
-            was_training = self.training
-            self.eval()
-            with torch.no_grad():
-                probe = self.embed(tokens.to(self.device), torch.ones_like(tokens, device=self.device))
-            self.train(was_training)
-            self._probed = (version, probe)
-        return self._probed[1]
+        """[P, K]: the keys of a few fixed inputs, by which this encoder can be told from another.
+
+        Computed at each call: adapters are switched and merged without a trace in the weights' versions.
+        """
+        vocabulary = min(self.config.encoder_config.vocab_size, PROBED_TOKENS)  # tokens that are added change nothing
+        spread = torch.arange(PROBES * PROBE_LENGTH, device=self.device).view(PROBES, PROBE_LENGTH)
+        tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over
+        with self._evaluating():
+            return self.embed(tokens, torch.ones_like(tokens)).float()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Turns dropout off, and leaves every module in the mode in which it was."""
+        training = [module for module in self.modules() if module.training]
+        for module in training:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
     def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
         texts = [entry.text for entry in memory.entries]
         if any(text is None for text in texts):
             raise InvalidInputError("the memory keeps no texts (store_texts=False), so it cannot be written again.")
-        fresh = self._stamped(self._empty_memory(self.device), self.encoder_probe(), self.config.encoder_name)
+        fresh = self._stamped(self._empty_memory(), self.encoder_probe())
         if fresh.problem_type != memory.problem_type:
             return memory  # refused with both named when it is taken
         keys = self.embed_texts(tokenizer, [text for text in texts if text is not None])
@@ -290,24 +323,35 @@ class MANNPreTrainedModel(PreTrainedModel):
         """Swaps in a memory that fits this model.
 
         Raises:
-            EncoderMismatchError: it does not.
+            InvalidInputError: it is of another problem.
+            EncoderMismatchError: it was written by another encoder.
         """
-        mine = self._empty_memory(None)
+        mine = self._empty_memory()
         if memory.problem_type != mine.problem_type:
             raise InvalidInputError(
                 f"the memory {source} is one of {memory.problem_type}, this model one of {mine.problem_type}."
             )
-        self._check_encoder(memory, source)
+        if memory.problem_type == REGRESSION and memory.law.value_size != mine.law.value_size:
+            raise InvalidInputError(
+                f"the memory {source} holds {memory.law.value_size} numbers for each text, this model predicts "
+                f"{mine.law.value_size} (num_labels)."
+            )
+        self._check_encoder(memory, self.encoder_probe(), source)
+        if not self.config.store_texts:
+            memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
         self._swap(lambda _: (memory.to(self.device), None))
 
-    def _check_encoder(self, memory: LabelledMemory, source: str) -> None:
+    def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
         here = self.config.encoder_name or self.config.encoder_config.model_type
         theirs = memory.encoder_name or "an encoder without a name"
-        differ = memory.law.key_size != self.config.hidden_size
-        if not differ and memory.probe is not None:
-            likeness = torch.cosine_similarity(memory.probe.to(self.device).float(), self.encoder_probe(), dim=-1)
-            differ = not bool((likeness > SAME_ENCODER).all())
-        if differ:
+        written = memory.probe
+        same = memory.law.key_size == self.config.hidden_size
+        if same and written is not None:
+            same = written.shape == probe.shape
+            if same:
+                distance = (written.to(probe) - probe).norm(dim=-1)
+                same = bool((distance <= SAME_ENCODER * probe.norm(dim=-1)).all())
+        if not same:
             raise EncoderMismatchError(
                 f"the memory {source} was written by {theirs!r} (key size {memory.law.key_size}), this model's encoder "
                 f"is {here!r} (key size {self.config.hidden_size}, "
@@ -317,25 +361,28 @@ class MANNPreTrainedModel(PreTrainedModel):
                 here,
             )
 
-    @staticmethod
-    def _stamped(memory: LabelledMemory, probe: Tensor, encoder_name: str | None) -> LabelledMemory:
+    def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""
-        return replace(memory, probe=probe, encoder_name=encoder_name)
+        return replace(memory, probe=probe, encoder_name=self.config.encoder_name)
 
     def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
         """Updates the memory and, with it, the labels in the configuration."""
 
-        def both(memory: LabelledMemory) -> tuple[LabelledMemory, Any]:
-            memory, result = change(memory)
-            if memory.labels:
-                self.config.id2label = dict(enumerate(memory.labels))
-                self.config.label2id = {label: number for number, label in enumerate(memory.labels)}
+        def both(before: LabelledMemory) -> tuple[LabelledMemory, Any]:
+            memory, result = change(before)
+            if memory.labels != before.labels:
+                names = [*memory.labels]
+                if len(names) < 2 and memory.problem_type == SINGLE_LABEL:
+                    # with one label alone transformers would take a sigmoid for the score, not a softmax
+                    names += [f"LABEL_{number}" for number in range(len(names), 2)]
+                self.config.id2label = dict(enumerate(names))
+                self.config.label2id = {label: number for number, label in enumerate(names)}
             return memory, result
 
         return self._holder.update(both)
 
-    def _empty_memory(self, device: torch.device | None) -> LabelledMemory:
-        config = self.config
+    def _empty_memory(self) -> LabelledMemory:
+        config, device = self.config, self.device
         problem_type = config.problem_type or SINGLE_LABEL
         return LabelledMemory.empty(
             config.hidden_size,
@@ -343,7 +390,7 @@ class MANNPreTrainedModel(PreTrainedModel):
             (config.num_labels or 1) if problem_type == REGRESSION else 0,
             config.capacity,
             config.eviction,
-            device,
+            torch.device("cpu") if device.type == "meta" else device,  # a model is loaded on the meta device
         )
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -369,7 +416,10 @@ def _subfolder(place: Any, subfolder: str | None) -> Path | None:
 
 
 def _find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
-    """The local path of a repository's or folder's memory; None if it has none and need not."""
+    """The local path of a repository's or folder's memory; None if it has none and need not.
+
+    A memory that the Hub may have and that cannot be fetched is warned of: without it the model knows nothing.
+    """
     try:
         path = cached_file(
             place,
@@ -382,4 +432,14 @@ def _find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
         raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
     if path is None and not optional:
         raise MemoryFileError(f"{place} has no {memory_files.MEMORY_FILE}; save one with save_memory(folder).")
+    if path is None and place is not None and not os.path.isdir(place):
+        name = f"{kwargs['subfolder']}/{memory_files.MEMORY_FILE}" if kwargs.get("subfolder") else None
+        known = try_to_load_from_cache(
+            place, name or memory_files.MEMORY_FILE, kwargs.get("cache_dir"), kwargs.get("revision")
+        )
+        if known is None:  # neither held nor known to be absent
+            logger.warning(
+                f"whether {place} has a {memory_files.MEMORY_FILE} could not be found out, as the Hub is out of reach: "
+                "the model starts with an empty memory. Connect to the Hub once if it has one."
+            )
     return path

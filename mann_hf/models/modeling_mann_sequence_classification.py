@@ -224,6 +224,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
                 told[query] = Evidence(names, weights, left)
         return told
 
+    @torch.inference_mode(False)  # what is made in inference mode could not be trained with later
     def remember(
         self,
         keys: Tensor,
@@ -249,15 +250,16 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
         probe = self.encoder_probe()
-        encoder_name = self.config.encoder_name
+        keys = keys.detach().to(torch.float32, copy=True)
+        names = {label: key.detach().to(torch.float32, copy=True) for label, key in (names or {}).items()}
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
             if len(memory):
-                self._check_encoder(memory, "of this model")
+                self._check_encoder(memory, probe, "of this model")
             else:
-                memory = self._stamped(memory, probe, encoder_name)
+                memory = self._stamped(memory, probe)
             return memory.remember(
-                keys.detach().float(),
+                keys,
                 labels,
                 list(texts) if texts is not None else [None] * len(labels),
                 list(kinds) if kinds is not None else ["example"] * len(labels),

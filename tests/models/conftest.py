@@ -33,7 +33,7 @@ def build(tiny_encoder: Path) -> Callable[..., MANNForSequenceClassification]:
     """A model around the tiny encoder: `build(**kwargs of from_encoder_pretrained)`."""
 
     def built(**kwargs: object) -> MANNForSequenceClassification:
-        return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)  # type: ignore[return-value]
+        return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)
 
     return built
 

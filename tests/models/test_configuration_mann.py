@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoConfig, BertConfig, DistilBertConfig
@@ -10,7 +11,7 @@ from mann_hf.errors import UnknownNameError
 from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "encoder_config": DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, vocab_size=205),
     "encoder_name": "someone/encoder",
     "pooling": "cls",
@@ -65,18 +66,25 @@ def test_encoder_config_as_a_dict() -> None:
 @pytest.mark.parametrize("field", ["prompts", "reading_options"])
 def test_what_a_caller_passed_is_not_shared(field: str) -> None:
     mine: dict = {}
-    config = MANNConfig(**{field: mine})
+    given: dict[str, Any] = {field: mine}
+    config = MANNConfig(**given)
     getattr(config, field)["ridge"] = 1
     assert mine == {} and getattr(MANNConfig(), field) == {}
 
 
 @pytest.mark.parametrize("kind", ["pooling", "reading", "similarity", "eviction"])
 def test_unknown_name_shows_the_choices(kind: str) -> None:
-    registry = {"pooling": POOLINGS, "reading": READINGS, "similarity": SIMILARITIES, "eviction": EVICTIONS}[kind]
+    registries: dict[str, Any] = {
+        "pooling": POOLINGS,
+        "reading": READINGS,
+        "similarity": SIMILARITIES,
+        "eviction": EVICTIONS,
+    }
+    unknown: dict[str, Any] = {kind: "telepathy"}
     with pytest.raises(UnknownNameError) as told:
-        MANNConfig(**{kind: "telepathy"})
+        MANNConfig(**unknown)
     assert "'telepathy'" in str(told.value)
-    assert all(repr(name) in str(told.value) for name in registry)
+    assert all(repr(name) in str(told.value) for name in registries[kind])
 
 
 def test_unknown_problem_type_shows_the_choices() -> None:
@@ -103,6 +111,6 @@ def test_single_label_problem_with_one_label_can_be_configured() -> None:
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 1.5, "many", True])
-def test_capacity_that_is_none(capacity: object) -> None:
+def test_capacity_that_is_none(capacity: Any) -> None:
     with pytest.raises(ValueError, match="capacity"):
         MANNConfig(capacity=capacity)
