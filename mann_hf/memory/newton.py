@@ -87,12 +87,15 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
         precision = (length / start).sqrt().clamp_max(0.3).maximum(0.3 * tolerance / length.clamp_min(tolerance))
         step = _conjugate_gradients(coarse, probabilities, -gradient, precision * length, blocks) * unsolved
         slope = _dot(gradient, step)[:, 0, 0]
+        if blocks is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the blocks
+            blocks, worth_blocks = None, False
+            continue
         scale = torch.ones_like(value)
         noise = torch.finfo(value.dtype).eps * (value.abs() + 1)
         for _ in range(30):
             candidate = weight + scale[:, None, None] * step
             new = objective.value_and_gradient(candidate)
-            rising = new[0] > value + 1e-4 * scale * slope + noise
+            rising = ~(new[0] <= value + 1e-4 * scale * slope + noise)  # NaN, too
             if not rising.any():
                 break
             scale = torch.where(rising, scale / 2, scale)
@@ -131,7 +134,8 @@ def _conjugate_gradients(
         if not (_dot(residual, residual).sqrt() > tolerance).any():
             break
         image = objective.curvature(probabilities, direction)
-        size = product / _dot(direction, image).clamp_min(least)
+        curve = _dot(direction, image)
+        size = torch.where(curve > 0, product / curve.clamp_min(least), 0)
         solution += size * direction
         residual -= size * image
         scaled = precondition(residual)

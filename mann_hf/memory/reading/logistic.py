@@ -197,5 +197,8 @@ class LogisticObjective(NamedTuple):
         for weight, slot, rest in zip(heavy, slots, light, strict=True):
             near = keys[slot]
             block = (near * weight[:, None]).mT @ near + rest * average + decay
+            block.diagonal().add_(
+                10 * torch.finfo(block.dtype).eps * block.diagonal().sum()
+            )  # rounding leaves it definite
             blocks.append(torch.cholesky_inverse(torch.linalg.cholesky(block)))
         return torch.stack(blocks)

@@ -29,7 +29,7 @@ def build(problem_type: str = SINGLE_LABEL, key_size: int = K, **kwargs) -> Logi
 
 def features(keys: Tensor, problem_type: str) -> np.ndarray:
     """Unit keys of one episode, with a constant behind them for several labels."""
-    unit = keys[0].numpy() / np.linalg.norm(keys[0].numpy(), axis=1, keepdims=True)
+    unit = keys[0].numpy() / np.linalg.norm(keys[0].numpy(), axis=1, keepdims=True).clip(1e-12)
     return np.c_[unit, np.ones(len(unit))] if problem_type == MULTI_LABEL else unit
 
 
@@ -254,6 +254,39 @@ def test_hard_memories_are_solved_in_time(
         same(answer, share, 1e-3)
 
 
+def as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets small memories be solved with the means for large ones."""
+    for name in ("SINGLE_CURVATURE_FROM", "SINGLE_GRADIENT_FROM", "BLOCKS_FROM"):
+        assert getattr(newton, name) > 0
+        monkeypatch.setattr(newton, name, 0)
+
+
+@every_problem
+@pytest.mark.parametrize("keys", ["clustered", "all alike", "alike for two labels", "zero", "of one entry"])
+@pytest.mark.parametrize("case", ["certainty", "hardly any decay", "a tolerance below rounding"])
+def test_the_means_for_large_memories_never_fail(
+    problem_type: str, keys: str, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_large_ones(monkeypatch)
+    state = clustered(60, 16, 6, problem_type)
+    state = state._replace(
+        keys={
+            "clustered": state.keys,
+            "all alike": torch.ones_like(state.keys),
+            "alike for two labels": state.keys[:, torch.arange(60) // 2 * 2],
+            "zero": torch.zeros_like(state.keys),
+            "of one entry": torch.eye(16)[torch.arange(60) % 16][None],
+        }[keys]
+    )
+    reading = LogisticReading(16, problem_type, **HARD[case])
+    start = reading.solve(state.select(torch.arange(59)))
+    for solution in (start, reading.solve(state, start=start)):
+        weight = solution.parts.weight
+        assert weight.isfinite().all()
+        scale = reading.example_weight * solution.state.slots  # about the gradient's length where nothing is known
+        assert np.linalg.norm(gradient(solution.state, weight, reading)) < 1e-4 * scale
+
+
 @every_problem
 def test_single_precision_ends_and_comes_close(
     problem_type: str, random_state: MakeState, monkeypatch: pytest.MonkeyPatch
@@ -262,8 +295,7 @@ def test_single_precision_ends_and_comes_close(
     queries = torch.randn(1, 50, 16)
     reading = LogisticReading(16, problem_type, sharpness=1.0)
     expected = reading(reading.solve(state), queries)
-    monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", 0)
-    monkeypatch.setattr(newton, "SINGLE_CURVATURE_FROM", 0)
+    as_large_ones(monkeypatch)
     began = time.process_time()
     actual = reading(reading.solve(state), queries)
     assert time.process_time() - began < 5
