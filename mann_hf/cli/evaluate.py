@@ -37,9 +37,9 @@ def evaluate(
 ) -> None:
     """Evaluate a classifier on a table of labelled texts.
 
-    Gives accuracy, macro F1 over the labels that occur, and the expected calibration error in 15 bins. With several
-    labels a text, an answer is right if all its labels are, and the error is that of each label's score. Of a
-    regression: mean absolute error, mean squared error and R².
+    Gives accuracy, macro F1 over all labels of the table and of the answers, and the expected calibration error in 15
+    bins. With several labels a text, an answer is right if all its labels are, and the error is that of each label's
+    score. Of a regression: mean absolute error, mean squared error and R².
     """
     problem_type = problem_type_of(find_config(folder, on_hub=True))
     found = read_table(table, [text_column, label_column], split, "test")
