@@ -80,6 +80,8 @@ def _lowest_ids(state: KeyValueState, examples: Tensor, sample: int) -> Tensor:
 def _deal(state: KeyValueState, examples: Tensor) -> Tensor:
     """[S]: the fold of each example: its rank within its label by id, modulo `FOLDS`; a label's only slot stays."""
     values = state.values[0].masked_fill(~state.mask[0, :, None], 0)
+    # an entry of several labels is dealt with the first of them, in an order that the order of the writes is not in
+    values = values[:, (values.long() * state.ids[0, :, None]).sum(0).argsort()]
     label = values.argmax(dim=1)
     total = values.sum(0)[label]
     order = state.ids[0].argsort(stable=True)

@@ -165,6 +165,12 @@ class LabelledMemory:
                 f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
                 "there must be one of each for every example."
             )
+        for name, key in (names or {}).items():
+            if tuple(key.shape) != (self.law.key_size,) or not torch.isfinite(key).all():
+                raise InvalidInputError(
+                    f"the key of the words of {name!r} has the shape {tuple(key.shape)} or holds NaN or infinity; it "
+                    f"must be {self.law.key_size} finite numbers."
+                )
         columns = list(self.labels)
         known = set(columns)
         for label in labels:
@@ -224,6 +230,12 @@ class LabelledMemory:
     def used(self, weights: Tensor) -> "LabelledMemory":
         """This memory after reads that took `weights` [Q, S] from its entries."""
         return replace(self, state=self.law.use(self.state, weights[None]))
+
+    def reads_like(self, other: "LabelledMemory") -> bool:
+        """Whether nothing but the use of entries has changed between the two."""
+        return self is other or (
+            self.entries is other.entries and self.state.keys is other.state.keys and self.names is other.names
+        )
 
     def values_of(self, labels: Sequence[Label]) -> Tensor:
         """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""

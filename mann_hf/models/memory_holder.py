@@ -84,8 +84,8 @@ class MemoryHolder:
 def _is_ready(
     kept: tuple[ReadyMemory, list[Tensor]] | None, memory: LabelledMemory, reading: Reading
 ) -> TypeGuard[tuple[ReadyMemory, list[Tensor]]]:
-    """Whether what is kept was made from this memory, with the parameters that the reading has now."""
-    if kept is None or kept[0].memory is not memory:
+    """Whether what is kept was made from what this memory holds, with the parameters that the reading has now."""
+    if kept is None or not kept[0].memory.reads_like(memory):
         return False
     return all(
         before.device == now.device and torch.equal(before, now)

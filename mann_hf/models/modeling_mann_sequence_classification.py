@@ -11,7 +11,7 @@ from transformers.utils import ModelOutput
 
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Solution
-from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .configuration_mann import MANNConfig
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory
@@ -32,8 +32,8 @@ class MANNSequenceClassifierOutput(ModelOutput):
     Attributes:
         loss: cross entropy (binary for several labels, squared error for regression), if labels were given.
         logits: [Q, C], calibrated: their softmax (sigmoid) are the scores.
-        memory_weights: [Q, M], what the slots that speak most for the best label add to it.
-        slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer than M.
+        memory_weights: [Q, M], what the M = `SLOTS_TOLD` slots that speak most for the best label add to it.
+        slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer.
         read_keys: [Q, K], the keys that the memory was read with.
     """
 
@@ -100,8 +100,8 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             token_type_ids: of the same shape.
             position_ids: of the same shape.
             inputs_embeds: [Q, L, H], in place of `input_ids`.
-            labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes.
-                -100 leaves a query out of the loss.
+            labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes; for
+                one number a text [Q] will do. -100 leaves a query out of the loss.
             support_input_ids: [S, L'] or [B, S, L'], the texts that are written.
             support_attention_mask: of the same shape.
             support_token_type_ids: of the same shape.
@@ -123,6 +123,8 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         }
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         if support_input_ids is None:
+            if support_labels is not None:
+                raise InvalidInputError("support_labels came without support_input_ids.")
             output = self._read_own(self.embed(**given, **kwargs), labels)
         else:
             support = {
@@ -153,20 +155,23 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         n_way: int | None,
         **kwargs: Any,
     ) -> MANNSequenceClassifierOutput:
-        single = inputs["input_ids"].dim() == 2
+        if inputs.keys() & {"inputs_embeds", "position_ids"} or "input_ids" not in inputs:
+            raise InvalidInputError(
+                f"with support_*, queries are input_ids, attention_mask and token_type_ids; {', '.join(inputs)} came."
+            )
+        given, written = inputs["input_ids"].shape, support["input_ids"].shape
+        if len(given) not in (2, 3) or len(written) != len(given) or given[:-2] != written[:-2]:
+            raise _do_not_agree(given, written, support_labels)
+        single = len(given) == 2
         if single:
             inputs = {name: tensor[None] for name, tensor in inputs.items()}
             support = {name: tensor[None] for name, tensor in support.items()}
             support_labels = support_labels[None]
             labels = None if labels is None else labels[None]
-        keys, support_keys = self._embed_together(inputs, support, **kwargs)
         values, mask = self._values(support_labels, n_way)
-        if values.shape[:2] != support_keys.shape[:2] or len(keys) != len(support_keys):
-            raise InvalidInputError(
-                f"support_input_ids are {tuple(support['input_ids'].shape)}, support_labels "
-                f"{tuple(support_labels.shape)} and input_ids {tuple(inputs['input_ids'].shape)}: "
-                "they must agree in episodes, and the support in texts."
-            )
+        if values.shape[:2] != support["input_ids"].shape[:2]:
+            raise _do_not_agree(given, written, support_labels)
+        keys, support_keys = self._embed_together(inputs, support, **kwargs)
         law = KeyValueMemory(self.config.hidden_size, values.shape[-1], self.config.capacity, self.config.eviction)
         state = law.initial_state(len(keys), keys.device, keys.dtype)
         solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
@@ -318,13 +323,16 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         weights = torch.full((*best.shape, len(every)), float("-inf"), device=keys.device, dtype=keys.dtype)
         for column in best.unique().tolist():
             terms = self.reading.terms(solution, keys, column, every)
-            stored = solution.state.mask & (solution.state.values[..., column] != 0)
+            stored = solution.state.mask
+            if self.config.problem_type != REGRESSION:
+                stored = stored & (solution.state.values[..., column] != 0)
             terms = terms.masked_fill(~stored[:, None], float("-inf"))
             weights = torch.where((best == column)[..., None], terms, weights)
         weights, slots = weights.topk(min(SLOTS_TOLD, len(every)), dim=-1)
         empty = weights.isneginf()
         told = ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
-        return weights.masked_fill(empty, 0), told.masked_fill(empty, -1)
+        more = (0, SLOTS_TOLD - slots.shape[2])
+        return F.pad(weights.masked_fill(empty, 0), more), F.pad(told.masked_fill(empty, -1), more, value=-1)
 
     def _embed_together(
         self, inputs: dict[str, Tensor], support: dict[str, Tensor], **kwargs: Any
@@ -335,7 +343,9 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         packed = {}
         for part in (inputs, support):
             part.setdefault("attention_mask", torch.ones_like(part["input_ids"]))
-        for name in inputs.keys() & support.keys():
+            if "token_type_ids" in inputs.keys() | support.keys():
+                part.setdefault("token_type_ids", torch.zeros_like(part["input_ids"]))
+        for name in inputs:
             rows = [
                 F.pad(part[name], (0, length - part[name].shape[-1]), value=fill.get(name, 0)).flatten(0, 1)
                 for part in (inputs, support)
@@ -350,24 +360,56 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         """The values [B, S, V] and the mask [B, S] of support labels."""
         problem_type = self.config.problem_type or SINGLE_LABEL
         if problem_type == SINGLE_LABEL:
-            mask = labels != IGNORED
-            count = n_way or int(labels.max()) + 1
-            if count < 1 or int(labels.max()) >= count:
-                raise InvalidInputError(f"support_labels go up to {int(labels.max())}; n_way is {n_way}.")
+            if labels.dim() != 2 or labels.is_floating_point():
+                raise InvalidInputError(
+                    f"support_labels are {tuple(labels.shape)} of {labels.dtype}; {problem_type} takes whole numbers "
+                    "[B, S]."
+                )
+            labels, mask = labels.long(), labels != IGNORED
+            if not mask.any():
+                raise InvalidInputError("support_labels are all -100, so there is nothing to read.")
+            lowest, highest = int(labels[mask].min()), int(labels[mask].max())
+            count = highest + 1 if n_way is None else n_way
+            if lowest < 0 or highest >= count:
+                raise InvalidInputError(
+                    f"support_labels go from {lowest} up to {highest} and n_way is {n_way}; they count from 0 to "
+                    f"n_way - 1, and {IGNORED} marks what is no example."
+                )
             return F.one_hot(labels.masked_fill(~mask, 0), count) * mask[..., None], mask
-        if labels.dim() == 2 and problem_type == REGRESSION:
-            labels = labels[..., None]
+        labels = self._rows(labels, dimensions=3)
         if labels.dim() != 3:
             raise InvalidInputError(f"support_labels are {tuple(labels.shape)}; {problem_type} takes [B, S, C].")
         mask = (labels != IGNORED).all(-1)
         return labels.masked_fill(~mask[..., None], 0), mask
 
+    def _rows(self, labels: Tensor, dimensions: int) -> Tensor:
+        """Labels of a regression with one number a text, in a column of their own."""
+        alone = self.config.problem_type == REGRESSION and labels.dim() == dimensions - 1
+        return labels[..., None] if alone else labels
+
     def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
         if labels is None:
             return None
         labels = labels.to(logits.device)
-        if self.config.problem_type == REGRESSION:
-            return F.mse_loss(logits.flatten(), labels.to(logits).flatten())
-        if self.config.problem_type == MULTI_LABEL:
-            return F.binary_cross_entropy_with_logits(logits, labels.to(logits))
-        return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
+        if (self.config.problem_type or SINGLE_LABEL) == SINGLE_LABEL:
+            if labels.shape != logits.shape[:-1]:
+                raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape[:-1])}.")
+            if int(labels.max()) >= logits.shape[-1]:
+                raise InvalidInputError(
+                    f"labels go up to {int(labels.max())}, and the memory knows {logits.shape[-1]} labels."
+                )
+            return F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORED)
+        labels = self._rows(labels, logits.dim())
+        if labels.shape != logits.shape:
+            raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape)}.")
+        kept = (labels != IGNORED).all(-1)
+        function = F.mse_loss if self.config.problem_type == REGRESSION else F.binary_cross_entropy_with_logits
+        return function(logits[kept], labels[kept].to(logits))
+
+
+def _do_not_agree(given: torch.Size, written: torch.Size, labels: Tensor) -> InvalidInputError:
+    return InvalidInputError(
+        f"input_ids are {tuple(given)}, support_input_ids {tuple(written)} and support_labels {tuple(labels.shape)}: "
+        "they must agree in episodes ([B, Q, L], [B, S, L'], [B, S]; for a single one without B), and the support in "
+        "texts."
+    )

@@ -1,0 +1,108 @@
+import copy
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from mann_hf.errors import EmptyMemoryError
+from mann_hf.memory import READINGS, Reading
+from mann_hf.models import LabelledMemory
+from mann_hf.models.memory_holder import MemoryHolder
+
+K = 4
+
+
+def taught(labels: str = "xyx") -> LabelledMemory:
+    keys = torch.randn(len(labels), K)
+    texts = [f"text {number}" for number in range(len(labels))]
+    return LabelledMemory.empty(K).remember(keys, list(labels), texts, ["example"] * len(labels))[0]
+
+
+@pytest.fixture(params=READINGS)
+def reading(request: pytest.FixtureRequest) -> Reading:
+    return READINGS[request.param](K, learn_sharpness=True)
+
+
+def test_nothing_to_read() -> None:
+    with pytest.raises(EmptyMemoryError, match="empty.*remember"):
+        MemoryHolder(LabelledMemory.empty(K)).ready(READINGS["attention"](K))
+
+
+def test_what_is_ready_is_kept(reading: Reading) -> None:
+    holder = MemoryHolder(taught())
+    assert holder.ready(reading) is holder.ready(reading)
+
+
+def test_a_change_is_seen_by_the_next_reader_alone(reading: Reading) -> None:
+    holder = MemoryHolder(taught())
+    before = holder.ready(reading)
+    assert holder.update(lambda memory: (memory.forget(label="y"), "result")) == "result"
+    after = holder.ready(reading)
+    assert before.memory.labels == ("x", "y") and after.memory.labels == ("x",)
+    assert before.solution.state.slots == 3 and after.solution.state.slots == 2
+
+
+def test_a_change_that_fails_changes_nothing(reading: Reading) -> None:
+    holder = MemoryHolder(taught())
+    before = holder.memory
+
+    def fail(memory: LabelledMemory) -> tuple[LabelledMemory, Any]:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        holder.update(fail)
+    assert holder.memory is before
+    holder.update(lambda memory: (memory, None))  # the lock is free again
+
+
+@pytest.mark.parametrize("through_data", [False, True])
+def test_a_changed_parameter_is_noticed(reading: Reading, through_data: bool) -> None:
+    holder = MemoryHolder(taught())
+    before = holder.ready(reading)
+    with torch.no_grad():
+        (reading.log_sharpness.data if through_data else reading.log_sharpness).add_(1)
+    assert holder.ready(reading) is not before
+
+
+def test_what_was_ready_helps_only_where_it_fits() -> None:
+    """A solve that starts from the solution of other columns must end where one from nothing ends."""
+    reading = READINGS["logistic"](K)
+    torch.manual_seed(1)
+    whole = taught("xyzxyz")
+    changes: list[Callable[[LabelledMemory], LabelledMemory]] = [
+        lambda memory: memory.forget(label="x"),
+        lambda memory: memory.forget([memory.entries[0].id]),
+        lambda memory: memory.remember(torch.randn(2, K), ["w", "x"], ["a", "b"], ["example"] * 2)[0],
+    ]
+    for change in changes:
+        holder = MemoryHolder(whole)
+        holder.ready(reading)
+        memory = change(whole)
+        holder.update(lambda _, memory=memory: (memory, None))  # type: ignore[misc]
+        warm = holder.ready(reading)
+        cold = MemoryHolder(holder.memory).ready(reading)
+        queries = torch.randn(1, 5, K)
+        assert torch.allclose(
+            reading(warm.solution, queries, warm.sharpness), reading(cold.solution, queries, cold.sharpness), atol=1e-5
+        )
+
+
+def test_readers_of_one_memory_share_one_solve(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = MemoryHolder(taught())
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(holder.ready(reading))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(ready) for ready in found}) == 1
+
+
+def test_a_copy_goes_its_own_way(reading: Reading) -> None:
+    holder = MemoryHolder(taught())
+    holder.ready(reading)
+    other = copy.deepcopy(holder)
+    other.update(lambda memory: (memory.forget(label="x"), None))
+    assert holder.memory.labels == ("x", "y") and other.memory.labels == ("y",)
