@@ -105,7 +105,7 @@ def test_neither_order_nor_batches_change_a_prediction(
         values = values @ torch.tensor([[2.0, 0, 1], [0, -1, 3], [1, 1, 1]])
     memory, reading = KeyValueMemory(K, V), READINGS[name](K, problem_type)
     columns = [column[:, order] for column in (keys, values, ids)]
-    queries = torch.randn(1, 20, K)
+    queries = torch.randn(1, 100, K)
     answers = []
     for state in (in_batches(memory, [], keys, values, ids), in_batches(memory, sizes, *columns)):
         logits = reading(reading.solve(state), queries)

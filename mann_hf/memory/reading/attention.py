@@ -31,13 +31,16 @@ class AttentionReading(Reading):
         return content_weights(scores, sharpness, counts=solution.state.write_count)
 
     def logits(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
-        output = self.weights(solution, scores, sharpness) @ solution.state.values.to(scores.dtype)
+        weights, values = self.weights(solution, scores, sharpness), solution.state.values.to(scores.dtype)
+        output = weights @ values
         if self.problem_type == REGRESSION:
             return output
         floor = max(self.floor, torch.finfo(output.dtype).tiny)  # half precision knows no 1e-9
         logits = output.clamp_min(floor).log()
         if self.problem_type == MULTI_LABEL:
-            return logits - (1 - output).clamp_min(floor).log()
+            rest = weights @ (1 - values)  # 1 - output, but exact where that is close to 0
+            closed = (weights == 0).all(dim=-1, keepdim=True)
+            return logits - rest.masked_fill(closed, 1).clamp_min(floor).log()
         return logits
 
     def terms(

@@ -18,8 +18,9 @@ class LeastSquaresParts(NamedTuple):
 
     Attributes:
         keys: [B, S, K] unit keys.
-        coefficients: [B, S, V], α in double precision: the terms are larger than their sum, and in single precision the
-            order of the slots would show in the answers. None where the memory is solved around each query.
+        coefficients: [B, S, V], α in double precision, as all that is computed with them: the terms are larger than
+            their sum, and in single precision the order of the slots would show in the answers. None where the memory
+            is solved around each query.
         offset: [B, 1, V], what an answer is without any evidence.
         factor: [B, S, S], the lower Cholesky factor of the regularised kernel in the order `order`.
         order: [S], the slot in each row of `factor`.
@@ -85,8 +86,8 @@ class LeastSquaresReading(Reading):
         parts: LeastSquaresParts = solution.parts
         if parts.coefficients is None:
             return self._local(solution, queries)[0]
-        kernel = self._kernel(parts.keys, unit(queries)).to(parts.coefficients.dtype)
-        return (kernel @ parts.coefficients).to(queries.dtype) + parts.offset
+        kernel = self._kernel(parts.keys.double(), unit(queries).double())
+        return (kernel @ parts.coefficients + parts.offset).to(queries.dtype)
 
     def terms(
         self,
@@ -102,7 +103,7 @@ class LeastSquaresReading(Reading):
             dense = queries.new_zeros(*queries.shape[:2], solution.state.slots)
             terms = dense.scatter_add(2, near, coefficients[..., column] * kernel)[..., slots]
         else:
-            kernel = self._kernel(parts.keys[:, slots], unit(queries))
+            kernel = self._kernel(parts.keys[:, slots].double(), unit(queries).double())
             terms = (kernel * parts.coefficients[:, None, slots, column]).to(queries.dtype)
         return self.logits(solution, terms, sharpness)
 

@@ -13,7 +13,8 @@ class PrototypeReading(Reading):
     r"""The similarity of the query to each label's mean key (Snell et al. 2017, eq. 1 and 2).
 
     $c_l = \frac{\sum_i n_i v_{il} k_i}{\sum_i n_i v_{il}}$, scores $s(c_l, q)$. A label without examples scores minus
-    infinity. The term of a slot is the share of the label's score that its key brings.
+    infinity. The term of a slot is the share of the label's score that its key brings. Prototypes are made and compared
+    in double precision, so that the order of the slots does not show in the answers.
     """
 
     name = "prototype"
@@ -22,8 +23,7 @@ class PrototypeReading(Reading):
 
     def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
         weights = self._membership(state)
-        total = weights.sum(dim=1)
-        return Solution(state, (weights.mT @ state.keys, total))
+        return Solution(state, (weights.mT @ state.keys.double(), weights.sum(dim=1)))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         sums, total = solution.parts
@@ -40,7 +40,7 @@ class PrototypeReading(Reading):
         sums, total = solution.parts
         count = total[:, column].clamp_min(UNIT_EPSILON)
         share = self._membership(solution.state)[:, slots, column] / count[:, None]  # [B, M]
-        keys = solution.state.keys[:, slots]
+        keys, queries, given = solution.state.keys[:, slots].double(), queries.double(), queries.dtype
         prototype = sums[:, column] / count[:, None]  # [B, K]
         if isinstance(self.similarity, EuclideanSimilarity):
             offset = queries.square().sum(-1)[..., None] + prototype.square().sum(-1)[:, None, None]
@@ -52,7 +52,7 @@ class PrototypeReading(Reading):
                     terms
                     * (keys.norm(dim=-1) / prototype.norm(dim=-1, keepdim=True).clamp_min(UNIT_EPSILON))[:, None, :]
                 )
-        return terms * share[:, None, :] * (self.sharpness if sharpness is None else sharpness)
+        return (terms * share[:, None, :]).to(given) * (self.sharpness if sharpness is None else sharpness)
 
     def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
         state = solution.state
@@ -61,13 +61,14 @@ class PrototypeReading(Reading):
         numbers = folds.unique()
         if len(numbers) == len(folds) and NEVER_LEFT_OUT not in numbers:
             return self._leave_one_out(state, weights, sums, total)
-        result = sums.new_zeros(*state.mask.shape, weights.shape[-1])
+        result = state.keys.new_zeros(*state.mask.shape, weights.shape[-1])
         for fold in numbers.tolist():
             if fold == NEVER_LEFT_OUT:
                 continue
             out = (folds == fold).nonzero()[:, 0]
             keys, gone = state.keys[:, out], weights[:, out]
-            result = result.index_copy(1, out, self._compare(sums - gone.mT @ keys, total - gone.sum(1), keys))
+            rest = sums - gone.mT @ keys.double()
+            result = result.index_copy(1, out, self._compare(rest, total - gone.sum(1), keys))
         return result
 
     def _leave_one_out(self, state: KeyValueState, weights: Tensor, sums: Tensor, total: Tensor) -> Tensor:
@@ -81,9 +82,9 @@ class PrototypeReading(Reading):
         return plain.scatter(2, label[..., None], own.view(*label.shape, 1))
 
     def _compare(self, sums: Tensor, total: Tensor, queries: Tensor) -> Tensor:
-        scores = self.similarity(sums / total.clamp_min(UNIT_EPSILON)[..., None], queries)
-        return scores.masked_fill((total <= UNIT_EPSILON)[:, None, :], float("-inf"))
+        scores = self.similarity(sums / total.clamp_min(UNIT_EPSILON)[..., None], queries.double())
+        return scores.masked_fill((total <= UNIT_EPSILON)[:, None, :], float("-inf")).to(queries.dtype)
 
     def _membership(self, state: KeyValueState) -> Tensor:
         """[B, S, V]: how much of each label a slot is, by the number of examples it stands for."""
-        return state.values.to(state.keys.dtype) * (state.write_count * state.mask)[..., None]
+        return state.values.double() * (state.write_count * state.mask)[..., None]
