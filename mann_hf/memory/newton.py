@@ -17,6 +17,8 @@ BLOCKS_FROM = 512
 """Slots from which the blocks of the curvature are worth their making."""
 BLOCKS_UP_TO = 100_000_000
 """Numbers in all blocks above which they are not made."""
+ACTIVE = 0.1
+"""Part of the gradient's length that a step may leave to later ones."""
 NEAR = 0.3
 """Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
 
@@ -84,8 +86,17 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
         if blocks is None and worth_blocks and bool(length < NEAR * start):
             blocks = coarse.inverse_blocks(probabilities.to(coarse.keys.dtype))
         # superlinear convergence without wasted work far away; no more of it than the tolerance asks for
-        precision = (length / start).sqrt().clamp_max(0.3).maximum(0.3 * tolerance / length.clamp_min(tolerance))
-        step = _conjugate_gradients(coarse, probabilities, -gradient, precision * length, blocks) * unsolved
+        precision = (length / start).sqrt().clamp_max(0.3).maximum(0.7 * tolerance / length.clamp_min(tolerance))
+        step = torch.zeros_like(weight)
+        active = _active(gradient, 0.3 * tolerance) if blocks is not None else slice(None)
+        step[:, active] = _conjugate_gradients(
+            coarse,
+            probabilities[..., active],
+            -gradient[:, active],
+            precision * length,
+            None if blocks is None else blocks[active],
+        )
+        step = step * unsolved
         slope = _dot(gradient, step)[:, 0, 0]
         if blocks is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the blocks
             blocks, worth_blocks = None, False
@@ -105,6 +116,17 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
             break
         weight, (value, gradient, probabilities), length = candidate, new, new_length
     return Minimum(weight, blocks)
+
+
+def _active(gradient: Tensor, tolerance: float) -> Tensor | slice:
+    """The outputs of one problem that a step should move: all but those of a tenth of the gradient, or of none of note.
+
+    What one more example changes are the few outputs that it could be taken for, and their curvature is cheap.
+    """
+    lengths, order = gradient[0].norm(dim=1).sort()
+    rest = lengths.square().cumsum(0).sqrt()
+    left = int((rest <= max(tolerance, ACTIVE * float(rest[-1]))).sum())
+    return order[left:].sort().values if left > len(order) // 4 else slice(None)
 
 
 @torch.no_grad()
