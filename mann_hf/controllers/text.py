@@ -22,7 +22,7 @@ MAX_TOKENS = 2048
 """Tokens in a batch, padding included, beyond which a CPU works no faster: its caches no longer hold the batch."""
 
 BATCH_COST = 64
-"""What one more batch costs a CPU, in tokens that it could have encoded instead (6 layers of 384 units: 35 to 100)."""
+"""What one more batch costs, in tokens that could be encoded instead (6 layers of 384 units on one core: 36 to 50)."""
 
 _NO_LIMIT = 2**31  # tokenizers that know no limit state 10^30, which is more than they can be called with
 

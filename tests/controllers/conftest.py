@@ -1,6 +1,7 @@
-"""A Hub of this machine alone, so that what asks the Hub is tested with the real client and no network."""
+"""A Hub of this machine alone, so that what asks the Hub is tested with the real client; and what was logged."""
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import close_session, constants
+from transformers.utils import logging as transformers_logging
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -74,6 +76,39 @@ class LocalHub:
         """Goes out of reach: its address refuses connections."""
         self.server.shutdown()
         self.server.server_close()
+
+
+class Messages(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def listen(level: int) -> Iterator[list[str]]:
+    """The messages of transformers and the library, with their verbosity set to `level` for as long."""
+    logger, handler, before = logging.getLogger("transformers"), Messages(level), transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(level)
+    logger.addHandler(handler)
+    yield handler.lines
+    logger.removeHandler(handler)
+    transformers_logging.set_verbosity(before)
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What transformers and the library warn of."""
+    yield from listen(logging.WARNING)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What transformers and the library tell at the verbosity `info`."""
+    yield from listen(logging.INFO)
 
 
 @pytest.fixture

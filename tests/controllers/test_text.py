@@ -1,9 +1,7 @@
 """Texts on their way to the encoder: refused in words, tokenized as the tokenizer would, batched at the least cost."""
 
 import itertools
-import logging
 from collections import Counter, UserDict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
 
 from mann_hf.controllers.text import BATCH_COST, MAX_TOKENS, check_texts, pad, token_batches, tokenize
 from mann_hf.errors import InvalidInputError, InvalidTypeError
@@ -36,17 +33,6 @@ def give_types(tokenizer: Any) -> None:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="[CLS]:2 $A:1 [SEP]:0", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    """What the library warns of."""
-    records: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
-    transformers_logging.add_handler(handler)
-    yield records
-    transformers_logging.remove_handler(handler)
 
 
 @pytest.fixture(params=["fast", "typed", "wrapped", "python"])
