@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from .memory.reading import MULTI_LABEL, REGRESSION
 from .models import Evidence, MANNForSequenceClassification
 from .models.labelled_memory import Label
 from .models.memory_holder import ReadyMemory
-from .models.saving import whole_save
+from .models.saving import take_upload, whole_save
 
 CHUNK = 4096
 """Texts that are answered at a time when many are given."""
@@ -91,6 +91,7 @@ class FewShotTextClassificationPipeline(Pipeline):
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
         wanted = self._labels(labels, len(examples), len(described))
         everything = [*examples, *described]
+        _check_whole(batch_size=batch_size)
         keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
         names = self.model.name_keys(wanted[: len(examples)], self.tokenizer, known=self.model.memory.names)
         kinds = ["example"] * len(examples) + ["description"] * len(described)
@@ -100,13 +101,13 @@ class FewShotTextClassificationPipeline(Pipeline):
         """Takes examples out of the memory, which is then as if it had never seen them.
 
         Args:
-            ids: as `remember` returned them or as evidence names them.
+            ids: one or several, as `remember` returned them or as evidence names them.
             label: every example and description of this label.
 
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.
         """
-        self.model.forget([ids] if isinstance(ids, int) else ids, label)
+        self.model.forget([ids] if ids is not None and not isinstance(ids, Iterable) else ids, label)
 
     def load_memory(self, folder_or_repo: str | os.PathLike, *, reencode: bool = False, **kwargs: Any) -> None:
         """Puts a saved memory in place of the present one; see `MANNPreTrainedModel.load_memory`."""
@@ -119,17 +120,22 @@ class FewShotTextClassificationPipeline(Pipeline):
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Saves model, memory and tokenizer; a save that is killed leaves the folder as it was or as it is after.
 
-        No code is saved along: the folder is read by the installed library.
+        No code is saved along: the folder is read by the installed library. Arguments are those of
+        `PreTrainedModel.save_pretrained`.
         """
+        upload = take_upload(save_directory, kwargs)
         with whole_save(save_directory) as staging:
             self.model.save_pretrained(staging, **kwargs)
             self.tokenizer.save_pretrained(staging)  # type: ignore[union-attr]
+        if upload is not None:
+            self.push_to_hub(**upload)
 
     def __call__(  # type: ignore[override]
         self,
-        inputs: str | Iterable[str],
+        inputs: Any,
         *,
         batch_size: int | None = None,
+        num_workers: int | None = None,
         progress: Progress | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -141,6 +147,7 @@ class FewShotTextClassificationPipeline(Pipeline):
                 one answer, not a list of one.
             evidence: how many stored examples to name behind each answer (5 if not given); all of them with None.
             batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
+            num_workers: of no effect; taken because other pipelines take it.
             progress: called with the number of texts done after each batch.
 
         Returns:
@@ -151,21 +158,26 @@ class FewShotTextClassificationPipeline(Pipeline):
 
         Raises:
             EmptyMemoryError: nothing has been remembered.
-            InvalidInputError: an empty text, or `top_k` or `evidence` below what makes sense.
+            InvalidInputError: an empty text, or `top_k`, `evidence` or `batch_size` below what makes sense.
             InvalidTypeError: something that is no text.
         """
         _, _, given = self._sanitize_parameters(**kwargs)
         options = {**self._postprocess_params, **given}
-        batch_size = batch_size or self._batch_size
+        if batch_size is None:
+            batch_size = self._batch_size
+        _check_whole(batch_size=batch_size)
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
-            return answer[0] if "top_k" in options else answer
+            return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
         if isinstance(inputs, (list, tuple)):
             answers: list[Any] = []
             texts = check_texts(list(inputs)) if inputs else []
             for start in range(0, len(texts), CHUNK):
                 answers += self._answer(texts[start : start + CHUNK], batch_size, progress, options)
             return answers
+        if isinstance(inputs, torch.utils.data.Dataset) and not isinstance(inputs, Iterable):
+            count = len(inputs)  # type: ignore[arg-type]
+            return self._stream((inputs[n] for n in range(count)), batch_size, progress, options)
         if not isinstance(inputs, Iterable) or isinstance(inputs, (dict, bytes)):
             raise InvalidTypeError(
                 f"a {type(inputs).__name__} came; give a text, a list of texts or a dataset of texts."
@@ -176,10 +188,8 @@ class FewShotTextClassificationPipeline(Pipeline):
         unknown = kwargs.keys() - {"top_k", "evidence"}
         if unknown:
             raise InvalidTypeError(f"unknown argument {', '.join(sorted(unknown))}; there are top_k and evidence.")
-        for name, least in {"top_k": 1, "evidence": 0}.items():
-            value = kwargs.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None for all.")
+        _check_whole(top_k=kwargs.get("top_k"))
+        _check_whole(0, evidence=kwargs.get("evidence"))
         return {}, {}, kwargs
 
     def _stream(
@@ -245,9 +255,12 @@ class FewShotTextClassificationPipeline(Pipeline):
     def _labels(self, labels: Any, examples: int, descriptions: int) -> list[Label]:
         if labels is None:
             raise InvalidInputError("labels are missing: give one for each text and each description.")
+        labels = _plain(labels)
         if isinstance(labels, (str, int, float)):
             labels = [labels]
-        labels = list(labels)
+        if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
+            raise InvalidTypeError(f"labels are a {type(labels).__name__}; give a list with one label for each text.")
+        labels = [_plain(label) for label in labels]
         if len(labels) != examples + descriptions:
             counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
             raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
@@ -257,7 +270,7 @@ class FewShotTextClassificationPipeline(Pipeline):
 
 
 def _texts(texts: str | Sequence[str] | None, name: str) -> list[str]:
-    if texts is None or (not isinstance(texts, str) and len(texts) == 0):
+    if texts is None or (isinstance(texts, Sized) and not isinstance(texts, str) and not len(texts)):
         return []
     try:
         return check_texts(texts)
@@ -273,8 +286,14 @@ def _one_name(label: Any, position: int) -> str:
             "with problem_type='multi_label_classification'."
         )
     if not label.strip():
-        raise InvalidInputError(f"label {position} is empty.")
-    return str(label)
+        raise InvalidInputError(f"label {position} is empty; give it a name, or leave the example out.")
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(
+            f"label {position}, {label!r}, holds half a surrogate pair, which no file can hold; read it again as UTF-8."
+        ) from None
+    return str.__str__(label)  # of a member of an enumeration the text, not the member's name
 
 
 def _several_names(label: Any, position: int) -> tuple[str, ...]:
@@ -289,7 +308,24 @@ def _several_names(label: Any, position: int) -> tuple[str, ...]:
 
 
 def _numbers(label: Any, position: int) -> tuple[float, ...]:
-    numbers = label if isinstance(label, (list, tuple)) else [label]
-    if any(isinstance(n, bool) or not isinstance(n, (int, float)) or not math.isfinite(n) for n in numbers):
-        raise InvalidTypeError(f"label {position} is {label!r}; a regression takes finite numbers.")
-    return tuple(float(number) for number in numbers)
+    numbers = [_plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
+    try:
+        if all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
+            found = tuple(float(number) for number in numbers)
+            if found and all(map(math.isfinite, found)):
+                return found
+    except OverflowError:
+        pass
+    raise InvalidTypeError(f"label {position} is {str(label)[:80]}; a regression takes finite numbers.")
+
+
+def _plain(value: Any) -> Any:
+    """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _check_whole(least: int = 1, **given: Any) -> None:
+    """Refuses an argument that is neither None nor a whole number from `least` on."""
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None.")

@@ -1,6 +1,7 @@
 """A model's lasting memory: the state, and what its slots mean to people."""
 
 import hashlib
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInputError, NotInMemoryError
+from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
@@ -202,10 +203,14 @@ class LabelledMemory:
         Raises:
             NotInMemoryError: an id or a label that is not there.
             InvalidInputError: neither is given.
+            InvalidTypeError: ids that are no whole numbers.
         """
         if ids is None and label is None:
             raise InvalidInputError("say what to forget: ids=[...] or label=...")
-        gone = set() if ids is None else {int(id_) for id_ in ids}
+        try:
+            gone = {operator.index(id_) for id_ in ids or ()}
+        except TypeError:
+            raise InvalidTypeError(f"ids are {ids!r}; give the whole numbers that remember() returned.") from None
         missing = [id_ for id_ in gone if id_ not in self.ids]
         if missing:
             names = {name_id(name): name for name in self.named_labels}

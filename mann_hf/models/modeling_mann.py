@@ -3,7 +3,7 @@
 import inspect
 import math
 import os
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from . import memory_files
 from .configuration_mann import MANNConfig
 from .labelled_memory import Label, LabelledMemory, label_names, label_words
 from .memory_holder import MemoryHolder
-from .saving import recover, whole_save
+from .saving import recover, take_upload, whole_save
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
@@ -153,19 +153,13 @@ class MANNPreTrainedModel(PreTrainedModel):
         """
         if not is_main_process:
             return
-        push_to_hub = kwargs.pop("push_to_hub", False)
-        upload = {
-            name: kwargs.pop(name)
-            for name in ("repo_id", "commit_message", "private", "create_pr", "revision")
-            if name in kwargs
-        }
+        upload = take_upload(save_directory, kwargs)
         with whole_save(save_directory) as staging:
             super().save_pretrained(staging, True, *args, **kwargs)
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
-        if push_to_hub:
-            upload.setdefault("repo_id", Path(save_directory).name)
-            self.push_to_hub(token=kwargs.get("token"), **upload)
+        if upload is not None:
+            self.push_to_hub(**upload)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """Makes room for more or fewer tokens; see `PreTrainedModel.resize_token_embeddings`."""
@@ -267,19 +261,25 @@ class MANNPreTrainedModel(PreTrainedModel):
                 logger.debug("no tokenizer at %s: %s", place, error)
         raise InvalidInputError(f"no tokenizer was found at {' or '.join(map(str, filter(None, places)))}; pass one.")
 
-    def name_keys(self, labels: Iterable[Label], tokenizer: Any, known: Container[str] = ()) -> dict[str, Tensor]:
+    def name_keys(
+        self, labels: Iterable[Label], tokenizer: Any, known: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """The keys [K] of the words of labels, for labels that have words.
 
         Args:
             labels: of examples.
             tokenizer: of the encoder.
-            known: names of labels to leave out.
+            known: keys that need not be encoded again.
         """
         if not self.config.label_names:
             return {}
-        names = dict.fromkeys(name for label in labels for name in label_names(label) if name not in known)
-        words = {name: text for name in names if (text := label_words(name)) is not None}
-        return dict(zip(words, self.embed_texts(tokenizer, list(words.values())), strict=True)) if words else {}
+        known = known or {}
+        names = dict.fromkeys(name for label in labels for name in label_names(label))
+        words = {name: text for name in names if name not in known and (text := label_words(name)) is not None}
+        keys = {name: known[name] for name in names if name in known}
+        if words:
+            keys |= zip(words, self.embed_texts(tokenizer, list(words.values())), strict=True)
+        return keys
 
     @torch.no_grad()
     def encoder_probe(self) -> Tensor:

@@ -283,13 +283,13 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         self._swap(lambda memory: (memory.forget(ids, label), None))
 
     def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
-        """Tells a memory that evicts what was least recently used what has been used: each query's strongest slot."""
+        """Tells a memory that evicts what was least recently used what has been used: each query's strongest entry."""
         law = ready.memory.law
         if law.capacity is None or law.eviction_name != "least_recently_used":
             return
-        best = self.evidence(ready, keys, logits, logits.argmax(-1).tolist(), most=1)
-        entries = len(ready.memory)
-        used = [ready.memory.entries[told.slots[0]].id for told in best if told.slots and told.slots[0] < entries]
+        best = self.evidence(ready, keys, logits, logits.argmax(-1).tolist(), most=2)  # one may be the label's words
+        entries = ready.memory.entries
+        used = [next(entries[slot].id for slot in told.slots if slot < len(entries)) for told in best]
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
             weights = torch.zeros(1, len(memory), device=keys.device)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import Any
 
 from ..errors import MemoryFileError
 
@@ -16,6 +17,7 @@ STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
 MANIFEST = "manifest.json"
 WEIGHTS = "model*.safetensors"
+UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private", "revision", "create_pr", "tags")
 SUPERSEDED = (WEIGHTS, "model.safetensors.index.json", "memory.safetensors", "memory.json")
 """Files of an earlier save that must not outlive it: other shards of the weights, a memory where there is none now."""
 
@@ -57,6 +59,19 @@ def whole_save(folder: str | os.PathLike) -> Iterator[Path]:
             recover(folder)
             os.rename(staging, folder / COMMITTED)
             recover(folder)
+
+
+def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """Takes the arguments for `push_to_hub` out of those of `save_pretrained`; None if nothing is to be pushed.
+
+    The push comes after the save, of the folder that was asked for, not of the one that is staged.
+    """
+    upload = {name: kwargs.pop(name) for name in UPLOAD_ARGUMENTS if name in kwargs}
+    if not kwargs.pop("push_to_hub", False):
+        return None
+    if kwargs.get("token") is not None:
+        upload["token"] = kwargs["token"]
+    return {"repo_id": Path(save_directory).name, **upload}
 
 
 def recover(folder: str | os.PathLike) -> bool:

@@ -607,10 +607,13 @@ class TestEmbeddingTexts:
 
     def test_words_of_labels(self, build: Build, tiny_tokenizer: Any) -> None:
         model = build()
-        keys = model.name_keys(["lost_card", "lost_card", "7", ("BookFlight", "x1")], tiny_tokenizer, known=["pin"])
+        keys = model.name_keys(["lost_card", "lost_card", "7", ("BookFlight", "x1")], tiny_tokenizer)
         assert list(keys) == ["lost_card", "BookFlight"]
         assert torch.allclose(keys["lost_card"], model.embed_texts(tiny_tokenizer, ["lost card"])[0], atol=1e-6)
-        assert model.name_keys(["pin"], tiny_tokenizer, known=["pin"]) == {}
+        known = {"lost_card": torch.ones(32), "pin": torch.ones(32)}
+        again = model.name_keys(["lost_card", "BookFlight"], tiny_tokenizer, known)
+        assert again["lost_card"] is known["lost_card"] and torch.equal(again["BookFlight"], keys["BookFlight"])
+        assert again.keys() == keys.keys()
         assert build(label_names=False).name_keys(["lost_card"], tiny_tokenizer) == {}
 
 
@@ -710,7 +713,7 @@ class TestSaving:
         pushed: list[dict] = []
         monkeypatch.setattr(type(taught), "push_to_hub", lambda self, **kwargs: pushed.append(kwargs))
         taught.save_pretrained(tmp_path / "my-intents", push_to_hub=True, private=True)
-        assert pushed == [{"repo_id": "my-intents", "private": True, "token": None}]
+        assert pushed == [{"repo_id": "my-intents", "private": True}]
         assert (tmp_path / "my-intents" / MEMORY).exists()
 
 
