@@ -13,7 +13,7 @@ from torch import Tensor
 from mann_hf.errors import UnknownNameError
 from mann_hf.memory import EVICTIONS, KeyValueMemory, KeyValueState
 
-K, V = 3, 2
+K, V = 3, 3
 MakeState = Callable[..., KeyValueState]
 
 every = pytest.mark.parametrize("name", EVICTIONS)

@@ -357,3 +357,14 @@ def test_an_id_of_one_episode_is_enough() -> None:
         memory.initial_state(2), torch.ones(2, 2, K), torch.ones(2, 2, V), torch.tensor([[1, 2], [3, 4]])
     )
     assert memory.forget(state, torch.tensor([3, 3])).ids.tolist() == [[1, 2], [4, -1]]
+
+
+def test_the_law_for_values_of_another_size_is_the_same_otherwise() -> None:
+    law = KeyValueMemory(K, V, 2, "oldest")
+    wider = law.with_value_size(V + 2)
+    assert (law.value_size, wider.value_size) == (V, V + 2)
+    assert (wider.key_size, wider.capacity, wider.eviction_name) == (K, 2, "oldest")
+    state = wider.write(wider.initial_state(), torch.ones(1, 3, K), torch.ones(1, 3, V + 2))
+    assert state.ids.tolist() == [[2, 1]]
+    with pytest.raises(InvalidInputError, match="values have the shape"):
+        law.write(law.initial_state(), torch.ones(1, 3, K), torch.ones(1, 3, V + 2))

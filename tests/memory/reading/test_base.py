@@ -424,9 +424,13 @@ def test_built_without_storage_it_starts_where_it_starts_otherwise(case: Case) -
 def test_a_label_without_examples_is_never_the_answer(name: str, random_state: MakeState) -> None:
     state = random_state(key_size=KEY_SIZE, labels=2)
     state = state._replace(values=torch.cat([state.values, torch.zeros_like(state.values[..., :1])], dim=-1))
-    logits = answer(READINGS[name](KEY_SIZE, SINGLE_LABEL).double(), state, state.keys[:, state.mask[0]])
+    reading = READINGS[name](KEY_SIZE, SINGLE_LABEL, sharpness=2.0, learn_sharpness=True).double()
+    logits = answer(reading, state, state.keys[:, state.mask[0]])
     assert not logits.isnan().any()
     assert (logits.argmax(-1) != 2).all()
+    torch.nn.functional.cross_entropy(logits[0], state.values[0, state.mask[0]].argmax(-1)).backward()
+    assert reading.log_sharpness.grad is not None
+    assert reading.log_sharpness.grad.isfinite() and reading.log_sharpness.grad != 0
 
 
 @pytest.mark.parametrize("name", [name for name in READINGS if MULTI_LABEL in READINGS[name].problem_types])
