@@ -2,6 +2,7 @@ import copy
 import io
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from multiprocessing.reduction import ForkingPickler
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -699,6 +701,44 @@ class TestSaving:
         model.save_pretrained(saved)
         again = MANNForSequenceClassification.from_pretrained(saved)
         assert again.config.hidden_size == 16 and again.memory.law.key_size == 16
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
+    @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+    def test_killed_while_saving_over_another_encoder(
+        self,
+        saved: Path,
+        other_encoder: Path,
+        tiny_tokenizer: Any,
+        texts: list[str],
+        labels: list[str],
+        tmp_path: Path,
+        killed_at: Callable,
+        step: int,
+    ) -> None:
+        """Sharded weights and a memory over whole weights of another size; what loads is the one or the other."""
+        pipeline: Any = transformers.pipeline
+        task = "few-shot-text-classification"
+        model = MANNForSequenceClassification.from_encoder_pretrained(other_encoder)
+        classifier = pipeline(task, model=model)
+        classifier.remember(texts[:3], labels[:3])
+        sizes, moment = [], 1
+        while True:
+            folder = tmp_path / f"kill-{moment}"
+            shutil.copytree(saved, folder)
+            was_killed = killed_at(
+                moment, lambda folder=folder: classifier.save_pretrained(folder, max_shard_size="10KB"), folder
+            )
+            loaded = pipeline(task, model=str(folder))
+            size = loaded.model.config.hidden_size
+            assert (size, len(loaded.model.memory)) in [(32, 5), (16, 3)], moment
+            assert loaded("my card")[0]["label"]
+            assert (folder / WEIGHTS).exists() == (size == 32)
+            sizes.append(size)
+            shutil.rmtree(folder)
+            if not was_killed:
+                break
+            moment += step
+        assert sizes == sorted(sizes, reverse=True) and {*sizes} == {16, 32}
 
     def test_only_the_main_process_saves(self, taught: Any, tmp_path: Path) -> None:
         taught.save_pretrained(tmp_path / "saved")

@@ -1,8 +1,6 @@
 import json
 import os
 import shutil
-import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from mann_hf.models.saving import recover, whole_save, write_whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
 
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
+KilledAt = Callable[[int, Callable[[], object], Path], bool]
 OLD = {
     "config.json": "old",
     "model-00001-of-00002.safetensors": "old",
@@ -58,37 +56,9 @@ def save(folder: Path, files: dict[str, str]) -> None:
         put(staging, files)
 
 
-def killed_at(number: int, action: Callable[[], object], folder: Path) -> bool:
-    """Runs an action in a child that is killed before its `number`-th change in `folder`; False if it got through."""
-    child = os.fork()
-    if child == 0:
-        left = number
-
-        def count(event: str, arguments: tuple) -> None:
-            nonlocal left
-            if event in CHANGES and arguments and str(folder) in str(arguments[0]) + str(arguments[1:2]):
-                if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wxa+")):
-                    return
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        status = 1
-        try:
-            sys.addaudithook(count)
-            action()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return True
-    assert os.WEXITSTATUS(status) == 0, "the action failed in the child"
-    return False
-
-
-def kills(action: Callable[[Path], object], before: dict[str, str], tmp_path: Path) -> Iterator[tuple[int, Path]]:
+def kills(
+    killed_at: KilledAt, action: Callable[[Path], object], before: dict[str, str], tmp_path: Path
+) -> Iterator[tuple[int, Path]]:
     """A folder for each moment at which the action can be killed, and the number of the moment."""
     for number in range(1, 200):
         folder = tmp_path / f"kill-{number}"
@@ -127,9 +97,11 @@ def test_a_save_that_fails_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [OLD, {}], ids=["over-an-old-save", "first-save"])
-def test_killed_at_any_moment_the_old_or_the_new_is_there_whole(tmp_path: Path, before: dict[str, str]) -> None:
+def test_killed_at_any_moment_the_old_or_the_new_is_there_whole(
+    tmp_path: Path, before: dict[str, str], killed_at: KilledAt
+) -> None:
     seen = []
-    for number, folder in kills(lambda folder: save(folder, NEW), before, tmp_path):
+    for number, folder in kills(killed_at, lambda folder: save(folder, NEW), before, tmp_path):
         recover(folder)
         found = content(folder)
         assert found in (before, before | AFTER if before == {} else AFTER, NEW), f"a mixture after kill {number}"
@@ -141,11 +113,13 @@ def test_killed_at_any_moment_the_old_or_the_new_is_there_whole(tmp_path: Path, 
     assert seen == sorted(seen, reverse=True), "an older save came back after a newer one"
 
 
-def test_killed_at_any_moment_of_recovering_it_is_recovered_later(tmp_path: Path) -> None:
+def test_killed_at_any_moment_of_recovering_it_is_recovered_later(tmp_path: Path, killed_at: KilledAt) -> None:
     half = tmp_path / "half"
     put(half, OLD)
     number = next(
-        number for number, folder in kills(lambda folder: save(folder, NEW), OLD, tmp_path) if recover(folder)
+        number
+        for number, folder in kills(killed_at, lambda folder: save(folder, NEW), OLD, tmp_path)
+        if recover(folder)
     )
     assert killed_at(number, lambda: save(half, NEW), half)
     assert (half / saving.COMMITTED).is_dir()
@@ -269,7 +243,7 @@ def test_loading_from_a_folder_that_may_not_be_written(locked_folder: Path) -> N
     assert as_reader(lambda: recover(locked_folder)) == "nothing"
 
 
-def test_one_file_at_one_stroke(tmp_path: Path) -> None:
+def test_one_file_at_one_stroke(tmp_path: Path, killed_at: KilledAt) -> None:
     file = tmp_path / "memory.safetensors"
     seen = set()
     for number in range(1, 20):
