@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Pipeline
+from transformers.pipelines.text_classification import sigmoid, softmax
 
 from .controllers.text import check_texts
 from .errors import InvalidInputError, InvalidTypeError
@@ -235,9 +236,11 @@ class FewShotTextClassificationPipeline(Pipeline):
         return answers if "top_k" in postprocess_parameters else [ranked[0] for ranked in answers]
 
     def _scores(self, logits: Tensor) -> Tensor:
+        """Scores [Q, C], by the functions of the stock pipeline, so that they are the same to the last bit."""
         if self.model.config.problem_type == REGRESSION:
             return logits
-        return logits.sigmoid() if self.model.config.problem_type == MULTI_LABEL else logits.softmax(dim=-1)
+        function = sigmoid if self.model.config.problem_type == MULTI_LABEL else softmax
+        return torch.from_numpy(function(logits.float().cpu().numpy()))
 
     def _name(self, ready: ReadyMemory, column: int) -> str:
         names: Any = ready.memory.labels or self.model.config.id2label

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.utils import ModelOutput
 
+from ..controllers.encoder import VECTOR_WIDTH
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Solution
 from ..memory.reading import REGRESSION, SINGLE_LABEL
@@ -195,8 +196,13 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         return self._holder.ready(self.reading)
 
     def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:
-        """Calibrated logits for keys: [Q, K] -> [Q, C]."""
-        return self.reading(ready.solution, keys[None].float(), ready.sharpness)[0]
+        """Calibrated logits for keys: [Q, K] -> [Q, C].
+
+        A query has the same logits by itself and among others, to the last bit: like `embed`, products are kept to
+        whole vectors of the processor.
+        """
+        whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
+        return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
 
     @torch.no_grad()
     def evidence(
