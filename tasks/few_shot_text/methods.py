@@ -21,6 +21,8 @@ BASELINE_C = 10.0
 """C of scikit-learn's logistic regression, the inverse of its weight decay."""
 BINS = 15
 EPISODES_AT_ONCE = 100
+QUERIES_AT_ONCE = 128
+"""A local solve holds a matrix for each query."""
 ORACLE_RANGE = np.exp(np.linspace(-3, 3, 61))
 """Multiples of a reading's own sharpness among which the best is looked for."""
 
@@ -116,7 +118,7 @@ def read_all(reading: Reading, task: Task) -> Result:
     solved = time.perf_counter()
     sharpness = calibrated_sharpness(reading, solution, memory.examples)
     calibrated = time.perf_counter()
-    scores = reading.scores(solution, queries)
+    scores = torch.cat([reading.scores(solution, part) for part in queries.split(QUERIES_AT_ONCE, dim=1)], dim=1)
     logits = reading.logits(solution, scores, sharpness)[0]
     read = time.perf_counter()
     oracle = [
