@@ -16,6 +16,7 @@ from mann_hf.memory import READINGS
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
+FRONT_PAGE = Path(__file__).parents[2] / "README.md"
 TITLES = {"banking77": "BANKING77", "hwu64": "HWU64", "clinc150": "CLINC150", "emotion": "emotion", "sst5": "SST-5",
           "ag_news": "AG News"}  # fmt: skip
 READING_TITLES = {name: f"`{name}`" for name in READINGS}
@@ -183,7 +184,7 @@ def large_memory(results: Results) -> str:
         title = f"`least_squares`, {near[1]} nearest slots" if near else METHODS.get(method, exact)
         ratios = [found[field] / unit[field] if unit else float("nan") for field in ("solve_seconds", "read_seconds")]
         rows.append([
-            title, f"{found['accuracy']:.1f}", shown([found.get("calibration_error")]), *(f"{r:.2g}" for r in ratios),
+            title, f"{found['accuracy']:.1f}", shown([found.get("calibration_error")]), *(f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}" for ratio in ratios),
         ])  # fmt: skip
     header = ["10,003 examples", "accuracy, %", "calibration error, %", "solve, × logistic", "read, × logistic"]
     return table(header, rows)
@@ -200,6 +201,26 @@ def made_with(results: Results) -> str:
     return f"{len(results)} result files, {minutes:.0f} minutes in all, {with_what}."
 
 
+def front_page(results: Results) -> str:
+    """Accuracy and calibration error of the default reading with all classes at once, beside logistic regression."""
+    sets = ("banking77", "hwu64", "clinc150")
+
+    def row(title: str, method: str, names: bool, field: str = "accuracy") -> list[str]:
+        cells = [[value(results, ("all_classes", d, shots, names), method, field) for shots in SHOTS] for d in sets]
+        return [title, *map(shown, cells)]
+
+    return table(
+        ["K = 1 / 5 / 10 examples a class, all classes at once, %", *(TITLES[d] for d in sets)],
+        [
+            row("mann_hf, frozen all-MiniLM-L6-v2", "logistic", True),
+            row("the same, without label names", "logistic", False),
+            row("scikit-learn LogisticRegression on the same vectors", "logistic_regression", False),
+            row("mann_hf, calibration error", "logistic", True, "calibration_error"),
+            row("LogisticRegression, calibration error", "logistic_regression", False, "calibration_error"),
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "five_way": five_way,
     "all_classes": all_classes,
@@ -210,9 +231,12 @@ TABLES: dict[str, Callable[[Results], str]] = {
 }
 
 
-def tables(results: Results) -> dict[str, str]:
+FRONT_TABLES: dict[str, Callable[[Results], str]] = {"front_page": front_page}
+
+
+def tables(results: Results, which: dict[str, Callable[[Results], str]] = TABLES) -> dict[str, str]:
     """Every table by name."""
-    return {name: make(results) for name, make in TABLES.items()}
+    return {name: make(results) for name, make in which.items()}
 
 
 def rendered(page: str, blocks: dict[str, str]) -> str:
@@ -239,14 +263,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, and fail where the page has other figures")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, help="write the tables of this task's page into another")
     chosen = parser.parse_args(arguments)
-    before = chosen.page.read_text(encoding="utf-8")
-    after = rendered(before, tables(load(chosen.results)))
-    if chosen.check and after != before:
-        sys.exit(f"{chosen.page} differs from the result files: run python -m tasks.few_shot_text.render")
-    if not chosen.check:
-        chosen.page.write_text(after, encoding="utf-8")
+    pages = {PAGE: TABLES, FRONT_PAGE: FRONT_TABLES} if chosen.page is None else {chosen.page: TABLES}
+    for page, which in pages.items():
+        before = page.read_text(encoding="utf-8")
+        after = rendered(before, tables(load(chosen.results), which))
+        if chosen.check and after != before:
+            sys.exit(f"{page} differs from the result files: run python -m tasks.few_shot_text.render")
+        if not chosen.check:
+            page.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":
