@@ -184,7 +184,8 @@ def large_memory(results: Results) -> str:
         title = f"`least_squares`, {near[1]} nearest slots" if near else METHODS.get(method, exact)
         ratios = [found[field] / unit[field] if unit else float("nan") for field in ("solve_seconds", "read_seconds")]
         rows.append([
-            title, f"{found['accuracy']:.1f}", shown([found.get("calibration_error")]), *(f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}" for ratio in ratios),
+            title, f"{found['accuracy']:.1f}", shown([found.get("calibration_error")]),
+            *(f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}" for ratio in ratios),
         ])  # fmt: skip
     header = ["10,003 examples", "accuracy, %", "calibration error, %", "solve, × logistic", "read, × logistic"]
     return table(header, rows)

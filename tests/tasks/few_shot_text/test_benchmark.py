@@ -163,6 +163,25 @@ def test_a_large_memory_holds_the_whole_train_set(small: Benchmark, tmp_path: Pa
     }
 
 
+def test_times_that_are_compared_are_taken_in_one_run(
+    small: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Cell("large_memory", "banking77", None, False)
+    benchmark.run(small, [cell], ["logistic"], tmp_path, ABOUT)
+    measured: list[str] = []
+    original = small.measure
+
+    def measure(cell: Cell, methods: list[str]) -> Any:
+        measured.extend(methods)
+        return original(cell, methods)
+
+    monkeypatch.setattr(small, "measure", measure)
+    benchmark.run(small, [cell], ["logistic"], tmp_path, ABOUT)
+    assert not measured
+    benchmark.run(small, [cell], ["prototype"], tmp_path, ABOUT)
+    assert measured == ["logistic", "prototype", *BASELINES]
+
+
 def test_cells_are_chosen_by_pattern_and_data_set() -> None:
     cells = benchmark.all_cells()
     assert len(cells) == len({cell.stem for cell in cells}) == 12 + 36 + 1
