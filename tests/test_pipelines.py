@@ -170,7 +170,8 @@ class TestAsking:
             assert found == []  # the stock pipeline fails
             return
         expected = stock(**construction)(inputs(), **call)
-        assert isinstance(found, list) == isinstance(expected, list)
+        if not isinstance(inputs(), Iterator):  # of which some versions of transformers make a list
+            assert isinstance(found, list) == isinstance(expected, list)
         assert bare(list(found)) == bare(list(expected))
 
     @pytest.mark.parametrize("number_of_labels", [1, 2, 3])

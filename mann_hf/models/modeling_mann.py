@@ -253,13 +253,13 @@ class MANNPreTrainedModel(PreTrainedModel):
 
     def load_tokenizer(self) -> Any:
         """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name."""
-        places = [self.name_or_path, self.config.encoder_name]
-        for place in filter(None, places):
+        reasons = []
+        for place in filter(None, (self.name_or_path, self.config.encoder_name)):
             try:
                 return AutoTokenizer.from_pretrained(place if place == self.name_or_path else resolve_encoder(place))
-            except (OSError, ValueError) as error:
-                logger.debug("no tokenizer at %s: %s", place, error)
-        raise InvalidInputError(f"no tokenizer was found at {' or '.join(map(str, filter(None, places)))}; pass one.")
+            except (OSError, ValueError, ImportError) as error:
+                reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
+        raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")
 
     def name_keys(
         self, labels: Iterable[Label], tokenizer: Any, known: Mapping[str, Tensor] | None = None

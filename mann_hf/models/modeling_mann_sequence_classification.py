@@ -177,11 +177,8 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         state = law.initial_state(len(keys), keys.device, keys.dtype)
         solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
         logits = self.reading(solution, keys)
-        ids = solution.state.ids
-        output = MANNSequenceClassifierOutput(
-            self._loss(logits, labels), logits, *self._strongest(solution, keys, logits, ids)
-        )
-        output.read_keys = keys
+        told = self._strongest(solution, keys, logits)
+        output = MANNSequenceClassifierOutput(self._loss(logits, labels), logits, *told, keys)
         if single:
             for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
                 output[name] = output[name][0]
@@ -322,7 +319,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         return weights, ids
 
     @torch.no_grad()
-    def _strongest(self, solution: Solution, keys: Tensor, logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def _strongest(self, solution: Solution, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and ids [B, Q, M] of the slots that speak most for each query's best label."""
         every = torch.arange(solution.state.slots, device=keys.device)
         best = logits.argmax(-1)
@@ -336,7 +333,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             weights = torch.where((best == column)[..., None], terms, weights)
         weights, slots = weights.topk(min(SLOTS_TOLD, len(every)), dim=-1)
         empty = weights.isneginf()
-        told = ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
+        told = solution.state.ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
         more = (0, SLOTS_TOLD - slots.shape[2])
         return F.pad(weights.masked_fill(empty, 0), more), F.pad(told.masked_fill(empty, -1), more, value=-1)
 
