@@ -79,8 +79,9 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
     value, gradient, probabilities = objective.value_and_gradient(weight)
     length = _dot(gradient, gradient).sqrt()
     start = length.clamp_min(1.0)
+    stuck = torch.zeros_like(length, dtype=torch.bool)
     for _ in range(MAX_STEPS):
-        unsolved = length > tolerance
+        unsolved = (length > tolerance) & ~stuck
         if not unsolved.any():
             break
         if blocks is None and worth_blocks and bool(length < NEAR * start):
@@ -111,10 +112,10 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
                 break
             scale = torch.where(rising, scale / 2, scale)
         new_length = _dot(new[1], new[1]).sqrt()
-        stalled = bool((new_length >= length)[unsolved].all()) and bool((length < 1e-2 * start)[unsolved].all())
-        if stalled:  # rounding is all that is left
-            break
-        weight, (value, gradient, probabilities), length = candidate, new, new_length
+        # where a step promises less than the value's rounding and brings next to nothing, rounding is all that is left
+        stuck = stuck | (unsolved & (-slope <= noise)[:, None, None] & (new_length > 0.9 * length))
+        weight = torch.where(stuck & (new_length > length), weight, candidate)
+        (value, gradient, probabilities), length = new, new_length
     return Minimum(weight, blocks)
 
 

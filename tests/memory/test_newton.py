@@ -108,8 +108,22 @@ def test_it_ends_where_full_newton_steps_run_away() -> None:
 
 @pytest.mark.parametrize("tolerance", [0.0, 1e-300])
 @pytest.mark.parametrize("quadratic", [True, False])
-def test_it_ends_when_rounding_is_all_that_is_left(tolerance: float, quadratic: bool) -> None:
+def test_it_ends_when_rounding_is_all_that_is_left(
+    tolerance: float, quadratic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective = problem(quadratic)
+    looks = 0
+    original = Sum.value_and_gradient
+
+    def counted(self: Sum, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nonlocal looks
+        looks += 1
+        return original(self, weight)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sum, "value_and_gradient", counted)
+        minimise(objective, start(), tolerance)
+    assert looks < newton.MAX_STEPS
     assert (length(objective, least(objective, start(), tolerance)) < 1e-12).all()
 
 
