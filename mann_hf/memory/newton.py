@@ -79,7 +79,8 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
     value, gradient, probabilities = objective.value_and_gradient(weight)
     length = _dot(gradient, gradient).sqrt()
     start = length.clamp_min(1.0)
-    stuck = torch.zeros_like(length, dtype=torch.bool)
+    shortest, idle = length, torch.zeros_like(length)
+    stuck = idle > 0
     for _ in range(MAX_STEPS):
         unsolved = (length > tolerance) & ~stuck
         if not unsolved.any():
@@ -112,8 +113,12 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
                 break
             scale = torch.where(rising, scale / 2, scale)
         new_length = _dot(new[1], new[1]).sqrt()
-        # where a step promises less than the value's rounding and brings next to nothing, rounding is all that is left
-        stuck = stuck | (unsolved & (-slope <= noise)[:, None, None] & (new_length > 0.9 * length))
+        # rounding is all that is left where steps bring next to nothing: one, if it promised less than the value's
+        # rounding, or three on end
+        idle = torch.where(new_length > 0.9 * shortest, idle + 1, 0)
+        shortest = shortest.minimum(new_length)
+        patience = torch.where(-slope <= noise, 1, 3)[:, None, None]
+        stuck = stuck | (unsolved & (length < 1e-2 * start) & (idle >= patience))
         weight = torch.where(stuck & (new_length > length), weight, candidate)
         (value, gradient, probabilities), length = new, new_length
     return Minimum(weight, blocks)
