@@ -222,17 +222,14 @@ class FewShotTextClassificationPipeline(Pipeline):
         count = logits.shape[1] if top_k is None else min(top_k, logits.shape[1])
         scores = self._scores(logits)
         best, columns = scores.topk(count, dim=1)
-        told = []
-        for rank in range(count):
-            chosen = columns[:, rank].tolist()
-            evidence = self.model.evidence(ready, keys, logits, chosen, most)
-            told.append(
-                [
-                    {"label": self._name(ready, column), "score": score, **self._explain(ready, behind)}
-                    for column, score, behind in zip(chosen, best[:, rank].tolist(), evidence, strict=True)
-                ]
-            )
-        answers = [list(ranked) for ranked in zip(*told, strict=True)]
+        evidence = self.model.evidence(ready, keys, logits, columns, most)
+        answers = [
+            [
+                {"label": self._name(ready, column), "score": score, **self._explain(ready, behind)}
+                for column, score, behind in zip(*ranked, strict=True)
+            ]
+            for ranked in zip(columns.tolist(), best.tolist(), evidence, strict=True)
+        ]
         return answers if "top_k" in postprocess_parameters else [ranked[0] for ranked in answers]
 
     def _scores(self, logits: Tensor) -> Tensor:

@@ -383,6 +383,19 @@ class TestEvidence:
         assert best == {"id": ids[0], "text": TEXTS[0], "label": "card_arrival", "weight": best["weight"]}
         assert {part["text"] for part in answer["evidence"]} == {*TEXTS[:2], "card arrival"}
 
+    def test_it_costs_one_product_a_label(self, taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many texts and ranks are asked for."""
+        products: list[int] = []
+        terms = type(taught.model.reading).terms
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            products.append(1)
+            return terms(*args, **kwargs)
+
+        monkeypatch.setattr(type(taught.model.reading), "terms", counted)
+        taught(ASKED * 3, top_k=None)
+        assert len(products) == len(set(LABELS))
+
     def test_five_unless_told_otherwise(self, make: Make) -> None:
         classifier = make()
         classifier.remember([f"card {number}" for number in range(9)], ["card"] * 9)

@@ -69,6 +69,8 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         config: the configuration.
     """
 
+    accepts_loss_kwargs = False  # the loss is a mean, so the Trainer divides it by the number of batches in a step
+
     def __init__(self, config: MANNConfig) -> None:
         super().__init__(config)
         self.post_init()
@@ -203,9 +205,9 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
 
     @torch.no_grad()
     def evidence(
-        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Sequence[int], most: int | None
-    ) -> list[Evidence]:
-        """Which stored examples speak for an output, and how much.
+        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
+    ) -> list[list[Evidence]]:
+        """Which stored examples speak for outputs, and how much.
 
         For attention the weights are read weights and sum with the rest to the score; for the other readings they are
         terms of the label's logit and sum with the rest to it.
@@ -214,22 +216,23 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             ready: what the logits were read from.
             keys: [Q, K].
             logits: [Q, C].
-            columns: for each query the output to explain.
+            columns: [Q, R], for each query the outputs to explain.
             most: the most slots to name for each; all with None.
+
+        Returns:
+            For each query R.
         """
         predicted = self.reading.predicted(ready.solution, logits[None])[0]
-        told: list[Evidence] = [Evidence([], [], 0.0)] * len(columns)
-        by_column: dict[int, list[int]] = {}
-        for query, column in enumerate(columns):
-            by_column.setdefault(column, []).append(query)
-        for column, queries in by_column.items():
+        told = [[Evidence([], [], 0.0)] * columns.shape[1] for _ in columns]
+        for column in columns.unique().tolist():  # one product for all queries that ask about a label
+            queries, ranks = (columns == column).nonzero(as_tuple=True)
             slots = self._slots_of(ready.memory, column)
             terms = self.reading.terms(ready.solution, keys[None, queries].float(), column, slots, ready.sharpness)[0]
-            best = terms.topk(min(len(slots), len(slots) if most is None else most), dim=1)
+            best = terms.topk(len(slots) if most is None else min(len(slots), most), dim=1)
             rest = predicted[queries, column] - best.values.sum(1)
-            rows = zip(queries, slots[best.indices].tolist(), best.values.tolist(), rest.tolist(), strict=True)
-            for query, names, weights, left in rows:
-                told[query] = Evidence(names, weights, left)
+            found = (queries, ranks, slots[best.indices], best.values, rest)
+            for query, rank, names, weights, left in zip(*(part.tolist() for part in found), strict=True):
+                told[query][rank] = Evidence(names, weights, left)
         return told
 
     @torch.inference_mode(False)  # what is made in inference mode could not be trained with later
@@ -290,9 +293,11 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         law = ready.memory.law
         if law.capacity is None or law.eviction_name != "least_recently_used":
             return
-        best = self.evidence(ready, keys, logits, logits.argmax(-1).tolist(), most=2)  # one may be the label's words
+        best = self.evidence(
+            ready, keys, logits, logits.argmax(-1, keepdim=True), most=2
+        )  # one may be the label's words
         entries = ready.memory.entries
-        used = [next(entries[slot].id for slot in told.slots if slot < len(entries)) for told in best]
+        used = [next(entries[slot].id for slot in told.slots if slot < len(entries)) for (told,) in best]
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
             weights = torch.zeros(1, len(memory), device=keys.device)
@@ -309,10 +314,10 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         return memory.slots_by_label[column]
 
     def _told(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        columns = logits.argmax(-1).tolist()
+        columns = logits.argmax(-1, keepdim=True)
         weights = logits.new_zeros(len(keys), SLOTS_TOLD)
         ids = torch.full((len(keys), SLOTS_TOLD), -1, device=keys.device)
-        for row, told in enumerate(self.evidence(ready, keys, logits, columns, SLOTS_TOLD)):
+        for row, (told,) in enumerate(self.evidence(ready, keys, logits, columns, SLOTS_TOLD)):
             count = len(told.slots)
             weights[row, :count] = torch.tensor(told.weights, dtype=weights.dtype, device=weights.device)
             ids[row, :count] = ready.solution.state.ids[0, told.slots]

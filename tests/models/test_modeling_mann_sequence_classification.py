@@ -333,32 +333,36 @@ class TestTheOwnMemory:
             taught(build())(episodes()["input_ids"][0], labels=torch.tensor([0, 1, 2, 3]))
 
     def test_the_trainer_trains_it(self, build: Build, tmp_path: Path) -> None:
-        """Episodes as batches; and an evaluation by the memory that the model has."""
+        """Episodes as batches, two to a step, each with the same say; and the memory saved with the weights."""
         pytest.importorskip("accelerate")
         from transformers import Trainer, TrainingArguments
 
-        model = build()
-        before = model.get_input_embeddings().weight.detach().clone()
-        trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                str(tmp_path),
-                max_steps=3,
-                per_device_train_batch_size=1,
-                report_to=[],
-                use_cpu=True,
-                disable_tqdm=True,
-                learning_rate=1e-2,
-                save_strategy="no",
-            ),
-            train_dataset=[one(episodes(seed=seed), 0) for seed in range(3)],
-            data_collator=lambda rows: rows[0],
+        rows = [one(episodes(seed=seed), 0) for seed in range(2)]
+        trained, by_hand = build(), build()
+        for module in [*trained.modules(), *by_hand.modules()]:
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        arguments = TrainingArguments(
+            str(tmp_path),
+            max_steps=1,
+            per_device_train_batch_size=1,
+            gradient_accumulation_steps=2,
+            max_grad_norm=0,
+            learning_rate=1e-2,
+            lr_scheduler_type="constant",
+            optim="sgd",
+            save_strategy="no",
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
         )
+        trainer = Trainer(trained, arguments, train_dataset=rows, data_collator=lambda batch: batch[0])
         trainer.train()
-        assert not torch.equal(model.get_input_embeddings().weight, before)
-        logged = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
-        assert 0 < logged[0] < 10
-        taught(model)
+        (sum(by_hand(**row).loss for row in rows) / 2).backward()
+        torch.optim.SGD(by_hand.parameters(), lr=1e-2).step()
+        for (name, found), expected in zip(trained.named_parameters(), by_hand.parameters(), strict=True):
+            assert torch.allclose(found, expected, atol=1e-5), name
+        taught(trained)
         trainer.save_model(str(tmp_path / "model"))
         assert (tmp_path / "model" / "memory.safetensors").exists()
 
@@ -381,7 +385,7 @@ class TestEvidence:
         if problem_type == REGRESSION and reading == "least_squares":
             constant = ready.memory.state.values[0].mean(0)  # numbers are fitted around their mean
         for column in range(logits.shape[1]):
-            told = model.evidence(ready, keys, logits, [column] * 3, most)
+            told = [told for (told,) in model.evidence(ready, keys, logits, torch.full((3, 1), column), most)]
             every = torch.arange(ready.memory.reading_state.slots)
             terms = model.reading.terms(ready.solution, keys[None], column, every, ready.sharpness)[0]
             for query in range(3):
@@ -411,11 +415,14 @@ class TestEvidence:
         ready = model.ready_memory()
         keys = torch.stack([key(number) for number in range(6)])
         logits = model.read(ready, keys)
-        together = model.evidence(ready, keys, logits, [0, 2, 1, 0, 1, 2], 2)
-        for number, column in enumerate([0, 2, 1, 0, 1, 2]):
-            alone = model.evidence(ready, keys[number : number + 1], logits[number : number + 1], [column], 2)[0]
-            assert alone.slots == together[number].slots
-            assert alone.weights == pytest.approx(together[number].weights, abs=1e-4)
+        columns = torch.tensor([[0, 2], [2, 1], [1, 0], [0, 1], [1, 2], [2, 0]])
+        together = model.evidence(ready, keys, logits, columns, 2)
+        for number, row in enumerate(columns):
+            for rank, column in enumerate(row):
+                one = slice(number, number + 1)
+                [[alone]] = model.evidence(ready, keys[one], logits[one], column[None, None], 2)
+                assert alone.slots == together[number][rank].slots
+                assert alone.weights == pytest.approx(together[number][rank].weights, abs=1e-4)
 
     def test_a_stored_example_is_its_own_best_evidence(self, build: Build) -> None:
         for reading in READINGS:
@@ -423,9 +430,9 @@ class TestEvidence:
             ready = model.ready_memory()
             keys = torch.stack([key(number) for number in range(9)])
             logits = model.read(ready, keys)
-            told = model.evidence(ready, keys, logits, [number % 3 for number in range(9)], 1)
+            told = model.evidence(ready, keys, logits, torch.arange(9)[:, None] % 3, 1)
             if reading != "prototype":  # whose members count by their share alone when all keys are one length
-                assert [evidence.slots[0] for evidence in told] == list(range(9)), reading
+                assert [evidence.slots[0] for (evidence,) in told] == list(range(9)), reading
 
 
 class TestRememberingAndForgetting:
@@ -699,7 +706,7 @@ class TestThreads:
                     ready = model.ready_memory()
                     logits = model.read(ready, key(3)[None])
                     labels = ready.memory.labels
-                    told = model.evidence(ready, key(3)[None], logits, [int(logits.argmax())], None)[0]
+                    [[told]] = model.evidence(ready, key(3)[None], logits, logits.argmax(1, keepdim=True), None)
                     named = {ready.memory.all_entries[slot].label for slot in told.slots}
                     if logits.shape[1] != len(labels) or not known <= set(labels) <= known | {"new"}:
                         wrong.append(labels)
