@@ -11,7 +11,7 @@ from .addressing import (
     euclidean_similarity,
     sparse_content_weights,
 )
-from .calibration import calibrated_sharpness
+from .calibration import Calibration, calibrate
 from .eviction import EVICTIONS
 from .key_value import KeyValueMemory
 from .reading import READINGS, Reading, Solution
@@ -22,12 +22,13 @@ __all__ = [
     "EVICTIONS",
     "READINGS",
     "SIMILARITIES",
+    "Calibration",
     "KeyValueMemory",
     "KeyValueState",
     "Reading",
     "Solution",
     "bilinear_similarity",
-    "calibrated_sharpness",
+    "calibrate",
     "content_weights",
     "cosine_similarity",
     "dot_similarity",

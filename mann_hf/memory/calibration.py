@@ -1,6 +1,7 @@
 """One sharpness that turns scores into probabilities, fitted on what the memory holds and nothing else."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +19,30 @@ SAMPLE = 1024
 """Slots of a larger memory that the sharpness is fitted on."""
 
 
+class Calibration(NamedTuple):
+    """A fitted sharpness, and what it was fitted on.
+
+    Attributes:
+        sharpness: by which the scores of the whole memory become calibrated logits.
+        fitted: the sharpness for memories as small as those that gave the left-out answers; None without such answers.
+        sample: the slots that were looked at, in the order of their ids.
+        examples: [S], which of them were left out in turn.
+    """
+
+    sharpness: Tensor
+    fitted: Tensor | None = None
+    sample: KeyValueState | None = None
+    examples: Tensor | None = None
+
+
 @torch.no_grad()
-def calibrated_sharpness(
-    reading: Reading, solution: Solution, examples: Tensor | None = None, sample: int = SAMPLE
-) -> Tensor:
+def calibrate(
+    reading: Reading,
+    state: KeyValueState,
+    examples: Tensor | None = None,
+    sample: int = SAMPLE,
+    before: Calibration | None = None,
+) -> Calibration:
     r"""The sharpness that makes left-out answers most likely.
 
     The examples of each label are dealt into folds, every fold is answered by the memory without it, and β minimises
@@ -29,40 +50,58 @@ def calibrated_sharpness(
     Each fold takes about as many examples from every label, so that no label is at a disadvantage when it is asked
     for; that the whole memory holds more examples than the one that answered is made up for by $n^{-0.2}$.
 
-    The result depends on what is stored, not on the order: folds and sample are drawn by the ids.
+    The result depends on what is stored, not on the order: folds and sample are drawn by the ids, and solved in their
+    order.
 
     Args:
         reading: how the memory is read.
-        solution: of one episode (B = 1).
+        state: of one episode (B = 1).
         examples: [S], the slots that are like queries; only they are left out. All slots in use if not given.
         sample: the most slots that are looked at.
+        before: an earlier calibration of this reading, with the parameters that it has now. Where the sample is still
+            the same, nothing is fitted again.
 
     Returns:
-        A scalar; the reading's own sharpness where no left-out answer can be had (no label has two slots), and for
+        With the reading's own sharpness where no left-out answer can be had (no label has two slots), and for
         regression, which has no probabilities.
     """
     prior = reading.sharpness.detach()
     if reading.problem_type == REGRESSION:
-        return prior
-    state = solution.state
+        return Calibration(prior)
     examples = state.mask[0] if examples is None else examples & state.mask[0]
     whole = _examples_per_label(state)
-    if int(examples.sum()) > sample:
-        kept = _lowest_ids(state, examples, sample)
-        state = state.select(kept)
-        examples = examples[kept]
-        solution = reading.solve(state)
+    kept = _in_order(state, examples, sample)
+    state, examples = state.select(kept), examples[kept]
     folds = _deal(state, examples)
     if (folds == NEVER_LEFT_OUT).all():
-        return prior
-    answered = folds != NEVER_LEFT_OUT
-    scores = reading.left_out(solution, folds).double()  # a flat valley: single precision would place it anywhere
-    answers = state.values[0, answered]
-    lasting = state.values[0].to(scores.dtype) * (state.write_count * state.mask)[0, :, None]
-    share = torch.stack([lasting[folds != fold].sum() / lasting.sum() for fold in folds[answered].unique()]).mean()
+        return Calibration(prior)
+    if before is not None and before.fitted is not None and _same_sample(before, state, examples):
+        fitted = before.fitted
+    else:
+        fitted = _fit(reading, state, folds, prior)
+    lasting = state.values[0] * (state.write_count * state.mask)[0, :, None]
+    dealt = folds[folds != NEVER_LEFT_OUT].unique()
+    share = torch.stack([lasting[folds != fold].sum() / lasting.sum() for fold in dealt]).mean()
     size = share * _examples_per_label(state) / whole
+    return Calibration(fitted * size.to(prior.dtype) ** SIZE_EXPONENT, fitted, state, examples)
+
+
+def _fit(reading: Reading, state: KeyValueState, folds: Tensor, prior: Tensor) -> Tensor:
+    """The sharpness that makes the answers of memories without their fold most likely."""
+    solution = reading.solve(state, rough=True)
+    answered = folds != NEVER_LEFT_OUT
+    scores = reading.left_out(solution, folds, rough=True).double()  # a flat valley: less would place it anywhere
+    answers = state.values[0, answered]
     log_beta = _minimise(lambda log_beta: _loss(reading, solution, scores, answered, answers, log_beta, prior))
-    return log_beta.exp().to(prior.dtype) * size.to(prior.dtype) ** SIZE_EXPONENT
+    return log_beta.exp().to(prior.dtype)
+
+
+def _same_sample(before: Calibration, state: KeyValueState, examples: Tensor) -> bool:
+    """Whether a calibration was fitted on these slots."""
+    assert before.sample is not None and before.examples is not None
+    looked_at = ("ids", "keys", "values", "write_count", "mask")
+    same = all(torch.equal(getattr(before.sample, name), getattr(state, name)) for name in looked_at)
+    return same and torch.equal(before.examples, examples)
 
 
 def _examples_per_label(state: KeyValueState) -> Tensor:
@@ -70,11 +109,12 @@ def _examples_per_label(state: KeyValueState) -> Tensor:
     return counts[counts > 0].mean() if (counts > 0).any() else counts.new_ones(())
 
 
-def _lowest_ids(state: KeyValueState, examples: Tensor, sample: int) -> Tensor:
-    """The examples of the lowest ids, and every slot that is no example."""
-    order = state.ids[0].masked_fill(~examples, torch.iinfo(torch.int64).max).argsort()[:sample]
-    others = (state.mask[0] & ~examples).nonzero()[:, 0]
-    return torch.cat([order, others]).sort().values
+def _in_order(state: KeyValueState, examples: Tensor, sample: int) -> Tensor:
+    """The examples of the lowest ids, and every slot that is no example, in the order of the ids."""
+    kept = ~examples
+    kept[state.ids[0].masked_fill(kept, torch.iinfo(torch.int64).max).argsort()[:sample]] = True
+    slots = kept.nonzero()[:, 0]
+    return slots[state.ids[0, slots].argsort(stable=True)]
 
 
 def _deal(state: KeyValueState, examples: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Minimising strictly convex objectives exactly, and differentiating through where they are least."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -12,13 +14,14 @@ MAX_INNER_STEPS = 250
 SINGLE_CURVATURE_FROM = 10_000_000
 """Multiplications of one gradient above which the curvature is applied in single precision."""
 SINGLE_GRADIENT_FROM = 150_000_000
-"""Multiplications of one gradient above which it is computed in single precision, too."""
-BLOCKS_FROM = 512
-"""Slots from which the blocks of the curvature are worth their making."""
-BLOCKS_UP_TO = 100_000_000
-"""Numbers in all blocks above which they are not made."""
-ACTIVE = 0.1
-"""Part of the gradient's length that a step may leave to later ones."""
+"""Multiplications of one gradient above which it is computed in single precision, and the curvature in half precision
+where the processor has instructions for that."""
+ROUNDING = 16
+"""The length of a gradient in single precision that counts as none, in roundings a slot."""
+SKETCH_FROM = 2048
+"""Slots from which a sketch of the curvature is worth its making."""
+SKETCH_RANK, SKETCH_SLOTS = 32, 512
+"""Directions of an output that a sketch knows apart, and the slots of most weight that it finds them in."""
 NEAR = 0.3
 """Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
 
@@ -27,81 +30,187 @@ class ConvexObjective(Protocol):
     """A sum of losses over stored keys plus a weight decay, for B independent problems side by side."""
 
     @property
-    def keys(self) -> Tensor: ...
+    def keys(self) -> Tensor:
+        """[B, S, K]."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """μ, the least curvature."""
+        ...
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether losses see differences between outputs alone, so that gradients and steps sum to 0 over them."""
+        ...
 
     def detach(self) -> Any: ...
 
-    def to(self, dtype: torch.dtype) -> Any: ...
+    def to(self, dtype: torch.dtype) -> Any:
+        """The same objective with keys of a precision; what is no key stays in single precision at least."""
+        ...
 
-    def value_and_gradient(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+    def value_and_gradient(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The objective [B], its gradient [B, V, K] and what its curvature depends on, [B, S, V]."""
+        ...
 
-    def curvature(self, probabilities: Tensor, direction: Tensor) -> Tensor: ...
+    def hessian(self, probabilities: Tensor) -> Callable[[Tensor], Tensor]:
+        """The Hessian as a function of a direction [B, V, K]."""
+        ...
 
-    def inverse_blocks(self, probabilities: Tensor) -> Tensor: ...
+    def curvature_weights(self, probabilities: Tensor) -> Tensor:
+        """[B, S, V], w by which the Hessian's block of an output is Σ_i w_i k_i k_iᵀ + μ I."""
+        ...
+
+
+class Point(NamedTuple):
+    """A place in a search, and what the objective is there.
+
+    Attributes:
+        weight: [B, V, K].
+        value: [B].
+        gradient: [B, V, K].
+        probabilities: [B, S, V].
+    """
+
+    weight: Tensor
+    value: Tensor
+    gradient: Tensor
+    probabilities: Tensor
 
 
 class Minimum(NamedTuple):
     """Where an objective is least.
 
     Attributes:
-        weight: [B, V, K], in the precision that gradients were computed in.
-        blocks: [V, K, K], about the inverse of the curvature of each output by itself; None where none were made.
-            Given to the search for the minimum of a similar objective, they shorten it.
+        point: the place, in the precision that gradients were computed in.
+        sketch: of the curvature; None where none was made. Given to the search for the minimum of a similar objective,
+            it shortens it.
     """
 
-    weight: Tensor
-    blocks: Tensor | None
+    point: Point
+    sketch: "Sketch | None"
+
+    @property
+    def weight(self) -> Tensor:
+        """[B, V, K]."""
+        return self.point.weight
+
+
+class Sketch(NamedTuple):
+    """About the inverse of the Hessian's block of each output: R directions of most curvature, and an average.
+
+    Attributes:
+        directions: [V, K, R], orthonormal.
+        corrections: [V, R], the inverse along them less the average's.
+        averages: [V], the inverse along all others.
+    """
+
+    directions: Tensor
+    corrections: Tensor
+    averages: Tensor
+
+    @classmethod
+    def of(cls, objective: ConvexObjective, probabilities: Tensor) -> "Sketch":
+        """One pass of a randomised range finder (Halko et al. 2011, algorithm 4.4 with q = 1) for each output."""
+        keys, weights = objective.keys[0], objective.curvature_weights(probabilities)[0]
+        heavy, slots = weights.mT.topk(min(len(keys), SKETCH_SLOTS), dim=1)
+        near = keys[slots] * heavy[..., None].sqrt()  # [V, M, K]
+        rank = min(SKETCH_RANK, *near.shape[1:])
+        start = torch.randn(keys.shape[1], rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        basis = torch.linalg.qr(near.mT @ (near @ start.to(near))).Q
+        curvature, turn = torch.linalg.eigh((near @ basis).mT @ (near @ basis))
+        others = (weights.mT @ keys.square().sum(1) - curvature.sum(1)).clamp_min(0) / max(1, keys.shape[1] - rank)
+        averages = 1 / (others + objective.weight_decay)
+        corrections = 1 / (curvature.clamp_min(0) + objective.weight_decay) - averages[:, None]
+        return cls(basis @ turn, corrections, averages)
+
+    def to(self, dtype: torch.dtype) -> "Sketch":
+        """The directions in another precision."""
+        return self._replace(directions=self.directions.to(dtype))
+
+    def wider(self, outputs: int, weight_decay: float) -> "Sketch":
+        """The sketch for more outputs, of which nothing is known."""
+        more = outputs - len(self.averages)
+        pad = torch.nn.functional.pad
+        averages = pad(self.averages, (0, more), value=1 / weight_decay)
+        return Sketch(pad(self.directions, (0, 0, 0, 0, 0, more)), pad(self.corrections, (0, 0, 0, more)), averages)
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """About the inverse of the Hessian times `residual` [1, V, K]."""
+        dtype = self.directions.dtype
+        along = torch.bmm(residual[0, :, None].to(dtype), self.directions).to(residual) * self.corrections[:, None]
+        return (
+            torch.bmm(along.to(dtype), self.directions.mT)[:, 0].to(residual) + self.averages[:, None] * residual[0]
+        )[None]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum((1, 2), keepdim=True)
 
 
+def gradient_precision(keys: Tensor, outputs: int) -> torch.dtype:
+    """The precision in which `minimise` computes gradients for keys [B, S, K] and V outputs."""
+    single = keys.dtype != torch.float64 and keys.numel() * outputs > SINGLE_GRADIENT_FROM
+    return torch.float32 if single else torch.float64
+
+
+def _curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
+    """The precision in which `minimise` applies the curvature, which the directions of its steps alone depend on."""
+    if gradient_precision(keys, outputs) == torch.float32:
+        return torch.bfloat16 if keys.device.type == "cpu" and _multiplies_halves() else torch.float32
+    single = keys.dtype != torch.float64 and keys.numel() * outputs > SINGLE_CURVATURE_FROM
+    return torch.float32 if single else torch.float64
+
+
+@functools.cache
+def _multiplies_halves() -> bool:
+    """Whether this processor has instructions for bfloat16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @torch.no_grad()
-def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, blocks: Tensor | None = None) -> Minimum:
+def minimise(
+    objective: ConvexObjective, start: Tensor | Point, tolerance: float, sketch: Sketch | None = None
+) -> Minimum:
     """The minimum by Newton's method, each step solved by conjugate gradients (Nocedal and Wright 2006, algorithm 7.1).
 
     Args:
         objective: B problems.
-        weight: [B, V, K], where to start; this changes how long it takes, not where it ends.
+        start: [B, V, K], where to start; this changes how long it takes, not where it ends. A `Point`, in the
+            precision of gradients, saves looking at the objective there.
         tolerance: the length of the gradient at which a problem counts as solved.
-        blocks: of an earlier `Minimum`; like the start they change the time alone.
+        sketch: of an earlier `Minimum`; like the start it changes the time alone.
     """
-    batch, slots, size = objective.keys.shape
-    outputs = weight.shape[1]
-    work, single = batch * slots * size * outputs, objective.keys.dtype != torch.float64
-    coarse = objective.to(torch.float32 if single and work > SINGLE_CURVATURE_FROM else torch.float64)
-    objective = objective.to(torch.float32 if single and work > SINGLE_GRADIENT_FROM else torch.float64)
-    weight = weight.to(objective.keys.dtype)
-    if objective.keys.dtype == torch.float32:  # rounding alone makes a gradient about as long as this
-        tolerance = max(tolerance, torch.finfo(torch.float32).eps * slots)
-    worth_blocks = batch == 1 and slots >= BLOCKS_FROM and outputs * size**2 <= BLOCKS_UP_TO
-    value, gradient, probabilities = objective.value_and_gradient(weight)
+    outputs = (start.weight if isinstance(start, Point) else start).shape[1]
+    batch, slots, _ = objective.keys.shape
+    precise = gradient_precision(objective.keys, outputs)
+    coarse = objective.to(_curvature_precision(objective.keys, outputs))
+    objective = objective.to(precise)
+    worth_sketch = batch == 1 and slots >= SKETCH_FROM
+    if precise == torch.float32:  # rounding alone makes a gradient about as long as this
+        tolerance = max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * slots)
+    if not isinstance(start, Point):
+        start = Point(start.to(precise), *objective.value_and_gradient(start.to(precise)))
+    weight, value, gradient, probabilities = start
     length = _dot(gradient, gradient).sqrt()
-    start = length.clamp_min(1.0)
+    first = length.clamp_min(1.0)
     shortest, idle = length, torch.zeros_like(length)
     stuck = idle > 0
     for _ in range(MAX_STEPS):
         unsolved = (length > tolerance) & ~stuck
         if not unsolved.any():
             break
-        if blocks is None and worth_blocks and bool(length < NEAR * start):
-            blocks = coarse.inverse_blocks(probabilities.to(coarse.keys.dtype))
+        if sketch is None and worth_sketch and bool(length < NEAR * first):
+            sketch = Sketch.of(objective, probabilities).to(coarse.keys.dtype)
         # superlinear convergence without wasted work far away; no more of it than the tolerance asks for
-        precision = (length / start).sqrt().clamp_max(0.3).maximum(0.7 * tolerance / length.clamp_min(tolerance))
-        step = torch.zeros_like(weight)
-        active = _active(gradient, 0.3 * tolerance) if blocks is not None else slice(None)
-        step[:, active] = _conjugate_gradients(
-            coarse,
-            probabilities[..., active],
-            -gradient[:, active],
-            precision * length,
-            None if blocks is None else blocks[active],
-        )
+        loosest = 0.3 if sketch is None else 0.01
+        precision = (length / first).sqrt().clamp_max(loosest).maximum(0.7 * tolerance / length.clamp_min(tolerance))
+        step = _conjugate_gradients(coarse, probabilities, -gradient, precision * length, sketch)
         step = step * unsolved
         slope = _dot(gradient, step)[:, 0, 0]
-        if blocks is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the blocks
-            blocks, worth_blocks = None, False
+        if sketch is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the sketch
+            sketch, worth_sketch = None, False
             continue
         scale = torch.ones_like(value)
         noise = torch.finfo(value.dtype).eps * (value.abs() + 1)
@@ -118,21 +227,17 @@ def minimise(objective: ConvexObjective, weight: Tensor, tolerance: float, block
         idle = torch.where(new_length > 0.9 * shortest, idle + 1, 0)
         shortest = shortest.minimum(new_length)
         patience = torch.where(-slope <= noise, 1, 3)[:, None, None]
-        stuck = stuck | (unsolved & (length < 1e-2 * start) & (idle >= patience))
-        weight = torch.where(stuck & (new_length > length), weight, candidate)
-        (value, gradient, probabilities), length = new, new_length
-    return Minimum(weight, blocks)
-
-
-def _active(gradient: Tensor, tolerance: float) -> Tensor | slice:
-    """The outputs of one problem that a step should move: all but those of a tenth of the gradient, or of none of note.
-
-    What one more example changes are the few outputs that it could be taken for, and their curvature is cheap.
-    """
-    lengths, order = gradient[0].norm(dim=1).sort()
-    rest = lengths.square().cumsum(0).sqrt()
-    left = int((rest <= max(tolerance, ACTIVE * float(rest[-1]))).sum())
-    return order[left:].sort().values if left > len(order) // 4 else slice(None)
+        stuck = stuck | (unsolved & (length < 1e-2 * first) & (idle >= patience))
+        better = ~(stuck & (new_length > length))
+        if better.all():
+            weight, (value, gradient, probabilities), length = candidate, new, new_length
+            continue
+        weight, gradient, probabilities = (
+            torch.where(better, after, before)
+            for before, after in ((weight, candidate), (gradient, new[1]), (probabilities, new[2]))
+        )
+        value, length = torch.where(better[:, 0, 0], new[0], value), torch.where(better, new_length, length)
+    return Minimum(Point(weight, value, gradient, probabilities), sketch)
 
 
 @torch.no_grad()
@@ -141,27 +246,30 @@ def _conjugate_gradients(
     probabilities: Tensor,
     right: Tensor,
     tolerance: Tensor | float,
-    blocks: Tensor | None = None,
+    sketch: Sketch | None = None,
 ) -> Tensor:
     """Solves H x = right [B, V, K] for the curvature H at `probabilities` (Nocedal and Wright 2006, algorithm 5.3)."""
-    dtype = objective.keys.dtype
+    dtype = torch.promote_types(objective.keys.dtype, torch.float32)
     given, right, probabilities = right.dtype, right.to(dtype), probabilities.to(dtype)
     least = torch.finfo(dtype).tiny
 
-    def precondition(residual: Tensor) -> Tensor:
-        if blocks is None:
-            return residual
-        return torch.bmm(residual[0, :, None], blocks.to(dtype))[None, :, 0]  # symmetric, and twice as fast this way
+    def balanced(direction: Tensor) -> Tensor:
+        """Without what the losses do not see, which rounding brings in."""
+        return direction - direction.mean(dim=1, keepdim=True) if objective.exclusive else direction
 
+    def precondition(residual: Tensor) -> Tensor:
+        return residual if sketch is None else balanced(sketch(residual))
+
+    hessian = objective.hessian(probabilities)
     solution = torch.zeros_like(right)
-    residual = right.clone()
+    residual = balanced(right)
     scaled = precondition(residual)
     direction = scaled.clone()
     product = _dot(residual, scaled)
     for _ in range(MAX_INNER_STEPS):
         if not (_dot(residual, residual).sqrt() > tolerance).any():
             break
-        image = objective.curvature(probabilities, direction)
+        image = balanced(hessian(direction))
         curve = _dot(direction, image)
         size = torch.where(curve > 0, product / curve.clamp_min(least), 0)
         solution += size * direction

@@ -93,10 +93,19 @@ class LabelledMemory:
         return {entry.id: slot for slot, entry in enumerate(self.entries)}
 
     @cached_property
+    def _are_examples(self) -> Tensor:
+        """[S], which entries are examples."""
+        kinds = [entry.kind == "example" for entry in self.entries]
+        return torch.tensor(kinds, dtype=torch.bool, device=self.state.keys.device)
+
+    @cached_property
     def named_labels(self) -> tuple[str, ...]:
         """The labels whose words are in the memory now."""
-        with_example = {name for entry in self.entries if entry.kind == "example" for name in label_names(entry.label)}
-        return tuple(label for label in self.labels if label in self.names and label in with_example)
+        if not self.names:
+            return ()
+        examples = (self.state.values[0] * self._are_examples[:, None]).sum(0)
+        with_example = (examples > 0).tolist()
+        return tuple(label for label, has in zip(self.labels, with_example, strict=True) if has and label in self.names)
 
     @cached_property
     def all_entries(self) -> tuple[Entry, ...]:
@@ -122,18 +131,14 @@ class LabelledMemory:
     @cached_property
     def examples(self) -> Tensor:
         """[S], which slots of `reading_state` hold examples."""
-        kinds = [entry.kind == "example" for entry in self.all_entries]
-        return torch.tensor(kinds, dtype=torch.bool, device=self.state.keys.device)
+        return torch.nn.functional.pad(self._are_examples, (0, len(self.named_labels)))
 
     @cached_property
     def slots_by_label(self) -> list[Tensor]:
         """For each label the slots of `reading_state` that are stored under it."""
-        slots: list[list[int]] = [[] for _ in self.labels]
-        column = {label: number for number, label in enumerate(self.labels)}
-        for slot, entry in enumerate(self.all_entries):
-            for label in label_names(entry.label):
-                slots[column[label]].append(slot)
-        return [torch.tensor(of_label, device=self.state.keys.device) for of_label in slots]
+        stored = self.reading_state.values[0].mT != 0
+        slots = stored.nonzero()[:, 1]
+        return list(slots.split(stored.sum(dim=1).tolist()))
 
     def remember(
         self,
@@ -188,10 +193,11 @@ class LabelledMemory:
         state = wider.law.write(
             before, keys[None].to(before.keys), values[None], torch.tensor([ids], device=keys.device)
         )
-        by_id = {entry.id: entry for entry in (*self.entries, *new)}
-        entries = tuple(by_id[id_] for id_ in state.ids[0].tolist()) if self.law.capacity else (*self.entries, *new)
-        memory = replace(wider, entries=entries, state=state, names={**self.names, **(names or {})})
-        return memory._settled(), ids
+        memory = replace(wider, entries=(*self.entries, *new), state=state, names={**self.names, **(names or {})})
+        if self.law.capacity is None:
+            return memory._with_names(), ids
+        by_id = {entry.id: entry for entry in memory.entries}
+        return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
 
     def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> "LabelledMemory":
         """This memory as if some entries had never been written.
@@ -278,10 +284,13 @@ class LabelledMemory:
             device = self.state.keys.device
             return self.empty(law.key_size, self.problem_type, size, law.capacity, law.eviction_name, device)
         in_order = dict.fromkeys(name for entry in self.entries for name in label_names(entry.label))
-        memory = self._with_columns(tuple(in_order))
-        if len(memory.named_labels) == len(memory.names):
-            return memory
-        return replace(memory, names={label: memory.names[label] for label in memory.named_labels})
+        return self._with_columns(tuple(in_order))._with_names()
+
+    def _with_names(self) -> "LabelledMemory":
+        """The same entries with the words of those labels alone that have an example."""
+        if len(self.named_labels) == len(self.names):
+            return self
+        return replace(self, names={label: self.names[label] for label in self.named_labels})
 
     def _with_columns(self, labels: tuple[str, ...]) -> "LabelledMemory":
         """The same entries under a list of labels with more, fewer or reordered ones."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import EmptyMemoryError
-from ..memory import Reading, Solution, calibrated_sharpness
+from ..memory import Calibration, Reading, Solution, calibrate
 from .labelled_memory import LabelledMemory
 
 
@@ -18,12 +18,17 @@ class ReadyMemory(NamedTuple):
     Attributes:
         memory: what is remembered.
         solution: what the reading prepared from it.
-        sharpness: by which scores become calibrated logits.
+        calibration: by whose sharpness scores become calibrated logits.
     """
 
     memory: LabelledMemory
     solution: Solution
-    sharpness: Tensor
+    calibration: Calibration
+
+    @property
+    def sharpness(self) -> Tensor:
+        """By which scores become calibrated logits."""
+        return self.calibration.sharpness
 
 
 class MemoryHolder:
@@ -68,9 +73,11 @@ class MemoryHolder:
             if _is_ready(kept, memory, reading):
                 return kept[0]
             parameters = [parameter.clone() for parameter in reading.parameters()]
-            start = kept[0].solution if kept is not None and _comparable(kept[0].memory, memory) else None
-            solution = reading.solve(memory.reading_state, start=start)
-            ready = ReadyMemory(memory, solution, calibrated_sharpness(reading, solution, memory.examples))
+            before = kept[0] if kept is not None and _comparable(kept, memory, reading) else None
+            state = memory.reading_state
+            solution = reading.solve(state, start=before and before.solution)
+            calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
+            ready = ReadyMemory(memory, solution, calibration)
             self._ready = (ready, parameters)
             return ready
 
@@ -81,20 +88,26 @@ class MemoryHolder:
         return MemoryHolder, (self.memory,)
 
 
-def _is_ready(
-    kept: tuple[ReadyMemory, list[Tensor]] | None, memory: LabelledMemory, reading: Reading
-) -> TypeGuard[tuple[ReadyMemory, list[Tensor]]]:
+Kept = tuple[ReadyMemory, list[Tensor]]
+"""A memory that was made ready, and the parameters that the reading had."""
+
+
+def _is_ready(kept: Kept | None, memory: LabelledMemory, reading: Reading) -> TypeGuard[Kept]:
     """Whether what is kept was made from what this memory holds, with the parameters that the reading has now."""
-    if kept is None or not kept[0].memory.reads_like(memory):
-        return False
-    return all(
-        before.device == now.device and torch.equal(before, now)
-        for before, now in zip(kept[1], reading.parameters(), strict=True)
-    )
+    return kept is not None and kept[0].memory.reads_like(memory) and _has_parameters(reading, kept[1])
 
 
-def _comparable(before: LabelledMemory, now: LabelledMemory) -> bool:
-    """Whether the columns of the one are the first columns of the other, so that a solve may start from it."""
+def _comparable(kept: Kept, now: LabelledMemory, reading: Reading) -> bool:
+    """Whether work for what is kept can be saved now: the columns of the one are the first columns of the other."""
+    before = kept[0].memory
     shared = min(len(before.labels), len(now.labels))
     same_place = before.state.keys.device == now.state.keys.device
-    return same_place and before.labels[:shared] == now.labels[:shared] and len(before.labels) <= len(now.labels)
+    same_columns = before.labels[:shared] == now.labels[:shared] and len(before.labels) <= len(now.labels)
+    return same_place and same_columns and _has_parameters(reading, kept[1])
+
+
+def _has_parameters(reading: Reading, parameters: list[Tensor]) -> bool:
+    return all(
+        before.device == now.device and torch.equal(before, now)
+        for before, now in zip(parameters, reading.parameters(), strict=True)
+    )

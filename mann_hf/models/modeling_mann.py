@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound="MANNPreTrainedModel")
 logger = logging.get_logger(__name__)
 
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
-PROBE_LENGTH, PROBES, PROBED_TOKENS = 12, 4, 4096
+PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
 SAME_ENCODER = 0.05
 """The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from mann_hf.memory import READINGS, KeyValueMemory, Reading, calibrated_sharpness
+from mann_hf.memory import READINGS, KeyValueMemory, Reading, calibrate
 from mann_hf.models import LabelledMemory
 
 BASELINES = ("logistic_regression", "nearest_centroid")
@@ -116,7 +116,7 @@ def read_all(reading: Reading, task: Task) -> Result:
     started = time.perf_counter()
     solution = reading.solve(state)
     solved = time.perf_counter()
-    sharpness = calibrated_sharpness(reading, solution, memory.examples)
+    sharpness = calibrate(reading, memory.reading_state, memory.examples).sharpness
     calibrated = time.perf_counter()
     scores = torch.cat([reading.scores(solution, part) for part in queries.split(QUERIES_AT_ONCE, dim=1)], dim=1)
     logits = reading.logits(solution, scores, sharpness)[0]

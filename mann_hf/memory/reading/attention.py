@@ -60,6 +60,6 @@ class AttentionReading(Reading):
             return logits
         return logits.sigmoid() if self.problem_type == MULTI_LABEL else logits.exp()
 
-    def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
+    def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         same = (folds[:, None] == folds[None, :]) & (folds != NEVER_LEFT_OUT)[:, None]
         return self.scores(solution, solution.state.keys).masked_fill(same, float("-inf"))

@@ -88,13 +88,14 @@ class Reading(nn.Module):
         """β, a scalar."""
         return self.log_sharpness.exp()
 
-    def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
+    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         """Prepares to answer.
 
         Args:
             state: keys [B, S, K], values [B, S, V].
             start: the solution of a similar state, from which a new one is reached sooner. It changes the time a solve
-                takes, never where it ends.
+                takes, never where it ends (but for a rough solve).
+            rough: whether a few digits are enough, where fewer digits take less time.
         """
         return Solution(state)
 
@@ -142,11 +143,12 @@ class Reading(nn.Module):
         """What `terms` sum to, [B, Q, V]: the logits, where a reading does not say otherwise."""
         return logits
 
-    def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
+    def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         """Scores for each slot's own key, from a memory that lacks the slot's fold.
 
         Args:
             folds: [S], a slot's fold; `NEVER_LEFT_OUT` for slots that always stay. Leave-one-out is `arange(S)`.
+            rough: whether a few digits are enough; see `solve`.
 
         Returns:
             [B, S, ·] scores as `scores` gives them; those of slots that are never left out mean nothing.
@@ -157,7 +159,7 @@ class Reading(nn.Module):
             if fold == NEVER_LEFT_OUT:
                 continue
             out = folds == fold
-            kept = self.solve(state._replace(mask=state.mask & ~out), start=solution)
+            kept = self.solve(state._replace(mask=state.mask & ~out), start=solution, rough=rough)
             scores = self.scores(kept, state.keys[:, out])
             result = result.index_copy(1, out.nonzero()[:, 0], scores)
         return result

@@ -72,7 +72,7 @@ class LeastSquaresReading(Reading):
             raise InvalidInputError(f"neighbours is {neighbours}; a query is answered from at least 1 slot.")
         self.width, self.ridge, self.exact_slots, self.neighbours = width, ridge, exact_slots, neighbours
 
-    def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
+    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         targets, offset = self._centred(state)
         keys = unit(state.keys)
         if state.slots > self.exact_slots:
@@ -107,10 +107,10 @@ class LeastSquaresReading(Reading):
             terms = (kernel * parts.coefficients[:, None, slots, column]).to(queries.dtype)
         return self.logits(solution, terms, sharpness)
 
-    def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
+    def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         parts: LeastSquaresParts = solution.parts
         if parts.factor is None or parts.coefficients is None or self.problem_type == REGRESSION:
-            return super().left_out(solution, folds)  # regression: the mean around which it solves changes too
+            return super().left_out(solution, folds, rough)  # regression: the mean around which it solves changes too
         assert parts.order is not None
         inverse = torch.cholesky_inverse(parts.factor)
         position = parts.order.argsort()

@@ -1,5 +1,6 @@
 """Reading by logistic regression on the stored keys."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -7,13 +8,12 @@ from torch import Tensor
 
 from ...errors import InvalidInputError
 from ..addressing import unit
-from ..newton import implicit, minimise
+from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minimise
 from ..state import KeyValueState
 from .base import MULTI_LABEL, READINGS, SINGLE_LABEL, Reading, Solution
 
-BLOCK_SLOTS = 512
-"""How many slots a block of `LogisticObjective.inverse_blocks` takes as they are."""
-
+ROUGH_TOLERANCE = 1e-3
+"""Of a rough solve: an example's part in the length of the gradient that may be left."""
 
 FIRST_LENGTH = 10.0
 """The length of W's rows where a solve starts that has no earlier solution."""
@@ -23,16 +23,16 @@ class LogisticParts(NamedTuple):
     """What `LogisticReading.solve` prepares.
 
     Attributes:
-        keys: [B, S, K'] the features that were fitted: unit keys, with a constant behind them for several labels.
+        objective: what was minimised; its keys [B, S, K'] are unit keys with a constant behind them.
         weight: [B, V, K'], W.
         coefficients: [B, S, V], α.
-        blocks: [V, K', K'], by which the next solve is sooner done; see `Minimum`.
+        minimum: from which the next solve is sooner done.
     """
 
-    keys: Tensor
+    objective: "LogisticObjective"
     weight: Tensor
     coefficients: Tensor
-    blocks: Tensor | None = None
+    minimum: Minimum
 
 
 @READINGS.register("logistic")
@@ -44,12 +44,15 @@ class LogisticReading(Reading):
     $\alpha_i = \frac{s n_i}{\mu} (v_i - p_i)$ (the representer theorem; Yeh et al. 2018, theorem 3.1), so each slot
     adds $\alpha_{ic} \langle k_i, q \rangle$ to the score of label c, while a read costs $K \cdot V$ whatever S is.
 
-    Several labels at once are as many binary regressions, with a constant feature for how common a label is.
+    A constant c behind each unit key is a decayed intercept, which takes from a label what its keys have in common with
+    everything; it adds $c^2$ to every $\langle k_i, q \rangle$. Several labels at once are as many binary regressions,
+    where the constant is 1 and stands for how common a label is.
     Gradients with respect to the keys go through the optimum by the implicit function theorem.
 
     Args:
         example_weight: s, what an example counts against the weight decay.
         weight_decay: μ.
+        constant: c, where an example has exactly one label; 0 for no intercept.
         tolerance: the length of the objective's gradient at which the solve ends, a slot's average.
     """
 
@@ -63,6 +66,7 @@ class LogisticReading(Reading):
         *args: Any,
         example_weight: float = 10.0,
         weight_decay: float = 1.0,
+        constant: float = 0.5,
         tolerance: float = 1e-9,
         **kwargs: Any,
     ) -> None:
@@ -73,8 +77,9 @@ class LogisticReading(Reading):
                 "all must be above 0."
             )
         self.example_weight, self.weight_decay, self.tolerance = example_weight, weight_decay, tolerance
+        self.constant = 1.0 if self.problem_type == MULTI_LABEL else constant
 
-    def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
+    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         keys = self._features(state.keys)
         objective = LogisticObjective(
             keys=keys,
@@ -83,12 +88,16 @@ class LogisticReading(Reading):
             weight_decay=self.weight_decay,
             exclusive=self.problem_type == SINGLE_LABEL,
         )
-        first, blocks = self._first_guess(keys, state, start)
-        found = minimise(objective.detach(), first, self.tolerance * max(1, state.slots), blocks)
+        tolerance = (ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance) * max(1, state.slots)
+        first, sketch = self._first_guess(objective, state, start)
+        found = minimise(objective.detach(), first, tolerance, sketch)
         weight = implicit(objective, found.weight).to(keys.dtype)
-        residual = objective.targets - objective.probabilities(keys @ weight.mT)
-        coefficients = objective.weights / self.weight_decay * residual
-        return Solution(state, LogisticParts(keys, weight, coefficients, found.blocks))
+        if weight.requires_grad:
+            probabilities = objective.probabilities(keys @ weight.mT)
+        else:
+            probabilities = found.point.probabilities.to(keys.dtype)
+        coefficients = objective.weights / self.weight_decay * (objective.targets - probabilities)
+        return Solution(state, LogisticParts(objective, weight, coefficients, found))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         return self._features(queries) @ solution.parts.weight.mT
@@ -102,34 +111,69 @@ class LogisticReading(Reading):
         sharpness: Tensor | float | None = None,
     ) -> Tensor:
         parts: LogisticParts = solution.parts
-        products = self._features(queries) @ parts.keys[:, slots].mT
+        products = self._features(queries) @ parts.objective.keys[:, slots].mT
         return self.logits(solution, products * parts.coefficients[:, None, slots, column], sharpness)
 
     def _features(self, keys: Tensor) -> Tensor:
         features = unit(keys)
-        if self.problem_type == MULTI_LABEL:
-            features = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
-        return features
+        return torch.cat([features, torch.full_like(features[..., :1], self.constant)], dim=-1)
 
-    def _first_guess(self, keys: Tensor, state: KeyValueState, start: Solution | None) -> tuple[Tensor, Tensor | None]:
-        """Where the solve starts, [B, V, K'], and the blocks that it may use.
+    def _first_guess(
+        self, objective: "LogisticObjective", state: KeyValueState, start: Solution | None
+    ) -> tuple[Tensor | Point, Sketch | None]:
+        """Where the solve starts, [B, V, K'], and the sketch of the curvature that it may use.
 
         Without an earlier solution: along each label's mean key, at about the length that solutions come to have.
         """
-        values = (state.values * (state.write_count * state.mask)[..., None]).to(keys.dtype)
-        means = unit(values.mT @ keys.detach())
+        keys = objective.keys.detach()
+        parts: LogisticParts | None = None
+        if start is not None and len(start.parts.weight) == len(keys):
+            parts = start.parts
+            carried = _carried(start, objective.detach(), state.ids)
+            if carried is not None:
+                return carried, start.parts.minimum.sketch
+        means = unit((objective.weights * objective.targets).detach().mT @ keys)
         guess = FIRST_LENGTH * (means - means.mean(dim=1, keepdim=True))
-        if start is None or len(start.parts.weight) != len(keys):
+        if parts is None:
             return guess, None
-        before, blocks = start.parts.weight.detach(), start.parts.blocks
+        before, sketch = parts.weight.detach(), parts.minimum.sketch
         columns = min(before.shape[1], guess.shape[1])
         guess[:, :columns] = before[:, :columns]
-        if blocks is not None and len(blocks) != guess.shape[1]:
-            new = torch.eye(keys.shape[-1], dtype=blocks.dtype, device=blocks.device).expand(
-                guess.shape[1] - columns, -1, -1
-            )
-            blocks = torch.cat([blocks[:columns], new / self.weight_decay])
-        return guess, blocks
+        if sketch is not None:
+            sketch = sketch.wider(guess.shape[1], self.weight_decay) if columns == before.shape[1] else None
+        # a softmax does not see what all labels have in common, and the weight decay takes it away
+        return guess - guess.mean(dim=1, keepdim=True) if objective.exclusive else guess, sketch
+
+
+def _carried(start: Solution, now: "LogisticObjective", new_ids: Tensor) -> Point | None:
+    """What an objective is where a similar one is least, worked out from the slots that are not the same in both.
+
+    None where more than one episode, another number of labels or other precision is asked for, or where too much has
+    changed for it to pay.
+    """
+    ids, before, point = start.state.ids, start.parts.objective.detach(), start.parts.minimum.point
+    one = len(ids) == len(new_ids) == 1 and before.targets.shape[-1] == now.targets.shape[-1]
+    if not one or before[3:] != now[3:] or gradient_precision(now.keys, now.targets.shape[-1]) != point.weight.dtype:
+        return None
+    shared = min(ids.shape[1], new_ids.shape[1])
+    head = _leading(ids[0, :shared] == new_ids[0, :shared])
+    tail = min(shared - head, _leading(ids[0].flip(0)[:shared] == new_ids[0].flip(0)[:shared]))
+    if max(ids.shape[1], new_ids.shape[1]) - head - tail > shared // 4:
+        return None
+    gone, new = slice(head, ids.shape[1] - tail), slice(head, new_ids.shape[1] - tail)
+    for old, late in zip(before[:3], now[:3], strict=True):
+        if not torch.equal(old[:, :head], late[:, :head]) or not torch.equal(old[:, gone.stop :], late[:, new.stop :]):
+            return None
+    less = before.slots(gone).to(point.weight.dtype).value_and_gradient(point.weight)
+    more = now.slots(new).to(point.weight.dtype).value_and_gradient(point.weight)  # the weight decay is in both
+    probabilities = [point.probabilities[:, :head], more[2], point.probabilities[:, gone.stop :]]
+    value, gradient = point.value - less[0] + more[0], point.gradient - less[1] + more[1]
+    return Point(point.weight, value, gradient, torch.cat(probabilities, dim=1))
+
+
+def _leading(same: Tensor) -> int:
+    """How many entries are true before the first that is not."""
+    return int(same.long().cumprod(0).sum())
 
 
 class LogisticObjective(NamedTuple):
@@ -153,52 +197,46 @@ class LogisticObjective(NamedTuple):
         return self._replace(keys=self.keys.detach(), targets=self.targets.detach(), weights=self.weights.detach())
 
     def to(self, dtype: torch.dtype) -> "LogisticObjective":
-        return self._replace(keys=self.keys.to(dtype), targets=self.targets.to(dtype), weights=self.weights.to(dtype))
+        wide = torch.promote_types(dtype, torch.float32)
+        return self._replace(keys=self.keys.to(dtype), targets=self.targets.to(wide), weights=self.weights.to(wide))
+
+    def slots(self, some: slice) -> "LogisticObjective":
+        """The objective of some slots alone."""
+        return self._replace(keys=self.keys[:, some], targets=self.targets[:, some], weights=self.weights[:, some])
 
     def probabilities(self, scores: Tensor) -> Tensor:
         return scores.softmax(-1) if self.exclusive else scores.sigmoid()
 
     def value_and_gradient(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Objective [B], its gradient [B, V, K] and the probabilities [B, S, V] at W = `weight` [B, V, K]."""
-        scores = self.keys @ weight.mT
+        outputs = weight.shape[1]
+        whole = torch.nn.functional.pad(weight, (0, 0, 0, -outputs % 16))  # products of whole vectors are much faster
+        scores = (self.keys @ whole.mT)[..., :outputs]
         if self.exclusive:
-            log_normaliser = scores.logsumexp(-1, keepdim=True)
-            loss = log_normaliser - (scores * self.targets).sum(-1, keepdim=True)
-            probabilities = (scores - log_normaliser).exp_()
+            log_probabilities = scores.log_softmax(-1)
+            loss = -torch.linalg.vecdot(log_probabilities, self.targets)[..., None]
+            probabilities = log_probabilities.exp()
         else:
-            loss = (torch.nn.functional.softplus(scores) - scores * self.targets).sum(-1, keepdim=True)
+            right = torch.linalg.vecdot(scores, self.targets)[..., None]
+            loss = torch.nn.functional.softplus(scores).sum(-1, keepdim=True) - right
             probabilities = scores.sigmoid()
         value = (self.weights * loss).sum((1, 2)) + 0.5 * self.weight_decay * weight.square().sum((1, 2))
-        gradient = (self.weights * (probabilities - self.targets)).mT @ self.keys + self.weight_decay * weight
-        return value, gradient, probabilities
+        residual = torch.sub(probabilities, self.targets).mul_(self.weights)
+        return value, residual.mT @ self.keys + self.weight_decay * weight, probabilities
 
-    def curvature(self, probabilities: Tensor, direction: Tensor) -> Tensor:
-        """The Hessian at a point of these probabilities times a direction [B, V, K]."""
-        change = self.keys @ direction.mT
-        if self.exclusive:
-            change = probabilities * (change - (probabilities * change).sum(-1, keepdim=True))
-        else:
-            change = probabilities * (1 - probabilities) * change
-        return (self.weights * change).mT @ self.keys + self.weight_decay * direction
+    def hessian(self, probabilities: Tensor) -> Callable[[Tensor], Tensor]:
+        """The Hessian at a point of these probabilities, as a function of a direction [B, V, K]."""
+        half, wide = self.keys.dtype, probabilities.dtype
+        weighted = self.weights * (probabilities if self.exclusive else probabilities * (1 - probabilities))
 
-    def inverse_blocks(self, probabilities: Tensor) -> Tensor:
-        """About the inverse of the Hessian's block of each output: [1, S, V] -> [V, K, K].
+        def product(direction: Tensor) -> Tensor:
+            change = (self.keys @ direction.to(half).mT).to(wide)
+            if self.exclusive:
+                change.sub_(torch.linalg.vecdot(probabilities, change)[..., None])
+            return (change.mul_(weighted).to(half).mT @ self.keys).to(wide) + self.weight_decay * direction
 
-        The slots that weigh most in a block count as they are, the others as if their keys were like the average.
-        """
-        keys = self.keys[0]
-        curvature = (self.weights * probabilities * (1 - probabilities))[0]  # [S, V]
-        count = min(len(keys), BLOCK_SLOTS)
-        average = keys.mT @ keys / len(keys)
-        decay = self.weight_decay * torch.eye(keys.shape[1], dtype=keys.dtype, device=keys.device)
-        heavy, slots = curvature.mT.topk(count, dim=1)  # [V, M]
-        light = curvature.sum(0) - heavy.sum(1)
-        blocks = []
-        for weight, slot, rest in zip(heavy, slots, light, strict=True):
-            near = keys[slot]
-            block = (near * weight[:, None]).mT @ near + rest * average + decay
-            block.diagonal().add_(
-                10 * torch.finfo(block.dtype).eps * block.diagonal().sum()
-            )  # rounding leaves it definite
-            blocks.append(torch.cholesky_inverse(torch.linalg.cholesky(block)))
-        return torch.stack(blocks)
+        return product
+
+    def curvature_weights(self, probabilities: Tensor) -> Tensor:
+        """[B, S, V], w by which the Hessian's block of a label is Σ_i w_i k_i k_iᵀ + μ I."""
+        return self.weights * probabilities * (1 - probabilities)

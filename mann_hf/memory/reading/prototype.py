@@ -21,7 +21,7 @@ class PrototypeReading(Reading):
     problem_types = (SINGLE_LABEL,)
     default_sharpness = 20.0
 
-    def solve(self, state: KeyValueState, start: Solution | None = None) -> Solution:
+    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         weights = self._membership(state)
         return Solution(state, (weights.mT @ state.keys.double(), weights.sum(dim=1)))
 
@@ -54,7 +54,7 @@ class PrototypeReading(Reading):
                 )
         return (terms * share[:, None, :]).to(given) * (self.sharpness if sharpness is None else sharpness)
 
-    def left_out(self, solution: Solution, folds: Tensor) -> Tensor:
+    def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         state = solution.state
         weights = self._membership(state)
         sums, total = solution.parts
