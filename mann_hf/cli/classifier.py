@@ -1,9 +1,12 @@
 """The classifier behind a folder: made, opened, saved."""
 
+import hashlib
 import json
 import os
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +64,22 @@ def is_new(folder: str) -> bool:
 def problem_type_of(config: dict[str, Any]) -> ProblemType:
     """What the labels of a saved classifier are."""
     return ProblemType(config.get("problem_type") or ProblemType.SINGLE_LABEL)
+
+
+@contextmanager
+def only_writer(folder: str) -> Iterator[None]:
+    """Waits until no other command writes to this folder, and keeps others waiting until the block ends.
+
+    Without it, of two commands that open a classifier at once, the one that saves last would undo the other.
+    """
+    from filelock import FileLock
+    from huggingface_hub.constants import HF_HOME
+
+    name = hashlib.blake2b(os.path.realpath(folder).encode(), digest_size=16).hexdigest()
+    locks = Path(HF_HOME) / "mann_hf" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{name}.lock"):
+        yield
 
 
 def open_classifier(place: str) -> "FewShotTextClassificationPipeline":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .classifier import find_config, open_classifier
+from .classifier import find_config, only_writer, open_classifier
 from .options import Debug, Folder, Json
 from .output import counted, print_json, print_lines, working
 
@@ -26,7 +26,7 @@ def forget(
     if bool(label) == bool(id_):
         raise typer.BadParameter("give --label or --id, one of the two.", param_hint="--label / --id")
     find_config(folder, on_hub=False)
-    with working():
+    with working(), only_writer(folder):
         classifier = open_classifier(folder)
         before = classifier.model.memory
         if id_:

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInputError
-from .classifier import find_config, is_new, is_same_encoder, make_classifier, open_classifier, problem_type_of
+from .classifier import (
+    find_config,
+    is_new,
+    is_same_encoder,
+    make_classifier,
+    only_writer,
+    open_classifier,
+    problem_type_of,
+)
 from .options import Debug, Folder, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
 from .output import counted, print_json, print_lines, progress_bar, working
 from .tables import labels_of, read_table, texts_of
@@ -60,31 +68,32 @@ def remember(
         if problem_type not in (None, ProblemType.MULTI_LABEL):
             raise typer.BadParameter(f"it contradicts --problem-type {problem_type.value}.", param_hint="--multi-label")
         problem_type = ProblemType.MULTI_LABEL
-    new = is_new(folder)
-    if new:
-        config = {}
-        problem_type = problem_type or ProblemType.SINGLE_LABEL
-    else:
-        config = find_config(folder, on_hub=False)
-        _check_same(folder, config, encoder, reading, problem_type)
-        problem_type = problem_type_of(config)
-    found = read_table(table, [text_column, label_column], split, "train")
-    texts, labels = texts_of(found, text_column), labels_of(found, label_column, problem_type)
-    with working():
+    with only_writer(folder):
+        new = is_new(folder)
         if new:
-            targets = len(labels[0]) if problem_type is ProblemType.REGRESSION else None
-            classifier = make_classifier(
-                encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=targets
-            )
+            config = {}
+            problem_type = problem_type or ProblemType.SINGLE_LABEL
         else:
-            classifier = open_classifier(folder)
-        with progress_bar("Remembering", len(texts)) as progress:
-            taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
-            ids = classifier.remember(labels=labels, progress=progress, **taught)
-        if new:
-            classifier.save_pretrained(folder)
-        else:
-            classifier.save_memory(folder)
+            config = find_config(folder, on_hub=False)
+            _check_same(folder, config, encoder, reading, problem_type)
+            problem_type = problem_type_of(config)
+        found = read_table(table, [text_column, label_column], split, "train")
+        texts, labels = texts_of(found, text_column), labels_of(found, label_column, problem_type)
+        with working():
+            if new:
+                targets = len(labels[0]) if problem_type is ProblemType.REGRESSION else None
+                classifier = make_classifier(
+                    encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=targets
+                )
+            else:
+                classifier = open_classifier(folder)
+            with progress_bar("Remembering", len(texts)) as progress:
+                taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
+                ids = classifier.remember(labels=labels, progress=progress, **taught)
+            if new:
+                classifier.save_pretrained(folder)
+            else:
+                classifier.save_memory(folder)
     memory = classifier.model.memory
     if as_json:
         print_json(

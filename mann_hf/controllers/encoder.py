@@ -29,7 +29,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 
 VECTOR_WIDTH = 16
 """Numbers of single precision in the widest vector that processors add at once."""
-FEW_TOKENS = 1024
+FEW_TOKENS = 512
 """Tokens of a batch up to which it is padded to whole vectors."""
 
 _HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")

@@ -11,7 +11,7 @@ from .reading import MULTI_LABEL, NEVER_LEFT_OUT, REGRESSION, SINGLE_LABEL, Read
 from .state import KeyValueState
 
 FOLDS = 5
-SIZE_EXPONENT = 0.2
+SIZE_EXPONENT = 0.25
 """A memory of n examples a label wants a sharpness in proportion to n ** -SIZE_EXPONENT."""
 PRIOR_STRENGTH = 1.0
 """How many answers the reading's own sharpness is worth."""
@@ -48,7 +48,7 @@ def calibrate(
     The examples of each label are dealt into folds, every fold is answered by the memory without it, and β minimises
     the cross entropy of the answers (temperature scaling, Guo et al. 2017, section 4.2, on cross-validated scores).
     Each fold takes about as many examples from every label, so that no label is at a disadvantage when it is asked
-    for; that the whole memory holds more examples than the one that answered is made up for by $n^{-0.2}$.
+    for; that the whole memory holds more examples than the one that answered is made up for by $n^{-0.25}$.
 
     The result depends on what is stored, not on the order: folds and sample are drawn by the ids, and solved in their
     order.

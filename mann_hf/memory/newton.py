@@ -18,6 +18,8 @@ SINGLE_GRADIENT_FROM = 150_000_000
 where the processor has instructions for that."""
 ROUNDING = 16
 """The length of a gradient in single precision that counts as none, in roundings a slot."""
+SUM_ROUNDING = 8
+"""Roundings by which two sums of losses that are the same may differ."""
 SKETCH_FROM = 2048
 """Slots from which a sketch of the curvature is worth its making."""
 SKETCH_RANK, SKETCH_SLOTS = 32, 512
@@ -165,8 +167,9 @@ def _curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
 
 @functools.cache
 def _multiplies_halves() -> bool:
-    """Whether this processor has instructions for bfloat16."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether this processor has instructions for bfloat16; with AVX-512 alone PyTorch would emulate them."""
+    emulated = torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() and not emulated
 
 
 @torch.no_grad()
@@ -191,7 +194,10 @@ def minimise(
     if precise == torch.float32:  # rounding alone makes a gradient about as long as this
         tolerance = max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * slots)
     if not isinstance(start, Point):
-        start = Point(start.to(precise), *objective.value_and_gradient(start.to(precise)))
+        weight = start.to(precise)
+        if objective.exclusive:  # steps would leave what is not balanced, and the weight decay take it away
+            weight = weight - weight.mean(dim=1, keepdim=True)
+        start = Point(weight, *objective.value_and_gradient(weight))
     weight, value, gradient, probabilities = start
     length = _dot(gradient, gradient).sqrt()
     first = length.clamp_min(1.0)
@@ -217,7 +223,7 @@ def minimise(
         for _ in range(30):
             candidate = weight + scale[:, None, None] * step
             new = objective.value_and_gradient(candidate)
-            rising = ~(new[0] <= value + 1e-4 * scale * slope + noise)  # NaN, too
+            rising = ~(new[0] <= value + 1e-4 * scale * slope + SUM_ROUNDING * noise)  # NaN, too
             if not rising.any():
                 break
             scale = torch.where(rising, scale / 2, scale)
@@ -229,6 +235,8 @@ def minimise(
         patience = torch.where(-slope <= noise, 1, 3)[:, None, None]
         stuck = stuck | (unsolved & (length < 1e-2 * first) & (idle >= patience))
         better = ~(stuck & (new_length > length))
+        if coarse.keys.dtype == torch.bfloat16 and stuck.any():  # its rounding may be all that was in the way
+            coarse, idle, stuck = objective, torch.zeros_like(idle), torch.zeros_like(stuck)
         if better.all():
             weight, (value, gradient, probabilities), length = candidate, new, new_length
             continue
@@ -262,7 +270,7 @@ def _conjugate_gradients(
 
     hessian = objective.hessian(probabilities)
     solution = torch.zeros_like(right)
-    residual = balanced(right)
+    residual = balanced(right).clone()
     scaled = precondition(residual)
     direction = scaled.clone()
     product = _dot(residual, scaled)

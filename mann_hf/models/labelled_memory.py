@@ -136,6 +136,8 @@ class LabelledMemory:
     @cached_property
     def slots_by_label(self) -> list[Tensor]:
         """For each label the slots of `reading_state` that are stored under it."""
+        if not self.labels:
+            return []
         stored = self.reading_state.values[0].mT != 0
         slots = stored.nonzero()[:, 1]
         return list(slots.split(stored.sum(dim=1).tolist()))

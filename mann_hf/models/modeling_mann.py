@@ -31,7 +31,7 @@ from .saving import recover, take_upload, whole_save
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")
 
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096

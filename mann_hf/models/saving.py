@@ -4,6 +4,7 @@ import fnmatch
 import json
 import os
 import shutil
+import stat
 import threading
 import uuid
 from collections.abc import Iterator
@@ -55,6 +56,9 @@ def whole_save(folder: str | os.PathLike) -> Iterator[Path]:
         yield staging
         names = [str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()]
         (staging / MANIFEST).write_text(json.dumps(names), encoding="utf-8")
+        readable = stat.S_IMODE((staging / MANIFEST).stat().st_mode)
+        for name in names:  # safetensors keeps its files from everyone but their owner
+            (staging / name).chmod(readable)
         with _committing:
             recover(folder)
             os.rename(staging, folder / COMMITTED)

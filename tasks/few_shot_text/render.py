@@ -49,9 +49,17 @@ PUBLISHED_ALL_CLASSES = {
     },
 }  # fmt: skip
 
+SPEED_TITLES = {
+    "predict_over_encoder": "a whole prediction (tokenise, encode, read, evidence) over the bare encoder",
+    "teach_one_over_encode": "one more example taught and the next question answered, over encoding one text",
+    "throughput_over_sentence_transformers": "texts a second over sentence-transformers with scikit-learn, in float32",
+    "throughput_bf16_over_sentence_transformers": "the same with `dtype=torch.bfloat16` on our side",
+}
+
 Key = tuple[str, str, int | None, bool]
 Results = dict[Key, dict[str, Any]]
 """Result files by setting, data set, examples of a class, and whether names are entries."""
+SPEED: Key = ("speed", "", None, False)
 
 
 def load(folder: Path) -> Results:
@@ -61,7 +69,14 @@ def load(folder: Path) -> Results:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "cell" in content:
             results[tuple(content["cell"].values())] = content  # type: ignore[index]
+        elif path.name == "speed.json":
+            results[SPEED] = content
     return results
+
+
+def _cells(results: Results) -> list[dict[str, Any]]:
+    """The result files of the benchmark."""
+    return [content for key, content in results.items() if key != SPEED]
 
 
 def value(results: Results, key: Key, method: str, field: str = "accuracy") -> float | None:
@@ -194,10 +209,10 @@ def large_memory(results: Results) -> str:
 def made_with(results: Results) -> str:
     """Encoder, versions and time."""
     encoders = sorted(
-        {f"{r['encoder']['name']} (weights {r['encoder']['fingerprint'][:12]})" for r in results.values()}
+        {f"{r['encoder']['name']} (weights {r['encoder']['fingerprint'][:12]})" for r in _cells(results)}
     )
-    versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in results.values()})
-    minutes = sum(result["seconds"] for result in results.values()) / 60
+    versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in _cells(results)})
+    minutes = sum(result["seconds"] for result in _cells(results)) / 60
     with_what = f"on {'; '.join(encoders)}, with {'; '.join(versions)}"
     return f"{len(results)} result files, {minutes:.0f} minutes in all, {with_what}."
 
@@ -222,6 +237,26 @@ def front_page(results: Results) -> str:
     )
 
 
+def speed(results: Results) -> str:
+    """What the speed command measured."""
+    told = results.get(SPEED)
+    if told is None:
+        return "Not measured."
+    rows = [[title, f"{told[name]:.2f}"] for name, title in SPEED_TITLES.items() if name in told]
+    rows += [
+        [f"exact top-k reads a second over faiss `IndexFlatIP`, {int(slots):,} slots", f"{ratio:.2f}"]
+        for slots, ratio in told["read_over_faiss"].items()
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    change = told.get("accuracy_bf16_minus_float32")
+    half = "" if change is None else f" Accuracy in bfloat16: {change:+.2f} points."
+    return (
+        table([f"{told['slots']:,} examples stored", "ratio"], rows)
+        + f"\n\nOn {told['material']}, with {told['threads']} threads of {told['processor']}; {versions}.{half} Most "
+        f"memory in use: {told['peak_memory_mib']:,.0f} MiB."
+    )
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "five_way": five_way,
     "all_classes": all_classes,
@@ -229,6 +264,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "default": default,
     "large_memory": large_memory,
     "made_with": made_with,
+    "speed": speed,
 }
 
 

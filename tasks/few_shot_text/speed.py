@@ -6,11 +6,13 @@ Every ratio compares two things that take turns, so that what else the machine d
 import argparse
 import csv
 import json
+import platform
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ from .read_speed import read_over_faiss
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SLOTS = 10_000
 TURNS = 7
+PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "faiss-cpu")
 CPU_FLAGS = Path("/proc/cpuinfo")
 MESSAGES = Path(__file__).parents[2] / "examples" / "customer_messages" / "messages.csv"
 
@@ -115,16 +118,16 @@ def throughput(clf: Any, material: Material) -> float:
 
 def teach_one_over_encode(clf: Any, material: Material) -> float:
     """One example added to a large memory and the next answer given, over encoding one text by itself."""
-    texts = iter(material.asked.texts[1:])
-    label = material.taught.names[0]
-    clf.remember([next(texts)], [label])
-    clf(next(texts))
+    asked = material.asked
+    rows = iter(range(1, len(asked.texts)))
 
     def one() -> None:
-        clf.remember([next(texts)], [label])
-        clf(material.asked.texts[0])
+        row = next(rows)
+        clf.remember([asked.texts[row]], [asked.names[asked.labels[row]]])
+        clf(asked.texts[0])
 
-    return ratio(one, lambda: clf.model.embed_texts(clf.tokenizer, [next(texts)]), turns=4 * TURNS)
+    one()
+    return ratio(one, lambda: clf.model.embed_texts(clf.tokenizer, [asked.texts[next(rows)]]), turns=4 * TURNS)
 
 
 def accuracy(clf: Any, asked: LabelledTexts) -> float:
@@ -146,6 +149,16 @@ def ratio(one: Callable[[], object], other: Callable[[], object], turns: int = T
     return statistics.median(seconds[0]) / statistics.median(seconds[1])
 
 
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    if not CPU_FLAGS.exists():
+        return platform.processor() or platform.machine()
+    return next(
+        (line.split(":")[1].strip() for line in CPU_FLAGS.read_text().splitlines() if line.startswith("model name")),
+        platform.machine(),
+    )
+
+
 def cpu_has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 numbers in hardware."""
     if not CPU_FLAGS.exists():
@@ -160,7 +173,13 @@ def measure(data: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"on {material.name}, {torch.get_num_threads()} threads")
     clf = classifier()
     keys = teach(clf, material)
-    told: dict[str, Any] = {"material": material.name, "slots": len(keys)}
+    told: dict[str, Any] = {
+        "material": material.name,
+        "slots": len(keys),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
     say(f"taught {len(keys)} texts")
     told["predict_over_encoder"] = predict_over_encoder(clf, material.asked.texts[:512])
     say(f"predict_over_encoder {told['predict_over_encoder']:.3f}")
@@ -189,8 +208,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the data sets; customer messages of our own without it")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--output", type=Path, help="write the JSON object to a file, too")
     arguments = parser.parse_args()
     told = measure(arguments.data, lambda line: print(line, file=sys.stderr, flush=True))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     if arguments.json:
         print(json.dumps(told))
         return

@@ -1,10 +1,11 @@
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
-from mann_hf.cli.classifier import find_config, is_new, problem_type_of
+from mann_hf.cli.classifier import find_config, is_new, only_writer, problem_type_of
 from mann_hf.cli.options import ProblemType
 from mann_hf.models.saving import COMMITTED, MANIFEST
 
@@ -98,3 +99,26 @@ def test_the_problem_type_of_a_configuration() -> None:
     assert problem_type_of({}) is ProblemType.SINGLE_LABEL
     assert problem_type_of({"problem_type": None}) is ProblemType.SINGLE_LABEL
     assert problem_type_of({"problem_type": "regression"}) is ProblemType.REGRESSION
+
+
+def test_writers_of_one_folder_take_turns(tmp_path: Path) -> None:
+    folder = tmp_path / "intents"
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        waiting.set()
+        with only_writer(f"{tmp_path}/other/../intents"):
+            order.append("second")
+
+    with only_writer(str(folder)):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(10)
+        with only_writer(str(tmp_path / "another")):
+            order.append("another folder")
+        thread.join(0.3)
+        order.append("first")
+    thread.join(10)
+    assert order == ["another folder", "first", "second"]
+    assert not folder.exists()

@@ -198,6 +198,15 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
+def test_files_can_be_read_by_whom_files_made_here_can_be_read_by(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("")
+    with whole_save(tmp_path / "folder") as staging:
+        put(staging, NEW)
+        (staging / "model.safetensors").chmod(0o600)
+    modes = {path.stat().st_mode for path in (tmp_path / "folder").rglob("*") if path.is_file()}
+    assert modes == {(tmp_path / "mine").stat().st_mode}
+
+
 @pytest.fixture
 def locked_folder() -> Iterator[Path]:
     """A folder that its reader may not change; see `as_reader`."""

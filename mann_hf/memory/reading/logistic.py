@@ -1,5 +1,6 @@
 """Reading by logistic regression on the stored keys."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -76,6 +77,8 @@ class LogisticReading(Reading):
                 f"example_weight is {example_weight}, weight_decay {weight_decay} and tolerance {tolerance}; "
                 "all must be above 0."
             )
+        if not 0 <= constant < math.inf:
+            raise InvalidInputError(f"constant is {constant}; it must be a finite number, 0 for no intercept or above.")
         self.example_weight, self.weight_decay, self.tolerance = example_weight, weight_decay, tolerance
         self.constant = 1.0 if self.problem_type == MULTI_LABEL else constant
 
@@ -112,7 +115,7 @@ class LogisticReading(Reading):
     ) -> Tensor:
         parts: LogisticParts = solution.parts
         products = self._features(queries) @ parts.objective.keys[:, slots].mT
-        return self.logits(solution, products * parts.coefficients[:, None, slots, column], sharpness)
+        return self.logits(solution, products * parts.coefficients[..., column][:, None, slots], sharpness)
 
     def _features(self, keys: Tensor) -> Tensor:
         features = unit(keys)
@@ -168,7 +171,8 @@ def _carried(start: Solution, now: "LogisticObjective", new_ids: Tensor) -> Poin
     more = now.slots(new).to(point.weight.dtype).value_and_gradient(point.weight)  # the weight decay is in both
     probabilities = [point.probabilities[:, :head], more[2], point.probabilities[:, gone.stop :]]
     value, gradient = point.value - less[0] + more[0], point.gradient - less[1] + more[1]
-    return Point(point.weight, value, gradient, torch.cat(probabilities, dim=1))
+    # a weight that was found in inference mode could not be trained with
+    return Point(point.weight.clone(), value, gradient, torch.cat(probabilities, dim=1))
 
 
 def _leading(same: Tensor) -> int:

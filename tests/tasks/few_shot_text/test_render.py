@@ -24,6 +24,18 @@ def all_classes(dataset: str, shots: int, names: bool) -> dict[str, Any]:
     return {"setting": "all_classes", "dataset": dataset, "shots": shots, "names": names}
 
 
+SPEED = {
+    "material": "messages",
+    "slots": 1000,
+    "processor": "a processor",
+    "threads": 2,
+    "versions": {"torch": "1.2.3"},
+    "predict_over_encoder": 1.04,
+    "read_over_faiss": {"10000": 2.5},
+    "peak_memory_mib": 1234.4,
+}
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
@@ -47,6 +59,7 @@ def results(tmp_path: Path) -> Path:
             "least_squares_128_neighbours": {**times, "solve_seconds": 0.0, "read_seconds": 500.0},
         },
     )
+    (folder / "speed.json").write_text(json.dumps(SPEED))
     return folder
 
 
@@ -62,8 +75,22 @@ def test_figures_stand_in_their_places(results: Path) -> None:
 
 def test_files_of_other_measurements_are_passed_over(results: Path) -> None:
     before = render.load(results)
-    (results / "speed.json").write_text('{"predict_over_encoder": 1.0}')
+    (results / "notes.json").write_text('{"accuracy": 1.0}')
     assert render.load(results) == before
+
+
+def test_speed_is_told_with_what_it_was_measured_on(results: Path) -> None:
+    table = render.speed(render.load(results))
+    assert "| teach" not in table and "bfloat16" not in table
+    assert "| 1,000 examples stored | ratio |" in table
+    assert "the bare encoder | 1.04 |" in table
+    assert "10,000 slots | 2.50 |" in table
+    assert "On messages, with 2 threads of a processor; torch 1.2.3. Most memory in use: 1,234 MiB." in table
+    halves = {"throughput_bf16_over_sentence_transformers": 2.2, "accuracy_bf16_minus_float32": -0.06}
+    (results / "speed.json").unlink()
+    assert render.speed(render.load(results)) == "Not measured."
+    (results / "speed.json").write_text(json.dumps(SPEED | halves))
+    assert "Accuracy in bfloat16: -0.06 points." in render.speed(render.load(results))
 
 
 def test_a_method_without_figures_has_no_row(results: Path) -> None:
