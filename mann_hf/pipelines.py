@@ -78,7 +78,8 @@ class FewShotTextClassificationPipeline(Pipeline):
             progress: called with the number of texts done after each batch.
 
         Returns:
-            The ids of the examples, then of the descriptions.
+            The ids of the examples, then of the descriptions. An example that is remembered already has the same id
+            again, and counts once more.
 
         Raises:
             InvalidInputError: empty texts, unequal lengths. The memory stays as it was.

@@ -66,7 +66,7 @@ def calibrate(
         regression, which has no probabilities.
     """
     prior = reading.sharpness.detach()
-    if reading.problem_type == REGRESSION:
+    if reading.problem_type == REGRESSION or not state.values.shape[-1]:
         return Calibration(prior)
     examples = state.mask[0] if examples is None else examples & state.mask[0]
     whole = _examples_per_label(state)

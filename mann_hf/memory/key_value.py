@@ -84,6 +84,20 @@ class KeyValueMemory:
             state = self._write_one(state, keys[:, one], values[:, one], ids[:, one], mask[:, one])
         return state
 
+    def count(self, state: KeyValueState, slots: Tensor, times: Tensor) -> KeyValueState:
+        """The state after examples that it holds were written again: they count for more, and no slot grows older.
+
+        Args:
+            state: S slots.
+            slots: [M] slot numbers, the same in every episode.
+            times: [M], how often each was written again.
+        """
+        slots, times = slots.to(state.ids.device), times.to(state.ids.device).expand(state.batch_size, -1)
+        return state._replace(
+            write_count=state.write_count.index_add(1, slots, times),
+            usage=state.usage.index_add(1, slots, times.to(state.usage.dtype)),
+        )
+
     def forget(self, state: KeyValueState, ids: Tensor) -> KeyValueState:
         """The state without some slots.
 

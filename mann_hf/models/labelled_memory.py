@@ -3,6 +3,7 @@
 import hashlib
 import operator
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -151,7 +152,7 @@ class LabelledMemory:
         names: dict[str, Tensor] | None = None,
         store_texts: bool = True,
     ) -> tuple["LabelledMemory", list[int]]:
-        """This memory and N entries more.
+        """This memory and N entries more. One that is there already counts once more and has its id again.
 
         Args:
             keys: [N, K].
@@ -186,15 +187,27 @@ class LabelledMemory:
                 if name not in known:
                     known.add(name)
                     columns.append(name)
-        ids = self._new_ids(keys, labels, texts, kinds)
-        kept = texts if store_texts else [None] * len(ids)
-        new = [Entry(*entry) for entry in zip(ids, kept, labels, kinds, strict=True)]
+        ids = [
+            content_id(kind, text if text is not None else _hexadecimal(key), label)
+            for key, label, text, kind in zip(keys, labels, texts, kinds, strict=True)
+        ]
+        first = {id_: number for number, id_ in reversed(list(enumerate(ids)))}
+        fresh = sorted(number for id_, number in first.items() if id_ not in self.ids)
+        new = [Entry(ids[n], texts[n] if store_texts else None, labels[n], kinds[n]) for n in fresh]
         wider = self._with_columns(tuple(columns))
-        values = wider.values_of(labels)
+        values = wider.values_of([labels[n] for n in fresh])
         before = wider.state
         state = wider.law.write(
-            before, keys[None].to(before.keys), values[None], torch.tensor([ids], device=keys.device)
+            before,
+            keys[torch.tensor(fresh).long().to(keys.device)][None].to(before.keys),
+            values[None],
+            torch.tensor([[ids[n] for n in fresh]]).long(),
         )
+        again = Counter(ids) - Counter(ids[n] for n in fresh)
+        if again:
+            slots = {id_: slot for slot, id_ in enumerate(state.ids[0].tolist())}
+            times = {slots[id_]: count for id_, count in again.items() if id_ in slots}  # some may be evicted by now
+            state = wider.law.count(state, torch.tensor([*times]).long(), torch.tensor([*times.values()]).long())
         memory = replace(wider, entries=(*self.entries, *new), state=state, names={**self.names, **(names or {})})
         if self.law.capacity is None:
             return memory._with_names(), ids
@@ -307,28 +320,15 @@ class LabelledMemory:
             values = values[..., [old[label] for label in labels]]
         return replace(self, law=law, labels=labels, state=self.state._replace(values=values))
 
-    def _new_ids(
-        self, keys: Tensor, labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind]
-    ) -> list[int]:
-        """Ids that follow from what is stored; of several copies, each takes the next that is free."""
-        taken = set(self.ids)
-        copies: dict[tuple, int] = {}
-        ids = []
-        for number, (label, text, kind) in enumerate(zip(labels, texts, kinds, strict=True)):
-            content = text if text is not None else keys[number].detach().float().cpu().numpy().tobytes().hex()
-            copy = copies.get((kind, content, label), 0)
-            while (id_ := content_id(kind, content, label, copy)) in taken:
-                copy += 1
-            copies[kind, content, label] = copy + 1
-            taken.add(id_)
-            ids.append(id_)
-        return ids
 
-
-def content_id(kind: str, text: str, label: Label, copy: int = 0) -> int:
+def content_id(kind: str, text: str, label: Label) -> int:
     """A whole number up to `LARGEST_ID` that follows from an entry."""
-    told = "\x1f".join([kind, text, repr(label), str(copy)])
+    told = "\x1f".join([kind, text, repr(label)])
     return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") & LARGEST_ID
+
+
+def _hexadecimal(key: Tensor) -> str:
+    return key.detach().float().cpu().numpy().tobytes().hex()
 
 
 def name_id(label: str) -> int:

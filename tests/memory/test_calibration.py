@@ -260,7 +260,9 @@ def test_the_last_slot_of_a_label_stays() -> None:
 
 
 @pytest.mark.parametrize("name", READINGS)
-@pytest.mark.parametrize("case", ["one slot a label", "no example", "one slot", "no slot in use", "no slot"])
+@pytest.mark.parametrize(
+    "case", ["one slot a label", "no example", "one slot", "no slot in use", "no slot", "no label"]
+)
 def test_its_own_sharpness_where_nothing_can_be_left_out(name: str, case: str) -> None:
     reading = build(name, sharpness=7.5)
     state, examples = memory_of(SINGLE_LABEL), None
@@ -273,6 +275,8 @@ def test_its_own_sharpness_where_nothing_can_be_left_out(name: str, case: str) -
         state = state.select(torch.tensor(first[:1]))
     elif case == "no slot in use":
         state = state._replace(mask=torch.zeros_like(state.mask))
+    elif case == "no label":
+        state = state._replace(values=state.values[..., :0])
     else:
         state = state.select(torch.tensor([], dtype=torch.int64))
     assert float(calibrated_sharpness(reading, state, examples)) == pytest.approx(7.5)
@@ -372,7 +376,8 @@ def test_of_the_same_sample_nothing_is_fitted_again(name: str, problem_type: str
 def test_of_another_sample_it_is_fitted_anew(name: str, problem_type: str, change: str) -> None:
     state, reading = memory_of(problem_type, slots=30), build(name, problem_type)
     examples = state.mask[0].clone()
-    before = calibrate(reading, state, examples, sample=20)
+    sample = 20 if change == "a lower id" else 30
+    before = calibrate(reading, state, examples, sample)
     assert before.sample is not None and before.examples is not None
     asked = int(before.sample.ids[0, before.examples][7])
     slot = int((state.ids[0] == asked).nonzero())
@@ -394,8 +399,8 @@ def test_of_another_sample_it_is_fitted_anew(name: str, problem_type: str, chang
         state = state._replace(values=torch.nn.functional.pad(state.values, (0, 1)))
     else:
         examples = examples & ~there
-    fresh = calibrate(reading, state, examples, sample=20)
-    calibration, solves = recorded(reading, state, examples=examples, sample=20, before=before)
+    fresh = calibrate(reading, state, examples, sample)
+    calibration, solves = recorded(reading, state, examples=examples, sample=sample, before=before)
     assert solves == 1
     assert calibration.fitted == fresh.fitted and calibration.sharpness == fresh.sharpness
     if change != "a label more":  # of which there is no example

@@ -83,19 +83,30 @@ def test_ids_without_texts_follow_from_the_keys() -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_copies_have_ids_of_their_own(at_once: bool) -> None:
+def test_an_example_that_comes_again_counts_again(at_once: bool) -> None:
     if at_once:
-        memory, ids = taught(("a", "x"), ("a", "x"), ("a", "x"))
+        memory, ids = taught(("a", "x"), ("b", "y"), ("a", "x"), ("a", "x"))
     else:
-        memory, ids = LabelledMemory.empty(4), []
-        for _ in range(3):
+        memory, ids = taught(("a", "x"), ("b", "y"))
+        for _ in range(2):
             memory, new = memory.remember(keys(ord("a")), ["x"], ["a"], ["example"])
             ids += new
-    assert len(set(ids)) == 3
-    assert ids == [content_id("example", "a", "x", copy) for copy in range(3)]
-    again, new = memory.forget([ids[1]]).remember(keys(ord("a")), ["x"], ["a"], ["example"])
-    assert new == [ids[1]]
-    assert sorted(entry.id for entry in again.entries) == sorted(ids)
+    assert [entry.text for entry in memory.entries] == ["a", "b"]
+    assert memory.state.write_count[0].tolist() == [3, 1]
+    assert ids[0] == ids[2] == ids[3] == content_id("example", "a", "x")
+    never, _ = taught(("b", "y"))
+    left = memory.forget([ids[0]])
+    assert left.entries == never.entries
+    for field, other in zip(left.state, never.state, strict=True):
+        assert torch.equal(field, other)
+
+
+def test_an_example_that_was_evicted_within_the_call_is_not_counted_again() -> None:
+    memory = LabelledMemory.empty(4, capacity=1, eviction="oldest")
+    rows = torch.cat([keys(1), keys(2), keys(1)])
+    memory, ids = memory.remember(rows, ["x", "y", "x"], ["a", "b", "a"], ["example"] * 3)
+    assert [entry.text for entry in memory.entries] == ["b"] and ids[0] == ids[2]
+    assert memory.state.write_count.tolist() == [[1]]
 
 
 def test_texts_that_look_alike_in_parts_have_different_ids() -> None:
@@ -180,6 +191,7 @@ def test_several_labels_an_entry() -> None:
 def test_numbers_for_regression() -> None:
     memory, ids = taught(("a", (1.5,)), ("b", (-2.0,)), problem_type=REGRESSION, value_size=1)
     assert memory.labels == () and memory.slots_by_label == []
+    assert LabelledMemory.empty(4).slots_by_label == []
     assert memory.state.values[0].tolist() == [[1.5], [-2.0]]
     assert memory.forget([ids[0]]).state.values[0].tolist() == [[-2.0]]
 

@@ -13,7 +13,7 @@ from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minim
 from ..state import KeyValueState
 from .base import MULTI_LABEL, READINGS, SINGLE_LABEL, Reading, Solution
 
-ROUGH_TOLERANCE = 1e-3
+ROUGH_TOLERANCE = 1e-4
 """Of a rough solve: an example's part in the length of the gradient that may be left."""
 
 FIRST_LENGTH = 10.0

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from mann_hf.errors import InvalidInputError
 from mann_hf.memory import KeyValueMemory, KeyValueState, newton
-from mann_hf.memory.reading import MULTI_LABEL, SINGLE_LABEL, LogisticReading
+from mann_hf.memory.reading import MULTI_LABEL, SINGLE_LABEL, LogisticReading, Solution
+from mann_hf.memory.reading.logistic import LogisticObjective, _carried
+from mann_hf.memory.state import concatenate
 
 K, V, Q = 4, 3, 6
 MakeState = Callable[..., KeyValueState]
@@ -27,10 +29,10 @@ def build(problem_type: str = SINGLE_LABEL, key_size: int = K, **kwargs) -> Logi
     return LogisticReading(key_size, problem_type, sharpness=1.0, **kwargs).double()
 
 
-def features(keys: Tensor, problem_type: str) -> np.ndarray:
+def features(keys: Tensor, problem_type: str, constant: float = 0.5) -> np.ndarray:
     """Unit keys of one episode, with a constant behind them."""
     unit = keys[0].numpy() / np.linalg.norm(keys[0].numpy(), axis=1, keepdims=True).clip(1e-12)
-    return np.c_[unit, np.full(len(unit), 1.0 if problem_type == MULTI_LABEL else 0.5)]
+    return np.c_[unit, np.full(len(unit), 1.0 if problem_type == MULTI_LABEL else constant)]
 
 
 def fitted(x: np.ndarray, labels: np.ndarray, counts: np.ndarray, strength: float) -> LogisticRegression:
@@ -54,6 +56,26 @@ def test_single_labels_are_fitted_as_scikit_learn_fits_them(
     )
     expected = torch.from_numpy(model.decision_function(features(queries, SINGLE_LABEL)))
     same(reading(reading.solve(state), queries)[0], expected, 1e-4)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, 3.0])
+def test_the_constant_is_a_decayed_intercept(constant: float, random_state: MakeState) -> None:
+    state = random_state(slots=14)
+    used = state.mask[0]
+    queries = torch.randn(1, Q, K, dtype=torch.float64)
+    model = fitted(
+        features(state.keys[:, used], SINGLE_LABEL, constant),
+        state.values[0, used].argmax(1).numpy(),
+        state.write_count[0, used].numpy(),
+        10.0,
+    )
+    expected = torch.from_numpy(model.decision_function(features(queries, SINGLE_LABEL, constant)))
+    reading = build(constant=constant)
+    solution = reading.solve(state)
+    same(reading(solution, queries)[0], expected, 1e-4)
+    nothing = reading(solution, torch.zeros(1, 1, K, dtype=torch.float64))[0, 0]  # a query that resembles nothing
+    same(nothing, constant * solution.parts.weight[0, :, -1], 1e-9)
+    assert (nothing.abs().max() > 1e-3) == (constant > 0)
 
 
 def test_two_labels_have_a_weight_each(random_state: MakeState) -> None:
@@ -152,10 +174,10 @@ def test_the_constant_feature_tells_how_common_a_label_is() -> None:
     assert answer[0] > 0.8 and answer[1] < 0.5
 
 
-def clustered(slots: int, key_size: int, labels: int, problem_type: str) -> KeyValueState:
+def clustered(slots: int, key_size: int, labels: int, problem_type: str, noise: float = 1.5) -> KeyValueState:
     """A memory of labels that overlap, with a few examples of two labels where that may be."""
     label = torch.arange(slots) % labels
-    keys = torch.randn(labels, key_size)[label] + 1.5 * torch.randn(slots, key_size)
+    keys = torch.randn(labels, key_size)[label] + noise * torch.randn(slots, key_size)
     values = torch.eye(labels)[label]
     if problem_type == MULTI_LABEL:
         values[::7] += values[::7].roll(1, 1)
@@ -199,24 +221,228 @@ def test_the_order_of_the_slots_changes_nothing(problem_type: str, random_state:
         same(reading(reading.solve(state.select(order), start=start), queries), expected, 2e-6)
 
 
+def as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets small memories be solved with the means for large ones."""
+    for name in ("SINGLE_CURVATURE_FROM", "SINGLE_GRADIENT_FROM"):
+        assert getattr(newton, name) > 0
+        monkeypatch.setattr(newton, name, 0)
+
+
+class Work:
+    """Counts looks at whole objectives, and their products with the Hessian."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+        self.looks = self.products = 0
+        look, hessian = LogisticObjective.value_and_gradient, LogisticObjective.hessian
+
+        def value_and_gradient(objective: LogisticObjective, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            self.looks += objective.keys.shape[1] >= slots
+            return look(objective, weight)
+
+        def counted(objective: LogisticObjective, probabilities: Tensor) -> Callable[[Tensor], Tensor]:
+            product = hessian(objective, probabilities)
+
+            def counting(direction: Tensor) -> Tensor:
+                self.products += 1
+                return product(direction)
+
+            return counting
+
+        monkeypatch.setattr(LogisticObjective, "value_and_gradient", value_and_gradient)
+        monkeypatch.setattr(LogisticObjective, "hessian", counted)
+
+    def taken(self) -> tuple[int, int]:
+        """Looks and products since the last call."""
+        looks, products = self.looks, self.products
+        self.looks = self.products = 0
+        return looks, products
+
+
 @every_problem
-def test_a_warm_start_takes_less_work(problem_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = clustered(1000, 32, 20, problem_type)
-    reading = LogisticReading(32, problem_type)
-    start = reading.solve(state.select(torch.arange(999)))
-    products = 0
-    original = torch.Tensor.__matmul__
-
-    def counted(self: Tensor, other: Tensor) -> Tensor:
-        nonlocal products
-        products += 1
-        return original(self, other)
-
-    monkeypatch.setattr(torch.Tensor, "__matmul__", counted)
+@pytest.mark.parametrize("means", ["for small ones", "a sketch", "for large ones"])
+def test_a_warm_start_takes_less_work(problem_type: str, means: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if means != "for small ones":
+        monkeypatch.setattr(newton, "SKETCH_FROM", 1)
+    if means == "for large ones":
+        as_large_ones(monkeypatch)
+    state = clustered(1000, 64, 20, problem_type, noise=1.0)
+    reading = LogisticReading(64, problem_type)
+    every = torch.arange(1000)
+    work = Work(monkeypatch, 900)
     reading.solve(state)
-    cold, products = products, 0
-    reading.solve(state, start=start)
-    assert 0 < products < 0.8 * cold
+    cold_looks, cold_products = work.taken()
+    for start_at in (
+        state.select(every[:-2]),  # two are new
+        concatenate(state, state.select(every[:2])._replace(ids=torch.tensor([[5000, 5001]]))),  # two are gone
+        state.select(torch.cat([every[:400], every[402:]])),  # two are new in the middle
+    ):
+        start = reading.solve(start_at)
+        work.taken()
+        reading.solve(state, start=start)
+        looks, products = work.taken()
+        assert 0 < looks < (1.0 if means == "for small ones" else 0.75) * cold_looks
+        assert 0 < products < 0.85 * cold_products
+    start = reading.solve(state)
+    work.taken()
+    reading.solve(state._replace(usage=state.usage + 1, age=state.age + 1), start=start)
+    assert work.taken() == (0, 0)  # nothing has changed that is solved for
+
+
+@every_problem
+def test_a_rough_solve_takes_less_work(problem_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = clustered(300, 32, 20, problem_type)
+    reading = LogisticReading(32, problem_type, example_weight=3.0)
+    work = Work(monkeypatch, 300)
+    reading.solve(state)
+    looks, products = work.taken()
+    rough = reading.solve(state, rough=True)
+    fewer_looks, fewer_products = work.taken()
+    assert 0 < fewer_looks < looks and fewer_products < 0.7 * products
+    left = np.linalg.norm(gradient(state, rough.parts.weight, reading))
+    assert 1e-6 * state.slots < left < 1.01e-3 * reading.example_weight * state.slots
+
+
+def carried_as_it_is(start: Solution, now: Solution) -> bool:
+    """Whether anything is carried over; if so, it is what a look at the objective gives."""
+    objective = now.parts.objective.detach()
+    carried = _carried(start, objective, now.state.ids)
+    if carried is None:
+        return False
+    weight = start.parts.minimum.point.weight
+    assert torch.equal(carried.weight, weight)
+    value, slope, probabilities = objective.to(torch.float64).value_and_gradient(weight)
+    same(carried.value, value, 1e-10)
+    same(carried.gradient, slope, 1e-10)
+    same(carried.probabilities, probabilities, 1e-10)
+    return True
+
+
+NEW_IDS = torch.tensor([[900, 901, 902]])
+CHANGES: dict[str, Callable[[KeyValueState], KeyValueState]] = {
+    "nothing": lambda state: state,
+    "its use": lambda state: state._replace(usage=state.usage + 1, age=state.age + 2),
+    "one more": lambda state: concatenate(state, others(state, 1)),
+    "three more": lambda state: concatenate(state, others(state, 3)),
+    "one more in front": lambda state: concatenate(others(state, 1), state),
+    "one more in the middle": lambda state: concatenate(
+        state.select(torch.arange(20)), others(state, 1), state.select(torch.arange(20, 40))
+    ),
+    "the first gone": lambda state: state.select(torch.arange(1, 40)),
+    "one gone in the middle": lambda state: state.select((torch.arange(40) != 17).nonzero()[:, 0]),
+    "the last three gone": lambda state: state.select(torch.arange(37)),
+    "another in its place": lambda state: concatenate(
+        state.select(torch.arange(30)), others(state, 1), state.select(torch.arange(31, 40))
+    ),
+    "others in the places of three": lambda state: concatenate(state.select(torch.arange(37)), others(state, 3)),
+    "three gone and one more": lambda state: concatenate(state.select(torch.arange(37)), others(state, 1)),
+    "one gone near the end and one more": lambda state: concatenate(
+        state.select((torch.arange(40) != 35).nonzero()[:, 0]), others(state, 1)
+    ),
+}
+TOO_MUCH: dict[str, Callable[[KeyValueState], KeyValueState]] = {
+    "a label more": lambda state: state._replace(values=torch.nn.functional.pad(state.values, (0, 1))),
+    "a label less": lambda state: state._replace(values=state.values[..., :-1]),
+    "a slot that counts for more": lambda state: state._replace(write_count=state.write_count + (state.ids == 7)),
+    "a closed slot": lambda state: state._replace(mask=state.mask & (state.ids != 7)),
+    "another key": lambda state: state._replace(keys=state.keys + 0.1 * (state.ids == 7)[..., None]),
+    "another value": lambda state: state._replace(
+        values=torch.where((state.ids == 7)[..., None], state.values.roll(1, 2), state.values)
+    ),
+    "the first gone and another key": lambda state: state.select(torch.arange(1, 40))._replace(
+        keys=(state.keys + 0.1 * (state.ids == 30)[..., None])[:, 1:]
+    ),
+    "eleven gone": lambda state: state.select(torch.arange(29)),
+    "the first and the last gone": lambda state: state.select(torch.arange(1, 39)),
+    "another order": lambda state: state.select(torch.arange(40).flip(0)),
+    "other ids": lambda state: state._replace(ids=state.ids + 1),
+    "none left": lambda state: state.select(torch.arange(0)),
+    "two episodes": lambda state: KeyValueState(*(torch.cat([field, field]) for field in state)),
+}
+
+
+def others(state: KeyValueState, count: int) -> KeyValueState:
+    """Slots that `state` does not hold."""
+    new = state.select(torch.arange(count))
+    return new._replace(keys=torch.randn_like(new.keys), values=new.values.roll(1, 2), ids=NEW_IDS[:, :count])
+
+
+@every_problem
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_not_changed_is_carried_over(problem_type: str, change: str) -> None:
+    state = clustered(40, 6, 4, problem_type).to(torch.float64)
+    reading = build(problem_type, 6)
+    start, now = reading.solve(state), reading.solve(CHANGES[change](state))
+    assert carried_as_it_is(start, now)
+    assert carried_as_it_is(reading.solve(state, rough=True), now)
+
+
+@every_problem
+@pytest.mark.parametrize("change", TOO_MUCH)
+def test_what_is_not_the_same_is_not_carried_over(problem_type: str, change: str) -> None:
+    state = clustered(40, 6, 4, problem_type).to(torch.float64)
+    reading = build(problem_type, 6)
+    start, now = reading.solve(state), reading.solve(TOO_MUCH[change](state))
+    assert not carried_as_it_is(start, now)
+    assert not carried_as_it_is(now, start)
+
+
+@every_problem
+def test_nothing_is_carried_over_to_other_settings(problem_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = clustered(40, 6, 4, problem_type)
+    start = build(problem_type, 6).solve(state)
+    for settings in ({"example_weight": 3.0}, {"weight_decay": 2.0}):
+        assert not carried_as_it_is(start, build(problem_type, 6, **settings).solve(state))
+    other = build(problem_type, 6, constant=2.0).solve(state)  # several labels have a constant of their own
+    assert carried_as_it_is(start, other) == (problem_type == MULTI_LABEL)
+    now = build(problem_type, 6).solve(state)
+    assert carried_as_it_is(start, now)
+    as_large_ones(monkeypatch)
+    assert not carried_as_it_is(start, now)  # whose gradients would be of another precision
+
+
+@every_problem
+@pytest.mark.parametrize("large", [False, True])
+def test_a_long_life_ends_where_a_cold_start_ends(
+    problem_type: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        as_large_ones(monkeypatch)
+        monkeypatch.setattr(newton, "SKETCH_FROM", 60)
+    memory = KeyValueMemory(8, 5)
+    state = clustered(80, 8, 5, problem_type)
+    state = state if large else state.to(torch.float64)
+    reading = LogisticReading(8, problem_type).to(state.keys.dtype)
+    squash = torch.sigmoid if problem_type == MULTI_LABEL else lambda scores: scores.softmax(-1)
+    work = Work(monkeypatch, 40)
+    solution, looks, cold_looks = reading.solve(state), 0, 0
+    for step in range(30):
+        if torch.rand(()) < 0.5:
+            count = int(torch.randint(1, 4, ()))
+            keys, label = torch.randn(1, count, 8), torch.randint(5, (count,))
+            state = memory.write(
+                state, keys, torch.eye(5)[label][None], torch.tensor([[500 + 10 * step + n for n in range(count)]])
+            )
+        else:
+            few = torch.randperm(state.slots)[: int(torch.randint(1, 4, ()))]
+            state = memory.forget(state, state.ids[0, few])
+        work.taken()
+        solution = reading.solve(state, start=solution)
+        looks += work.taken()[0]
+        cold = reading.solve(state)
+        cold_looks += work.taken()[0]
+        answers = [squash(reading.scores(found, state.keys)) for found in (solution, cold)]
+        torch.testing.assert_close(*answers, atol=1e-4 if large else 1e-7, rtol=0)
+    assert looks < 0.85 * cold_looks
+
+
+@every_problem
+def test_what_was_solved_in_inference_mode_can_be_trained_with(problem_type: str, random_state: MakeState) -> None:
+    state, reading = random_state(slots=30, problem_type=problem_type), build(problem_type)
+    with torch.inference_mode():
+        start = reading.solve(state)
+    queries = torch.randn(1, Q, K, dtype=torch.float64, requires_grad=True)
+    reading(reading.solve(state, start=start), queries).sum().backward()
+    assert queries.grad is not None and queries.grad.abs().max() > 0
 
 
 HARD: dict[str, dict[str, Any]] = {
@@ -252,13 +478,6 @@ def test_hard_memories_are_solved_in_time(
         share = (counts / counts.sum()).to(dtype)
         answer = reading(solution, state.keys[:, :1])[:, 0].softmax(-1)
         same(answer, share, 1e-3)
-
-
-def as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets small memories be solved with the means for large ones."""
-    for name in ("SINGLE_CURVATURE_FROM", "SINGLE_GRADIENT_FROM"):
-        assert getattr(newton, name) > 0
-        monkeypatch.setattr(newton, name, 0)
 
 
 @every_problem
@@ -356,3 +575,10 @@ def test_where_no_gradient_is_asked_none_is_kept(random_state: MakeState) -> Non
 def test_settings_out_of_range_are_refused(name: str, number: float) -> None:
     with pytest.raises(InvalidInputError, match=f"{name.removeprefix('example_')}.* {number}.*; all must be above 0"):
         LogisticReading(K, **{name: number})
+
+
+@pytest.mark.parametrize("problem_type", LogisticReading.problem_types)
+@pytest.mark.parametrize("constant", [-0.5, float("nan"), float("inf"), -float("inf")])
+def test_a_constant_that_is_no_finite_number_is_refused(constant: float, problem_type: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"constant is {constant}; it must be a finite number, 0 for no"):
+        LogisticReading(K, problem_type, constant=constant)
