@@ -55,10 +55,13 @@ def is_new(folder: str) -> bool:
     Raises:
         InvalidInputError: it is a file.
     """
+    from ..models.saving import STAGING
+
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise InvalidInputError(f"{folder!r} is a file; give a folder for the classifier.")
-    return not path.exists() or not any(path.iterdir())
+    # what a killed first save left half written is nothing yet
+    return not path.exists() or all(file.name.startswith(STAGING) for file in path.iterdir())
 
 
 def problem_type_of(config: dict[str, Any]) -> ProblemType:

@@ -28,6 +28,12 @@ NEAR = 0.3
 """Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
 
 
+SKETCH_OUTPUTS = 128
+"""Outputs that are sketched at a time, so that the memory it takes is bounded."""
+SKETCH_NUMBERS = 50_000_000
+"""Numbers in all directions of a sketch above which none is made."""
+
+
 class ConvexObjective(Protocol):
     """A sum of losses over stored keys plus a weight decay, for B independent problems side by side."""
 
@@ -116,6 +122,12 @@ class Sketch(NamedTuple):
     def of(cls, objective: ConvexObjective, probabilities: Tensor) -> "Sketch":
         """One pass of a randomised range finder (Halko et al. 2011, algorithm 4.4 with q = 1) for each output."""
         keys, weights = objective.keys[0], objective.curvature_weights(probabilities)[0]
+        parts = [cls._of_outputs(keys, some, objective.weight_decay) for some in weights.split(SKETCH_OUTPUTS, dim=1)]
+        return cls(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+    @classmethod
+    def _of_outputs(cls, keys: Tensor, weights: Tensor, weight_decay: float) -> "Sketch":
+        """Of some outputs, from the keys [S, K] and what each weighs in them [S, v]."""
         heavy, slots = weights.mT.topk(min(len(keys), SKETCH_SLOTS), dim=1)
         near = keys[slots] * heavy[..., None].sqrt()  # [V, M, K]
         rank = min(SKETCH_RANK, *near.shape[1:])
@@ -123,8 +135,8 @@ class Sketch(NamedTuple):
         basis = torch.linalg.qr(near.mT @ (near @ start.to(near))).Q
         curvature, turn = torch.linalg.eigh((near @ basis).mT @ (near @ basis))
         others = (weights.mT @ keys.square().sum(1) - curvature.sum(1)).clamp_min(0) / max(1, keys.shape[1] - rank)
-        averages = 1 / (others + objective.weight_decay)
-        corrections = 1 / (curvature.clamp_min(0) + objective.weight_decay) - averages[:, None]
+        averages = 1 / (others + weight_decay)
+        corrections = 1 / (curvature.clamp_min(0) + weight_decay) - averages[:, None]
         return cls(basis @ turn, corrections, averages)
 
     def to(self, dtype: torch.dtype) -> "Sketch":
@@ -191,6 +203,7 @@ def minimise(
     coarse = objective.to(_curvature_precision(objective.keys, outputs))
     objective = objective.to(precise)
     worth_sketch = batch == 1 and slots >= SKETCH_FROM
+    worth_sketch &= outputs * objective.keys.shape[2] * SKETCH_RANK <= SKETCH_NUMBERS
     if precise == torch.float32:  # rounding alone makes a gradient about as long as this
         tolerance = max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * slots)
     if not isinstance(start, Point):

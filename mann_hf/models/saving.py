@@ -1,6 +1,7 @@
 """Saving so that a folder always holds the old content or the new, whole."""
 
 import fnmatch
+import importlib
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from typing import Any
 
 from ..errors import MemoryFileError
 
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
 MANIFEST = "manifest.json"
@@ -23,7 +26,7 @@ SUPERSEDED = (WEIGHTS, "model.safetensors.index.json", "memory.safetensors", "me
 """Files of an earlier save that must not outlive it: other shards of the weights, a memory where there is none now."""
 
 _unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind
-_committing = threading.Lock()
+_moving = threading.Lock()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -59,10 +62,10 @@ def whole_save(folder: str | os.PathLike) -> Iterator[Path]:
         readable = stat.S_IMODE((staging / MANIFEST).stat().st_mode)
         for name in names:  # safetensors keeps its files from everyone but their owner
             (staging / name).chmod(readable)
-        with _committing:
-            recover(folder)
+        with _alone_in(folder):
+            _finish(folder)
             os.rename(staging, folder / COMMITTED)
-            recover(folder)
+            _finish(folder)
 
 
 def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -88,6 +91,29 @@ def recover(folder: str | os.PathLike) -> bool:
         MemoryFileError: what lies there is no save of ours.
     """
     folder = Path(folder)
+    if not (folder / COMMITTED).exists():
+        return False
+    with _alone_in(folder):
+        return _finish(folder)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other threads, and where the system can lock a folder other processes, from moving files in it."""
+    with _moving:
+        if fcntl is None:
+            yield
+            return
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # ends with the process, whatever becomes of it
+            yield
+        finally:
+            os.close(handle)
+
+
+def _finish(folder: Path) -> bool:
+    """Puts the files of a finished save in their places; whether there was one."""
     committed = folder / COMMITTED
     names = _manifest(committed)
     if names is None:  # none, or stopped while it removed the emptied folder

@@ -7,7 +7,7 @@ import pytest
 
 from mann_hf.cli.classifier import find_config, is_new, only_writer, problem_type_of
 from mann_hf.cli.options import ProblemType
-from mann_hf.models.saving import COMMITTED, MANIFEST
+from mann_hf.models.saving import COMMITTED, MANIFEST, STAGING
 
 from .conftest import Shell
 
@@ -122,3 +122,10 @@ def test_writers_of_one_folder_take_turns(tmp_path: Path) -> None:
     thread.join(10)
     assert order == ["another folder", "first", "second"]
     assert not folder.exists()
+
+
+def test_what_a_killed_first_save_left_makes_no_folder_old(tmp_path: Path) -> None:
+    (tmp_path / f"{STAGING}12345-abc").mkdir()
+    assert is_new(str(tmp_path))
+    (tmp_path / "config.json").touch()
+    assert not is_new(str(tmp_path))

@@ -415,3 +415,19 @@ def test_what_was_not_fitted_before_is_fitted(name: str, problem_type: str) -> N
     calibration = calibrate(reading, state, before=before)
     assert calibration.fitted is not None
     assert calibration.sharpness == calibrate(reading, state).sharpness
+
+
+@every
+def test_a_reading_in_half_precision_is_calibrated_in_single(name: str, problem_type: str) -> None:
+    state = memory_of(problem_type)
+    state = state._replace(keys=state.keys.float(), values=state.values.float())
+    half = build(name, problem_type).bfloat16()
+    whole = build(name, problem_type).float()
+    with torch.no_grad():
+        whole.log_sharpness.copy_(half.log_sharpness)
+    found, expected = calibrate(half, state), calibrate(whole, state)
+    for sharpness in (found.sharpness, found.fitted):
+        assert sharpness is not None and sharpness.dtype == torch.float32
+    torch.testing.assert_close(found.sharpness, expected.sharpness, rtol=1e-3, atol=0.0)
+    nothing = calibrate(half, state, torch.zeros(state.slots, dtype=torch.bool))
+    assert nothing.sharpness.dtype == torch.float32 and nothing.sharpness == half.sharpness

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.errors import UnknownNameError
 from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from mann_hf.models.modeling_mann_sequence_classification import MANNSequenceClassifierOutput
 
 EVERYTHING: dict[str, Any] = {
     "encoder_config": DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, vocab_size=205),
@@ -114,3 +116,9 @@ def test_single_label_problem_with_one_label_can_be_configured() -> None:
 def test_capacity_that_is_none(capacity: Any) -> None:
     with pytest.raises(ValueError, match="capacity"):
         MANNConfig(capacity=capacity)
+
+
+def test_only_logits_are_predictions_to_the_trainer() -> None:
+    outputs = {field.name for field in dataclasses.fields(MANNSequenceClassifierOutput)}
+    assert outputs - {*MANNConfig.keys_to_ignore_at_inference} == {"loss", "logits"}
+    assert "keys_to_ignore_at_inference" not in MANNConfig().to_dict()

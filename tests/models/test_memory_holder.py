@@ -106,3 +106,39 @@ def test_a_copy_goes_its_own_way(reading: Reading) -> None:
     other = copy.deepcopy(holder)
     other.update(lambda memory: (memory.forget(label="x"), None))
     assert holder.memory.labels == ("x", "y") and other.memory.labels == ("y",)
+
+
+def test_what_follows_a_change_comes_before_the_next_writer() -> None:
+    holder = MemoryHolder(taught())
+    seen: list[tuple] = []
+    other = threading.Thread(target=lambda: holder.update(lambda memory: (memory.forget(label="x"), None)))
+
+    def then(before: LabelledMemory, after: LabelledMemory) -> None:
+        assert holder.memory is after
+        other.start()
+        other.join(0.05)
+        seen.append((before.labels, after.labels, holder.memory.labels))
+
+    holder.update(lambda memory: (memory.remember(torch.ones(1, K), ["z"], ["a"], ["example"])[0], None), then)
+    other.join()
+    assert seen == [(("x", "y"), ("x", "y", "z"), ("x", "y", "z"))]
+    assert holder.memory.labels == ("y", "z")
+
+
+def test_what_is_written_in_inference_mode_is_no_tensor_of_inference() -> None:
+    holder = MemoryHolder(taught())
+    with torch.inference_mode():
+        holder.update(lambda memory: (memory.forget(label="y"), None))
+    assert not any(tensor.is_inference() for tensor in holder.memory.state)
+
+
+def test_what_is_made_ready_under_autocast_is_as_precise_as_without(reading: Reading) -> None:
+    memory = taught("xyxyxy")
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = MemoryHolder(memory).ready(reading)
+    outside = MemoryHolder(memory).ready(reading)
+    assert torch.equal(inside.sharpness, outside.sharpness)
+    queries = torch.randn(1, 5, K)
+    assert torch.equal(
+        reading(inside.solution, queries, inside.sharpness), reading(outside.solution, queries, outside.sharpness)
+    )

@@ -174,6 +174,71 @@ class TestLoading:
         with pytest.raises(EncoderMismatchError, match="other weights"):
             MANNForSequenceClassification.from_pretrained(saved)
 
+    @pytest.mark.parametrize("tokenizer_beside", [True, False])
+    @pytest.mark.parametrize("place", ["folder", "subfolder", "auto"])
+    def test_a_memory_is_written_again_by_the_encoder_beside_it(
+        self,
+        taught: Any,
+        tiny_tokenizer: Any,
+        texts: list[str],
+        tmp_path: Path,
+        tokenizer_beside: bool,
+        place: str,
+    ) -> None:
+        """As after training a model that was taught before."""
+        with torch.no_grad():
+            taught.encoder.embeddings.word_embeddings.weight.normal_()
+        expected = taught.embed_texts(tiny_tokenizer, texts)
+        taught.config.encoder_name = "nobody/nothing"
+        taught.save_pretrained(tmp_path / "trained")
+        kwargs: dict[str, Any] = {}
+        if tokenizer_beside:
+            tiny_tokenizer.save_pretrained(tmp_path / "trained")
+        else:
+            kwargs["tokenizer"] = tiny_tokenizer
+        folder, cls = tmp_path / "trained", MANNForSequenceClassification
+        if place == "subfolder":
+            folder, kwargs["subfolder"] = tmp_path, "trained"
+        elif place == "auto":
+            cls = AutoModelForSequenceClassification  # type: ignore[assignment]
+        with pytest.raises(
+            EncoderMismatchError, match=r"from_pretrained\(.*reencode=True.*load_memory\(.*reencode=True"
+        ):
+            cls.from_pretrained(folder, **kwargs)
+        again = cls.from_pretrained(folder, reencode=True, **kwargs)
+        assert torch.allclose(again.memory.state.keys[0], expected, atol=1e-5)
+        assert again.memory.entries == taught.memory.entries and again.memory.labels == taught.memory.labels
+        again.save_pretrained(tmp_path / "again")
+        assert len(MANNForSequenceClassification.from_pretrained(tmp_path / "again").memory) == 5
+
+    def test_without_texts_or_a_tokenizer_nothing_is_written_again(
+        self, build: Build, saved: Path, tiny_tokenizer: Any, tmp_path: Path
+    ) -> None:
+        model = build(store_texts=False)
+        teach(model, tiny_tokenizer, ["my card"], ["a"])
+        model.save_pretrained(tmp_path / "textless")
+        with pytest.raises(InvalidInputError, match="store_texts"):
+            MANNForSequenceClassification.from_pretrained(tmp_path / "textless", reencode=True)
+        for path in saved.glob("tokenizer*"):
+            path.unlink()
+        with pytest.raises(InvalidInputError, match="no tokenizer"):
+            MANNForSequenceClassification.from_pretrained(saved, encoder_name="nobody/nothing", reencode=True)
+
+    @pytest.mark.parametrize("name", [None, "someone/encoder"])
+    def test_other_weights_of_one_encoder_are_told_from_another_encoder(
+        self, build: Build, tiny_tokenizer: Any, tmp_path: Path, name: str | None
+    ) -> None:
+        model = build()
+        model.config.encoder_name = name
+        teach(model, tiny_tokenizer, ["my card"], ["a"])
+        with torch.no_grad():
+            model.encoder.embeddings.word_embeddings.weight.normal_()
+        with pytest.raises(EncoderMismatchError, match="with other weights"):
+            teach(model, tiny_tokenizer, ["my card"], ["a"])
+        model.config.encoder_name = "someone/other"
+        with pytest.raises(EncoderMismatchError, match="another model"):
+            teach(model, tiny_tokenizer, ["my card"], ["a"])
+
     def test_a_memory_of_more_labels_than_the_configuration_knows(self, saved: Path) -> None:
         config = json.loads((saved / "config.json").read_text())
         config["id2label"], config["label2id"] = {"0": "card_arrival"}, {"card_arrival": 0}
@@ -632,6 +697,52 @@ class TestLaterUse:
         model(**inputs, labels=torch.zeros(5, dtype=torch.long)).loss.backward()
         assert model.encoder.embeddings.word_embeddings.weight.grad is not None
         teach(model, tiny_tokenizer, ["one more"], ["3"])
+
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_forgetting_and_asking_in_inference_mode_do_not_spoil_training(
+        self, build: Build, tiny_tokenizer: Any, texts: list[str], labels: list[str], reading: str
+    ) -> None:
+        model = build(reading=reading, capacity=20)
+        teach(model, tiny_tokenizer, texts, labels)
+        with torch.inference_mode():
+            model.forget(label="3")
+            ready, keys = model.ready_memory(), model.embed_texts(tiny_tokenizer, texts)
+            model.record_use(ready, keys, model.read(ready, keys))
+        assert not any(tensor.is_inference() for tensor in model.memory.state)
+        inputs = tiny_tokenizer(texts, return_tensors="pt", padding=True)
+        model(**inputs, labels=torch.zeros(5, dtype=torch.long)).loss.backward()
+        assert model.encoder.embeddings.word_embeddings.weight.grad is not None
+
+    def test_loaded_in_inference_mode_it_can_be_trained(
+        self, saved: Path, tiny_tokenizer: Any, texts: list[str]
+    ) -> None:
+        with torch.inference_mode():
+            model = MANNForSequenceClassification.from_pretrained(saved)
+        inputs = tiny_tokenizer(texts, return_tensors="pt", padding=True)
+        model(**inputs, labels=torch.zeros(5, dtype=torch.long)).loss.backward()
+        assert model.encoder.embeddings.word_embeddings.weight.grad is not None
+
+    @pytest.mark.parametrize("filled, id2label", [("LABEL_1", "LABEL_2"), ("LABEL_0", "LABEL_1"), ("a", "LABEL_1")])
+    def test_what_fills_up_a_single_label_has_a_name_of_its_own(
+        self, build: Build, tiny_tokenizer: Any, filled: str, id2label: str
+    ) -> None:
+        model = build()
+        teach(model, tiny_tokenizer, ["my card"], [filled])
+        assert model.config.id2label == {0: filled, 1: id2label}
+        assert model.config.label2id == {filled: 0, id2label: 1}
+
+    def test_labels_change_after_the_memory(self, taught: Any) -> None:
+        seen: list[tuple[dict, tuple[str, ...]]] = []
+
+        class Watched(MANNConfig):
+            def __setattr__(self, name: str, value: Any) -> None:
+                if name == "id2label":
+                    seen.append((value, taught.memory.labels))
+                super().__setattr__(name, value)
+
+        taught.config.__class__ = Watched
+        taught.forget(label="card_arrival")
+        assert seen == [({0: "RefundPayment", 1: "3"}, ("RefundPayment", "3"))]
 
     def test_more_tokens(self, tiny_encoder: Path, tiny_tokenizer: Any, texts: list[str], tmp_path: Path) -> None:
         """A vocabulary as large as real ones are; the tokenizer knows its first words."""

@@ -27,6 +27,8 @@ Build = Callable[..., Any]
 K = 32
 PAIRS = [(name, problem) for name, reading in READINGS.items() for problem in reading.problem_types]
 IGNORED = -100
+NO_LABEL = {SINGLE_LABEL: IGNORED, MULTI_LABEL: IGNORED, REGRESSION: float("nan")}
+"""What leaves a query out of the loss."""
 
 
 def episodes(
@@ -101,7 +103,8 @@ class TestEpisodes:
         padded = dict(inputs)
         for prefix in ("", "support_"):
             labels = inputs[f"{prefix}labels"]
-            padded[f"{prefix}labels"] = torch.cat([labels, torch.full_like(labels[:, :2], IGNORED)], dim=1)
+            mark = IGNORED if prefix else NO_LABEL[problem_type]
+            padded[f"{prefix}labels"] = torch.cat([labels, torch.full_like(labels[:, :2], mark)], dim=1)
             for name in ("input_ids", "attention_mask"):
                 tensor = F.pad(inputs[prefix + name], (0, 5))
                 filler = torch.randint(5, 200, tensor[:, :2].shape) if name == "input_ids" else tensor[:, :2]
@@ -166,11 +169,22 @@ class TestEpisodes:
         for problem_type, function in ((MULTI_LABEL, F.binary_cross_entropy_with_logits), (REGRESSION, F.mse_loss)):
             model = build(**problem(problem_type))
             inputs = episodes(problem_type)
-            inputs["labels"][1, 3] = IGNORED
+            inputs["labels"][1, 3] = NO_LABEL[problem_type]
             output = model(**inputs)
-            kept = (inputs["labels"] != IGNORED).all(-1)
+            kept = torch.ones(2, 4, dtype=torch.bool)
+            kept[1, 3] = False
             expected = function(output.logits[kept], inputs["labels"][kept].float())
             assert torch.allclose(output.loss, expected), problem_type
+
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_a_number_that_marks_padding_elsewhere_is_a_target_like_others(self, build: Build, whole: bool) -> None:
+        model = build(problem_type=REGRESSION, num_labels=2)
+        inputs = episodes(REGRESSION)
+        inputs["labels"][1, 3] = IGNORED
+        if whole:
+            inputs["labels"] = inputs["labels"].long()
+        output = model(**inputs)
+        assert torch.allclose(output.loss, F.mse_loss(output.logits, inputs["labels"].float()))
 
     def test_one_number_a_text_needs_no_dimension(self, build: Build) -> None:
         model = build(problem_type=REGRESSION)
@@ -332,6 +346,47 @@ class TestTheOwnMemory:
         with pytest.raises(InvalidInputError, match="labels go up to 3.*3 labels"):
             taught(build())(episodes()["input_ids"][0], labels=torch.tensor([0, 1, 2, 3]))
 
+    @pytest.mark.parametrize("lowest", [-1, -99, -101])
+    def test_labels_below_zero(self, build: Build, lowest: int) -> None:
+        with pytest.raises(InvalidInputError, match=f"labels go down to {lowest}.*-100"):
+            taught(build())(episodes()["input_ids"][0], labels=torch.tensor([0, IGNORED, 2, lowest]))
+
+    @pytest.mark.parametrize("support", [False, True])
+    def test_the_trainer_evaluates_it(self, build: Build, tmp_path: Path, support: bool) -> None:
+        pytest.importorskip("accelerate")
+        from transformers import Trainer, TrainingArguments
+
+        model = build() if support else taught(build())
+        rows = [one(episodes(seed=seed), 0) for seed in range(3)]
+        if not support:
+            rows = [{name: tensor for name, tensor in row.items() if "support" not in name} for row in rows]
+        seen: list[Any] = []
+
+        def accuracy(answers: Any) -> dict[str, float]:
+            labels = answers.label_ids[0] if support else answers.label_ids
+            seen.append(answers.predictions)
+            return {"accuracy": float((answers.predictions.argmax(-1) == labels).mean())}
+
+        arguments = TrainingArguments(
+            str(tmp_path),
+            per_device_eval_batch_size=1,
+            label_names=None if support else ["labels"],
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
+        )
+        trainer = Trainer(
+            model, arguments, eval_dataset=rows, data_collator=lambda batch: batch[0], compute_metrics=accuracy
+        )
+        metrics = trainer.evaluate()
+        with torch.no_grad():
+            outputs = [model(**row) for row in rows]
+        assert torch.allclose(torch.from_numpy(seen[0]), torch.cat([output.logits for output in outputs]), atol=1e-4)
+        expected = [output.logits.argmax(-1) == row["labels"] for output, row in zip(outputs, rows, strict=True)]
+        assert metrics["eval_accuracy"] == pytest.approx(torch.cat(expected).float().mean().item())
+        losses = torch.stack([output.loss for output in outputs])
+        assert metrics["eval_loss"] == pytest.approx(losses.mean().item(), rel=1e-4)
+
     def test_the_trainer_trains_it(self, build: Build, tmp_path: Path) -> None:
         """Episodes as batches, two to a step, each with the same say; and the memory saved with the weights."""
         pytest.importorskip("accelerate")
@@ -365,6 +420,59 @@ class TestTheOwnMemory:
         taught(trained)
         trainer.save_model(str(tmp_path / "model"))
         assert (tmp_path / "model" / "memory.safetensors").exists()
+
+
+class TestAutocast:
+    """Half precision is for the encoder: what is stored is read as precisely as without."""
+
+    @staticmethod
+    def autocast() -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    @pytest.mark.parametrize("reading, problem_type", PAIRS)
+    def test_a_memory_is_read_as_without(self, build: Build, reading: str, problem_type: str) -> None:
+        inside, outside = (taught(build(reading=reading, **problem(problem_type)), problem_type) for _ in range(2))
+        keys = torch.stack([key(3), key(40), key(41)])
+        columns = torch.tensor([[0], [1], [0]])
+        with self.autocast():
+            ready = inside.ready_memory()
+            logits = inside.read(ready, keys)
+            told = inside.evidence(ready, keys, logits, columns, None)
+        expected = outside.ready_memory()
+        assert logits.dtype == torch.float32
+        assert torch.equal(logits, outside.read(expected, keys))
+        assert torch.equal(ready.sharpness, expected.sharpness)
+        assert told == outside.evidence(expected, keys, logits, columns, None)
+
+    @pytest.mark.parametrize("reading, problem_type", PAIRS)
+    def test_training(self, build: Build, reading: str, problem_type: str) -> None:
+        """On the model's own memory, and in episodes."""
+        model = taught(build(reading=reading, **problem(problem_type)), problem_type)
+        inputs = episodes(problem_type)
+        own = {name: tensor[0] for name, tensor in inputs.items() if "support" not in name}
+        for given in (inputs, own):
+            expected = model(**given)
+            model.zero_grad()
+            with self.autocast():
+                output = model(**given)
+            assert output.logits.dtype == output.memory_weights.dtype == torch.float32
+            assert (output.logits - expected.logits).abs().max() < 0.1 * expected.logits.abs().max()
+            output.loss.backward()
+            assert model.get_input_embeddings().weight.grad.abs().max() > 0
+            assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+    @pytest.mark.parametrize("reading, problem_type", PAIRS)
+    def test_episodes_are_read_as_without(
+        self, build: Build, reading: str, problem_type: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = build(reading=reading, **problem(problem_type))
+        keys = F.normalize(torch.randn(2, 10, K), dim=-1)
+        monkeypatch.setattr(model, "_embed_together", lambda *args, **kwargs: (keys[:, :4], keys[:, 4:]))
+        expected = model(**episodes(problem_type))
+        with self.autocast():
+            output = model(**episodes(problem_type))
+        for name in ("logits", "memory_weights", "slot_ids"):
+            assert torch.equal(output[name], expected[name]), name
 
 
 class TestEvidence:

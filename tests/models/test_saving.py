@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -188,6 +189,24 @@ def test_saves_of_one_process_side_by_side(tmp_path: Path) -> None:
         save(tmp_path, OLD)
         assert content(tmp_path) == OLD
     assert content(tmp_path) == AFTER | {"sub/mine.txt": "mine"}
+
+
+@pytest.mark.parametrize("action", [recover, lambda folder: save(folder, NEW)])
+def test_who_moves_files_waits_for_others_who_do(action: Callable[[Path], object], tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    committed = tmp_path / saving.COMMITTED
+    put(committed, OLD | {saving.MANIFEST: json.dumps(list(OLD))})
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    thread = threading.Thread(target=action, args=(tmp_path,))
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive() and committed.exists()
+    assert not (tmp_path / "config.json").exists()
+    os.close(other)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert content(tmp_path)["config.json"] == ("old" if action is recover else "new")
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
