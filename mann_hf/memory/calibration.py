@@ -66,6 +66,7 @@ def calibrate(
         regression, which has no probabilities.
     """
     prior = reading.sharpness.detach()
+    prior = prior.to(torch.promote_types(prior.dtype, torch.float32))  # half precision would round what is fitted
     if reading.problem_type == REGRESSION or not state.values.shape[-1]:
         return Calibration(prior)
     examples = state.mask[0] if examples is None else examples & state.mask[0]

@@ -43,6 +43,7 @@ class MANNConfig(PreTrainedConfig):
 
     model_type = "mann"
     sub_configs = {"encoder_config": AutoConfig}
+    keys_to_ignore_at_inference = ["memory_weights", "slot_ids", "read_keys"]  # the Trainer's predictions are logits
 
     def __init__(
         self,

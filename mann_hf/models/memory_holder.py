@@ -47,10 +47,22 @@ class MemoryHolder:
         self._solving = threading.Lock()
         self._ready: tuple[ReadyMemory, list[Tensor]] | None = None
 
-    def update(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
-        """Swaps in the memory that `change` makes of the present one, and returns what else it returns."""
-        with self._writing:
-            self.memory, result = change(self.memory)
+    def update(
+        self,
+        change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]],
+        then: Callable[[LabelledMemory, LabelledMemory], None] | None = None,
+    ) -> Any:
+        """Swaps in the memory that `change` makes of the present one, and returns what else it returns.
+
+        Args:
+            change: from the memory to the new one and a result.
+            then: called with the memory before and after, before another writer has its turn.
+        """
+        with self._writing, torch.inference_mode(False):  # what is made in inference mode cannot be trained with later
+            before = self.memory
+            self.memory, result = change(before)
+            if then is not None:
+                then(before, self.memory)
             return result
 
     def ready(self, reading: Reading) -> ReadyMemory:
@@ -74,9 +86,10 @@ class MemoryHolder:
                 return kept[0]
             parameters = [parameter.clone() for parameter in reading.parameters()]
             before = kept[0] if kept is not None and _comparable(kept, memory, reading) else None
-            state = memory.reading_state
-            solution = reading.solve(state, start=before and before.solution)
-            calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
+            with full_precision(memory.state.keys):
+                state = memory.reading_state
+                solution = reading.solve(state, start=before and before.solution)
+                calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
             ready = ReadyMemory(memory, solution, calibration)
             self._ready = (ready, parameters)
             return ready
@@ -86,6 +99,11 @@ class MemoryHolder:
 
     def __reduce__(self) -> tuple:
         return MemoryHolder, (self.memory,)
+
+
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """Turns autocast off where a tensor is: it would round what is solved, and what is kept for later reads."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 Kept = tuple[ReadyMemory, list[Tensor]]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,8 @@ class MANNPreTrainedModel(PreTrainedModel):
     """Loads, saves and initialises memory-augmented models, and keeps their memory.
 
     The memory is apart from the weights: a value that is swapped whole (see `LabelledMemory`), saved as
-    `memory.safetensors` beside `model.safetensors`.
+    `memory.safetensors` beside `model.safetensors`. `config.id2label` follows the memory: while another thread writes,
+    the labels that belong to an answer are those of the memory that was read (`ready_memory().memory.labels`).
     """
 
     config_class = MANNConfig
@@ -121,14 +123,30 @@ class MANNPreTrainedModel(PreTrainedModel):
         return model.eval()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Any,
+        *args: Any,
+        reencode: bool = False,
+        tokenizer: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Loads weights, configuration, and the memory if one lies beside them.
 
-        Arguments are those of `PreTrainedModel.from_pretrained`.
+        Args:
+            pretrained_model_name_or_path: a folder, or a Hub repository.
+            args: of `PreTrainedModel.from_pretrained`.
+            reencode: writes the memory again from its texts, with the loaded encoder: for one that was trained after
+                it had been taught.
+            tokenizer: for `reencode`; by default that of `load_tokenizer`.
+            kwargs: of `PreTrainedModel.from_pretrained`.
 
         Raises:
             MemoryFileError: the memory is damaged.
-            EncoderMismatchError: the memory was written by another encoder than the weights beside it.
+            EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
+            InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
+                is one of another problem type.
         """
         folder = _subfolder(pretrained_model_name_or_path, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
@@ -138,7 +156,10 @@ class MANNPreTrainedModel(PreTrainedModel):
         hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
         path = _find_memory(pretrained_model_name_or_path, optional=True, **hub)
         if path is not None:
-            model._take(memory_files.load_memory(path), str(pretrained_model_name_or_path))
+            memory = memory_files.load_memory(path)
+            if reencode:
+                memory = model._reencoded(memory, tokenizer or model.load_tokenizer(**hub))
+            model._take(memory, str(pretrained_model_name_or_path))
         else:
             model._swap(lambda memory: (memory.to(model.device), None))
         return loaded
@@ -215,7 +236,7 @@ class MANNPreTrainedModel(PreTrainedModel):
         """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights."""
         memory_files.save_memory(self.memory, save_directory)
 
-    @torch.inference_mode(False)  # what is made in inference mode could not be trained with later
+    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
     def load_memory(
         self,
         folder_or_repo: str | os.PathLike,
@@ -229,14 +250,15 @@ class MANNPreTrainedModel(PreTrainedModel):
         Args:
             folder_or_repo: a folder, or a Hub repository.
             reencode: writes the memory again from its texts, with this model's encoder.
-            tokenizer: for `reencode`; by default that of the encoder's name.
+            tokenizer: for `reencode`; by default that of `load_tokenizer`.
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
 
         Raises:
             TypeError: any other argument.
             MemoryFileError: there is no memory, or it is damaged. The present memory stays.
             EncoderMismatchError: another encoder wrote it and `reencode` is off. The present memory stays.
-            InvalidInputError: `reencode` is on and the memory keeps no texts, or the problem types differ.
+            InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
+                types differ.
         """
         unknown = kwargs.keys() - {*HUB_ARGUMENTS, "subfolder", "force_download"}
         if unknown:
@@ -251,12 +273,21 @@ class MANNPreTrainedModel(PreTrainedModel):
             memory = self._reencoded(memory, tokenizer or self.load_tokenizer())
         self._take(memory, str(folder_or_repo))
 
-    def load_tokenizer(self) -> Any:
-        """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name."""
+    def load_tokenizer(self, **kwargs: Any) -> Any:
+        """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name.
+
+        Args:
+            kwargs: how that folder was loaded: `subfolder`, `revision`, `token`, `cache_dir` or `local_files_only`.
+
+        Raises:
+            InvalidInputError: neither has one.
+        """
         reasons = []
         for place in filter(None, (self.name_or_path, self.config.encoder_name)):
             try:
-                return AutoTokenizer.from_pretrained(place if place == self.name_or_path else resolve_encoder(place))
+                if place == self.name_or_path:
+                    return AutoTokenizer.from_pretrained(place, **kwargs)
+                return AutoTokenizer.from_pretrained(resolve_encoder(place))
             except (OSError, ValueError, ImportError) as error:
                 reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
         raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")
@@ -352,11 +383,17 @@ class MANNPreTrainedModel(PreTrainedModel):
                 distance = (written.to(probe) - probe).norm(dim=-1)
                 same = bool((distance <= SAME_ENCODER * probe.norm(dim=-1)).all())
         if not same:
+            if memory.encoder_name != self.config.encoder_name or memory.law.key_size != self.config.hidden_size:
+                difference = "another model"
+            elif memory.encoder_name is not None:
+                difference = "with other weights"
+            else:
+                difference = "with other weights or of another type"  # a memory does not tell the type
             raise EncoderMismatchError(
                 f"the memory {source} was written by {theirs!r} (key size {memory.law.key_size}), this model's encoder "
-                f"is {here!r} (key size {self.config.hidden_size}, "
-                f"{'with other weights' if here == theirs else 'another model'}): keys of one mean nothing to the "
-                "other. reencode=True writes the memory again from its texts.",
+                f"is {here!r} (key size {self.config.hidden_size}, {difference}): keys of one mean nothing to the "
+                "other. from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) write a saved "
+                "memory again from its texts.",
                 theirs,
                 here,
             )
@@ -366,20 +403,20 @@ class MANNPreTrainedModel(PreTrainedModel):
         return replace(memory, probe=probe, encoder_name=self.config.encoder_name)
 
     def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
-        """Updates the memory and, with it, the labels in the configuration."""
+        """Updates the memory and, after it, the labels in the configuration."""
 
-        def both(before: LabelledMemory) -> tuple[LabelledMemory, Any]:
-            memory, result = change(before)
-            if memory.labels != before.labels:
-                names = [*memory.labels]
-                if len(names) < 2 and memory.problem_type == SINGLE_LABEL:
-                    # with one label alone transformers would take a sigmoid for the score, not a softmax
-                    names += [f"LABEL_{number}" for number in range(len(names), 2)]
-                self.config.id2label = dict(enumerate(names))
-                self.config.label2id = {label: number for number, label in enumerate(names)}
-            return memory, result
+        def follow(before: LabelledMemory, memory: LabelledMemory) -> None:
+            if memory.labels == before.labels:
+                return
+            names = [*memory.labels]
+            if len(names) < 2 and memory.problem_type == SINGLE_LABEL:
+                # with one label alone transformers would take a sigmoid for the score, not a softmax
+                numbered = (f"LABEL_{number}" for number in count(len(names)))
+                names += islice((name for name in numbered if name not in memory.labels), 2 - len(names))
+            self.config.id2label = dict(enumerate(names))
+            self.config.label2id = {label: number for number, label in enumerate(names)}
 
-        return self._holder.update(both)
+        return self._holder.update(change, follow)
 
     def _empty_memory(self) -> LabelledMemory:
         config, device = self.config, self.device

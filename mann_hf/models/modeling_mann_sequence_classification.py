@@ -15,11 +15,11 @@ from ..memory import KeyValueMemory, Solution
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .configuration_mann import MANNConfig
 from .labelled_memory import Kind, Label, LabelledMemory
-from .memory_holder import ReadyMemory
+from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
 
 IGNORED = -100
-"""The label of what is no example: padding among the support, queries without a loss."""
+"""The label of what is no example: padding among the support, and in classification queries without a loss."""
 SLOTS_TOLD = 8
 """How many slots `MANNSequenceClassifierOutput` names for each query."""
 
@@ -104,18 +104,21 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             position_ids: of the same shape.
             inputs_embeds: [Q, L, H], in place of `input_ids`.
             labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes; for
-                one number a text [Q] will do. -100 leaves a query out of the loss.
+                one number a text [Q] will do. -100 leaves a query out of the loss, for regression NaN does. The Trainer
+                looks for `support_labels` too: to evaluate the model's own memory with a loss, it needs
+                `TrainingArguments(label_names=["labels"])`.
             support_input_ids: [S, L'] or [B, S, L'], the texts that are written.
             support_attention_mask: of the same shape.
             support_token_type_ids: of the same shape.
-            support_labels: [S] or [B, S]; for several labels [.., C], for regression [.., V]. -100 marks padding.
+            support_labels: [S] or [B, S]; for several labels [.., C], for regression [.., V]. -100 marks padding, for
+                regression too.
             n_way: N, the labels in an episode; one more than the largest support label if left out.
             return_dict: whether the output is a `MANNSequenceClassifierOutput` (the default) or a tuple.
             kwargs: further inputs of the encoder.
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
-            InvalidInputError: support without labels, or shapes that do not fit.
+            InvalidInputError: support without labels, shapes that do not fit, or labels that the memory does not have.
         """
         inputs = {
             "input_ids": input_ids,
@@ -176,10 +179,11 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             raise _do_not_agree(given, written, support_labels)
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
         law = KeyValueMemory(self.config.hidden_size, values.shape[-1], self.config.capacity, self.config.eviction)
-        state = law.initial_state(len(keys), keys.device, keys.dtype)
-        solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
-        logits = self.reading(solution, keys)
-        told = self._strongest(solution, keys, logits)
+        with full_precision(keys):
+            state = law.initial_state(len(keys), keys.device, keys.dtype)
+            solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
+            logits = self.reading(solution, keys)
+            told = self._strongest(solution, keys, logits)
         output = MANNSequenceClassifierOutput(self._loss(logits, labels), logits, *told, keys)
         if single:
             for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
@@ -201,7 +205,8 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         whole vectors of the processor.
         """
         whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
-        return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
+        with full_precision(keys):
+            return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
 
     @torch.no_grad()
     def evidence(
@@ -222,12 +227,14 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         Returns:
             For each query R.
         """
-        predicted = self.reading.predicted(ready.solution, logits[None])[0]
+        with full_precision(keys):
+            predicted = self.reading.predicted(ready.solution, logits[None])[0]
         told = [[Evidence([], [], 0.0)] * columns.shape[1] for _ in columns]
         for column in columns.unique().tolist():  # one product for all queries that ask about a label
             queries, ranks = (columns == column).nonzero(as_tuple=True)
-            slots = self._slots_of(ready.memory, column)
-            terms = self.reading.terms(ready.solution, keys[None, queries].float(), column, slots, ready.sharpness)[0]
+            slots, asked = self._slots_of(ready.memory, column), keys[None, queries].float()
+            with full_precision(keys):
+                terms = self.reading.terms(ready.solution, asked, column, slots, ready.sharpness)[0]
             best = terms.topk(len(slots) if most is None else min(len(slots), most), dim=1)
             rest = predicted[queries, column] - best.values.sum(1)
             found = (queries, ranks, slots[best.indices], best.values, rest)
@@ -235,7 +242,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
                 told[query][rank] = Evidence(names, weights, left)
         return told
 
-    @torch.inference_mode(False)  # what is made in inference mode could not be trained with later
+    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
     def remember(
         self,
         keys: Tensor,
@@ -402,17 +409,24 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         if (self.config.problem_type or SINGLE_LABEL) == SINGLE_LABEL:
             if labels.shape != logits.shape[:-1]:
                 raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape[:-1])}.")
-            if int(labels.max()) >= logits.shape[-1]:
+            numbers = labels[labels != IGNORED]
+            if len(numbers) and int(numbers.max()) >= logits.shape[-1]:
                 raise InvalidInputError(
-                    f"labels go up to {int(labels.max())}, and the memory knows {logits.shape[-1]} labels."
+                    f"labels go up to {int(numbers.max())}, and the memory knows {logits.shape[-1]} labels."
+                )
+            if len(numbers) and int(numbers.min()) < 0:
+                raise InvalidInputError(
+                    f"labels go down to {int(numbers.min())}; they count from 0, and {IGNORED} leaves a query out."
                 )
             return F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORED)
         labels = self._rows(labels, logits.dim())
         if labels.shape != logits.shape:
             raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape)}.")
+        if self.config.problem_type == REGRESSION:
+            kept = ~labels.isnan().any(-1)  # -100 is a number like others
+            return F.mse_loss(logits[kept], labels[kept].to(logits))
         kept = (labels != IGNORED).all(-1)
-        function = F.mse_loss if self.config.problem_type == REGRESSION else F.binary_cross_entropy_with_logits
-        return function(logits[kept], labels[kept].to(logits))
+        return F.binary_cross_entropy_with_logits(logits[kept], labels[kept].to(logits))
 
 
 def _do_not_agree(given: torch.Size, written: torch.Size, labels: Tensor) -> InvalidInputError:

@@ -755,7 +755,7 @@ class TestLaterUse:
             model.save_pretrained(tmp_path / "more")
             model = MANNForSequenceClassification.from_pretrained(tmp_path / "more")
             assert model.get_input_embeddings().weight.shape[0] == size
-            teach(model, tiny_tokenizer, ["one more"], ["a"])
+            teach(model, tiny_tokenizer, [f"one more {size}"], ["a"])
         assert len(model.memory) == 7
 
     def test_forgetting_everything_leaves_no_label_behind(self, taught: Any, tmp_path: Path) -> None:
