@@ -35,11 +35,23 @@ def test_ids_are_forgotten_and_only_the_memory_is_written(shell: Shell, taught: 
     assert {name for name in after if after[name] != before[name]} == {"memory.safetensors", "memory.json"}
 
 
-def test_taught_and_forgotten_is_never_taught(shell: Shell, taught: Path, shots: Path) -> None:
+def test_taught_and_forgotten_is_never_taught(shell: Shell, taught: Path, tmp_path: Path) -> None:
     before = memory(taught)
-    again = shell.json("remember", taught, shots)["ids"]
+    more = tmp_path / "more.csv"
+    more.write_text("text,label\nwhere did my card go?,lost_card\ni was charged for cash,cash_fee\n")
+    again = shell.json("remember", taught, more)["ids"]
+    assert memory(taught) != before
     shell("forget", taught, *(word for id_ in again for word in ("--id", id_)))
     assert memory(taught) == before
+
+
+def test_taught_again_and_forgotten_is_never_taught(shell: Shell, taught: Path, shots: Path) -> None:
+    ids = shell.json("remember", taught, shots)["ids"]
+    first, *others = ids
+    shell("forget", taught, "--id", first)
+    shell("remember", taught, shots)
+    shell("forget", taught, *(word for id_ in ids for word in ("--id", id_)))
+    assert shell.json("remember", taught, shots)["ids"] == [first, *others]
 
 
 def test_everything_may_be_forgotten_and_taught_anew(shell: Shell, taught: Path, shots: Path) -> None:
