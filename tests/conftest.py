@@ -5,13 +5,14 @@ The environment is set when this file is imported, as huggingface_hub reads its 
 
 import atexit
 import copy
+import logging
 import os
 import random
 import shutil
 import socket
 import string
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,14 @@ def tiny_encoder_model(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTo
 def tiny_tokenizer(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
     """The tokenizer of `tiny_encoder`, a copy for each test."""
     return copy.deepcopy(_loaded_tiny_encoder[1])
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """What transformers and mann_hf have logged from warnings on."""
+    loggers = [logging.getLogger("transformers"), logging.getLogger("mann_hf")]
+    for logger in loggers:
+        logger.addHandler(caplog.handler)
+    yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    for logger in loggers:
+        logger.removeHandler(caplog.handler)

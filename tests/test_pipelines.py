@@ -1,7 +1,6 @@
 import csv
 import enum
 import json
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,17 +80,6 @@ def bare(answer: Any) -> Any:
     if isinstance(answer, list):
         return [bare(part) for part in answer]
     return {"label": answer["label"], "score": pytest.approx(answer["score"], abs=1e-5)}
-
-
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What transformers and mann_hf have logged from warnings on."""
-    loggers = [logging.getLogger("transformers"), logging.getLogger("mann_hf")]
-    for logger in loggers:
-        logger.addHandler(caplog.handler)
-    yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    for logger in loggers:
-        logger.removeHandler(caplog.handler)
 
 
 class TestMaking:

@@ -24,14 +24,12 @@ SKETCH_FROM = 2048
 """Slots from which a sketch of the curvature is worth its making."""
 SKETCH_RANK, SKETCH_SLOTS = 32, 512
 """Directions of an output that a sketch knows apart, and the slots of most weight that it finds them in."""
-NEAR = 0.3
-"""Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
-
-
 SKETCH_OUTPUTS = 128
 """Outputs that are sketched at a time, so that the memory it takes is bounded."""
 SKETCH_NUMBERS = 50_000_000
 """Numbers in all directions of a sketch above which none is made."""
+NEAR = 0.3
+"""Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
 
 
 class ConvexObjective(Protocol):
@@ -163,6 +161,11 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum((1, 2), keepdim=True)
 
 
+def _balanced(objective: ConvexObjective, direction: Tensor) -> Tensor:
+    """Without what exclusive losses do not see and the weight decay takes away: what all outputs have in common."""
+    return direction - direction.mean(dim=1, keepdim=True) if objective.exclusive else direction
+
+
 def gradient_precision(keys: Tensor, outputs: int) -> torch.dtype:
     """The precision in which `minimise` computes gradients for keys [B, S, K] and V outputs."""
     single = keys.dtype != torch.float64 and keys.numel() * outputs > SINGLE_GRADIENT_FROM
@@ -207,9 +210,7 @@ def minimise(
     if precise == torch.float32:  # rounding alone makes a gradient about as long as this
         tolerance = max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * slots)
     if not isinstance(start, Point):
-        weight = start.to(precise)
-        if objective.exclusive:  # steps would leave what is not balanced, and the weight decay take it away
-            weight = weight - weight.mean(dim=1, keepdim=True)
+        weight = _balanced(objective, start.to(precise))  # steps would leave what is not
         start = Point(weight, *objective.value_and_gradient(weight))
     weight, value, gradient, probabilities = start
     length = _dot(gradient, gradient).sqrt()
@@ -274,23 +275,19 @@ def _conjugate_gradients(
     given, right, probabilities = right.dtype, right.to(dtype), probabilities.to(dtype)
     least = torch.finfo(dtype).tiny
 
-    def balanced(direction: Tensor) -> Tensor:
-        """Without what the losses do not see, which rounding brings in."""
-        return direction - direction.mean(dim=1, keepdim=True) if objective.exclusive else direction
-
     def precondition(residual: Tensor) -> Tensor:
-        return residual if sketch is None else balanced(sketch(residual))
+        return residual if sketch is None else _balanced(objective, sketch(residual))
 
     hessian = objective.hessian(probabilities)
     solution = torch.zeros_like(right)
-    residual = balanced(right).clone()
+    residual = _balanced(objective, right).clone()
     scaled = precondition(residual)
     direction = scaled.clone()
     product = _dot(residual, scaled)
     for _ in range(MAX_INNER_STEPS):
         if not (_dot(residual, residual).sqrt() > tolerance).any():
             break
-        image = balanced(hessian(direction))
+        image = _balanced(objective, hessian(direction))
         curve = _dot(direction, image)
         size = torch.where(curve > 0, product / curve.clamp_min(least), 0)
         solution += size * direction

@@ -180,13 +180,7 @@ class LabelledMemory:
                     f"the key of the words of {name!r} has the shape {tuple(key.shape)} or holds NaN or infinity; it "
                     f"must be {self.law.key_size} finite numbers."
                 )
-        columns = list(self.labels)
-        known = set(columns)
-        for label in labels:
-            for name in label_names(label):
-                if name not in known:
-                    known.add(name)
-                    columns.append(name)
+        columns = dict.fromkeys([*self.labels, *(name for label in labels for name in label_names(label))])
         ids = [
             content_id(kind, text if text is not None else _hexadecimal(key), label)
             for key, label, text, kind in zip(keys, labels, texts, kinds, strict=True)

@@ -1,10 +1,9 @@
 import copy
 import io
 import json
-import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -73,17 +72,6 @@ def other_encoder(tmp_path: Path, tiny_encoder: Path) -> Path:
     ).save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What transformers and mann_hf have logged from warnings on."""
-    loggers = [logging.getLogger("transformers"), logging.getLogger("mann_hf")]
-    for logger in loggers:
-        logger.addHandler(caplog.handler)
-    yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    for logger in loggers:
-        logger.removeHandler(caplog.handler)
 
 
 def change_tensors(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:

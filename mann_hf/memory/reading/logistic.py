@@ -134,7 +134,7 @@ class LogisticReading(Reading):
             parts = start.parts
             carried = _carried(start, objective.detach(), state.ids)
             if carried is not None:
-                return carried, start.parts.minimum.sketch
+                return carried, parts.minimum.sketch
         means = unit((objective.weights * objective.targets).detach().mT @ keys)
         guess = FIRST_LENGTH * (means - means.mean(dim=1, keepdim=True))
         if parts is None:
@@ -144,8 +144,7 @@ class LogisticReading(Reading):
         guess[:, :columns] = before[:, :columns]
         if sketch is not None:
             sketch = sketch.wider(guess.shape[1], self.weight_decay) if columns == before.shape[1] else None
-        # a softmax does not see what all labels have in common, and the weight decay takes it away
-        return guess - guess.mean(dim=1, keepdim=True) if objective.exclusive else guess, sketch
+        return guess, sketch
 
 
 def _carried(start: Solution, now: "LogisticObjective", new_ids: Tensor) -> Point | None:

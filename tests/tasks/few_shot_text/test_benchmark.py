@@ -98,9 +98,8 @@ def test_every_method_is_asked_the_same_episodes(small: Benchmark, tmp_path: Pat
     assert 0 < found["prototype"]["interval"] < 20
 
 
-def test_what_is_there_is_not_measured_again(small: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    benchmark.run(small, [ALL_CLASSES], ["prototype"], tmp_path, ABOUT)
-    assert list(read(tmp_path, ALL_CLASSES)["methods"]) == ["prototype", *BASELINES]
+def watched(small: Benchmark, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods that are measured from now on."""
     measured: list[str] = []
     original = small.measure
 
@@ -109,6 +108,13 @@ def test_what_is_there_is_not_measured_again(small: Benchmark, tmp_path: Path, m
         return original(cell, methods)
 
     monkeypatch.setattr(small, "measure", measure)
+    return measured
+
+
+def test_what_is_there_is_not_measured_again(small: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark.run(small, [ALL_CLASSES], ["prototype"], tmp_path, ABOUT)
+    assert list(read(tmp_path, ALL_CLASSES)["methods"]) == ["prototype", *BASELINES]
+    measured = watched(small, monkeypatch)
     benchmark.run(small, [ALL_CLASSES], ["prototype", "logistic"], tmp_path, ABOUT)
     assert measured == ["logistic"]
     assert list(read(tmp_path, ALL_CLASSES)["methods"]) == ["logistic", "prototype", *BASELINES]
@@ -168,14 +174,7 @@ def test_times_that_are_compared_are_taken_in_one_run(
 ) -> None:
     cell = Cell("large_memory", "banking77", None, False)
     benchmark.run(small, [cell], ["logistic"], tmp_path, ABOUT)
-    measured: list[str] = []
-    original = small.measure
-
-    def measure(cell: Cell, methods: list[str]) -> Any:
-        measured.extend(methods)
-        return original(cell, methods)
-
-    monkeypatch.setattr(small, "measure", measure)
+    measured = watched(small, monkeypatch)
     benchmark.run(small, [cell], ["logistic"], tmp_path, ABOUT)
     assert not measured
     benchmark.run(small, [cell], ["prototype"], tmp_path, ABOUT)
