@@ -202,10 +202,12 @@ def tiny_tokenizer(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokeni
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
     """What transformers and mann_hf have logged from warnings on."""
     loggers = [logging.getLogger("transformers"), logging.getLogger("mann_hf")]
     for logger in loggers:
+        # Where CI is set transformers' logger propagates, and pytest's handler of the root would hear each line again.
+        monkeypatch.setattr(logger, "propagate", False)
         logger.addHandler(caplog.handler)
     yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     for logger in loggers:
