@@ -80,7 +80,7 @@ def calibrate(
         fitted = before.fitted
     else:
         fitted = _fit(reading, state, folds, prior)
-    lasting = state.values[0] * (state.write_count * state.mask)[0, :, None]
+    lasting = state.values[0].sum(1) * _counts(state)
     dealt = folds[folds != NEVER_LEFT_OUT].unique()
     share = torch.stack([lasting[folds != fold].sum() / lasting.sum() for fold in dealt]).mean()
     size = share * _examples_per_label(state) / whole
@@ -105,8 +105,13 @@ def _same_sample(before: Calibration, state: KeyValueState, examples: Tensor) ->
     return same and torch.equal(before.examples, examples)
 
 
+def _counts(state: KeyValueState) -> Tensor:
+    """[S], how many examples each slot stands for; 0 where it is empty."""
+    return (state.write_count * state.mask)[0].to(state.values.dtype)
+
+
 def _examples_per_label(state: KeyValueState) -> Tensor:
-    counts = (state.values[0] * (state.write_count * state.mask)[0, :, None]).sum(0)
+    counts = _counts(state) @ state.values[0]
     return counts[counts > 0].mean() if (counts > 0).any() else counts.new_ones(())
 
 

@@ -104,8 +104,7 @@ class LabelledMemory:
         """The labels whose words are in the memory now."""
         if not self.names:
             return ()
-        examples = (self.state.values[0] * self._are_examples[:, None]).sum(0)
-        with_example = (examples > 0).tolist()
+        with_example = (self._are_examples.to(self.state.values.dtype) @ self.state.values[0] > 0).tolist()
         return tuple(label for label, has in zip(self.labels, with_example, strict=True) if has and label in self.names)
 
     @cached_property
@@ -135,13 +134,16 @@ class LabelledMemory:
         return torch.nn.functional.pad(self._are_examples, (0, len(self.named_labels)))
 
     @cached_property
-    def slots_by_label(self) -> list[Tensor]:
-        """For each label the slots of `reading_state` that are stored under it."""
-        if not self.labels:
-            return []
-        stored = self.reading_state.values[0].mT != 0
-        slots = stored.nonzero()[:, 1]
-        return list(slots.split(stored.sum(dim=1).tolist()))
+    def _slots_by_column(self) -> dict[int, Tensor]:
+        """Those that have been asked for."""
+        return {}
+
+    def slots_of(self, column: int) -> Tensor:
+        """The slots of `reading_state` that are stored under the label of a column."""
+        slots = self._slots_by_column.get(column)
+        if slots is None:
+            slots = self._slots_by_column[column] = self.reading_state.values[0, :, column].nonzero()[:, 0]
+        return slots
 
     def remember(
         self,

@@ -227,20 +227,46 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         Returns:
             For each query R.
         """
+        weights, slots, lengths, rest = self._evidence(ready, keys, logits, columns, most)
+        told = [
+            Evidence(names[:length], terms[:length], left)
+            for names, terms, length, left in zip(slots.tolist(), weights.tolist(), lengths, rest.tolist(), strict=True)
+        ]
+        ranks = columns.shape[1]
+        return [told[first : first + ranks] for first in range(0, len(told), ranks)]
+
+    def _evidence(
+        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
+    ) -> tuple[Tensor, Tensor, list[int], Tensor]:
+        """What `evidence` tells, for the Q * R outputs one behind the other.
+
+        Returns:
+            Weights and slots, [Q * R, M], largest weight first; how many of the M each output has; the rest [Q * R].
+        """
+        asked, order = columns.flatten().sort(stable=True)  # one product for all queries that ask about a label
+        rows = order // columns.shape[1]
+        counts = asked.unique_consecutive(return_counts=True)
+        groups = [
+            (column, count, self._slots_of(ready.memory, column))
+            for column, count in zip(*(part.tolist() for part in counts), strict=True)
+        ]
+        lengths = [len(stored) if most is None else min(len(stored), most) for _, _, stored in groups]
+        weights = logits.new_zeros(len(order), max(lengths, default=0))
+        slots = torch.full_like(weights, -1, dtype=torch.long)
+        first = 0
         with full_precision(keys):
             predicted = self.reading.predicted(ready.solution, logits[None])[0]
-        told = [[Evidence([], [], 0.0)] * columns.shape[1] for _ in columns]
-        for column in columns.unique().tolist():  # one product for all queries that ask about a label
-            queries, ranks = (columns == column).nonzero(as_tuple=True)
-            slots, asked = self._slots_of(ready.memory, column), keys[None, queries].float()
-            with full_precision(keys):
-                terms = self.reading.terms(ready.solution, asked, column, slots, ready.sharpness)[0]
-            best = terms.topk(len(slots) if most is None else min(len(slots), most), dim=1)
-            rest = predicted[queries, column] - best.values.sum(1)
-            found = (queries, ranks, slots[best.indices], best.values, rest)
-            for query, rank, names, weights, left in zip(*(part.tolist() for part in found), strict=True):
-                told[query][rank] = Evidence(names, weights, left)
-        return told
+            for (column, count, stored), length in zip(groups, lengths, strict=True):
+                group = slice(first, first := first + count)
+                if length:
+                    queries = keys.index_select(0, rows[group]).float()
+                    terms = self.reading.terms(ready.solution, queries[None], column, stored, ready.sharpness)[0]
+                    weights[group, :length], best = terms.topk(length, dim=1)
+                    slots[group, :length] = stored[best]
+        rest = predicted[rows, asked] - weights.sum(1)
+        back = order.argsort()
+        every = [length for (_, count, _), length in zip(groups, lengths, strict=True) for _ in range(count)]
+        return weights[back], slots[back], [every[place] for place in back.tolist()], rest[back]
 
     @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
     def remember(
@@ -318,17 +344,14 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
     def _slots_of(self, memory: LabelledMemory, column: int) -> Tensor:
         if self.config.problem_type == REGRESSION:
             return torch.arange(len(memory), device=memory.state.keys.device)
-        return memory.slots_by_label[column]
+        return memory.slots_of(column)
 
+    @torch.no_grad()
     def _told(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        columns = logits.argmax(-1, keepdim=True)
-        weights = logits.new_zeros(len(keys), SLOTS_TOLD)
-        ids = torch.full((len(keys), SLOTS_TOLD), -1, device=keys.device)
-        for row, (told,) in enumerate(self.evidence(ready, keys, logits, columns, SLOTS_TOLD)):
-            count = len(told.slots)
-            weights[row, :count] = torch.tensor(told.weights, dtype=weights.dtype, device=weights.device)
-            ids[row, :count] = ready.solution.state.ids[0, told.slots]
-        return weights, ids
+        weights, slots, _, _ = self._evidence(ready, keys, logits, logits.argmax(-1, keepdim=True), SLOTS_TOLD)
+        ids = ready.solution.state.ids[0][slots].masked_fill(slots < 0, -1)
+        more = (0, SLOTS_TOLD - slots.shape[1])
+        return F.pad(weights, more), F.pad(ids, more, value=-1)
 
     @torch.no_grad()
     def _strongest(self, solution: Solution, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

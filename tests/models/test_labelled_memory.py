@@ -141,7 +141,7 @@ def test_entries_and_slots_agree() -> None:
     assert [entry.id for entry in memory.all_entries] == state.ids[0].tolist()
     assert [entry.kind for entry in memory.all_entries] == ["example", "description", "example", "name"]
     assert memory.examples.tolist() == [True, False, True, False]
-    assert [slots.tolist() for slots in memory.slots_by_label] == [[0, 2, 3], [1]]
+    assert [memory.slots_of(column).tolist() for column in range(len(memory.labels))] == [[0, 2, 3], [1]]
     assert memory.all_entries[3].text == "red"
 
 
@@ -183,15 +183,15 @@ def test_several_labels_an_entry() -> None:
     memory, ids = taught(("a", ("x", "y")), ("b", ("z",)), problem_type=MULTI_LABEL)
     assert memory.labels == ("x", "y", "z")
     assert memory.state.values[0].tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert [slots.tolist() for slots in memory.slots_by_label] == [[0], [0], [1]]
+    assert [memory.slots_of(column).tolist() for column in range(len(memory.labels))] == [[0], [0], [1]]
     assert memory.forget(label="y").labels == ("z",)
     assert len(ids) == 2
 
 
 def test_numbers_for_regression() -> None:
     memory, ids = taught(("a", (1.5,)), ("b", (-2.0,)), problem_type=REGRESSION, value_size=1)
-    assert memory.labels == () and memory.slots_by_label == []
-    assert LabelledMemory.empty(4).slots_by_label == []
+    assert memory.labels == ()
+    assert LabelledMemory.empty(4).labels == ()
     assert memory.state.values[0].tolist() == [[1.5], [-2.0]]
     assert memory.forget([ids[0]]).state.values[0].tolist() == [[-2.0]]
 

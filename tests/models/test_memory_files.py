@@ -446,5 +446,5 @@ def test_no_content_at_any_place_gives_another_error(
         return
     save_memory(memory, folder / "again")
     assert load_memory(folder / "again" / MEMORY_FILE).entries == memory.entries
-    memory.reading_state, memory.slots_by_label, memory.examples  # noqa: B018
+    memory.reading_state, memory.examples  # noqa: B018
     memory.forget(ids=[memory.entries[0].id])

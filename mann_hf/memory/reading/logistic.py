@@ -114,7 +114,7 @@ class LogisticReading(Reading):
         sharpness: Tensor | float | None = None,
     ) -> Tensor:
         parts: LogisticParts = solution.parts
-        products = self._features(queries) @ parts.objective.keys[:, slots].mT
+        products = self._features(queries) @ parts.objective.keys.index_select(1, slots).mT
         return self.logits(solution, products * parts.coefficients[..., column][:, None, slots], sharpness)
 
     def _features(self, keys: Tensor) -> Tensor:
