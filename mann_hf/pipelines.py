@@ -149,7 +149,7 @@ class FewShotTextClassificationPipeline(Pipeline):
                 one answer, not a list of one.
             evidence: how many stored examples to name behind each answer (5 if not given); all of them with None.
             batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
-            num_workers: of no effect; taken because other pipelines take it.
+            num_workers: of no effect; taken because other pipelines take it, as `truncation=True` is.
             progress: called with the number of texts done after each batch.
 
         Returns:
@@ -187,9 +187,16 @@ class FewShotTextClassificationPipeline(Pipeline):
         return self._stream(iter(inputs), batch_size, progress, options)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
+        if not kwargs.pop("truncation", True):
+            raise InvalidInputError(
+                "truncation=False: texts that are longer than the encoder reads are cut, stored ones and asked ones "
+                "alike; max_seq_length of the model's configuration says where."
+            )
         unknown = kwargs.keys() - {"top_k", "evidence"}
         if unknown:
-            raise InvalidTypeError(f"unknown argument {', '.join(sorted(unknown))}; there are top_k and evidence.")
+            raise InvalidTypeError(
+                f"unknown argument {', '.join(sorted(unknown))}; there are top_k, evidence, batch_size and progress."
+            )
         _check_whole(top_k=kwargs.get("top_k"))
         _check_whole(0, evidence=kwargs.get("evidence"))
         return {}, {}, kwargs

@@ -254,9 +254,9 @@ class TestAsking:
         classifier(ASKED, batch_size=3)
         assert used == [2, 3]
 
-    def test_workers_are_of_no_use_and_no_harm(self, taught: Any) -> None:
+    def test_workers_and_truncation_are_of_no_use_and_no_harm(self, taught: Any) -> None:
         """Code written for other pipelines passes them."""
-        assert bare(taught(ASKED, num_workers=2)) == bare(taught(ASKED))
+        assert bare(taught(ASKED, num_workers=2, truncation=True)) == bare(taught(ASKED))
         assert pipeline(TASK, model=taught.model, num_workers=2)(ASKED)
 
     def test_as_scikit_learn_would(self, taught: Any) -> None:
@@ -322,7 +322,8 @@ class TestAsking:
             ({"batch_size": 0}, "batch_size"),
             ({"batch_size": -2}, "batch_size"),
             ({"batch_size": 1.5}, "batch_size"),
-            ({"truncation": True}, "truncation.*top_k and evidence"),
+            ({"truncation": False}, "truncation=False.*max_seq_length"),
+            ({"max_length": 8}, "max_length.*top_k, evidence, batch_size"),
         ],
         ids=str,
     )

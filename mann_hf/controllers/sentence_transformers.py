@@ -46,8 +46,6 @@ class TextEncoderSettings(NamedTuple):
         prompts: texts to put in front of a text, by the name of their purpose; `""` for none.
         default_prompt_name: the prompt for texts that come without a purpose, or None.
         lower_case: whether texts are lower-cased whatever the tokenizer does.
-        similarity: how their vectors are meant to be compared: `"cosine"`, `"dot"`, `"euclidean"`, `"manhattan"`, or
-            None where the folder does not say.
     """
 
     pooling: str | None
@@ -56,7 +54,6 @@ class TextEncoderSettings(NamedTuple):
     prompts: dict[str, str]
     default_prompt_name: str | None
     lower_case: bool = False
-    similarity: str | None = None
 
     @property
     def default_prompt(self) -> str:
@@ -159,8 +156,7 @@ def read_sentence_transformers(
     default = config.get("default_prompt_name")
     if default is not None and default not in prompts:
         raise files.refused(f"its default prompt {default!r} is not among its prompts ({', '.join(prompts) or 'none'})")
-    similarity = config.get("similarity_fn_name")
-    return TextEncoderSettings(pooling, "Normalize" in steps, max_length, prompts, default, lower_case, similarity)
+    return TextEncoderSettings(pooling, "Normalize" in steps, max_length, prompts, default, lower_case)
 
 
 def _steps(files: _Files, modules: Any) -> dict[str, str]:

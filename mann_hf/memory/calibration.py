@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import precise
 from .reading import MULTI_LABEL, NEVER_LEFT_OUT, REGRESSION, SINGLE_LABEL, Reading, Solution
 from .state import KeyValueState
 
@@ -91,9 +92,10 @@ def _fit(reading: Reading, state: KeyValueState, folds: Tensor, prior: Tensor) -
     """The sharpness that makes the answers of memories without their fold most likely."""
     solution = reading.solve(state, rough=True)
     answered = folds != NEVER_LEFT_OUT
-    scores = reading.left_out(solution, folds, rough=True).double()  # a flat valley: less would place it anywhere
+    scores = precise(reading.left_out(solution, folds, rough=True))  # a flat valley: less would place it anywhere
     answers = state.values[0, answered]
-    log_beta = _minimise(lambda log_beta: _loss(reading, solution, scores, answered, answers, log_beta, prior))
+    loss = lambda log_beta: _loss(reading, solution, scores, answered, answers, log_beta.to(scores), prior)  # noqa: E731
+    log_beta = _minimise(loss)
     return log_beta.exp().to(prior.dtype)
 
 
@@ -150,13 +152,13 @@ def _loss(
     log_beta: Tensor,
     prior: Tensor,
 ) -> Tensor:
-    logits = reading.logits(solution, scores, log_beta.exp())[0, answered].double()
+    logits = reading.logits(solution, scores, log_beta.exp())[0, answered]
     if reading.problem_type == SINGLE_LABEL:
         fit = F.cross_entropy(logits, answers.argmax(1), reduction="sum")
     else:
         assert reading.problem_type == MULTI_LABEL
-        fit = F.binary_cross_entropy_with_logits(logits, answers.double(), reduction="sum") / answers.shape[1]
-    return fit + 0.5 * PRIOR_STRENGTH * (log_beta - prior.log().double()).square()
+        fit = F.binary_cross_entropy_with_logits(logits, answers.to(logits), reduction="sum") / answers.shape[1]
+    return fit + 0.5 * PRIOR_STRENGTH * (log_beta - precise(prior).log()).square()
 
 
 def _minimise(function: Callable[[Tensor], Tensor], low: float = -4.0, high: float = 7.0, steps: int = 45) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidInputError
+from .precision import solving_precision
 
 MAX_STEPS = 60
 MAX_INNER_STEPS = 250
@@ -184,7 +185,7 @@ def _few_outputs(gradient: Tensor) -> Tensor | None:
 def gradient_precision(keys: Tensor, outputs: int) -> torch.dtype:
     """The precision in which `minimise` computes gradients for keys [B, S, K] and V outputs."""
     single = keys.dtype != torch.float64 and keys.numel() * outputs > SINGLE_GRADIENT_FROM
-    return torch.float32 if single else torch.float64
+    return torch.float32 if single else solving_precision(keys.device)
 
 
 def _curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
@@ -192,7 +193,7 @@ def _curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
     if gradient_precision(keys, outputs) == torch.float32:
         return torch.bfloat16 if keys.device.type == "cpu" and _multiplies_halves() else torch.float32
     single = keys.dtype != torch.float64 and keys.numel() * outputs > SINGLE_CURVATURE_FROM
-    return torch.float32 if single else torch.float64
+    return torch.float32 if single else solving_precision(keys.device)
 
 
 @functools.cache

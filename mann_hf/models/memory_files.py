@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from transformers.utils import cached_file, logging
 
 from ..errors import MemoryFileError
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, SINGLE_LABEL
 from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, label_names
 from .saving import recover, sweep, write_whole
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 MEMORY_FILE = "memory.safetensors"
 READABLE_FILE = "memory.json"
@@ -45,6 +49,49 @@ def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
     # one entry alone: safetensors writes several in an order that changes from save to save
     write_whole(folder / MEMORY_FILE, save(tensors, metadata={"format": f"{FORMAT}/{VERSION}"}))
     write_whole(folder / READABLE_FILE, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def local_folder(place: Any, subfolder: str | None) -> Path | None:
+    """The folder that a place and a folder below it stand for; None for a Hub repository."""
+    if place is None or not os.path.isdir(place):
+        return None
+    return Path(place, subfolder or "")
+
+
+def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
+    """The local path of a repository's or folder's memory; None if it has none and need not.
+
+    A memory that the Hub may have and that cannot be fetched is warned of: without it the model knows nothing.
+
+    Args:
+        place: a folder or Hub repository.
+        optional: whether there may be none.
+        kwargs: of `cached_file`.
+
+    Raises:
+        MemoryFileError: there is none and it is not optional, or it cannot be had.
+    """
+    try:
+        path = cached_file(
+            place,
+            MEMORY_FILE,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=not optional,
+            **kwargs,
+        )
+    except OSError as error:
+        raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
+    if path is None and not optional:
+        raise MemoryFileError(f"{place} has no {MEMORY_FILE}; save one with save_memory(folder).")
+    if path is None and place is not None and not os.path.isdir(place):
+        name = f"{kwargs['subfolder']}/{MEMORY_FILE}" if kwargs.get("subfolder") else None
+        known = try_to_load_from_cache(place, name or MEMORY_FILE, kwargs.get("cache_dir"), kwargs.get("revision"))
+        if known is None:  # neither held nor known to be absent
+            logger.warning(
+                f"whether {place} has a {MEMORY_FILE} could not be found out, as the Hub is out of reach: "
+                "the model starts with an empty memory. Connect to the Hub once if it has one."
+            )
+    return path
 
 
 def describe(memory: LabelledMemory) -> dict[str, Any]:

@@ -7,21 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count, islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import transformers.initialization as init
-from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel
-from transformers.utils import cached_file, logging
 
 from ..controllers.encoder import build_encoder, embed, load_encoder, max_positions
 from ..controllers.resolve import resolve_encoder
 from ..controllers.sentence_transformers import read_sentence_transformers
 from ..controllers.text import check_texts, pad, token_batches, tokenize
-from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
+from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import memory_files
@@ -31,8 +28,6 @@ from .memory_holder import MemoryHolder
 from .saving import recover, take_upload, whole_save
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
-
-logger = logging.get_logger(f"transformers.{__name__}")
 
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
@@ -148,20 +143,18 @@ class MANNPreTrainedModel(PreTrainedModel):
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
                 is one of another problem type.
         """
-        folder = _subfolder(pretrained_model_name_or_path, kwargs.get("subfolder"))
+        folder = memory_files.local_folder(pretrained_model_name_or_path, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
-        path = _find_memory(pretrained_model_name_or_path, optional=True, **hub)
-        if path is not None:
-            memory = memory_files.load_memory(path)
-            if reencode:
-                memory = model._reencoded(memory, tokenizer or model.load_tokenizer(**hub))
-            model._take(memory, str(pretrained_model_name_or_path))
-        else:
+        path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
+        if path is None:
             model._swap(lambda memory: (memory.to(model.device), None))
+        else:
+            find_tokenizer = (lambda: tokenizer or model.load_tokenizer(**hub)) if reencode else None
+            model._take_file(path, str(pretrained_model_name_or_path), find_tokenizer)
         return loaded
 
     def save_pretrained(
@@ -263,15 +256,13 @@ class MANNPreTrainedModel(PreTrainedModel):
         unknown = kwargs.keys() - {*HUB_ARGUMENTS, "subfolder", "force_download"}
         if unknown:
             raise TypeError(f"load_memory() has no argument {', '.join(sorted(unknown))}.")
-        folder = _subfolder(folder_or_repo, kwargs.get("subfolder"))
+        folder = memory_files.local_folder(folder_or_repo, kwargs.get("subfolder"))
         if folder is not None:
             recover(folder)
-        path = _find_memory(folder_or_repo, optional=False, **kwargs)
+        path = memory_files.find_memory(folder_or_repo, optional=False, **kwargs)
         assert path is not None
-        memory = memory_files.load_memory(path)
-        if reencode:
-            memory = self._reencoded(memory, tokenizer or self.load_tokenizer())
-        self._take(memory, str(folder_or_repo))
+        find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
+        self._take_file(path, str(folder_or_repo), find_tokenizer)
 
     def load_tokenizer(self, **kwargs: Any) -> Any:
         """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name.
@@ -349,6 +340,11 @@ class MANNPreTrainedModel(PreTrainedModel):
             keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words
         )
         return filled
+
+    def _take_file(self, path: str, source: str, find_tokenizer: Callable[[], Any] | None) -> None:
+        """Swaps in the memory of a file, written again from its texts where there is a tokenizer for that."""
+        memory = memory_files.load_memory(path)
+        self._take(memory if find_tokenizer is None else self._reencoded(memory, find_tokenizer()), source)
 
     def _take(self, memory: LabelledMemory, source: str) -> None:
         """Swaps in a memory that fits this model.
@@ -444,39 +440,3 @@ def _config_fields() -> set[str]:
     """The names of a configuration's fields that a user may set beside an encoder's name."""
     own = set(inspect.signature(MANNConfig.__init__).parameters) - {"self", "kwargs", "encoder_config", "encoder_name"}
     return own | {"num_labels", "id2label", "label2id"}
-
-
-def _subfolder(place: Any, subfolder: str | None) -> Path | None:
-    if place is None or not os.path.isdir(place):
-        return None
-    return Path(place, subfolder or "")
-
-
-def _find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
-    """The local path of a repository's or folder's memory; None if it has none and need not.
-
-    A memory that the Hub may have and that cannot be fetched is warned of: without it the model knows nothing.
-    """
-    try:
-        path = cached_file(
-            place,
-            memory_files.MEMORY_FILE,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=not optional,
-            **kwargs,
-        )
-    except OSError as error:
-        raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
-    if path is None and not optional:
-        raise MemoryFileError(f"{place} has no {memory_files.MEMORY_FILE}; save one with save_memory(folder).")
-    if path is None and place is not None and not os.path.isdir(place):
-        name = f"{kwargs['subfolder']}/{memory_files.MEMORY_FILE}" if kwargs.get("subfolder") else None
-        known = try_to_load_from_cache(
-            place, name or memory_files.MEMORY_FILE, kwargs.get("cache_dir"), kwargs.get("revision")
-        )
-        if known is None:  # neither held nor known to be absent
-            logger.warning(
-                f"whether {place} has a {memory_files.MEMORY_FILE} could not be found out, as the Hub is out of reach: "
-                "the model starts with an empty memory. Connect to the Hub once if it has one."
-            )
-    return path

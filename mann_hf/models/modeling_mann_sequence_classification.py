@@ -14,12 +14,11 @@ from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Solution
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .configuration_mann import MANNConfig
+from .label_tensors import query_loss, support_values
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
 
-IGNORED = -100
-"""The label of what is no example: padding among the support, and in classification queries without a loss."""
 SLOTS_TOLD = 8
 """How many slots `MANNSequenceClassifierOutput` names for each query."""
 
@@ -74,6 +73,10 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
     def __init__(self, config: MANNConfig) -> None:
         super().__init__(config)
         self.post_init()
+
+    @property
+    def _problem_type(self) -> str:
+        return self.config.problem_type or SINGLE_LABEL
 
     def forward(
         self,
@@ -150,7 +153,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         ready = self.ready_memory()
         logits = self.read(ready, keys)
         weights, ids = self._told(ready, keys, logits)
-        return MANNSequenceClassifierOutput(self._loss(logits, labels), logits, weights, ids, keys)
+        return MANNSequenceClassifierOutput(query_loss(logits, labels, self._problem_type), logits, weights, ids, keys)
 
     def _read_episodes(
         self,
@@ -174,7 +177,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             support = {name: tensor[None] for name, tensor in support.items()}
             support_labels = support_labels[None]
             labels = None if labels is None else labels[None]
-        values, mask = self._values(support_labels, n_way)
+        values, mask = support_values(support_labels, self._problem_type, n_way)
         if values.shape[:2] != support["input_ids"].shape[:2]:
             raise _do_not_agree(given, written, support_labels)
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
@@ -184,7 +187,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
             solution = self.reading.solve(law.write(state, support_keys, values.to(keys), mask=mask))
             logits = self.reading(solution, keys)
             told = self._strongest(solution, keys, logits)
-        output = MANNSequenceClassifierOutput(self._loss(logits, labels), logits, *told, keys)
+        output = MANNSequenceClassifierOutput(query_loss(logits, labels, self._problem_type), logits, *told, keys)
         if single:
             for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
                 output[name] = output[name][0]
@@ -342,7 +345,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         self._swap(change)
 
     def _slots_of(self, memory: LabelledMemory, column: int) -> Tensor:
-        if self.config.problem_type == REGRESSION:
+        if self._problem_type == REGRESSION:
             return torch.arange(len(memory), device=memory.state.keys.device)
         return memory.slots_of(column)
 
@@ -362,7 +365,7 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         for column in best.unique().tolist():
             terms = self.reading.terms(solution, keys, column, every)
             stored = solution.state.mask
-            if self.config.problem_type != REGRESSION:
+            if self._problem_type != REGRESSION:
                 stored = stored & (solution.state.values[..., column] != 0)
             terms = terms.masked_fill(~stored[:, None], float("-inf"))
             weights = torch.where((best == column)[..., None], terms, weights)
@@ -393,63 +396,6 @@ class MANNForSequenceClassification(MANNPreTrainedModel):
         queries = inputs["input_ids"].shape[:2]
         split = queries.numel()
         return keys[:split].view(*queries, -1), keys[split:].view(*support["input_ids"].shape[:2], -1)
-
-    def _values(self, labels: Tensor, n_way: int | None) -> tuple[Tensor, Tensor]:
-        """The values [B, S, V] and the mask [B, S] of support labels."""
-        problem_type = self.config.problem_type or SINGLE_LABEL
-        if problem_type == SINGLE_LABEL:
-            if labels.dim() != 2 or labels.is_floating_point():
-                raise InvalidInputError(
-                    f"support_labels are {tuple(labels.shape)} of {labels.dtype}; {problem_type} takes whole numbers "
-                    "[B, S]."
-                )
-            labels, mask = labels.long(), labels != IGNORED
-            if not mask.any():
-                raise InvalidInputError("support_labels are all -100, so there is nothing to read.")
-            lowest, highest = int(labels[mask].min()), int(labels[mask].max())
-            count = highest + 1 if n_way is None else n_way
-            if lowest < 0 or highest >= count:
-                raise InvalidInputError(
-                    f"support_labels go from {lowest} up to {highest} and n_way is {n_way}; they count from 0 to "
-                    f"n_way - 1, and {IGNORED} marks what is no example."
-                )
-            return F.one_hot(labels.masked_fill(~mask, 0), count) * mask[..., None], mask
-        labels = self._rows(labels, dimensions=3)
-        if labels.dim() != 3:
-            raise InvalidInputError(f"support_labels are {tuple(labels.shape)}; {problem_type} takes [B, S, C].")
-        mask = (labels != IGNORED).all(-1)
-        return labels.masked_fill(~mask[..., None], 0), mask
-
-    def _rows(self, labels: Tensor, dimensions: int) -> Tensor:
-        """Labels of a regression with one number a text, in a column of their own."""
-        alone = self.config.problem_type == REGRESSION and labels.dim() == dimensions - 1
-        return labels[..., None] if alone else labels
-
-    def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
-        if labels is None:
-            return None
-        labels = labels.to(logits.device)
-        if (self.config.problem_type or SINGLE_LABEL) == SINGLE_LABEL:
-            if labels.shape != logits.shape[:-1]:
-                raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape[:-1])}.")
-            numbers = labels[labels != IGNORED]
-            if len(numbers) and int(numbers.max()) >= logits.shape[-1]:
-                raise InvalidInputError(
-                    f"labels go up to {int(numbers.max())}, and the memory knows {logits.shape[-1]} labels."
-                )
-            if len(numbers) and int(numbers.min()) < 0:
-                raise InvalidInputError(
-                    f"labels go down to {int(numbers.min())}; they count from 0, and {IGNORED} leaves a query out."
-                )
-            return F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORED)
-        labels = self._rows(labels, logits.dim())
-        if labels.shape != logits.shape:
-            raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape)}.")
-        if self.config.problem_type == REGRESSION:
-            kept = ~labels.isnan().any(-1)  # -100 is a number like others
-            return F.mse_loss(logits[kept], labels[kept].to(logits))
-        kept = (labels != IGNORED).all(-1)
-        return F.binary_cross_entropy_with_logits(logits[kept], labels[kept].to(logits))
 
 
 def _do_not_agree(given: torch.Size, written: torch.Size, labels: Tensor) -> InvalidInputError:

@@ -116,9 +116,7 @@ def test_the_newer_format(write: Write):
         }
     )
     settings = read_sentence_transformers(str(folder))
-    assert settings == TextEncoderSettings(
-        "last_token", True, None, {"query": "query: ", "document": ""}, "query", similarity="dot"
-    )
+    assert settings == TextEncoderSettings("last_token", True, None, {"query": "query: ", "document": ""}, "query")
     assert settings is not None
     assert settings.default_prompt == "query: "
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...errors import InvalidInputError
 from ..addressing import unit
+from ..precision import precise
 from ..state import KeyValueState
 from ..stores.exact import nearest
 from .base import NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution
@@ -86,7 +87,7 @@ class LeastSquaresReading(Reading):
         parts: LeastSquaresParts = solution.parts
         if parts.coefficients is None:
             return self._local(solution, queries)[0]
-        kernel = self._kernel(parts.keys.double(), unit(queries).double())
+        kernel = self._kernel(precise(parts.keys), precise(unit(queries)))
         return (kernel @ parts.coefficients + parts.offset).to(queries.dtype)
 
     def terms(
@@ -103,7 +104,7 @@ class LeastSquaresReading(Reading):
             dense = queries.new_zeros(*queries.shape[:2], solution.state.slots)
             terms = dense.scatter_add(2, near, coefficients[..., column] * kernel)[..., slots]
         else:
-            kernel = self._kernel(parts.keys[:, slots].double(), unit(queries).double())
+            kernel = self._kernel(precise(parts.keys[:, slots]), precise(unit(queries)))
             terms = (kernel * parts.coefficients[:, None, slots, column]).to(queries.dtype)
         return self.logits(solution, terms, sharpness)
 
@@ -144,7 +145,7 @@ class LeastSquaresReading(Reading):
     def _regularised(self, state: KeyValueState, keys: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Rows and columns of K + λ N⁻¹ in double precision; an empty slot is a row of the identity."""
         used = state.mask[:, rows, None] & state.mask[:, None, columns]
-        kernel = self._kernel(keys[:, columns].double(), keys[:, rows].double()).masked_fill(~used, 0)
+        kernel = self._kernel(precise(keys[:, columns]), precise(keys[:, rows])).masked_fill(~used, 0)
         same = rows[:, None] == columns[None, :]
         diagonal = torch.where(state.mask, self.ridge / state.write_count.clamp_min(1).to(kernel.dtype), 1.0)
         return kernel + same * diagonal[:, rows, None]
@@ -200,9 +201,9 @@ class LeastSquaresReading(Reading):
         for b, near in enumerate(found):
             around = KeyValueState(*(field[b][near] for field in state))  # a memory of M slots for each query
             keys = around.keys.to(torch.promote_types(around.keys.dtype, torch.float32))
-            ridge = torch.diag_embed(self.ridge / around.write_count.double())
-            factor = torch.linalg.cholesky(self._kernel(keys, keys).double() + ridge)
-            targets = (self.targets(around) - parts.offset[b]).double()
+            ridge = torch.diag_embed(self.ridge / precise(around.write_count))
+            factor = torch.linalg.cholesky(precise(self._kernel(keys, keys)) + ridge)
+            targets = precise(self.targets(around) - parts.offset[b])
             coefficients = torch.cholesky_solve(targets, factor).to(queries.dtype)
             kernel = self._kernel(around.keys, queries[b][:, None])[:, 0]
             scores = (kernel[:, None] @ coefficients)[:, 0] + parts.offset[b]

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ..addressing import UNIT_EPSILON
+from ..precision import precise
 from ..similarity import EuclideanSimilarity
 from ..state import KeyValueState
 from .base import NEVER_LEFT_OUT, READINGS, SINGLE_LABEL, Reading, Solution
@@ -23,7 +24,7 @@ class PrototypeReading(Reading):
 
     def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         weights = self._membership(state)
-        return Solution(state, (weights.mT @ state.keys.double(), weights.sum(dim=1)))
+        return Solution(state, (weights.mT @ precise(state.keys), weights.sum(dim=1)))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         sums, total = solution.parts
@@ -40,7 +41,7 @@ class PrototypeReading(Reading):
         sums, total = solution.parts
         count = total[:, column].clamp_min(UNIT_EPSILON)
         share = self._membership(solution.state)[:, slots, column] / count[:, None]  # [B, M]
-        keys, queries, given = solution.state.keys[:, slots].double(), queries.double(), queries.dtype
+        keys, queries, given = precise(solution.state.keys[:, slots]), precise(queries), queries.dtype
         prototype = sums[:, column] / count[:, None]  # [B, K]
         if isinstance(self.similarity, EuclideanSimilarity):
             offset = queries.square().sum(-1)[..., None] + prototype.square().sum(-1)[:, None, None]
@@ -67,7 +68,7 @@ class PrototypeReading(Reading):
                 continue
             out = (folds == fold).nonzero()[:, 0]
             keys, gone = state.keys[:, out], weights[:, out]
-            rest = sums - gone.mT @ keys.double()
+            rest = sums - gone.mT @ precise(keys)
             result = result.index_copy(1, out, self._compare(rest, total - gone.sum(1), keys))
         return result
 
@@ -82,9 +83,9 @@ class PrototypeReading(Reading):
         return plain.scatter(2, label[..., None], own.view(*label.shape, 1))
 
     def _compare(self, sums: Tensor, total: Tensor, queries: Tensor) -> Tensor:
-        scores = self.similarity(sums / total.clamp_min(UNIT_EPSILON)[..., None], queries.double())
+        scores = self.similarity(sums / total.clamp_min(UNIT_EPSILON)[..., None], precise(queries))
         return scores.masked_fill((total <= UNIT_EPSILON)[:, None, :], float("-inf")).to(queries.dtype)
 
     def _membership(self, state: KeyValueState) -> Tensor:
         """[B, S, V]: how much of each label a slot is, by the number of examples it stands for."""
-        return state.values.double() * (state.write_count * state.mask)[..., None]
+        return precise(state.values) * (state.write_count * state.mask)[..., None]
