@@ -1,6 +1,8 @@
 """Memory-augmented neural networks for Hugging Face: few-shot classification with an editable memory."""
 
+import importlib
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -9,6 +11,10 @@ from .controllers.resolve import resolve_encoder
 from .errors import MannError
 from .models import MANNConfig, MANNForSequenceClassification
 from .pipelines import FewShotTextClassificationPipeline
+
+if TYPE_CHECKING:
+    from .episodes import Episode, EpisodeCollator, EpisodeSampler, select_classes, split_classes
+    from .training import EpisodicTrainer, EpisodicTrainingArguments
 
 try:
     __version__ = version("mann_hf")
@@ -25,11 +31,36 @@ PIPELINE_REGISTRY.register_pipeline(
     pt_model=AutoModelForSequenceClassification,
 )
 
+LATER = {
+    "episodes": ("Episode", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+    "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
+}
+"""What is imported when it is asked for: those who only teach and ask need no part of it."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
+    "Episode",
+    "EpisodeCollator",
+    "EpisodeSampler",
+    "EpisodicTrainer",
+    "EpisodicTrainingArguments",
     "FewShotTextClassificationPipeline",
     "MANNConfig",
     "MANNForSequenceClassification",
     "MannError",
     "__version__",
     "resolve_encoder",
+    "select_classes",
+    "split_classes",
 ]

@@ -3,11 +3,8 @@
 from .configuration_mann import MANNConfig
 from .labelled_memory import Entry, LabelledMemory
 from .modeling_mann import MANNPreTrainedModel
-from .modeling_mann_sequence_classification import (
-    Evidence,
-    MANNForSequenceClassification,
-    MANNSequenceClassifierOutput,
-)
+from .modeling_mann_sequence_classification import MANNForSequenceClassification, MANNSequenceClassifierOutput
+from .remembering import Evidence
 
 __all__ = [
     "Entry",

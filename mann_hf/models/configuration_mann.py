@@ -33,6 +33,8 @@ class MANNConfig(PreTrainedConfig):
         eviction: which example gives way in a full memory: a name of `EVICTIONS`.
         label_names: whether the words of a label are kept in the memory beside the label's examples.
         store_texts: whether the memory keeps the texts it was taught, and saves them.
+        adapter: the PEFT configuration of an adapter on the encoder. The weights beside such a configuration are those
+            of the adapter alone; the encoder's are loaded by its name.
         problem_type: `"single_label_classification"` (also if left out), `"multi_label_classification"` or
             `"regression"`.
 
@@ -62,6 +64,7 @@ class MANNConfig(PreTrainedConfig):
         eviction: str = "least_recently_used",
         label_names: bool = True,
         store_texts: bool = True,
+        adapter: dict[str, Any] | None = None,
         problem_type: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -88,6 +91,7 @@ class MANNConfig(PreTrainedConfig):
         self.eviction = eviction
         self.label_names = label_names
         self.store_texts = store_texts
+        self.adapter = adapter
         POOLINGS[pooling], READINGS[self.reading], SIMILARITIES[similarity], EVICTIONS[eviction]
         if prompt_name is not None and prompt_name not in self.prompts:
             raise ValueError(f"prompt_name is {prompt_name!r}; the prompts are {sorted(self.prompts) or 'none'}.")

@@ -21,7 +21,7 @@ from ..controllers.text import check_texts, pad, token_batches, tokenize
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from . import memory_files
+from . import adapters, memory_files
 from .configuration_mann import MANNConfig
 from .labelled_memory import Label, LabelledMemory, label_names, label_words
 from .memory_holder import MemoryHolder
@@ -31,8 +31,6 @@ Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
-SAME_ENCODER = 0.05
-"""The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 
 
 class MANNPreTrainedModel(PreTrainedModel):
@@ -109,6 +107,11 @@ class MANNPreTrainedModel(PreTrainedModel):
         if fields.get("problem_type") == REGRESSION and not fields.keys() & {"num_labels", "id2label"}:
             fields["num_labels"] = 1
         config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
+        return cls._around(encoder, config)
+
+    @classmethod
+    def _around(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:
+        """A model with fresh memory parameters around an encoder that is loaded already."""
         with init.no_init_weights():
             model = cls(config)
         for module in model.reading.modules():
@@ -146,7 +149,10 @@ class MANNPreTrainedModel(PreTrainedModel):
         folder = memory_files.local_folder(pretrained_model_name_or_path, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        if adapters.found(pretrained_model_name_or_path, kwargs):
+            loaded: Any = adapters.load(cls, pretrained_model_name_or_path, **kwargs)
+        else:
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
         path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
@@ -160,7 +166,7 @@ class MANNPreTrainedModel(PreTrainedModel):
     def save_pretrained(
         self, save_directory: str | os.PathLike, is_main_process: bool = True, *args: Any, **kwargs: Any
     ) -> None:
-        """Saves weights, configuration and memory.
+        """Saves weights, configuration and memory; of an encoder with an adapter, the adapter's weights alone.
 
         A save that is killed leaves a folder that loads as it was before, or as it is after. Arguments are those of
         `PreTrainedModel.save_pretrained`.
@@ -169,7 +175,10 @@ class MANNPreTrainedModel(PreTrainedModel):
             return
         upload = take_upload(save_directory, kwargs)
         with whole_save(save_directory) as staging:
-            super().save_pretrained(staging, True, *args, **kwargs)
+            if adapters.has_adapter(self):
+                adapters.save(self, staging, kwargs.get("state_dict"))
+            else:
+                super().save_pretrained(staging, True, *args, **kwargs)
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
         if upload is not None:
@@ -327,6 +336,19 @@ class MANNPreTrainedModel(PreTrainedModel):
             for module in training:
                 module.training = True
 
+    def reencode_memory(self, tokenizer: Any = None) -> None:
+        """Writes the model's own memory again from its texts, after the encoder was trained.
+
+        Args:
+            tokenizer: by default that of `load_tokenizer`.
+
+        Raises:
+            InvalidInputError: the memory keeps no texts. It stays as it was.
+        """
+        if len(self.memory):
+            tokenizer = tokenizer or self.load_tokenizer()
+            self._swap(lambda memory: (self._reencoded(memory, tokenizer), None))
+
     def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
         texts = [entry.text for entry in memory.entries]
         if any(text is None for text in texts):
@@ -374,10 +396,7 @@ class MANNPreTrainedModel(PreTrainedModel):
         written = memory.probe
         same = memory.law.key_size == self.config.hidden_size
         if same and written is not None:
-            same = written.shape == probe.shape
-            if same:
-                distance = (written.to(probe) - probe).norm(dim=-1)
-                same = bool((distance <= SAME_ENCODER * probe.norm(dim=-1)).all())
+            same = adapters.same_keys(written, probe)
         if not same:
             if memory.encoder_name != self.config.encoder_name or memory.law.key_size != self.config.hidden_size:
                 difference = "another model"

@@ -1,0 +1,18 @@
+"""Small tasks drawn from labelled texts, and the tensors they become."""
+
+from .collator import EpisodeCollator
+from .episode import Episode, Examples
+from .sampler import UNKNOWN, EpisodeSampler
+from .splits import select_classes, split_classes
+from .table import LabelledTable
+
+__all__ = [
+    "UNKNOWN",
+    "Episode",
+    "EpisodeCollator",
+    "EpisodeSampler",
+    "Examples",
+    "LabelledTable",
+    "select_classes",
+    "split_classes",
+]

@@ -1,0 +1,111 @@
+"""From episodes to the tensors of one call of a model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..controllers.text import check_texts, pad, token_batches, tokenize
+from ..errors import InvalidInputError
+from ..models.label_tensors import IGNORED
+from ..models.labelled_memory import label_words
+from .episode import Episode
+
+
+class EpisodeCollator:
+    """Packs the texts of several episodes, each text once, and numbers them.
+
+    Args:
+        tokenizer: of the encoder.
+        max_length: tokens of a text that are read.
+        prompt: put in front of each text, as the model's configuration has it.
+        lower_case: whether texts are lower-cased first.
+        label_names: whether the words of the labels go along.
+        group_by_length: whether texts of like length are batched apart, with little padding: on a CPU several times
+            faster than one batch as wide as the longest text. By default where there is no GPU.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int | None = None,
+        prompt: str = "",
+        lower_case: bool = False,
+        label_names: bool = False,
+        group_by_length: bool | None = None,
+    ) -> None:
+        self.tokenizer, self.max_length, self.prompt, self.lower_case = tokenizer, max_length, prompt, lower_case
+        self.label_names = label_names
+        self.group_by_length = not torch.cuda.is_available() if group_by_length is None else group_by_length
+
+    @classmethod
+    def for_model(cls, model: Any, tokenizer: Any, **kwargs: Any) -> "EpisodeCollator":
+        """One that prepares texts as a model's `embed_texts` does."""
+        config = model.config
+        return cls(
+            tokenizer,
+            max_length=model.max_length(tokenizer),
+            prompt=config.prompt,
+            lower_case=config.lower_case,
+            **kwargs,
+        )
+
+    def __call__(self, episodes: Sequence[Episode]) -> dict[str, Any]:
+        """The packed inputs of `MANNForSequenceClassification.forward`.
+
+        Returns:
+            `input_ids`, `attention_mask` and, where the tokenizer gives them, `token_type_ids`: lists of tensors
+            [U', L'], one for each group of texts; `support_index`, `support_labels` [B, S]; `query_index`, `labels`
+            [B, Q]; with label names `name_index` [B, N]; and `n_way`. Padding is -1 in indices and -100 in labels.
+
+        Raises:
+            InvalidInputError: no episodes.
+        """
+        if not episodes:
+            raise InvalidInputError("there are no episodes to pack.")
+        number: dict[str, int] = {}
+
+        def rows(texts: Sequence[str | None]) -> list[int]:
+            return [-1 if text is None else number.setdefault(text, len(number)) for text in texts]
+
+        support = [rows(episode.support.texts) for episode in episodes]
+        query = [rows(episode.query.texts) for episode in episodes]
+        names = (
+            [rows([label_words(name) for name in episode.names]) for episode in episodes] if self.label_names else []
+        )
+        groups, place = self._tokens(list(number))
+        packed: dict[str, Any] = {
+            **groups,
+            "support_index": place(_padded(support, -1)),
+            "support_labels": _padded([episode.support.labels for episode in episodes], IGNORED),
+            "query_index": place(_padded(query, -1)),
+            "labels": _padded([episode.query.labels for episode in episodes], IGNORED),
+            "n_way": max(len(episode.names) for episode in episodes),
+        }
+        if names:
+            packed["name_index"] = place(_padded(names, -1))
+        return packed
+
+    def _tokens(self, texts: list[str]) -> tuple[dict[str, list[Tensor]], Any]:
+        """The inputs of the encoder in groups, and a function from the numbers of texts to their places there."""
+        texts = check_texts(texts)
+        if self.lower_case:
+            texts = [text.lower() for text in texts]
+        encodings = tokenize(self.tokenizer, texts, max_length=self.max_length, prompt=self.prompt)
+        lengths = [len(encoding["input_ids"]) for encoding in encodings]
+        cut = token_batches(lengths) if self.group_by_length else [list(range(len(texts)))]
+        inputs = [pad(self.tokenizer, encodings, batch) for batch in cut]
+        places = torch.empty(len(texts) + 1, dtype=torch.long)
+        places[[text for batch in cut for text in batch]] = torch.arange(len(texts))
+        places[-1] = -1  # of padding
+        return {name: [part[name] for part in inputs] for name in inputs[0]}, lambda numbers: places[numbers]
+
+
+def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """Rows of different length as one tensor [B, ·]."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long).view(
+        len(rows), width
+    )

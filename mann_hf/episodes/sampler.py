@@ -1,0 +1,229 @@
+"""Drawing small tasks from labelled texts."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from transformers.utils import logging
+
+from ..errors import InvalidInputError
+from .episode import Episode, Examples
+from .table import LabelledTable
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+UNKNOWN = -100
+"""The label of a query that is of none of an episode's classes; it has no part in the loss."""
+
+Count = int | tuple[int, int]
+"""A number, or the lowest and the highest of a range from which each episode draws its own."""
+
+
+class EpisodeSampler:
+    """N-way K-shot tasks from a data set, as many as asked for.
+
+    Episode number t depends on the data, the settings, the seed and t alone: any can be drawn again by
+    `sampler[t]`, two samplers that are made alike draw alike, and processes that draw different numbers draw different
+    episodes. Iterating counts on from `state_dict()`'s `drawn`.
+
+    Classes of an episode are drawn without replacement, in random order, so that their numbers mean nothing; texts of a
+    class are drawn without replacement, too, so that no text is both taught and asked.
+
+    Args:
+        dataset: a `datasets.Dataset`, or several by name; each episode is drawn from one of them.
+        n_way: classes in an episode.
+        k_shot: texts of each class that are taught.
+        n_query: texts of each class that are asked; with 0 all that is drawn is taught.
+        text_column: the column of the texts.
+        label_column: the column of their classes: names, numbers or a `ClassLabel`.
+        classes: which classes to draw from, such as those of one side of a class split; all if left out.
+        weights: how often each of several data sets is drawn from, by its name, in proportion; by default as often as
+            it has classes.
+        unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
+        n_unknown: texts of other classes of the same data set that are asked, too, with the label `UNKNOWN`.
+        seed: of the draws.
+        process_index: which of several processes draws.
+        num_processes: of how many. Process p takes every `num_processes`-th episode from the p-th on, so together they
+            draw what one process would.
+
+    Raises:
+        InvalidTypeError: no `datasets.Dataset`, or texts or labels of the wrong type.
+        InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with texts enough.
+            Classes with fewer texts than an episode may need are passed over, with a warning that names them.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        n_way: Count = 5,
+        k_shot: Count = 1,
+        n_query: Count = 5,
+        *,
+        text_column: str = "text",
+        label_column: str = "label",
+        classes: Iterable[str] | None = None,
+        weights: Mapping[str, float] | None = None,
+        unbalanced: bool = False,
+        n_unknown: Count = 0,
+        seed: int = 0,
+        process_index: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        self.n_way = _range("n_way", n_way, 2)
+        self.k_shot = _range("k_shot", k_shot, 1)
+        self.n_query = _range("n_query", n_query, 0)
+        self.n_unknown = _range("n_unknown", n_unknown, 0)
+        self.unbalanced, self.seed = unbalanced, seed
+        if not 0 <= process_index < num_processes:
+            raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
+        self.process_index, self.num_processes = process_index, num_processes
+        if unbalanced and self.k_shot[0] == self.k_shot[1]:
+            raise InvalidInputError(f"unbalanced shots are drawn from a range: k_shot={k_shot} gives all classes one.")
+        several = isinstance(dataset, Mapping) and not hasattr(dataset, "column_names")
+        sources = dict(dataset) if several else {"the data set": dataset}
+        if not sources:
+            raise InvalidInputError("there is no data set to draw from.")
+        wanted = None if classes is None else {str(name) for name in classes}
+        self.tables = {
+            name: LabelledTable(source, text_column, label_column, repr(name) if several else name)
+            for name, source in sources.items()
+        }
+        if wanted is not None:
+            unknown = wanted - {name for table in self.tables.values() for name in table.names}
+            if unknown:
+                raise InvalidInputError(f"there is no class {_some(sorted(unknown))} in the data to draw from.")
+        self.classes = {name: self._usable(table, wanted) for name, table in self.tables.items()}
+        self._weights = self._shares(weights)
+        self.drawn = 0
+
+    def __getitem__(self, number: int) -> Episode:
+        """Episode `number`, counted from 0 over all processes."""
+        if number < 0:
+            raise IndexError(f"episodes count from 0; there is no episode {number}.")
+        random = np.random.default_rng([self.seed, number])
+        names = list(self.tables)
+        source = names[random.choice(len(names), p=self._weights)] if len(names) > 1 else names[0]
+        table, usable = self.tables[source], self.classes[source]
+        draw = lambda bounds: int(random.integers(bounds[0], bounds[1] + 1))  # noqa: E731
+        n_way, n_query, n_unknown = draw(self.n_way), draw(self.n_query), draw(self.n_unknown)
+        shots = [draw(self.k_shot) for _ in range(n_way)] if self.unbalanced else [draw(self.k_shot)] * n_way
+        order = random.permutation(len(usable))
+        chosen = tuple(usable[place] for place in order[:n_way])
+        support, query = Examples([], []), Examples([], [])
+        for label, (name, shot) in enumerate(zip(chosen, shots, strict=True)):
+            rows = random.choice(table.rows[name], shot + n_query, replace=False)
+            for part, some in ((support, rows[:shot]), (query, rows[shot:])):
+                part.texts.extend(table.texts[row] for row in some)
+                part.labels.extend([label] * len(some))
+        if n_unknown:
+            others = np.concatenate([table.rows[usable[place]] for place in order[n_way:]])
+            query.texts.extend(table.texts[row] for row in random.choice(others, n_unknown, replace=False))
+            query.labels.extend([UNKNOWN] * n_unknown)
+        return Episode(support, query, chosen)
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Episodes without end, of this process."""
+        return self
+
+    def __next__(self) -> Episode:
+        episode = self[self.drawn * self.num_processes + self.process_index]
+        self.drawn += 1
+        return episode
+
+    def shard(self, process_index: int, num_processes: int) -> "EpisodeSampler":
+        """The same draws for one of several processes."""
+        if not 0 <= process_index < num_processes:
+            raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
+        shard = object.__new__(type(self))
+        shard.__dict__.update(self.__dict__, process_index=process_index, num_processes=num_processes)
+        return shard
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many episodes each process has drawn, and by what they are told from another sampler's."""
+        return {"drawn": self.drawn, "seed": self.seed, "fingerprint": self.fingerprint}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where a sampler stopped that was made alike.
+
+        Raises:
+            InvalidInputError: it drew from other data, or with other settings.
+        """
+        if (state["seed"], state["fingerprint"]) != (self.seed, self.fingerprint):
+            raise InvalidInputError(
+                "the state is that of a sampler with other data, settings or seed: its episodes cannot be gone on with."
+            )
+        self.drawn = int(state["drawn"])
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all that episodes depend on but the seed."""
+        settings: list[Any] = [self.n_way, self.k_shot, self.n_query, self.n_unknown, self.unbalanced]
+        settings += [[name, table.fingerprint, self.classes[name]] for name, table in self.tables.items()]
+        told = json.dumps([*settings, self._weights])
+        return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+    @property
+    def labels(self) -> set[str]:
+        """The names of all classes that episodes are drawn from."""
+        return {name for names in self.classes.values() for name in names}
+
+    def _usable(self, table: LabelledTable, wanted: set[str] | None) -> list[str]:
+        """The classes of a data set with texts enough, in order."""
+        needed = self.k_shot[1] + self.n_query[1]
+        asked = [name for name in table.names if wanted is None or name in wanted]
+        usable = [name for name in asked if len(table.rows[name]) >= needed]
+        small = [f"{name!r} ({len(table.rows[name])})" for name in asked if len(table.rows[name]) < needed]
+        shots = f"{self.k_shot[1]} to teach and {self.n_query[1]} to ask"
+        least = self.n_way[1] + bool(self.n_unknown[1])
+        if len(usable) < least:
+            too_small = f"; passed over are {_some(small)}, which have fewer" if small else ""
+            other = " and another for the unknown texts" if self.n_unknown[1] else ""
+            raise InvalidInputError(
+                f"{table.source} has {len(usable)} classes with at least {needed} texts ({shots}), and an episode "
+                f"takes {self.n_way[1]}{other}{too_small}."
+            )
+        if self.n_unknown[1]:
+            left = sorted(len(table.rows[name]) for name in usable)[: len(usable) - self.n_way[1]]
+            if sum(left) < self.n_unknown[1]:
+                raise InvalidInputError(
+                    f"n_unknown is {self.n_unknown[1]}, and beside {self.n_way[1]} classes {table.source} may have "
+                    f"just {sum(left)} texts left."
+                )
+        if small:
+            logger.warning(
+                f"{table.source}: {len(small)} of {len(asked)} classes have fewer than {needed} texts ({shots}) and "
+                f"are passed over: {_some(small)}."
+            )
+        return usable
+
+    def _shares(self, weights: Mapping[str, float] | None) -> list[float]:
+        if weights is None:
+            given = [float(len(self.classes[name])) for name in self.tables]
+        else:
+            if set(weights) != set(self.tables):
+                raise InvalidInputError(
+                    f"weights are for {_some(sorted(weights))}; the data sets are {_some(list(self.tables))}."
+                )
+            given = [float(weights[name]) for name in self.tables]
+        if not all(0 <= weight < math.inf for weight in given) or not sum(given):
+            raise InvalidInputError(f"weights are {given}; they must be 0 or more, and not all 0.")
+        return [weight / sum(given) for weight in given]
+
+
+def _range(name: str, count: Any, least: int) -> tuple[int, int]:
+    """The lowest and highest of a number or range."""
+    bounds = tuple(count) if isinstance(count, Sequence) and not isinstance(count, str) else (count, count)
+    whole = all(isinstance(bound, (int, np.integer)) and not isinstance(bound, bool) for bound in bounds)
+    if len(bounds) != 2 or not whole or not least <= bounds[0] <= bounds[1]:
+        raise InvalidInputError(
+            f"{name} is {count!r}; give a whole number from {least} on, or the lowest and the highest of a range."
+        )
+    return int(bounds[0]), int(bounds[1])
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,79 @@
+"""Splits of a data set by class, so that what is asked in the end was never seen in training."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+
+from ..errors import InvalidInputError
+from .table import LabelledTable
+
+PARTS = ("train", "validation", "test")
+
+
+def select_classes(
+    dataset: Dataset, classes: Iterable[str], *, text_column: str = "text", label_column: str = "label"
+) -> Dataset:
+    """The rows of some classes.
+
+    Raises:
+        InvalidInputError: a class that the data set does not have.
+    """
+    table = LabelledTable(dataset, text_column, label_column)
+    wanted = list(dict.fromkeys(classes))
+    missing = [name for name in wanted if name not in table.rows]
+    if missing:
+        raise InvalidInputError(f"the data set has no class {', '.join(map(repr, missing[:8]))}.")
+    rows = [table.rows[name] for name in wanted]
+    return dataset.select(np.sort(np.concatenate(rows)) if rows else [])
+
+
+def split_classes(
+    dataset: Dataset,
+    sizes: Sequence[float] = (0.6, 0.2, 0.2),
+    *,
+    seed: int = 0,
+    text_column: str = "text",
+    label_column: str = "label",
+) -> DatasetDict:
+    """Meta-train, meta-validation and meta-test data sets that have no class in common.
+
+    Args:
+        dataset: all of it.
+        sizes: for train, validation and test, the share of the classes (numbers below 1 that sum to at most 1) or
+            their number.
+        seed: which classes go where.
+        text_column: as in `EpisodeSampler`.
+        label_column: as in `EpisodeSampler`.
+
+    Returns:
+        With the keys `"train"`, `"validation"` and `"test"`.
+
+    Raises:
+        InvalidInputError: sizes that make no sense, more classes than there are, or a part without a class.
+    """
+    table = LabelledTable(dataset, text_column, label_column)
+    count = len(table.names)
+    if len(sizes) != len(PARTS) or any(size <= 0 for size in sizes):
+        raise InvalidInputError(f"sizes are {tuple(sizes)}; give three above 0, for {', '.join(PARTS)}.")
+    if all(size < 1 for size in sizes):
+        if sum(sizes) > 1 + 1e-9:
+            raise InvalidInputError(f"sizes are {tuple(sizes)}; as shares they must sum to at most 1.")
+        ends = [round(sum(sizes[: part + 1]) * count) for part in range(len(PARTS))]
+    elif all(size == int(size) for size in sizes):
+        ends = [int(sum(sizes[: part + 1])) for part in range(len(PARTS))]
+    else:
+        raise InvalidInputError(f"sizes are {tuple(sizes)}; give shares below 1, or whole numbers of classes.")
+    starts = [0, *ends[:-1]]
+    if ends[-1] > count or any(end <= start for start, end in zip(starts, ends, strict=True)):
+        raise InvalidInputError(
+            f"{count} classes cannot be split {tuple(sizes)}: every part needs a class, and no class can be in two."
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    columns = {"text_column": text_column, "label_column": label_column}
+    return DatasetDict(
+        {
+            part: select_classes(dataset, (table.names[place] for place in order[start:end]), **columns)
+            for part, start, end in zip(PARTS, starts, ends, strict=True)
+        }
+    )

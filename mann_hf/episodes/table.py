@@ -1,0 +1,89 @@
+"""Labelled texts of a `datasets.Dataset`, grouped by class."""
+
+import hashlib
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from ..controllers.text import check_texts
+from ..errors import InvalidInputError, InvalidTypeError, MannError
+
+
+class LabelledTable:
+    """The texts of a data set by the names of their classes.
+
+    Args:
+        dataset: with a column of texts and one of labels (names, whole numbers, or a `ClassLabel`).
+        text_column: the name of the one.
+        label_column: the name of the other.
+        source: what error messages call the data set.
+
+    Raises:
+        InvalidTypeError: it is no `datasets.Dataset`, or texts or labels are of a type that they cannot have.
+        InvalidInputError: no rows, no such column, an empty text, or a missing label.
+    """
+
+    def __init__(
+        self, dataset: Any, text_column: str = "text", label_column: str = "label", source: str = "the data set"
+    ) -> None:
+        if isinstance(dataset, DatasetDict):
+            raise InvalidTypeError(
+                f"{source} is a DatasetDict of {', '.join(map(repr, dataset))}; give one of its splits."
+            )
+        if not isinstance(dataset, Dataset):
+            raise InvalidTypeError(f"{source} is a {type(dataset).__name__}; give a datasets.Dataset.")
+        for kind, column in (("text_column", text_column), ("label_column", label_column)):
+            if column not in dataset.column_names:
+                raise InvalidInputError(
+                    f"{source} has no column {column!r}; it has {', '.join(map(repr, dataset.column_names))}. "
+                    f"Say which it is with {kind}=."
+                )
+        if not len(dataset):
+            raise InvalidInputError(f"{source} has no rows.")
+        self.source = source
+        try:
+            self.texts = check_texts(list(dataset[text_column]))
+        except MannError as error:
+            raise type(error)(f"{source}, column {text_column!r}: {error}") from None
+        names = [self._name(label, row, label_column) for row, label in enumerate(_named(dataset, label_column))]
+        self.names: list[str] = sorted(set(names))
+        number = {name: position for position, name in enumerate(self.names)}
+        self.labels = np.array([number[name] for name in names])
+
+    def _name(self, label: Any, row: int, column: str) -> str:
+        if label is None or (isinstance(label, str) and not label.strip()):
+            raise InvalidInputError(
+                f"{self.source}, column {column!r}: row {row} (counted from 0) has no label; leave such rows out."
+            )
+        if isinstance(label, (str, int)):  # True and False are numbers, too
+            return str(label)
+        raise InvalidTypeError(
+            f"{self.source}, column {column!r}: row {row} (counted from 0) has the label {str(label)[:40]!r}, a "
+            f"{type(label).__name__}; episodes are made of texts with one class each, by name or number."
+        )
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """For each class the rows that are of it, in order."""
+        order = np.argsort(self.labels, kind="stable")
+        ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
+        return dict(zip(self.names, np.split(order, ends[:-1]), strict=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all texts and labels in their order."""
+        digest = hashlib.blake2b(digest_size=16)
+        for text, label in zip(self.texts, self.labels.tolist(), strict=True):
+            digest.update(f"{len(text)}\x1f{text}\x1f{self.names[label]}\x1e".encode())
+        return digest.hexdigest()
+
+
+def _named(dataset: Dataset, column: str) -> list[Any]:
+    """The labels of a column, those of a `ClassLabel` by name."""
+    feature = dataset.features[column]
+    labels = list(dataset[column])
+    if not isinstance(feature, ClassLabel) or feature.names is None:
+        return labels
+    return [None if label is None or label < 0 else feature.int2str(label) for label in labels]

@@ -1,0 +1,57 @@
+"""Accuracy over episodes as an `evaluate` module; load it by the path of its folder."""
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+_DESCRIPTION = """
+The mean over episodes of the share of queries that are answered rightly, with the half width of its 95 % confidence
+interval over episodes (1.96 standard errors). Queries with the reference -100 are of no class and are passed over.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions: the number of the predicted class of each query.
+    references: the number of its class.
+    episodes: the number of the episode that it belongs to.
+
+Returns:
+    accuracy: from 0 to 1.
+    accuracy_ci95: the half width of the interval; 0 for a single episode.
+
+Examples:
+    >>> metric = evaluate.load("mann_hf/metrics/episodic_accuracy")
+    >>> metric.compute(predictions=[0, 1, 1, 1], references=[0, 1, 0, 1], episodes=[0, 0, 1, 1])["accuracy"]
+    0.75
+"""
+
+_CITATION = ""
+
+
+class EpisodicAccuracy(evaluate.Metric):
+    """Accuracy over episodes, with a confidence interval."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {
+                    "predictions": datasets.Value("int64"),
+                    "references": datasets.Value("int64"),
+                    "episodes": datasets.Value("int64"),
+                }
+            ),
+        )
+
+    def _compute(self, predictions: Any, references: Any, episodes: Any) -> dict[str, float]:
+        predictions, references, episodes = (np.asarray(each) for each in (predictions, references, episodes))
+        known = references != -100
+        numbers, place = np.unique(episodes[known], return_inverse=True)
+        right = np.bincount(place, weights=(predictions == references)[known])
+        accuracies = right / np.bincount(place)
+        error = accuracies.std(ddof=1) / np.sqrt(len(numbers)) if len(numbers) > 1 else 0.0
+        return {"accuracy": float(accuracies.mean()), "accuracy_ci95": float(1.96 * error)}

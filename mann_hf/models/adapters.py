@@ -1,0 +1,157 @@
+"""PEFT adapters on the encoder: saved by themselves, and put on the encoder again when they are loaded."""
+
+import copy
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers.utils import cached_file
+
+from ..controllers.encoder import load_encoder
+from ..controllers.resolve import resolve_encoder
+from ..errors import EncoderMismatchError, InvalidInputError, MissingExtraError
+from .configuration_mann import MANNConfig
+
+if TYPE_CHECKING:
+    from .modeling_mann import MANNPreTrainedModel
+
+WEIGHTS = "model.safetensors"
+FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+BASE = "base_model_name_or_path"
+BASE_PROBE = "encoder_probe"
+"""The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
+SAME_ENCODER = 0.05
+"""The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
+READING = "reading."
+"""What the names of a reading's parameters begin with; they are saved beside the adapter."""
+
+
+def same_keys(before: Tensor, now: Tensor) -> bool:
+    """Whether keys for the same inputs are those of one encoder, in whichever precision."""
+    if before.shape != now.shape:
+        return False
+    return bool(((before.to(now) - now).norm(dim=-1) <= SAME_ENCODER * now.norm(dim=-1)).all())
+
+
+def found(place: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a folder or repository holds an adapter alone; its configuration is kept in `kwargs`."""
+    if place is None:
+        return False
+    config = kwargs.get("config")
+    if not isinstance(config, MANNConfig):
+        hub = {name: kwargs[name] for name in FROM_HUB if name in kwargs}
+        config = MANNConfig.from_pretrained(place if config is None else config, **hub)
+    return config.adapter is not None
+
+
+def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwargs: Any) -> Any:
+    """A model whose encoder is loaded by its name, and the adapter from `place`.
+
+    Raises:
+        EncoderMismatchError: the encoder of that name is not the one that the adapter was trained on.
+    """
+    hub = {name: kwargs.pop(name) for name in FROM_HUB if name in kwargs}
+    told = kwargs.pop("output_loading_info", False)
+    fields = {name: kwargs.pop(name) for name in list(kwargs) if name in inspect.signature(MANNConfig).parameters}
+    if not isinstance(config, MANNConfig):
+        config = MANNConfig.from_pretrained(place if config is None else config, **hub, **fields)
+    reach = {name: hub[name] for name in ("cache_dir", "local_files_only", "token") if name in hub}
+    base, plain = config.adapter[BASE], copy.deepcopy(config)
+    plain.adapter = None
+    if base is None:
+        model = cls._around(load_encoder(resolve_encoder(config.encoder_name, **reach), **reach, **kwargs), plain)
+    else:
+        model = cls.from_pretrained(base, config=plain, **reach, **kwargs)
+        model._swap(lambda memory: (model._empty_memory(), None))
+    path = cached_file(place, WEIGHTS, **hub)
+    assert path is not None  # it raises where there is none
+    state = load_file(path)
+    probe = state.pop(BASE_PROBE)
+    if not same_keys(probe, model.encoder_probe()):
+        raise EncoderMismatchError(
+            f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now: its "
+            "changes mean nothing to them.",
+            str(config.encoder_name),
+            str(config.encoder_name),
+        )
+    model.add_adapter(_peft().PeftConfig.from_peft_type(**config.adapter))
+    load_trained_state(model, state, str(place))
+    model.config.adapter = config.adapter
+    model.name_or_path = str(place)
+    model.eval()
+    return (model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}) if told else model
+
+
+def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
+    """Writes the configuration, and the weights of the adapter and the reading."""
+    state = trained_state(model, state_dict)
+    model.disable_adapters()
+    try:
+        state[BASE_PROBE] = model.encoder_probe()
+    finally:
+        model.enable_adapters()
+    model.config.adapter = described(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def described(model: "MANNPreTrainedModel") -> dict[str, Any]:
+    """The active adapter's configuration, in plain JSON.
+
+    Raises:
+        InvalidInputError: there are several.
+    """
+    names = model.active_adapters()
+    if len(names) != 1:
+        raise InvalidInputError(f"the adapters {', '.join(names)} are active; a model is saved with one.")
+    before = model.config.adapter
+    base = before[BASE] if before is not None else model.name_or_path or None  # None: the encoder as its name gives it
+    active: Any = model.peft_config[names[0]]
+    plain = {**active.to_dict(), BASE: base, "inference_mode": True}
+    return json.loads(json.dumps(plain, default=sorted))  # sets of module names
+
+
+def trained_state(model: "MANNPreTrainedModel", state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The adapter's weights and the reading's parameters.
+
+    Args:
+        model: with an adapter.
+        state_dict: of the whole model, where it had to be gathered.
+    """
+    state = dict(model.get_adapter_state_dict(model.active_adapters()[0], state_dict=state_dict))
+    every = model.state_dict() if state_dict is None else state_dict
+    return state | {name: tensor for name, tensor in every.items() if name.startswith(READING)}
+
+
+def load_trained_state(model: "MANNPreTrainedModel", state: dict[str, Tensor], source: str) -> None:
+    """What `trained_state` gave, into a model with the same adapter.
+
+    Raises:
+        InvalidInputError: it is of another adapter.
+    """
+    reading = {name.removeprefix(READING): tensor for name, tensor in state.items() if name.startswith(READING)}
+    adapter = {name: tensor for name, tensor in state.items() if not name.startswith(READING)}
+    own = trained_state(model)
+    if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in state.items()}:
+        raise InvalidInputError(f"{source} holds the weights of another adapter than the model has.")
+    _peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])
+    model.reading.load_state_dict(reading)
+
+
+def has_adapter(model: "MANNPreTrainedModel") -> bool:
+    """Whether `add_adapter` has been called, by a user or in loading."""
+    return getattr(model, "_hf_peft_config_loaded", False)
+
+
+def _peft() -> Any:
+    try:
+        return importlib.import_module("peft")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("an adapter on the encoder", "peft", "peft") from error

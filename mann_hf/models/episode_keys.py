@@ -1,0 +1,93 @@
+"""Episodes as keys: what a memory that lives for one call is written with, and what is asked of it."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..memory import KeyValueMemory, Reading, Solution
+from ..memory.reading import REGRESSION
+from .memory_holder import full_precision
+
+
+class EpisodeKeys(NamedTuple):
+    """The keys and labels of B episodes of at most N classes.
+
+    Attributes:
+        law: by which the support is written.
+        support: [B, S, K], the keys that are written.
+        values: [B, S, V], what is written under them.
+        mask: [B, S], which of them are examples and no padding.
+        queries: [B, Q, K], the keys that are asked.
+        labels: [B, Q], the queries' labels as `query_loss` takes them; None if they are not known.
+        names: [B, N, K], the keys of the words of the labels; None where words take no part.
+        named: [B, N], which labels have words.
+    """
+
+    law: KeyValueMemory
+    support: Tensor
+    values: Tensor
+    mask: Tensor
+    queries: Tensor
+    labels: Tensor | None = None
+    names: Tensor | None = None
+    named: Tensor | None = None
+
+    def with_names(self) -> "EpisodeKeys":
+        """The same with the labels' words among the support, behind the examples."""
+        if self.names is None:
+            return self
+        assert self.named is not None
+        own = torch.eye(self.values.shape[-1], dtype=self.values.dtype, device=self.values.device)
+        own = own[: self.names.shape[1]].expand(len(self.names), -1, -1)
+        return self._replace(
+            support=torch.cat([self.support, self.names], dim=1),
+            values=torch.cat([self.values, own * self.named[..., None]], dim=1),
+            mask=torch.cat([self.mask, self.named], dim=1),
+            names=None,
+            named=None,
+        )
+
+    def solve(self, reading: Reading) -> Solution:
+        """A memory of each episode's support, ready to be read."""
+        state = self.law.initial_state(len(self.support), self.support.device, self.support.dtype)
+        return reading.solve(self.law.write(state, self.support, self.values.to(self.support), mask=self.mask))
+
+
+def read_episodes(reading: Reading, episodes: EpisodeKeys) -> tuple[Solution, Tensor]:
+    """Writes each episode's support, the words of its labels included, and reads for its queries.
+
+    Returns:
+        The solutions, and logits [B, Q, V].
+    """
+    with full_precision(episodes.support):
+        solution = episodes.with_names().solve(reading)
+        return solution, reading(solution, episodes.queries)
+
+
+@torch.no_grad()
+def strongest(
+    reading: Reading, solution: Solution, queries: Tensor, logits: Tensor, most: int
+) -> tuple[Tensor, Tensor]:
+    """The slots that speak most for each query's best label.
+
+    Returns:
+        What each adds to it and its id, [B, Q, M] with M = `most`, largest first; 0 and -1 where there are fewer.
+    """
+    every = torch.arange(solution.state.slots, device=queries.device)
+    best = logits.argmax(-1)
+    weights = torch.full((*best.shape, len(every)), float("-inf"), device=queries.device, dtype=queries.dtype)
+    with full_precision(queries):
+        for column in best.unique().tolist():
+            terms = reading.terms(solution, queries, column, every)
+            stored = solution.state.mask
+            if reading.problem_type != REGRESSION:
+                stored = stored & (solution.state.values[..., column] != 0)
+            terms = terms.masked_fill(~stored[:, None], float("-inf"))
+            weights = torch.where((best == column)[..., None], terms, weights)
+    weights, slots = weights.topk(min(most, len(every)), dim=-1)
+    empty = weights.isneginf()
+    told = solution.state.ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
+    more = (0, most - slots.shape[2])
+    return F.pad(weights.masked_fill(empty, 0), more), F.pad(told.masked_fill(empty, -1), more, value=-1)

@@ -1,0 +1,192 @@
+"""Models that are taught: their own memory written, read and explained."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..controllers.encoder import VECTOR_WIDTH
+from ..memory.reading import REGRESSION, SINGLE_LABEL
+from .labelled_memory import Kind, Label, LabelledMemory
+from .memory_holder import ReadyMemory, full_precision
+from .modeling_mann import MANNPreTrainedModel
+
+
+class Evidence(NamedTuple):
+    """What stands behind one output of one query.
+
+    Attributes:
+        slots: [M] the slots that were stored under the label, largest weight first.
+        weights: [M] what each adds.
+        rest: what everything else adds: weights and rest sum to what was predicted.
+    """
+
+    slots: list[int]
+    weights: list[float]
+    rest: float
+
+
+class RememberingModel(MANNPreTrainedModel):
+    """Writes keys to the model's own memory, reads it, and says which entries speak for what was read."""
+
+    @property
+    def _problem_type(self) -> str:
+        return self.config.problem_type or SINGLE_LABEL
+
+    def ready_memory(self) -> ReadyMemory:
+        """The present memory, ready for any number of reads; what others write meanwhile does not change it.
+
+        Raises:
+            EmptyMemoryError: it holds nothing.
+        """
+        return self._holder.ready(self.reading)
+
+    def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:
+        """Calibrated logits for keys: [Q, K] -> [Q, C].
+
+        A query has the same logits by itself and among others, to the last bit: like `embed`, products are kept to
+        whole vectors of the processor.
+        """
+        whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
+        with full_precision(keys):
+            return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
+
+    @torch.no_grad()
+    def evidence(
+        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
+    ) -> list[list[Evidence]]:
+        """Which stored examples speak for outputs, and how much.
+
+        For attention the weights are read weights and sum with the rest to the score; for the other readings they are
+        terms of the label's logit and sum with the rest to it.
+
+        Args:
+            ready: what the logits were read from.
+            keys: [Q, K].
+            logits: [Q, C].
+            columns: [Q, R], for each query the outputs to explain.
+            most: the most slots to name for each; all with None.
+
+        Returns:
+            For each query R.
+        """
+        weights, slots, lengths, rest = self._evidence(ready, keys, logits, columns, most)
+        told = [
+            Evidence(names[:length], terms[:length], left)
+            for names, terms, length, left in zip(slots.tolist(), weights.tolist(), lengths, rest.tolist(), strict=True)
+        ]
+        ranks = columns.shape[1]
+        return [told[first : first + ranks] for first in range(0, len(told), ranks)]
+
+    def _evidence(
+        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
+    ) -> tuple[Tensor, Tensor, list[int], Tensor]:
+        """What `evidence` tells, for the Q * R outputs one behind the other.
+
+        Returns:
+            Weights and slots, [Q * R, M], largest weight first; how many of the M each output has; the rest [Q * R].
+        """
+        asked, order = columns.flatten().sort(stable=True)  # one product for all queries that ask about a label
+        rows = order // columns.shape[1]
+        counts = asked.unique_consecutive(return_counts=True)
+        groups = [
+            (column, count, self._slots_of(ready.memory, column))
+            for column, count in zip(*(part.tolist() for part in counts), strict=True)
+        ]
+        lengths = [len(stored) if most is None else min(len(stored), most) for _, _, stored in groups]
+        weights = logits.new_zeros(len(order), max(lengths, default=0))
+        slots = torch.full_like(weights, -1, dtype=torch.long)
+        first = 0
+        with full_precision(keys):
+            predicted = self.reading.predicted(ready.solution, logits[None])[0]
+            for (column, count, stored), length in zip(groups, lengths, strict=True):
+                group = slice(first, first := first + count)
+                if length:
+                    queries = keys.index_select(0, rows[group]).float()
+                    terms = self.reading.terms(ready.solution, queries[None], column, stored, ready.sharpness)[0]
+                    weights[group, :length], best = terms.topk(length, dim=1)
+                    slots[group, :length] = stored[best]
+        rest = predicted[rows, asked] - weights.sum(1)
+        back = order.argsort()
+        every = [length for (_, count, _), length in zip(groups, lengths, strict=True) for _ in range(count)]
+        return weights[back], slots[back], [every[place] for place in back.tolist()], rest[back]
+
+    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
+    def remember(
+        self,
+        keys: Tensor,
+        labels: Sequence[Label],
+        texts: Sequence[str | None] | None = None,
+        kinds: Sequence[Kind] | None = None,
+        names: dict[str, Tensor] | None = None,
+    ) -> list[int]:
+        """Writes examples to the model's own memory.
+
+        Args:
+            keys: [N, K], from `embed` or `embed_texts`.
+            labels: N labels: names; tuples of names for several labels; numbers for regression.
+            texts: what the keys stand for.
+            kinds: `"example"` (the default) or `"description"` for each.
+            names: the key [K] of the words of labels (see `name_keys`).
+
+        Returns:
+            The N ids.
+
+        Raises:
+            InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
+            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
+        """
+        probe = self.encoder_probe()
+        keys = keys.detach().to(torch.float32, copy=True)
+        names = {label: key.detach().to(torch.float32, copy=True) for label, key in (names or {}).items()}
+
+        def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
+            if len(memory):
+                self._check_encoder(memory, probe, "of this model")
+            else:
+                memory = self._stamped(memory, probe)
+            return memory.remember(
+                keys,
+                labels,
+                list(texts) if texts is not None else [None] * len(labels),
+                list(kinds) if kinds is not None else ["example"] * len(labels),
+                names,
+                self.config.store_texts,
+            )
+
+        return self._swap(change)
+
+    def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> None:
+        """Takes entries out of the model's own memory, as if they had never been written.
+
+        Raises:
+            NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+        """
+        self._swap(lambda memory: (memory.forget(ids, label), None))
+
+    def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
+        """Tells a memory that evicts what was least recently used what has been used: each query's strongest entry."""
+        law = ready.memory.law
+        if law.capacity is None or law.eviction_name != "least_recently_used":
+            return
+        best = self.evidence(
+            ready, keys, logits, logits.argmax(-1, keepdim=True), most=2
+        )  # one may be the label's words
+        entries = ready.memory.entries
+        used = [next(entries[slot].id for slot in told.slots if slot < len(entries)) for (told,) in best]
+
+        def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
+            weights = torch.zeros(1, len(memory), device=keys.device)
+            for id_ in used:
+                if id_ in memory.ids:
+                    weights[0, memory.ids[id_]] += 1
+            return memory.used(weights), None
+
+        self._swap(change)
+
+    def _slots_of(self, memory: LabelledMemory, column: int) -> Tensor:
+        if self._problem_type == REGRESSION:
+            return torch.arange(len(memory), device=memory.state.keys.device)
+        return memory.slots_of(column)

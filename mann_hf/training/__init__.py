@@ -1,0 +1,19 @@
+"""Training over many small tasks."""
+
+from .arguments import EpisodicTrainingArguments
+from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
+from .objectives import OBJECTIVES, Objective
+from .scores import episodic_scores, load_metric
+from .trainer import EpisodicTrainer
+
+__all__ = [
+    "OBJECTIVES",
+    "EpisodeAnswers",
+    "EpisodicTrainer",
+    "EpisodicTrainingArguments",
+    "Objective",
+    "answer_episodes",
+    "episodic_scores",
+    "evaluation_episodes",
+    "load_metric",
+]

@@ -1,0 +1,83 @@
+"""What an episodic run is told."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from ..errors import InvalidInputError
+from .objectives import OBJECTIVES
+
+TRAINABLE = ("full", "adapter", "memory")
+SHARED_LABELS = ("refuse", "drop", "allow")
+
+
+@dataclass
+class EpisodicTrainingArguments(TrainingArguments):
+    """`TrainingArguments` of a run over episodes, with defaults of their own for some of its fields.
+
+    A step takes `episodes_per_step` episodes on each process, `gradient_accumulation_steps` times.
+
+    Args:
+        n_way: classes in an episode, or the lowest and highest number of them.
+        k_shot: texts of each class that are taught, or a range.
+        n_query: texts of each class that are asked, or a range.
+        episodes_per_step: episodes in one forward of a process (`per_device_train_batch_size` by another name).
+        eval_episodes: episodes of an evaluation; the same ones each time.
+        eval_n_way: N in evaluation; as in training if left out.
+        eval_k_shot: K in evaluation; as in training if left out.
+        eval_n_query: Q in evaluation; as in training if left out.
+        eval_seed: by which the episodes of an evaluation are drawn.
+        objective: what is minimised, a name of `OBJECTIVES`.
+        objective_options: arguments of the objective.
+        trainable: `"full"`: all weights; `"adapter"`: a PEFT adapter on the encoder, by itself with a `peft_config`;
+            `"memory"`: the memory's own parameters alone.
+        label_names: whether the words of the labels are written beside the examples, in training and in evaluation.
+        unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
+        text_column: the column of the texts.
+        label_column: the column of the labels.
+        shared_labels: what to do about classes that are in both data sets, whose evaluation would say nothing of new
+            classes: `"refuse"`, `"drop"` them from the training data, or `"allow"`.
+    """
+
+    n_way: Any = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
+    k_shot: Any = field(default=1, metadata={"help": "Texts of each class that are taught, or a range."})
+    n_query: Any = field(default=5, metadata={"help": "Texts of each class that are asked, or a range."})
+    episodes_per_step: int = field(default=4, metadata={"help": "Episodes in one forward of a process."})
+    eval_episodes: int = field(default=600, metadata={"help": "Episodes of an evaluation."})
+    eval_n_way: Any = field(default=None, metadata={"help": "N in evaluation; as in training if left out."})
+    eval_k_shot: Any = field(default=None, metadata={"help": "K in evaluation; as in training if left out."})
+    eval_n_query: Any = field(default=None, metadata={"help": "Q in evaluation; as in training if left out."})
+    eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
+    objective: str = field(default="episode", metadata={"help": f"One of {', '.join(OBJECTIVES)}."})
+    objective_options: dict[str, Any] | None = field(default=None, metadata={"help": "Arguments of the objective."})
+    trainable: str = field(default="full", metadata={"help": f"One of {', '.join(TRAINABLE)}."})
+    label_names: bool = field(  # type: ignore[assignment]  # of TrainingArguments: names of inputs, which are known here
+        default=False, metadata={"help": "Whether the words of labels are written beside the examples."}
+    )
+    unbalanced: bool = field(default=False, metadata={"help": "Whether each class draws its own number of shots."})
+    text_column: str = field(default="text", metadata={"help": "The column of the texts."})
+    label_column: str = field(default="label", metadata={"help": "The column of the labels."})
+    shared_labels: str = field(default="refuse", metadata={"help": f"One of {', '.join(SHARED_LABELS)}."})
+
+    learning_rate: float = field(default=1e-5, metadata={"help": "The highest learning rate."})
+    max_steps: int = field(default=300, metadata={"help": "Steps of the optimizer."})
+    dataloader_pin_memory: bool = field(
+        default_factory=torch.cuda.is_available, metadata={"help": "Whether batches are made in pinned memory."}
+    )
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Of no effect: episodes have no columns."})
+    metric_for_best_model: str | None = field(default="accuracy", metadata={"help": "What the best model is best in."})
+
+    def __post_init__(self) -> None:
+        for name, choices in {"trainable": TRAINABLE, "shared_labels": SHARED_LABELS}.items():
+            if getattr(self, name) not in choices:
+                raise InvalidInputError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(map(repr, choices))}."
+                )
+        OBJECTIVES[self.objective]
+        for name in ("episodes_per_step", "eval_episodes", "max_steps"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        self.per_device_train_batch_size = self.episodes_per_step
+        super().__post_init__()

@@ -1,0 +1,115 @@
+"""Answering the same seeded episodes each time, so that two evaluations are paired."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..episodes import Episode, EpisodeSampler
+from ..memory import KeyValueMemory
+from ..memory.reading import SINGLE_LABEL
+from ..models import MANNForSequenceClassification
+from ..models.episode_keys import EpisodeKeys, read_episodes
+from ..models.label_tensors import IGNORED, support_values
+from ..models.labelled_memory import label_words
+
+AT_A_TIME = 32
+"""Episodes that are read together."""
+
+
+class EpisodeAnswers(NamedTuple):
+    """What a model answers to episodes.
+
+    Attributes:
+        predictions: [n] the number of the best label of each query, all episodes one behind the other.
+        references: [n] its own; `UNKNOWN` where it is of none.
+        episodes: [n] the episode it belongs to.
+        scores: [n] the probability of the best label.
+        losses: [E] the cross entropy of each episode.
+    """
+
+    predictions: np.ndarray
+    references: np.ndarray
+    episodes: np.ndarray
+    scores: np.ndarray
+    losses: np.ndarray
+
+
+@torch.no_grad()
+def answer_episodes(
+    model: MANNForSequenceClassification,
+    tokenizer: Any,
+    episodes: Sequence[Episode],
+    label_names: bool = False,
+    embed_texts: Callable[[list[str]], Tensor] | None = None,
+) -> EpisodeAnswers:
+    """Teaches each episode's support to a memory of its own and asks its queries.
+
+    Each text is encoded once, in however many episodes it is.
+
+    Args:
+        model: whose encoder and reading are used; its own memory is left alone.
+        tokenizer: of the encoder.
+        episodes: E tasks.
+        label_names: whether the words of the labels are written beside the examples.
+        embed_texts: keys [n, K] for n texts; by default the model's own.
+    """
+    number: dict[str, int] = {}
+    rows = lambda texts: [number.setdefault(text, len(number)) for text in texts]  # noqa: E731
+    packed = []
+    for episode in episodes:
+        words = [label_words(name) for name in episode.names] if label_names else []
+        named = [label for label, text in enumerate(words) if text is not None]
+        packed.append((rows(episode.support.texts), rows(episode.query.texts), rows(filter(None, words)), named))
+    keys = (embed_texts or (lambda texts: model.embed_texts(tokenizer, texts)))(list(number))
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, (support, query, _, named) in enumerate(packed):
+        alike.setdefault((len(support), len(query), len(named), len(episodes[place].names)), []).append(place)
+    logits: list[Tensor | None] = [None] * len(episodes)
+    for places in alike.values():
+        for first in range(0, len(places), AT_A_TIME):
+            some = places[first : first + AT_A_TIME]
+            found = _read(model, keys, [packed[place] for place in some], [episodes[place] for place in some])
+            for place, answer in zip(some, found, strict=True):
+                logits[place] = answer
+    return _answers(logits, episodes)
+
+
+def _read(model: MANNForSequenceClassification, keys: Tensor, packed: list, episodes: list[Episode]) -> Tensor:
+    """Logits [B, Q, N] of B episodes of like size."""
+    classes = len(episodes[0].names)
+    rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731
+    labels = torch.tensor([episode.support.labels for episode in episodes])
+    taught = keys[torch.cat([rows(0), rows(2)], dim=1)]
+    values, mask = support_values(torch.cat([labels, rows(3)], dim=1).to(keys.device), SINGLE_LABEL, classes)
+    law = KeyValueMemory(model.config.hidden_size, classes, model.config.capacity, model.config.eviction)
+    return read_episodes(model.reading, EpisodeKeys(law, taught, values, mask, keys[rows(1)]))[1]
+
+
+def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode]) -> EpisodeAnswers:
+    predictions, scores, losses = [], [], []
+    for found, episode in zip(logits, episodes, strict=True):
+        assert found is not None
+        best = F.softmax(found.float(), dim=-1).max(-1)
+        predictions.append(best.indices.cpu())
+        scores.append(best.values.cpu())
+        labels = torch.tensor(episode.query.labels, device=found.device)
+        known = labels != IGNORED
+        losses.append(float(F.cross_entropy(found[known].float(), labels[known])))  # not a number for none
+    references = [label for episode in episodes for label in episode.query.labels]
+    counts = [len(episode.query.labels) for episode in episodes]
+    return EpisodeAnswers(
+        torch.cat(predictions).numpy(),
+        np.array(references),
+        np.repeat(np.arange(len(episodes)), counts),
+        torch.cat(scores).numpy(),
+        np.array(losses),
+    )
+
+
+def evaluation_episodes(sampler: EpisodeSampler, count: int) -> list[Episode]:
+    """The first episodes of a sampler, whatever it has drawn already."""
+    return [sampler[number] for number in range(count)]

@@ -1,0 +1,177 @@
+"""What training minimises over a batch of episodes, by name."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InvalidInputError
+from ..memory.reading import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, SINGLE_LABEL, Reading
+from ..models.episode_keys import EpisodeKeys, read_episodes
+from ..models.label_tensors import IGNORED, query_loss
+from ..registry import Registry
+
+
+class Objective:
+    """A loss over the keys of episodes.
+
+    Called with the model's reading and the episodes; returns the loss and, where the objective answers queries, their
+    logits. It has no parameters of its own: what it trains is the encoder, through the keys, and the reading.
+
+    Args:
+        name_dropout: the share of the labels whose words are left out of an episode, drawn anew each time, so that the
+            model copes without. Of effect where episodes come with label names.
+    """
+
+    needs_queries = True
+    """Whether an episode must have texts that are asked apart from those that are taught."""
+    problem_types: tuple[str, ...] = (SINGLE_LABEL,)
+
+    def __init__(self, name_dropout: float = 0.0) -> None:
+        if not 0 <= name_dropout <= 1:
+            raise InvalidInputError(f"name_dropout is {name_dropout}; it is a share from 0 to 1.")
+        self.name_dropout = name_dropout
+
+    def __call__(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        if episodes.named is not None and self.name_dropout:
+            kept = torch.rand(episodes.named.shape, device=episodes.named.device) >= self.name_dropout
+            episodes = episodes._replace(named=episodes.named & kept)
+        return self.loss(reading, episodes)
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        """The loss, and logits [B, Q, V] if there are any."""
+        raise NotImplementedError
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective")
+
+
+@OBJECTIVES.register("episode")
+class EpisodeCrossEntropy(Objective):
+    """The cross entropy of the queries' answers, read from a memory of the support (Vinyals et al. 2016, eq. 2)."""
+
+    problem_types = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        _, logits = read_episodes(reading, episodes)
+        loss = query_loss(logits, episodes.labels, reading.problem_type)
+        assert loss is not None
+        return loss, logits
+
+
+@OBJECTIVES.register("leave_one_out")
+class LeaveOneOut(Objective):
+    """The cross entropy of every text's answer, read from a memory of all other texts of its episode.
+
+    Support and queries are one, so no text is spent on being taught alone. Texts whose label has neither another text
+    nor words are left out of the mean.
+
+    Args:
+        reading: how the memory is read: a way with left-out answers in closed form, `"prototype"` or `"least_squares"`.
+        sharpness: β of that reading.
+        reading_options: what else it takes.
+        name_dropout: see `Objective`.
+    """
+
+    needs_queries = False
+
+    def __init__(
+        self,
+        reading: str = "prototype",
+        sharpness: float | None = None,
+        reading_options: Mapping[str, Any] | None = None,
+        name_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(name_dropout)
+        if reading not in ("prototype", "least_squares"):
+            READINGS[reading]  # an unknown name has a message of its own
+            raise InvalidInputError(
+                f"the reading {reading!r} has no left-out answers in closed form; choose 'prototype' or "
+                "'least_squares'."
+            )
+        self.reading, self.options = reading, {"sharpness": sharpness, **(reading_options or {})}
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        own = READINGS[self.reading](reading.key_size, **self.options).to(episodes.support.device)
+        own.requires_grad_(False)
+        whole = merged(episodes).with_names()
+        solution = whole.solve(own)
+        examples = whole.support.shape[1] - (0 if episodes.names is None else episodes.names.shape[1])
+        folds = torch.arange(whole.support.shape[1], device=whole.support.device)
+        folds[examples:] = NEVER_LEFT_OUT
+        scores = own.left_out(solution, folds)[:, :examples]
+        logits = own.logits(solution, scores)
+        values = whole.values[:, :examples]
+        others = (whole.values * whole.mask[..., None]).sum(1, keepdim=True)  # of a label, itself included
+        alone = (others * values).sum(-1) < 2
+        labels = values.argmax(-1).masked_fill(~whole.mask[:, :examples] | alone, IGNORED)
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED), None
+
+
+@OBJECTIVES.register("label_semantic")
+class LabelSemantic(LeaveOneOut):
+    """`leave_one_out` with the words of the labels among the memory, of which half are left out at random.
+
+    Args:
+        name_dropout: the share that is left out.
+        kwargs: of `LeaveOneOut`.
+    """
+
+    def __init__(self, name_dropout: float = 0.5, **kwargs: Any) -> None:
+        super().__init__(name_dropout=name_dropout, **kwargs)
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        if episodes.names is None:
+            raise InvalidInputError("label_semantic needs the words of the labels: train with label_names=True.")
+        return super().loss(reading, episodes)
+
+
+@OBJECTIVES.register("supervised_contrastive")
+class SupervisedContrastive(Objective):
+    """Texts of one label are drawn together, all others of the episode apart (Khosla et al. 2020, eq. 2).
+
+    With label names the words of a label are one more text of it.
+
+    Args:
+        temperature: τ.
+        name_dropout: see `Objective`.
+    """
+
+    needs_queries = False
+
+    def __init__(self, temperature: float = 0.05, name_dropout: float = 0.0) -> None:
+        super().__init__(name_dropout)
+        if not 0 < temperature < math.inf:
+            raise InvalidInputError(f"temperature is {temperature}; it must be above 0 and finite.")
+        self.temperature = temperature
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        whole = merged(episodes).with_names()
+        keys = F.normalize(whole.support, dim=-1)
+        itself = torch.eye(keys.shape[1], dtype=torch.bool, device=keys.device)
+        barred = itself | ~whole.mask[:, None, :]
+        log_share = (keys @ keys.mT / self.temperature).masked_fill(barred, float("-inf")).log_softmax(-1)
+        values = whole.values.to(keys) * whole.mask[..., None]
+        same = (values @ values.mT).masked_fill(barred, 0)
+        positives = same.sum(-1)
+        per_text = -(same * log_share.masked_fill(barred, 0)).sum(-1) / positives.clamp_min(1)
+        return per_text.sum() / (positives > 0).sum().clamp_min(1), None
+
+
+def merged(episodes: EpisodeKeys) -> EpisodeKeys:
+    """Episodes whose queries, those of known label, are part of the support."""
+    if episodes.labels is None or not episodes.queries.shape[1]:
+        return episodes
+    known = episodes.labels != IGNORED
+    count = episodes.values.shape[-1]
+    asked = F.one_hot(episodes.labels.masked_fill(~known, 0), count) * known[..., None]
+    return episodes._replace(
+        support=torch.cat([episodes.support, episodes.queries], dim=1),
+        values=torch.cat([episodes.values, asked.to(episodes.values.dtype)], dim=1),
+        mask=torch.cat([episodes.mask, known], dim=1),
+        queries=episodes.queries[:, :0],
+        labels=episodes.labels[:, :0],
+    )
