@@ -13,6 +13,7 @@ from .evaluate import evaluate
 from .forget import forget
 from .predict import predict
 from .remember import remember
+from .train import train
 
 PROGRAM = "mann-hf"
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (remember, predict, forget, evaluate):
+for command in (remember, predict, forget, evaluate, train):
     app.command()(command)
 
 

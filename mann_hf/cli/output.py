@@ -83,6 +83,26 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None
         yield lambda steps: bar.advance(task, steps)
 
 
+@contextmanager
+def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
+    """A bar of a run's steps with how it goes and the time left, on standard error where that is a terminal.
+
+    Yields:
+        To be called with the number of steps done since the last call and a line; None where no bar is shown.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_interactive:
+        yield None
+        return
+    columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda steps, line: bar.update(task, advance=steps, description=line)
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
     """A number and its noun: "1 text", "2 texts".
 

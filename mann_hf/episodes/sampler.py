@@ -30,7 +30,8 @@ class EpisodeSampler:
     episodes. Iterating counts on from `state_dict()`'s `drawn`.
 
     Classes of an episode are drawn without replacement, in random order, so that their numbers mean nothing; texts of a
-    class are drawn without replacement, too, so that no text is both taught and asked.
+    class are drawn without replacement, too, so that no text is both taught and asked. A text that a class has in
+    several rows counts once.
 
     Args:
         dataset: a `datasets.Dataset`, or several by name; each episode is drawn from one of them.
@@ -114,12 +115,12 @@ class EpisodeSampler:
         chosen = tuple(usable[place] for place in order[:n_way])
         support, query = Examples([], []), Examples([], [])
         for label, (name, shot) in enumerate(zip(chosen, shots, strict=True)):
-            rows = random.choice(table.rows[name], shot + n_query, replace=False)
+            rows = random.choice(table.distinct[name], shot + n_query, replace=False)
             for part, some in ((support, rows[:shot]), (query, rows[shot:])):
                 part.texts.extend(table.texts[row] for row in some)
                 part.labels.extend([label] * len(some))
         if n_unknown:
-            others = np.concatenate([table.rows[usable[place]] for place in order[n_way:]])
+            others = np.concatenate([table.distinct[usable[place]] for place in order[n_way:]])
             query.texts.extend(table.texts[row] for row in random.choice(others, n_unknown, replace=False))
             query.labels.extend([UNKNOWN] * n_unknown)
         return Episode(support, query, chosen)
@@ -174,8 +175,8 @@ class EpisodeSampler:
         """The classes of a data set with texts enough, in order."""
         needed = self.k_shot[1] + self.n_query[1]
         asked = [name for name in table.names if wanted is None or name in wanted]
-        usable = [name for name in asked if len(table.rows[name]) >= needed]
-        small = [f"{name!r} ({len(table.rows[name])})" for name in asked if len(table.rows[name]) < needed]
+        usable = [name for name in asked if len(table.distinct[name]) >= needed]
+        small = [f"{name!r} ({len(table.distinct[name])})" for name in asked if len(table.distinct[name]) < needed]
         shots = f"{self.k_shot[1]} to teach and {self.n_query[1]} to ask"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:
@@ -186,7 +187,7 @@ class EpisodeSampler:
                 f"takes {self.n_way[1]}{other}{too_small}."
             )
         if self.n_unknown[1]:
-            left = sorted(len(table.rows[name]) for name in usable)[: len(usable) - self.n_way[1]]
+            left = sorted(len(table.distinct[name]) for name in usable)[: len(usable) - self.n_way[1]]
             if sum(left) < self.n_unknown[1]:
                 raise InvalidInputError(
                     f"n_unknown is {self.n_unknown[1]}, and beside {self.n_way[1]} classes {table.source} may have "

@@ -72,6 +72,12 @@ class LabelledTable:
         return dict(zip(self.names, np.split(order, ends[:-1]), strict=True))
 
     @cached_property
+    def distinct(self) -> dict[str, np.ndarray]:
+        """For each class the first row of each of its texts, in order."""
+        first = {name: {self.texts[row]: row for row in reversed(rows)} for name, rows in self.rows.items()}
+        return {name: np.array(sorted(rows.values())) for name, rows in first.items()}
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of all texts and labels in their order."""
         digest = hashlib.blake2b(digest_size=16)

@@ -39,20 +39,28 @@ class EpisodeKeys(NamedTuple):
         if self.names is None:
             return self
         assert self.named is not None
-        own = torch.eye(self.values.shape[-1], dtype=self.values.dtype, device=self.values.device)
-        own = own[: self.names.shape[1]].expand(len(self.names), -1, -1)
         return self._replace(
             support=torch.cat([self.support, self.names], dim=1),
-            values=torch.cat([self.values, own * self.named[..., None]], dim=1),
+            values=torch.cat([self.values, self._name_values()], dim=1),
             mask=torch.cat([self.mask, self.named], dim=1),
             names=None,
             named=None,
         )
 
     def solve(self, reading: Reading) -> Solution:
-        """A memory of each episode's support, ready to be read."""
+        """A memory of each episode's support and the words of its labels, ready to be read."""
         state = self.law.initial_state(len(self.support), self.support.device, self.support.dtype)
-        return reading.solve(self.law.write(state, self.support, self.values.to(self.support), mask=self.mask))
+        state = self.law.write(state, self.support, self.values.to(self.support), mask=self.mask)
+        if self.names is not None:  # beyond the capacity, as in a `LabelledMemory`
+            law = KeyValueMemory(self.law.key_size, self.law.value_size)
+            state = law.write(state, self.names, self._name_values().to(self.names), mask=self.named)
+        return reading.solve(state)
+
+    def _name_values(self) -> Tensor:
+        """[B, N, V], what is written under the words of the labels."""
+        assert self.named is not None
+        own = torch.eye(self.values.shape[-1], dtype=self.values.dtype, device=self.values.device)
+        return own[: self.named.shape[1]] * self.named[..., None]
 
 
 def read_episodes(reading: Reading, episodes: EpisodeKeys) -> tuple[Solution, Tensor]:
@@ -62,7 +70,7 @@ def read_episodes(reading: Reading, episodes: EpisodeKeys) -> tuple[Solution, Te
         The solutions, and logits [B, Q, V].
     """
     with full_precision(episodes.support):
-        solution = episodes.with_names().solve(reading)
+        solution = episodes.solve(reading)
         return solution, reading(solution, episodes.queries)
 
 

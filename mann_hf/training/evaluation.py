@@ -62,12 +62,12 @@ def answer_episodes(
     packed = []
     for episode in episodes:
         words = [label_words(name) for name in episode.names] if label_names else []
-        named = [label for label, text in enumerate(words) if text is not None]
-        packed.append((rows(episode.support.texts), rows(episode.query.texts), rows(filter(None, words)), named))
+        names = [-1 if text is None else number.setdefault(text, len(number)) for text in words]
+        packed.append((rows(episode.support.texts), rows(episode.query.texts), names))
     keys = (embed_texts or (lambda texts: model.embed_texts(tokenizer, texts)))(list(number))
     alike: dict[tuple[int, ...], list[int]] = {}
-    for place, (support, query, _, named) in enumerate(packed):
-        alike.setdefault((len(support), len(query), len(named), len(episodes[place].names)), []).append(place)
+    for place, (support, query, _) in enumerate(packed):
+        alike.setdefault((len(support), len(query), len(episodes[place].names)), []).append(place)
     logits: list[Tensor | None] = [None] * len(episodes)
     for places in alike.values():
         for first in range(0, len(places), AT_A_TIME):
@@ -83,10 +83,12 @@ def _read(model: MANNForSequenceClassification, keys: Tensor, packed: list, epis
     classes = len(episodes[0].names)
     rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731
     labels = torch.tensor([episode.support.labels for episode in episodes])
-    taught = keys[torch.cat([rows(0), rows(2)], dim=1)]
-    values, mask = support_values(torch.cat([labels, rows(3)], dim=1).to(keys.device), SINGLE_LABEL, classes)
+    values, mask = support_values(labels.to(keys.device), SINGLE_LABEL, classes)
     law = KeyValueMemory(model.config.hidden_size, classes, model.config.capacity, model.config.eviction)
-    return read_episodes(model.reading, EpisodeKeys(law, taught, values, mask, keys[rows(1)]))[1]
+    names, named = keys[rows(2).clamp_min(0)], (rows(2) >= 0).to(keys.device)
+    return read_episodes(
+        model.reading, EpisodeKeys(law, keys[rows(0)], values, mask, keys[rows(1)], None, names, named)
+    )[1]
 
 
 def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode]) -> EpisodeAnswers:
@@ -96,7 +98,7 @@ def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode]) -> Ep
         best = F.softmax(found.float(), dim=-1).max(-1)
         predictions.append(best.indices.cpu())
         scores.append(best.values.cpu())
-        labels = torch.tensor(episode.query.labels, device=found.device)
+        labels = torch.tensor(episode.query.labels, dtype=torch.long, device=found.device)
         known = labels != IGNORED
         losses.append(float(F.cross_entropy(found[known].float(), labels[known])))  # not a number for none
     references = [label for episode in episodes for label in episode.query.labels]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InvalidInputError
+from ..memory import KeyValueMemory
 from ..memory.reading import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..models.episode_keys import EpisodeKeys, read_episodes
 from ..models.label_tensors import IGNORED, query_loss
@@ -28,6 +29,8 @@ class Objective:
 
     needs_queries = True
     """Whether an episode must have texts that are asked apart from those that are taught."""
+    needs_names = False
+    """Whether it needs the words of the labels."""
     problem_types: tuple[str, ...] = (SINGLE_LABEL,)
 
     def __init__(self, name_dropout: float = 0.0) -> None:
@@ -98,6 +101,7 @@ class LeaveOneOut(Objective):
         own = READINGS[self.reading](reading.key_size, **self.options).to(episodes.support.device)
         own.requires_grad_(False)
         whole = merged(episodes).with_names()
+        whole = whole._replace(law=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         solution = whole.solve(own)
         examples = whole.support.shape[1] - (0 if episodes.names is None else episodes.names.shape[1])
         folds = torch.arange(whole.support.shape[1], device=whole.support.device)
@@ -108,7 +112,8 @@ class LeaveOneOut(Objective):
         others = (whole.values * whole.mask[..., None]).sum(1, keepdim=True)  # of a label, itself included
         alone = (others * values).sum(-1) < 2
         labels = values.argmax(-1).masked_fill(~whole.mask[:, :examples] | alone, IGNORED)
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED), None
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        return loss / (labels != IGNORED).sum().clamp_min(1), None
 
 
 @OBJECTIVES.register("label_semantic")
@@ -119,6 +124,8 @@ class LabelSemantic(LeaveOneOut):
         name_dropout: the share that is left out.
         kwargs: of `LeaveOneOut`.
     """
+
+    needs_names = True
 
     def __init__(self, name_dropout: float = 0.5, **kwargs: Any) -> None:
         super().__init__(name_dropout=name_dropout, **kwargs)

@@ -1,15 +1,16 @@
 """Training over episodes, as a transformers Trainer."""
 
+import inspect
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, set_seed
 from transformers.trainer_utils import speed_metrics
 from transformers.utils import logging
 
@@ -103,13 +104,20 @@ class EpisodicTrainer(Trainer):
         if sampler is not None:
             sampler = self._disjoint(sampler, train_dataset, args)
         prepare = _Preparation(args, peft_config, self.objective)
+        if self.objective.needs_names and not args.label_names:
+            raise InvalidInputError(
+                f"the objective {args.objective!r} needs the words of the labels: set label_names=True."
+            )
+        if sampler is not None and self.objective.needs_queries and not sampler.n_query[0]:
+            raise InvalidInputError(
+                f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out and "
+                "contrastive objectives go without."
+            )
+        set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
         if model_init is not None:
-            given = model_init
-            model_init = lambda *trial: prepare(given(*trial))  # noqa: E731
+            model_init = prepare.after(model_init)
         elif model is not None:
             model = prepare(model)
-        if processing_class is None and model is not None:
-            processing_class = model.load_tokenizer()
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs take several processes: packed episodes cannot be cut in pieces
         steps = args.max_steps * args.episodes_per_step * args.gradient_accumulation_steps * args.world_size
         super().__init__(
@@ -121,7 +129,11 @@ class EpisodicTrainer(Trainer):
             model_init=model_init,
             **{"data_collator": lambda episodes: self.collator(episodes), **kwargs},
         )
+        if self.processing_class is None:
+            self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
         self.label_names = ["labels"]
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # or the Trainer would tell that it sets them
+            setattr(self.model.config, name, getattr(self.processing_class, name, None))
         self.collator = EpisodeCollator.for_model(
             self.model,
             self.processing_class,
@@ -321,6 +333,12 @@ class _Preparation:
             raise InvalidInputError('a peft_config is for the encoder, and trainable="memory" leaves it as it is.')
         if peft_config is None and args.trainable == "adapter":
             raise InvalidInputError('trainable="adapter" needs a peft_config, such as peft.LoraConfig(...).')
+
+    def after(self, model_init: Callable) -> Callable:
+        """A function that makes a model and prepares it; like the given one it takes the trial or nothing."""
+        if inspect.signature(model_init).parameters:
+            return lambda trial: self(model_init(trial))
+        return lambda: self(model_init())
 
     def __call__(self, model: Any) -> Any:
         if not isinstance(model, MANNForSequenceClassification):

@@ -1,0 +1,80 @@
+"""Episodic training as a bare Accelerate loop, for those who want to own the loop.
+
+    accelerate launch examples/accelerate_loop.py TABLE --output trained
+
+TABLE is a csv, json lines or parquet file with the columns `text` and `label`. A fifth of its classes is kept from
+training to show what it does for classes never seen.
+"""
+
+import argparse
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from datasets import load_dataset
+
+import mann_hf
+from mann_hf.training import OBJECTIVES, answer_episodes, episodic_scores, evaluation_episodes
+
+
+def main() -> None:
+    """Trains, evaluates and saves."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("table")
+    parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser.add_argument("--output", default="trained")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--episodes", type=int, default=4, help="in a step of each process")
+    parser.add_argument("--n-way", type=int, default=5)
+    parser.add_argument("--lr", type=float, default=1e-5)
+    told = parser.parse_args()
+    set_seed(0)
+    accelerator = Accelerator()
+
+    kind = "json" if told.table.endswith((".json", ".jsonl")) else told.table.rsplit(".", 1)[-1]
+    with accelerator.main_process_first():
+        table = load_dataset(kind, data_files=told.table, split="train")
+    parts = mann_hf.split_classes(table, (0.6, 0.2, 0.2))
+    sampler = mann_hf.EpisodeSampler(parts["train"], told.n_way, k_shot=1, n_query=5)
+    sampler = sampler.shard(accelerator.process_index, accelerator.num_processes)
+    test = evaluation_episodes(mann_hf.EpisodeSampler(parts["test"], told.n_way, k_shot=1, n_query=5), 200)
+
+    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(told.encoder)
+    tokenizer = model.load_tokenizer()
+    collate = mann_hf.EpisodeCollator.for_model(model, tokenizer)
+    objective = OBJECTIVES["episode"]()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=told.lr)
+    trained, optimizer = accelerator.prepare(model, optimizer)
+
+    def evaluate() -> str:
+        scores = episodic_scores(answer_episodes(model, tokenizer, test))
+        return f"{100 * scores['accuracy']:.2f} ± {100 * scores['accuracy_ci95']:.2f} %"
+
+    accelerator.print(f"before training: {evaluate()}")
+    for step in range(1, told.steps + 1):
+        trained.train()
+        batch = collate([next(sampler) for _ in range(told.episodes)])
+        batch = {name: to_device(value, accelerator.device) for name, value in batch.items()}
+        loss = trained(**batch, objective=objective).loss
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 10 == 0 or step == told.steps:
+            accelerator.print(f"step {step}: loss {accelerator.reduce(loss.detach(), 'mean'):.3f}")
+    model.eval()
+    accelerator.print(f"after training: {evaluate()}")
+    if accelerator.is_main_process:
+        model.save_pretrained(told.output)
+        tokenizer.save_pretrained(told.output)
+
+
+def to_device(value: object, device: torch.device) -> object:
+    """A tensor, or each of a list of them, on a device; anything else as it is."""
+    if isinstance(value, list):
+        return [to_device(each, device) for each in value]
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""`mann-hf train`: trains an encoder and its memory over many small tasks drawn from a table."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InvalidInputError
+from .options import Debug, Json, LabelColumn, ProblemType, TextColumn, split_option
+from .output import counted, print_json, print_lines, say, training_bar, working
+from .tables import labels_of, read_table, texts_of
+
+YAML = (".yaml", ".yml")
+DATA = ("train", "valid", "split", "valid_split")
+"""Settings of a yaml file that say where the data is."""
+
+
+def train(
+    ctx: typer.Context,
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="A table of labelled texts (a file, or a data set on the Hub), or a yaml file of a run.",
+            show_default=False,
+        ),
+    ],
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="The text encoder, as a folder or a name on the Hub.")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="The trained model's folder.")
+    ] = "trained",
+    valid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Labelled texts of other classes to choose the best model by; if left out, a fifth of the classes.",
+            show_default=False,
+        ),
+    ] = None,
+    n_way: Annotated[str, typer.Option(metavar="N", help="Classes in an episode; a range as 5-10.")] = "5",
+    k_shot: Annotated[
+        str, typer.Option(metavar="K", help="Texts of each class that are taught; a range as 1-5.")
+    ] = "1",
+    n_query: Annotated[str, typer.Option(metavar="Q", help="Texts of each class that are asked.")] = "5",
+    episodes_per_step: Annotated[int, typer.Option(metavar="B", help="Episodes in a step.")] = 4,
+    max_steps: Annotated[int, typer.Option(metavar="STEPS", help="Steps at most.")] = 300,
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="The highest learning rate.")] = 1e-5,
+    objective: Annotated[
+        str, typer.Option(metavar="NAME", help="What is minimised; a wrong name shows the choices.")
+    ] = "episode",
+    label_names: Annotated[
+        bool, typer.Option("--label-names", help="Write the words of labels beside the examples.")
+    ] = False,
+    lora_rank: Annotated[
+        int | None, typer.Option(metavar="R", help="Train a LoRA adapter of this rank alone.", show_default=False)
+    ] = None,
+    eval_every: Annotated[int, typer.Option(metavar="STEPS", help="Steps between two evaluations.")] = 50,
+    eval_episodes: Annotated[int, typer.Option(metavar="E", help="Episodes of an evaluation.")] = 600,
+    patience: Annotated[
+        int, typer.Option(metavar="P", help="Evaluations without a better one after which the run stops.")
+    ] = 6,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Of everything that is drawn.")] = 0,
+    report_to: Annotated[
+        str, typer.Option(metavar="NAME", help="Where curves go as well: tensorboard, trackio, or none.")
+    ] = "none",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    split: Annotated[str | None, split_option("train")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train an encoder over many small tasks, so that it classifies new classes better from a few examples.
+
+    The folder is then taught with `mann-hf remember`. A yaml file has the same settings by the same names (with _ for
+    -), `train` for the table, and any of transformers' TrainingArguments; options on the command line come before it.
+    """
+    given: dict[str, Any] = {
+        "encoder": encoder,
+        "output": output,
+        "valid": valid,
+        "n_way": _count("--n-way", n_way),
+        "k_shot": _count("--k-shot", k_shot),
+        "n_query": _count("--n-query", n_query),
+        "episodes_per_step": episodes_per_step,
+        "max_steps": max_steps,
+        "learning_rate": learning_rate,
+        "objective": objective,
+        "label_names": label_names,
+        "lora_rank": lora_rank,
+        "eval_every": eval_every,
+        "eval_episodes": eval_episodes,
+        "patience": patience,
+        "seed": seed,
+        "report_to": report_to,
+        "text_column": text_column,
+        "label_column": label_column,
+        "split": split,
+    }
+    if table.lower().endswith(YAML):
+        told = _read_yaml(table)
+        given = {name: value for name, value in given.items() if name not in told or _was_given(ctx, name)}
+        given |= {name: value for name, value in told.items() if name not in given}
+        table = str(given.pop("train"))
+    data = {name: given.pop(name, None) for name in DATA}
+    columns = (given["text_column"], given["label_column"])
+    train_data = _data_set(table, columns, data["split"])
+    valid_data = None if data["valid"] is None else _data_set(str(data["valid"]), columns, data["valid_split"])
+    given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
+    with working():
+        from ..training.callbacks import Progress
+        from ..training.run import TrainingRun
+
+        run = TrainingRun.from_dict({"logging_steps": 10, **given})
+        with training_bar(run.arguments["max_steps"]) as advance:
+            result = run.train(train_data, valid_data, [Progress(say, advance)], resume)
+    if as_json:
+        print_json({"folder": run.output, **{name: result[name] for name in ("before", "after", "steps", "best_step")}})
+        return
+    lines = [f"Trained for {counted(result['steps'], 'step')}; the model is in {run.output}."]
+    if result["after"]:
+        was, now = (100 * result[when]["accuracy"] for when in ("before", "after"))
+        lines.append(
+            f"Accuracy on episodes of classes kept from training: {was:.2f} % before, {now:.2f} % after "
+            f"(± {100 * result['after']['accuracy_ci95']:.2f})."
+        )
+    print_lines(*lines, f"Teach it: mann-hf remember {run.output} TABLE")
+
+
+def _was_given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _count(option: str, told: str) -> int | tuple[int, int]:
+    """A number, or a range such as 5-10."""
+    parts = told.split("-")
+    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
+        raise typer.BadParameter(f"{told!r} is no number and no range such as 5-10.", param_hint=option)
+    numbers = [int(part) for part in parts]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        told = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path!r} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise InvalidInputError(f"{path!r} is no valid yaml: {error}") from None
+    if not isinstance(told, dict) or "train" not in told:
+        raise InvalidInputError(f"{path!r} is no run: it needs at least `train: TABLE`.")
+    return told
+
+
+def _data_set(table: str, columns: tuple[str, str], split: str | None) -> Any:
+    from datasets import Dataset
+
+    found = read_table(table, columns, split, "train")
+    labels = labels_of(found, columns[1], ProblemType.SINGLE_LABEL)
+    return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels})

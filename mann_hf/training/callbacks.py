@@ -1,0 +1,84 @@
+"""What is seen of a run while it goes on, and kept of it afterwards."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ..errors import MissingExtraError
+
+CURVES_FILE = "curves.png"
+
+
+class Progress(TrainerCallback):
+    """Tells each logged loss and each evaluation in one line.
+
+    Args:
+        tell: called with a line.
+        advance: called with the number of steps done since the last call, and a line that says how it goes.
+    """
+
+    def __init__(self, tell: Callable[[str], None], advance: Callable[[int, str], None] | None = None) -> None:
+        self.tell, self.advance = tell, advance
+        self.loss, self.accuracy, self.step = "", "", 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.advance is not None:
+            self.advance(state.global_step - self.step, f"{self.loss}{self.accuracy}")
+        self.step = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self.loss = f"loss {float(logs['loss']):.3f}"
+            if self.advance is None:
+                self.tell(f"step {state.global_step} of {state.max_steps}: {self.loss}{self.accuracy}")
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        accuracy = (metrics or {}).get("eval_accuracy")
+        if accuracy is not None:
+            interval = (metrics or {}).get("eval_accuracy_ci95")
+            self.accuracy = f", accuracy {100 * accuracy:.2f} %"
+            told = self.accuracy.removeprefix(", ") + (f" ± {100 * interval:.2f}" if interval is not None else "")
+            when = f"step {state.global_step} of {state.max_steps}" if state.global_step else "before training"
+            self.tell(f"{when}: {told}")
+
+
+def draw_curves(history: list[dict[str, Any]], file: Path) -> None:
+    """The losses and accuracies of a run as a picture.
+
+    Args:
+        history: `trainer.state.log_history`.
+        file: a png.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        figures: Any = importlib.import_module("matplotlib.figure")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("drawing curves", "matplotlib", "train") from error
+    figure = figures.Figure(figsize=(8, 3.5), layout="constrained")
+    losses, accuracies = figure.subplots(1, 2)
+    for axes, key, name, label in (
+        (losses, "loss", "training", "loss"),
+        (losses, "eval_loss", "validation", "loss"),
+        (accuracies, "eval_accuracy", "validation", "accuracy, %"),
+    ):
+        points = [(entry["step"], float(entry[key])) for entry in history if key in entry]
+        if not points:
+            continue
+        steps, values = zip(*points, strict=True)
+        scale = 100 if key == "eval_accuracy" else 1
+        axes.plot(steps, [scale * value for value in values], marker=".", label=name)
+        intervals = [100 * float(entry["eval_accuracy_ci95"]) for entry in history if "eval_accuracy_ci95" in entry]
+        if key == "eval_accuracy" and len(intervals) == len(values):
+            low = [100 * value - interval for value, interval in zip(values, intervals, strict=True)]
+            high = [100 * value + interval for value, interval in zip(values, intervals, strict=True)]
+            axes.fill_between(steps, low, high, alpha=0.2)
+        axes.set(xlabel="step", ylabel=label)
+        axes.legend()
+    figure.savefig(file, dpi=120)

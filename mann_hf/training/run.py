@@ -1,0 +1,167 @@
+"""A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback
+
+from ..episodes import select_classes
+from ..episodes.table import LabelledTable
+from ..errors import InvalidInputError
+from ..models import MANNForSequenceClassification
+from .arguments import EpisodicTrainingArguments
+from .callbacks import CURVES_FILE, draw_curves
+from .trainer import EpisodicTrainer
+
+CHECKPOINTS = "checkpoints"
+RESULTS_FILE = "train_results.json"
+
+
+@dataclass
+class TrainingRun:
+    """What a run is told beside its data.
+
+    Args:
+        encoder: the pretrained text encoder, a folder or a name on the Hub.
+        output: the folder of the trained model.
+        model_options: fields of `MANNConfig`, such as `reading`.
+        arguments: of `EpisodicTrainingArguments`.
+        valid_share: the share of the classes that are kept from training to choose the best model by, where no
+            validation data is given; 0 for none.
+        eval_every: steps between two evaluations.
+        patience: evaluations without a better one after which the run stops; None to go on to the end.
+        lora_rank: of a LoRA adapter to be trained in place of all weights; None for all weights.
+        lora_targets: the modules that it is put on; PEFT's choice for the encoder if left out.
+    """
+
+    encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    output: str = "trained"
+    model_options: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    valid_share: float = 0.2
+    eval_every: int = 50
+    patience: int | None = 6
+    lora_rank: int | None = None
+    lora_targets: list[str] | None = None
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "TrainingRun":
+        """Fields of a run and of `EpisodicTrainingArguments` side by side, as a yaml file has them.
+
+        Raises:
+            InvalidInputError: a name that neither has.
+        """
+        own = {one.name for one in fields(cls)}
+        theirs = {one.name for one in fields(EpisodicTrainingArguments) if one.init}
+        unknown = [name for name in told if name not in own | theirs]
+        if unknown:
+            raise InvalidInputError(
+                f"a run has no setting {', '.join(map(repr, unknown))}; there are {', '.join(sorted(own))}, and all of "
+                "EpisodicTrainingArguments."
+            )
+        arguments = {name: value for name, value in told.items() if name not in own}
+        return cls(
+            **{name: value for name, value in told.items() if name in own and name != "arguments"},
+            arguments={**told.get("arguments", {}), **arguments},
+        )
+
+    def trainer(self, train: Dataset, valid: Dataset | None = None, callbacks: Sequence[Any] = ()) -> EpisodicTrainer:
+        """The trainer of this run.
+
+        Args:
+            train: labelled texts.
+            valid: labelled texts of other classes; some classes of `train` if left out.
+            callbacks: further ones.
+        """
+        wanted = ("text_column", "label_column")
+        columns: dict[str, Any] = {name: self.arguments[name] for name in wanted if name in self.arguments}
+        if valid is None and self.valid_share:
+            train, valid = self._held_out(train, columns)
+        given = dict(self.arguments)
+        if valid is not None:
+            given = {
+                "eval_strategy": "steps",
+                "eval_steps": self.eval_every,
+                "save_strategy": "steps",
+                "save_steps": self.eval_every,
+                "save_total_limit": 1,
+                "load_best_model_at_end": True,
+                **given,
+            }
+        model = MANNForSequenceClassification.from_encoder_pretrained(self.encoder, **self.model_options)
+        stop = [EarlyStoppingCallback(self.patience)] if valid is not None and self.patience is not None else []
+        return EpisodicTrainer(
+            model=model,
+            args=EpisodicTrainingArguments(str(Path(self.output, CHECKPOINTS)), **given),
+            train_dataset=train,
+            eval_dataset=valid,
+            peft_config=self._lora(),
+            callbacks=[*stop, *callbacks],
+        )
+
+    def train(
+        self,
+        train: Dataset,
+        valid: Dataset | None = None,
+        callbacks: Sequence[Any] = (),
+        resume: bool = False,
+    ) -> dict[str, Any]:
+        """Trains and saves: the model, `train_results.json` and `curves.png` lie in the folder afterwards.
+
+        Args:
+            train: labelled texts.
+            valid: labelled texts of other classes; some classes of `train` if left out.
+            callbacks: further ones of the trainer.
+            resume: goes on from the last checkpoint in the folder.
+
+        Returns:
+            What `train_results.json` holds: the run's settings, the figures before and after, and the log.
+        """
+        trainer = self.trainer(train, valid, callbacks)
+        if callbacks:  # they tell what the Trainer would print
+            trainer.remove_callback(PrinterCallback)
+        before = trainer.evaluate() if trainer.eval_samplers else {}
+        trainer.train(resume_from_checkpoint=resume or None)
+        after = trainer.evaluate() if trainer.eval_samplers else {}
+        trainer.save_model(self.output)
+        told = {
+            "run": asdict(self),
+            "before": _figures(before),
+            "after": _figures(after),
+            "best_step": trainer.state.best_global_step,
+            "steps": trainer.state.global_step,
+            "history": trainer.state.log_history,
+        }
+        if trainer.is_world_process_zero():
+            Path(self.output, RESULTS_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            draw_curves(trainer.state.log_history, Path(self.output, CURVES_FILE))
+        return told
+
+    def _held_out(self, data: Dataset, columns: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
+        """Training and validation data without a class in common, if there are classes enough for both."""
+        n_way = self.arguments.get("n_way", 5)
+        least = max(n_way) if isinstance(n_way, (list, tuple)) else n_way
+        names = LabelledTable(data, **columns).names
+        count = len(names)
+        valid = round(self.valid_share * count)
+        if valid < least or count - valid < least:
+            return data, None
+        order = np.random.default_rng(self.arguments.get("seed", 0)).permutation(names)
+        return select_classes(data, order[valid:], **columns), select_classes(data, order[:valid], **columns)
+
+    def _lora(self) -> Any:
+        if self.lora_rank is None:
+            return None
+        from peft import LoraConfig
+
+        return LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=self.lora_targets)
+
+
+def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    names = ("accuracy", "accuracy_ci95", "macro_f1", "loss")
+    return {name: metrics[f"eval_{name}"] for name in names if f"eval_{name}" in metrics}

@@ -1,0 +1,105 @@
+from collections.abc import Sequence
+
+import pytest
+from datasets import Dataset, DatasetDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mann_hf.episodes import select_classes, split_classes
+from mann_hf.errors import InvalidInputError
+
+PARTS = ["train", "validation", "test"]
+
+
+def data(classes: int = 10, each: int = 3) -> Dataset:
+    """Rows of the classes in turn."""
+    rows = [(f"text {row} of {name}", f"class {name}") for row in range(each) for name in range(classes)]
+    return Dataset.from_dict({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
+
+
+def classes_of(split: DatasetDict) -> list[set[str]]:
+    return [set(split[part]["label"]) for part in PARTS]
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        "sizes, counts",
+        [
+            ((0.6, 0.2, 0.2), (6, 2, 2)),
+            ((0.3, 0.3, 0.3), (3, 3, 3)),
+            ((0.25, 0.25, 0.5), (2, 3, 5)),
+            ((5, 3, 2), (5, 3, 2)),
+            ((2, 1, 1), (2, 1, 1)),
+            ((2.0, 1.0, 1.0), (2, 1, 1)),
+        ],
+    )
+    def test_sizes_are_shares_or_numbers_of_the_classes(self, sizes: Sequence[float], counts: tuple[int, ...]) -> None:
+        split = split_classes(data(), sizes)
+        assert list(split) == PARTS
+        assert tuple(map(len, classes_of(split))) == counts
+
+    @settings(max_examples=25)
+    @given(st.integers(3, 12), st.integers(0, 50), st.data())
+    def test_no_class_is_in_two_parts_and_each_has_all_its_rows(
+        self, count: int, seed: int, draw: st.DataObject
+    ) -> None:
+        ends = sorted(draw.draw(st.lists(st.integers(1, count), min_size=3, max_size=3, unique=True)))
+        sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        rows = data(count, each=2)
+        split = split_classes(rows, sizes, seed=seed)
+        told = classes_of(split)
+        assert list(map(len, told)) == sizes and len(set.union(*told)) == ends[-1]
+        for part, names in zip(PARTS, told, strict=True):
+            assert list(split[part]) == [row for row in rows if row["label"] in names]
+
+    def test_a_seed_says_which_classes_go_where(self) -> None:
+        first, again, other = (classes_of(split_classes(data(), seed=seed)) for seed in (1, 1, 2))
+        assert first == again != other
+
+    def test_the_order_of_the_rows_does_not_say_where_classes_go(self) -> None:
+        rows = data()
+        assert classes_of(split_classes(rows)) == classes_of(split_classes(rows.select(range(len(rows))[::-1])))
+
+    def test_other_columns(self) -> None:
+        rows = data().rename_columns({"text": "body", "label": "intent"})
+        split = split_classes(rows, text_column="body", label_column="intent")
+        assert [len(set(split[part]["intent"])) for part in PARTS] == [6, 2, 2]
+
+    @pytest.mark.parametrize(
+        "sizes, says",
+        [
+            ((0.5, 0.5), "sizes are .0.5, 0.5.; give three above 0, for train, validation, test"),
+            ((0.5, 0.5, 0.0), "give three above 0"),
+            ((8, 3, -1), "give three above 0"),
+            ((0.6, 0.3, 0.2), "as shares they must sum to at most 1"),
+            ((0.5, 2, 2), "give shares below 1, or whole numbers of classes"),
+            ((2.5, 2, 2), "give shares below 1, or whole numbers of classes"),
+            ((8, 2, 1), "10 classes cannot be split .8, 2, 1.: every part needs a class"),
+            ((0.9, 0.05, 0.02), "10 classes cannot be split .*every part needs a class, and no class can be in two"),
+        ],
+    )
+    def test_sizes_that_make_no_sense(self, sizes: Sequence[float], says: str) -> None:
+        with pytest.raises(InvalidInputError, match=says):
+            split_classes(data(), sizes)
+
+    def test_fewer_classes_than_parts(self) -> None:
+        with pytest.raises(InvalidInputError, match="2 classes cannot be split"):
+            split_classes(data(2))
+
+
+class TestSelect:
+    def test_the_rows_of_some_classes_in_their_order(self) -> None:
+        rows = data(4, each=2)
+        chosen = select_classes(rows, ["class 3", "class 1", "class 3"])
+        assert list(chosen) == [row for row in rows if row["label"] in ("class 1", "class 3")]
+
+    def test_rows_that_are_alike_all_stay(self) -> None:
+        rows = Dataset.from_dict({"text": ["x", "x", "y"], "label": ["a", "a", "b"]})
+        assert len(select_classes(rows, ["a"])) == 2
+
+    def test_no_class_is_no_row(self) -> None:
+        assert len(select_classes(data(), [])) == 0
+
+    def test_a_class_that_is_not_there(self) -> None:
+        with pytest.raises(InvalidInputError, match="no class 'class 7', 'other'"):
+            select_classes(data(4), ["class 1", "class 7", "other"])

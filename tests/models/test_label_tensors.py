@@ -1,0 +1,87 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mann_hf.errors import InvalidInputError
+from mann_hf.memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
+from mann_hf.models.label_tensors import IGNORED, query_loss, support_values
+
+
+class TestSupport:
+    def test_a_row_for_each_label_and_zeros_for_padding(self) -> None:
+        values, mask = support_values(torch.tensor([[0, 2, IGNORED], [1, IGNORED, 1]]), SINGLE_LABEL)
+        assert values.tolist() == [[[1, 0, 0], [0, 0, 1], [0, 0, 0]], [[0, 1, 0], [0, 0, 0], [0, 1, 0]]]
+        assert mask.tolist() == [[True, True, False], [True, False, True]]
+
+    def test_as_many_labels_as_asked_for(self) -> None:
+        assert support_values(torch.tensor([[0, 1]]), SINGLE_LABEL, 4)[0].shape == (1, 2, 4)
+
+    @pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
+    def test_rows_are_taken_as_they_are(self, problem_type: str) -> None:
+        labels = torch.tensor([[[1.0, 0.0], [IGNORED, IGNORED], [0.0, 0.0]]])
+        values, mask = support_values(labels, problem_type)
+        assert values.tolist() == [[[1, 0], [0, 0], [0, 0]]] and mask.tolist() == [[True, False, True]]
+        assert labels[0, 1, 0] == IGNORED, "what came is unchanged"
+
+    def test_small_whole_numbers_will_do(self) -> None:
+        values, _ = support_values(torch.tensor([[1, 0]], dtype=torch.int8), SINGLE_LABEL)
+        assert values.tolist() == [[[0, 1], [1, 0]]]
+
+    @pytest.mark.parametrize(
+        "shape, problem_type", [((4,), REGRESSION), ((2, 4), MULTI_LABEL), ((2, 4, 1, 1), REGRESSION)]
+    )
+    def test_labels_of_another_shape(self, shape: tuple[int, ...], problem_type: str) -> None:
+        with pytest.raises(InvalidInputError, match=rf"{problem_type} takes \[B, S, C\]"):
+            support_values(torch.zeros(shape), problem_type)
+
+
+CASES: dict[str, tuple[Tensor, float]] = {
+    SINGLE_LABEL: (torch.tensor([[0, 2, 1], [1, 1, 0]]), IGNORED),
+    MULTI_LABEL: (torch.randint(0, 2, (2, 3, 4), generator=torch.Generator().manual_seed(0)), IGNORED),
+    REGRESSION: (torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)), float("nan")),
+}
+
+
+class TestLoss:
+    @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+    def test_episodes_count_as_one_list_of_queries(self, problem_type: str) -> None:
+        logits, (labels, mark) = torch.randn(2, 3, 4), CASES[problem_type]
+        labels = labels.clone()
+        labels[1, 2] = mark
+        flat = query_loss(logits.flatten(0, 1), labels.flatten(0, 1), problem_type)
+        whole, less = (
+            query_loss(logits, labels, problem_type),
+            query_loss(logits.flatten(0, 1)[:5], labels.flatten(0, 1)[:5], problem_type),
+        )
+        assert flat is not None and whole is not None and less is not None
+        assert torch.allclose(whole, flat) and torch.allclose(whole, less)
+
+    @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+    def test_none_without_labels(self, problem_type: str) -> None:
+        assert query_loss(torch.randn(2, 3, 4), None, problem_type) is None
+
+    def test_closed_labels_do_not_spoil_the_gradient(self) -> None:
+        logits = torch.randn(1, 2, 3, requires_grad=True)
+        closed = logits.masked_fill(torch.tensor([False, False, True]), float("-inf"))
+        loss = query_loss(closed, torch.tensor([[0, IGNORED]]), SINGLE_LABEL)
+        assert loss is not None and torch.allclose(loss, F.cross_entropy(logits[0, :1, :2], torch.tensor([0])))
+        loss.backward()
+        assert logits.grad is not None and logits.grad.isfinite().all()
+
+    @pytest.mark.parametrize(
+        "labels, says",
+        [
+            (torch.tensor([[0, 4, 1]]), "labels go up to 4, and the memory knows 4 labels"),
+            (torch.tensor([[0, -1, IGNORED]]), "labels go down to -100|labels go down to -1;"),
+            (torch.tensor([0, 1, 1]), r"labels are \(3,\); they must be \(1, 3\)"),
+        ],
+    )
+    def test_labels_that_there_are_not(self, labels: Tensor, says: str) -> None:
+        with pytest.raises(InvalidInputError, match=says):
+            query_loss(torch.zeros(1, 3, 4), labels, SINGLE_LABEL)
+
+    @pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
+    def test_rows_of_another_length(self, problem_type: str) -> None:
+        with pytest.raises(InvalidInputError, match=r"labels are \(1, 3, 5\); they must be \(1, 3, 4\)"):
+            query_loss(torch.zeros(1, 3, 4), torch.zeros(1, 3, 5), problem_type)

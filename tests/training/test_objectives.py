@@ -1,0 +1,459 @@
+"""Each objective against its equation written out in loops, in double precision."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mann_hf.episodes import UNKNOWN
+from mann_hf.errors import InvalidInputError, UnknownNameError
+from mann_hf.memory import READINGS, KeyValueMemory, Reading
+from mann_hf.models.episode_keys import EpisodeKeys
+from mann_hf.training import OBJECTIVES, Objective
+from mann_hf.training.objectives import merged
+
+B, S, Q, N, K = 3, 6, 4, 3, 5
+Pairs = list[tuple[Tensor, int]]
+every = pytest.mark.parametrize("name", OBJECTIVES)
+LEFT_OUT = ["prototype", "least_squares"]
+
+
+def keys_of(names: bool = True, batch: int = B, seed: int = 0) -> EpisodeKeys:
+    """Episodes whose keys want a gradient, with padding, a query of no class and a label without words."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def keys(count: int) -> Tensor:
+        return torch.randn(batch, count, K, generator=generator, dtype=torch.float64).requires_grad_()
+
+    support = (torch.arange(S) % N).repeat(batch, 1)
+    mask = torch.ones(batch, S, dtype=torch.bool)
+    mask[-1, 5:] = False
+    labels = (torch.arange(Q) % N).repeat(batch, 1)
+    labels[0, 1] = UNKNOWN
+    named = torch.ones(batch, N, dtype=torch.bool)
+    named[-1, 1] = False
+    words = (keys(N), named) if names else (None, None)
+    values = F.one_hot(support, N) * mask[..., None]
+    return EpisodeKeys(KeyValueMemory(K, N), keys(S), values, mask, keys(Q), labels, *words)
+
+
+def wanting(episodes: EpisodeKeys) -> list[Tensor]:
+    return [keys for keys in (episodes.support, episodes.queries, episodes.names) if keys is not None]
+
+
+def one(episodes: EpisodeKeys, number: int) -> EpisodeKeys:
+    law, *fields = episodes
+    return EpisodeKeys(law, *(None if field is None else field[number : number + 1] for field in fields))  # type: ignore[arg-type]
+
+
+def parts(episodes: EpisodeKeys, number: int) -> tuple[Pairs, Pairs, Pairs]:
+    """An episode's support, its queries of known label and its words, each key with its label."""
+    labels = episodes.values[number].argmax(-1).tolist()
+    there = episodes.mask[number].tolist()
+    support = [(key, labels[place]) for place, key in enumerate(episodes.support[number]) if there[place]]
+    assert episodes.labels is not None
+    asked = [
+        (key, int(label))
+        for key, label in zip(episodes.queries[number], episodes.labels[number], strict=True)
+        if label != UNKNOWN
+    ]
+    words: Pairs = []
+    if episodes.names is not None and episodes.named is not None:
+        named = episodes.named[number].tolist()
+        words = [(key, label) for label, key in enumerate(episodes.names[number]) if named[label]]
+    return support, asked, words
+
+
+def cosine(first: Tensor, second: Tensor) -> Tensor:
+    return (first * second).sum() / (first.norm() * second.norm())
+
+
+def by_prototypes(memory: Pairs, query: Tensor, beta: float = 20.0) -> Tensor:
+    """[N] log probabilities; labels without a key have none."""
+    logits = []
+    for label in range(N):
+        own = [key for key, told in memory if told == label]
+        logits.append(beta * cosine(sum(own) / len(own), query) if own else torch.tensor(-math.inf).double())  # type: ignore[arg-type]
+    return torch.stack(logits).log_softmax(0)
+
+
+def by_least_squares(
+    memory: Pairs, query: Tensor, beta: float = 30.0, width: float = 3.0, ridge: float = 0.1
+) -> Tensor:
+    kernel = torch.stack([torch.stack([torch.exp(width * (cosine(a, b) - 1)) for a, _ in memory]) for b, _ in memory])
+    targets = F.one_hot(torch.tensor([label for _, label in memory]), N).double()
+    coefficients = torch.linalg.solve(kernel + ridge * torch.eye(len(memory)).double(), targets)
+    near = torch.stack([torch.exp(width * (cosine(key, query) - 1)) for key, _ in memory])
+    return (beta * near @ coefficients).log_softmax(0)
+
+
+READ: dict[str, Callable[..., Tensor]] = {"prototype": by_prototypes, "least_squares": by_least_squares}
+
+
+def episode_loss(episodes: EpisodeKeys, read: Callable[..., Tensor] = by_prototypes) -> Tensor:
+    losses = []
+    for number in range(len(episodes.support)):
+        support, asked, words = parts(episodes, number)
+        losses += [-read([*support, *words], key)[label] for key, label in asked]
+    return torch.stack(losses).mean()
+
+
+def left_out_loss(episodes: EpisodeKeys, read: Callable[..., Tensor] = by_prototypes, **kwargs: float) -> Tensor:
+    losses = []
+    for number in range(len(episodes.support)):
+        support, asked, words = parts(episodes, number)
+        examples = [*support, *asked]
+        for place, (key, label) in enumerate(examples):
+            rest = [*examples[:place], *examples[place + 1 :], *words]
+            if any(told == label for _, told in rest):
+                losses.append(-read(rest, key, **kwargs)[label])
+    return torch.stack(losses).mean()
+
+
+def contrastive_loss(episodes: EpisodeKeys, temperature: float = 0.05) -> Tensor:
+    """Khosla et al. 2020, eq. 2: z_i against all others a, its positives p."""
+    losses = []
+    for number in range(len(episodes.support)):
+        texts = [pair for part in parts(episodes, number) for pair in part]
+        for i, (key, label) in enumerate(texts):
+            others = [pair for a, pair in enumerate(texts) if a != i]
+            whole = torch.stack([cosine(key, other) / temperature for other, _ in others]).logsumexp(0)
+            positives = [cosine(key, other) / temperature - whole for other, told in others if told == label]
+            if positives:
+                losses.append(-torch.stack(positives).mean())
+    return torch.stack(losses).mean()
+
+
+REFERENCES: dict[str, Callable[[EpisodeKeys], Tensor]] = {
+    "episode": episode_loss,
+    "leave_one_out": left_out_loss,
+    "label_semantic": left_out_loss,
+    "supervised_contrastive": contrastive_loss,
+}
+
+
+def prototypes() -> Reading:
+    return READINGS["prototype"](K).double()
+
+
+def build(name: str, **kwargs: Any) -> Objective:
+    """With all words of labels, where not told otherwise."""
+    return OBJECTIVES[name](**{"name_dropout": 0.0, **kwargs})
+
+
+def loss_of(objective: Objective, episodes: EpisodeKeys) -> Tensor:
+    return objective(prototypes(), episodes)[0]
+
+
+def assert_same(objective: Objective, episodes: EpisodeKeys, expected: Tensor) -> None:
+    """Loss and gradients."""
+    found = loss_of(objective, episodes)
+    assert torch.allclose(found, expected, rtol=1e-5)
+    wanted = wanting(episodes)
+    for mine, theirs in zip(
+        torch.autograd.grad(found, wanted, retain_graph=True), torch.autograd.grad(expected, wanted), strict=True
+    ):
+        assert torch.allclose(mine, theirs, atol=1e-6, rtol=1e-5)
+
+
+class TestEquations:
+    @every
+    def test_the_loss_and_its_gradient_are_those_of_the_equation(self, name: str) -> None:
+        episodes = keys_of()
+        assert_same(build(name), episodes, REFERENCES[name](episodes))
+
+    @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "label_semantic"])
+    def test_without_words_of_labels(self, name: str) -> None:
+        episodes = keys_of(names=False)
+        assert_same(build(name), episodes, REFERENCES[name](episodes))
+
+    @pytest.mark.parametrize("name", ["leave_one_out", "label_semantic"])
+    @pytest.mark.parametrize("reading", LEFT_OUT)
+    def test_each_text_is_read_from_all_others(self, name: str, reading: str) -> None:
+        episodes = keys_of()
+        assert_same(build(name, reading=reading), episodes, left_out_loss(episodes, READ[reading]))
+
+    @pytest.mark.parametrize("reading", LEFT_OUT)
+    def test_left_out_without_words(self, reading: str) -> None:
+        episodes = keys_of(names=False)
+        assert_same(build("leave_one_out", reading=reading), episodes, left_out_loss(episodes, READ[reading]))
+
+    def test_settings_of_the_left_out_reading(self) -> None:
+        episodes = keys_of()
+        objective = build("leave_one_out", sharpness=5.0)
+        assert_same(objective, episodes, left_out_loss(episodes, beta=5.0))
+        options = {"reading": "least_squares", "sharpness": 7.0, "reading_options": {"width": 1.0, "ridge": 0.5}}
+        expected = left_out_loss(episodes, by_least_squares, beta=7.0, width=1.0, ridge=0.5)
+        assert_same(build("leave_one_out", **options), episodes, expected)
+
+    @pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0])
+    def test_temperature(self, temperature: float) -> None:
+        episodes = keys_of()
+        objective = build("supervised_contrastive", temperature=temperature)
+        assert_same(objective, episodes, contrastive_loss(episodes, temperature))
+
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_an_episode_is_read_as_the_model_reads(self, reading: str) -> None:
+        law, episodes = READINGS[reading](K).double(), keys_of()
+        assert episodes.labels is not None
+        loss, logits = build("episode")(law, episodes)
+        assert logits is not None and logits.shape == (B, Q, N)
+        assert torch.allclose(loss, F.cross_entropy(logits.flatten(0, 1), episodes.labels.flatten()))
+        if reading == "least_squares":
+            assert torch.allclose(loss, episode_loss(episodes, by_least_squares))
+
+    @pytest.mark.parametrize("name", ["leave_one_out", "label_semantic", "supervised_contrastive"])
+    def test_the_other_objectives_answer_no_queries(self, name: str) -> None:
+        assert build(name)(prototypes(), keys_of())[1] is None
+
+
+class TestEveryObjective:
+    @every
+    def test_finite_and_felt_by_every_key_that_takes_part(self, name: str) -> None:
+        episodes = keys_of()
+        loss = loss_of(OBJECTIVES[name](), episodes)
+        assert loss.shape == () and loss.isfinite()
+        loss.backward()
+        assert episodes.labels is not None
+        for keys, there in ((episodes.support, episodes.mask), (episodes.queries, episodes.labels != UNKNOWN)):
+            assert keys.grad is not None and keys.grad.isfinite().all()
+            assert (keys.grad[there].abs().amax(-1) > 0).all() and (keys.grad[~there] == 0).all()
+
+    @every
+    def test_words_feel_it_too(self, name: str) -> None:
+        episodes = keys_of()
+        loss_of(build(name), episodes).backward()
+        assert episodes.names is not None and episodes.names.grad is not None and episodes.named is not None
+        felt = episodes.names.grad.abs().amax(-1) > 0
+        assert torch.equal(felt, episodes.named)
+
+    @every
+    def test_gradients_are_those_of_finite_differences(self, name: str) -> None:
+        episodes = keys_of(batch=1)
+        wanted = wanting(episodes)
+        objective = build(name, **({"temperature": 0.5} if name == "supervised_contrastive" else {}))
+
+        def loss(support: Tensor, queries: Tensor, names: Tensor) -> Tensor:
+            return loss_of(objective, episodes._replace(support=support, queries=queries, names=names))
+
+        assert torch.autograd.gradcheck(loss, wanted, atol=1e-4, rtol=1e-3)
+
+    @every
+    def test_episodes_do_not_see_each_other(self, name: str) -> None:
+        episodes, other = keys_of(), keys_of(seed=1)
+        mixed = episodes._replace(
+            support=torch.cat([episodes.support[:1], other.support[1:]]),
+            queries=torch.cat([episodes.queries[:1], other.queries[1:]]),
+            names=torch.cat([episodes.names[:1], other.names[1:]]),  # type: ignore[index]
+        )
+        gradients = []
+        for each in (episodes, mixed):
+            loss = loss_of(build(name), each)
+            gradients.append([grad[0] for grad in torch.autograd.grad(loss, wanting(each))])
+        for mine, theirs in zip(*gradients, strict=True):
+            assert torch.allclose(mine, theirs)
+
+    @every
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_the_batch_is_a_mean_over_texts(self, name: str, reading: str) -> None:
+        law, episodes = READINGS[reading](K).double(), keys_of()
+        episodes = episodes._replace(  # of the same number of texts each
+            mask=torch.ones_like(episodes.mask), labels=(torch.arange(Q) % N).repeat(B, 1),
+            values=F.one_hot((torch.arange(S) % N).repeat(B, 1), N), named=torch.ones(B, N, dtype=torch.bool),
+        )  # fmt: skip
+        alone = [build(name)(law, one(episodes, number))[0] for number in range(B)]
+        assert torch.allclose(build(name)(law, episodes)[0], torch.stack(alone).mean())
+
+    @every
+    def test_padding_changes_nothing(self, name: str) -> None:
+        episodes = keys_of()
+        assert episodes.labels is not None and episodes.names is not None and episodes.named is not None
+        padded = episodes._replace(
+            law=KeyValueMemory(K, N + 1),
+            support=torch.cat([torch.randn(B, 2, K).double(), episodes.support], dim=1),
+            values=F.pad(episodes.values, (0, 1, 2, 0)),
+            mask=F.pad(episodes.mask, (2, 0)),
+            queries=torch.cat([torch.randn(B, 2, K).double(), episodes.queries], dim=1),
+            labels=F.pad(episodes.labels, (2, 0), value=UNKNOWN),
+            names=torch.cat([episodes.names, torch.randn(B, 1, K).double()], dim=1),
+            named=F.pad(episodes.named, (0, 1)),
+        )
+        plain, found = loss_of(build(name), episodes), loss_of(build(name), padded)
+        assert torch.allclose(plain, found)
+        for mine, theirs in zip(
+            torch.autograd.grad(found, wanting(episodes)), torch.autograd.grad(plain, wanting(episodes)), strict=True
+        ):
+            assert torch.allclose(mine, theirs)
+
+    @every
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_queries_of_no_class_have_no_part_in_it(self, name: str, reading: str) -> None:
+        law, episodes = READINGS[reading](K).double(), keys_of()
+        moved = episodes.queries.detach().clone()
+        moved[0, 1] = torch.randn(K)
+        first, second = (build(name)(law, each)[0] for each in (episodes, episodes._replace(queries=moved)))
+        assert torch.equal(first, second)
+
+    @every
+    def test_the_numbers_of_the_labels_mean_nothing(self, name: str) -> None:
+        episodes = keys_of()
+        order = torch.tensor([2, 0, 1])
+        assert episodes.labels is not None and episodes.names is not None and episodes.named is not None
+        known = episodes.labels != UNKNOWN
+        other = episodes._replace(
+            values=episodes.values[..., order],
+            labels=torch.where(known, order.argsort()[episodes.labels.clamp_min(0)], UNKNOWN),
+            names=episodes.names[:, order],
+            named=episodes.named[:, order],
+        )
+        assert torch.allclose(loss_of(build(name), episodes), loss_of(build(name), other))
+
+    @every
+    def test_what_was_given_is_unchanged(self, name: str) -> None:
+        episodes, again = keys_of(), keys_of()
+        loss_of(OBJECTIVES[name](), episodes).backward()
+        for before, after in zip(again[1:], episodes[1:], strict=True):
+            assert before is not None and after is not None and torch.equal(before, after)
+
+    @every
+    def test_a_capacity_does_not_stand_in_the_way(self, name: str) -> None:
+        episodes = keys_of()
+        limited = episodes._replace(law=KeyValueMemory(K, N, 5, "oldest"))
+        loss = loss_of(build(name), limited)
+        assert loss.isfinite()
+        if name != "episode":  # which is of what the memory keeps
+            assert torch.equal(loss, loss_of(build(name), episodes))
+
+    @pytest.mark.parametrize("name", [name for name, each in OBJECTIVES.items() if not each.needs_queries])
+    def test_those_that_need_no_queries_do_without(self, name: str) -> None:
+        episodes = keys_of()
+        assert episodes.labels is not None
+        without = episodes._replace(queries=episodes.queries[:, :0], labels=episodes.labels[:, :0])
+        assert torch.allclose(loss_of(build(name), without), REFERENCES[name](without), rtol=1e-5)
+
+
+class TestTextsByThemselves:
+    def alone(self, words: bool) -> EpisodeKeys:
+        """Label 2 has one text in the first episode, of the queries none."""
+        episodes = keys_of(names=True)
+        assert episodes.named is not None
+        mask, named = episodes.mask.clone(), episodes.named.clone()
+        mask[0, 2] = False
+        named[0, 2] = words
+        return episodes._replace(mask=mask, named=named, values=episodes.values * mask[..., None])
+
+    @pytest.mark.parametrize("words", [True, False])
+    @pytest.mark.parametrize("reading", LEFT_OUT)
+    def test_a_text_whose_label_has_no_other_is_not_asked(self, words: bool, reading: str) -> None:
+        episodes = self.alone(words)
+        assert_same(build("leave_one_out", reading=reading), episodes, left_out_loss(episodes, READ[reading]))
+
+    @pytest.mark.parametrize("words", [True, False])
+    def test_a_text_without_positives_draws_nothing(self, words: bool) -> None:
+        episodes = self.alone(words)
+        assert_same(build("supervised_contrastive"), episodes, contrastive_loss(episodes))
+
+    @pytest.mark.parametrize("name", ["leave_one_out", "label_semantic", "supervised_contrastive"])
+    @pytest.mark.parametrize("count", [1, N])
+    def test_where_no_text_has_another_there_is_nothing_to_learn(self, name: str, count: int) -> None:
+        episodes = keys_of(batch=2)
+        assert episodes.labels is not None and episodes.named is not None
+        support = episodes.support.detach()[:, :count].requires_grad_()
+        single = episodes._replace(
+            support=support, values=episodes.values[:, :count], mask=torch.ones(2, count, dtype=torch.bool),
+            queries=episodes.queries[:, :0], labels=episodes.labels[:, :0], named=torch.zeros_like(episodes.named),
+        )  # fmt: skip
+        loss = loss_of(build(name), single)
+        assert loss == 0
+        loss.backward()
+        assert support.grad is not None and (support.grad == 0).all()
+
+
+class Telling(Objective):
+    """Says how many labels have words."""
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, None]:
+        assert episodes.named is not None
+        return episodes.named.double().mean(), None
+
+
+class TestNameDropout:
+    @every
+    def test_none_is_left_out(self, name: str) -> None:
+        first, second = (loss_of(build(name), keys_of()) for _ in range(2))
+        assert torch.equal(first, second)
+
+    @every
+    def test_all_are_left_out(self, name: str) -> None:
+        episodes = keys_of()
+        without = episodes._replace(named=torch.zeros(B, N, dtype=torch.bool))
+        assert torch.equal(loss_of(build(name, name_dropout=1.0), episodes), loss_of(build(name), without))
+
+    @pytest.mark.parametrize("share", [0.2, 0.5])
+    def test_a_share_is_left_out_anew_each_time(self, share: float) -> None:
+        episodes = keys_of(batch=200)._replace(named=torch.ones(200, N, dtype=torch.bool))
+        first, second = (loss_of(Telling(share), episodes) for _ in range(2))
+        assert first != second
+        assert (
+            float(first) == pytest.approx(1 - share, abs=0.06) and episodes.named is not None and episodes.named.all()
+        )
+
+    def test_words_that_are_not_there_stay_away(self) -> None:
+        episodes = keys_of(batch=1)  # a label without words
+        assert all(loss_of(Telling(0.01), episodes) <= 2 / 3 for _ in range(20))
+
+    def test_by_default_half_for_label_semantic_and_none_for_others(self) -> None:
+        shares = {name: objective().name_dropout for name, objective in OBJECTIVES.items()}
+        assert shares == {**dict.fromkeys(OBJECTIVES, 0.0), "label_semantic": 0.5}
+
+    @every
+    def test_episodes_without_words_are_no_matter_for_it(self, name: str) -> None:
+        if name != "label_semantic":
+            episodes = keys_of(names=False)
+            assert torch.equal(loss_of(build(name, name_dropout=0.5), episodes), loss_of(build(name), episodes))
+
+
+class TestMerged:
+    def test_queries_of_known_label_become_support(self) -> None:
+        whole = merged(keys_of())
+        assert whole.queries.shape == (B, 0, K) and whole.support.shape == (B, S + Q, K)
+        assert whole.mask[0].tolist() == [True] * 6 + [True, False, True, True]
+        assert whole.values[0, S:].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]]
+
+    def test_queries_of_labels_that_nobody_knows_stay(self) -> None:
+        episodes = keys_of()._replace(labels=None)
+        assert merged(episodes) is episodes
+
+
+class TestErrors:
+    @every
+    @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+    def test_a_share_that_is_none(self, name: str, share: float) -> None:
+        with pytest.raises(InvalidInputError, match="name_dropout is .*; it is a share from 0 to 1"):
+            OBJECTIVES[name](name_dropout=share)
+
+    @pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan")])
+    def test_temperature(self, temperature: float) -> None:
+        with pytest.raises(InvalidInputError, match="temperature is .*above 0 and finite"):
+            OBJECTIVES["supervised_contrastive"](temperature=temperature)  # type: ignore[call-arg]
+
+    @pytest.mark.parametrize("reading", sorted(set(READINGS) - set(LEFT_OUT)))
+    def test_a_reading_without_a_closed_form(self, reading: str) -> None:
+        with pytest.raises(InvalidInputError, match=f"{reading}.*choose 'prototype' or 'least_squares'"):
+            OBJECTIVES["leave_one_out"](reading=reading)  # type: ignore[call-arg]
+
+    def test_a_reading_that_there_is_not(self) -> None:
+        with pytest.raises(UnknownNameError, match="'prototypes' is no reading"):
+            OBJECTIVES["leave_one_out"](reading="prototypes")  # type: ignore[call-arg]
+
+    def test_an_objective_that_there_is_not(self) -> None:
+        with pytest.raises(UnknownNameError, match="'contrastive' is no objective; choose one of 'episode'"):
+            OBJECTIVES["contrastive"]
+
+    def test_label_semantic_without_words(self) -> None:
+        with pytest.raises(InvalidInputError, match="label_semantic needs the words.*label_names=True"):
+            loss_of(OBJECTIVES["label_semantic"](), keys_of(names=False))

@@ -1,0 +1,368 @@
+"""Training over episodes."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import TrainerCallback, pipeline
+
+from mann_hf import EpisodeSampler, EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
+from mann_hf.errors import EncoderMismatchError, InvalidInputError, InvalidTypeError, MannError
+from mann_hf.training import OBJECTIVES
+
+ROOT = Path(__file__).parents[2]
+WORDS = "card lost money new order package refund bank change cancel app code number month reset send".split()
+
+
+def labelled(classes: range, texts: int = 8) -> Dataset:
+    """Classes that each have a word of their own among common ones."""
+    draw = random.Random(classes.start)
+    rows = [
+        {"text": " ".join([WORDS[label], *draw.choices(["my", "the", "is", "how", "not", "please"], k=4)]), "label": name}
+        for label in classes
+        for name in [f"class_{WORDS[label]}"]
+        for _ in range(texts)
+    ]
+    return Dataset.from_list(rows)
+
+
+TRAIN, VALID = labelled(range(8)), labelled(range(8, 16))
+
+Build = Callable[..., EpisodicTrainer]
+
+
+@pytest.fixture
+def build(tiny_encoder: Path, tmp_path: Path) -> Build:
+    """A trainer of a tiny model; `model_options`, `trainer_options` and any argument of the run."""
+
+    def make(
+        folder: str = "run", model_options: dict | None = None, trainer_options: dict | None = None, **arguments: Any
+    ) -> EpisodicTrainer:
+        model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **(model_options or {}))
+        given = {"n_way": 3, "k_shot": 1, "n_query": 2, "episodes_per_step": 2, "max_steps": 4, "eval_episodes": 20}
+        given |= {"report_to": "none", "disable_tqdm": True, "use_cpu": True, "learning_rate": 1e-3, **arguments}
+        data = {"train_dataset": TRAIN, "eval_dataset": VALID, **(trainer_options or {})}
+        args = EpisodicTrainingArguments(str(tmp_path / folder), **given)
+        return EpisodicTrainer(**{"model": model, "args": args, **data})
+
+    return make
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+class TestTraining:
+    @pytest.mark.parametrize("objective", [*OBJECTIVES])
+    def test_classes_never_seen_are_told_apart_better(self, build: Build, objective: str) -> None:
+        trainer = build(objective=objective, max_steps=30, label_names=objective == "label_semantic", eval_episodes=60)
+        before = trainer.evaluate()["eval_loss"]
+        trainer.train()
+        assert trainer.evaluate()["eval_loss"] < before
+
+    def test_evaluations_are_of_the_same_episodes(self, build: Build) -> None:
+        first, second = build().evaluate(), build("other", seed=7).evaluate()
+        same = ("eval_accuracy", "eval_accuracy_ci95", "eval_macro_f1", "eval_loss")
+        assert [first[name] for name in same] == [second[name] for name in same]
+        assert first["eval_accuracy"] != build("third", eval_seed=1).evaluate()["eval_accuracy"]
+
+    def test_several_data_sets_are_evaluated_by_name(self, build: Build) -> None:
+        parts = {"one": labelled(range(8, 12)), "two": labelled(range(12, 16))}
+        told = build(trainer_options={"eval_dataset": parts}).evaluate()
+        assert told["eval_accuracy"] == pytest.approx((told["eval_one_accuracy"] + told["eval_two_accuracy"]) / 2)
+
+    def test_samplers_of_ones_own(self, build: Build) -> None:
+        sampler = EpisodeSampler(TRAIN, n_way=(2, 5), k_shot=(1, 3), n_query=1, unbalanced=True)
+        trainer = build(trainer_options={"train_dataset": sampler})
+        trainer.train()
+        assert trainer.state.global_step == 4
+
+    def test_several_sources(self, build: Build) -> None:
+        build(trainer_options={"train_dataset": {"a": labelled(range(4)), "b": labelled(range(4, 8))}}).train()
+
+    def test_other_columns(self, build: Build) -> None:
+        renamed = [part.rename_columns({"text": "message", "label": "intent"}) for part in (TRAIN, VALID)]
+        data = {"train_dataset": renamed[0], "eval_dataset": renamed[1]}
+        build(trainer_options={**data, "text_column": "message", "label_column": "intent"}).train()
+        build(trainer_options=data, text_column="message", label_column="intent").train()
+
+    def test_accumulated_steps_are_one_large_step(self, build: Build) -> None:
+        options = {"max_steps": 1, "lr_scheduler_type": "constant", "optim": "sgd", "learning_rate": 1.0}
+        whole = build("whole", episodes_per_step=4, **options)
+        parts = build("parts", episodes_per_step=2, gradient_accumulation_steps=2, **options)
+        for trainer in (whole, parts):
+            for module in trainer.model.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+            trainer.train()
+        for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+    def test_the_memorys_parameters_alone(self, build: Build) -> None:
+        trainer = build(trainable="memory", learning_rate=0.1)
+        before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        trainer.train()
+        changed = {name for name, tensor in trainer.model.state_dict().items() if not torch.equal(tensor, before[name])}
+        assert changed == {"reading.log_sharpness"}
+
+    def test_what_was_taught_before_is_written_again(self, build: Build) -> None:
+        trainer = build()
+        clf: Any = pipeline("few-shot-text-classification", model=trainer.model)  # type: ignore[call-overload]
+        clf.remember(["my card", "my money"], ["card", "money"])
+        trainer.train()
+        clf.remember(["my order"], ["order"])
+        assert [entry.text for entry in trainer.model.memory.entries] == ["my card", "my money", "my order"]
+
+    def test_hyperparameters_are_tried_on_fresh_models(self, build: Build, tiny_encoder: Path) -> None:
+        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
+        trainer = build(trainer_options={"model": None, "model_init": make})
+        trainer.train()
+        assert trainer.evaluate()["eval_accuracy"] > 0
+
+
+class TestSaving:
+    def test_the_folder_is_ready_to_be_taught(self, build: Build, tmp_path: Path) -> None:
+        trainer = build()
+        trainer.train()
+        trainer.save_model(str(tmp_path / "end"))
+        assert not [path for path in (tmp_path / "end").iterdir() if path.suffix in (".bin", ".pt", ".pkl")]
+        clf: Any = pipeline("few-shot-text-classification", model=str(tmp_path / "end"))  # type: ignore[call-overload]
+        clf.remember(["my card", "my money"], ["card", "money"])
+        assert clf("my card")[0]["label"] == "card"
+
+    def test_resumed_the_weights_are_those_of_an_undisturbed_run(self, build: Build, tmp_path: Path) -> None:
+        class Stop(TrainerCallback):
+            def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                control.should_training_stop = True
+
+        settings = {"max_steps": 6, "save_steps": 2, "logging_steps": 1}
+        calm = build("calm", **settings)
+        calm.train()
+        hurt = build("hurt", trainer_options={"callbacks": [Stop()]}, **settings)
+        hurt.train()
+        assert hurt.state.global_step == 2
+        resumed = build("hurt", **settings)
+        resumed.train(resume_from_checkpoint=True)
+        assert digest(tmp_path / "calm" / "checkpoint-6") == digest(tmp_path / "hurt" / "checkpoint-6")
+        drawn = json.loads((tmp_path / "hurt" / "checkpoint-6" / "episode_sampler.json").read_text())["drawn"]
+        assert drawn == 12
+
+    def test_other_episodes_are_not_gone_on_with(self, build: Build) -> None:
+        build(save_steps=2).train()
+        for change in ({"n_way": 4}, {"seed": 1}, {"trainer_options": {"train_dataset": labelled(range(7))}}):
+            with pytest.raises(InvalidInputError, match="other training data, episode settings or seed"):
+                build(**change).train(resume_from_checkpoint=True)
+
+    def test_the_best_model_is_loaded_in_the_end(self, build: Build, tmp_path: Path) -> None:
+        trainer = build(
+            eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=2, load_best_model_at_end=True
+        )
+        trainer.train()
+        trainer.save_model(str(tmp_path / "end"))
+        best = Path(str(trainer.state.best_model_checkpoint))
+        assert digest(best) == digest(tmp_path / "end")
+
+
+class TestAdapters:
+    @pytest.fixture(autouse=True)
+    def _peft(self) -> None:
+        pytest.importorskip("peft")
+
+    @pytest.fixture
+    def lora(self) -> Any:
+        from peft import LoraConfig
+
+        return LoraConfig(r=2, target_modules=["query", "value"])
+
+    def test_only_the_adapter_is_trained_and_saved(self, build: Build, lora: Any, tmp_path: Path) -> None:
+        trainer = build(trainer_options={"peft_config": lora})
+        encoder = {name: p.clone() for name, p in trainer.model.encoder.named_parameters() if "lora" not in name}
+        trainer.train()
+        after = dict(trainer.model.encoder.named_parameters())
+        assert all(torch.equal(after[name], before) for name, before in encoder.items())
+        trainer.save_model(str(tmp_path / "end"))
+        saved = load_file(tmp_path / "end" / "model.safetensors")
+        assert {name for name in saved if "lora" not in name} == {"reading.log_sharpness", "encoder_probe"}
+
+        again = MANNForSequenceClassification.from_pretrained(tmp_path / "end")
+        texts = TRAIN["text"][:4]
+        keys = [each.eval().embed_texts(trainer.processing_class, texts) for each in (trainer.model, again)]
+        assert torch.equal(*keys)
+        again.save_pretrained(tmp_path / "again")
+        assert digest(tmp_path / "end") == digest(tmp_path / "again")
+
+    def test_by_the_pipeline_taught_and_saved_again(self, build: Build, lora: Any, tmp_path: Path) -> None:
+        trainer = build(trainer_options={"peft_config": lora})
+        trainer.train()
+        trainer.save_model(str(tmp_path / "end"))
+        clf: Any = pipeline("few-shot-text-classification", model=str(tmp_path / "end"))  # type: ignore[call-overload]
+        clf.remember(["my card", "my money"], ["card", "money"])
+        clf.save_pretrained(tmp_path / "taught")
+        again: Any = pipeline("few-shot-text-classification", model=str(tmp_path / "taught"))  # type: ignore[call-overload]
+        assert again("the money") == clf("the money")
+
+    def test_resumed(self, build: Build, lora: Any, tmp_path: Path) -> None:
+        options = {"trainer_options": {"peft_config": lora}, "save_steps": 2}
+        build("calm", **options).train()
+        build("hurt", **options).train()
+        resumed = build("hurt", **options)
+        resumed.train(resume_from_checkpoint=str(tmp_path / "hurt" / "checkpoint-2"))
+        assert digest(tmp_path / "calm" / "checkpoint-4") == digest(tmp_path / "hurt" / "checkpoint-4")
+
+    def test_the_best_adapter_is_loaded_in_the_end(self, build: Build, lora: Any) -> None:
+        steps = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
+        trainer = build(trainer_options={"peft_config": lora}, load_best_model_at_end=True, **steps)
+        trainer.train()
+        saved = load_file(Path(str(trainer.state.best_model_checkpoint)) / "model.safetensors")
+        own = {name.replace(".default", ""): p for name, p in trainer.model.named_parameters() if "lora" in name}
+        assert all(torch.equal(saved[name], parameter) for name, parameter in own.items())
+
+    def test_another_encoder_of_that_name_is_refused(
+        self, build: Build, lora: Any, tmp_path: Path, tiny_encoder: Path
+    ) -> None:
+        trainer = build(trainer_options={"peft_config": lora})
+        trainer.save_model(str(tmp_path / "end"))
+        config = json.loads((tmp_path / "end" / "config.json").read_text())
+        other = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder).encoder
+        with torch.no_grad():
+            other.embeddings.word_embeddings.weight.normal_()
+        other.save_pretrained(tmp_path / "other")
+        trainer.processing_class.save_pretrained(tmp_path / "other")
+        config["encoder_name"] = str(tmp_path / "other")
+        (tmp_path / "end" / "config.json").write_text(json.dumps(config))
+        with pytest.raises(EncoderMismatchError, match="trained on other weights"):
+            MANNForSequenceClassification.from_pretrained(tmp_path / "end")
+
+
+TWO_PROCESSES = """
+import json, sys
+import torch
+from datasets import Dataset
+from safetensors.torch import save_file
+from transformers import TrainerCallback
+import mann_hf
+
+encoder, rows, output, episodes, objective = sys.argv[1:]
+rows = [json.loads(line) for line in open(rows, encoding="utf-8")]
+model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(encoder)
+for module in model.modules():
+    if isinstance(module, torch.nn.Dropout):
+        module.p = 0.0
+
+class Keep(TrainerCallback):
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+            save_file(grads, output + "/grads.safetensors")
+
+arguments = mann_hf.EpisodicTrainingArguments(
+    output, n_way=3, k_shot=1, n_query=2, episodes_per_step=int(episodes), max_steps=1, report_to="none", use_cpu=True,
+    max_grad_norm=0.0, objective=objective, save_strategy="no", eval_episodes=20,
+)
+trainer = mann_hf.EpisodicTrainer(model, arguments, Dataset.from_list(rows), callbacks=[Keep()])
+before = trainer.evaluate(Dataset.from_list(rows))  # each process encodes a share of the texts
+if trainer.is_world_process_zero():
+    json.dump(before, open(output + "/before.json", "w", encoding="utf-8"))
+trainer.train()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["episode", "leave_one_out"])
+def test_two_processes_have_the_gradients_of_one(tiny_encoder: Path, tmp_path: Path, objective: str) -> None:
+    (tmp_path / "run.py").write_text(TWO_PROCESSES, encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in TRAIN), encoding="utf-8")
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        told = [tiny_encoder, tmp_path / "rows.jsonl", tmp_path / str(processes), 4 // processes, objective]
+        done = subprocess.run(
+            [*launch, str(tmp_path / "run.py"), *map(str, told)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / str(processes) / "grads.safetensors") for processes in (1, 2))
+    assert one.keys() == two.keys()
+    before = [json.loads((tmp_path / each / "before.json").read_text()) for each in ("1", "2")]
+    assert before[0]["eval_accuracy"] == before[1]["eval_accuracy"]
+    assert before[0]["eval_loss"] == pytest.approx(before[1]["eval_loss"], abs=1e-5)
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+ONE_EACH = Dataset.from_list([{"text": f"text {i}", "label": f"class {i}"} for i in range(10)])
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        "data, says",
+        [
+            (ONE_EACH, "0 classes with at least 3 texts.*takes 3; passed over are"),
+            (TRAIN.select([]), "no rows"),
+            (TRAIN.rename_column("text", "message"), "no column 'text'.*'message'.*text_column="),
+            (labelled(range(2)), "2 classes.*takes 3"),
+            ([1, 2], "a list; give a datasets.Dataset"),
+            (VALID, "8 classes are in the training data and in the evaluation data.*shared_labels"),
+        ],
+        ids=["one text each", "no rows", "column", "few classes", "type", "shared"],
+    )
+    def test_data_that_cannot_make_an_episode(self, build: Build, data: Any, says: str) -> None:
+        with pytest.raises(MannError, match=says):
+            build(trainer_options={"train_dataset": data})
+
+    def test_classes_in_both_are_dropped_or_allowed(self, build: Build, told: Callable) -> None:
+        both = labelled(range(12))
+        trainer = build(shared_labels="drop", trainer_options={"train_dataset": both})
+        assert trainer.train_dataset.sampler.labels == {f"class_{WORDS[n]}" for n in range(8)}
+        assert any("left out of the training data" in line for line in told())
+        build(shared_labels="allow", trainer_options={"train_dataset": both})
+
+    @pytest.mark.parametrize(
+        "arguments, says",
+        [
+            ({"objective": "hinge"}, "hinge.*episode"),
+            ({"trainable": "half"}, "trainable is 'half'.*'full'"),
+            ({"trainable": "adapter"}, "needs a peft_config"),
+            ({"trainable": "memory", "objective": "leave_one_out"}, "nothing to train"),
+            ({"shared_labels": "maybe"}, "shared_labels"),
+            ({"episodes_per_step": 0}, "episodes_per_step is 0"),
+            ({"max_steps": 0}, "max_steps is 0"),
+            ({"n_way": 1}, "n_way is 1"),
+            ({"n_query": 0}, "n_query.*episode"),
+            ({"objective": "label_semantic"}, "label_names=True"),
+        ],
+        ids=str,
+    )
+    def test_settings_that_do_not_go_together(self, build: Build, arguments: dict, says: str) -> None:
+        with pytest.raises(MannError, match=says):
+            build(**arguments)
+
+    def test_another_kind_of_model(self, build: Build) -> None:
+        with pytest.raises(InvalidTypeError, match="Linear"):
+            build(trainer_options={"model": torch.nn.Linear(1, 1)})
+        with pytest.raises(InvalidInputError, match="multi_label"):
+            build(model_options={"problem_type": "multi_label_classification"})
+
+    def test_nothing_to_evaluate_on(self, build: Build) -> None:
+        with pytest.raises(InvalidInputError, match="eval_dataset"):
+            build(trainer_options={"eval_dataset": None}).evaluate()
+
+    def test_a_memory_that_could_not_be_written_again(self, build: Build) -> None:
+        trainer = build(model_options={"store_texts": False})
+        clf: Any = pipeline("few-shot-text-classification", model=trainer.model)  # type: ignore[call-overload]
+        clf.remember(["my card"], ["card"])
+        with pytest.raises(InvalidInputError, match="store_texts"):
+            trainer.train()
