@@ -1,5 +1,6 @@
 """Text in, answers out: the pipelines of memory-augmented models."""
 
+import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -7,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor
 from transformers import Pipeline
 from transformers.pipelines.text_classification import sigmoid, softmax
@@ -128,7 +130,9 @@ class FewShotTextClassificationPipeline(Pipeline):
         upload = take_upload(save_directory, kwargs)
         with whole_save(save_directory) as staging:
             self.model.save_pretrained(staging, **kwargs)
-            self.tokenizer.save_pretrained(staging)  # type: ignore[union-attr]
+            tokenizer: Any = copy.deepcopy(self.tokenizer)
+            tokenizer.model_max_length = self.model.max_length(tokenizer) or tokenizer.model_max_length
+            tokenizer.save_pretrained(staging)  # where the stock pipeline is told truncation=True, it cuts where we do
         if upload is not None:
             self.push_to_hub(**upload)
 
@@ -144,7 +148,8 @@ class FewShotTextClassificationPipeline(Pipeline):
         """Classifies texts.
 
         Args:
-            inputs: a text, a list of texts, or a dataset or generator of texts, which is read as answers are taken.
+            inputs: a text, a list of texts (or another collection: a column of a table, an array), or a torch data set
+                or generator of texts, which is read as answers are taken.
             top_k: how many labels to return for a text, best first; all of them with None. If not given, a text has
                 one answer, not a list of one.
             evidence: how many stored examples to name behind each answer (5 if not given); all of them with None.
@@ -171,9 +176,9 @@ class FewShotTextClassificationPipeline(Pipeline):
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
             return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
-        if isinstance(inputs, (list, tuple)):
+        if isinstance(inputs, Sized) and not isinstance(inputs, (torch.utils.data.Dataset, Dataset, Mapping, bytes)):
             answers: list[Any] = []
-            texts = check_texts(list(inputs)) if inputs else []
+            texts = check_texts(inputs) if len(inputs) else []
             for start in range(0, len(texts), CHUNK):
                 answers += self._answer(texts[start : start + CHUNK], batch_size, progress, options)
             return answers
@@ -277,7 +282,9 @@ class FewShotTextClassificationPipeline(Pipeline):
         return [check(label, position) for position, label in enumerate(labels)]
 
 
-def _texts(texts: str | Sequence[str] | None, name: str) -> list[str]:
+def _texts(texts: Any, name: str) -> list[str]:
+    if isinstance(texts, torch.utils.data.Dataset) and isinstance(texts, Sized):
+        texts = [texts[number] for number in range(len(texts))]
     if texts is None or (isinstance(texts, Sized) and not isinstance(texts, str) and not len(texts)):
         return []
     try:
@@ -289,9 +296,9 @@ def _texts(texts: str | Sequence[str] | None, name: str) -> list[str]:
 def _one_name(label: Any, position: int) -> str:
     if not isinstance(label, str):
         raise InvalidTypeError(
-            f"label {position} is {label!r}, a {type(label).__name__}; labels are names (str). Numbers of a datasets "
-            "ClassLabel become names with features['label'].int2str; for several labels an example, make the model "
-            "with problem_type='multi_label_classification'."
+            f"label {position} is {label!r} of type {type(label).__name__}; labels are names (str). str(label) makes "
+            "one, for numbers of a datasets ClassLabel features['label'].int2str; for several labels an example, make "
+            "the model with problem_type='multi_label_classification'."
         )
     if not label.strip():
         raise InvalidInputError(f"label {position} is empty; give it a name, or leave the example out.")

@@ -254,6 +254,25 @@ class TestAsking:
         classifier(ASKED, batch_size=3)
         assert used == [2, 3]
 
+    def test_columns_and_arrays_are_lists(self, taught: Any) -> None:
+        expected = taught(ASKED)
+        for texts in (np.array(ASKED), Dataset.from_dict({"text": ASKED})["text"], dict.fromkeys(ASKED).keys()):
+            assert taught(texts) == expected
+        taught.remember(np.array(ASKED), ["card", "money", "password"])
+        assert {type(entry.text) for entry in taught.model.memory.entries} == {str}
+
+    def test_tables_are_refused_for_their_columns(self, taught: Any) -> None:
+        table = Dataset.from_dict({"text": ASKED}).to_pandas()
+        for call in (lambda: taught(table), lambda: taught.remember(table, ASKED)):
+            with pytest.raises(InvalidTypeError, match=r"table \(DataFrame\); give its column"):
+                call()
+
+    def test_long_texts_by_the_stock_pipeline(self, taught: Any, tmp_path: Path) -> None:
+        taught.save_pretrained(tmp_path / "saved")
+        long = " ".join(ASKED * 40)
+        stock = pipeline("text-classification", model=str(tmp_path / "saved"))
+        assert stock(long, truncation=True)[0]["score"] == taught(long)[0]["score"]
+
     def test_workers_and_truncation_are_of_no_use_and_no_harm(self, taught: Any) -> None:
         """Code written for other pipelines passes them."""
         assert bare(taught(ASKED, num_workers=2, truncation=True)) == bare(taught(ASKED))
@@ -555,7 +574,7 @@ class TestRemembering:
             lambda: taught.remember(["one text"], ["a", "b"]): "2 labels came for 1 texts",
             lambda: taught.remember(["good", "  "], ["a", "b"]): "texts: text 1.*blank",
             lambda: taught.remember(labels=["a"], descriptions=[" "]): "descriptions: text 0.*blank",
-            lambda: taught.remember(["text"], [3]): "label 0 is 3, a int.*int2str",
+            lambda: taught.remember(["text"], [3]): "label 0 is 3 of type int.*str.label.*int2str",
             lambda: taught.remember(["text"], [["a", "b"]]): "multi_label_classification",
             lambda: taught.forget(label="card"): "'card'.*'card_arrival', 'RefundPayment', '3'",
             lambda: taught.forget(ids=[5, 6]): "5, 6.*evidence",

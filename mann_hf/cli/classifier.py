@@ -93,6 +93,15 @@ def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
     return FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(place))
 
 
+def save_memory(classifier: "FewShotTextClassificationPipeline", folder: str) -> None:
+    """Saves the memory, and after it the labels for those who read the configuration alone."""
+    from ..models.saving import write_whole
+
+    classifier.save_memory(folder)
+    config = classifier.model.config.to_json_string(use_diff=True)
+    write_whole(Path(folder, "config.json"), config.encode())
+
+
 def make_classifier(encoder: str, **config: Any) -> "FewShotTextClassificationPipeline":
     """A new classifier with an empty memory; fields of the configuration that are None keep their defaults."""
     from ..models import MANNForSequenceClassification

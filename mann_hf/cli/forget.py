@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .classifier import find_config, only_writer, open_classifier
+from .classifier import find_config, only_writer, open_classifier, save_memory
 from .options import Debug, Folder, Json
 from .output import counted, print_json, print_lines, working
 
@@ -27,13 +27,18 @@ def forget(
         raise typer.BadParameter("give --label or --id, one of the two.", param_hint="--label / --id")
     find_config(folder, on_hub=False)
     with working(), only_writer(folder):
+        from ..models.labelled_memory import label_names
+
         classifier = open_classifier(folder)
         before = classifier.model.memory
         if id_:
             classifier.forget(ids=id_)
         for name in label or []:
-            classifier.forget(label=name)
-        classifier.save_memory(folder)
+            if name not in before.labels:
+                classifier.forget(label=name)  # says so
+        if label:
+            classifier.forget(ids=[entry.id for entry in before.entries if {*label} & {*label_names(entry.label)}])
+        save_memory(classifier, folder)
     memory = classifier.model.memory
     gone = [id_ for id_ in before.ids if id_ not in memory.ids]
     if as_json:

@@ -13,6 +13,7 @@ from .classifier import (
     only_writer,
     open_classifier,
     problem_type_of,
+    save_memory,
 )
 from .options import Debug, Folder, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
 from .output import counted, print_json, print_lines, progress_bar, working
@@ -93,7 +94,7 @@ def remember(
             if new:
                 classifier.save_pretrained(folder)
             else:
-                classifier.save_memory(folder)
+                save_memory(classifier, folder)
     memory = classifier.model.memory
     if as_json:
         print_json(

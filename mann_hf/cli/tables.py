@@ -337,7 +337,8 @@ def _datasets_in_words(source: str) -> Iterator[None]:
         raise
     except Exception as error:  # pyarrow's and the Hub's among them
         said = str(error.__cause__ or error) or type(error).__name__
-        raise InvalidInputError(f"{source!r} cannot be read: {said}") from error
+        missing = "" if os.path.exists(source) else f"there is no file or folder {source!r}, and as a data set "
+        raise InvalidInputError(f"{missing}{source!r} cannot be read: {said}") from error
     finally:
         logging.set_verbosity(level)
         if had_bars:

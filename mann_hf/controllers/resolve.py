@@ -132,7 +132,7 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
         on_hub = "not asked, as HF_HUB_OFFLINE or local_files_only is set"
         cures = ["connect to the Hub once without HF_HUB_OFFLINE and local_files_only"]
     else:
-        refusal = _refusal(repo_id, revision, token)
+        refusal = hub_refusal(repo_id, revision, token)
         if refusal is None:
             return take(repo_id, "the Hub" if lacking else "the Hub cache, checked against the Hub")
         if lacking is None:
@@ -153,14 +153,14 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
     raise give_up(*cures, "the path of a folder that holds the encoder")
 
 
-class _Refusal(NamedTuple):
+class Refusal(NamedTuple):
     """Why the Hub does not give an encoder, and what would change that."""
 
     words: str
     cure: str
 
 
-def _refusal(repo_id: str, revision: str | None, token: str | bool | None) -> _Refusal | None:
+def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) -> Refusal | None:
     """None if the Hub has the repository for us to read, asked once for a few headers of its configuration."""
     outcome: list[BaseException | None] = []
 
@@ -184,19 +184,19 @@ def _refusal(repo_id: str, revision: str | None, token: str | bool | None) -> _R
         case None | EntryNotFoundError():
             return None
         case GatedRepoError():
-            return _Refusal("the repository is gated, and access was not granted", cure_of_access)
+            return Refusal("the repository is gated, and access was not granted", cure_of_access)
         case RepositoryNotFoundError():
             cure = f"check the spelling of the name, or give {cure_of_access}"
-            return _Refusal("it has no such repository, or a private one", cure)
+            return Refusal("it has no such repository, or a private one", cure)
         case RevisionNotFoundError():
-            return _Refusal(f"the repository has no revision {revision!r}", "check the revision")
+            return Refusal(f"the repository has no revision {revision!r}", "check the revision")
         case LocalTokenNotFoundError():
-            return _Refusal("not asked, as token=True and no token is stored", cure_of_access)
+            return Refusal("not asked, as token=True and no token is stored", cure_of_access)
         case HfHubHTTPError() if error.response.status_code in (401, 403):
-            return _Refusal(f"access refused ({error.response.status_code})", cure_of_access)
+            return Refusal(f"access refused ({error.response.status_code})", cure_of_access)
         case _ if isinstance(error, _TRANSPORT_ERRORS):
             said = (str(error).splitlines() or [""])[0]
-            return _Refusal(f"out of reach ({said or type(error).__name__})", "connect to the Hub")
+            return Refusal(f"out of reach ({said or type(error).__name__})", "connect to the Hub")
         case _:
             raise error
 

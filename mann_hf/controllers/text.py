@@ -41,6 +41,8 @@ def check_texts(texts: object) -> list[str]:
     """
     if isinstance(texts, str):
         texts = [texts]
+    elif hasattr(texts, "columns") or hasattr(texts, "column_names"):
+        raise InvalidTypeError(f"texts came as a table ({type(texts).__name__}); give its column, as in table['text'].")
     elif isinstance(texts, (bytes, Mapping)) or not (isinstance(texts, Iterable) and hasattr(texts, "__len__")):
         raise InvalidTypeError(f"texts must be a string or a list of strings, not {_shown(texts)}.")
     texts = list(texts)
@@ -59,7 +61,7 @@ def check_texts(texts: object) -> list[str]:
             f"text {position} (counted from 0) holds half a surrogate pair, which no tokenizer takes; it was cut or "
             "decoded wrongly: read it again as UTF-8, or drop such characters with text.encode('utf-8', 'ignore')."
         )
-    return texts
+    return [str.__str__(text) for text in texts]  # of numpy's strings and the members of enumerations the text alone
 
 
 def tokenize(

@@ -43,6 +43,7 @@ class LabelledTable:
         if not len(dataset):
             raise InvalidInputError(f"{source} has no rows.")
         self.source = source
+        dataset = dataset.with_format(None)  # one of tensors has no names and numbers
         try:
             self.texts = check_texts(list(dataset[text_column]))
         except MannError as error:

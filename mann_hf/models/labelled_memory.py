@@ -259,6 +259,27 @@ class LabelledMemory:
             self.entries is other.entries and self.state.keys is other.state.keys and self.names is other.names
         )
 
+    def under(self, law: KeyValueMemory, with_names: bool) -> "LabelledMemory":
+        """This memory under another capacity and rule of eviction, with or without the words of labels.
+
+        Raises:
+            InvalidInputError: it holds more than that.
+        """
+        if law.capacity is not None and len(self) > law.capacity:
+            raise InvalidInputError(f"it holds {len(self)} texts, and capacity is {law.capacity}.")
+        own = KeyValueMemory(self.law.key_size, self.law.value_size, law.capacity, law.eviction_name)
+        return replace(self, law=own, names=self.names if with_names else {})
+
+    def with_counts_of(self, other: "LabelledMemory") -> "LabelledMemory":
+        """This memory with usage, age and counts of the entries that another has by the same ids."""
+        pairs = [(slot, other.ids[id_]) for id_, slot in self.ids.items() if id_ in other.ids]
+        own, theirs = torch.tensor(pairs, device=self.state.keys.device).long().view(-1, 2).unbind(1)
+        kept = {
+            name: getattr(self.state, name).index_copy(1, own, getattr(other.state, name)[:, theirs])
+            for name in ("usage", "age", "write_count")
+        }
+        return replace(self, state=self.state._replace(**kept))
+
     def values_of(self, labels: Sequence[Label]) -> Tensor:
         """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""
         if self.problem_type == REGRESSION:
@@ -318,7 +339,9 @@ class LabelledMemory:
 
 
 def content_id(kind: str, text: str, label: Label) -> int:
-    """A whole number up to `LARGEST_ID` that follows from an entry."""
+    """A whole number up to `LARGEST_ID` that follows from an entry, in whichever order it has several labels."""
+    if isinstance(label, tuple) and label and isinstance(label[0], str):
+        label = tuple(sorted(map(str, label)))
     told = "\x1f".join([kind, text, repr(label)])
     return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") & LARGEST_ID
 

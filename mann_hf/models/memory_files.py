@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers.utils import cached_file, logging
 
+from ..controllers.resolve import hub_refusal
 from ..errors import MemoryFileError
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, SINGLE_LABEL
@@ -24,11 +26,14 @@ MEMORY_FILE = "memory.safetensors"
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
 VERSION = "1"
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
     """Writes both files. Each is replaced at one stroke; a save that is killed leaves the old memory or the new."""
     folder = Path(folder)
+    if folder.is_file():
+        raise MemoryFileError(f"{str(folder)!r} is a file; give a folder to save the memory into.")
     folder.mkdir(parents=True, exist_ok=True)
     recover(folder)  # or the save that was stopped here would come back over this one
     sweep(folder)
@@ -71,6 +76,8 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
     Raises:
         MemoryFileError: there is none and it is not optional, or it cannot be had.
     """
+    if not optional and (place is None or not os.path.isdir(place)):
+        _check_on_hub(place, **kwargs)
     try:
         path = cached_file(
             place,
@@ -92,6 +99,22 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
                 "the model starts with an empty memory. Connect to the Hub once if it has one."
             )
     return path
+
+
+def _check_on_hub(place: Any, **kwargs: Any) -> None:
+    """Raises where a place is neither held nor on the Hub, before the Hub's client tries for half a minute."""
+    name = os.fspath(place) if isinstance(place, (str, os.PathLike)) else None
+    if name is None or not HUB_NAME.fullmatch(name):
+        raise MemoryFileError(f"there is no folder {place!r} to load a memory from.")
+    file = f"{kwargs['subfolder']}/{MEMORY_FILE}" if kwargs.get("subfolder") else MEMORY_FILE
+    held = try_to_load_from_cache(name, file, kwargs.get("cache_dir"), kwargs.get("revision"))
+    if isinstance(held, str) or kwargs.get("local_files_only"):
+        return
+    why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
+    if why is not None:
+        raise MemoryFileError(
+            f"there is no folder {name!r} to load a memory from, and as a name on the Hub: {why.words} ({why.cure})."
+        )
 
 
 def describe(memory: LabelledMemory) -> dict[str, Any]:

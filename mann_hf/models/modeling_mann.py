@@ -361,7 +361,7 @@ class MANNPreTrainedModel(PreTrainedModel):
         filled, _ = fresh.remember(
             keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words
         )
-        return filled
+        return filled.with_counts_of(memory.to(self.device))
 
     def _take_file(self, path: str, source: str, find_tokenizer: Callable[[], Any] | None) -> None:
         """Swaps in the memory of a file, written again from its texts where there is a tokenizer for that."""
@@ -386,6 +386,13 @@ class MANNPreTrainedModel(PreTrainedModel):
                 f"{mine.law.value_size} (num_labels)."
             )
         self._check_encoder(memory, self.encoder_probe(), source)
+        try:
+            memory = memory.under(mine.law, self.config.label_names)
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"the memory {source} does not fit this model: {error} Give the model more room, or write the memory "
+                "again with reencode=True, which evicts as teaching does."
+            ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
         self._swap(lambda _: (memory.to(self.device), None))

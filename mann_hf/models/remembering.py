@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..controllers.encoder import VECTOR_WIDTH
+from ..errors import InvalidTypeError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
@@ -46,8 +47,8 @@ class RememberingModel(MANNPreTrainedModel):
     def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:
         """Calibrated logits for keys: [Q, K] -> [Q, C].
 
-        A query has the same logits by itself and among others, to the last bit: like `embed`, products are kept to
-        whole vectors of the processor.
+        A query's key has the same logits by itself and among others, to the last bit: products are kept to whole
+        vectors of the processor.
         """
         whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
         with full_precision(keys):
@@ -135,9 +136,15 @@ class RememberingModel(MANNPreTrainedModel):
             The N ids.
 
         Raises:
+            InvalidTypeError: keys that are no tensor.
             InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
+        if not isinstance(keys, Tensor):
+            raise InvalidTypeError(
+                f"keys came as a {type(keys).__name__}; a model takes tensors, from embed_texts(tokenizer, texts). The "
+                "pipeline few-shot-text-classification takes texts."
+            )
         probe = self.encoder_probe()
         keys = keys.detach().to(torch.float32, copy=True)
         names = {label: key.detach().to(torch.float32, copy=True) for label, key in (names or {}).items()}

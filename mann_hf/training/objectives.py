@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory
-from ..memory.reading import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, SINGLE_LABEL, Reading
+from ..memory.reading import MULTI_LABEL, READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..models.episode_keys import EpisodeKeys, read_episodes
 from ..models.label_tensors import IGNORED, query_loss
 from ..registry import Registry
@@ -105,7 +105,6 @@ class LeaveOneOut(Objective):
         solution = whole.solve(own)
         examples = whole.support.shape[1] - (0 if episodes.names is None else episodes.names.shape[1])
         folds = torch.arange(whole.support.shape[1], device=whole.support.device)
-        folds[examples:] = NEVER_LEFT_OUT
         scores = own.left_out(solution, folds)[:, :examples]
         logits = own.logits(solution, scores)
         values = whole.values[:, :examples]

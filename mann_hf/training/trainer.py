@@ -110,8 +110,8 @@ class EpisodicTrainer(Trainer):
             )
         if sampler is not None and self.objective.needs_queries and not sampler.n_query[0]:
             raise InvalidInputError(
-                f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out and "
-                "contrastive objectives go without."
+                f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out "
+                "and contrastive objectives go without."
             )
         set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
         if model_init is not None:

@@ -26,13 +26,24 @@ def test_several_labels_are_forgotten(shell: Shell, taught: Path) -> None:
     }
 
 
-def test_ids_are_forgotten_and_only_the_memory_is_written(shell: Shell, taught: Path) -> None:
+def test_ids_are_forgotten_and_the_weights_are_not_written(shell: Shell, taught: Path) -> None:
     before, known = files(taught), ids(taught)
     gone = ["my card is lost", "please refund my money"]
     shell("forget", taught, *(word for text in gone for word in ("--id", known[text])))
     assert set(ids(taught)) == set(EXAMPLES) - set(gone)
     after = files(taught)
-    assert {name for name in after if after[name] != before[name]} == {"memory.safetensors", "memory.json"}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"memory.safetensors", "memory.json", "config.json"}, "the configuration names the labels"
+
+
+def test_labels_are_forgotten_together(shell: Shell, tiny_encoder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "several.csv"
+    table.write_text("text,label\nboth things,a|b\nonly a,a\nsomething else,c\n")
+    shell("remember", tmp_path / "several", table, "--encoder", tiny_encoder, "--multi-label")
+    told = shell.json("forget", tmp_path / "several", "--label", "a", "--label", "b")
+    assert told["labels"] == ["c"]
+    config = json.loads((tmp_path / "several" / "config.json").read_text())
+    assert config["id2label"] == {"0": "c"}
 
 
 def test_taught_and_forgotten_is_never_taught(shell: Shell, taught: Path, tmp_path: Path) -> None:

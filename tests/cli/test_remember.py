@@ -66,7 +66,7 @@ def test_a_folder_learns_more_and_its_weights_are_not_written_again(shell: Shell
     assert document["ids"] == [entry["id"] for entry in entries(taught)][-2:]
     after = files(taught)
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == {"memory.safetensors", "memory.json"}
+    assert changed == {"memory.safetensors", "memory.json", "config.json"}, "the configuration names the labels"
     assert {path.name for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == changed
     assert FewShotTextClassificationPipeline(
         model=MANNForSequenceClassification.from_pretrained(taught)

@@ -135,7 +135,8 @@ def test_a_name_is_asked_of_the_hub(
 
 def test_a_hub_out_of_reach_is_told() -> None:
     assert refusal("owner/name") == (
-        "'owner/name' cannot be read: Couldn't reach 'owner/name' on the Hub (OfflineModeIsEnabled)"
+        "there is no file or folder 'owner/name', and as a data set 'owner/name' cannot be read: "
+        "Couldn't reach 'owner/name' on the Hub (OfflineModeIsEnabled)"
     )
 
 

@@ -234,6 +234,11 @@ class TestOrder:
             other.load_state_dict(sampler.state_dict())
         assert other.drawn == 0
 
+    def test_a_state_of_shots_for_all_classes_alike_is_refused_for_unbalanced_ones(self) -> None:
+        sampler = EpisodeSampler(data(), k_shot=(1, 2), n_query=2, unbalanced=True)
+        with pytest.raises(InvalidInputError, match="other data, settings or seed"):
+            sampler.load_state_dict(EpisodeSampler(data(), k_shot=(1, 2), n_query=2).state_dict())
+
     def test_a_state_of_other_weights_is_refused(self) -> None:
         made = [EpisodeSampler({"x": data(), "y": data()}, weights={"x": 1, "y": y}, n_query=2) for y in (1, 2, 2)]
         made[1].load_state_dict(made[2].state_dict())

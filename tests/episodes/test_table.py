@@ -44,6 +44,15 @@ def test_columns_of_other_names() -> None:
     assert table.texts == ["one", "two"] and by_name(table) == {"a": [0], "b": [1]}
 
 
+@pytest.mark.parametrize("kind", ["torch", "numpy", "pandas"])
+@pytest.mark.parametrize("feature", [None, ClassLabel(names=["0", "1"])])
+def test_the_format_of_a_data_set_is_no_matter(kind: str, feature: Any) -> None:
+    rows = data([1, 0, 1], feature=feature)
+    formatted = rows.with_format(kind)
+    assert LabelledTable(formatted).fingerprint == LabelledTable(rows).fingerprint
+    assert formatted.format["type"] == kind, "what was given is unchanged"
+
+
 def test_a_selection_of_rows_counts_from_its_own_first() -> None:
     table = LabelledTable(data(["a", "b", "a", "c"]).select([3, 2]))
     assert by_name(table) == {"a": [1], "c": [0]} and table.texts == ["text 3", "text 2"]
@@ -87,6 +96,10 @@ class TestFingerprint:
             LabelledTable(data(labels, texts)).fingerprint
             != LabelledTable(data(["a", "b"], ["one", "two"])).fingerprint
         )
+
+    def test_no_text_passes_for_several(self) -> None:
+        odd = data(["b"], ["one\x1fa\x1etwo"])
+        assert LabelledTable(odd).fingerprint != LabelledTable(data(["a", "b"], ["one", "two"])).fingerprint
 
 
 class TestErrors:

@@ -279,3 +279,8 @@ def test_texts_may_be_left_out() -> None:
     bare, same = memory.remember(keys(1), ["x"], ["a"], ["example"], store_texts=False)
     assert bare.entries[0].text is None and kept.entries[0].text == "a"
     assert ids == same
+
+
+def test_the_order_of_several_labels_makes_no_other_example() -> None:
+    memory, ids = taught(("a", ("x", "y")), ("a", ("y", "x")), problem_type=MULTI_LABEL)
+    assert ids[0] == ids[1] and len(memory) == 1

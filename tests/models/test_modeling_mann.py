@@ -925,6 +925,50 @@ class TestLoadingAMemory:
         assert [entry.id for entry in model.memory.entries] == [entry.id for entry in taught.memory.entries]
         teach(model, tiny_tokenizer, ["one more"], ["3"])
 
+    def test_written_again_examples_count_as_often(
+        self, build: Build, tiny_tokenizer: Any, tmp_path: Path, assert_same_memory: Callable
+    ) -> None:
+        model = build()
+        teach(model, tiny_tokenizer, ["a card please"] * 3 + ["money back now"], ["card"] * 3 + ["refund"])
+        model.save_memory(tmp_path)
+        again = build()
+        again.load_memory(tmp_path, reencode=True)
+        assert again.memory.state.write_count.tolist() == [[3, 1]]
+        assert_same_memory(model.memory, again.memory)
+
+    def test_under_the_models_own_capacity(
+        self, taught: Any, build: Build, tiny_tokenizer: Any, tmp_path: Path
+    ) -> None:
+        taught.save_memory(tmp_path)
+        roomy = build(capacity=6, eviction="oldest")
+        roomy.load_memory(tmp_path)
+        teach(roomy, tiny_tokenizer, ["one more", "and another"], ["3", "3"])
+        assert len(roomy.memory) == 6
+        narrow = build(capacity=3)
+        with pytest.raises(InvalidInputError, match="holds 5 texts, and capacity is 3.*reencode=True"):
+            narrow.load_memory(tmp_path)
+        assert len(narrow.memory) == 0
+        narrow.load_memory(tmp_path, reencode=True)
+        assert len(narrow.memory) == 3
+
+    def test_without_the_words_of_labels_where_the_model_wants_none(
+        self, taught: Any, build: Build, tmp_path: Path
+    ) -> None:
+        taught.save_memory(tmp_path)
+        model = build(label_names=False)
+        model.load_memory(tmp_path)
+        assert taught.memory.names and not model.memory.names
+
+    @pytest.mark.parametrize("place", ["bank-memroy", "someone/some-memory", "/nowhere/at all", None], ids=str)
+    def test_a_place_that_there_is_not_is_named(self, build: Build, place: Any) -> None:
+        with pytest.raises(MemoryFileError, match=f"there is no folder {place!r}"):
+            build().load_memory(place)
+
+    def test_a_file_is_no_folder(self, taught: Any, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(MemoryFileError, match="is a file"):
+            taught.save_memory(tmp_path / "file")
+
     def test_written_again_descriptions_stay_descriptions(
         self, build: Build, other_encoder: Path, tiny_tokenizer: Any, tmp_path: Path
     ) -> None:

@@ -21,14 +21,18 @@ from mann_hf.errors import EncoderMismatchError, InvalidInputError, InvalidTypeE
 from mann_hf.training import OBJECTIVES
 
 ROOT = Path(__file__).parents[2]
-WORDS = "card lost money new order package refund bank change cancel app code number month reset send".split()
+WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank"]
+WORDS += ["change", "cancel", "app", "code", "number", "month", "reset", "send"]
 
 
 def labelled(classes: range, texts: int = 8) -> Dataset:
     """Classes that each have a word of their own among common ones."""
     draw = random.Random(classes.start)
     rows = [
-        {"text": " ".join([WORDS[label], *draw.choices(["my", "the", "is", "how", "not", "please"], k=4)]), "label": name}
+        {
+            "text": " ".join([WORDS[label], *draw.choices(["my", "the", "is", "how", "not", "please"], k=4)]),
+            "label": name,
+        }
         for label in classes
         for name in [f"class_{WORDS[label]}"]
         for _ in range(texts)
@@ -49,11 +53,18 @@ def build(tiny_encoder: Path, tmp_path: Path) -> Build:
         folder: str = "run", model_options: dict | None = None, trainer_options: dict | None = None, **arguments: Any
     ) -> EpisodicTrainer:
         model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **(model_options or {}))
-        given = {"n_way": 3, "k_shot": 1, "n_query": 2, "episodes_per_step": 2, "max_steps": 4, "eval_episodes": 20}
+        given: dict[str, Any] = {
+            "n_way": 3,
+            "k_shot": 1,
+            "n_query": 2,
+            "episodes_per_step": 2,
+            "max_steps": 4,
+            "eval_episodes": 20,
+        }
         given |= {"report_to": "none", "disable_tqdm": True, "use_cpu": True, "learning_rate": 1e-3, **arguments}
-        data = {"train_dataset": TRAIN, "eval_dataset": VALID, **(trainer_options or {})}
-        args = EpisodicTrainingArguments(str(tmp_path / folder), **given)
-        return EpisodicTrainer(**{"model": model, "args": args, **data})
+        data: dict[str, Any] = {"train_dataset": TRAIN, "eval_dataset": VALID, **(trainer_options or {})}
+        told: dict[str, Any] = {"model": model, "args": EpisodicTrainingArguments(str(tmp_path / folder), **given)}
+        return EpisodicTrainer(**{**told, **data})
 
     return make
 
@@ -233,11 +244,11 @@ class TestAdapters:
         trainer = build(trainer_options={"peft_config": lora})
         trainer.save_model(str(tmp_path / "end"))
         config = json.loads((tmp_path / "end" / "config.json").read_text())
-        other = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder).encoder
+        other: Any = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder).encoder
         with torch.no_grad():
             other.embeddings.word_embeddings.weight.normal_()
         other.save_pretrained(tmp_path / "other")
-        trainer.processing_class.save_pretrained(tmp_path / "other")
+        trainer.model.load_tokenizer().save_pretrained(tmp_path / "other")
         config["encoder_name"] = str(tmp_path / "other")
         (tmp_path / "end" / "config.json").write_text(json.dumps(config))
         with pytest.raises(EncoderMismatchError, match="trained on other weights"):
@@ -326,7 +337,8 @@ class TestBadInput:
     def test_classes_in_both_are_dropped_or_allowed(self, build: Build, told: Callable) -> None:
         both = labelled(range(12))
         trainer = build(shared_labels="drop", trainer_options={"train_dataset": both})
-        assert trainer.train_dataset.sampler.labels == {f"class_{WORDS[n]}" for n in range(8)}
+        drawn: Any = trainer.train_dataset
+        assert drawn.sampler.labels == {f"class_{WORDS[n]}" for n in range(8)}
         assert any("left out of the training data" in line for line in told())
         build(shared_labels="allow", trainer_options={"train_dataset": both})
 
