@@ -61,10 +61,17 @@ class EpisodeCollator:
             [B, Q]; with label names `name_index` [B, N]; and `n_way`. Padding is -1 in indices and -100 in labels.
 
         Raises:
-            InvalidInputError: no episodes.
+            InvalidInputError: no episodes, or episodes of different numbers of classes: in a memory of more columns an
+                episode would have other answers than by itself.
         """
         if not episodes:
             raise InvalidInputError("there are no episodes to pack.")
+        ways = sorted({len(episode.names) for episode in episodes})
+        if len(ways) > 1:
+            raise InvalidInputError(
+                f"episodes of {', '.join(map(str, ways))} classes cannot be packed together; where n_way is a range, "
+                "give EpisodeSampler the batch_size."
+            )
         number: dict[str, int] = {}
 
         def rows(texts: Sequence[str | None]) -> list[int]:
@@ -82,7 +89,7 @@ class EpisodeCollator:
             "support_labels": _padded([episode.support.labels for episode in episodes], IGNORED),
             "query_index": place(_padded(query, -1)),
             "labels": _padded([episode.query.labels for episode in episodes], IGNORED),
-            "n_way": max(len(episode.names) for episode in episodes),
+            "n_way": ways[0],
         }
         if names:
             packed["name_index"] = place(_padded(names, -1))

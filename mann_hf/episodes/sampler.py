@@ -45,6 +45,8 @@ class EpisodeSampler:
             it has classes.
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
         n_unknown: texts of other classes of the same data set that are asked, too, with the label `UNKNOWN`.
+        batch_size: how many episodes in a row have the same number of classes, where that is a range: episodes that
+            are packed together must.
         seed: of the draws.
         process_index: which of several processes draws.
         num_processes: of how many. Process p takes every `num_processes`-th episode from the p-th on, so together they
@@ -69,6 +71,7 @@ class EpisodeSampler:
         weights: Mapping[str, float] | None = None,
         unbalanced: bool = False,
         n_unknown: Count = 0,
+        batch_size: int = 1,
         seed: int = 0,
         process_index: int = 0,
         num_processes: int = 1,
@@ -78,6 +81,7 @@ class EpisodeSampler:
         self.n_query = _range("n_query", n_query, 0)
         self.n_unknown = _range("n_unknown", n_unknown, 0)
         self.unbalanced, self.seed = unbalanced, seed
+        self.batch_size = _range("batch_size", batch_size, 1)[0]
         if not 0 <= process_index < num_processes:
             raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
         self.process_index, self.num_processes = process_index, num_processes
@@ -109,7 +113,9 @@ class EpisodeSampler:
         source = names[random.choice(len(names), p=self._weights)] if len(names) > 1 else names[0]
         table, usable = self.tables[source], self.classes[source]
         draw = lambda bounds: int(random.integers(bounds[0], bounds[1] + 1))  # noqa: E731
-        n_way, n_query, n_unknown = draw(self.n_way), draw(self.n_query), draw(self.n_unknown)
+        of_batch = np.random.default_rng([self.seed, number // self.batch_size, 1])
+        n_way = int(of_batch.integers(self.n_way[0], self.n_way[1] + 1))
+        n_query, n_unknown = draw(self.n_query), draw(self.n_unknown)
         shots = [draw(self.k_shot) for _ in range(n_way)] if self.unbalanced else [draw(self.k_shot)] * n_way
         order = random.permutation(len(usable))
         chosen = tuple(usable[place] for place in order[:n_way])
@@ -162,6 +168,7 @@ class EpisodeSampler:
     def fingerprint(self) -> str:
         """A digest of all that episodes depend on but the seed."""
         settings: list[Any] = [self.n_way, self.k_shot, self.n_query, self.n_unknown, self.unbalanced]
+        settings.append(self.batch_size if self.n_way[0] < self.n_way[1] else 1)
         settings += [[name, table.fingerprint, self.classes[name]] for name, table in self.tables.items()]
         told = json.dumps([*settings, self._weights])
         return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()

@@ -151,7 +151,8 @@ class EpisodicTrainer(Trainer):
             for name in ("n_way", "k_shot", "n_query")
         }
         seed = (args.seed if args.data_seed is None else args.data_seed) if training else args.eval_seed
-        return EpisodeSampler(data, **given, **self.columns, unbalanced=args.unbalanced and training, seed=seed)
+        given |= {"unbalanced": args.unbalanced, "batch_size": args.episodes_per_step} if training else {}
+        return EpisodeSampler(data, **given, **self.columns, seed=seed)
 
     def _eval_samplers(self, data: Any, args: EpisodicTrainingArguments) -> dict[str, EpisodeSampler]:
         if data is None:
@@ -181,6 +182,7 @@ class EpisodicTrainer(Trainer):
             **self.columns,
             classes=sampler.labels - asked,
             unbalanced=args.unbalanced,
+            batch_size=args.episodes_per_step,
             seed=sampler.seed,
         )
 

@@ -10,8 +10,7 @@ import platform
 import resource
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +25,11 @@ from mann_hf.controllers.text import pad, token_batches, tokenize
 
 from .data import LabelledTexts, load_all_classes
 from .read_speed import read_over_faiss
+from .timing import TURNS, ratio
+from .training_speed import measure_training
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SLOTS = 10_000
-TURNS = 7
 PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "faiss-cpu")
 CPU_FLAGS = Path("/proc/cpuinfo")
 MESSAGES = Path(__file__).parents[2] / "examples" / "customer_messages" / "messages.csv"
@@ -139,27 +139,6 @@ def accuracy(clf: Any, asked: LabelledTexts) -> float:
     return 100 * float(np.mean(right))
 
 
-def ratio(
-    one: Callable[[], object],
-    other: Callable[[], object],
-    turns: int = TURNS,
-    of: Callable[[Sequence[float]], float] = min,
-) -> float:
-    """The seconds of the one over those of the other, taking turns.
-
-    The least seconds are those with the least of what else the machine does in them; where the work differs from turn
-    to turn, `of` is the median.
-    """
-    one(), other()
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(turns):
-        for call, told in zip((one, other), seconds, strict=True):
-            start = time.perf_counter()
-            call()
-            told.append(time.perf_counter() - start)
-    return of(seconds[0]) / of(seconds[1])
-
-
 def processor() -> str:
     """The processor's name, as far as the system tells it."""
     if not CPU_FLAGS.exists():
@@ -179,7 +158,6 @@ def cpu_has_bf16() -> bool:
 
 def measure(data: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     """All ratios, by name."""
-    torch.manual_seed(0)
     material = read_material(data)
     say(f"on {material.name}, {torch.get_num_threads()} threads")
     clf = classifier()
@@ -218,10 +196,17 @@ def main() -> None:
     """Prints the ratios as a table, or as one JSON object with `--json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the data sets; customer messages of our own without it")
+    parser.add_argument(
+        "--training", action="store_true", help="measure training steps in place of teaching and asking"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--output", type=Path, help="write the JSON object to a file, too")
     arguments = parser.parse_args()
-    told = measure(arguments.data, lambda line: print(line, file=sys.stderr, flush=True))
+    torch.manual_seed(0)
+    if arguments.training:
+        told: dict[str, Any] = measure_training(classifier(), read_material(arguments.data).taught)
+    else:
+        told = measure(arguments.data, lambda line: print(line, file=sys.stderr, flush=True))
     if arguments.output:
         arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     if arguments.json:

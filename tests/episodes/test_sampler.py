@@ -323,3 +323,9 @@ class TestErrors:
     def test_whole_numbers_of_numpy_and_lists_will_do(self) -> None:
         sampler = EpisodeSampler(data(), np.int64(3), [np.int64(1), np.int64(2)], 1)  # type: ignore[arg-type]
         assert EpisodeSampler(data(), 3, (1, 2), 1).fingerprint == sampler.fingerprint
+
+
+def test_episodes_of_a_batch_have_as_many_classes() -> None:
+    ways = [len(episode.names) for episode in first(EpisodeSampler(data(), (2, 6), batch_size=4, n_query=1), 80)]
+    batches = [ways[start : start + 4] for start in range(0, 80, 4)]
+    assert all(len(set(batch)) == 1 for batch in batches) and {batch[0] for batch in batches} == {2, 3, 4, 5, 6}

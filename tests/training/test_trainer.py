@@ -93,7 +93,7 @@ class TestTraining:
         assert told["eval_accuracy"] == pytest.approx((told["eval_one_accuracy"] + told["eval_two_accuracy"]) / 2)
 
     def test_samplers_of_ones_own(self, build: Build) -> None:
-        sampler = EpisodeSampler(TRAIN, n_way=(2, 5), k_shot=(1, 3), n_query=1, unbalanced=True)
+        sampler = EpisodeSampler(TRAIN, n_way=(2, 5), k_shot=(1, 3), n_query=1, unbalanced=True, batch_size=2)
         trainer = build(trainer_options={"train_dataset": sampler})
         trainer.train()
         assert trainer.state.global_step == 4

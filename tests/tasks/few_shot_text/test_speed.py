@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.few_shot_text import speed
+from tasks.few_shot_text import speed, timing
 
 
 def test_the_ratio_is_that_of_the_medians_of_calls_that_take_turns() -> None:
@@ -18,7 +18,7 @@ def test_the_ratio_is_that_of_the_medians_of_calls_that_take_turns() -> None:
         calls.append("fast")
         time.sleep(0.005)
 
-    assert 2 < speed.ratio(slow, fast, turns=3) < 6
+    assert 2 < timing.ratio(slow, fast, turns=3) < 6
     assert calls == ["slow", "fast"] * 4
 
 
