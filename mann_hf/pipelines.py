@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch import Tensor
 from transformers import Pipeline
 from transformers.pipelines.text_classification import sigmoid, softmax
@@ -176,7 +175,9 @@ class FewShotTextClassificationPipeline(Pipeline):
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
             return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
-        if isinstance(inputs, Sized) and not isinstance(inputs, (torch.utils.data.Dataset, Dataset, Mapping, bytes)):
+        # a datasets.Dataset is told by its columns: to import datasets for that would cost every start a second
+        lazy = isinstance(inputs, torch.utils.data.Dataset) or hasattr(inputs, "column_names")
+        if isinstance(inputs, Sized) and not lazy and not isinstance(inputs, (Mapping, bytes)):
             answers: list[Any] = []
             texts = check_texts(inputs) if len(inputs) else []
             for start in range(0, len(texts), CHUNK):

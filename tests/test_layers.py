@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,3 +194,9 @@ def test_what_is_imported_is_declared() -> None:
         if top not in {PACKAGE, *sys.stdlib_module_names} and not names & declared:
             missing.add(str(found))
     assert not missing, "Name these in pyproject.toml:\n" + "\n".join(sorted(missing))
+
+
+def test_what_takes_long_to_import_is_imported_where_it_is_used() -> None:
+    code = "import sys, mann_hf; print(sorted({'datasets', 'evaluate', 'peft'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr

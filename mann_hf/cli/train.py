@@ -8,6 +8,7 @@ import typer
 from ..errors import InvalidInputError
 from .options import Debug, Json, LabelColumn, ProblemType, TextColumn, split_option
 from .output import counted, print_json, print_lines, say, training_bar, working
+from .remember import DEFAULT_ENCODER
 from .tables import labels_of, read_table, texts_of
 
 YAML = (".yaml", ".yml")
@@ -27,7 +28,7 @@ def train(
     ],
     encoder: Annotated[
         str, typer.Option(metavar="NAME", help="The text encoder, as a folder or a name on the Hub.")
-    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    ] = DEFAULT_ENCODER,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FOLDER", help="The trained model's folder.")
     ] = "trained",

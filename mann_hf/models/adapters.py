@@ -38,7 +38,7 @@ def same_keys(before: Tensor, now: Tensor) -> bool:
 
 
 def found(place: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a folder or repository holds an adapter alone; its configuration is kept in `kwargs`."""
+    """Whether a folder or repository holds an adapter alone, by its configuration: `kwargs["config"]` or its own."""
     if place is None:
         return False
     config = kwargs.get("config")
