@@ -75,10 +75,10 @@ def test_every_reading_is_in_the_table() -> None:
         assert ("regression" in row.split("|")[-2]) == (REGRESSION in reading.problem_types)
 
 
-def test_every_objective_is_in_the_table() -> None:
-    from mann_hf.training import OBJECTIVES
+def test_every_objective_and_regularizer_is_in_the_table() -> None:
+    from mann_hf.training import OBJECTIVES, REGULARIZERS
 
-    for name in OBJECTIVES:
+    for name in [*OBJECTIVES, *REGULARIZERS]:
         assert any(line.startswith(f"| `{name}`") for line in README.splitlines()), name
 
 

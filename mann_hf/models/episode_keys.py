@@ -47,6 +47,12 @@ class EpisodeKeys(NamedTuple):
             named=None,
         )
 
+    def repeated(self, times: int) -> "EpisodeKeys":
+        """The same episodes several times over, one round behind the other."""
+        return EpisodeKeys(
+            self.law, *(part if part is None else part.repeat(times, *[1] * (part.dim() - 1)) for part in self[1:])
+        )
+
     def solve(self, reading: Reading) -> Solution:
         """A memory of each episode's support and the words of its labels, ready to be read."""
         state = self.law.initial_state(len(self.support), self.support.device, self.support.dtype)

@@ -3,15 +3,18 @@
 from .arguments import EpisodicTrainingArguments
 from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
 from .objectives import OBJECTIVES, Objective
+from .regularizers import REGULARIZERS, Regularizer
 from .scores import episodic_scores, load_metric
 from .trainer import EpisodicTrainer
 
 __all__ = [
     "OBJECTIVES",
+    "REGULARIZERS",
     "EpisodeAnswers",
     "EpisodicTrainer",
     "EpisodicTrainingArguments",
     "Objective",
+    "Regularizer",
     "answer_episodes",
     "episodic_scores",
     "evaluation_episodes",

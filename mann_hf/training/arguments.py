@@ -8,6 +8,7 @@ from transformers import TrainingArguments
 
 from ..errors import InvalidInputError
 from .objectives import OBJECTIVES
+from .regularizers import REGULARIZERS
 
 TRAINABLE = ("full", "adapter", "memory")
 SHARED_LABELS = ("refuse", "drop", "allow")
@@ -31,6 +32,8 @@ class EpisodicTrainingArguments(TrainingArguments):
         eval_seed: by which the episodes of an evaluation are drawn.
         objective: what is minimised, a name of `OBJECTIVES`.
         objective_options: arguments of the objective.
+        regularizers: what is added to the objective, the weight of each by its name in `REGULARIZERS`, as in
+            `{"uniformity": 0.1}`; with arguments of its own as in `{"uniformity": {"weight": 0.1, "t": 1.0}}`.
         trainable: `"full"`: all weights; `"adapter"`: a PEFT adapter on the encoder, by itself with a `peft_config`;
             `"memory"`: the memory's own parameters alone.
         label_names: whether the words of the labels are written beside the examples, in training and in evaluation.
@@ -52,6 +55,9 @@ class EpisodicTrainingArguments(TrainingArguments):
     eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
     objective: str = field(default="episode", metadata={"help": f"One of {', '.join(OBJECTIVES)}."})
     objective_options: dict[str, Any] | None = field(default=None, metadata={"help": "Arguments of the objective."})
+    regularizers: dict[str, Any] | None = field(
+        default=None, metadata={"help": f"Weights of what is added to it; names are {', '.join(REGULARIZERS)}."}
+    )
     trainable: str = field(default="full", metadata={"help": f"One of {', '.join(TRAINABLE)}."})
     label_names: bool = field(  # type: ignore[assignment]  # of TrainingArguments: names of inputs, which are known here
         default=False, metadata={"help": "Whether the words of labels are written beside the examples."}

@@ -135,6 +135,65 @@ class LabelSemantic(LeaveOneOut):
         return super().loss(reading, episodes)
 
 
+@OBJECTIVES.register("resampled")
+class Resampled(Objective):
+    """The cross entropy of the answers of many episodes over the same texts.
+
+    Support and queries are one, and out of them a few texts of each label are drawn as the support, anew `draws` times;
+    all others are asked. A text is encoded once and serves as support in some draws and as query in the rest, at the
+    shots that the model is to be used at.
+
+    Args:
+        shots: texts of each label in a support; a label with no more than that has all but one of its own there.
+        draws: supports that are drawn.
+        reading: how the memory is read, a name of `READINGS`; the model's own reading if left out.
+        sharpness: β of that reading.
+        reading_options: what else it takes.
+        name_dropout: see `Objective`.
+    """
+
+    needs_queries = False
+
+    def __init__(
+        self,
+        shots: int = 1,
+        draws: int = 4,
+        reading: str | None = "prototype",
+        sharpness: float | None = None,
+        reading_options: Mapping[str, Any] | None = None,
+        name_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(name_dropout)
+        for name, count in (("shots", shots), ("draws", draws)):
+            if count < 1:
+                raise InvalidInputError(f"{name} is {count}; it must be 1 or more.")
+        if reading is not None:
+            READINGS[reading]  # an unknown name has a message of its own
+        self.shots, self.draws, self.reading = shots, draws, reading
+        self.options = {"sharpness": sharpness, **(reading_options or {})}
+
+    def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        if self.reading is not None:
+            reading = READINGS[self.reading](reading.key_size, **self.options).to(episodes.support.device)
+            reading.requires_grad_(False)
+        whole = merged(episodes).repeated(self.draws)
+        whole = whole._replace(law=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
+        own = whole.values * whole.mask[..., None]
+        order = torch.rand(whole.mask.shape, device=whole.mask.device).masked_fill(~whole.mask, 2)
+        same = own.to(order) @ own.to(order).mT  # [B, S, S]
+        earlier = (same * (order[:, None, :] < order[:, :, None])).sum(-1)  # of a text's label, in the draw's order
+        shown = whole.mask & (earlier < (same.sum(-1) - 1).clamp_max(self.shots))
+        labels = whole.values.argmax(-1).masked_fill(~whole.mask | shown, IGNORED)
+        known = (own * shown[..., None]).sum(1) > 0  # [B, V]
+        if whole.named is not None:
+            known = known.clone()
+            known[:, : whole.named.shape[1]] |= whole.named
+        asked = labels.masked_fill(~known.gather(1, labels.clamp_min(0)), IGNORED)
+        _, logits = read_episodes(reading, whole._replace(mask=shown, queries=whole.support, labels=asked))
+        loss = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), ignore_index=IGNORED, reduction="sum")
+        return loss / (asked != IGNORED).sum().clamp_min(1), None
+
+
 @OBJECTIVES.register("supervised_contrastive")
 class SupervisedContrastive(Objective):
     """Texts of one label are drawn together, all others of the episode apart (Khosla et al. 2020, eq. 2).

@@ -21,6 +21,7 @@ from ..models import MANNForSequenceClassification, adapters
 from .arguments import EpisodicTrainingArguments
 from .evaluation import answer_episodes, evaluation_episodes
 from .objectives import OBJECTIVES, Objective
+from .regularizers import Regularized
 from .scores import episodic_scores
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -99,11 +100,12 @@ class EpisodicTrainer(Trainer):
             "label_column": label_column or args.label_column,
         }
         self.objective: Objective = OBJECTIVES[args.objective](**(args.objective_options or {}))
+        self.minimised = Regularized(self.objective, args.regularizers or {})
         sampler = None if train_dataset is None else self._sampler(train_dataset, args, training=True)
         self.eval_samplers = self._eval_samplers(eval_dataset, args)
         if sampler is not None:
             sampler = self._disjoint(sampler, train_dataset, args)
-        prepare = _Preparation(args, peft_config, self.objective)
+        prepare = _Preparation(args, peft_config, self.minimised)
         if self.objective.needs_names and not args.label_names:
             raise InvalidInputError(
                 f"the objective {args.objective!r} needs the words of the labels: set label_names=True."
@@ -206,8 +208,8 @@ class EpisodicTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The objective's loss over the episodes of a batch."""
-        output = model(**inputs, objective=self.objective)
+        """The objective's loss over the episodes of a batch, regularizers included."""
+        output = model(**inputs, objective=self.minimised)
         return (output.loss, output) if return_outputs else output.loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
@@ -329,8 +331,8 @@ class EpisodicTrainer(Trainer):
 class _Preparation:
     """Makes a model trainable in the parts that are asked for."""
 
-    def __init__(self, args: EpisodicTrainingArguments, peft_config: Any, objective: Any) -> None:
-        self.args, self.peft_config, self.objective = args, peft_config, objective
+    def __init__(self, args: EpisodicTrainingArguments, peft_config: Any, minimised: Regularized) -> None:
+        self.args, self.peft_config, self.minimised = args, peft_config, minimised
         if peft_config is not None and args.trainable == "memory":
             raise InvalidInputError('a peft_config is for the encoder, and trainable="memory" leaves it as it is.')
         if peft_config is None and args.trainable == "adapter":
@@ -363,4 +365,5 @@ class _Preparation:
                     f"the objective {self.args.objective!r} does not use the memory's own parameters, so trainable="
                     '"memory" leaves nothing to train; take objective="episode".'
                 )
+        self.minimised.start(model)
         return model

@@ -10,11 +10,9 @@ import argparse
 import fnmatch
 import json
 import math
-import platform
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,21 +34,20 @@ from .data import (
     load_splits,
 )
 from .encoder import DEFAULT_ENCODER, load_encoder
+from .files import versions, write
 from .methods import (
     BASELINES,
     Result,
     Task,
     baseline_all,
-    baseline_episodes,
     build_reading,
+    episode_accuracies,
     read_all,
-    read_episodes,
 )
 from .vectors import VectorStore
 
 RESULTS = Path(__file__).with_name("results")
 CACHE = Path.home() / ".cache" / "mann_hf" / "few_shot_text"
-PACKAGES = ("numpy", "scikit-learn", "torch", "transformers")
 EPISODE_SHOTS = (1, 5)
 ALL_CLASS_SHOTS = (1, 5, 10)
 LARGE = "banking77"
@@ -147,21 +144,9 @@ class Benchmark:
         error = 0.0
         for split in SPLITS:
             drawn = draw_episodes(texts.labels, splits[split]["test"], cell.shots, self.episodes, cell.dataset, split)
-            count = len(drawn.classes)
-            keys = vectors[drawn.support].reshape(count, -1, vectors.shape[1])
-            labels = np.tile(np.repeat(np.arange(N_WAY), cell.shots), (count, 1))
-            if cell.names:
-                keys = np.concatenate([keys, words[drawn.classes]], axis=1)
-                labels = np.concatenate([labels, np.tile(np.arange(N_WAY), (count, 1))], axis=1)
-            queries = vectors[drawn.query].reshape(count, -1, vectors.shape[1])
-            answers = np.repeat(np.arange(N_WAY), drawn.query.shape[2])
-            if method in READINGS:
-                found = read_episodes(build_reading(method, keys.shape[-1]), keys, labels, queries)
-            else:
-                found = baseline_episodes(method, keys, labels, queries)
-            accuracies = 100 * (found == answers).mean(axis=1)
+            accuracies = episode_accuracies(method, vectors, drawn, words if cell.names else None)
             by_split[split] = float(accuracies.mean())
-            error += float(accuracies.var(ddof=1)) / count
+            error += float(accuracies.var(ddof=1)) / len(accuracies)
         interval = 1.96 * math.sqrt(error) / len(by_split)
         mean = sum(by_split.values()) / len(by_split)
         counts = {"classes": len(texts.names), "texts": len(texts.texts)}
@@ -199,28 +184,6 @@ class Benchmark:
             queries=self.vectors(test.texts),
             answers=test.labels,
         )
-
-
-def versions() -> dict[str, str]:
-    """What the figures were made with."""
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
-
-
-def rounded(value: Any) -> Any:
-    """Numbers to four decimals, however deep."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def write(path: Path, content: dict[str, Any]) -> None:
-    """A JSON file that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
 
 
 def run(

@@ -28,7 +28,12 @@ class Encoder(NamedTuple):
 
 def load_encoder(name: str) -> Encoder:
     """The encoder that a name or folder stands for, with the pooling, the prompt and the length limit it asks for."""
-    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(name).eval()
+    return encoder_of(mann_hf.MANNForSequenceClassification.from_encoder_pretrained(name), name)
+
+
+def encoder_of(model: mann_hf.MANNForSequenceClassification, name: str) -> Encoder:
+    """The encoder of a model, a trained one for example."""
+    model.eval()
     tokenizer = model.load_tokenizer()
     config = model.config
     digest = hashlib.sha256(repr((config.pooling, config.normalize, config.prompt, config.max_seq_length)).encode())

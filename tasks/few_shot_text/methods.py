@@ -16,6 +16,8 @@ from torch import Tensor
 from mann_hf.memory import READINGS, KeyValueMemory, Reading, calibrate
 from mann_hf.models import LabelledMemory
 
+from .data import Episodes
+
 BASELINES = ("logistic_regression", "nearest_centroid")
 BASELINE_C = 10.0
 """C of scikit-learn's logistic regression, the inverse of its weight decay."""
@@ -98,6 +100,29 @@ def calibration_error(probabilities: Tensor, answers: Tensor) -> float:
     place = (score * BINS).long().clamp_max(BINS - 1)
     gap = torch.zeros(BINS, dtype=score.dtype).index_add(0, place, right - score)
     return 100 * (gap.abs().sum() / len(score)).item()
+
+
+def episode_accuracies(method: str, vectors: np.ndarray, drawn: Episodes, words: np.ndarray | None) -> np.ndarray:
+    """The share of right answers in each episode, percent [E].
+
+    Args:
+        method: a reading, or one of `BASELINES`.
+        vectors: [n, K] of all texts.
+        drawn: the episodes, as rows of the vectors.
+        words: [classes, K] of the words of the labels, to be entries beside the examples; None for none.
+    """
+    count, ways = drawn.classes.shape
+    keys = vectors[drawn.support].reshape(count, -1, vectors.shape[1])
+    labels = np.tile(np.repeat(np.arange(ways), drawn.support.shape[2]), (count, 1))
+    if words is not None:
+        keys = np.concatenate([keys, words[drawn.classes]], axis=1)
+        labels = np.concatenate([labels, np.tile(np.arange(ways), (count, 1))], axis=1)
+    queries = vectors[drawn.query].reshape(count, -1, vectors.shape[1])
+    if method in BASELINES:
+        found = baseline_episodes(method, keys, labels, queries)
+    else:
+        found = read_episodes(build_reading(method, keys.shape[-1]), keys, labels, queries)
+    return 100 * (found == np.repeat(np.arange(ways), drawn.query.shape[2])).mean(axis=1)
 
 
 @torch.no_grad()

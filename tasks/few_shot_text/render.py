@@ -14,26 +14,20 @@ from typing import Any
 
 from mann_hf.memory import READINGS
 
+from .render_trained import load_trained, trained_tables
+from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, with_names
+
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
 FRONT_PAGE = Path(__file__).parents[2] / "README.md"
-TITLES = {"banking77": "BANKING77", "hwu64": "HWU64", "clinc150": "CLINC150", "emotion": "emotion", "sst5": "SST-5",
-          "ag_news": "AG News"}  # fmt: skip
 READING_TITLES = {name: f"`{name}`" for name in READINGS}
 BASELINE_TITLES = {
     "logistic_regression": "scikit-learn LogisticRegression",
     "nearest_centroid": "scikit-learn NearestCentroid",
 }
 METHODS = READING_TITLES | BASELINE_TITLES
-SHOTS = (1, 5, 10)
-ABSENT = "–"
 
 # Published figures: method, data set -> (examples of a class -> accuracy).
-PUBLISHED_FIVE_WAY = {
-    "ContrastNet (BERT-base, tuned on the domain's text) ‡": {
-        "banking77": {1: 91.2, 5: 96.4}, "hwu64": {1: 86.6, 5: 92.6}, "clinc150": {1: 96.6, 5: 98.5},
-    },
-}  # fmt: skip
 PUBLISHED_ALL_CLASSES = {
     "RoBERTa + classifier †": {
         "banking77": {5: 74.0, 10: 84.3}, "hwu64": {5: 75.6, 10: 82.9}, "clinc150": {5: 88.0, 10: 91.6},
@@ -82,23 +76,6 @@ def _cells(results: Results) -> list[dict[str, Any]]:
 def value(results: Results, key: Key, method: str, field: str = "accuracy") -> float | None:
     """One figure; None where it was not measured."""
     return results.get(key, {}).get("methods", {}).get(method, {}).get(field)
-
-
-def shown(figures: Iterable[float | None]) -> str:
-    """Figures to one decimal, between slashes."""
-    return " / ".join(ABSENT if figure is None else f"{figure:.1f}" for figure in figures)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, figures to the right; a row without figures is left out."""
-    kept = [row for row in rows if any(re.search(r"\d", field) for field in row[1:])]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *kept]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def with_names(title: str, names: bool) -> str:
-    """A method's title in a table that holds rows with and without label names."""
-    return f"{title}, names" if names else title
 
 
 def five_way(results: Results) -> str:
@@ -307,10 +284,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, help="write the tables of this task's page into another")
     chosen = parser.parse_args(arguments)
-    pages = {PAGE: TABLES, FRONT_PAGE: FRONT_TABLES} if chosen.page is None else {chosen.page: TABLES}
-    for page, which in pages.items():
+    own = tables(load(chosen.results)) | trained_tables(load_trained(chosen.results))
+    front = tables(load(chosen.results), FRONT_TABLES)
+    for page, blocks in {PAGE: own, FRONT_PAGE: front}.items() if chosen.page is None else [(chosen.page, own)]:
         before = page.read_text(encoding="utf-8")
-        after = rendered(before, tables(load(chosen.results), which))
+        after = rendered(before, blocks)
         if chosen.check and after != before:
             sys.exit(f"{page} differs from the result files: run python -m tasks.few_shot_text.render")
         if not chosen.check:

@@ -17,8 +17,11 @@ from mann_hf.training import OBJECTIVES, Objective
 from mann_hf.training.objectives import merged
 
 B, S, Q, N, K = 3, 6, 4, 3, 5
+SEED = 0
 Pairs = list[tuple[Tensor, int]]
 every = pytest.mark.parametrize("name", OBJECTIVES)
+every_but_drawn = pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "resampled"])
+"""Without those that draw, and draw otherwise for other shapes."""
 LEFT_OUT = ["prototype", "least_squares"]
 
 
@@ -128,11 +131,37 @@ def contrastive_loss(episodes: EpisodeKeys, temperature: float = 0.05) -> Tensor
     return torch.stack(losses).mean()
 
 
+def resampled_loss(
+    episodes: EpisodeKeys, read: Callable[..., Tensor] = by_prototypes, shots: int = 1, draws: int = 4
+) -> Tensor:
+    """Of each label the texts that are first in a drawn order are the support; all others are asked."""
+    whole = merged(episodes)
+    torch.manual_seed(SEED)
+    orders = torch.rand(draws * B, whole.support.shape[1]).view(draws, B, -1)
+    losses = []
+    for order in orders:
+        for number in range(len(whole.support)):
+            there = [place for place in range(whole.support.shape[1]) if whole.mask[number, place]]
+            place_of = {place: int(whole.values[number, place].argmax()) for place in there}
+            words = parts(episodes, number)[2]
+            shown = []
+            for label in range(N):
+                own = sorted((p for p in there if place_of[p] == label), key=lambda p: float(order[number, p]))
+                shown += own[: min(shots, len(own) - 1)] if own else []
+            memory = [(whole.support[number, place], place_of[place]) for place in shown] + words
+            known = {label for _, label in memory}
+            for place in there:
+                if place not in shown and place_of[place] in known:
+                    losses.append(-read(memory, whole.support[number, place])[place_of[place]])
+    return torch.stack(losses).mean()
+
+
 REFERENCES: dict[str, Callable[[EpisodeKeys], Tensor]] = {
     "episode": episode_loss,
     "leave_one_out": left_out_loss,
     "label_semantic": left_out_loss,
     "supervised_contrastive": contrastive_loss,
+    "resampled": resampled_loss,
 }
 
 
@@ -145,8 +174,9 @@ def build(name: str, **kwargs: Any) -> Objective:
     return OBJECTIVES[name](**{"name_dropout": 0.0, **kwargs})
 
 
-def loss_of(objective: Objective, episodes: EpisodeKeys) -> Tensor:
-    return objective(prototypes(), episodes)[0]
+def loss_of(objective: Objective, episodes: EpisodeKeys, reading: Reading | None = None) -> Tensor:
+    torch.manual_seed(SEED)
+    return objective(prototypes() if reading is None else reading, episodes)[0]
 
 
 def assert_same(objective: Objective, episodes: EpisodeKeys, expected: Tensor) -> None:
@@ -190,6 +220,23 @@ class TestEquations:
         expected = left_out_loss(episodes, by_least_squares, beta=7.0, width=1.0, ridge=0.5)
         assert_same(build("leave_one_out", **options), episodes, expected)
 
+    @pytest.mark.parametrize("reading", LEFT_OUT)
+    @pytest.mark.parametrize("shots, draws", [(1, 1), (2, 3), (9, 2)])
+    def test_a_few_texts_drawn_from_all_are_the_support(self, reading: str, shots: int, draws: int) -> None:
+        episodes = keys_of()
+        objective = build("resampled", reading=reading, shots=shots, draws=draws)
+        assert_same(objective, episodes, resampled_loss(episodes, READ[reading], shots, draws))
+
+    def test_what_is_drawn_is_drawn_anew_each_time(self) -> None:
+        episodes, objective = keys_of(), build("resampled", draws=1)
+        assert len({objective(prototypes(), episodes)[0].item() for _ in range(10)}) > 5
+
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_drawn_episodes_are_read_as_the_model_reads(self, reading: str) -> None:
+        episodes, own = keys_of(), READINGS[reading](K).double()
+        named = loss_of(build("resampled", reading=reading), episodes)
+        assert torch.allclose(loss_of(build("resampled", reading=None), episodes, own), named)
+
     @pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0])
     def test_temperature(self, temperature: float) -> None:
         episodes = keys_of()
@@ -206,7 +253,7 @@ class TestEquations:
         if reading == "least_squares":
             assert torch.allclose(loss, episode_loss(episodes, by_least_squares))
 
-    @pytest.mark.parametrize("name", ["leave_one_out", "label_semantic", "supervised_contrastive"])
+    @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "episode"])
     def test_the_other_objectives_answer_no_queries(self, name: str) -> None:
         assert build(name)(prototypes(), keys_of())[1] is None
 
@@ -257,7 +304,7 @@ class TestEveryObjective:
         for mine, theirs in zip(*gradients, strict=True):
             assert torch.allclose(mine, theirs)
 
-    @every
+    @every_but_drawn
     @pytest.mark.parametrize("reading", READINGS)
     def test_the_batch_is_a_mean_over_texts(self, name: str, reading: str) -> None:
         law, episodes = READINGS[reading](K).double(), keys_of()
@@ -268,7 +315,7 @@ class TestEveryObjective:
         alone = [build(name)(law, one(episodes, number))[0] for number in range(B)]
         assert torch.allclose(build(name)(law, episodes)[0], torch.stack(alone).mean())
 
-    @every
+    @every_but_drawn
     def test_padding_changes_nothing(self, name: str) -> None:
         episodes = keys_of()
         assert episodes.labels is not None and episodes.names is not None and episodes.named is not None
@@ -295,7 +342,7 @@ class TestEveryObjective:
         law, episodes = READINGS[reading](K).double(), keys_of()
         moved = episodes.queries.detach().clone()
         moved[0, 1] = torch.randn(K)
-        first, second = (build(name)(law, each)[0] for each in (episodes, episodes._replace(queries=moved)))
+        first, second = (loss_of(build(name), each, law) for each in (episodes, episodes._replace(queries=moved)))
         assert torch.equal(first, second)
 
     @every
@@ -357,7 +404,7 @@ class TestTextsByThemselves:
         episodes = self.alone(words)
         assert_same(build("supervised_contrastive"), episodes, contrastive_loss(episodes))
 
-    @pytest.mark.parametrize("name", ["leave_one_out", "label_semantic", "supervised_contrastive"])
+    @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "episode"])
     @pytest.mark.parametrize("count", [1, N])
     def test_where_no_text_has_another_there_is_nothing_to_learn(self, name: str, count: int) -> None:
         episodes = keys_of(batch=2)
@@ -387,7 +434,7 @@ class TestNameDropout:
         first, second = (loss_of(build(name), keys_of()) for _ in range(2))
         assert torch.equal(first, second)
 
-    @every
+    @every_but_drawn
     def test_all_are_left_out(self, name: str) -> None:
         episodes = keys_of()
         without = episodes._replace(named=torch.zeros(B, N, dtype=torch.bool))
@@ -396,7 +443,7 @@ class TestNameDropout:
     @pytest.mark.parametrize("share", [0.2, 0.5])
     def test_a_share_is_left_out_anew_each_time(self, share: float) -> None:
         episodes = keys_of(batch=200)._replace(named=torch.ones(200, N, dtype=torch.bool))
-        first, second = (loss_of(Telling(share), episodes) for _ in range(2))
+        first, second = (Telling(share)(prototypes(), episodes)[0] for _ in range(2))
         assert first != second
         assert (
             float(first) == pytest.approx(1 - share, abs=0.06) and episodes.named is not None and episodes.named.all()
@@ -404,13 +451,13 @@ class TestNameDropout:
 
     def test_words_that_are_not_there_stay_away(self) -> None:
         episodes = keys_of(batch=1)  # a label without words
-        assert all(loss_of(Telling(0.01), episodes) <= 2 / 3 for _ in range(20))
+        assert all(Telling(0.01)(prototypes(), episodes)[0] <= 2 / 3 for _ in range(20))
 
     def test_by_default_half_for_label_semantic_and_none_for_others(self) -> None:
         shares = {name: objective().name_dropout for name, objective in OBJECTIVES.items()}
         assert shares == {**dict.fromkeys(OBJECTIVES, 0.0), "label_semantic": 0.5}
 
-    @every
+    @every_but_drawn
     def test_episodes_without_words_are_no_matter_for_it(self, name: str) -> None:
         if name != "label_semantic":
             episodes = keys_of(names=False)

@@ -126,6 +126,16 @@ class TestTraining:
         changed = {name for name, tensor in trainer.model.state_dict().items() if not torch.equal(tensor, before[name])}
         assert changed == {"reading.log_sharpness"}
 
+    def test_weights_that_are_anchored_stay_near(self, build: Build) -> None:
+        moved = []
+        for name, regularizers in (("free", None), ("anchored", {"weight_anchor": 100.0})):
+            trainer = build(name, regularizers=regularizers, max_steps=10, trainer_options={"eval_dataset": None})
+            before = [weight.detach().clone() for weight in trainer.model.parameters()]
+            trainer.train()
+            after = list(trainer.model.parameters())
+            moved.append(sum(float((a - b).detach().square().sum()) for a, b in zip(after, before, strict=True)))
+        assert moved[1] < moved[0] / 2
+
     def test_what_was_taught_before_is_written_again(self, build: Build) -> None:
         trainer = build()
         clf: Any = pipeline("few-shot-text-classification", model=trainer.model)  # type: ignore[call-overload]
@@ -355,6 +365,8 @@ class TestBadInput:
             ({"n_way": 1}, "n_way is 1"),
             ({"n_query": 0}, "n_query.*episode"),
             ({"objective": "label_semantic"}, "label_names=True"),
+            ({"regularizers": {"sparsity": 1.0}}, "'sparsity' is no regularizer.*'uniformity'"),
+            ({"regularizers": {"uniformity": -1.0}}, "weight -1.0"),
         ],
         ids=str,
     )

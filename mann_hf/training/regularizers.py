@@ -1,0 +1,140 @@
+"""What is added to an objective to keep a memory readable and what the encoder knew, by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InvalidInputError
+from ..memory import Reading
+from ..models.episode_keys import EpisodeKeys
+from ..registry import Registry
+from .objectives import merged
+
+
+class Regularizer:
+    """A term of the loss, 0 or more where nothing else is said.
+
+    Called with the reading and the episodes of a step; `start` is called once, before the first step.
+    """
+
+    def start(self, model: nn.Module) -> None:
+        """Takes from the model what it needs to remember of how it was before training."""
+
+    def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
+        raise NotImplementedError
+
+
+REGULARIZERS: Registry[type[Regularizer]] = Registry("regularizer")
+
+
+@REGULARIZERS.register("uniformity")
+class Uniformity(Regularizer):
+    """The keys of an episode lie apart on the sphere: the logarithm of the mean of exp(−t ‖kᵢ − kⱼ‖²) over its pairs.
+
+    It is 0 where all keys are one, and below otherwise (Wang & Isola 2020, eq. 2).
+
+    Args:
+        t: how fast a pair stops to count with its distance.
+    """
+
+    def __init__(self, t: float = 2.0) -> None:
+        if not t > 0:
+            raise InvalidInputError(f"t is {t}; it must be above 0.")
+        self.t = t
+
+    def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
+        keys, pairs = _unit_keys(episodes)
+        squares = 2 - 2 * keys @ keys.mT  # of the distances of unit keys
+        closeness = (-self.t * squares).masked_fill(~pairs, float("-inf")).flatten(1)
+        some = pairs.flatten(1).any(1)
+        means = closeness[some].logsumexp(1) - pairs.flatten(1).sum(1)[some].to(closeness).log()
+        return means.sum() / some.sum().clamp_min(1)
+
+
+@REGULARIZERS.register("read_entropy")
+class ReadEntropy(Regularizer):
+    """Reads are of few slots: the mean entropy, in nats, of each key's read weights over the other keys of its episode.
+
+    The weights are those of content addressing, w(i) = softmax(β cos(q, kᵢ)) (Graves et al. 2014, eq. 5).
+
+    Args:
+        sharpness: β.
+    """
+
+    def __init__(self, sharpness: float = 20.0) -> None:
+        if not sharpness > 0:
+            raise InvalidInputError(f"sharpness is {sharpness}; it must be above 0.")
+        self.sharpness = sharpness
+
+    def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
+        keys, pairs = _unit_keys(episodes)
+        log_weights = (self.sharpness * keys @ keys.mT).masked_fill(~pairs, float("-inf")).log_softmax(-1)
+        reads = pairs.any(-1)
+        terms = torch.where(pairs, log_weights.exp() * log_weights.masked_fill(~pairs, 0), 0)
+        return -terms.masked_fill(~reads[..., None], 0).sum() / reads.sum().clamp_min(1)
+
+
+@REGULARIZERS.register("weight_anchor")
+class WeightAnchor(Regularizer):
+    """Trained weights stay near where they began: the sum of (w − w₀)² (L2-SP, Li et al. 2018, eq. 2, not halved).
+
+    The parameters of an adapter, whose start changes nothing, are drawn to 0 where they began there.
+    """
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+
+    def start(self, model: nn.Module) -> None:
+        self._pairs = [(weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad]
+
+    def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
+        distances = [F.mse_loss(weight, begun.to(weight), reduction="sum") for weight, begun in self._pairs]
+        return torch.stack(distances).sum() if distances else episodes.support.new_zeros(())
+
+
+class Regularized:
+    """An objective and weighted regularizers as one, called as the objective is.
+
+    Args:
+        objective: what the regularizers are added to.
+        weights: of each regularizer by name, or its `weight` among its arguments.
+
+    Raises:
+        UnknownNameError: there is no such regularizer.
+        InvalidInputError: a weight is missing, or below 0.
+    """
+
+    def __init__(self, objective: Any, weights: Mapping[str, Any]) -> None:
+        self.objective = objective
+        self.terms: list[tuple[float, Regularizer]] = []
+        for name, told in weights.items():
+            options = dict(told) if isinstance(told, Mapping) else {"weight": told}
+            weight = options.pop("weight", None)
+            if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
+                raise InvalidInputError(
+                    f"the regularizer {name!r} has weight {weight!r}; give a number of 0 or more, as in "
+                    f'{{"{name}": 0.1}} or {{"{name}": {{"weight": 0.1}}}}.'
+                )
+            self.terms.append((float(weight), REGULARIZERS[name](**options)))
+
+    def start(self, model: nn.Module) -> None:
+        """To be called before the first step."""
+        for _, term in self.terms:
+            term.start(model)
+
+    def __call__(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        loss, logits = self.objective(reading, episodes)
+        for weight, term in self.terms:
+            loss = loss + weight * term(reading, episodes)
+        return loss, logits
+
+
+def _unit_keys(episodes: EpisodeKeys) -> tuple[Tensor, Tensor]:
+    """The keys of what is taught, asked and named, of length 1, and which two of them are a pair [B, S, S]."""
+    whole = merged(episodes).with_names()
+    itself = torch.eye(whole.support.shape[1], dtype=torch.bool, device=whole.support.device)
+    pairs = whole.mask[:, None, :] & whole.mask[:, :, None] & ~itself
+    return F.normalize(whole.support, dim=-1), pairs

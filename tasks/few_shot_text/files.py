@@ -1,0 +1,33 @@
+"""Result files."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("numpy", "scikit-learn", "torch", "transformers")
+
+
+def versions() -> dict[str, str]:
+    """What the figures were made with."""
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to four decimals, small ones to four digits, however deep."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.4g}")
+    return value
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """A JSON file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
