@@ -1,5 +1,8 @@
 """The exceptions of the library. Each is also the built-in type that a caller would expect."""
 
+import importlib
+from typing import Any
+
 
 class MannError(Exception):
     """Base class of every error the library raises on purpose."""
@@ -79,3 +82,20 @@ class MissingExtraError(MannError, ImportError):
     def __init__(self, feature: str, package: str, extra: str) -> None:
         self.feature, self.package, self.extra = feature, package, extra
         super().__init__(f"{feature} needs the package {package!r}: pip install 'mann_hf[{extra}]'.")
+
+
+def import_extra(module: str, feature: str, extra: str) -> Any:
+    """A module of an optional package.
+
+    Args:
+        module: its dotted name, the package's first.
+        feature: what needs it.
+        extra: the extra of `mann_hf` that installs it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(feature, module.partition(".")[0], extra) from error

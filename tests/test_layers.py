@@ -48,7 +48,7 @@ class Import(NamedTuple):
 
 
 def imports(root: Path) -> Iterator[Import]:
-    """Every import statement and every `import_module` of a literal name in the package under `root`."""
+    """Every import statement, `import_module` and `import_extra` of a literal name in the package under `root`."""
 
     def is_module(name: str) -> bool:
         path = root.joinpath(*name.split("."))
@@ -70,7 +70,7 @@ def imports(root: Path) -> Iterator[Import]:
                 stem = ".".join([*base, *filter(None, [node.module])])
                 named = [f"{stem}.{alias.name}" for alias in node.names]
                 targets = [name if is_module(name) else stem for name in named]
-            elif re.search(r"\b(import_module|__import__)$", ast.unparse(node.func)):
+            elif re.search(r"\b(import_module|import_extra|__import__)$", ast.unparse(node.func)):
                 match node.args:
                     case [ast.Constant(value=str(name)), *_]:
                         stem = name.lstrip(".")
@@ -127,6 +127,7 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         ("memory/state.py", "if TYPE_CHECKING:\n    from mann_hf.episodes import E", "mann_hf.episodes"),
         ("memory/state.py", "import importlib\nimportlib.import_module('mann_hf.cli')", "mann_hf.cli"),
         ("memory/state.py", "from importlib import import_module\nimport_module('..cli', __package__)", "mann_hf.cli"),
+        ("memory/state.py", "from ..errors import import_extra\nimport_extra('peft', 'it', 'peft')", "peft"),
         ("memory/state.py", "import transformers", "transformers"),
         ("memory/state.py", "def f():\n    from huggingface_hub.utils import x", "huggingface_hub.utils"),
         ("models/__init__.py", "from tasks.scan import data", "tasks.scan"),

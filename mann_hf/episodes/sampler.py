@@ -42,12 +42,12 @@ class EpisodeSampler:
         label_column: the column of their classes: names, numbers or a `ClassLabel`.
         classes: which classes to draw from, such as those of one side of a class split; all if left out.
         weights: how often each of several data sets is drawn from, by its name, in proportion; by default as often as
-            it has classes.
+            it has classes. One that is left out (see below) has no part in the proportion.
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
         n_unknown: texts of other classes of the same data set that are asked, too, with the label `UNKNOWN`.
         batch_size: how many episodes in a row have the same number of classes, where that is a range: episodes that
             are packed together must.
-        seed: of the draws.
+        seed: of the draws, 0 or more.
         process_index: which of several processes draws.
         num_processes: of how many. Process p takes every `num_processes`-th episode from the p-th on, so together they
             draw what one process would.
@@ -55,7 +55,8 @@ class EpisodeSampler:
     Raises:
         InvalidTypeError: no `datasets.Dataset`, or texts or labels of the wrong type.
         InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with texts enough.
-            Classes with fewer texts than an episode may need are passed over, with a warning that names them.
+            Classes with fewer texts than an episode may need are passed over, and of several data sets those with none
+            of the `classes` are left out, each with a warning that names them.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class EpisodeSampler:
         self.k_shot = _range("k_shot", k_shot, 1)
         self.n_query = _range("n_query", n_query, 0)
         self.n_unknown = _range("n_unknown", n_unknown, 0)
-        self.unbalanced, self.seed = unbalanced, seed
+        if not _is_whole(seed) or seed < 0:
+            raise InvalidInputError(f"seed is {seed!r}; give a whole number from 0 on.")
+        self.unbalanced, self.seed = unbalanced, int(seed)
         self.batch_size = _range("batch_size", batch_size, 1)[0]
         if not 0 <= process_index < num_processes:
             raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
@@ -97,11 +100,14 @@ class EpisodeSampler:
             for name, source in sources.items()
         }
         if wanted is not None:
+            if not wanted:
+                raise InvalidInputError("classes is empty; name those to draw from, or leave it out to draw from all.")
             unknown = wanted - {name for table in self.tables.values() for name in table.names}
             if unknown:
                 raise InvalidInputError(f"there is no class {_some(sorted(unknown))} in the data to draw from.")
+            self.tables = _with_some(wanted, self.tables)
         self.classes = {name: self._usable(table, wanted) for name, table in self.tables.items()}
-        self._weights = self._shares(weights)
+        self._weights = self._shares(weights, list(sources))
         self.drawn = 0
 
     def __getitem__(self, number: int) -> Episode:
@@ -207,13 +213,13 @@ class EpisodeSampler:
             )
         return usable
 
-    def _shares(self, weights: Mapping[str, float] | None) -> list[float]:
+    def _shares(self, weights: Mapping[str, float] | None, sources: list[str]) -> list[float]:
         if weights is None:
             given = [float(len(self.classes[name])) for name in self.tables]
         else:
-            if set(weights) != set(self.tables):
+            if set(weights) != set(sources):
                 raise InvalidInputError(
-                    f"weights are for {_some(sorted(weights))}; the data sets are {_some(list(self.tables))}."
+                    f"weights are for {_some(sorted(weights))}; the data sets are {_some(sources)}."
                 )
             given = [float(weights[name]) for name in self.tables]
         if not all(0 <= weight < math.inf for weight in given) or not sum(given):
@@ -221,11 +227,24 @@ class EpisodeSampler:
         return [weight / sum(given) for weight in given]
 
 
+def _with_some(wanted: set[str], tables: dict[str, LabelledTable]) -> dict[str, LabelledTable]:
+    """The data sets that have any of the classes, with a warning that names the others."""
+    without = [name for name, table in tables.items() if wanted.isdisjoint(table.names)]
+    if without:
+        have, are = ("has", "is") if len(without) == 1 else ("have", "are")
+        named = _some([tables[name].source for name in without])
+        logger.warning(f"{named} {have} none of the classes to draw from and {are} left out.")
+    return {name: table for name, table in tables.items() if name not in without}
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
 def _range(name: str, count: Any, least: int) -> tuple[int, int]:
     """The lowest and highest of a number or range."""
     bounds = tuple(count) if isinstance(count, Sequence) and not isinstance(count, str) else (count, count)
-    whole = all(isinstance(bound, (int, np.integer)) and not isinstance(bound, bool) for bound in bounds)
-    if len(bounds) != 2 or not whole or not least <= bounds[0] <= bounds[1]:
+    if len(bounds) != 2 or not all(map(_is_whole, bounds)) or not least <= bounds[0] <= bounds[1]:
         raise InvalidInputError(
             f"{name} is {count!r}; give a whole number from {least} on, or the lowest and the highest of a range."
         )

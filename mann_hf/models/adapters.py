@@ -1,7 +1,6 @@
 """PEFT adapters on the encoder: saved by themselves, and put on the encoder again when they are loaded."""
 
 import copy
-import importlib
 import inspect
 import json
 from pathlib import Path
@@ -13,7 +12,7 @@ from transformers.utils import cached_file
 
 from ..controllers.encoder import load_encoder
 from ..controllers.resolve import resolve_encoder
-from ..errors import EncoderMismatchError, InvalidInputError, MissingExtraError
+from ..errors import EncoderMismatchError, InvalidInputError, import_extra
 from .configuration_mann import MANNConfig
 
 if TYPE_CHECKING:
@@ -151,7 +150,4 @@ def has_adapter(model: "MANNPreTrainedModel") -> bool:
 
 
 def _peft() -> Any:
-    try:
-        return importlib.import_module("peft")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("an adapter on the encoder", "peft", "peft") from error
+    return import_extra("peft", "an adapter on the encoder", "peft")

@@ -1,5 +1,6 @@
 """Labels as tensors: what support labels write to a memory, and what query labels say of logits."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,9 +33,9 @@ def support_values(labels: Tensor, problem_type: str, n_way: int | None = None) 
             f"support_labels are {tuple(labels.shape)} of {labels.dtype}; {problem_type} takes whole numbers [B, S]."
         )
     labels, mask = labels.long(), labels != IGNORED
-    if not mask.any():
+    lowest, highest = _ends(labels, mask)
+    if lowest > highest:
         raise InvalidInputError("support_labels are all -100, so there is nothing to read.")
-    lowest, highest = int(labels[mask].min()), int(labels[mask].max())
     count = highest + 1 if n_way is None else n_way
     if lowest < 0 or highest >= count:
         raise InvalidInputError(
@@ -44,8 +45,38 @@ def support_values(labels: Tensor, problem_type: str, n_way: int | None = None) 
     return F.one_hot(labels.masked_fill(~mask, 0), count) * mask[..., None], mask
 
 
+def check_query_labels(labels: Tensor, queries: torch.Size, count: int, problem_type: str) -> None:
+    """Raises an error that says what is wrong with queries' labels, if anything is.
+
+    Args:
+        labels: as `query_loss` takes them.
+        queries: the shape of what is asked, [...].
+        count: C, the columns of the memory.
+        problem_type: what labels are.
+
+    Raises:
+        InvalidInputError: labels of another shape, or that the memory does not have.
+    """
+    shape = queries if problem_type == SINGLE_LABEL else (*queries, count)
+    if _rows(labels, problem_type, len(shape)).shape != shape:
+        raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(shape)}.")
+    if problem_type != SINGLE_LABEL:
+        return
+    known = labels != IGNORED
+    if not (known & ((labels < 0) | (labels >= count))).any():
+        return
+    lowest, highest = _ends(labels, known)
+    there = f"they count from 0, and {IGNORED} leaves a query out"
+    if highest >= count:
+        raise InvalidInputError(f"labels go up to {highest}, and the memory knows {count} labels; {there}.")
+    raise InvalidInputError(f"labels go down to {lowest}; {there}.")
+
+
 def query_loss(logits: Tensor, labels: Tensor | None, problem_type: str) -> Tensor | None:
     """Cross entropy, binary cross entropy for several labels, squared error for regression; None without labels.
+
+    It is the mean over the queries that have a label, and 0 where none has, with a graph that all parameters are in:
+    each process of a run can then take its part in the step.
 
     Args:
         logits: [..., C].
@@ -59,27 +90,32 @@ def query_loss(logits: Tensor, labels: Tensor | None, problem_type: str) -> Tens
     if labels is None:
         return None
     labels = labels.to(logits.device)
+    check_query_labels(labels, logits.shape[:-1], logits.shape[-1], problem_type)
     if problem_type == SINGLE_LABEL:
-        if labels.shape != logits.shape[:-1]:
-            raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape[:-1])}.")
-        numbers = labels[labels != IGNORED]
-        if len(numbers) and int(numbers.max()) >= logits.shape[-1]:
-            raise InvalidInputError(
-                f"labels go up to {int(numbers.max())}, and the memory knows {logits.shape[-1]} labels."
-            )
-        if len(numbers) and int(numbers.min()) < 0:
-            raise InvalidInputError(
-                f"labels go down to {int(numbers.min())}; they count from 0, and {IGNORED} leaves a query out."
-            )
-        return F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORED)
+        flat = logits.flatten(0, -2)
+        loss = F.cross_entropy(flat, labels.flatten().long(), ignore_index=IGNORED, reduction="sum")
+        return loss / (labels != IGNORED).sum().clamp_min(1)
     labels = _rows(labels, problem_type, logits.dim())
-    if labels.shape != logits.shape:
-        raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(logits.shape)}.")
     if problem_type == REGRESSION:
         kept = ~labels.isnan().any(-1)  # -100 is a number like others
-        return F.mse_loss(logits[kept], labels[kept].to(logits))
-    kept = (labels != IGNORED).all(-1)
-    return F.binary_cross_entropy_with_logits(logits[kept], labels[kept].to(logits))
+        loss = F.mse_loss(logits[kept], labels[kept].to(logits), reduction="sum")
+    else:
+        kept = (labels != IGNORED).all(-1)
+        loss = F.binary_cross_entropy_with_logits(logits[kept], labels[kept].to(logits), reduction="sum")
+    return loss / max(1, logits[kept].numel())
+
+
+def _ends(labels: Tensor, mask: Tensor) -> tuple[int, int]:
+    """The lowest and the highest of the whole numbers that a mask leaves, by one look at the device.
+
+    The lowest is above the highest where it leaves none.
+    """
+    if not labels.numel():
+        return 0, -1
+    labels, most = labels.long(), torch.iinfo(torch.long).max
+    ends = torch.stack([labels.masked_fill(~mask, most).min(), labels.masked_fill(~mask, -most).max()])
+    lowest, highest = ends.tolist()
+    return lowest, highest
 
 
 def _rows(labels: Tensor, problem_type: str, dimensions: int) -> Tensor:

@@ -13,7 +13,7 @@ from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
-from .label_tensors import query_loss, support_values
+from .label_tensors import check_query_labels, query_loss, support_values
 from .memory_holder import ReadyMemory, full_precision
 from .remembering import RememberingModel
 
@@ -116,7 +116,8 @@ class MANNForSequenceClassification(RememberingModel):
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
-            InvalidInputError: support without labels, shapes that do not fit, or labels that the memory does not have.
+            InvalidInputError: support without labels, shapes that do not fit, indices of texts that there are not, or
+                labels that the memory does not have.
         """
         inputs = {
             "input_ids": input_ids,
@@ -176,10 +177,12 @@ class MANNForSequenceClassification(RememberingModel):
             inputs = {name: tensor[None] for name, tensor in inputs.items()}
             support = {name: tensor[None] for name, tensor in support.items()}
             support_labels = support_labels[None]
-            labels = None if labels is None else labels[None]
         values, mask = support_values(support_labels, self._problem_type, n_way)
         if values.shape[:2] != support["input_ids"].shape[:2]:
             raise _do_not_agree(given, written, support_labels)
+        if labels is not None:
+            check_query_labels(labels, given[:-1], values.shape[-1], self._problem_type)
+            labels = labels[None] if single else labels
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
         output = self._answer_episodes(EpisodeKeys(self._law(values), support_keys, values, mask, keys, labels))
         if single:
@@ -203,18 +206,25 @@ class MANNForSequenceClassification(RememberingModel):
                 "packed episodes are input_ids, attention_mask, support_index [B, S], support_labels [B, S] and "
                 "query_index [B, Q]; one of them is missing."
             )
-        if support.shape != support_labels.shape[:2] or len(query) != len(support):
+        if support.shape != support_labels.shape[:2] or query.dim() != 2 or len(query) != len(support):
             raise InvalidInputError(
                 f"support_index is {tuple(support.shape)}, support_labels {tuple(support_labels.shape)}, query_index "
                 f"{tuple(query.shape)}: they must be [B, S], [B, S] and [B, Q]."
             )
         groups = {part: [rows] if isinstance(rows, Tensor) else list(rows) for part, rows in inputs.items()}
         count = sum(len(rows) for rows in groups["input_ids"])
-        if any((rows >= count).any() for rows in (support, query, name) if rows is not None):
-            raise InvalidInputError(f"an index names a text beyond the {count} in input_ids.")
+        _check_indices({part: rows for part, rows in indices.items() if rows is not None}, count)
+        values, mask = support_values(support_labels, self._problem_type, n_way)
+        classes = values.shape[-1]
+        if name is not None and (name.dim() != 2 or len(name) != len(support) or name.shape[1] > classes):
+            raise InvalidInputError(
+                f"name_index is {tuple(name.shape)}; it must be [B, N], B = {len(support)} and N at most {classes}, "
+                "for an episode has n_way labels or, where that is left out, as many as the support shows."
+            )
+        if labels is not None:
+            check_query_labels(labels, query.shape, classes, self._problem_type)
         parts = zip(*groups.values(), strict=True)
         keys = torch.cat([self.embed(**dict(zip(groups, rows, strict=True)), **kwargs) for rows in parts])
-        values, mask = support_values(support_labels, self._problem_type, n_way)
         names = None if name is None else keys[name.clamp_min(0)]
         named = None if name is None else name >= 0
         mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
@@ -264,6 +274,20 @@ class MANNForSequenceClassification(RememberingModel):
         queries = inputs["input_ids"].shape[:2]
         split = queries.numel()
         return keys[:split].view(*queries, -1), keys[split:].view(*support["input_ids"].shape[:2], -1)
+
+
+def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
+    """Raises an error for numbers of texts that there are not; looks at the device once if there is none."""
+    strange = [((rows < -1) | (rows >= count)).any() for rows in indices.values()]
+    if not torch.stack([flag.to(strange[0].device) for flag in strange]).any():
+        return
+    for part, rows in indices.items():
+        wrong = rows[(rows < -1) | (rows >= count)]
+        if len(wrong):
+            raise InvalidInputError(
+                f"{part} names the text {int(wrong[0])}; input_ids hold {count}, counted from 0, and -1 stands for "
+                "none."
+            )
 
 
 def _do_not_agree(given: torch.Size, written: torch.Size, labels: Tensor) -> InvalidInputError:

@@ -1,13 +1,12 @@
 """What is seen of a run while it goes on, and kept of it afterwards."""
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from ..errors import MissingExtraError
+from ..errors import import_extra
 
 CURVES_FILE = "curves.png"
 
@@ -57,10 +56,7 @@ def draw_curves(history: list[dict[str, Any]], file: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        figures: Any = importlib.import_module("matplotlib.figure")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("drawing curves", "matplotlib", "train") from error
+    figures = import_extra("matplotlib.figure", "drawing curves", "train")
     figure = figures.Figure(figsize=(8, 3.5), layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     for axes, key, name, label in (

@@ -1,6 +1,5 @@
 """A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -13,7 +12,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback
 
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
-from ..errors import InvalidInputError, MissingExtraError
+from ..errors import InvalidInputError, import_extra
 from ..models import MANNForSequenceClassification
 from .arguments import EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves
@@ -128,7 +127,7 @@ class TrainingRun:
             trainer.remove_callback(PrinterCallback)
         before = trainer.evaluate() if trainer.eval_samplers else {}
         trainer.train(resume_from_checkpoint=resume or None)
-        after = trainer.evaluate() if trainer.eval_samplers else {}
+        after = _best(trainer) or (trainer.evaluate() if trainer.eval_samplers else {})
         trainer.save_model(self.output)
         history = [{**before, "step": 0}, *trainer.state.log_history] if before else trainer.state.log_history
         told = {
@@ -159,13 +158,18 @@ class TrainingRun:
     def _lora(self, encoder_type: str) -> Any:
         if self.lora_rank is None:
             return None
-        try:
-            peft: Any = importlib.import_module("peft")
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("a LoRA adapter", "peft", "peft") from error
+        peft = import_extra("peft", "a LoRA adapter", "peft")
         usual = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(encoder_type, "all-linear")
         targets = usual if self.lora_targets is None else self.lora_targets
         return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=targets)
+
+
+def _best(trainer: EpisodicTrainer) -> dict[str, float]:
+    """What was measured of the model that training ends with, where that is one of those it evaluated."""
+    if not trainer.args.load_best_model_at_end:
+        return {}
+    logged = [told for told in trainer.state.log_history if "eval_accuracy" in told]
+    return next((told for told in logged if told["step"] == trainer.state.best_global_step), {})
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, float]:

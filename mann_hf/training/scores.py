@@ -1,13 +1,13 @@
 """The figures of an evaluation, by the `evaluate` modules of this library."""
 
-import importlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import MissingExtraError
+from ..episodes import UNKNOWN
+from ..errors import InvalidInputError, import_extra
 from .evaluation import EpisodeAnswers
 
 METRICS = Path(__file__).parents[1] / "metrics"
@@ -15,7 +15,7 @@ METRICS = Path(__file__).parents[1] / "metrics"
 
 
 def load_metric(name: str) -> Any:
-    """One of this library's `evaluate` modules, `"episodic_accuracy"` or `"episodic_f1"`.
+    """One of this library's `evaluate` modules, `"episodic_accuracy"`, `"episodic_f1"` or `"split_accuracy"`.
 
     Several go together, and with those of others, by `evaluate.combine`.
 
@@ -26,11 +26,23 @@ def load_metric(name: str) -> Any:
 
 
 def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
-    """`accuracy`, `accuracy_ci95`, `macro_f1` and `loss` of what was answered."""
+    """`accuracy`, `accuracy_ci95`, `macro_f1` and `loss` of what was answered.
+
+    Episodes without a query of their classes have no part in any of them.
+
+    Raises:
+        InvalidInputError: none has such a query.
+    """
+    if not (answers.references != UNKNOWN).any():
+        raise InvalidInputError(
+            f"no query of the {len(answers.losses)} episodes is of a class of its episode, so there is nothing to "
+            "score; draw them with an n_query of 1 or more."
+        )
     told = _combined().compute(
         predictions=answers.predictions, references=answers.references, episodes=answers.episodes
     )
-    return {**told, "loss": float(np.nanmean(answers.losses))}
+    losses = answers.losses[~np.isnan(answers.losses)]
+    return {**told, "loss": float(losses.mean()) if len(losses) else float("nan")}
 
 
 @cache
@@ -39,7 +51,4 @@ def _combined() -> Any:
 
 
 def _evaluate() -> Any:
-    try:
-        return importlib.import_module("evaluate")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("evaluating episodes", "evaluate", "train") from error
+    return import_extra("evaluate", "evaluating episodes", "train")

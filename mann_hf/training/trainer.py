@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -229,8 +230,8 @@ class EpisodicTrainer(Trainer):
 
         Returns:
             `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
-            `eval_macro_f1`; `eval_loss`; and how long it took. With several data sets, their names follow the prefix,
-            and the means over them come with the prefix alone.
+            `eval_macro_f1`; `eval_loss`; and how long it took. With several data sets, such as class splits, their
+            names follow the prefix, and the means over them come with the prefix alone.
 
         Raises:
             InvalidInputError: there is no evaluation data.
@@ -247,6 +248,8 @@ class EpisodicTrainer(Trainer):
             for key in ("accuracy", "macro_f1", "loss"):
                 parts = [metrics[f"{metric_key_prefix}_{name}_{key}"] for name in samplers]
                 metrics[f"{metric_key_prefix}_{key}"] = sum(parts) / len(parts)
+            halves = [metrics[f"{metric_key_prefix}_{name}_accuracy_ci95"] for name in samplers]
+            metrics[f"{metric_key_prefix}_accuracy_ci95"] = math.hypot(*halves) / len(halves)
         count = self.args.eval_episodes * len(samplers)
         metrics |= speed_metrics(metric_key_prefix, start, num_samples=count)
         self.log(metrics)

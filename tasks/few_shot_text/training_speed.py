@@ -1,7 +1,9 @@
 """What a training step over packed episodes costs, beside the bare encoder and a loop over episodes."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 
@@ -13,17 +15,22 @@ from .timing import ratio
 
 EPISODES = 8
 """In a step."""
+FEW_CLASSES, FEW_TEXTS = 25, 10
+"""Of a small set to train on, as ProtAugment's of ten texts a class: its episodes have many texts in common."""
+WAYS, TEXTS, DRAWS = 20, 5, 4
+"""Of a step that redraws its supports from the same texts."""
 
 
 def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode") -> dict[str, float]:
-    """`step_over_encoder` and `naive_loop_over_step`, for 5-way 1-shot episodes with 5 queries a class.
+    """`step_over_encoder`, and what a loop over episodes costs over a step, for 5-way 1-shot episodes with 5 queries.
 
     The step is one forward and backward over `EPISODES` episodes that are packed already; the encoder's is over the
     same packed texts. Against the loop the step packs its episodes, too; the loop tokenizes and encodes one episode
-    after the other, each padded to its longest text.
+    after the other, each padded to its longest text: `naive_loop_over_step` for episodes of all texts,
+    `naive_loop_over_step_few_texts` for those of few. `naive_loop_over_resampled_step` is against a step of the
+    objective `resampled`, whose `DRAWS` episodes of `WAYS` classes are over the same texts.
     """
     labels = [texts.names[label] for label in texts.labels]
-    sampler = mann_hf.EpisodeSampler(Dataset.from_dict({"text": texts.texts, "label": labels}), seed=0)
     model, tokenizer = clf.model, clf.tokenizer
     model.train()
     for module in model.modules():
@@ -31,7 +38,8 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
             module.p = 0.0
     collate = mann_hf.EpisodeCollator.for_model(model, tokenizer)
     minimised = OBJECTIVES[objective]()
-    episodes = [next(sampler) for _ in range(EPISODES)]
+    data = Dataset.from_dict({"text": texts.texts, "label": labels})
+    episodes = _drawn(mann_hf.EpisodeSampler(data, seed=0), EPISODES)
     packed = collate(episodes)
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in packed]
     groups = [dict(zip(names, parts, strict=True)) for parts in zip(*(packed[name] for name in names), strict=True)]
@@ -40,28 +48,54 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
         model(**packed, objective=minimised).loss.backward()
         model.zero_grad()
 
-    def whole_step() -> None:
-        model(**collate(episodes), objective=minimised).loss.backward()
-        model.zero_grad()
-
     def bare() -> None:
         sums = [model.encoder(**group).last_hidden_state.sum() for group in groups]
         torch.stack(sums).sum().backward()
         model.zero_grad()
 
-    def naive() -> None:
-        for episode in episodes:
-            support, query = (
-                tokenizer(part.texts, return_tensors="pt", padding=True, truncation=True, max_length=256)
-                for part in (episode.support, episode.query)
-            )
-            output = model(
-                **query,
-                labels=torch.tensor(episode.query.labels),
-                **{f"support_{name}": tensor for name, tensor in support.items()},
-                support_labels=torch.tensor(episode.support.labels),
-            )
-            (output.loss / len(episodes)).backward()
-        model.zero_grad()
+    def whole_step(episodes: list[mann_hf.Episode], objective: Any) -> Callable[[], None]:
+        def call() -> None:
+            model(**collate(episodes), objective=objective).loss.backward()
+            model.zero_grad()
 
-    return {"step_over_encoder": ratio(step, bare), "naive_loop_over_step": ratio(naive, whole_step)}
+        return call
+
+    def naive(episodes: list[mann_hf.Episode]) -> Callable[[], None]:
+        def call() -> None:
+            for episode in episodes:
+                support, query = (
+                    tokenizer(part.texts, return_tensors="pt", padding=True, truncation=True, max_length=256)
+                    for part in (episode.support, episode.query)
+                )
+                output = model(
+                    **query,
+                    labels=torch.tensor(episode.query.labels),
+                    **{f"support_{name}": tensor for name, tensor in support.items()},
+                    support_labels=torch.tensor(episode.support.labels),
+                )
+                (output.loss / len(episodes)).backward()
+            model.zero_grad()
+
+        return call
+
+    few = _drawn(mann_hf.EpisodeSampler(_few(texts), seed=0), EPISODES)
+    ways = min(WAYS, len(texts.names))
+    wide = _drawn(mann_hf.EpisodeSampler(data, ways, 1, TEXTS - 1, seed=0), 1)
+    resampled = OBJECTIVES["resampled"](draws=DRAWS)
+    return {
+        "step_over_encoder": ratio(step, bare),
+        "naive_loop_over_step": ratio(naive(episodes), whole_step(episodes, minimised)),
+        "naive_loop_over_step_few_texts": ratio(naive(few), whole_step(few, minimised)),
+        "naive_loop_over_resampled_step": ratio(naive(wide * DRAWS), whole_step(wide, resampled)),
+    }
+
+
+def _drawn(sampler: mann_hf.EpisodeSampler, count: int) -> list[mann_hf.Episode]:
+    return [next(sampler) for _ in range(count)]
+
+
+def _few(texts: LabelledTexts) -> Dataset:
+    """The first `FEW_TEXTS` texts of each of the first `FEW_CLASSES` classes."""
+    rows = [row for label in range(FEW_CLASSES) for row in np.flatnonzero(texts.labels == label)[:FEW_TEXTS]]
+    few = texts.select(np.array(rows))
+    return Dataset.from_dict({"text": few.texts, "label": [few.names[label] for label in few.labels]})

@@ -1,4 +1,5 @@
 import itertools
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -147,6 +148,30 @@ class TestSeveralDataSets:
         with pytest.raises(InvalidInputError, match="^'two' has no column 'text'"):
             EpisodeSampler({"one": data(), "two": data().rename_column("text", "body")}, 2)
 
+    def test_one_without_any_of_the_classes_is_left_out_with_a_warning(self, told: Told) -> None:
+        sampler = EpisodeSampler(self.sources(), 2, 1, 1, classes=["xa", "xb", "za", "zc"])
+        [message] = told()
+        assert message.endswith("'two' has none of the classes to draw from and is left out.")
+        assert self.shares(sampler) == pytest.approx({"x": 0.5, "z": 0.5}, abs=0.08)
+        alone = {name: rows for name, rows in self.sources().items() if name != "two"}
+        again = EpisodeSampler(alone, 2, 1, 1, classes=["xa", "xb", "za", "zc"])
+        assert sampler.fingerprint == again.fingerprint and sampler[7] == again[7]
+
+    def test_several_without_any_are_left_out(self, told: Told) -> None:
+        sampler = EpisodeSampler(self.sources(), 2, 1, 1, classes=["xa", "xb"])
+        [message] = told()
+        assert message.endswith("'two', 'three' have none of the classes to draw from and are left out.")
+        assert self.shares(sampler, 20) == {"x": 1}
+
+    def test_the_weight_of_one_that_is_left_out_has_no_part(self, told: Told) -> None:
+        weights = {"three": 3, "two": 10, "one": 1}
+        sampler = EpisodeSampler(self.sources(), 2, 1, 1, classes=["xa", "xb", "za", "zc"], weights=weights)
+        assert self.shares(sampler) == pytest.approx({"x": 0.25, "z": 0.75}, abs=0.06) and len(told()) == 1
+
+    def test_no_word_where_all_have_some_of_them(self, told: Told) -> None:
+        EpisodeSampler(self.sources(), 2, 1, 1, classes=["xa", "xb", "ya", "yb", "za", "zb"])
+        assert not told()
+
 
 SETTINGS = st.fixed_dictionaries(
     {
@@ -287,6 +312,19 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (data(), {"k_shot": (2, 2), "unbalanced": True}, "unbalanced shots are drawn from a range"),
     ({}, {}, "there is no data set to draw from"),
     (data(), {"classes": ["a", "x", "other"]}, "there is no class other, x in the data to draw from"),
+    ({"x": data(), "y": data(3)}, {"classes": ["k", "l"]}, "there is no class k, l in the data to draw from"),
+    (data(), {"classes": []}, "classes is empty; name those to draw from, or leave it out to draw from all"),
+    ({"x": data(), "y": data()}, {"classes": set()}, "classes is empty; name those to draw from"),
+    (
+        {"x": data(), "y": data(3, prefix="y")},
+        {"classes": "ab", "weights": {"x": 1}, "n_way": 2},
+        "weights are for x; .* are x, y",
+    ),
+    ({"x": data(), "y": data(3, prefix="y")}, {"classes": "ab", "weights": {"x": 0, "y": 1}, "n_way": 2}, "not all 0"),
+    (data(), {"seed": -1}, "seed is -1; give a whole number from 0 on"),
+    (data(), {"seed": 1.5}, "seed is 1.5; give a whole number from 0 on"),
+    (data(), {"seed": None}, "seed is None; give a whole number from 0 on"),
+    (data(), {"seed": "1"}, "seed is '1'; give a whole number from 0 on"),
     (data(), {"n_way": 9}, "has 8 classes with at least 6 texts .1 to teach and 5 to ask., and an episode takes 9[.]"),
     (data(), {"n_way": (2, 9)}, "an episode takes 9[.]"),
     (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts[.]"),
@@ -323,6 +361,8 @@ class TestErrors:
     def test_whole_numbers_of_numpy_and_lists_will_do(self) -> None:
         sampler = EpisodeSampler(data(), np.int64(3), [np.int64(1), np.int64(2)], 1)  # type: ignore[arg-type]
         assert EpisodeSampler(data(), 3, (1, 2), 1).fingerprint == sampler.fingerprint
+        seeded = EpisodeSampler(data(), seed=np.int64(3))  # type: ignore[arg-type]
+        assert seeded[0] == EpisodeSampler(data(), seed=3)[0] and json.loads(json.dumps(seeded.state_dict()))
 
 
 def test_episodes_of_a_batch_have_as_many_classes() -> None:

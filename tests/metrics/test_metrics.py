@@ -15,8 +15,9 @@ ROOT = Path(mann_hf.__file__).parents[1]
 FOLDERS = sorted(file.parent for file in (ROOT / "mann_hf" / "metrics").glob("*/*.py"))
 NAMES = [folder.name for folder in FOLDERS]
 IGNORED = -100
+SPLITS = 3
 Rows = list[tuple[int, int, int]]
-"""Episode, reference and prediction of each query."""
+"""Episode, reference and prediction of each query; episode t is of split t % `SPLITS`."""
 
 
 def load(name: str) -> Any:
@@ -25,11 +26,13 @@ def load(name: str) -> Any:
 
 def columns(rows: Rows) -> dict[str, list[int]]:
     episodes, references, predictions = ([row[place] for row in rows] for place in range(3))
-    return {"predictions": predictions, "references": references, "episodes": episodes}
+    splits = [episode % SPLITS for episode in episodes]
+    return {"predictions": predictions, "references": references, "episodes": episodes, "splits": splits}
 
 
 def compute(name: str, rows: Rows) -> dict[str, float]:
-    return load(name).compute(**columns(rows))
+    metric = load(name)
+    return metric.compute(**{column: values for column, values in columns(rows).items() if column in metric.features})
 
 
 def random_rows(seed: int, episodes: int = 30, classes: int = 5, unknown: float = 0.1) -> Rows:
@@ -60,7 +63,18 @@ def f1(rows: Rows) -> dict[str, float]:
     return {"macro_f1": float(np.mean([f1_score(*each, average="macro", zero_division=0.0) for each in of_each(rows)]))}
 
 
-REFERENCES = {"episodic_accuracy": accuracy, "episodic_f1": f1}
+def split_accuracy(rows: Rows) -> dict[str, float]:
+    splits = [[row for row in rows if row[0] % SPLITS == split] for split in range(SPLITS)]
+    each = [accuracy(some) for some in splits if some]
+    means = [one["accuracy"] for one in each]
+    return {
+        "split_accuracy": float(np.mean(means)),
+        "split_accuracy_ci95": sum(one["accuracy_ci95"] ** 2 for one in each) ** 0.5 / len(each),
+        "split_accuracy_std": float(np.std(means, ddof=1)) if len(means) > 1 else 0.0,
+    }
+
+
+REFERENCES = {"episodic_accuracy": accuracy, "episodic_f1": f1, "split_accuracy": split_accuracy}
 every = pytest.mark.parametrize("name", NAMES)
 
 
@@ -100,22 +114,103 @@ def test_each_episode_counts_the_same(name: str) -> None:
     assert both[figure] == pytest.approx(sum(apart) / 2)
 
 
+@every
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rows", [[], [(0, IGNORED, 0), (0, IGNORED, 1), (1, IGNORED, 0)]], ids=["none", "unknown"])
+def test_nothing_known_is_an_error_that_says_so(name: str, rows: Rows) -> None:
+    metric = load(name)
+    given = {column: values for column, values in columns(rows).items() if column in metric.features}
+    with pytest.raises(ValueError, match=f"none of the {len(rows)} queries is of a known class.*reference -100"):
+        metric.compute(**given)
+    right = {column: [0] for column in metric.features}
+    assert next(iter(metric.compute(**right).values())) == 1, "what failed is forgotten"
+
+
+@every
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_columns_of_different_length(name: str, kind: Any) -> None:
+    metric = load(name)
+    for short in metric.features:
+        given = {column: kind([0, 1, 1]) for column in metric.features} | {short: kind([0, 1])}
+        with pytest.raises(ValueError, match=r"Mismatch in the number of .* \(3|2\) and .* \(3|2\)"):
+            metric.compute(**given)
+
+
+@every
+def test_an_answer_of_no_class_is_a_wrong_one(name: str) -> None:
+    rows = random_rows(3)
+    rows = [
+        (episode, reference, -1 if place % 5 == 0 else told) for place, (episode, reference, told) in enumerate(rows)
+    ]
+    assert compute(name, rows) == pytest.approx(REFERENCES[name](rows))
+
+
 def test_a_single_episode_has_no_interval() -> None:
     assert compute("episodic_accuracy", [(3, 0, 0), (3, 1, 0)]) == {"accuracy": 0.5, "accuracy_ci95": 0.0}
+    figures = {"split_accuracy": 0.5, "split_accuracy_ci95": 0.0, "split_accuracy_std": 0.0}
+    assert compute("split_accuracy", [(3, 0, 0), (3, 1, 0)]) == figures
 
 
-def test_batches_add_up() -> None:
+class TestSplits:
+    def test_each_split_counts_the_same(self) -> None:
+        """However many episodes it has: one of 4 with a mean of 0.5 and a variance of 1/3, one of 2 with 1."""
+        told = load("split_accuracy").compute(
+            predictions=[1, 1, 0, 0, 1, 1], references=[1] * 6, episodes=[0, 1, 2, 3, 4, 5], splits=[0, 0, 0, 0, 7, 7]
+        )
+        assert told == pytest.approx(
+            {
+                "split_accuracy": 0.75,
+                "split_accuracy_ci95": 1.96 * (1 / 3 / 4) ** 0.5 / 2,
+                "split_accuracy_std": 0.5 / 2**0.5,
+            }
+        )
+
+    def test_splits_may_number_their_episodes_alike(self) -> None:
+        given = columns(random_rows(4))
+        order = {episode: place for place, episode in enumerate(sorted(set(given["episodes"])))}
+        apart = given | {"episodes": [100 * order[episode] + 7 for episode in given["episodes"]]}
+        alike = given | {"episodes": [episode // SPLITS for episode in given["episodes"]]}
+        figures = [load("split_accuracy").compute(**each) for each in (given, apart, alike)]
+        assert figures[0] == figures[1] == figures[2]
+
+    def test_one_split_is_as_its_episodes(self) -> None:
+        given = columns(random_rows(5)) | {"splits": [4] * len(random_rows(5))}
+        told = accuracy(random_rows(5))
+        assert load("split_accuracy").compute(**given) == pytest.approx(
+            {
+                "split_accuracy": told["accuracy"],
+                "split_accuracy_ci95": told["accuracy_ci95"],
+                "split_accuracy_std": 0.0,
+            }
+        )
+
+    def test_a_split_without_a_known_query_is_named(self) -> None:
+        with pytest.raises(ValueError, match=r"no query of split 2, 5 is of a known class.*leave these splits out"):
+            load("split_accuracy").compute(
+                predictions=[0] * 4,
+                references=[0, IGNORED, IGNORED, IGNORED],
+                episodes=[0, 0, 1, 2],
+                splits=[0, 0, 2, 5],
+            )
+
+
+@every
+def test_batches_add_up(name: str) -> None:
     rows = random_rows(1)
-    metric = load("episodic_accuracy")
+    metric = load(name)
     for start in range(0, len(rows), 50):
-        metric.add_batch(**columns(rows[start : start + 50]))
-    assert metric.compute() == compute("episodic_accuracy", rows)
+        batch = columns(rows[start : start + 50])
+        metric.add_batch(**{column: batch[column] for column in metric.features})
+    assert metric.compute() == compute(name, rows)
 
 
 def test_they_go_together() -> None:
     rows = random_rows(2)
+    expected = accuracy(rows) | f1(rows) | split_accuracy(rows)
     together = evaluate.combine([load(name) for name in NAMES])
-    assert together.compute(**columns(rows)) == pytest.approx(accuracy(rows) | f1(rows))
+    assert together.compute(**columns(rows)) == pytest.approx(expected)
+    together.add_batch(**columns(rows))
+    assert together.compute() == pytest.approx(expected)
 
 
 @every
@@ -130,6 +225,6 @@ def test_examples_in_the_description_run(name: str, monkeypatch: pytest.MonkeyPa
 @every
 def test_it_says_what_it_is_and_what_it_gives(name: str) -> None:
     metric = load(name)
-    assert metric.description.strip() and set(metric.features) == {"predictions", "references", "episodes"}
-    for figure in compute(name, [(0, 0, 0)]):
-        assert f"{figure}:" in metric.inputs_description
+    assert metric.description.strip() and {"predictions", "references", "episodes"} <= set(metric.features)
+    for named in (*metric.features, *compute(name, [(0, 0, 0)])):
+        assert f"{named}:" in metric.inputs_description

@@ -257,23 +257,67 @@ MISSING = "packed episodes are input_ids.*one of them is missing"
         ({"support_index": None, "query_index": None, "name_index": torch.zeros(B, N, dtype=torch.long)}, MISSING),
         ({"support_labels": torch.zeros(B, S - 1, dtype=torch.long)}, r"is \(2, 6\), support_labels \(2, 5\)"),
         ({"query_index": torch.zeros(B + 1, Q, dtype=torch.long)}, r"query_index \(3, 4\): they must be"),
-        ({"support_index": torch.full((B, S), 10)}, "an index names a text beyond the 10 in input_ids"),
-        ({"query_index": torch.full((B, Q), 10)}, "beyond the 10"),
-        ({"name_index": torch.full((B, N), 10)}, "beyond the 10"),
+        ({"query_index": torch.zeros(B, dtype=torch.long)}, r"query_index \(2,\): they must be"),
+        ({"support_index": torch.full((B, S), 10)}, "support_index names the text 10; input_ids hold 10, counted"),
+        ({"query_index": torch.full((B, Q), 12)}, "query_index names the text 12; input_ids hold 10"),
+        ({"name_index": torch.full((B, N), 10)}, "name_index names the text 10; input_ids hold 10"),
+        ({"support_index": torch.full((B, S), -2)}, "support_index names the text -2; .* and -1 stands for none"),
+        ({"query_index": torch.full((B, Q), -100)}, "query_index names the text -100; .* and -1 stands for none"),
+        ({"name_index": torch.tensor([[0, 1, 2], [0, -3, 2]])}, "name_index names the text -3; .* and -1 stands for"),
+        ({"name_index": torch.zeros(B + 1, N, dtype=torch.long)}, r"name_index is \(3, 3\); .*B = 2 and N at most 3"),
+        ({"name_index": torch.zeros(1, N, dtype=torch.long)}, r"name_index is \(1, 3\); .*B = 2 and N at most 3"),
+        ({"name_index": torch.zeros(B, N + 1, dtype=torch.long)}, r"name_index is \(2, 4\); .*B = 2 and N at most 3"),
+        ({"name_index": torch.zeros(N, dtype=torch.long)}, r"name_index is \(3,\); .*B = 2 and N at most 3"),
         ({"support_labels": torch.full((B, S), IGNORED)}, "nothing to read"),
         ({"n_way": 2}, "up to 2 and n_way is 2"),
-        ({"labels": torch.zeros(B, Q - 1, dtype=torch.long)}, r"labels are \(2, 3\)"),
-        ({"labels": torch.full((B, Q), N)}, "labels go up to 3"),
+        ({"labels": torch.zeros(B, Q - 1, dtype=torch.long)}, r"labels are \(2, 3\); they must be \(2, 4\)"),
+        ({"labels": torch.zeros(B * Q, dtype=torch.long)}, r"labels are \(8,\); they must be \(2, 4\)"),
+        ({"labels": torch.full((B, Q), N)}, "labels go up to 3, and the memory knows 3 labels; they count from 0"),
+        ({"labels": torch.full((B, Q), 5), "n_way": 5}, "labels go up to 5, and the memory knows 5 labels"),
+        ({"labels": torch.full((B, Q), -1)}, "labels go down to -1; they count from 0"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(build: Build, change: dict[str, Any], says: str) -> None:
+@pytest.mark.parametrize("trained", [False, True])
+def test_what_does_not_fit_is_refused(build: Build, change: dict[str, Any], says: str, trained: bool) -> None:
+    """Before any text is encoded, and with an objective, which may look at labels in its own way."""
+    model = build()
+    model.embed = None  # type: ignore[assignment]  # nothing is to be encoded
+    objective = (lambda reading, episodes: (torch.zeros(()), None)) if trained else None
     with pytest.raises(InvalidInputError, match=says):
-        build()(**packed() | change)
+        model(**packed() | change, objective=objective)
+
+
+@pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
+def test_rows_of_queries_that_do_not_fit_are_refused(build: Build, problem_type: str) -> None:
+    inputs = packed(problem_type)
+    wide = torch.cat([inputs["labels"], inputs["labels"]], dim=-1)
+    with pytest.raises(InvalidInputError, match=r"labels are \(2, 4, (4|6)\); they must be \(2, 4, (2|3)\)"):
+        build(**problem(problem_type))(**inputs | {"labels": wide})
+
+
+def test_padding_and_labels_without_words_are_let_through(build: Build) -> None:
+    inputs = packed()
+    for index, labels in (("support_index", "support_labels"), ("query_index", "labels")):
+        inputs[index][0, 0], inputs[labels][0, 0] = -1, IGNORED
+    assert build()(**inputs, name_index=torch.full((B, N), -1)).loss.isfinite()
 
 
 def test_multi_label_support_goes_with_its_index(build: Build) -> None:
     with pytest.raises(InvalidInputError, match="multi_label_classification takes"):
         build(problem_type=MULTI_LABEL)(**packed())
+
+
+@pytest.mark.parametrize("problem_type", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
+def test_a_batch_without_a_known_query_trains_nothing(build: Build, problem_type: str) -> None:
+    """Its loss has a graph all the same, so that the processes of a run take their step together."""
+    model, inputs = build(**problem(problem_type)), packed(problem_type)
+    unknown = float("nan") if problem_type == REGRESSION else IGNORED
+    loss = model(**inputs | {"labels": torch.full_like(inputs["labels"], unknown)}).loss
+    loss.backward()
+    assert float(loss.detach()) == 0
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None or not parameter.grad.any(), name
+    assert model.get_input_embeddings().weight.grad is not None
 
 
 def random_keys(names: bool = False, batch: int = 3) -> EpisodeKeys:

@@ -29,6 +29,20 @@ class TestSupport:
         assert values.tolist() == [[[0, 1], [1, 0]]]
 
     @pytest.mark.parametrize(
+        "labels, n_way, says",
+        [
+            ([[0, 3, IGNORED]], 3, "go from 0 up to 3 and n_way is 3"),
+            ([[IGNORED, -1, 1]], None, "go from -1 up to 1 and n_way is None"),
+            ([[IGNORED, -200]], None, "go from -200 up to -200"),
+            ([[IGNORED, IGNORED]], 3, "all -100, so there is nothing to read"),
+            ([[]], None, "nothing to read"),
+        ],
+    )
+    def test_labels_that_there_are_not(self, labels: list, n_way: int | None, says: str) -> None:
+        with pytest.raises(InvalidInputError, match=says):
+            support_values(torch.tensor(labels, dtype=torch.long), SINGLE_LABEL, n_way)
+
+    @pytest.mark.parametrize(
         "shape, problem_type", [((4,), REGRESSION), ((2, 4), MULTI_LABEL), ((2, 4, 1, 1), REGRESSION)]
     )
     def test_labels_of_another_shape(self, shape: tuple[int, ...], problem_type: str) -> None:
@@ -57,6 +71,16 @@ class TestLoss:
         assert flat is not None and whole is not None and less is not None
         assert torch.allclose(whole, flat) and torch.allclose(whole, less)
 
+    @pytest.mark.parametrize("queries", [0, 3])
+    @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+    def test_nothing_to_learn_is_a_loss_of_zero(self, problem_type: str, queries: int) -> None:
+        logits = torch.randn(2, queries, 4, requires_grad=True)
+        labels, mark = CASES[problem_type]
+        loss = query_loss(logits, torch.full_like(labels[:, :queries], mark), problem_type)
+        assert loss is not None and loss.item() == 0
+        loss.backward()
+        assert logits.grad is not None and not logits.grad.any()
+
     @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
     def test_none_without_labels(self, problem_type: str) -> None:
         assert query_loss(torch.randn(2, 3, 4), None, problem_type) is None
@@ -72,8 +96,11 @@ class TestLoss:
     @pytest.mark.parametrize(
         "labels, says",
         [
-            (torch.tensor([[0, 4, 1]]), "labels go up to 4, and the memory knows 4 labels"),
-            (torch.tensor([[0, -1, IGNORED]]), "labels go down to -100|labels go down to -1;"),
+            (
+                torch.tensor([[0, 4, 1]]),
+                "labels go up to 4, and the memory knows 4 labels; they count from 0, and -100",
+            ),
+            (torch.tensor([[0, -1, IGNORED]]), "labels go down to -1; they count from 0, and -100"),
             (torch.tensor([0, 1, 1]), r"labels are \(3,\); they must be \(1, 3\)"),
         ],
     )

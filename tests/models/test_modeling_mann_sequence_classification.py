@@ -273,7 +273,10 @@ class TestEpisodes:
             ({"input_ids": torch.ones(7, dtype=torch.long)}, "agree"),
             ({"input_ids": None, "inputs_embeds": torch.ones(4, 7, K)}, "inputs_embeds"),
             ({"position_ids": torch.arange(7).expand(4, 7)}, "position_ids"),
-            ({"labels": torch.zeros(5, dtype=torch.long)}, "labels"),
+            ({"labels": torch.zeros(5, dtype=torch.long)}, r"labels are \(5,\); they must be \(4,\)"),
+            ({"labels": torch.tensor([0, 1, 2, 3])}, "labels go up to 3, and the memory knows 3 labels"),
+            ({"labels": torch.tensor([0, 1, 2, 5]), "n_way": 5}, "labels go up to 5, and the memory knows 5 labels"),
+            ({"labels": torch.tensor([0, 1, 2, -1])}, "labels go down to -1; they count from 0"),
         ],
         ids=lambda value: value if isinstance(value, str) else "-".join(value),
     )
@@ -283,8 +286,15 @@ class TestEpisodes:
             del inputs["support_attention_mask"]
         if "input_ids" in change:
             del inputs["attention_mask"]
+        model = build()
+        model.embed = None  # nothing is to be encoded
         with pytest.raises(InvalidInputError, match=says):
-            build()(**inputs | change)
+            model(**inputs | change)
+
+    def test_labels_of_a_batch_that_do_not_fit(self, build: Build) -> None:
+        inputs = episodes()
+        with pytest.raises(InvalidInputError, match=r"labels are \(4,\); they must be \(2, 4\)"):
+            build()(**inputs | {"labels": inputs["labels"][0]})
 
     def test_support_labels_without_support(self, build: Build) -> None:
         inputs = one(episodes(), 0)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from mann_hf.episodes import UNKNOWN
-from mann_hf.errors import MissingExtraError
+from mann_hf.errors import InvalidInputError, MissingExtraError
 from mann_hf.training import EpisodeAnswers, episodic_scores, load_metric
 
 
@@ -53,7 +53,25 @@ def test_an_episode_without_a_loss_is_passed_over() -> None:
     assert episodic_scores(answers)["loss"] == pytest.approx(answers.losses[[0, 2, 3]].mean())
 
 
-@pytest.mark.parametrize("name", ["episodic_accuracy", "episodic_f1"])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [0, 12])
+def test_nothing_that_could_be_scored(count: int) -> None:
+    before = episodic_scores(random_answers())
+    unknown = np.full(count, UNKNOWN)
+    answers = EpisodeAnswers(np.zeros(count, int), unknown, np.arange(count) % 3, np.ones(count), np.full(3, np.nan))
+    with pytest.raises(InvalidInputError, match="no query of the 3 episodes is of a class of its episode.*n_query"):
+        episodic_scores(answers)
+    assert episodic_scores(random_answers()) == before
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_gives_no_numbers_has_no_loss() -> None:
+    answers = random_answers(4)
+    answers.losses[:] = np.nan
+    assert np.isnan(episodic_scores(answers)["loss"])
+
+
+@pytest.mark.parametrize("name", ["episodic_accuracy", "episodic_f1", "split_accuracy"])
 def test_metrics_by_their_names(name: str) -> None:
     metric = load_metric(name)
     assert isinstance(metric, evaluate.Metric) and metric.name == name

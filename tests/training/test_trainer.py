@@ -91,6 +91,8 @@ class TestTraining:
         parts = {"one": labelled(range(8, 12)), "two": labelled(range(12, 16))}
         told = build(trainer_options={"eval_dataset": parts}).evaluate()
         assert told["eval_accuracy"] == pytest.approx((told["eval_one_accuracy"] + told["eval_two_accuracy"]) / 2)
+        halves = told["eval_one_accuracy_ci95"], told["eval_two_accuracy_ci95"]
+        assert told["eval_accuracy_ci95"] == pytest.approx(sum(half**2 for half in halves) ** 0.5 / 2)
 
     def test_samplers_of_ones_own(self, build: Build) -> None:
         sampler = EpisodeSampler(TRAIN, n_way=(2, 5), k_shot=(1, 3), n_query=1, unbalanced=True, batch_size=2)

@@ -8,7 +8,8 @@ import numpy as np
 
 _DESCRIPTION = """
 The mean over episodes of the share of queries that are answered rightly, with the half width of its 95 % confidence
-interval over episodes (1.96 standard errors). Queries with the reference -100 are of no class and are passed over.
+interval over episodes (1.96 standard errors). Queries with the reference -100 are of no class and are passed over, as
+are episodes of such queries alone.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -20,6 +21,9 @@ Args:
 Returns:
     accuracy: from 0 to 1.
     accuracy_ci95: the half width of the interval; 0 for a single episode.
+
+Raises:
+    ValueError: all references are -100.
 
 Examples:
     >>> metric = evaluate.load("mann_hf/metrics/episodic_accuracy")
@@ -47,9 +51,15 @@ class EpisodicAccuracy(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions: Any, references: Any, episodes: Any) -> dict[str, float]:
+    def _compute(self, predictions: Any, references: Any, episodes: Any, splits: Any = None) -> dict[str, float]:
+        # splits: `evaluate.combine` passes on what another module takes
         predictions, references, episodes = (np.asarray(each) for each in (predictions, references, episodes))
         known = references != -100
+        if not known.any():
+            raise ValueError(
+                f"none of the {len(references)} queries is of a known class (all have the reference -100), so there is "
+                "no accuracy."
+            )
         numbers, place = np.unique(episodes[known], return_inverse=True)
         right = np.bincount(place, weights=(predictions == references)[known])
         accuracies = right / np.bincount(place)

@@ -8,7 +8,8 @@ import numpy as np
 
 _DESCRIPTION = """
 The mean over episodes of the macro-averaged F1: of each class of an episode the harmonic mean of precision and recall,
-then their mean. Queries with the reference -100 are of no class and are passed over.
+then their mean. Queries with the reference -100 are of no class and are passed over, as are episodes of such queries
+alone. A prediction of no class, such as -1, counts as a class of its own, with an F1 of 0.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -19,6 +20,9 @@ Args:
 
 Returns:
     macro_f1: from 0 to 1.
+
+Raises:
+    ValueError: all references are -100.
 
 Examples:
     >>> metric = evaluate.load("mann_hf/metrics/episodic_f1")
@@ -46,12 +50,18 @@ class EpisodicF1(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions: Any, references: Any, episodes: Any) -> dict[str, float]:
+    def _compute(self, predictions: Any, references: Any, episodes: Any, splits: Any = None) -> dict[str, float]:
+        # splits: `evaluate.combine` passes on what another module takes
         predictions, references, episodes = (np.asarray(each) for each in (predictions, references, episodes))
         known = references != -100
-        predictions, references = predictions[known], references[known]
+        if not known.any():
+            raise ValueError(
+                f"none of the {len(references)} queries is of a known class (all have the reference -100), so there is "
+                "no F1."
+            )
         _, place = np.unique(episodes[known], return_inverse=True)
-        classes = max(predictions.max(), references.max()) + 1
+        told, numbers = np.unique(np.stack([predictions[known], references[known]]), return_inverse=True)
+        classes, (predictions, references) = len(told), numbers.reshape(2, -1)
         cells = (place.max() + 1) * classes
         count = lambda labels: np.bincount(place * classes + labels, minlength=cells).reshape(-1, classes)  # noqa: E731
         said, asked = count(predictions), count(references)
