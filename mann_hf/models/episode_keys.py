@@ -49,9 +49,9 @@ class EpisodeKeys(NamedTuple):
 
     def repeated(self, times: int) -> "EpisodeKeys":
         """The same episodes several times over, one round behind the other."""
-        return EpisodeKeys(
-            self.law, *(part if part is None else part.repeat(times, *[1] * (part.dim() - 1)) for part in self[1:])
-        )
+        law, *parts = self
+        rounds = (part if part is None else part.repeat(times, *[1] * (part.dim() - 1)) for part in parts)
+        return EpisodeKeys(law, *rounds)  # type: ignore[arg-type]
 
     def solve(self, reading: Reading) -> Solution:
         """A memory of each episode's support and the words of its labels, ready to be read."""

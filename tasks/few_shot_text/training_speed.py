@@ -17,7 +17,7 @@ EPISODES = 8
 """In a step."""
 FEW_CLASSES, FEW_TEXTS = 25, 10
 """Of a small set to train on, as ProtAugment's of ten texts a class: its episodes have many texts in common."""
-WAYS, TEXTS, DRAWS = 20, 5, 4
+WAYS, TEXTS = 20, 5
 """Of a step that redraws its supports from the same texts."""
 
 
@@ -28,7 +28,7 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     same packed texts. Against the loop the step packs its episodes, too; the loop tokenizes and encodes one episode
     after the other, each padded to its longest text: `naive_loop_over_step` for episodes of all texts,
     `naive_loop_over_step_few_texts` for those of few. `naive_loop_over_resampled_step` is against a step of the
-    objective `resampled`, whose `DRAWS` episodes of `WAYS` classes are over the same texts.
+    objective `resampled`, whose several episodes of `WAYS` classes are over the same texts.
     """
     labels = [texts.names[label] for label in texts.labels]
     model, tokenizer = clf.model, clf.tokenizer
@@ -81,12 +81,12 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     few = _drawn(mann_hf.EpisodeSampler(_few(texts), seed=0), EPISODES)
     ways = min(WAYS, len(texts.names))
     wide = _drawn(mann_hf.EpisodeSampler(data, ways, 1, TEXTS - 1, seed=0), 1)
-    resampled = OBJECTIVES["resampled"](draws=DRAWS)
+    resampled: Any = OBJECTIVES["resampled"]()
     return {
         "step_over_encoder": ratio(step, bare),
         "naive_loop_over_step": ratio(naive(episodes), whole_step(episodes, minimised)),
         "naive_loop_over_step_few_texts": ratio(naive(few), whole_step(few, minimised)),
-        "naive_loop_over_resampled_step": ratio(naive(wide * DRAWS), whole_step(wide, resampled)),
+        "naive_loop_over_resampled_step": ratio(naive(wide * resampled.draws), whole_step(wide, resampled)),
     }
 
 

@@ -120,7 +120,7 @@ class TestWeightAnchor:
         assert anchor(reading(), keys_of()) == 0
         with torch.no_grad():
             model.weight += torch.tensor([[1.0, 2.0], [0.0, -3.0]])
-            model.bias += 5
+            model.bias.add_(5)
         found = anchor(reading(), keys_of())
         assert float(found.detach()) == pytest.approx(14)
         found.backward()

@@ -12,6 +12,7 @@ import yaml
 from mann_hf.training.run import TrainingRun
 from tasks.few_shot_text import render, render_trained, train
 from tasks.few_shot_text.data import SPLIT_DATASETS, SPLITS
+from tasks.few_shot_text.tables import SHOTS
 
 TOPICS = ["account", "balance", "bank", "bill", "cancel", "card", "charge", "code", "money", "month", "new", "number"]
 FILLERS = "a and am app are can do for get has help how i in is it my not of on".split()  # noqa: SIM905
@@ -56,7 +57,7 @@ def recipes(tmp_path: Path, tiny_encoder: Path) -> Path:
     folder.mkdir()
     settings = {**SETTINGS, "encoder": str(tiny_encoder)}
     for shots in (1, 5):
-        told = {"dataset": "hwu64", "k_shot": shots, "train": settings}
+        told: dict[str, Any] = {"dataset": "hwu64", "k_shot": shots, "train": settings}
         (folder / f"hwu64-{shots}-shot.yaml").write_text(yaml.safe_dump(told))
     told = {"dataset": "clinc150", "sources": ["banking77", "hwu64"], "train": settings}
     (folder / "across-clinc150.yaml").write_text(yaml.safe_dump(told))
@@ -65,7 +66,7 @@ def recipes(tmp_path: Path, tiny_encoder: Path) -> Path:
 
 @pytest.fixture
 def arguments(data: Path, recipes: Path, tmp_path: Path) -> list[str]:
-    folders = {"data": data, "recipes": recipes, "output": "out", "models": "models", "cache": "cache"}
+    folders: dict[str, Any] = {"data": data, "recipes": recipes, "output": "out", "models": "models", "cache": "cache"}
     told = [word for name, folder in folders.items() for word in (f"--{name}", str(tmp_path / folder))]
     return [*told, "--episodes", "5"]
 
@@ -134,9 +135,9 @@ class TestGoingOn:
     ) -> None:
         original, resumed = TrainingRun.train, []
 
-        def train_it(self: TrainingRun, *texts: Any, resume: bool, **kwargs: Any) -> Any:
+        def train_it(self: TrainingRun, train: Any, valid: Any, resume: bool) -> Any:
             resumed.append(resume)
-            told = original(self, *texts, resume=resume, **kwargs)
+            told = original(self, train, valid, resume=resume)
             if len(resumed) == 1:
                 raise KeyboardInterrupt
             return told
@@ -215,9 +216,7 @@ class TestTables:
         assert f"| HWU64 03, 1-shot | {figures} | {figures} | 80.0 → 85.0 | 50 |" in table
 
     def test_across(self) -> None:
-        shots = {
-            str(k): {"frozen": {"accuracy": 60.0 + k}, "trained": {"accuracy": 60.5 + k}} for k in render_trained.SHOTS
-        }
+        shots = {str(k): {"frozen": {"accuracy": 60.0 + k}, "trained": {"accuracy": 60.5 + k}} for k in SHOTS}
         table = render_trained.across([result(None, None, {"no_names": shots, "names": shots}, "banking77")])
         assert "| trained | 61.5 / 65.5 / 70.5 | – | – |" in table
         assert "| gain in points, names | +0.5 / +0.5 / +0.5 | – | – |" in table
