@@ -65,7 +65,12 @@ def check_texts(texts: object) -> list[str]:
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length: int | None, prompt: str = ""
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    max_length: int | None,
+    prompt: str = "",
+    lower_case: bool = False,
 ) -> list[Encoding]:
     """The tokens of each text, without padding, from one call of the tokenizer.
 
@@ -76,6 +81,7 @@ def tokenize(
         texts: as `check_texts` gives them.
         max_length: tokens that a text may have, special ones included; None for no limit.
         prompt: put in front of each text.
+        lower_case: whether texts are lower-cased first.
 
     Raises:
         InvalidInputError: `max_length` leaves no room for a token of the text.
@@ -87,7 +93,7 @@ def tokenize(
             f"max_length={max_length} leaves no room for text, as {special} special tokens go with each; "
             f"give at least {special + 1}."
         )
-    texts = [prompt + text for text in texts] if prompt else list(texts)
+    texts = [prompt + (text.lower() if lower_case else text) for text in texts]
     if not texts:
         return []
     if isinstance(tokenizer, PreTrainedTokenizerFast) and _is_plain(tokenizer):

@@ -97,10 +97,13 @@ class EpisodeCollator:
 
     def _tokens(self, texts: list[str]) -> tuple[dict[str, list[Tensor]], Any]:
         """The inputs of the encoder in groups, and a function from the numbers of texts to their places there."""
-        texts = check_texts(texts)
-        if self.lower_case:
-            texts = [text.lower() for text in texts]
-        encodings = tokenize(self.tokenizer, texts, max_length=self.max_length, prompt=self.prompt)
+        encodings = tokenize(
+            self.tokenizer,
+            check_texts(texts),
+            max_length=self.max_length,
+            prompt=self.prompt,
+            lower_case=self.lower_case,
+        )
         lengths = [len(encoding["input_ids"]) for encoding in encodings]
         cut = token_batches(lengths) if self.group_by_length else [list(range(len(texts)))]
         inputs = [pad(self.tokenizer, encodings, batch) for batch in cut]

@@ -217,9 +217,13 @@ class MANNPreTrainedModel(PreTrainedModel):
             progress: called with the number of texts done after each batch.
         """
         texts = check_texts(texts)
-        if self.config.lower_case:
-            texts = [text.lower() for text in texts]
-        encodings = tokenize(tokenizer, texts, max_length=self.max_length(tokenizer), prompt=self.config.prompt)
+        encodings = tokenize(
+            tokenizer,
+            texts,
+            max_length=self.max_length(tokenizer),
+            prompt=self.config.prompt,
+            lower_case=self.config.lower_case,
+        )
         keys = torch.empty(len(texts), self.config.hidden_size, dtype=torch.float32)
         with self._evaluating():
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):

@@ -14,7 +14,7 @@ from typing import Any
 
 from mann_hf.memory import READINGS
 
-from .render_trained import load_trained, trained_tables
+from .render_trained import front_trained, load_trained, trained_tables
 from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, with_names
 
 RESULTS = Path(__file__).with_name("results")
@@ -284,8 +284,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, help="write the tables of this task's page into another")
     chosen = parser.parse_args(arguments)
-    own = tables(load(chosen.results)) | trained_tables(load_trained(chosen.results))
-    front = tables(load(chosen.results), FRONT_TABLES)
+    results, trained = load(chosen.results), load_trained(chosen.results)
+    own = tables(results) | trained_tables(trained)
+    front = tables(results, FRONT_TABLES) | {"front_trained": front_trained(trained)}
     for page, blocks in {PAGE: own, FRONT_PAGE: front}.items() if chosen.page is None else [(chosen.page, own)]:
         before = page.read_text(encoding="utf-8")
         after = rendered(before, blocks)

@@ -18,7 +18,7 @@ def load_trained(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("trained-*.json"))]
 
 
-def trained(files: Trained) -> str:
+def trained(files: Trained, gains: bool = True) -> str:
     """Accuracy in 5-way episodes of the encoder frozen and trained, the mean over the splits that were measured."""
 
     def cell(dataset: str, names: str, encoder: str, field: str = "accuracy") -> str:
@@ -29,8 +29,9 @@ def trained(files: Trained) -> str:
     for names in ("no_names", "names"):
         for encoder, title in (("frozen", "frozen"), ("trained", "trained")):
             rows.append([with_names(title, names == "names"), *(cell(d, names, encoder) for d in SPLIT_DATASETS)])
-        gains = (cell(d, names, "gain", "points") for d in SPLIT_DATASETS)
-        rows.append([with_names("gain in points", names == "names"), *gains])
+        if gains:
+            points = (cell(d, names, "gain", "points") for d in SPLIT_DATASETS)
+            rows.append([with_names("gain in points", names == "names"), *points])
     rows += [[title, *(shown(figures[dataset].values()) for dataset in SPLIT_DATASETS)]
              for title, figures in PUBLISHED_FIVE_WAY.items()]  # fmt: skip
     return table(["1-shot / 5-shot, %", *(TITLES[dataset] for dataset in SPLIT_DATASETS)], rows)
@@ -107,3 +108,8 @@ TRAINED_TABLES: dict[str, Callable[[Trained], str]] = {
 def trained_tables(files: Trained) -> dict[str, str]:
     """Every table by name."""
     return {name: make(files) for name, make in TRAINED_TABLES.items()}
+
+
+def front_trained(files: Trained) -> str:
+    """What training brings, for the front page."""
+    return trained(files, gains=False)
