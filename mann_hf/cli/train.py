@@ -105,6 +105,7 @@ def train(
         given = {name: value for name, value in given.items() if name not in told or _was_given(ctx, name)}
         given |= {name: value for name, value in told.items() if name not in given}
         table = str(given.pop("train"))
+        resume = bool(given.pop("resume", False)) or resume
     data = {name: given.pop(name, None) for name in DATA}
     columns = (given["text_column"], given["label_column"])
     train_data = _data_set(table, columns, data["split"])

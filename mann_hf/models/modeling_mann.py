@@ -353,6 +353,23 @@ class MANNPreTrainedModel(PreTrainedModel):
             tokenizer = tokenizer or self.load_tokenizer()
             self._swap(lambda memory: (self._reencoded(memory, tokenizer), None))
 
+    @contextmanager
+    def memory_set_aside(self, find_tokenizer: Callable[[], Any]) -> Iterator[None]:
+        """Empties the memory while the encoder changes, and writes it again in the end from its texts.
+
+        Args:
+            find_tokenizer: gives the encoder's tokenizer.
+        """
+        kept = self.memory
+        if not len(kept):
+            yield
+            return
+        self._swap(lambda _: (self._empty_memory(), None))
+        try:
+            yield
+        finally:
+            self._swap(lambda _: (self._reencoded(kept, find_tokenizer()), None))
+
     def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
         texts = [entry.text for entry in memory.entries]
         if any(text is None for text in texts):

@@ -1,5 +1,7 @@
 """What an episodic run is told."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,8 @@ from ..errors import InvalidInputError
 from .objectives import OBJECTIVES
 from .regularizers import REGULARIZERS
 
+COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_query")
+"""Fields that are a number or a range."""
 TRAINABLE = ("full", "adapter", "memory")
 SHARED_LABELS = ("refuse", "drop", "allow")
 
@@ -18,13 +22,14 @@ SHARED_LABELS = ("refuse", "drop", "allow")
 class EpisodicTrainingArguments(TrainingArguments):
     """`TrainingArguments` of a run over episodes, with defaults of their own for some of its fields.
 
-    A step takes `episodes_per_step` episodes on each process, `gradient_accumulation_steps` times.
+    A step takes `episodes_per_step` episodes on each process, `gradient_accumulation_steps` times. How long a run is
+    `max_steps` says; `num_train_epochs` is of no effect.
 
     Args:
-        n_way: classes in an episode, or the lowest and highest number of them.
+        n_way: classes in an episode, or the lowest and highest number of them: a pair, or a text such as "5-10".
         k_shot: texts of each class that are taught, or a range.
         n_query: texts of each class that are asked, or a range.
-        episodes_per_step: episodes in one forward of a process (`per_device_train_batch_size` by another name).
+        episodes_per_step: episodes in one forward of a process; another name for `per_device_train_batch_size`.
         eval_episodes: episodes of an evaluation; the same ones each time.
         eval_n_way: N in evaluation; as in training if left out.
         eval_k_shot: K in evaluation; as in training if left out.
@@ -37,6 +42,7 @@ class EpisodicTrainingArguments(TrainingArguments):
         trainable: `"full"`: all weights; `"adapter"`: a PEFT adapter on the encoder, by itself with a `peft_config`;
             `"memory"`: the memory's own parameters alone.
         label_names: whether the words of the labels are written beside the examples, in training and in evaluation.
+            (In `TrainingArguments` this is a list of a model's inputs, which are known here.)
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
         text_column: the column of the texts.
         label_column: the column of the labels.
@@ -44,18 +50,29 @@ class EpisodicTrainingArguments(TrainingArguments):
             classes: `"refuse"`, `"drop"` them from the training data, or `"allow"`.
     """
 
-    n_way: Any = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
-    k_shot: Any = field(default=1, metadata={"help": "Texts of each class that are taught, or a range."})
-    n_query: Any = field(default=5, metadata={"help": "Texts of each class that are asked, or a range."})
-    episodes_per_step: int = field(default=4, metadata={"help": "Episodes in one forward of a process."})
+    n_way: int | str = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
+    k_shot: int | str = field(default=1, metadata={"help": "Texts of each class that are taught, or a range."})
+    n_query: int | str = field(default=5, metadata={"help": "Texts of each class that are asked, or a range."})
+    episodes_per_step: int | None = field(
+        default=None, metadata={"help": "Episodes in one forward of a process (default: 4)."}
+    )
+    per_device_train_batch_size: int = field(default=4, metadata={"help": "The same by the Trainer's name."})
     eval_episodes: int = field(default=600, metadata={"help": "Episodes of an evaluation."})
-    eval_n_way: Any = field(default=None, metadata={"help": "N in evaluation; as in training if left out."})
-    eval_k_shot: Any = field(default=None, metadata={"help": "K in evaluation; as in training if left out."})
-    eval_n_query: Any = field(default=None, metadata={"help": "Q in evaluation; as in training if left out."})
+    eval_n_way: int | str | None = field(
+        default=None, metadata={"help": "N in evaluation; as in training if left out."}
+    )
+    eval_k_shot: int | str | None = field(
+        default=None, metadata={"help": "K in evaluation; as in training if left out."}
+    )
+    eval_n_query: int | str | None = field(
+        default=None, metadata={"help": "Q in evaluation; as in training if left out."}
+    )
     eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
     objective: str = field(default="episode", metadata={"help": f"One of {', '.join(OBJECTIVES)}."})
-    objective_options: dict[str, Any] | None = field(default=None, metadata={"help": "Arguments of the objective."})
-    regularizers: dict[str, Any] | None = field(
+    objective_options: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Arguments of the objective."}
+    )
+    regularizers: dict[str, Any] | str | None = field(
         default=None, metadata={"help": f"Weights of what is added to it; names are {', '.join(REGULARIZERS)}."}
     )
     trainable: str = field(default="full", metadata={"help": f"One of {', '.join(TRAINABLE)}."})
@@ -75,6 +92,11 @@ class EpisodicTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Of no effect: episodes have no columns."})
     metric_for_best_model: str | None = field(default="accuracy", metadata={"help": "What the best model is best in."})
 
+    @property
+    def step_episodes(self) -> int:
+        """Episodes of a step on all processes together."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
+
     def __post_init__(self) -> None:
         for name, choices in {"trainable": TRAINABLE, "shared_labels": SHARED_LABELS}.items():
             if getattr(self, name) not in choices:
@@ -82,8 +104,39 @@ class EpisodicTrainingArguments(TrainingArguments):
                     f"{name} is {getattr(self, name)!r}; choose one of {', '.join(map(repr, choices))}."
                 )
         OBJECTIVES[self.objective]
+        if not isinstance(self.label_names, bool):
+            raise InvalidInputError(
+                f"label_names is {self.label_names!r}; it is True or False here: whether the words of the labels are "
+                "written beside the examples."
+            )
+        if self.episodes_per_step is None:
+            self.episodes_per_step = self.per_device_train_batch_size
+        elif self.per_device_train_batch_size not in (4, self.episodes_per_step):
+            raise InvalidInputError(
+                f"episodes_per_step is {self.episodes_per_step} and per_device_train_batch_size "
+                f"{self.per_device_train_batch_size}; they are one thing, so give one of them."
+            )
         for name in ("episodes_per_step", "eval_episodes", "max_steps"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
         self.per_device_train_batch_size = self.episodes_per_step
+        for name in COUNTS:
+            setattr(self, name, as_count(name, getattr(self, name)))
+        for name in ("objective_options", "regularizers"):
+            if isinstance(told := getattr(self, name), str):
+                setattr(self, name, json.loads(told))
         super().__post_init__()
+
+
+def as_count(name: str, told: Any) -> Any:
+    """A number, or a range as text such as "5-10" or as a pair.
+
+    Raises:
+        InvalidInputError: a text that is neither.
+    """
+    if not isinstance(told, str):
+        return told
+    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", told)
+    if match is None:
+        raise InvalidInputError(f"{name} is {told!r}; give a number, or a range such as 5-10.")
+    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))

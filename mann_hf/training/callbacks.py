@@ -12,7 +12,7 @@ CURVES_FILE = "curves.png"
 
 
 class Progress(TrainerCallback):
-    """Tells each logged loss and each evaluation in one line.
+    """Tells each logged loss and each evaluation in one line; of several processes the first alone speaks.
 
     Args:
         tell: called with a line.
@@ -24,15 +24,15 @@ class Progress(TrainerCallback):
         self.loss, self.accuracy, self.step = "", "", 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.advance is not None:
-            self.advance(state.global_step - self.step, f"{self.loss}{self.accuracy}")
+        if self.advance is not None and state.is_world_process_zero:
+            self.advance(state.global_step - self.step, self._how_it_goes)
         self.step = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
             self.loss = f"loss {float(logs['loss']):.3f}"
-            if self.advance is None:
-                self.tell(f"step {state.global_step} of {state.max_steps}: {self.loss}{self.accuracy}")
+            if self.advance is None and state.is_world_process_zero:
+                self.tell(f"step {state.global_step} of {state.max_steps}: {self._how_it_goes}")
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
@@ -40,10 +40,15 @@ class Progress(TrainerCallback):
         accuracy = (metrics or {}).get("eval_accuracy")
         if accuracy is not None:
             interval = (metrics or {}).get("eval_accuracy_ci95")
-            self.accuracy = f", accuracy {100 * accuracy:.2f} %"
-            told = self.accuracy.removeprefix(", ") + (f" ± {100 * interval:.2f}" if interval is not None else "")
+            self.accuracy = f"accuracy {100 * accuracy:.2f} %"
+            told = self.accuracy + (f" ± {100 * interval:.2f}" if interval is not None else "")
             when = f"step {state.global_step} of {state.max_steps}" if state.global_step else "before training"
-            self.tell(f"{when}: {told}")
+            if state.is_world_process_zero:
+                self.tell(f"{when}: {told}")
+
+    @property
+    def _how_it_goes(self) -> str:
+        return ", ".join(filter(None, (self.loss, self.accuracy)))
 
 
 def draw_curves(history: list[dict[str, Any]], file: Path) -> None:

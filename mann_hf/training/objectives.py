@@ -12,12 +12,15 @@ from ..errors import InvalidInputError
 from ..memory import KeyValueMemory
 from ..memory.reading import MULTI_LABEL, READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..models.episode_keys import EpisodeKeys, read_episodes
-from ..models.label_tensors import IGNORED, query_loss
+from ..models.label_tensors import IGNORED, cross_entropy, mean_over_episodes, query_loss
 from ..registry import Registry
 
 
 class Objective:
-    """A loss over the keys of episodes.
+    """A loss over the keys of episodes: the mean within each, then over the B episodes of the batch.
+
+    One with nothing to ask counts as 0, so that processes, or steps that are accumulated, of as many episodes each
+    average to one step of all their episodes.
 
     Called with the model's reading and the episodes; returns the loss and, where the objective answers queries, their
     logits. It has no parameters of its own: what it trains is the encoder, through the keys, and the reading.
@@ -111,8 +114,7 @@ class LeaveOneOut(Objective):
         others = (whole.values * whole.mask[..., None]).sum(1, keepdim=True)  # of a label, itself included
         alone = (others * values).sum(-1) < 2
         labels = values.argmax(-1).masked_fill(~whole.mask[:, :examples] | alone, IGNORED)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        return loss / (labels != IGNORED).sum().clamp_min(1), None
+        return cross_entropy(logits, labels), None
 
 
 @OBJECTIVES.register("label_semantic")
@@ -141,7 +143,7 @@ class Resampled(Objective):
 
     Support and queries are one, and out of them a few texts of each label are drawn as the support, anew `draws` times;
     all others are asked. A text is encoded once and serves as support in some draws and as query in the rest, at the
-    shots that the model is to be used at.
+    shots that the model is to be used at. Each draw counts as an episode in the mean.
 
     Args:
         shots: texts of each label in a support; a label with no more than that has all but one of its own there.
@@ -190,8 +192,7 @@ class Resampled(Objective):
             known[:, : whole.named.shape[1]] |= whole.named
         asked = labels.masked_fill(~known.gather(1, labels.clamp_min(0)), IGNORED)
         _, logits = read_episodes(reading, whole._replace(mask=shown, queries=whole.support, labels=asked))
-        loss = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), ignore_index=IGNORED, reduction="sum")
-        return loss / (asked != IGNORED).sum().clamp_min(1), None
+        return cross_entropy(logits, asked), None
 
 
 @OBJECTIVES.register("supervised_contrastive")
@@ -223,7 +224,7 @@ class SupervisedContrastive(Objective):
         same = (values @ values.mT).masked_fill(barred, 0)
         positives = same.sum(-1)
         per_text = -(same * log_share.masked_fill(barred, 0)).sum(-1) / positives.clamp_min(1)
-        return per_text.sum() / (positives > 0).sum().clamp_min(1), None
+        return mean_over_episodes(per_text, positives > 0), None
 
 
 def merged(episodes: EpisodeKeys) -> EpisodeKeys:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import InvalidInputError
 from ..memory import Reading
 from ..models.episode_keys import EpisodeKeys
+from ..models.label_tensors import mean_over_episodes
 from ..registry import Registry
 from .objectives import merged
 
@@ -17,7 +18,8 @@ from .objectives import merged
 class Regularizer:
     """A term of the loss, 0 or more where nothing else is said.
 
-    Called with the reading and the episodes of a step; `start` is called once, before the first step.
+    Called with the reading and the episodes of a step; `start` is called once, before the first step. A term of the
+    keys is the mean over the B episodes of what it is of each, which is 0 where an episode has no two keys.
     """
 
     def start(self, model: nn.Module) -> None:
@@ -51,7 +53,7 @@ class Uniformity(Regularizer):
         closeness = (-self.t * squares).masked_fill(~pairs, float("-inf")).flatten(1)
         some = pairs.flatten(1).any(1)
         means = closeness[some].logsumexp(1) - pairs.flatten(1).sum(1)[some].to(closeness).log()
-        return means.sum() / some.sum().clamp_min(1)
+        return means.sum() / len(some)
 
 
 @REGULARIZERS.register("read_entropy")
@@ -74,7 +76,7 @@ class ReadEntropy(Regularizer):
         log_weights = (self.sharpness * keys @ keys.mT).masked_fill(~pairs, float("-inf")).log_softmax(-1)
         reads = pairs.any(-1)
         terms = torch.where(pairs, log_weights.exp() * log_weights.masked_fill(~pairs, 0), 0)
-        return -terms.masked_fill(~reads[..., None], 0).sum() / reads.sum().clamp_min(1)
+        return mean_over_episodes(-terms.sum(-1), reads)
 
 
 @REGULARIZERS.register("weight_anchor")
@@ -91,7 +93,8 @@ class WeightAnchor(Regularizer):
         self._pairs = [(weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad]
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
-        distances = [F.mse_loss(weight, begun.to(weight), reduction="sum") for weight, begun in self._pairs]
+        self._pairs = [(weight, begun.to(weight)) for weight, begun in self._pairs]  # moved once, where the model was
+        distances = [F.mse_loss(weight, begun, reduction="sum") for weight, begun in self._pairs]
         return torch.stack(distances).sum() if distances else episodes.support.new_zeros(())
 
 

@@ -1,22 +1,28 @@
 """A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers.utils import logging
 
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
 from ..models import MANNForSequenceClassification
-from .arguments import EpisodicTrainingArguments
+from ..models.saving import write_whole
+from .arguments import EpisodicTrainingArguments, as_count
 from .callbacks import CURVES_FILE, draw_curves
+from .checkpoints import newest_checkpoint
 from .trainer import EpisodicTrainer
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 CHECKPOINTS = "checkpoints"
 RESULTS_FILE = "train_results.json"
@@ -57,14 +63,14 @@ class TrainingRun:
             InvalidInputError: a name that neither has.
         """
         own = {one.name for one in fields(cls)}
-        theirs = {one.name for one in fields(EpisodicTrainingArguments) if one.init}
+        theirs = {one.name for one in fields(EpisodicTrainingArguments) if one.init} - {"output_dir"}
         unknown = [name for name in told if name not in own | theirs]
         if unknown:
             raise InvalidInputError(
                 f"a run has no setting {', '.join(map(repr, unknown))}; there are {', '.join(sorted(own))}, and all of "
-                "EpisodicTrainingArguments."
+                "EpisodicTrainingArguments but output_dir, for which output is."
             )
-        arguments = {name: value for name, value in told.items() if name not in own}
+        arguments = {name: _as_number(name, value) for name, value in told.items() if name not in own}
         return cls(
             **{name: value for name, value in told.items() if name in own and name != "arguments"},
             arguments={**told.get("arguments", {}), **arguments},
@@ -82,15 +88,13 @@ class TrainingRun:
         columns: dict[str, Any] = {name: self.arguments[name] for name in wanted if name in self.arguments}
         if valid is None and self.valid_share:
             train, valid = self._held_out(train, columns)
-        given = dict(self.arguments)
+        given = {"save_strategy": "steps", "save_steps": self.eval_every, "save_total_limit": 1, **self.arguments}
         if valid is not None:
             given = {
                 "eval_strategy": "steps",
                 "eval_steps": self.eval_every,
-                "save_strategy": "steps",
-                "save_steps": self.eval_every,
-                "save_total_limit": 1,
                 "load_best_model_at_end": True,
+                "restore_callback_states_from_checkpoint": True,  # the patience that is left is part of a run
                 **given,
             }
         model = MANNForSequenceClassification.from_encoder_pretrained(self.encoder, **self.model_options)
@@ -117,16 +121,21 @@ class TrainingRun:
             train: labelled texts.
             valid: labelled texts of other classes; some classes of `train` if left out.
             callbacks: further ones of the trainer.
-            resume: goes on from the last checkpoint in the folder.
+            resume: goes on from the newest checkpoint in the folder, if there is one.
 
         Returns:
-            What `train_results.json` holds: the run's settings, the figures before and after, and the log.
+            What `train_results.json` holds: the run's settings, the figures before and after, the seconds that this
+            call took, and the log.
         """
+        started = time.perf_counter()
         trainer = self.trainer(train, valid, callbacks)
+        begun = newest_checkpoint(Path(self.output, CHECKPOINTS)) if resume else None
+        if resume and begun is None:
+            logger.warning(f"{self.output} holds no checkpoint to go on from: the run starts anew.")
         if callbacks:  # they tell what the Trainer would print
             trainer.remove_callback(PrinterCallback)
         before = trainer.evaluate() if trainer.eval_samplers else {}
-        trainer.train(resume_from_checkpoint=resume or None)
+        trainer.train(resume_from_checkpoint=begun)
         after = _best(trainer) or (trainer.evaluate() if trainer.eval_samplers else {})
         trainer.save_model(self.output)
         history = [{**before, "step": 0}, *trainer.state.log_history] if before else trainer.state.log_history
@@ -136,21 +145,28 @@ class TrainingRun:
             "after": _figures(after),
             "best_step": trainer.state.best_global_step,
             "steps": trainer.state.global_step,
+            "seconds": time.perf_counter() - started,
             "history": history,
         }
         if trainer.is_world_process_zero():
-            Path(self.output, RESULTS_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
             draw_curves(history, Path(self.output, CURVES_FILE))
+            write_whole(Path(self.output, RESULTS_FILE), (json.dumps(told, indent=1) + "\n").encode())
         return told
 
     def _held_out(self, data: Dataset, columns: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
         """Training and validation data without a class in common, if there are classes enough for both."""
         n_way = self.arguments.get("n_way", 5)
-        least = max(n_way) if isinstance(n_way, (list, tuple)) else n_way
+        asked = self.arguments.get("eval_n_way")
+        least, least_asked = (_highest("n_way", ways) for ways in (n_way, n_way if asked is None else asked))
         names = LabelledTable(data, **columns).names
         count = len(names)
         valid = round(self.valid_share * count)
-        if valid < least or count - valid < least:
+        if valid < least_asked or count - valid < least:
+            logger.warning(
+                f"{valid} of {count} classes would be kept from training to choose the best model by, and an episode "
+                f"takes {least_asked} (in training {least}): the run goes without, so it has no evaluation, no best "
+                "step and no early stop."
+            )
             return data, None
         order = np.random.default_rng(self.arguments.get("seed", 0)).permutation(names)
         return select_classes(data, order[valid:], **columns), select_classes(data, order[:valid], **columns)
@@ -162,6 +178,23 @@ class TrainingRun:
         usual = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(encoder_type, "all-linear")
         targets = usual if self.lora_targets is None else self.lora_targets
         return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=targets)
+
+
+def _as_number(name: str, value: Any) -> Any:
+    """The number that a text stands for where one is asked for: yaml takes 1e-5 for a text."""
+    kind = get_type_hints(EpisodicTrainingArguments)[name]
+    kinds = set(get_args(kind) or (kind,))
+    if isinstance(value, str) and kinds & {int, float} and str not in kinds:
+        try:
+            return float(value) if float in kinds else int(value)
+        except ValueError:
+            raise InvalidInputError(f"{name} is {value!r}; it is a number.") from None
+    return value
+
+
+def _highest(name: str, told: Any) -> int:
+    count = as_count(name, told)
+    return max(count) if isinstance(count, (list, tuple)) else count
 
 
 def _best(trainer: EpisodicTrainer) -> dict[str, float]:

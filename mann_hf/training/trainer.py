@@ -1,10 +1,12 @@
 """Training over episodes, as a transformers Trainer."""
 
+import contextlib
 import inspect
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +14,25 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Trainer, set_seed
-from transformers.trainer_utils import speed_metrics
+from transformers.trainer_utils import PredictionOutput, speed_metrics
 from transformers.utils import logging
 
-from ..episodes import Episode, EpisodeCollator, EpisodeSampler
+from ..episodes import EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError
-from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
+from ..models.saving import write_whole
 from .arguments import EpisodicTrainingArguments
-from .evaluation import answer_episodes, evaluation_episodes
+from .checkpoints import SAMPLER_FILE, is_whole, newest_checkpoint, steps_done
+from .episode_data import DrawnEpisodes, EpisodeData, warn_of_shared
+from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
 from .objectives import OBJECTIVES, Objective
+from .preparation import prepare_model
 from .regularizers import Regularized
 from .scores import episodic_scores
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-SAMPLER_FILE = "episode_sampler.json"
 ARGUMENTS_FILE = "training_args.json"
-
-
-class DrawnEpisodes(torch.utils.data.Dataset):
-    """The episodes of a run as a data set that is read from front to back.
-
-    Args:
-        sampler: that draws them.
-        count: how many there are.
-    """
-
-    def __init__(self, sampler: EpisodeSampler, count: int) -> None:
-        self.sampler, self.count = sampler, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> Episode:
-        return self.sampler[number]
 
 
 class EpisodicTrainer(Trainer):
@@ -77,7 +63,6 @@ class EpisodicTrainer(Trainer):
 
     args: EpisodicTrainingArguments
     model: MANNForSequenceClassification
-    collator: EpisodeCollator
 
     def __init__(
         self,
@@ -96,114 +81,140 @@ class EpisodicTrainer(Trainer):
         args = EpisodicTrainingArguments("trainer_output") if args is None else args
         if not isinstance(args, EpisodicTrainingArguments):
             raise InvalidTypeError(f"args are a {type(args).__name__}; give EpisodicTrainingArguments.")
-        self.columns: dict[str, Any] = {
-            "text_column": text_column or args.text_column,
-            "label_column": label_column or args.label_column,
-        }
-        self.objective: Objective = OBJECTIVES[args.objective](**(args.objective_options or {}))
-        self.minimised = Regularized(self.objective, args.regularizers or {})
-        sampler = None if train_dataset is None else self._sampler(train_dataset, args, training=True)
-        self.eval_samplers = self._eval_samplers(eval_dataset, args)
-        if sampler is not None:
-            sampler = self._disjoint(sampler, train_dataset, args)
-        prepare = _Preparation(args, peft_config, self.minimised)
-        if self.objective.needs_names and not args.label_names:
+        ignored = [name for name in ("compute_metrics", "compute_loss_func") if kwargs.get(name) is not None]
+        if args.label_smoothing_factor:
+            ignored.append("label_smoothing_factor")
+        if ignored:
             raise InvalidInputError(
-                f"the objective {args.objective!r} needs the words of the labels: set label_names=True."
+                f"{', '.join(ignored)} would be of no effect: episodes have metrics of their own (answer_episodes "
+                "gives all answers), and an objective says what is minimised."
             )
-        if sampler is not None and self.objective.needs_queries and not sampler.n_query[0]:
-            raise InvalidInputError(
-                f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out "
-                "and contrastive objectives go without."
-            )
+        columns = {"text_column": text_column or args.text_column, "label_column": label_column or args.label_column}
+        self.args = args
+        self.data = EpisodeData(train_dataset, eval_dataset, columns)
+        self.peft_config = peft_config
+        sampler = self._set_up(args)
         set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
         if model_init is not None:
-            model_init = prepare.after(model_init)
+            make = model_init
+            if inspect.signature(make).parameters:
+                model_init = lambda trial: self._prepared(make(trial), args)  # noqa: E731
+            else:
+                model_init = lambda: self._prepared(make(), args)  # noqa: E731
         elif model is not None:
-            model = prepare(model)
+            model = self._prepared(model, args)
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs take several processes: packed episodes cannot be cut in pieces
-        steps = args.max_steps * args.episodes_per_step * args.gradient_accumulation_steps * args.world_size
         super().__init__(
             model=model,
             args=args,
-            train_dataset=None if sampler is None else DrawnEpisodes(sampler, steps),
+            train_dataset=self._drawn(sampler),
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             model_init=model_init,
-            **{"data_collator": lambda episodes: self.collator(episodes), **kwargs},
+            **kwargs,
         )
         if self.processing_class is None:
             self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
         self.label_names = ["labels"]
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # or the Trainer would tell that it sets them
             setattr(self.model.config, name, getattr(self.processing_class, name, None))
-        self.collator = EpisodeCollator.for_model(
-            self.model,
-            self.processing_class,
-            label_names=args.label_names,
-            group_by_length=args.device.type == "cpu",
-        )
+        self._owns_collator = kwargs.get("data_collator") is None
+        self._set_collator()
 
-    def _sampler(self, data: Any, args: EpisodicTrainingArguments, training: bool) -> EpisodeSampler:
-        if isinstance(data, EpisodeSampler):
-            return data
-        given = {
-            name: getattr(args, name)
-            if training or getattr(args, f"eval_{name}") is None
-            else getattr(args, f"eval_{name}")
-            for name in ("n_way", "k_shot", "n_query")
-        }
-        seed = (args.seed if args.data_seed is None else args.data_seed) if training else args.eval_seed
-        given |= {"unbalanced": args.unbalanced, "batch_size": args.episodes_per_step} if training else {}
-        return EpisodeSampler(data, **given, **self.columns, seed=seed)
-
-    def _eval_samplers(self, data: Any, args: EpisodicTrainingArguments) -> dict[str, EpisodeSampler]:
-        if data is None:
-            return {}
-        several = isinstance(data, Mapping) and not hasattr(data, "column_names")
-        return {name: self._sampler(part, args, False) for name, part in (data if several else {"": data}).items()}
-
-    def _disjoint(self, sampler: EpisodeSampler, data: Any, args: EpisodicTrainingArguments) -> EpisodeSampler:
-        """The sampler of the training data, without the classes that are asked for in evaluation."""
-        asked = {label for each in self.eval_samplers.values() for label in each.labels}
-        shared = sorted(sampler.labels & asked)
-        if not shared or args.shared_labels == "allow":
-            return sampler
-        named = ", ".join(map(repr, shared[:8])) + (f" and {len(shared) - 8} more" if len(shared) > 8 else "")
-        if args.shared_labels == "refuse" or isinstance(data, EpisodeSampler):
+    def _set_up(self, args: EpisodicTrainingArguments) -> EpisodeSampler | None:
+        """Objective and samplers as the arguments have them; returns the training data's."""
+        self.objective: Objective = OBJECTIVES[args.objective](**_options(args.objective_options))
+        self.minimised = Regularized(self.objective, _options(args.regularizers))
+        if self.objective.needs_names and not args.label_names:
             raise InvalidInputError(
-                f"{len(shared)} classes are in the training data and in the evaluation data, so that the evaluation "
-                f"would not be of new classes: {named}. Split the data by class (mann_hf.split_classes), or set "
-                'shared_labels="drop" to train without them, or "allow" to train with them.'
+                f"the objective {args.objective!r} needs the words of the labels: set label_names=True."
             )
-        logger.warning(f"{len(shared)} classes of the evaluation data are left out of the training data: {named}.")
-        return EpisodeSampler(
-            data,
-            args.n_way,
-            args.k_shot,
-            args.n_query,
-            **self.columns,
-            classes=sampler.labels - asked,
-            unbalanced=args.unbalanced,
-            batch_size=args.episodes_per_step,
-            seed=sampler.seed,
+        self.eval_samplers = self.data.evaluated(args)
+        self.sampler = self.data.trained(args, self.eval_samplers, self.objective)
+        return self.sampler
+
+    def _prepared(self, model: Any, args: EpisodicTrainingArguments) -> MANNForSequenceClassification:
+        model = prepare_model(model, args, self.peft_config, self.objective)
+        self.minimised.start(model)
+        return model
+
+    def _drawn(self, sampler: EpisodeSampler | None) -> DrawnEpisodes | None:
+        return None if sampler is None else DrawnEpisodes(sampler, self.args.max_steps * self.args.step_episodes)
+
+    def _set_collator(self) -> None:
+        if self._owns_collator:
+            self.data_collator = EpisodeCollator.for_model(
+                self.model,
+                self.processing_class,
+                label_names=self.args.label_names,
+                group_by_length=self.args.device.type == "cpu",
+            )
+
+    def _hp_search_setup(self, trial: Any) -> None:
+        """Settings of a trial reach the episodes and the objective, too."""
+        before = self.args.episodes_per_step
+        super()._hp_search_setup(trial)
+        if trial is None:
+            return
+        if self.args.episodes_per_step not in (None, before):
+            self.args.per_device_train_batch_size = self.args.episodes_per_step
+        else:
+            self.args.episodes_per_step = self.args.per_device_train_batch_size
+        self._train_batch_size = self.args.train_batch_size
+        self.train_dataset = self._drawn(self._set_up(self.args))
+        self.minimised.start(self.model)
+        self._set_collator()
+
+    def hyperparameter_search(  # type: ignore[override]
+        self,
+        hp_space: Any = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """`Trainer.hyperparameter_search`; by default for the best `metric_for_best_model`."""
+        if compute_objective is None:
+            name = f"eval_{(self.args.metric_for_best_model or 'accuracy').removeprefix('eval_')}"
+            compute_objective = lambda metrics: metrics[name]  # noqa: E731
+            if direction is None:
+                direction = "minimize" if name.endswith("loss") else "maximize"
+        return super().hyperparameter_search(
+            hp_space, compute_objective, n_trials, "minimize" if direction is None else direction, **kwargs
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # drawn at random already
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """`Trainer.train`; a memory that the model had is written again with the trained encoder."""
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """`Trainer.train`; a memory that the model had is set aside, and written again with the trained encoder.
+
+        Args:
+            resume_from_checkpoint: a checkpoint's folder, or True for the newest in `output_dir` that was written to
+                the end.
+            args: of `Trainer.train`.
+            kwargs: of `Trainer.train`.
+
+        Raises:
+            InvalidInputError: there is no whole checkpoint, or the model's memory keeps no texts.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = newest_checkpoint(str(self.args.output_dir))
+            if resume_from_checkpoint is None:
+                raise InvalidInputError(f"{self.args.output_dir} holds no checkpoint that was written to the end.")
+        elif resume_from_checkpoint and not is_whole(Path(resume_from_checkpoint)):
+            raise InvalidInputError(f"{resume_from_checkpoint} is no checkpoint that was written to the end.")
         model = self.model
         if model is not None and len(model.memory) and any(entry.text is None for entry in model.memory.entries):
             raise InvalidInputError(
                 "the model's memory keeps no texts (store_texts=False): with the encoder trained it could not be read "
                 "any more. Train a model with an empty memory and teach it afterwards."
             )
-        result = super().train(*args, **kwargs)
-        model = self.accelerator.unwrap_model(self.model)
-        model.eval()
-        model.reencode_memory(self.processing_class)
+        with contextlib.nullcontext() if model is None else model.memory_set_aside(lambda: self.processing_class):
+            result = super().train(resume_from_checkpoint, *args, **kwargs)
+        trained = self.accelerator.unwrap_model(self.model).eval()
+        if trained is not model:  # but one of model_init
+            trained.reencode_memory(self.processing_class)
         return result
 
     def compute_loss(
@@ -214,9 +225,13 @@ class EpisodicTrainer(Trainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """About 6 operations a token and weight (Kaplan et al. 2020, section 2.1)."""
-        tokens = sum(int(mask.sum()) for mask in inputs["attention_mask"])
-        return 6 * tokens * self.model.num_parameters(exclude_embeddings=True)
+        """About 6 operations a token, padding included, and weight (Kaplan et al. 2020, section 2.1)."""
+        tokens = sum(mask.numel() for mask in inputs["attention_mask"])
+        return 6 * tokens * self._weights
+
+    @cached_property
+    def _weights(self) -> int:
+        return self.model.num_parameters(exclude_embeddings=True)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -224,7 +239,8 @@ class EpisodicTrainer(Trainer):
         """Answers `eval_episodes` episodes, the same ones each time.
 
         Args:
-            eval_dataset: in place of the trainer's own; several by name are answered one after the other.
+            eval_dataset: in place of the trainer's own, or the name of one of these; several by name are answered one
+                after the other.
             ignore_keys: of no effect.
             metric_key_prefix: put in front of each name.
 
@@ -236,9 +252,7 @@ class EpisodicTrainer(Trainer):
         Raises:
             InvalidInputError: there is no evaluation data.
         """
-        samplers = self.eval_samplers if eval_dataset is None else self._eval_samplers(eval_dataset, self.args)
-        if not samplers:
-            raise InvalidInputError("there is nothing to evaluate on: give eval_dataset.")
+        samplers = self._asked(eval_dataset)
         metrics: dict[str, float] = {}
         start = time.time()
         for name, sampler in samplers.items():
@@ -256,14 +270,47 @@ class EpisodicTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def predict(
+        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Answers `eval_episodes` episodes of a data set.
+
+        Returns:
+            `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, and `metrics` as
+            those of `evaluate`.
+        """
+        samplers = self._asked(test_dataset)
+        if len(samplers) > 1:
+            raise InvalidInputError(f"predict answers one data set, not {', '.join(samplers)}.")
+        start = time.time()
+        answers = self._answers(next(iter(samplers.values())))
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in episodic_scores(answers).items()}
+        metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes)
+        return PredictionOutput(answers.predictions, answers.references, metrics)
+
+    def _asked(self, data: Any) -> dict[str, EpisodeSampler]:
+        """The samplers of what is evaluated on, with a warning if it is no new classes."""
+        if isinstance(data, str):
+            if data not in self.eval_samplers:
+                raise InvalidInputError(
+                    f"there is no evaluation data {data!r}; there is {', '.join(map(repr, self.eval_samplers))}."
+                )
+            return {"": self.eval_samplers[data]}
+        samplers = self.eval_samplers if data is None else self.data.evaluated(self.args, data)
+        if not samplers:
+            raise InvalidInputError("there is nothing to evaluate on: give eval_dataset.")
+        if data is not None and self.sampler is not None and self.args.shared_labels != "allow":
+            warn_of_shared(self.sampler, samplers)
+        return samplers
+
     def _scores(self, sampler: EpisodeSampler) -> dict[str, float]:
+        return episodic_scores(self._answers(sampler))
+
+    def _answers(self, sampler: EpisodeSampler) -> EpisodeAnswers:
+        """In full precision, whatever training is in."""
         episodes = evaluation_episodes(sampler, self.args.eval_episodes)
         model = self.accelerator.unwrap_model(self.model)
-        with self.compute_loss_context_manager():
-            answers = answer_episodes(
-                model, self.processing_class, episodes, self.args.label_names, embed_texts=self._embed
-            )
-        return episodic_scores(answers)
+        return answer_episodes(model, self.processing_class, episodes, self.args.label_names, embed_texts=self._embed)
 
     def _embed(self, texts: list[str]) -> Tensor:
         """Keys for texts, each process encoding its share."""
@@ -293,9 +340,8 @@ class EpisodicTrainer(Trainer):
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
             folder.mkdir(parents=True, exist_ok=True)
-            steps = self.args.episodes_per_step * self.args.gradient_accumulation_steps
-            drawn = {**self._train_sampler_state(), "drawn": self.state.global_step * steps}
-            (folder / SAMPLER_FILE).write_text(json.dumps(drawn) + "\n", encoding="utf-8")
+            drawn = {**self._train_sampler_state(), "drawn": self.state.global_step * self.args.step_episodes}
+            write_whole(folder / SAMPLER_FILE, (json.dumps(drawn) + "\n").encode())
         super()._save_checkpoint(model, trial)
 
     def _train_sampler_state(self) -> dict[str, Any]:
@@ -306,12 +352,13 @@ class EpisodicTrainer(Trainer):
         file = Path(resume_from_checkpoint, SAMPLER_FILE)
         if file.is_file() and isinstance(self.train_dataset, DrawnEpisodes):
             before, now = json.loads(file.read_text(encoding="utf-8")), self._train_sampler_state()
-            changed = [key for key in ("seed", "fingerprint") if before[key] != now[key]]
+            now["drawn"] = steps_done(resume_from_checkpoint) * self.args.step_episodes
+            changed = [key for key in ("seed", "fingerprint", "drawn") if before[key] != now[key]]
             if changed:
                 raise InvalidInputError(
-                    f"{resume_from_checkpoint} was written by a run with other training data, episode settings or seed "
-                    f"({', '.join(changed)}): its episodes cannot be gone on with. Start a new run from its weights, "
-                    "with from_pretrained."
+                    f"{resume_from_checkpoint} was written by a run with other training data, episode settings, "
+                    f"number of processes or seed ({', '.join(changed)}): its episodes cannot be gone on with. Start a "
+                    "new run from its weights, with from_pretrained."
                 )
         if adapters.has_adapter(self.model):
             self._load_adapter(resume_from_checkpoint)
@@ -331,42 +378,6 @@ class EpisodicTrainer(Trainer):
         adapters.load_trained_state(self.model, state, folder)
 
 
-class _Preparation:
-    """Makes a model trainable in the parts that are asked for."""
-
-    def __init__(self, args: EpisodicTrainingArguments, peft_config: Any, minimised: Regularized) -> None:
-        self.args, self.peft_config, self.minimised = args, peft_config, minimised
-        if peft_config is not None and args.trainable == "memory":
-            raise InvalidInputError('a peft_config is for the encoder, and trainable="memory" leaves it as it is.')
-        if peft_config is None and args.trainable == "adapter":
-            raise InvalidInputError('trainable="adapter" needs a peft_config, such as peft.LoraConfig(...).')
-
-    def after(self, model_init: Callable) -> Callable:
-        """A function that makes a model and prepares it; like the given one it takes the trial or nothing."""
-        if inspect.signature(model_init).parameters:
-            return lambda trial: self(model_init(trial))
-        return lambda: self(model_init())
-
-    def __call__(self, model: Any) -> Any:
-        if not isinstance(model, MANNForSequenceClassification):
-            raise InvalidTypeError(
-                f"the model is a {type(model).__name__}; episodes train a MANNForSequenceClassification. For a PEFT "
-                "adapter give the plain model and a peft_config."
-            )
-        problem_type = model.config.problem_type or SINGLE_LABEL
-        if problem_type != SINGLE_LABEL:
-            raise InvalidInputError(
-                f"the model is one of {problem_type}; episodes drawn from classes train single-label models. Call "
-                "forward with support_* for others."
-            )
-        if self.peft_config is not None:
-            model.add_adapter(self.peft_config)
-        if self.args.trainable == "memory":
-            model.encoder.requires_grad_(False)
-            if self.args.objective != "episode":
-                raise InvalidInputError(
-                    f"the objective {self.args.objective!r} does not use the memory's own parameters, so trainable="
-                    '"memory" leaves nothing to train; take objective="episode".'
-                )
-        self.minimised.start(model)
-        return model
+def _options(told: dict[str, Any] | str | None) -> dict[str, Any]:
+    assert not isinstance(told, str)  # the arguments have read it
+    return told or {}

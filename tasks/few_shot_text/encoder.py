@@ -36,7 +36,8 @@ def encoder_of(model: mann_hf.MANNForSequenceClassification, name: str) -> Encod
     model.eval()
     tokenizer = model.load_tokenizer()
     config = model.config
-    digest = hashlib.sha256(repr((config.pooling, config.normalize, config.prompt, config.max_seq_length)).encode())
+    prepares = [config.pooling, config.normalize, config.prompt, config.max_seq_length]
+    digest = hashlib.sha256(repr((*prepares, *(["lower_case"] if config.lower_case else []))).encode())
     for key, tensor in sorted(model.encoder.state_dict().items()):
         digest.update(key.encode() + tensor.contiguous().numpy().tobytes())
 

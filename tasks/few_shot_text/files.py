@@ -15,19 +15,17 @@ def versions() -> dict[str, str]:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to four decimals, small ones to four digits, however deep."""
+    """Numbers to four decimals, however deep."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [rounded(item) for item in value]
-    if isinstance(value, float):
-        return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.4g}")
-    return value
+    return round(value, 4) if isinstance(value, float) else value
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """A JSON file that is there whole or not at all."""
+def write(path: Path, content: dict[str, Any], **exact: Any) -> None:
+    """A JSON file that is there whole or not at all; what is exact is not rounded."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(rounded(content), indent=1) + "\n", encoding="utf-8")
+    unfinished.write_text(json.dumps(rounded(content) | exact, indent=1) + "\n", encoding="utf-8")
     unfinished.replace(path)

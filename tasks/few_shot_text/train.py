@@ -51,14 +51,14 @@ class Recipe:
         dataset: whose classes are asked.
         k_shot: examples of each class in the 5-way episodes that are asked; None for all classes at once.
         sources: data sets of whose classes training draws, all of them; empty for the train classes of `dataset`.
-        train: settings of a `TrainingRun`.
+        run: settings of a `TrainingRun`.
     """
 
     name: str
     dataset: str
     k_shot: int | None
     sources: tuple[str, ...]
-    train: Mapping[str, Any]
+    run: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":
@@ -68,10 +68,10 @@ class Recipe:
             SystemExit: it says something that a recipe does not have.
         """
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        unknown = told.keys() - {"dataset", "k_shot", "sources", "train"}
+        unknown = told.keys() - {"dataset", "k_shot", "sources", "run"}
         if unknown or told.get("dataset") not in SPLIT_DATASETS:
             sys.exit(f"{path} needs a dataset of {', '.join(SPLIT_DATASETS)}, and has {', '.join(told)}.")
-        return cls(path.stem, told["dataset"], told.get("k_shot"), tuple(told.get("sources", ())), told["train"])
+        return cls(path.stem, told["dataset"], told.get("k_shot"), tuple(told.get("sources", ())), told["run"])
 
 
 class TrainedCell(NamedTuple):
@@ -113,8 +113,12 @@ class Training:
 
     def settings(self, cell: TrainedCell) -> dict[str, Any]:
         """What a cell's figures depend on beside the data."""
-        asked = {"seeds": SEEDS} if cell.split is None else {"episodes": self.episodes}
-        return {"train": {**cell.recipe.train, **self.overrides}, **asked}
+        recipe = cell.recipe
+        if cell.split is None:
+            asked: dict[str, Any] = {"sources": list(recipe.sources), "seeds": SEEDS}
+        else:
+            asked = {"episodes": self.episodes}
+        return {"run": {**recipe.run, **self.overrides}, **asked}
 
     def measure(self, cell: TrainedCell) -> dict[str, Any]:
         """Trains, where the model is not there yet, and asks the frozen and the trained encoder the same."""
@@ -129,17 +133,14 @@ class Training:
         }
 
     def _train(self, cell: TrainedCell) -> tuple[TrainingRun, dict[str, Any]]:
-        recipe, settings = cell.recipe, self.settings(cell)["train"]
+        recipe, settings = cell.recipe, self.settings(cell)["run"]
         what = (recipe.dataset, recipe.sources, cell.split, sorted(settings.items()))
         digest = hashlib.sha256(repr(what).encode()).hexdigest()[:12]
         folder = self.models / f"{recipe.dataset}-{cell.split or 'across'}-{digest}"
         run = TrainingRun.from_dict({**settings, "output": str(folder)})
         done = folder / RESULTS_FILE
         if not done.is_file():
-            started = time.perf_counter()
-            begun = any((folder / CHECKPOINTS).glob("checkpoint-*"))
-            told = run.train(*self._texts(cell), resume=begun)
-            done.write_text(json.dumps({**told, "seconds": time.perf_counter() - started}) + "\n", encoding="utf-8")
+            run.train(*self._texts(cell), resume=(folder / CHECKPOINTS).is_dir())
         return run, json.loads(done.read_text(encoding="utf-8"))
 
     def _texts(self, cell: TrainedCell) -> tuple[Dataset, Dataset]:
@@ -237,7 +238,7 @@ def run(training: Training, cells: Sequence[TrainedCell], output: Path, say: Cal
         measured = training.measure(cell)
         recipe = cell.recipe
         about = {"recipe": recipe.name, "dataset": recipe.dataset, "k_shot": recipe.k_shot, "split": cell.split}
-        write(path, {"trained": about, "settings": settings, **measured, "versions": versions()})
+        write(path, {"trained": about, **measured, "versions": versions()}, settings=settings)
         say(f"[{number}/{len(cells)}] {cell.stem}: {time.perf_counter() - started:.0f} s")
 
 

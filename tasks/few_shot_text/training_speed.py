@@ -31,16 +31,15 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     objective `resampled`, whose several episodes of `WAYS` classes are over the same texts.
     """
     labels = [texts.names[label] for label in texts.labels]
-    model, tokenizer = clf.model, clf.tokenizer
+    model = clf.model
     model.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    collate = mann_hf.EpisodeCollator.for_model(model, tokenizer)
     minimised = OBJECTIVES[objective]()
     data = Dataset.from_dict({"text": texts.texts, "label": labels})
     episodes = _drawn(mann_hf.EpisodeSampler(data, seed=0), EPISODES)
-    packed = collate(episodes)
+    packed = mann_hf.EpisodeCollator.for_model(model, clf.tokenizer)(episodes)
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in packed]
     groups = [dict(zip(names, parts, strict=True)) for parts in zip(*(packed[name] for name in names), strict=True)]
 
@@ -55,30 +54,19 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
 
     def whole_step(episodes: list[mann_hf.Episode], objective: Any) -> Callable[[], None]:
         def call() -> None:
-            model(**collate(episodes), objective=objective).loss.backward()
+            packed_gradient(clf, episodes, objective)
             model.zero_grad()
 
         return call
 
     def naive(episodes: list[mann_hf.Episode]) -> Callable[[], None]:
         def call() -> None:
-            for episode in episodes:
-                support, query = (
-                    tokenizer(part.texts, return_tensors="pt", padding=True, truncation=True, max_length=256)
-                    for part in (episode.support, episode.query)
-                )
-                output = model(
-                    **query,
-                    labels=torch.tensor(episode.query.labels),
-                    **{f"support_{name}": tensor for name, tensor in support.items()},
-                    support_labels=torch.tensor(episode.support.labels),
-                )
-                (output.loss / len(episodes)).backward()
+            naive_gradient(clf, episodes)
             model.zero_grad()
 
         return call
 
-    few = _drawn(mann_hf.EpisodeSampler(_few(texts), seed=0), EPISODES)
+    few = _drawn(mann_hf.EpisodeSampler(few_texts(texts), seed=0), EPISODES)
     ways = min(WAYS, len(texts.names))
     wide = _drawn(mann_hf.EpisodeSampler(data, ways, 1, TEXTS - 1, seed=0), 1)
     resampled: Any = OBJECTIVES["resampled"]()
@@ -90,11 +78,33 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     }
 
 
+def packed_gradient(clf: Any, episodes: list[mann_hf.Episode], objective: Any) -> None:
+    """Adds the gradient of the objective over the episodes, which are packed first."""
+    collate = mann_hf.EpisodeCollator.for_model(clf.model, clf.tokenizer)
+    clf.model(**collate(episodes), objective=objective).loss.backward()
+
+
+def naive_gradient(clf: Any, episodes: list[mann_hf.Episode]) -> None:
+    """Adds the gradient of the episodes' mean cross entropy, taking one episode after the other."""
+    for episode in episodes:
+        support, query = (
+            clf.tokenizer(part.texts, return_tensors="pt", padding=True, truncation=True, max_length=256)
+            for part in (episode.support, episode.query)
+        )
+        output = clf.model(
+            **query,
+            labels=torch.tensor(episode.query.labels),
+            **{f"support_{name}": tensor for name, tensor in support.items()},
+            support_labels=torch.tensor(episode.support.labels),
+        )
+        (output.loss / len(episodes)).backward()
+
+
 def _drawn(sampler: mann_hf.EpisodeSampler, count: int) -> list[mann_hf.Episode]:
     return [next(sampler) for _ in range(count)]
 
 
-def _few(texts: LabelledTexts) -> Dataset:
+def few_texts(texts: LabelledTexts) -> Dataset:
     """The first `FEW_TEXTS` texts of each of the first `FEW_CLASSES` classes."""
     rows = [row for label in range(FEW_CLASSES) for row in np.flatnonzero(texts.labels == label)[:FEW_TEXTS]]
     few = texts.select(np.array(rows))

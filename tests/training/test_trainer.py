@@ -14,9 +14,10 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file
-from transformers import TrainerCallback, pipeline
+from transformers import Trainer, TrainerCallback, pipeline
 
 from mann_hf import EpisodeSampler, EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
+from mann_hf.episodes import Episode, EpisodeCollator
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, InvalidTypeError, MannError
 from mann_hf.training import OBJECTIVES
 
@@ -109,10 +110,11 @@ class TestTraining:
         build(trainer_options={**data, "text_column": "message", "label_column": "intent"}).train()
         build(trainer_options=data, text_column="message", label_column="intent").train()
 
-    def test_accumulated_steps_are_one_large_step(self, build: Build) -> None:
+    @pytest.mark.parametrize("n_query", [2, (1, 4)])
+    def test_accumulated_steps_are_one_large_step(self, build: Build, n_query: Any) -> None:
         options = {"max_steps": 1, "lr_scheduler_type": "constant", "optim": "sgd", "learning_rate": 1.0}
-        whole = build("whole", episodes_per_step=4, **options)
-        parts = build("parts", episodes_per_step=2, gradient_accumulation_steps=2, **options)
+        whole = build("whole", n_query=n_query, episodes_per_step=4, **options)
+        parts = build("parts", n_query=n_query, episodes_per_step=2, gradient_accumulation_steps=2, **options)
         for trainer in (whole, parts):
             for module in trainer.model.modules():
                 if isinstance(module, torch.nn.Dropout):
@@ -146,11 +148,66 @@ class TestTraining:
         clf.remember(["my order"], ["order"])
         assert [entry.text for entry in trainer.model.memory.entries] == ["my card", "my money", "my order"]
 
-    def test_hyperparameters_are_tried_on_fresh_models(self, build: Build, tiny_encoder: Path) -> None:
+    def test_models_of_ones_own_making(self, build: Build, tiny_encoder: Path) -> None:
         make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
         trainer = build(trainer_options={"model": None, "model_init": make})
         trainer.train()
         assert trainer.evaluate()["eval_accuracy"] > 0
+
+    def test_a_trial_of_a_search_reaches_the_episodes(
+        self, build: Build, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
+        trainer = build(trainer_options={"model": None, "model_init": make}, n_query=2)
+        told = {"n_way": 5, "objective": "leave_one_out", "max_steps": 3, "per_device_train_batch_size": 3}
+
+        def search(self: Any, trial: Any) -> None:
+            for name, value in told.items():
+                setattr(self.args, name, value)
+
+        monkeypatch.setattr(Trainer, "_hp_search_setup", search)
+        drawn: list[list[Episode]] = []
+        collate = EpisodeCollator.__call__
+        monkeypatch.setattr(EpisodeCollator, "__call__", lambda self, each: drawn.append(each) or collate(self, each))  # type: ignore[func-returns-value]
+        trainer._hp_search_setup({"any": 1})
+        trainer.train()
+        assert trainer.state.global_step == 3 and isinstance(trainer.objective, OBJECTIVES["leave_one_out"])
+        assert [len(each) for each in drawn] == [3, 3, 3]
+        texts = {tuple(episode.support.texts) for each in drawn for episode in each}
+        assert len(texts) == 9 and all(len(episode.names) == 5 for each in drawn for episode in each)
+
+    def test_a_search_is_for_the_best_accuracy(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[Any] = []
+        monkeypatch.setattr(Trainer, "hyperparameter_search", lambda self, *told, **more: asked.append(told))
+        build().hyperparameter_search(n_trials=3)
+        _, objective, trials, direction = asked[0]
+        assert (objective({"eval_accuracy": 0.5, "eval_macro_f1": 0.1}), trials, direction) == (0.5, 3, "maximize")
+        build(metric_for_best_model="loss").hyperparameter_search()
+        assert asked[1][3] == "minimize"
+        build().hyperparameter_search(compute_objective=len)
+        assert asked[2][1] is len and asked[2][3] == "minimize"
+
+    def test_predictions(self, build: Build) -> None:
+        trainer = build(eval_episodes=5)
+        told: Any = trainer.predict(VALID)
+        assert len(told.predictions) == len(told.label_ids) == 5 * 3 * 2
+        assert told.metrics["test_accuracy"] == pytest.approx((told.predictions == told.label_ids).mean())
+        with pytest.raises(InvalidInputError, match="one data set, not a, b"):
+            trainer.predict({"a": VALID, "b": VALID})
+
+    def test_one_of_several_by_name(self, build: Build) -> None:
+        parts = {"one": labelled(range(8, 12)), "two": labelled(range(12, 16))}
+        trainer = build(trainer_options={"eval_dataset": parts})
+        assert trainer.evaluate("two")["eval_accuracy"] == trainer.evaluate()["eval_two_accuracy"]
+        with pytest.raises(InvalidInputError, match="no evaluation data 'three'; there is 'one', 'two'"):
+            trainer.evaluate("three")
+
+    def test_an_evaluation_of_what_was_trained_on_is_told(self, build: Build, told: Callable) -> None:
+        build().evaluate(TRAIN)
+        assert any("8 classes are in the training data and in the evaluation data" in line for line in told())
+
+    def test_episodes_are_packed_where_the_loader_asks_other_processes(self, build: Build) -> None:
+        assert isinstance(build().data_collator, EpisodeCollator)  # no function of the trainer's, which cannot travel
 
 
 class TestSaving:
@@ -180,10 +237,54 @@ class TestSaving:
         drawn = json.loads((tmp_path / "hurt" / "checkpoint-6" / "episode_sampler.json").read_text())["drawn"]
         assert drawn == 12
 
+    def test_a_half_written_checkpoint_is_passed_over(self, build: Build, tmp_path: Path) -> None:
+        settings = {"max_steps": 6, "save_steps": 2}
+        build("calm", **settings).train()
+        build("hurt", **settings).train()
+        state = tmp_path / "hurt" / "checkpoint-6" / "trainer_state.json"
+        state.write_text(state.read_text()[:40])
+        (tmp_path / "hurt" / "checkpoint-8").mkdir()
+        with pytest.raises(InvalidInputError, match="checkpoint-6 is no checkpoint that was written to the end"):
+            build("hurt", **settings).train(resume_from_checkpoint=str(state.parent))
+        resumed = build("hurt", **settings)
+        resumed.train(resume_from_checkpoint=True)
+        assert resumed.state.global_step == 6
+        assert digest(tmp_path / "calm" / "checkpoint-6") == digest(tmp_path / "hurt" / "checkpoint-6")
+        with pytest.raises(InvalidInputError, match="holds no checkpoint"):
+            build("fresh").train(resume_from_checkpoint=True)
+
+    def test_a_checkpoint_of_a_taught_model_loads(self, build: Build, tmp_path: Path) -> None:
+        trainer = build(save_steps=2, learning_rate=0.1)
+        clf: Any = pipeline("few-shot-text-classification", model=trainer.model)  # type: ignore[call-overload]
+        clf.remember(["my card", "my money"], ["card", "money"])
+        trainer.train()
+        assert len(MANNForSequenceClassification.from_pretrained(tmp_path / "run" / "checkpoint-2").memory) == 0
+        assert len(trainer.model.memory) == 2
+
+    def test_the_memory_is_back_after_a_stop(self, build: Build) -> None:
+        class Stop(TrainerCallback):
+            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                raise KeyboardInterrupt
+
+        trainer = build(trainer_options={"callbacks": [Stop()]}, learning_rate=0.1)
+        clf: Any = pipeline("few-shot-text-classification", model=trainer.model)  # type: ignore[call-overload]
+        clf.remember(["my card", "my money"], ["card", "money"])
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+        keys = trainer.model.embed_texts(trainer.processing_class, ["my card", "my money"])
+        torch.testing.assert_close(trainer.model.memory.state.keys[0], keys)
+
     def test_other_episodes_are_not_gone_on_with(self, build: Build) -> None:
         build(save_steps=2).train()
-        for change in ({"n_way": 4}, {"seed": 1}, {"trainer_options": {"train_dataset": labelled(range(7))}}):
-            with pytest.raises(InvalidInputError, match="other training data, episode settings or seed"):
+        for change in (
+            {"n_way": 4},
+            {"seed": 1},
+            {"episodes_per_step": 4},
+            {"trainer_options": {"train_dataset": labelled(range(7))}},
+        ):
+            with pytest.raises(
+                InvalidInputError, match="other training data, episode settings, number of processes or seed"
+            ):
                 build(**change).train(resume_from_checkpoint=True)
 
     def test_the_best_model_is_loaded_in_the_end(self, build: Build, tmp_path: Path) -> None:
@@ -223,6 +324,27 @@ class TestAdapters:
         assert torch.equal(*keys)
         again.save_pretrained(tmp_path / "again")
         assert digest(tmp_path / "end") == digest(tmp_path / "again")
+
+    def test_the_memorys_parameters_are_trained_with_it(self, build: Build, lora: Any) -> None:
+        trainer = build(trainer_options={"peft_config": lora}, learning_rate=0.1)
+        before = trainer.model.reading.log_sharpness.item()
+        trainer.train()
+        assert trainer.model.reading.log_sharpness.item() != before
+
+    def test_an_adapter_is_trained_on(self, build: Build, lora: Any, tmp_path: Path) -> None:
+        trainer = build(trainer_options={"peft_config": lora})
+        trainer.train()
+        trainer.save_model(str(tmp_path / "end"))
+        again = MANNForSequenceClassification.from_pretrained(tmp_path / "end")
+        more = build("more", trainer_options={"model": again}, trainable="adapter")
+        frozen = {name: p.clone() for name, p in again.named_parameters() if not p.requires_grad}
+        weights = {name: p.detach().clone() for name, p in again.named_parameters() if "lora" in name}
+        more.train()
+        after = dict(again.named_parameters())
+        assert all(torch.equal(after[name], before) for name, before in frozen.items())
+        assert any(not torch.equal(after[name], before) for name, before in weights.items())
+        with pytest.raises(InvalidInputError, match="has an adapter already"):
+            build("third", trainer_options={"model": again, "peft_config": lora})
 
     def test_by_the_pipeline_taught_and_saved_again(self, build: Build, lora: Any, tmp_path: Path) -> None:
         trainer = build(trainer_options={"peft_config": lora})
@@ -367,6 +489,12 @@ class TestBadInput:
             ({"n_way": 1}, "n_way is 1"),
             ({"n_query": 0}, "n_query.*episode"),
             ({"objective": "label_semantic"}, "label_names=True"),
+            ({"objective": "leave_one_out", "n_query": 0}, "one text of each class.*k_shot=5"),
+            ({"objective": "resampled", "n_query": 0}, "one text of each class"),
+            ({"label_smoothing_factor": 0.1}, "label_smoothing_factor would be of no effect"),
+            ({"label_names": ["labels"]}, r"label_names is \['labels'\]; it is True or False"),
+            ({"per_device_train_batch_size": 16}, "per_device_train_batch_size 16; they are one thing"),
+            ({"n_way": "3-"}, "n_way is '3-'; give a number, or a range such as 5-10"),
             ({"regularizers": {"sparsity": 1.0}}, "'sparsity' is no regularizer.*'uniformity'"),
             ({"regularizers": {"uniformity": -1.0}}, "weight -1.0"),
         ],
@@ -375,6 +503,20 @@ class TestBadInput:
     def test_settings_that_do_not_go_together(self, build: Build, arguments: dict, says: str) -> None:
         with pytest.raises(MannError, match=says):
             build(**arguments)
+
+    @pytest.mark.parametrize("name", ["compute_metrics", "compute_loss_func"])
+    def test_what_would_be_of_no_effect(self, build: Build, name: str) -> None:
+        with pytest.raises(InvalidInputError, match=f"{name} would be of no effect"):
+            build(trainer_options={name: max})
+
+    def test_nothing_wants_a_gradient(self, build: Build) -> None:
+        with pytest.raises(InvalidInputError, match="no weight of the model wants a gradient"):
+            build(trainable="memory", model_options={"reading_options": {"learn_sharpness": False}})
+
+    def test_steps_of_several_numbers_of_classes(self, build: Build) -> None:
+        sampler = EpisodeSampler(TRAIN, n_way=(2, 5), batch_size=3)
+        with pytest.raises(InvalidInputError, match=r"multiple of episodes_per_step \(2\), not 3"):
+            build(trainer_options={"train_dataset": sampler})
 
     def test_another_kind_of_model(self, build: Build) -> None:
         with pytest.raises(InvalidTypeError, match="Linear"):

@@ -76,7 +76,7 @@ class Reading(nn.Module):
             raise InvalidInputError(f"sharpness is {sharpness}; it must be above 0 and finite.")
         self.key_size, self.problem_type = key_size, problem_type
         self.similarity = SIMILARITIES[similarity](key_size)
-        self.log_sharpness = nn.Parameter(torch.empty(()), requires_grad=learn_sharpness)
+        self.log_sharpness = nn.Parameter(torch.empty(1), requires_grad=learn_sharpness)  # FSDP takes no scalars
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -86,7 +86,7 @@ class Reading(nn.Module):
     @property
     def sharpness(self) -> Tensor:
         """β, a scalar."""
-        return self.log_sharpness.exp()
+        return self.log_sharpness.exp().squeeze(0)
 
     def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         """Prepares to answer.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from mann_hf.training import run as run_module
 from mann_hf.training.run import TrainingRun
 from tasks.few_shot_text import render, render_trained, train
 from tasks.few_shot_text.data import SPLIT_DATASETS, SPLITS
@@ -57,9 +58,9 @@ def recipes(tmp_path: Path, tiny_encoder: Path) -> Path:
     folder.mkdir()
     settings = {**SETTINGS, "encoder": str(tiny_encoder)}
     for shots in (1, 5):
-        told: dict[str, Any] = {"dataset": "hwu64", "k_shot": shots, "train": settings}
+        told: dict[str, Any] = {"dataset": "hwu64", "k_shot": shots, "run": settings}
         (folder / f"hwu64-{shots}-shot.yaml").write_text(yaml.safe_dump(told))
-    told = {"dataset": "clinc150", "sources": ["banking77", "hwu64"], "train": settings}
+    told = {"dataset": "clinc150", "sources": ["banking77", "hwu64"], "run": settings}
     (folder / "across-clinc150.yaml").write_text(yaml.safe_dump(told))
     return folder
 
@@ -82,7 +83,7 @@ class TestCells:
         assert list(found) == ["trained-hwu64-1-shot-02", "trained-hwu64-5-shot-02"]
         one = found["trained-hwu64-1-shot-02"]
         assert one["trained"] == {"recipe": "hwu64-1-shot", "dataset": "hwu64", "k_shot": 1, "split": "02"}
-        assert one["settings"]["train"]["learning_rate"] == 1e-3
+        assert one["settings"]["run"]["learning_rate"] == 1e-3
         for names in ("no_names", "names"):
             told = one["test"][names]
             assert 0 < told["trained"]["accuracy"] <= 100
@@ -114,6 +115,7 @@ class TestCells:
         train.main([*arguments, "--cells", "across-*"])
         told = files(tmp_path)["trained-across-clinc150"]
         assert told["trained"]["split"] is None and told["settings"]["seeds"] == train.SEEDS
+        assert told["settings"]["sources"] == ["banking77", "hwu64"]
         for names in ("no_names", "names"):
             assert list(told["test"][names]) == ["1", "5", "10"]
             assert len(told["test"][names]["5"]["trained"]["by_seed"]) == train.SEEDS
@@ -133,19 +135,21 @@ class TestGoingOn:
     def test_a_stopped_run_goes_on_from_its_checkpoint(
         self, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        original, resumed = TrainingRun.train, []
+        resumed: list[bool] = []
+        original = TrainingRun.train
 
-        def train_it(self: TrainingRun, train: Any, valid: Any, resume: bool) -> Any:
+        def stop(*told: Any) -> None:
+            raise KeyboardInterrupt
+
+        def watched(self: TrainingRun, train: Any, valid: Any, resume: bool) -> Any:
             resumed.append(resume)
-            told = original(self, train, valid, resume=resume)
-            if len(resumed) == 1:
-                raise KeyboardInterrupt
-            return told
+            return original(self, train, valid, resume=resume)
 
-        monkeypatch.setattr(TrainingRun, "train", train_it)
-        with pytest.raises(KeyboardInterrupt):
-            train.main([*arguments, "--cells", "hwu64-1-shot-01"])
-        next((tmp_path / "models").iterdir()).joinpath("train_results.json").unlink()
+        monkeypatch.setattr(TrainingRun, "train", watched)
+        with monkeypatch.context() as stopping:
+            stopping.setattr(run_module, "write_whole", stop)
+            with pytest.raises(KeyboardInterrupt):
+                train.main([*arguments, "--cells", "hwu64-1-shot-01"])
         train.main([*arguments, "--cells", "hwu64-1-shot-01"])
         assert resumed == [False, True]
         assert files(tmp_path)["trained-hwu64-1-shot-01"]["training"]["steps"] == 2
@@ -160,7 +164,7 @@ class TestGoingOn:
         with pytest.raises(SystemExit, match=r"No cell fits.*\n  across-clinc150\n  hwu64-1-shot-01"):
             train.main([*arguments, "--cells", "sst5-*"])
 
-    @pytest.mark.parametrize("told", [{"dataset": "sst5", "train": {}}, {"dataset": "hwu64", "k": 1, "train": {}}])
+    @pytest.mark.parametrize("told", [{"dataset": "sst5", "run": {}}, {"dataset": "hwu64", "k": 1, "run": {}}])
     def test_a_recipe_that_says_something_else(self, told: dict, tmp_path: Path) -> None:
         (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(told))
         with pytest.raises(SystemExit, match=r"wrong\.yaml needs a dataset of banking77, hwu64, clinc150"):
@@ -174,13 +178,15 @@ class TestRecipesOfThisCheckout:
         assert within == {(name, shots) for name in SPLIT_DATASETS for shots in (1, 5)}
         assert {recipe.dataset for recipe in found.values() if recipe.sources} == set(SPLIT_DATASETS)
         for recipe in found.values():
-            TrainingRun.from_dict(recipe.train)
+            TrainingRun.from_dict(recipe.run)
             assert recipe.dataset not in recipe.sources
 
     def test_figures_are_of_the_recipes_as_they_are(self) -> None:
-        recipes = {cell.recipe.name: cell.recipe for cell in train.all_cells()}
-        for told in render_trained.load_trained(render.RESULTS):
-            assert told["settings"]["train"] == recipes[told["trained"]["recipe"]].train, told["trained"]
+        found = {path.stem.removeprefix("trained-"): path for path in render.RESULTS.glob("trained-*.json")}
+        cells = {cell.stem: cell for cell in train.all_cells()}
+        assert set(found) == set(cells)
+        for stem, path in found.items():
+            assert json.loads(path.read_text())["settings"]["run"] == cells[stem].recipe.run, stem
 
 
 def result(k_shot: int | None, split: str | None, test: dict, dataset: str = "hwu64") -> dict[str, Any]:

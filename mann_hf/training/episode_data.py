@@ -1,0 +1,139 @@
+"""From the data sets of a run to the episodes it draws."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from ..episodes import Episode, EpisodeSampler
+from ..errors import InvalidInputError
+from .arguments import EpisodicTrainingArguments
+from .objectives import Objective
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+
+class DrawnEpisodes(torch.utils.data.Dataset):
+    """The episodes of a run as a data set that is read from front to back.
+
+    Args:
+        sampler: that draws them.
+        count: how many there are.
+    """
+
+    def __init__(self, sampler: EpisodeSampler, count: int) -> None:
+        self.sampler, self.count = sampler, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Episode:
+        return self.sampler[number]
+
+
+class EpisodeData:
+    """What is trained on and evaluated on, and how it is drawn from.
+
+    Args:
+        train: a `datasets.Dataset`, several by name, an `EpisodeSampler`, or None.
+        evaluation: likewise; several by name are evaluated one after the other.
+        columns: `text_column` and `label_column`.
+    """
+
+    def __init__(self, train: Any, evaluation: Any, columns: dict[str, Any]) -> None:
+        self.train, self.evaluation, self.columns = train, evaluation, columns
+
+    def evaluated(self, args: EpisodicTrainingArguments, data: Any = None) -> dict[str, EpisodeSampler]:
+        """The samplers of what is evaluated on, by name; that of a single data set has an empty name.
+
+        Args:
+            args: of the run.
+            data: in place of the run's own.
+        """
+        data = self.evaluation if data is None else data
+        if data is None:
+            return {}
+        several = isinstance(data, Mapping) and not hasattr(data, "column_names")
+        parts = data if several else {"": data}
+        return {name: self._sampler(part, args, training=False) for name, part in parts.items()}
+
+    def trained(
+        self, args: EpisodicTrainingArguments, evaluated: Mapping[str, EpisodeSampler], objective: Objective
+    ) -> EpisodeSampler | None:
+        """The sampler of what is trained on, without the classes that are evaluated on.
+
+        Raises:
+            InvalidInputError: there are such classes and they are not to be dropped, or the episodes are not of a kind
+                that the objective learns from.
+        """
+        if self.train is None:
+            return None
+        sampler = self._sampler(self.train, args, training=True)
+        shared = shared_classes(sampler, evaluated)
+        if shared and args.shared_labels != "allow":
+            if isinstance(self.train, EpisodeSampler):
+                raise InvalidInputError(
+                    f"{_told(shared)}. They are in an EpisodeSampler of your own: give it the classes to draw from "
+                    '(classes=), or set shared_labels="allow" to train with them.'
+                )
+            if args.shared_labels == "refuse":
+                raise InvalidInputError(
+                    f"{_told(shared)}. Split the data by class (mann_hf.split_classes), or set "
+                    'shared_labels="drop" to train without them, or "allow" to train with them.'
+                )
+            logger.warning(f"{_told(shared)}. They are left out of the training data.")
+            sampler = self._sampler(self.train, args, training=True, classes=sampler.labels - set(shared))
+        _check(sampler, args, objective)
+        return sampler
+
+    def _sampler(self, data: Any, args: EpisodicTrainingArguments, training: bool, **kwargs: Any) -> EpisodeSampler:
+        if isinstance(data, EpisodeSampler):
+            return data
+        given: dict[str, Any] = {name: getattr(args, name) for name in ("n_way", "k_shot", "n_query")}
+        if training:
+            given |= {"unbalanced": args.unbalanced, "batch_size": args.episodes_per_step}
+            given["seed"] = args.seed if args.data_seed is None else args.data_seed
+        else:
+            other = {name: getattr(args, f"eval_{name}") for name in given}
+            given |= {name: count for name, count in other.items() if count is not None}
+            given["seed"] = args.eval_seed
+        return EpisodeSampler(data, **given, **self.columns, **kwargs)
+
+
+def shared_classes(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampler]) -> list[str]:
+    """The classes that both are drawn from."""
+    return sorted(sampler.labels & {label for each in evaluated.values() for label in each.labels})
+
+
+def warn_of_shared(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampler]) -> None:
+    """Says once if an evaluation is of classes that were trained on."""
+    shared = shared_classes(sampler, evaluated)
+    if shared:
+        logger.warning_once(f"{_told(shared)}.")
+
+
+def _told(shared: list[str]) -> str:
+    named = ", ".join(map(repr, shared[:8])) + (f" and {len(shared) - 8} more" if len(shared) > 8 else "")
+    return (
+        f"{len(shared)} classes are in the training data and in the evaluation data, so that the evaluation is not of "
+        f"new classes: {named}"
+    )
+
+
+def _check(sampler: EpisodeSampler, args: EpisodicTrainingArguments, objective: Objective) -> None:
+    if objective.needs_queries and not sampler.n_query[0]:
+        raise InvalidInputError(
+            f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out and "
+            "contrastive objectives go without."
+        )
+    if not objective.needs_queries and not args.label_names and sampler.k_shot[1] + sampler.n_query[1] < 2:
+        raise InvalidInputError(
+            f"an episode has one text of each class (k_shot and n_query together), and the objective "
+            f"{args.objective!r} learns from texts of a class beside each other; set k_shot=5."
+        )
+    if sampler.n_way[0] != sampler.n_way[1] and sampler.batch_size % args.per_device_train_batch_size:
+        raise InvalidInputError(
+            f"the episodes of a step must have one number of classes: give the EpisodeSampler a batch_size that is a "
+            f"multiple of episodes_per_step ({args.per_device_train_batch_size}), not {sampler.batch_size}."
+        )

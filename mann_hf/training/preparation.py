@@ -1,0 +1,58 @@
+"""Makes a model trainable in the parts that are asked for."""
+
+from typing import Any
+
+from ..errors import InvalidInputError, InvalidTypeError
+from ..memory.reading import SINGLE_LABEL
+from ..models import MANNForSequenceClassification, adapters
+from .arguments import EpisodicTrainingArguments
+from .objectives import Objective
+
+
+def prepare_model(
+    model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Objective
+) -> MANNForSequenceClassification:
+    """The model with the adapter that is asked for, and with gradients where they are.
+
+    Weights that want no gradient already, such as layers frozen by hand, stay so.
+
+    Raises:
+        InvalidTypeError: another kind of model.
+        InvalidInputError: what is asked for does not go together, or leaves nothing to train.
+    """
+    if not isinstance(model, MANNForSequenceClassification):
+        raise InvalidTypeError(
+            f"the model is a {type(model).__name__}; episodes train a MANNForSequenceClassification. For a PEFT "
+            "adapter give the plain model and a peft_config."
+        )
+    problem_type = model.config.problem_type or SINGLE_LABEL
+    if problem_type != SINGLE_LABEL:
+        raise InvalidInputError(
+            f"the model is one of {problem_type}; episodes drawn from classes train single-label models. Call forward "
+            "with support_* for others."
+        )
+    has_adapter = adapters.has_adapter(model)
+    if peft_config is not None and has_adapter:
+        raise InvalidInputError(
+            "the model has an adapter already: to train that on, give no peft_config; for a new one start from the "
+            "plain model."
+        )
+    if args.trainable == "adapter" and peft_config is None and not has_adapter:
+        raise InvalidInputError('trainable="adapter" needs a peft_config, such as peft.LoraConfig(...).')
+    if peft_config is not None:
+        if args.trainable == "memory":
+            raise InvalidInputError('a peft_config is for the encoder, and trainable="memory" leaves it as it is.')
+        learned = [parameter for parameter in model.reading.parameters() if parameter.requires_grad]
+        model.add_adapter(peft_config)
+        for parameter in learned:  # the memory's own are trained and saved with the adapter
+            parameter.requires_grad_(True)
+    if args.trainable == "memory":
+        model.encoder.requires_grad_(False)
+        if args.objective != "episode" and getattr(objective, "reading", "its own") is not None:
+            raise InvalidInputError(
+                f'the objective {args.objective!r} has a reading of its own, so trainable="memory" leaves nothing to '
+                'train; take objective="episode".'
+            )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InvalidInputError(f"no weight of the model wants a gradient (trainable={args.trainable!r}).")
+    return model

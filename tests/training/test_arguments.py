@@ -1,0 +1,52 @@
+"""What a run is told, from Python, JSON and the command line."""
+
+from typing import Any
+
+import pytest
+from transformers import HfArgumentParser
+
+from mann_hf import EpisodicTrainingArguments
+from mann_hf.errors import InvalidInputError
+from mann_hf.training.arguments import as_count
+
+
+@pytest.mark.parametrize("told, count", [(5, 5), ("5", 5), ("5-10", (5, 10)), (" 5 - 10 ", (5, 10)), ((1, 2), (1, 2))])
+def test_numbers_and_ranges(told: object, count: object) -> None:
+    assert as_count("n_way", told) == count
+
+
+@pytest.mark.parametrize("told", ["", "many", "5-", "-5", "5-6-7", "1.5"])
+def test_what_is_neither(told: str) -> None:
+    with pytest.raises(InvalidInputError, match="n_way is .*give a number, or a range such as 5-10"):
+        as_count("n_way", told)
+
+
+def test_ranges_as_text_are_read() -> None:
+    args = EpisodicTrainingArguments("out", n_way="5-10", eval_k_shot="1-5", use_cpu=True)
+    assert (args.n_way, args.eval_k_shot) == ((5, 10), (1, 5))
+
+
+def test_one_number_of_episodes_by_two_names() -> None:
+    def sizes(**told: int) -> tuple:
+        args = EpisodicTrainingArguments("out", use_cpu=True, **told)  # type: ignore[arg-type]
+        return args.episodes_per_step, args.per_device_train_batch_size, args.step_episodes
+
+    assert sizes() == (4, 4, 4)
+    assert sizes(episodes_per_step=8) == sizes(per_device_train_batch_size=8) == (8, 8, 8)
+    assert sizes(episodes_per_step=2, gradient_accumulation_steps=3) == (2, 2, 6)
+
+
+def test_by_the_parser_of_transformers() -> None:
+    words = ["--output_dir", "out", "--n_way", "7", "--episodes_per_step", "2", "--use_cpu"]
+    words += [
+        "--objective",
+        "resampled",
+        "--objective_options",
+        '{"shots": 2}',
+        "--regularizers",
+        '{"uniformity": 0.1}',
+    ]
+    kind: Any = EpisodicTrainingArguments
+    (args,) = HfArgumentParser(kind).parse_args_into_dataclasses(words)
+    assert (args.n_way, args.episodes_per_step, args.objective) == (7, 2, "resampled")
+    assert (args.objective_options, args.regularizers) == ({"shots": 2}, {"uniformity": 0.1})

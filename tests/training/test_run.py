@@ -1,0 +1,111 @@
+"""A whole run, from labelled texts to a folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from transformers import TrainerCallback
+
+from mann_hf.errors import InvalidInputError
+from mann_hf.training.run import CHECKPOINTS, RESULTS_FILE, TrainingRun
+
+WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank"]
+
+
+def texts(words: list[str]) -> Dataset:
+    rows = [
+        {"text": f"{word} {filler} please", "label": word} for word in words for filler in ["my", "the", "is", "how"]
+    ]
+    return Dataset.from_list(rows)
+
+
+TRAIN, VALID = texts(WORDS[:4]), texts(WORDS[4:])
+
+
+@pytest.fixture
+def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
+    given = {"encoder": str(tiny_encoder), "output": str(tmp_path / "run"), "eval_every": 1, "n_way": 2, "n_query": 1}
+    return given | {"max_steps": 4, "eval_episodes": 5, "use_cpu": True, "report_to": "none", "disable_tqdm": True}
+
+
+def run_of(settings: dict[str, Any], **more: Any) -> TrainingRun:
+    return TrainingRun.from_dict(settings | more)
+
+
+class Stop(TrainerCallback):
+    """Ends the process's part of a run after some steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+class TestTrain:
+    def test_what_it_returns_is_in_the_folder(self, settings: dict, tmp_path: Path) -> None:
+        told = run_of(settings).train(TRAIN, VALID)
+        assert json.loads((tmp_path / "run" / RESULTS_FILE).read_text()) == json.loads(json.dumps(told))
+        assert told["seconds"] > 0 and told["steps"] == 4
+        best = next(each for each in told["history"] if each["step"] == told["best_step"] and "eval_loss" in each)
+        assert told["after"]["accuracy"] == best["eval_accuracy"] and told["after"]["loss"] == best["eval_loss"]
+
+    def test_what_is_told_of_the_best_model_is_so(self, settings: dict) -> None:
+        run = run_of(settings, learning_rate=1e-2)
+        told = run.train(TRAIN, VALID)
+        settings |= {"output": run.output + "-again"}
+        again = run_of(settings).trainer(TRAIN, VALID)
+        again.model.load_state_dict(type(again.model).from_pretrained(run.output).state_dict())
+        assert again.evaluate()["eval_accuracy"] == pytest.approx(told["after"]["accuracy"])
+
+    def test_a_stopped_run_ends_where_an_undisturbed_one_does(self, settings: dict, tmp_path: Path) -> None:
+        options = {"max_steps": 12, "patience": 2, "learning_rate": 1e-9}  # never better, so patience ends it
+        calm = run_of(settings, **options, output=str(tmp_path / "calm")).train(TRAIN, VALID)
+        hurt = run_of(settings, **options)
+        with pytest.raises(KeyboardInterrupt):
+            hurt.train(TRAIN, VALID, [Stop(2)])
+        assert hurt.train(TRAIN, VALID, resume=True)["steps"] == calm["steps"] < 12
+
+    def test_without_validation_checkpoints_are_kept_too(self, settings: dict, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            run_of(settings, valid_share=0).train(TRAIN, callbacks=[Stop(2)])
+        assert (tmp_path / "run" / CHECKPOINTS / "checkpoint-2").is_dir()
+        told = run_of(settings, valid_share=0).train(TRAIN, resume=True)
+        assert told["steps"] == 4 and told["after"] == {} and told["best_step"] is None
+
+    def test_nothing_to_go_on_from(self, settings: dict, told: Any) -> None:
+        assert run_of(settings).train(TRAIN, VALID, resume=True)["steps"] == 4
+        assert any("no checkpoint to go on from: the run starts anew" in line for line in told())
+
+
+class TestHeldOut:
+    def test_some_classes_are_kept_from_training(self, settings: dict) -> None:
+        trainer = run_of(settings, valid_share=0.25).trainer(texts(WORDS))
+        (asked,) = trainer.eval_samplers.values()
+        assert trainer.sampler is not None and trainer.sampler.labels | asked.labels == set(WORDS)
+        assert len(asked.labels) == 2 and not trainer.sampler.labels & asked.labels
+
+    def test_too_few_to_keep_any_are_told(self, settings: dict, told: Any) -> None:
+        trainer = run_of(settings, n_way=3).trainer(texts(WORDS))
+        assert not trainer.eval_samplers
+        assert any("2 of 8 classes would be kept" in line and "goes without" in line for line in told())
+
+    def test_evaluation_may_be_of_fewer_classes(self, settings: dict) -> None:
+        assert run_of(settings, n_way="3-4", eval_n_way=2).trainer(texts(WORDS)).eval_samplers
+
+
+class TestFromDict:
+    def test_texts_that_are_numbers(self, settings: dict) -> None:
+        run = run_of(settings, learning_rate="1e-5", weight_decay="1e-2", max_steps="3", lr_scheduler_type="constant")
+        assert run.arguments["learning_rate"] == 1e-5 and run.arguments["weight_decay"] == 0.01
+        assert run.arguments["max_steps"] == 3 and run.arguments["lr_scheduler_type"] == "constant"
+        with pytest.raises(InvalidInputError, match="learning_rate is 'fast'; it is a number"):
+            run_of(settings, learning_rate="fast")
+
+    @pytest.mark.parametrize("name", ["output_dir", "epochs"])
+    def test_settings_there_are_not(self, settings: dict, name: str) -> None:
+        with pytest.raises(InvalidInputError, match=f"no setting '{name}'.*but output_dir, for which output is"):
+            run_of(settings, **{name: "x"})
