@@ -1,5 +1,7 @@
 """Labels as tensors: what support labels write to a memory, and what query labels say of logits."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,16 +74,42 @@ def check_query_labels(labels: Tensor, queries: torch.Size, count: int, problem_
     raise InvalidInputError(f"labels go down to {lowest}; {there}.")
 
 
+def mean_over_episodes(losses: Tensor, mask: Tensor) -> Tensor:
+    """The mean within each episode of what a mask leaves, 0 where it leaves nothing, then the mean over all B episodes.
+
+    So the means of parts of a batch with as many episodes each, on several processes or in steps that are accumulated,
+    average to that of the whole, however many texts the episodes have. A graph stays where nothing is left.
+
+    Args:
+        losses: [B, Q]; of one episode alone [Q].
+        mask: of the same shape.
+    """
+    within = losses.masked_fill(~mask, 0).sum(-1) / mask.sum(-1).clamp_min(1)
+    return within.mean()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The cross entropy of the queries that have a label, the mean over episodes of `mean_over_episodes`.
+
+    Args:
+        logits: [B, Q, C] or [Q, C].
+        labels: [B, Q] or [Q]; -100 leaves a query out.
+    """
+    losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return mean_over_episodes(losses.view_as(labels), labels != IGNORED)
+
+
 def query_loss(logits: Tensor, labels: Tensor | None, problem_type: str) -> Tensor | None:
     """Cross entropy, binary cross entropy for several labels, squared error for regression; None without labels.
 
-    It is the mean over the queries that have a label, and 0 where none has, with a graph that all parameters are in:
-    each process of a run can then take its part in the step.
+    It is the mean over an episode's queries that have a label, 0 where none has, then the mean over the episodes (see
+    `mean_over_episodes`), with a graph that all parameters are in: each process of a run can then take its part in the
+    step. Without episodes it is the mean over queries.
 
     Args:
-        logits: [..., C].
-        labels: [...]; for several labels [..., C], for regression [..., C] or, for one number a text, [...]. -100
-            leaves a query out, for regression NaN does.
+        logits: [B, Q, C], or without episodes [Q, C].
+        labels: [B, Q]; for several labels [B, Q, C], for regression [B, Q, C] or, for one number a text, [B, Q]; all
+            without B where logits are. -100 leaves a query out, for regression NaN does.
         problem_type: what labels are.
 
     Raises:
@@ -92,17 +120,13 @@ def query_loss(logits: Tensor, labels: Tensor | None, problem_type: str) -> Tens
     labels = labels.to(logits.device)
     check_query_labels(labels, logits.shape[:-1], logits.shape[-1], problem_type)
     if problem_type == SINGLE_LABEL:
-        flat = logits.flatten(0, -2)
-        loss = F.cross_entropy(flat, labels.flatten().long(), ignore_index=IGNORED, reduction="sum")
-        return loss / (labels != IGNORED).sum().clamp_min(1)
+        return cross_entropy(logits, labels.long())
     labels = _rows(labels, problem_type, logits.dim())
-    if problem_type == REGRESSION:
-        kept = ~labels.isnan().any(-1)  # -100 is a number like others
-        loss = F.mse_loss(logits[kept], labels[kept].to(logits), reduction="sum")
-    else:
-        kept = (labels != IGNORED).all(-1)
-        loss = F.binary_cross_entropy_with_logits(logits[kept], labels[kept].to(logits), reduction="sum")
-    return loss / max(1, logits[kept].numel())
+    number = problem_type == REGRESSION
+    kept = ~labels.isnan().any(-1) if number else (labels != IGNORED).all(-1)  # -100 is a number like others
+    logits, labels = (each.masked_fill(~kept[..., None], 0) for each in (logits, labels))  # no NaN in a gradient
+    measure: Callable[..., Tensor] = F.mse_loss if number else F.binary_cross_entropy_with_logits
+    return mean_over_episodes(measure(logits, labels.to(logits), reduction="none").mean(-1), kept)
 
 
 def _ends(labels: Tensor, mask: Tensor) -> tuple[int, int]:

@@ -31,7 +31,8 @@ class MANNSequenceClassifierOutput(ModelOutput):
     Shapes are those of a call without episodes; with episodes a dimension B stands before each.
 
     Attributes:
-        loss: cross entropy (binary for several labels, squared error for regression), if labels were given.
+        loss: cross entropy (binary for several labels, squared error for regression), if labels were given: the mean
+            over queries; with episodes that within each, then over the B episodes.
         logits: [Q, C], calibrated: their softmax (sigmoid) are the scores.
         memory_weights: [Q, M], what the M = `SLOTS_TOLD` slots that speak most for the best label add to it.
         slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer.

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mann_hf.errors import InvalidInputError
 from mann_hf.memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
-from mann_hf.models.label_tensors import IGNORED, query_loss, support_values
+from mann_hf.models.label_tensors import IGNORED, mean_over_episodes, query_loss, support_values
 
 
 class TestSupport:
@@ -57,19 +57,64 @@ CASES: dict[str, tuple[Tensor, float]] = {
 }
 
 
+LOSSES = {
+    SINGLE_LABEL: F.cross_entropy,
+    MULTI_LABEL: lambda logits, labels: F.binary_cross_entropy_with_logits(logits, labels.float()),
+    REGRESSION: F.mse_loss,
+}
+
+
+class TestMean:
+    TERMS, MASK = (
+        torch.tensor([[1.0, 2.0, 6.0], [5.0, 7.0, 9.0], [1.0, 1.0, 1.0]]),
+        torch.tensor([[1, 0, 1], [0, 1, 0], [0, 0, 0]]).bool(),
+    )
+
+    def test_episodes_weigh_the_same(self) -> None:
+        assert mean_over_episodes(self.TERMS, self.MASK) == pytest.approx((3.5 + 7 + 0) / 3)
+        assert mean_over_episodes(self.TERMS[0], self.MASK[0]) == 3.5
+
+    def test_what_is_left_out_may_be_anything(self) -> None:
+        terms = self.TERMS.masked_fill(~self.MASK, float("nan")).requires_grad_()
+        mean_over_episodes(terms, self.MASK).backward()
+        expected = torch.tensor([[0.5, 0, 0.5], [0, 1, 0], [0, 0, 0]]) / 3
+        assert terms.grad is not None and torch.allclose(terms.grad, expected)
+
+
 class TestLoss:
     @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
-    def test_episodes_count_as_one_list_of_queries(self, problem_type: str) -> None:
+    def test_the_mean_within_each_episode_then_over_them(self, problem_type: str) -> None:
+        """The divisor is their number: one without a label to learn from counts as 0."""
+        logits, (labels, mark) = torch.randn(3, 3, 4, requires_grad=True), CASES[problem_type]
+        labels = torch.cat([labels, torch.full_like(labels[:1], mark)])
+        labels[1, 0] = labels[1, 2] = mark
+        known = [(logits[number, place], labels[number, place]) for number, place in ((0, 0), (0, 1), (0, 2), (1, 1))]
+        losses = [LOSSES[problem_type](*each) for each in known]
+        expected = (sum(losses[:3]) / 3 + losses[3]) / 3  # type: ignore[operator]
+        found = query_loss(logits, labels, problem_type)
+        assert found is not None and torch.allclose(found, expected)
+        mine, theirs = (torch.autograd.grad(loss, logits)[0] for loss in (found, expected))
+        assert torch.allclose(mine, theirs, atol=1e-7)
+
+    @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+    def test_without_episodes_the_mean_over_queries(self, problem_type: str) -> None:
+        logits, (labels, mark) = torch.randn(6, 4), CASES[problem_type]
+        labels = labels.flatten(0, 1).clone()
+        labels[2] = mark
+        losses = [LOSSES[problem_type](logits[place], labels[place]) for place in (0, 1, 3, 4, 5)]
+        found = query_loss(logits, labels, problem_type)
+        assert found is not None and torch.allclose(found, torch.stack(losses).mean())
+
+    @pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
+    def test_what_is_left_out_does_not_spoil_the_gradient(self, problem_type: str) -> None:
         logits, (labels, mark) = torch.randn(2, 3, 4), CASES[problem_type]
-        labels = labels.clone()
-        labels[1, 2] = mark
-        flat = query_loss(logits.flatten(0, 1), labels.flatten(0, 1), problem_type)
-        whole, less = (
-            query_loss(logits, labels, problem_type),
-            query_loss(logits.flatten(0, 1)[:5], labels.flatten(0, 1)[:5], problem_type),
-        )
-        assert flat is not None and whole is not None and less is not None
-        assert torch.allclose(whole, flat) and torch.allclose(whole, less)
+        logits[0, 1], labels = float("inf"), labels.clone()
+        labels[0, 1] = mark
+        logits.requires_grad_()
+        loss = query_loss(logits, labels, problem_type)
+        assert loss is not None and loss.isfinite()
+        loss.backward()
+        assert logits.grad is not None and logits.grad.isfinite().all() and not logits.grad[0, 1].any()
 
     @pytest.mark.parametrize("queries", [0, 3])
     @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)

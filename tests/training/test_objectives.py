@@ -44,13 +44,24 @@ def keys_of(names: bool = True, batch: int = B, seed: int = 0) -> EpisodeKeys:
     return EpisodeKeys(KeyValueMemory(K, N), keys(S), values, mask, keys(Q), labels, *words)
 
 
+def uneven() -> EpisodeKeys:
+    """Four episodes of other numbers of texts each; the third has nothing to ask but by its words."""
+    episodes = keys_of(batch=4)
+    assert episodes.labels is not None and episodes.named is not None
+    mask, labels, named = episodes.mask.clone(), episodes.labels.clone(), episodes.named.clone()
+    mask[2, N:] = False
+    labels[1, :3] = labels[2] = UNKNOWN
+    named[2] = False
+    return episodes._replace(mask=mask, labels=labels, named=named)
+
+
 def wanting(episodes: EpisodeKeys) -> list[Tensor]:
     return [keys for keys in (episodes.support, episodes.queries, episodes.names) if keys is not None]
 
 
-def one(episodes: EpisodeKeys, number: int) -> EpisodeKeys:
+def some(episodes: EpisodeKeys, start: int, end: int) -> EpisodeKeys:
     law, *fields = episodes
-    return EpisodeKeys(law, *(None if field is None else field[number : number + 1] for field in fields))  # type: ignore[arg-type]
+    return EpisodeKeys(law, *(None if field is None else field[start:end] for field in fields))  # type: ignore[arg-type]
 
 
 def parts(episodes: EpisodeKeys, number: int) -> tuple[Pairs, Pairs, Pairs]:
@@ -97,38 +108,46 @@ def by_least_squares(
 READ: dict[str, Callable[..., Tensor]] = {"prototype": by_prototypes, "least_squares": by_least_squares}
 
 
+def over_episodes(losses: list[list[Tensor]]) -> Tensor:
+    """The mean of each list, 0 of an empty one, and then over the lists."""
+    nothing = torch.zeros((), dtype=torch.float64)
+    return torch.stack([torch.stack(each).mean() if each else nothing for each in losses]).mean()
+
+
 def episode_loss(episodes: EpisodeKeys, read: Callable[..., Tensor] = by_prototypes) -> Tensor:
     losses = []
     for number in range(len(episodes.support)):
         support, asked, words = parts(episodes, number)
-        losses += [-read([*support, *words], key)[label] for key, label in asked]
-    return torch.stack(losses).mean()
+        losses.append([-read([*support, *words], key)[label] for key, label in asked])
+    return over_episodes(losses)
 
 
 def left_out_loss(episodes: EpisodeKeys, read: Callable[..., Tensor] = by_prototypes, **kwargs: float) -> Tensor:
-    losses = []
+    losses: list[list[Tensor]] = []
     for number in range(len(episodes.support)):
+        losses.append([])
         support, asked, words = parts(episodes, number)
         examples = [*support, *asked]
         for place, (key, label) in enumerate(examples):
             rest = [*examples[:place], *examples[place + 1 :], *words]
             if any(told == label for _, told in rest):
-                losses.append(-read(rest, key, **kwargs)[label])
-    return torch.stack(losses).mean()
+                losses[-1].append(-read(rest, key, **kwargs)[label])
+    return over_episodes(losses)
 
 
 def contrastive_loss(episodes: EpisodeKeys, temperature: float = 0.05) -> Tensor:
     """Khosla et al. 2020, eq. 2: z_i against all others a, its positives p."""
-    losses = []
+    losses: list[list[Tensor]] = []
     for number in range(len(episodes.support)):
+        losses.append([])
         texts = [pair for part in parts(episodes, number) for pair in part]
         for i, (key, label) in enumerate(texts):
             others = [pair for a, pair in enumerate(texts) if a != i]
             whole = torch.stack([cosine(key, other) / temperature for other, _ in others]).logsumexp(0)
             positives = [cosine(key, other) / temperature - whole for other, told in others if told == label]
             if positives:
-                losses.append(-torch.stack(positives).mean())
-    return torch.stack(losses).mean()
+                losses[-1].append(-torch.stack(positives).mean())
+    return over_episodes(losses)
 
 
 def resampled_loss(
@@ -137,11 +156,13 @@ def resampled_loss(
     """Of each label the texts that are first in a drawn order are the support; all others are asked."""
     whole = merged(episodes)
     torch.manual_seed(SEED)
-    orders = torch.rand(draws * B, whole.support.shape[1]).view(draws, B, -1)
-    losses = []
+    batch, count = whole.mask.shape
+    orders = torch.rand(draws * batch, count).view(draws, batch, count)
+    losses: list[list[Tensor]] = []
     for order in orders:
-        for number in range(len(whole.support)):
-            there = [place for place in range(whole.support.shape[1]) if whole.mask[number, place]]
+        for number in range(batch):
+            losses.append([])
+            there = [place for place in range(count) if whole.mask[number, place]]
             place_of = {place: int(whole.values[number, place].argmax()) for place in there}
             words = parts(episodes, number)[2]
             shown = []
@@ -152,8 +173,8 @@ def resampled_loss(
             known = {label for _, label in memory}
             for place in there:
                 if place not in shown and place_of[place] in known:
-                    losses.append(-read(memory, whole.support[number, place])[place_of[place]])
-    return torch.stack(losses).mean()
+                    losses[-1].append(-read(memory, whole.support[number, place])[place_of[place]])
+    return over_episodes(losses)
 
 
 REFERENCES: dict[str, Callable[[EpisodeKeys], Tensor]] = {
@@ -249,7 +270,8 @@ class TestEquations:
         assert episodes.labels is not None
         loss, logits = build("episode")(law, episodes)
         assert logits is not None and logits.shape == (B, Q, N)
-        assert torch.allclose(loss, F.cross_entropy(logits.flatten(0, 1), episodes.labels.flatten()))
+        alone = [F.cross_entropy(*each) for each in zip(logits, episodes.labels, strict=True)]
+        assert torch.allclose(loss, torch.stack(alone).mean())
         if reading == "least_squares":
             assert torch.allclose(loss, episode_loss(episodes, by_least_squares))
 
@@ -304,16 +326,36 @@ class TestEveryObjective:
         for mine, theirs in zip(*gradients, strict=True):
             assert torch.allclose(mine, theirs)
 
-    @every_but_drawn
+    @every
+    @pytest.mark.parametrize("size", [1, 2])
     @pytest.mark.parametrize("reading", READINGS)
-    def test_the_batch_is_a_mean_over_texts(self, name: str, reading: str) -> None:
-        law, episodes = READINGS[reading](K).double(), keys_of()
-        episodes = episodes._replace(  # of the same number of texts each
-            mask=torch.ones_like(episodes.mask), labels=(torch.arange(Q) % N).repeat(B, 1),
-            values=F.one_hot((torch.arange(S) % N).repeat(B, 1), N), named=torch.ones(B, N, dtype=torch.bool),
-        )  # fmt: skip
-        alone = [build(name)(law, one(episodes, number))[0] for number in range(B)]
-        assert torch.allclose(build(name)(law, episodes)[0], torch.stack(alone).mean())
+    def test_the_batch_is_the_mean_of_its_parts(
+        self, name: str, size: int, reading: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So that processes, or steps that are gathered, add up to one step of all of their episodes."""
+        law, episodes, objective = READINGS[reading](K).double(), uneven(), build(name)
+        orders = torch.rand(4, S + Q)  # of each draw, in every episode the same
+
+        def drawn(shape: torch.Size, device: torch.device) -> Tensor:
+            return orders.repeat_interleave(shape[0] // len(orders), dim=0)
+
+        monkeypatch.setattr(torch, "rand", drawn)
+        whole = objective(law, episodes)[0]
+        found = [objective(law, some(episodes, start, start + size))[0] for start in range(0, 4, size)]
+        expected = torch.stack(found).mean()
+        assert torch.allclose(whole, expected)
+        weights = [*wanting(episodes), *(each for each in law.parameters() if each.requires_grad)]
+        for mine, theirs in zip(
+            torch.autograd.grad(whole, weights, allow_unused=True, materialize_grads=True),
+            torch.autograd.grad(expected, weights, allow_unused=True, materialize_grads=True),
+            strict=True,
+        ):
+            assert torch.allclose(mine, theirs, atol=1e-7)
+
+    @every
+    def test_an_episode_with_nothing_to_ask_counts_as_0(self, name: str) -> None:
+        episodes = uneven()
+        assert_same(build(name), episodes, REFERENCES[name](episodes))
 
     @every_but_drawn
     def test_padding_changes_nothing(self, name: str) -> None:

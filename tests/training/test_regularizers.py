@@ -32,6 +32,16 @@ def keys_of(seed: int = 0) -> EpisodeKeys:
     return EpisodeKeys(KeyValueMemory(K, N), keys(S), values, mask, keys(Q), labels, keys(N), named)
 
 
+def with_one_alone() -> EpisodeKeys:
+    """The same with a third episode behind them, which has but one key."""
+    law, *fields = keys_of()
+    support, values, mask, queries, labels, names, named = (torch.cat([field, field[:1]]) for field in fields)  # type: ignore[index,list-item]
+    mask[2, 1:], labels[2], named[2] = False, -100, False
+    keys = (each.detach().requires_grad_() for each in (support, queries, names))
+    support, queries, names = keys
+    return EpisodeKeys(law, support, values, mask, queries, labels, names, named)
+
+
 def unit_keys(episodes: EpisodeKeys, number: int) -> list[Tensor]:
     assert episodes.labels is not None and episodes.names is not None and episodes.named is not None
     keys = [key for key, there in zip(episodes.support[number], episodes.mask[number], strict=True) if there]
@@ -43,21 +53,23 @@ def unit_keys(episodes: EpisodeKeys, number: int) -> list[Tensor]:
 def uniformity(episodes: EpisodeKeys, t: float = 2.0) -> Tensor:
     """Wang & Isola 2020, eq. 2."""
     terms = []
-    for number in range(B):
+    for number in range(len(episodes.support)):
         keys = unit_keys(episodes, number)
         pairs = [(a, b) for i, a in enumerate(keys) for j, b in enumerate(keys) if i != j]
-        terms.append(torch.stack([torch.exp(-t * (a - b).square().sum()) for a, b in pairs]).mean().log())
+        closeness = [torch.exp(-t * (a - b).square().sum()) for a, b in pairs]
+        terms.append(torch.stack(closeness).mean().log() if pairs else torch.zeros(()).double())
     return torch.stack(terms).mean()
 
 
 def read_entropy(episodes: EpisodeKeys, sharpness: float = 20.0) -> Tensor:
-    entropies = []
-    for number in range(B):
-        keys = unit_keys(episodes, number)
-        for i, query in enumerate(keys):
+    means = []
+    for number in range(len(episodes.support)):
+        keys, entropies = unit_keys(episodes, number), [torch.zeros(()).double()]
+        for i, query in enumerate(keys if len(keys) > 1 else []):
             weights = torch.stack([sharpness * (query * key).sum() for j, key in enumerate(keys) if j != i]).softmax(0)
             entropies.append(-(weights * weights.log()).sum())
-    return torch.stack(entropies).mean()
+        means.append(torch.stack(entropies).sum() / max(1, len(entropies) - 1))
+    return torch.stack(means).mean()
 
 
 REFERENCES: dict[str, Any] = {"uniformity": uniformity, "read_entropy": read_entropy}
@@ -95,8 +107,25 @@ class TestOfKeys:
         )  # fmt: skip
         assert float(term("uniformity", same)) == pytest.approx(0)
         counts = [len(unit_keys(episodes, number)) for number in range(B)]
-        expected = sum(count * math.log(count - 1) for count in counts) / sum(counts)
+        expected = sum(math.log(count - 1) for count in counts) / B
         assert float(term("read_entropy", same)) == pytest.approx(expected)
+
+    @of_keys
+    def test_the_batch_is_the_mean_of_its_episodes(self, name: str) -> None:
+        """So that processes, or steps that are gathered, add up to one step of all of their episodes."""
+        law, *fields = with_one_alone()
+        episodes = EpisodeKeys(law, *fields)  # type: ignore[arg-type]
+        wanted = [episodes.support, episodes.queries, episodes.names]
+        alone = [
+            term(name, EpisodeKeys(law, *(field[number : number + 1] for field in fields)))  # type: ignore[index,arg-type]
+            for number in range(B + 1)
+        ]
+        found, expected = term(name, episodes), torch.stack(alone).mean()
+        assert alone[B] == 0
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(found, REFERENCES[name](episodes))
+        for one, other in zip(torch.autograd.grad(found, wanted), torch.autograd.grad(expected, wanted), strict=True):  # type: ignore[arg-type]
+            torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-6)
 
     @of_keys
     def test_a_key_alone_has_no_pair(self, name: str) -> None:
@@ -132,6 +161,18 @@ class TestWeightAnchor:
         anchor.start(model)
         model.to(torch.bfloat16)
         assert float(anchor(reading(), keys_of()).detach()) < 1e-3
+
+    def test_the_start_follows_once(self) -> None:
+        model = nn.Linear(2, 2)
+        anchor = REGULARIZERS["weight_anchor"]()
+        anchor.start(model)
+        model.to(torch.float64)
+        law, episodes, copies = reading(), keys_of(), []
+        for _ in range(2):
+            with torch.profiler.profile() as seen:
+                anchor(law, episodes)
+            copies.append([event.name for event in seen.events()].count("aten::_to_copy"))
+        assert copies == [2, 0]
 
     def test_nothing_is_trained(self) -> None:
         anchor = REGULARIZERS["weight_anchor"]()
