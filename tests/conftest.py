@@ -1,4 +1,4 @@
-"""Keeps every test away from the network, the user's caches and the terminal, and hands out a tiny encoder.
+"""Keeps every test away from the network, the user's caches and the terminal; hands out a tiny encoder and a killer.
 
 The environment is set when this file is imported, as huggingface_hub reads its own once, on its first import.
 """
@@ -9,9 +9,12 @@ import logging
 import os
 import random
 import shutil
+import signal
 import socket
 import string
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -212,3 +215,44 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> I
     yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     for logger in loggers:
         logger.removeHandler(caplog.handler)
+
+
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
+
+
+def kill_at(number: int, action: Callable[[], object], folder: Path) -> bool:
+    """Runs an action in a child that is killed before its `number`-th change in `folder`; False if it got through."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def count(event: str, arguments: tuple) -> None:
+            nonlocal left
+            if event in CHANGES and arguments and str(folder) in str(arguments[0]) + str(arguments[1:2]):
+                if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wxa+")):
+                    return
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        status = 1
+        try:
+            sys.addaudithook(count)
+            action()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the action failed in the child"
+    return False
+
+
+@pytest.fixture(scope="session")
+def killed_at() -> Callable[[int, Callable[[], object], Path], bool]:
+    """The function `kill_at` above."""
+    return kill_at

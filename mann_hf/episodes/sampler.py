@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,9 +30,10 @@ class EpisodeSampler:
     `sampler[t]`, two samplers that are made alike draw alike, and processes that draw different numbers draw different
     episodes. Iterating counts on from `state_dict()`'s `drawn`.
 
-    Classes of an episode are drawn without replacement, in random order, so that their numbers mean nothing; texts of a
-    class are drawn without replacement, too, so that no text is both taught and asked. A text that a class has in
-    several rows counts once.
+    Classes of an episode are drawn without replacement, in random order, so that their numbers mean nothing; texts are
+    drawn without replacement, too, so that no text is both taught and asked, or stands under two labels. A text that a
+    class has in several rows counts once. One that several classes have is drawn for the first of them that draws it,
+    and is never an unknown text beside one of them.
 
     Args:
         dataset: a `datasets.Dataset`, or several by name; each episode is drawn from one of them.
@@ -55,8 +57,8 @@ class EpisodeSampler:
     Raises:
         InvalidTypeError: no `datasets.Dataset`, or texts or labels of the wrong type.
         InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with texts enough.
-            Classes with fewer texts than an episode may need are passed over, and of several data sets those with none
-            of the `classes` are left out, each with a warning that names them.
+            Classes with fewer texts of their own than an episode may need are passed over, and of several data sets
+            those with none of the `classes` are left out, each with a warning that names them.
     """
 
     def __init__(
@@ -126,14 +128,16 @@ class EpisodeSampler:
         order = random.permutation(len(usable))
         chosen = tuple(usable[place] for place in order[:n_way])
         support, query = Examples([], []), Examples([], [])
+        taken: set[str] = set()
         for label, (name, shot) in enumerate(zip(chosen, shots, strict=True)):
-            rows = random.choice(table.distinct[name], shot + n_query, replace=False)
+            rows = _drawn(random, table, table.distinct[name], shot + n_query, taken)
             for part, some in ((support, rows[:shot]), (query, rows[shot:])):
                 part.texts.extend(table.texts[row] for row in some)
                 part.labels.extend([label] * len(some))
         if n_unknown:
             others = np.concatenate([table.distinct[usable[place]] for place in order[n_way:]])
-            query.texts.extend(table.texts[row] for row in random.choice(others, n_unknown, replace=False))
+            taken |= {text for text, have in table.shared.items() if not have.isdisjoint(chosen)}
+            query.texts.extend(table.texts[row] for row in _drawn(random, table, others, n_unknown, taken))
             query.labels.extend([UNKNOWN] * n_unknown)
         return Episode(support, query, chosen)
 
@@ -188,9 +192,14 @@ class EpisodeSampler:
         """The classes of a data set with texts enough, in order."""
         needed = self.k_shot[1] + self.n_query[1]
         asked = [name for name in table.names if wanted is None or name in wanted]
-        usable = [name for name in asked if len(table.distinct[name]) >= needed]
-        small = [f"{name!r} ({len(table.distinct[name])})" for name in asked if len(table.distinct[name]) < needed]
+        shared = [text for text, have in table.shared.items() if len(have.intersection(asked)) > 1]
+        others = Counter(name for text in shared for name in table.shared[text])
+        own = {name: len(table.distinct[name]) - others[name] for name in asked}
+        usable = [name for name in asked if own[name] >= needed]
+        small = [f"{name!r} ({own[name]})" for name in asked if own[name] < needed]
         shots = f"{self.k_shot[1]} to teach and {self.n_query[1]} to ask"
+        if shared:
+            shots += f"; texts that several classes have do not count: {len(shared)}, such as {shared[0][:40]!r}"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:
             too_small = f"; passed over are {_some(small)}, which have fewer" if small else ""
@@ -200,7 +209,7 @@ class EpisodeSampler:
                 f"takes {self.n_way[1]}{other}{too_small}."
             )
         if self.n_unknown[1]:
-            left = sorted(len(table.distinct[name]) for name in usable)[: len(usable) - self.n_way[1]]
+            left = sorted(own[name] for name in usable)[: len(usable) - self.n_way[1]]
             if sum(left) < self.n_unknown[1]:
                 raise InvalidInputError(
                     f"n_unknown is {self.n_unknown[1]}, and beside {self.n_way[1]} classes {table.source} may have "
@@ -235,6 +244,27 @@ def _with_some(wanted: set[str], tables: dict[str, LabelledTable]) -> dict[str, 
         named = _some([tables[name].source for name in without])
         logger.warning(f"{named} {have} none of the classes to draw from and {are} left out.")
     return {name: table for name, table in tables.items() if name not in without}
+
+
+def _drawn(
+    random: np.random.Generator, table: LabelledTable, pool: np.ndarray, count: int, taken: set[str]
+) -> np.ndarray:
+    """Rows of a pool, none of them of a text that is taken; those of texts that several classes have are then taken.
+
+    Rows are drawn again only in place of such as may not be had, so that all other draws are as if none were shared.
+    """
+    rows = random.choice(pool, count, replace=False)
+    again = []
+    for place, row in enumerate(rows if table.shared else ()):
+        if table.texts[row] in taken:
+            again.append(place)
+        elif table.texts[row] in table.shared:
+            taken.add(table.texts[row])
+    if again:
+        left = {table.texts[row]: row for row in np.setdiff1d(pool, rows) if table.texts[row] not in taken}
+        rows[again] = random.choice(list(left.values()), len(again), replace=False)
+        taken |= {table.texts[row] for row in rows[again]} & table.shared.keys()
+    return rows
 
 
 def _is_whole(number: Any) -> bool:

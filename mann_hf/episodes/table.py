@@ -79,6 +79,14 @@ class LabelledTable:
         return {name: np.array(sorted(rows.values())) for name, rows in first.items()}
 
     @cached_property
+    def shared(self) -> dict[str, set[str]]:
+        """The texts that several classes have, in order, and which."""
+        classes: dict[str, set[str]] = {}
+        for text, label in zip(self.texts, self.labels.tolist(), strict=True):
+            classes.setdefault(text, set()).add(self.names[label])
+        return {text: names for text, names in classes.items() if len(names) > 1}
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of all texts and labels in their order."""
         digest = hashlib.blake2b(digest_size=16)

@@ -22,7 +22,7 @@ from ..errors import InvalidInputError, InvalidTypeError
 from ..models import MANNForSequenceClassification, adapters
 from ..models.saving import write_whole
 from .arguments import EpisodicTrainingArguments
-from .checkpoints import SAMPLER_FILE, is_whole, newest_checkpoint, steps_done
+from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
 from .episode_data import DrawnEpisodes, EpisodeData, warn_of_shared
 from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
 from .objectives import OBJECTIVES, Objective
@@ -340,6 +340,7 @@ class EpisodicTrainer(Trainer):
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
             folder.mkdir(parents=True, exist_ok=True)
+            (folder / STATE_FILE).unlink(missing_ok=True)  # of an earlier run: whole is what is written to the end
             drawn = {**self._train_sampler_state(), "drawn": self.state.global_step * self.args.step_episodes}
             write_whole(folder / SAMPLER_FILE, (json.dumps(drawn) + "\n").encode())
         super()._save_checkpoint(model, trial)

@@ -121,6 +121,101 @@ class TestEpisodes:
             EpisodeSampler(data())[-1]
 
 
+def sharing(own: int = 4, shared: int = 5) -> Dataset:
+    """Six classes with texts of their own and texts that two or three of them have."""
+    rows = data(6, each=own)
+    others = [(f"same {number}", "abcdef"[(number + step) % 6]) for number in range(shared) for step in (0, 1, 3)]
+    texts, labels = zip(*others[:-1], strict=True)
+    return Dataset.from_dict({"text": [*rows["text"], *texts], "label": [*rows["label"], *labels]})
+
+
+def apart(rows: Dataset) -> Dataset:
+    """The same with no text in common."""
+    return rows.map(lambda row: {"text": f"{row['text']} of {row['label']}"})
+
+
+class TestSharedTexts:
+    @pytest.mark.parametrize("settings", [{}, {"n_unknown": 3}, {"k_shot": (1, 3), "unbalanced": True}], ids=str)
+    def test_none_is_drawn_twice_or_for_a_class_that_has_it_not(self, settings: dict[str, Any]) -> None:
+        rows = sharing()
+        have = {(text, label) for text, label in zip(rows["text"], rows["label"], strict=True)}
+        sampler = EpisodeSampler(rows, **{"n_way": 4, "k_shot": 2, "n_query": 1, **settings})
+        seen: Counter[str] = Counter()
+        for episode in first(sampler, 300):
+            pairs = [pair for part in (episode.support, episode.query) for pair in zip(*part, strict=True)]
+            assert len({text for text, _ in pairs}) == len(pairs)
+            for text, label in pairs:
+                if label == UNKNOWN:
+                    assert not any((text, name) in have for name in episode.names)
+                else:
+                    assert (text, episode.names[label]) in have
+            seen.update(text for text, _ in pairs)
+            shots = Counter(episode.support.labels)
+            assert set(shots) == set(range(4)) and set(shots.values()) <= (
+                {1, 2, 3} if "unbalanced" in settings else {2}
+            )
+            asked = dict.fromkeys(range(4), 1) | ({UNKNOWN: 3} if "n_unknown" in settings else {})
+            assert Counter(episode.query.labels) == asked
+        assert set(seen) == set(rows["text"])
+
+    def test_episodes_without_one_drawn_twice_are_as_if_there_were_none(self) -> None:
+        rows = sharing(own=12)
+        same = 0
+        for one, other in zip(
+            *(first(EpisodeSampler(each, 4, 1, 2), 200) for each in (rows, apart(rows))), strict=True
+        ):
+            assert one.names == other.names
+            parts = (other.support, other.query)
+            plain = [[text.rsplit(" of ", 1)[0] for text in part.texts] for part in parts]
+            if len({*plain[0], *plain[1]}) == sum(map(len, plain)):
+                assert [one.support.texts, one.query.texts] == plain
+                same += 1
+        assert 100 < same < 200, "some episodes would have one twice"
+
+    def test_the_rest_of_such_an_episode_stays_as_it_was(self) -> None:
+        rows = sharing(own=12)
+        changed = 0
+        for one, other in zip(
+            *(first(EpisodeSampler(each, 2, 2, 4), 200) for each in (rows, apart(rows))), strict=True
+        ):
+            texts = [[*episode.support.texts, *episode.query.texts] for episode in (one, other)]
+            different = [was for now, was in zip(*texts, strict=True) if now != was.rsplit(" of ", 1)[0]]
+            assert all(text.startswith("same") for text in different) and len(different) <= 3
+            changed += bool(different)
+        assert changed
+
+    def test_each_text_that_may_be_had_is_as_likely_in_its_place(self) -> None:
+        rows = Dataset.from_dict(
+            {"text": [*(f"a {number}" for number in range(4)), *(f"b {number}" for number in range(5)), "same", "same"],
+             "label": [*"aaaabbbbbab"]}
+        )  # fmt: skip
+        counts: Counter[str] = Counter()
+        for episode in first(EpisodeSampler(rows, 2, 2, 2), 3000):
+            [of_b] = [number for number, name in enumerate(episode.names) if name == "b"]
+            if of_b == 1 and "same" in [*episode.support.texts[:2], *episode.query.texts[:2]]:
+                counts.update(episode.support.texts[2:])
+        assert set(counts) == {f"b {number}" for number in range(5)}
+        mean = sum(counts.values()) / 5
+        assert all(abs(count - mean) < 4 * mean**0.5 for count in counts.values())
+
+    def test_they_do_not_make_a_class_large_enough(self, told: Told) -> None:
+        sampler = EpisodeSampler(sharing(own=4, shared=1), 2, 2, 2)
+        assert sampler.labels == set("abcdef") and not told()
+        rows = sharing(own=4, shared=1).filter(lambda row: row["text"] != "a 0")
+        assert EpisodeSampler(rows, 2, 2, 2).labels == set("bcdef")
+        [message] = told()
+        assert "texts that several classes have do not count: 1, such as 'same 0'" in message
+        assert message.endswith("passed over: 'a' (3).")
+        assert EpisodeSampler(rows, 2, 2, 2, classes="acd").labels == set("acd"), "no other class has it"
+        with pytest.raises(InvalidInputError, match="5 classes with at least 4 texts .*'same 0'.*takes 6"):
+            EpisodeSampler(rows, 6, 2, 2)
+
+    def test_nor_the_unknown_texts_enough(self) -> None:
+        assert EpisodeSampler(sharing(), 5, 1, 1, n_unknown=4)[0]
+        with pytest.raises(InvalidInputError, match="n_unknown is 5, and beside 5 classes .* just 4 texts left"):
+            EpisodeSampler(sharing(), 5, 1, 1, n_unknown=5)
+
+
 class TestSeveralDataSets:
     def sources(self) -> dict[str, Dataset]:
         return {"one": data(3, prefix="x"), "two": data(6, prefix="y"), "three": data(3, prefix="z")}

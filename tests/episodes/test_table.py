@@ -64,6 +64,11 @@ def test_a_text_that_a_class_has_twice_is_distinct_once() -> None:
     assert by_name(table) == {"a": [0, 2, 3], "b": [1, 4]}
 
 
+def test_a_text_that_several_classes_have_is_shared() -> None:
+    table = LabelledTable(data(["a", "b", "a", "a", "c", "c"], ["y", "x", "x", "y", "x", "z"]))
+    assert table.shared == {"x": {"a", "b", "c"}}
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_is_in_one_class(seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 6, 40).tolist()

@@ -1,8 +1,5 @@
-"""Classifiers around the tiny encoder, what they are taught, and a way to kill what they do."""
+"""Classifiers around the tiny encoder, and what they are taught."""
 
-import os
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,42 +53,3 @@ def same_memory(first: LabelledMemory, second: LabelledMemory) -> None:
 @pytest.fixture
 def assert_same_memory() -> Callable[[LabelledMemory, LabelledMemory], None]:
     return same_memory
-
-
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
-
-
-def kill_at(number: int, action: Callable[[], object], folder: Path) -> bool:
-    """Runs an action in a child that is killed before its `number`-th change in `folder`; False if it got through."""
-    child = os.fork()
-    if child == 0:
-        left = number
-
-        def count(event: str, arguments: tuple) -> None:
-            nonlocal left
-            if event in CHANGES and arguments and str(folder) in str(arguments[0]) + str(arguments[1:2]):
-                if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wxa+")):
-                    return
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        status = 1
-        try:
-            sys.addaudithook(count)
-            action()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return True
-    assert os.WEXITSTATUS(status) == 0, "the action failed in the child"
-    return False
-
-
-@pytest.fixture
-def killed_at() -> Callable[[int, Callable[[], object], Path], bool]:
-    """The function `kill_at` above."""
-    return kill_at
