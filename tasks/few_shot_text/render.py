@@ -50,10 +50,18 @@ SPEED_TITLES = {
     "throughput_bf16_over_sentence_transformers": "the same with `dtype=torch.bfloat16` on our side",
 }
 
+TRAINING_TITLES = {
+    "step_over_encoder": "forward and backward of a packed step, over those of the bare encoder on the same texts",
+    "naive_loop_over_step": "a loop of one forward an episode, over the step; all texts of the data set",
+    "naive_loop_over_step_few_texts": "the same, ten texts of each of 25 classes: episodes have texts in common",
+    "naive_loop_over_resampled_step": "the same over a step of `resampled`: 4 episodes of 20 classes over 100 texts",
+}
+
 Key = tuple[str, str, int | None, bool]
 Results = dict[Key, dict[str, Any]]
 """Result files by setting, data set, examples of a class, and whether names are entries."""
 SPEED: Key = ("speed", "", None, False)
+TRAINING_SPEED: Key = ("training_speed", "", None, False)
 
 
 def load(folder: Path) -> Results:
@@ -63,14 +71,14 @@ def load(folder: Path) -> Results:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "cell" in content:
             results[tuple(content["cell"].values())] = content  # type: ignore[index]
-        elif path.name == "speed.json":
-            results[SPEED] = content
+        elif path.name in ("speed.json", "training_speed.json"):
+            results[SPEED if path.name == "speed.json" else TRAINING_SPEED] = content
     return results
 
 
 def _cells(results: Results) -> list[dict[str, Any]]:
     """The result files of the benchmark."""
-    return [content for key, content in results.items() if key != SPEED]
+    return [content for key, content in results.items() if key not in (SPEED, TRAINING_SPEED)]
 
 
 def value(results: Results, key: Key, method: str, field: str = "accuracy") -> float | None:
@@ -196,7 +204,7 @@ def made_with(results: Results) -> str:
     versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in _cells(results)})
     minutes = sum(result["seconds"] for result in _cells(results)) / 60
     with_what = f"on {'; '.join(encoders)}, with {'; '.join(versions)}"
-    return f"{len(results)} result files, {minutes:.0f} minutes in all, {with_what}."
+    return f"{len(_cells(results))} result files, {minutes:.0f} minutes in all, {with_what}."
 
 
 def front_page(results: Results) -> str:
@@ -239,6 +247,13 @@ def speed(results: Results) -> str:
     )
 
 
+def training_speed(results: Results) -> str:
+    """What a training step costs."""
+    told = results.get(TRAINING_SPEED, {})
+    rows = [[title, f"{told[name]:.2f}"] for name, title in TRAINING_TITLES.items() if name in told]
+    return table(["8 episodes a step, 5-way 1-shot, 5 queries a class", "ratio"], rows)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "five_way": five_way,
     "all_classes": all_classes,
@@ -247,6 +262,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "large_memory": large_memory,
     "made_with": made_with,
     "speed": speed,
+    "training_speed": training_speed,
 }
 
 
