@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.utils import ModelOutput
 
+from ..controllers.lookup import looked_up_once
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading
 from .configuration_mann import MANNConfig
@@ -225,7 +226,8 @@ class MANNForSequenceClassification(RememberingModel):
         if labels is not None:
             check_query_labels(labels, query.shape, classes, self._problem_type)
         parts = zip(*groups.values(), strict=True)
-        keys = torch.cat([self.embed(**dict(zip(groups, rows, strict=True)), **kwargs) for rows in parts])
+        with looked_up_once(self.encoder, groups["input_ids"]):
+            keys = torch.cat([self.embed(**dict(zip(groups, rows, strict=True)), **kwargs) for rows in parts])
         names = None if name is None else keys[name.clamp_min(0)]
         named = None if name is None else name >= 0
         mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]

@@ -12,7 +12,7 @@ from ..errors import InvalidInputError
 from .objectives import OBJECTIVES
 from .regularizers import REGULARIZERS
 
-COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_query")
+COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_query", "eval_n_unknown")
 """Fields that are a number or a range."""
 TRAINABLE = ("full", "adapter", "memory")
 SHARED_LABELS = ("refuse", "drop", "allow")
@@ -34,6 +34,8 @@ class EpisodicTrainingArguments(TrainingArguments):
         eval_n_way: N in evaluation; as in training if left out.
         eval_k_shot: K in evaluation; as in training if left out.
         eval_n_query: Q in evaluation; as in training if left out.
+        eval_n_unknown: texts of other classes that are asked in evaluation, too, or a range. They have no part in the
+            accuracy: `eval_unknown_auroc` says how well the scores tell them from the others.
         eval_seed: by which the episodes of an evaluation are drawn.
         objective: what is minimised, a name of `OBJECTIVES`.
         objective_options: arguments of the objective.
@@ -44,6 +46,8 @@ class EpisodicTrainingArguments(TrainingArguments):
         label_names: whether the words of the labels are written beside the examples, in training and in evaluation.
             (In `TrainingArguments` this is a list of a model's inputs, which are known here.)
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
+        source_weights: how often each of several training data sets is drawn from, by its name, in proportion; by
+            default as often as it has classes.
         text_column: the column of the texts.
         label_column: the column of the labels.
         shared_labels: what to do about classes that are in both data sets, whose evaluation would say nothing of new
@@ -67,6 +71,9 @@ class EpisodicTrainingArguments(TrainingArguments):
     eval_n_query: int | str | None = field(
         default=None, metadata={"help": "Q in evaluation; as in training if left out."}
     )
+    eval_n_unknown: int | str = field(
+        default=0, metadata={"help": "Texts of other classes that are asked in evaluation, too, or a range."}
+    )
     eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
     objective: str = field(default="episode", metadata={"help": f"One of {', '.join(OBJECTIVES)}."})
     objective_options: dict[str, Any] | str | None = field(
@@ -80,6 +87,9 @@ class EpisodicTrainingArguments(TrainingArguments):
         default=False, metadata={"help": "Whether the words of labels are written beside the examples."}
     )
     unbalanced: bool = field(default=False, metadata={"help": "Whether each class draws its own number of shots."})
+    source_weights: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "How often each of several training data sets is drawn from, by its name."}
+    )
     text_column: str = field(default="text", metadata={"help": "The column of the texts."})
     label_column: str = field(default="label", metadata={"help": "The column of the labels."})
     shared_labels: str = field(default="refuse", metadata={"help": f"One of {', '.join(SHARED_LABELS)}."})
@@ -122,7 +132,7 @@ class EpisodicTrainingArguments(TrainingArguments):
         self.per_device_train_batch_size = self.episodes_per_step
         for name in COUNTS:
             setattr(self, name, as_count(name, getattr(self, name)))
-        for name in ("objective_options", "regularizers"):
+        for name in ("objective_options", "regularizers", "source_weights"):
             if isinstance(told := getattr(self, name), str):
                 setattr(self, name, json.loads(told))
         super().__post_init__()

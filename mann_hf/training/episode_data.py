@@ -93,11 +93,12 @@ class EpisodeData:
         given: dict[str, Any] = {name: getattr(args, name) for name in ("n_way", "k_shot", "n_query")}
         if training:
             given |= {"unbalanced": args.unbalanced, "batch_size": args.episodes_per_step}
+            given["weights"] = args.source_weights
             given["seed"] = args.seed if args.data_seed is None else args.data_seed
         else:
             other = {name: getattr(args, f"eval_{name}") for name in given}
             given |= {name: count for name, count in other.items() if count is not None}
-            given["seed"] = args.eval_seed
+            given |= {"n_unknown": args.eval_n_unknown, "seed": args.eval_seed}
         return EpisodeSampler(data, **given, **self.columns, **kwargs)
 
 

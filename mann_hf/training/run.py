@@ -76,17 +76,26 @@ class TrainingRun:
             arguments={**told.get("arguments", {}), **arguments},
         )
 
-    def trainer(self, train: Dataset, valid: Dataset | None = None, callbacks: Sequence[Any] = ()) -> EpisodicTrainer:
+    def trainer(
+        self, train: Dataset | Mapping[str, Dataset], valid: Dataset | None = None, callbacks: Sequence[Any] = ()
+    ) -> EpisodicTrainer:
         """The trainer of this run.
 
         Args:
-            train: labelled texts.
+            train: labelled texts, or several data sets of them by name, to be mixed.
             valid: labelled texts of other classes; some classes of `train` if left out.
             callbacks: further ones.
+
+        Raises:
+            InvalidInputError: several data sets, and none to choose the best model by.
         """
         wanted = ("text_column", "label_column")
         columns: dict[str, Any] = {name: self.arguments[name] for name in wanted if name in self.arguments}
         if valid is None and self.valid_share:
+            if not hasattr(train, "column_names"):
+                raise InvalidInputError(
+                    "several data sets came without one to choose the best model by: give valid, or valid_share=0."
+                )
             train, valid = self._held_out(train, columns)
         given = {"save_strategy": "steps", "save_steps": self.eval_every, "save_total_limit": 1, **self.arguments}
         if valid is not None:
@@ -110,7 +119,7 @@ class TrainingRun:
 
     def train(
         self,
-        train: Dataset,
+        train: Dataset | Mapping[str, Dataset],
         valid: Dataset | None = None,
         callbacks: Sequence[Any] = (),
         resume: bool = False,
@@ -118,7 +127,7 @@ class TrainingRun:
         """Trains and saves: the model, `train_results.json` and `curves.png` lie in the folder afterwards.
 
         Args:
-            train: labelled texts.
+            train: labelled texts, or several data sets of them by name, to be mixed.
             valid: labelled texts of other classes; some classes of `train` if left out.
             callbacks: further ones of the trainer.
             resume: goes on from the newest checkpoint in the folder, if there is one.

@@ -28,7 +28,9 @@ def load_metric(name: str) -> Any:
 def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
     """`accuracy`, `accuracy_ci95`, `macro_f1` and `loss` of what was answered.
 
-    Episodes without a query of their classes have no part in any of them.
+    Episodes without a query of their classes have no part in any of them. Where queries of no class were asked, also
+    `unknown_auroc`: the probability that a query of the episode's classes has a higher score than one of none, the area
+    under the ROC curve (Hendrycks & Gimpel 2017).
 
     Raises:
         InvalidInputError: none has such a query.
@@ -42,7 +44,16 @@ def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
         predictions=answers.predictions, references=answers.references, episodes=answers.episodes
     )
     losses = answers.losses[~np.isnan(answers.losses)]
-    return {**told, "loss": float(losses.mean()) if len(losses) else float("nan")}
+    told = {**told, "loss": float(losses.mean()) if len(losses) else float("nan")}
+    unknown = answers.references == UNKNOWN
+    return {**told, "unknown_auroc": _auroc(answers.scores, unknown)} if unknown.any() else told
+
+
+def _auroc(scores: np.ndarray, unknown: np.ndarray) -> float:
+    """How often a known query's score is above an unknown one's, ties counted half."""
+    below, known = np.sort(scores[unknown]), scores[~unknown]
+    beaten = np.searchsorted(below, known, "left") + np.searchsorted(below, known, "right")
+    return float(beaten.mean() / 2 / len(below))
 
 
 @cache

@@ -46,6 +46,16 @@ class Stop(TrainerCallback):
 
 
 class TestTrain:
+    def test_several_data_sets_are_mixed(self, settings: dict) -> None:
+        parts = {"one": texts(WORDS[:2]), "two": texts(WORDS[2:4])}
+        told = run_of(settings, source_weights={"one": 1, "two": 3}).train(parts, VALID)
+        assert told["steps"] == 4
+        with pytest.raises(
+            InvalidInputError, match="without one to choose the best model by: give valid, or valid_share=0"
+        ):
+            run_of(settings).train(parts)
+        run_of(settings, valid_share=0).train(parts)
+
     def test_what_it_returns_is_in_the_folder(self, settings: dict, tmp_path: Path) -> None:
         told = run_of(settings).train(TRAIN, VALID)
         assert json.loads((tmp_path / "run" / RESULTS_FILE).read_text()) == json.loads(json.dumps(told))

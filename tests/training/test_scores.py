@@ -4,7 +4,7 @@ from typing import Any
 import evaluate
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from mann_hf.episodes import UNKNOWN
 from mann_hf.errors import InvalidInputError, MissingExtraError
@@ -37,8 +37,20 @@ def test_scores_are_those_of_scikit_learn_and_numpy() -> None:
             "accuracy_ci95": 1.96 * np.std(accuracies, ddof=1) / np.sqrt(40),
             "macro_f1": np.mean([f1_score(*each, average="macro", zero_division=0.0) for each in of_each(answers)]),
             "loss": answers.losses.mean(),
+            "unknown_auroc": roc_auc_score(answers.references != UNKNOWN, answers.scores),
         }
     )
+
+
+def test_ties_between_known_and_unknown_count_half() -> None:
+    answers = random_answers(unknown=0.3)
+    coarse = answers._replace(scores=answers.scores.round(1))
+    expected = roc_auc_score(coarse.references != UNKNOWN, coarse.scores)
+    assert episodic_scores(coarse)["unknown_auroc"] == pytest.approx(expected)
+
+
+def test_without_unknown_queries_there_is_nothing_to_tell_apart() -> None:
+    assert "unknown_auroc" not in episodic_scores(random_answers(unknown=0))
 
 
 def test_one_evaluation_does_not_show_in_the_next() -> None:

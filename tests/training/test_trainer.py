@@ -104,6 +104,21 @@ class TestTraining:
     def test_several_sources(self, build: Build) -> None:
         build(trainer_options={"train_dataset": {"a": labelled(range(4)), "b": labelled(range(4, 8))}}).train()
 
+    def test_sources_are_drawn_by_their_weights(self, build: Build) -> None:
+        sources = {"a": labelled(range(4)), "b": labelled(range(4, 8))}
+        trainer = build(trainer_options={"train_dataset": sources}, source_weights={"a": 0, "b": 1})
+        assert trainer.sampler is not None
+        drawn = {name for number in range(20) for name in trainer.sampler[number].names}
+        assert drawn == set(sources["b"]["label"])
+        with pytest.raises(InvalidInputError, match="weights are for a; the data sets are a and b|weights are for"):
+            build(trainer_options={"train_dataset": sources}, source_weights={"a": 1})
+
+    def test_texts_of_other_classes_are_told_by_their_scores(self, build: Build) -> None:
+        told = build(eval_n_way=2, eval_n_unknown="1-3").evaluate()
+        assert 0 <= told["eval_unknown_auroc"] <= 1
+        plain = build("plain", eval_n_way=2).evaluate()
+        assert "eval_unknown_auroc" not in plain
+
     def test_other_columns(self, build: Build) -> None:
         renamed = [part.rename_columns({"text": "message", "label": "intent"}) for part in (TRAIN, VALID)]
         data = {"train_dataset": renamed[0], "eval_dataset": renamed[1]}
