@@ -3,6 +3,8 @@
 import copy
 import inspect
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ BASE_PROBE = "encoder_probe"
 """The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
 SAME_ENCODER = 0.05
 """The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
+_KEPT = "_base_probe"
 READING = "reading."
 """What the names of a reading's parameters begin with; they are saved beside the adapter."""
 
@@ -88,17 +91,33 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
 def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
     """Writes the configuration, and the weights of the adapter and the reading."""
     state = trained_state(model, state_dict)
-    model.disable_adapters()
-    try:
-        state[BASE_PROBE] = model.encoder_probe()
-    finally:
-        model.enable_adapters()
+    probe = model.__dict__.get(_KEPT)
+    state[BASE_PROBE] = base_probe(model) if probe is None else probe
     model.config.adapter = described(model)
     folder.mkdir(parents=True, exist_ok=True)
-    model.config.architectures = [type(model).__name__]
+    model.config.architectures = [type(model).__name__.removeprefix("FSDP")]  # of a class that spreads weights
     model.config.save_pretrained(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def base_probe(model: "MANNPreTrainedModel") -> Tensor:
+    """[P, K]: `encoder_probe` without the adapter."""
+    model.disable_adapters()
+    try:
+        return model.encoder_probe()
+    finally:
+        model.enable_adapters()
+
+
+@contextmanager
+def saved_with(model: "MANNPreTrainedModel", probe: Tensor) -> Iterator[None]:
+    """Has saves within write this `base_probe`: with weights spread over processes, one alone cannot take it."""
+    model.__dict__[_KEPT] = probe
+    try:
+        yield
+    finally:
+        del model.__dict__[_KEPT]
 
 
 def described(model: "MANNPreTrainedModel") -> dict[str, Any]:

@@ -4,7 +4,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count, islice
 from typing import Any, TypeVar
@@ -354,11 +354,14 @@ class MANNPreTrainedModel(PreTrainedModel):
             self._swap(lambda memory: (self._reencoded(memory, tokenizer), None))
 
     @contextmanager
-    def memory_set_aside(self, find_tokenizer: Callable[[], Any]) -> Iterator[None]:
+    def memory_set_aside(
+        self, find_tokenizer: Callable[[], Any], encoding: Callable[[], AbstractContextManager] = nullcontext
+    ) -> Iterator[None]:
         """Empties the memory while the encoder changes, and writes it again in the end from its texts.
 
         Args:
             find_tokenizer: gives the encoder's tokenizer.
+            encoding: gives a context in which the encoder can be called.
         """
         kept = self.memory
         if not len(kept):
@@ -368,7 +371,8 @@ class MANNPreTrainedModel(PreTrainedModel):
         try:
             yield
         finally:
-            self._swap(lambda _: (self._reencoded(kept, find_tokenizer()), None))
+            with encoding():
+                self._swap(lambda _: (self._reencoded(kept, find_tokenizer()), None))
 
     def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
         texts = [entry.text for entry in memory.entries]

@@ -29,6 +29,7 @@ from .objectives import OBJECTIVES, Objective
 from .preparation import prepare_model
 from .regularizers import Regularized
 from .scores import episodic_scores
+from .sharding import whole_weights
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -57,7 +58,7 @@ class EpisodicTrainer(Trainer):
 
     Raises:
         InvalidInputError: data that cannot make an episode, classes that are in both data sets, or settings that do not
-            go together. All of it before training.
+            go together, FSDP of version 1 among them. All of it before training.
         InvalidTypeError: data of the wrong type, or another kind of model.
     """
 
@@ -113,6 +114,11 @@ class EpisodicTrainer(Trainer):
             model_init=model_init,
             **kwargs,
         )
+        if self.is_fsdp_enabled and getattr(self.accelerator.state.fsdp_plugin, "fsdp_version", 1) != 2:
+            raise InvalidInputError(
+                "FSDP of version 1 gathers weights for forward alone, and evaluating and saving take them, too: set "
+                'fsdp_config={"version": 2}.'
+            )
         if self.processing_class is None:
             self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
         self.label_names = ["labels"]
@@ -210,12 +216,23 @@ class EpisodicTrainer(Trainer):
                 "the model's memory keeps no texts (store_texts=False): with the encoder trained it could not be read "
                 "any more. Train a model with an empty memory and teach it afterwards."
             )
-        with contextlib.nullcontext() if model is None else model.memory_set_aside(lambda: self.processing_class):
+        whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
+        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)
+        with aside:
             result = super().train(resume_from_checkpoint, *args, **kwargs)
         trained = self.accelerator.unwrap_model(self.model).eval()
         if trained is not model:  # but one of model_init
-            trained.reencode_memory(self.processing_class)
+            with whole():
+                trained.reencode_memory(self.processing_class)
         return result
+
+    def _find_tokenizer(self) -> Any:
+        return self.processing_class
+
+    @property
+    def _is_sharded(self) -> bool:
+        """Whether no process has all weights, so that all must encode the same texts at once."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -310,11 +327,16 @@ class EpisodicTrainer(Trainer):
         """In full precision, whatever training is in."""
         episodes = evaluation_episodes(sampler, self.args.eval_episodes)
         model = self.accelerator.unwrap_model(self.model)
-        return answer_episodes(model, self.processing_class, episodes, self.args.label_names, embed_texts=self._embed)
+        with whole_weights(self.model_wrapped):
+            return answer_episodes(
+                model, self.processing_class, episodes, self.args.label_names, embed_texts=self._embed
+            )
 
     def _embed(self, texts: list[str]) -> Tensor:
         """Keys for texts, each process encoding its share."""
         processes, model = self.accelerator.num_processes, self.accelerator.unwrap_model(self.model)
+        if self._is_sharded:
+            return model.embed_texts(self.processing_class, texts)
         share = -(-len(texts) // processes)
         first = share * self.accelerator.process_index
         own = texts[first : first + share]
@@ -323,6 +345,17 @@ class EpisodicTrainer(Trainer):
             return keys
         keys = torch.nn.functional.pad(keys, (0, 0, 0, share - len(keys))).to(self.accelerator.device)
         return self.accelerator.gather(keys)[: len(texts)]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """`Trainer.save_model`: the model, its memory, the tokenizer and the arguments."""
+        if not (self._is_sharded and adapters.has_adapter(self.model)):
+            super().save_model(output_dir, _internal_call)
+            return
+        model = self.accelerator.unwrap_model(self.model)
+        with whole_weights(self.model_wrapped):
+            probe = adapters.base_probe(model)
+        with adapters.saved_with(model, probe):
+            super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Model, memory, tokenizer and arguments; nothing of it a pickle."""
@@ -361,13 +394,13 @@ class EpisodicTrainer(Trainer):
                     f"number of processes or seed ({', '.join(changed)}): its episodes cannot be gone on with. Start a "
                     "new run from its weights, with from_pretrained."
                 )
-        if adapters.has_adapter(self.model):
+        if adapters.has_adapter(self.model) and not self._is_sharded:
             self._load_adapter(resume_from_checkpoint)
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
-        if adapters.has_adapter(self.model):
+        if adapters.has_adapter(self.model) and not self._is_sharded:
             assert self.state.best_model_checkpoint is not None
             self._load_adapter(self.state.best_model_checkpoint)
         else:

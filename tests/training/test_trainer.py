@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -402,65 +399,6 @@ class TestAdapters:
         (tmp_path / "end" / "config.json").write_text(json.dumps(config))
         with pytest.raises(EncoderMismatchError, match="trained on other weights"):
             MANNForSequenceClassification.from_pretrained(tmp_path / "end")
-
-
-TWO_PROCESSES = """
-import json, sys
-import torch
-from datasets import Dataset
-from safetensors.torch import save_file
-from transformers import TrainerCallback
-import mann_hf
-
-encoder, rows, output, episodes, objective = sys.argv[1:]
-rows = [json.loads(line) for line in open(rows, encoding="utf-8")]
-model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(encoder)
-for module in model.modules():
-    if isinstance(module, torch.nn.Dropout):
-        module.p = 0.0
-
-class Keep(TrainerCallback):
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-            save_file(grads, output + "/grads.safetensors")
-
-arguments = mann_hf.EpisodicTrainingArguments(
-    output, n_way=3, k_shot=1, n_query=2, episodes_per_step=int(episodes), max_steps=1, report_to="none", use_cpu=True,
-    max_grad_norm=0.0, objective=objective, save_strategy="no", eval_episodes=20,
-)
-trainer = mann_hf.EpisodicTrainer(model, arguments, Dataset.from_list(rows), callbacks=[Keep()])
-before = trainer.evaluate(Dataset.from_list(rows))  # each process encodes a share of the texts
-if trainer.is_world_process_zero():
-    json.dump(before, open(output + "/before.json", "w", encoding="utf-8"))
-trainer.train()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("objective", ["episode", "leave_one_out"])
-def test_two_processes_have_the_gradients_of_one(tiny_encoder: Path, tmp_path: Path, objective: str) -> None:
-    (tmp_path / "run.py").write_text(TWO_PROCESSES, encoding="utf-8")
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in TRAIN), encoding="utf-8")
-    for processes in (1, 2):
-        (tmp_path / str(processes)).mkdir()
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        told = [tiny_encoder, tmp_path / "rows.jsonl", tmp_path / str(processes), 4 // processes, objective]
-        done = subprocess.run(
-            [*launch, str(tmp_path / "run.py"), *map(str, told)],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (load_file(tmp_path / str(processes) / "grads.safetensors") for processes in (1, 2))
-    assert one.keys() == two.keys()
-    before = [json.loads((tmp_path / each / "before.json").read_text()) for each in ("1", "2")]
-    assert before[0]["eval_accuracy"] == before[1]["eval_accuracy"]
-    assert before[0]["eval_loss"] == pytest.approx(before[1]["eval_loss"], abs=1e-5)
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
 ONE_EACH = Dataset.from_list([{"text": f"text {i}", "label": f"class {i}"} for i in range(10)])

@@ -1,0 +1,93 @@
+"""What each of several processes runs in test_processes.py, told by JSON; figures and the model lie in a folder.
+
+Settings: `encoder`, `rows` (a file), `output`, `arguments` of the run, and, if asked for, `spread` (FSDP2), `lora`,
+`taught` (the model has a memory), `stop_after` (steps), `resume`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.state import DistributedType, PartialState
+from datasets import Dataset
+from peft import LoraConfig
+from safetensors.torch import save_file
+from transformers import TrainerCallback
+
+import mann_hf
+
+SPREAD = {
+    "version": 2,
+    "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "transformer_layer_cls_to_wrap": ["BertLayer"],
+    "state_dict_type": "FULL_STATE_DICT",
+    "reshard_after_forward": True,
+}
+
+
+def spread_on_processors() -> None:
+    """Accelerate spreads weights over accelerators alone: let it take these processes for some."""
+    begin = PartialState.__init__
+
+    def begin_as_accelerators(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = begin_as_accelerators  # type: ignore[method-assign]
+
+
+class Watch(TrainerCallback):
+    """Keeps the first step's gradients, where weights are whole, and ends a run early."""
+
+    def __init__(self, model: Any, told: dict[str, Any]) -> None:
+        self.model, self.told = model, told
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero and state.global_step == 0 and not self.told.get("spread"):
+            grads = {name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None}
+            save_file(grads, Path(self.told["output"], "grads.safetensors"))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_training_stop |= state.global_step == self.told.get("stop_after")
+
+
+def main(told: dict[str, Any]) -> None:
+    """Evaluates, trains, evaluates and saves."""
+    if told.get("spread"):
+        spread_on_processors()
+        told["arguments"] |= {"fsdp": True, "fsdp_config": SPREAD}
+    rows = [json.loads(line) for line in Path(told["rows"]).read_text(encoding="utf-8").splitlines()]
+    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(told["encoder"])
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    if told.get("taught"):
+        texts = ["my card is lost", "a new order"]
+        model.remember(model.embed_texts(model.load_tokenizer(), texts), ["card", "order"], texts)
+    output = Path(told["output"])
+    arguments = mann_hf.EpisodicTrainingArguments(
+        str(output), report_to="none", use_cpu=True, disable_tqdm=True, **told["arguments"]
+    )
+    adapter = LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.0) if told.get("lora") else None
+    half = len(rows) // 2
+    trainer = mann_hf.EpisodicTrainer(
+        model,
+        arguments,
+        Dataset.from_list(rows[:half]),
+        Dataset.from_list(rows[half:]),
+        peft_config=adapter,
+        callbacks=[Watch(model, told)],
+    )
+    figures = {"before": trainer.evaluate()}
+    trainer.train(resume_from_checkpoint=True if told.get("resume") else None)
+    figures["after"] = trainer.evaluate()
+    trainer.save_model(str(output / "model"))
+    if trainer.is_world_process_zero():
+        (output / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
