@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import listed
 from .classifier import check_taught, find_config, open_classifier, problem_type_of
 from .options import Debug, FolderOrHub, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
-from .output import counted, print_json, print_lines, printable, progress_bar, say, some, working
+from .output import counted, print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores
 from .tables import labels_of, read_table, texts_of
 
@@ -99,7 +100,7 @@ def _print(report: dict[str, Any]) -> None:
     if unknown := report.get("unknown_labels"):
         say(
             f"{counted(len(unknown), 'label')} of the table not in the memory, whose texts count as wrong: "
-            f"{some(unknown)}."
+            f"{listed(map(repr, unknown))}."
         )
 
 

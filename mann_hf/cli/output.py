@@ -112,9 +112,3 @@ def counted(count: int, one: str, many: str | None = None) -> str:
         many: its plural, if that is not the noun with an s.
     """
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def some(names: list[str], most: int = 8) -> str:
-    """Names in quotes, the first few of many."""
-    shown = ", ".join(map(repr, names[:most])) or "none"
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
 from .classifier import (
     find_config,
@@ -18,8 +19,6 @@ from .classifier import (
 from .options import Debug, Folder, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
 from .output import counted, print_json, print_lines, progress_bar, working
 from .tables import labels_of, read_table, texts_of
-
-DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def remember(

@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, listed
 from .hub_names import check_on_hub
 from .options import ProblemType
-from .output import some
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSONS = (".json", ".jsonl", ".ndjson")
@@ -371,4 +370,6 @@ def _check_columns(source: str, wanted: Iterable[str], there: list[str]) -> None
             cure = "choose with --text-column and --label-column."
             if re.search(r"[;,\t|]", alone):
                 cure = "a csv file has commas between its columns, a tsv file tabs."
-            raise InvalidInputError(f"{source!r} has no column {column!r}; it has {some(there, 20)}: {cure}")
+            raise InvalidInputError(
+                f"{source!r} has no column {column!r}; it has {listed(map(repr, there), 20)}: {cure}"
+            )

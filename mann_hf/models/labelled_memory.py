@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
+from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError, listed
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
@@ -240,7 +240,9 @@ class LabelledMemory:
             raise NotInMemoryError(("; ".join(hints) or unknown) + ".", missing)
         if label is not None:
             if label not in self.labels:
-                raise NotInMemoryError(f"the memory holds no label {label!r}; it knows {_some(self.labels)}.", [label])
+                raise NotInMemoryError(
+                    f"the memory holds no label {label!r}; it knows {listed(map(repr, self.labels))}.", [label]
+                )
             gone |= {entry.id for entry in self.entries if label in label_names(entry.label)}
         entries = tuple(entry for entry in self.entries if entry.id not in gone)
         memory = self
@@ -371,8 +373,3 @@ def label_words(label: str) -> str | None:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", label)
     words = re.sub(r"[_\-./:\s]+", " ", spaced).strip().lower()
     return words if re.search(r"[^\W\d_]{2,}", words) else None
-
-
-def _some(labels: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(map(repr, labels[:most])) or "none"
-    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"

@@ -7,7 +7,7 @@ import torch
 from transformers.utils import logging
 
 from ..episodes import Episode, EpisodeSampler
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, listed
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 
@@ -115,10 +115,9 @@ def warn_of_shared(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampl
 
 
 def _told(shared: list[str]) -> str:
-    named = ", ".join(map(repr, shared[:8])) + (f" and {len(shared) - 8} more" if len(shared) > 8 else "")
     return (
         f"{len(shared)} classes are in the training data and in the evaluation data, so that the evaluation is not of "
-        f"new classes: {named}"
+        f"new classes: {listed(map(repr, shared))}"
     )
 
 

@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.utils import logging
 
+from ..controllers import DEFAULT_ENCODER
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
@@ -45,7 +46,7 @@ class TrainingRun:
         lora_targets: the modules that it is put on; PEFT's choice for this type of encoder if left out.
     """
 
-    encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    encoder: str = DEFAULT_ENCODER
     output: str = "trained"
     model_options: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.memory import READINGS
 from mann_hf.models.labelled_memory import label_words
 
@@ -33,7 +34,7 @@ from .data import (
     load_all_classes,
     load_splits,
 )
-from .encoder import DEFAULT_ENCODER, load_encoder
+from .encoder import load_encoder
 from .files import versions, write
 from .methods import (
     BASELINES,

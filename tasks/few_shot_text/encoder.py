@@ -9,8 +9,6 @@ import mann_hf
 
 from .vectors import Encode
 
-DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-
 
 class Encoder(NamedTuple):
     """An encoder.

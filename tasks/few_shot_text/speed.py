@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import pipeline
 
 import mann_hf
+from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.controllers.text import pad, token_batches, tokenize
 
 from .data import LabelledTexts, load_all_classes
@@ -28,7 +29,6 @@ from .read_speed import read_over_faiss
 from .timing import TURNS, ratio
 from .training_speed import measure_training
 
-ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SLOTS = 10_000
 PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "faiss-cpu")
 CPU_FLAGS = Path("/proc/cpuinfo")
@@ -77,7 +77,9 @@ def read_material(data: Path | None, seed: int = 0) -> Material:
 def classifier(**kwargs: Any) -> Any:
     """A pipeline with an empty memory."""
     task: Any = "few-shot-text-classification"
-    return pipeline(task, model=mann_hf.MANNForSequenceClassification.from_encoder_pretrained(ENCODER, **kwargs))
+    return pipeline(
+        task, model=mann_hf.MANNForSequenceClassification.from_encoder_pretrained(DEFAULT_ENCODER, **kwargs)
+    )
 
 
 def teach(clf: Any, material: Material) -> Tensor:
@@ -110,7 +112,7 @@ def throughput(clf: Any, material: Material) -> float:
     from sentence_transformers import SentenceTransformer
     from sklearn.linear_model import LogisticRegression
 
-    encoder = SentenceTransformer(mann_hf.resolve_encoder(ENCODER))
+    encoder = SentenceTransformer(mann_hf.resolve_encoder(DEFAULT_ENCODER))
     few = material.taught.select(np.arange(1000))
     rival = LogisticRegression(max_iter=1000, C=10).fit(encoder.encode(few.texts), few.labels)
     return ratio(lambda: rival.predict_proba(encoder.encode(material.mixed)), lambda: clf(material.mixed))

@@ -7,7 +7,7 @@ import sys
 import pytest
 from transformers.utils import logging as transformers_logging
 
-from mann_hf.cli.output import counted, one_line, print_json, print_lines, printable, progress_bar, some, working
+from mann_hf.cli.output import counted, one_line, print_json, print_lines, printable, progress_bar, working
 
 
 class Stream(io.TextIOWrapper):
@@ -112,9 +112,3 @@ def test_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], t
 def test_counted() -> None:
     assert [counted(n, "text") for n in (0, 1, 2000)] == ["0 texts", "1 text", "2,000 texts"]
     assert counted(2, "entry", "entries") == "2 entries"
-
-
-def test_some() -> None:
-    assert some([]) == "none"
-    assert some(["a", "b"]) == "'a', 'b'"
-    assert some(["a", "b", "c"], most=2) == "'a', 'b' and 1 more"

@@ -406,8 +406,8 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (data(), {"k_shot": 2, "unbalanced": True}, "unbalanced shots are drawn from a range: k_shot=2 gives all"),
     (data(), {"k_shot": (2, 2), "unbalanced": True}, "unbalanced shots are drawn from a range"),
     ({}, {}, "there is no data set to draw from"),
-    (data(), {"classes": ["a", "x", "other"]}, "there is no class other, x in the data to draw from"),
-    ({"x": data(), "y": data(3)}, {"classes": ["k", "l"]}, "there is no class k, l in the data to draw from"),
+    (data(), {"classes": ["a", "x", "other"]}, "there is no class 'other', 'x' in the data to draw from"),
+    ({"x": data(), "y": data(3)}, {"classes": ["k", "l"]}, "there is no class 'k', 'l' in the data to draw from"),
     (data(), {"classes": []}, "classes is empty; name those to draw from, or leave it out to draw from all"),
     ({"x": data(), "y": data()}, {"classes": set()}, "classes is empty; name those to draw from"),
     (
