@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 import torch
 import transformers.initialization as init
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
-from ..controllers.encoder import build_encoder, embed, load_encoder, max_positions
+from ..controllers.encoder import build_encoder, load_encoder
 from ..controllers.resolve import resolve_encoder
 from ..controllers.sentence_transformers import read_sentence_transformers
-from ..controllers.text import check_texts, pad, token_batches, tokenize
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, memory_files
 from .configuration_mann import MANNConfig
+from .encoding import EncodingModel
 from .labelled_memory import Label, LabelledMemory, label_names, label_words
 from .memory_holder import MemoryHolder
 from .saving import recover, take_upload, whole_save
@@ -30,10 +30,9 @@ from .saving import recover, take_upload, whole_save
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
-PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
 
 
-class MANNPreTrainedModel(PreTrainedModel):
+class MANNPreTrainedModel(EncodingModel):
     """Loads, saves and initialises memory-augmented models, and keeps their memory.
 
     The memory is apart from the weights: a value that is swapped whole (see `LabelledMemory`), saved as
@@ -41,8 +40,6 @@ class MANNPreTrainedModel(PreTrainedModel):
     the labels that belong to an answer are those of the memory that was read (`ready_memory().memory.labels`).
     """
 
-    config_class = MANNConfig
-    config: MANNConfig
     base_model_prefix = "encoder"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
@@ -184,59 +181,10 @@ class MANNPreTrainedModel(PreTrainedModel):
         if upload is not None:
             self.push_to_hub(**upload)
 
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """Makes room for more or fewer tokens; see `PreTrainedModel.resize_token_embeddings`."""
-        return self.encoder.resize_token_embeddings(*args, **kwargs)
-
     @property
     def memory(self) -> LabelledMemory:
         """What the model remembers: a value that never changes; writes put a new one in its place."""
         return self._holder.memory
-
-    def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
-        """Keys for tokens: `input_ids` and `attention_mask` [B, L] -> [B, K] in float32."""
-        return embed(
-            self.encoder,
-            self.config.pooling,
-            self.config.normalize,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            **kwargs,
-        )
-
-    @torch.no_grad()
-    def embed_texts(
-        self, tokenizer: Any, texts: list[str], batch_size: int | None = None, progress: Any = None
-    ) -> Tensor:
-        """Keys for texts, [N, K], without gradients.
-
-        Args:
-            tokenizer: of the encoder.
-            texts: N texts.
-            batch_size: texts at a time; by default batches are cut by tokens.
-            progress: called with the number of texts done after each batch.
-        """
-        texts = check_texts(texts)
-        encodings = tokenize(
-            tokenizer,
-            texts,
-            max_length=self.max_length(tokenizer),
-            prompt=self.config.prompt,
-            lower_case=self.config.lower_case,
-        )
-        keys = torch.empty(len(texts), self.config.hidden_size, dtype=torch.float32)
-        with self._evaluating():
-            for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
-                inputs = {name: tensor.to(self.device) for name, tensor in pad(tokenizer, encodings, batch).items()}
-                keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
-                if progress is not None:
-                    progress(len(batch))
-        return keys.to(self.device)
-
-    def max_length(self, tokenizer: Any = None) -> int | None:
-        """The most tokens of a text that the encoder reads."""
-        limits = [self.config.max_seq_length, getattr(tokenizer, "model_max_length", None), max_positions(self.encoder)]
-        return min((limit for limit in limits if limit is not None and limit > 0), default=None)
 
     def save_memory(self, save_directory: str | os.PathLike) -> None:
         """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights."""
@@ -277,25 +225,6 @@ class MANNPreTrainedModel(PreTrainedModel):
         find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
         self._take_file(path, str(folder_or_repo), find_tokenizer)
 
-    def load_tokenizer(self, **kwargs: Any) -> Any:
-        """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name.
-
-        Args:
-            kwargs: how that folder was loaded: `subfolder`, `revision`, `token`, `cache_dir` or `local_files_only`.
-
-        Raises:
-            InvalidInputError: neither has one.
-        """
-        reasons = []
-        for place in filter(None, (self.name_or_path, self.config.encoder_name)):
-            try:
-                if place == self.name_or_path:
-                    return AutoTokenizer.from_pretrained(place, **kwargs)
-                return AutoTokenizer.from_pretrained(resolve_encoder(place))
-            except (OSError, ValueError, ImportError) as error:
-                reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
-        raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")
-
     def name_keys(
         self, labels: Iterable[Label], tokenizer: Any, known: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
@@ -315,30 +244,6 @@ class MANNPreTrainedModel(PreTrainedModel):
         if words:
             keys |= zip(words, self.embed_texts(tokenizer, list(words.values())), strict=True)
         return keys
-
-    @torch.no_grad()
-    def encoder_probe(self) -> Tensor:
-        """[P, K]: the keys of a few fixed inputs, by which this encoder can be told from another.
-
-        Computed at each call: adapters are switched and merged without a trace in the weights' versions.
-        """
-        vocabulary = min(self.config.encoder_config.vocab_size, PROBED_TOKENS)  # tokens that are added change nothing
-        spread = torch.arange(PROBES * PROBE_LENGTH, device=self.device).view(PROBES, PROBE_LENGTH)
-        tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over
-        with self._evaluating():
-            return self.embed(tokens, torch.ones_like(tokens)).float()
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Turns dropout off, and leaves every module in the mode in which it was."""
-        training = [module for module in self.modules() if module.training]
-        for module in training:
-            module.training = False
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True
 
     def reencode_memory(self, tokenizer: Any = None) -> None:
         """Writes the model's own memory again from its texts, after the encoder was trained.

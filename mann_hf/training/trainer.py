@@ -3,8 +3,6 @@
 import contextlib
 import inspect
 import json
-import math
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +10,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers import Trainer, set_seed
-from transformers.trainer_utils import PredictionOutput, speed_metrics
+from torch import nn
+from transformers import set_seed
 from transformers.utils import logging
 
 from ..episodes import EpisodeCollator, EpisodeSampler
@@ -23,12 +20,11 @@ from ..models import MANNForSequenceClassification, adapters
 from ..models.saving import write_whole
 from .arguments import EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
-from .episode_data import DrawnEpisodes, EpisodeData, warn_of_shared
-from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
+from .episode_data import DrawnEpisodes, EpisodeData
+from .evaluating_trainer import EvaluatingTrainer
 from .objectives import OBJECTIVES, Objective
 from .preparation import prepare_model
 from .regularizers import Regularized
-from .scores import episodic_scores
 from .sharding import whole_weights
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -36,7 +32,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 ARGUMENTS_FILE = "training_args.json"
 
 
-class EpisodicTrainer(Trainer):
+class EpisodicTrainer(EvaluatingTrainer):
     """Trains the encoder and the memory's parameters over many small tasks.
 
     Each step draws episodes, writes their support to memories that live for the step, reads for their queries, and
@@ -61,9 +57,6 @@ class EpisodicTrainer(Trainer):
             go together, FSDP of version 1 among them. All of it before training.
         InvalidTypeError: data of the wrong type, or another kind of model.
     """
-
-    args: EpisodicTrainingArguments
-    model: MANNForSequenceClassification
 
     def __init__(
         self,
@@ -229,11 +222,6 @@ class EpisodicTrainer(Trainer):
     def _find_tokenizer(self) -> Any:
         return self.processing_class
 
-    @property
-    def _is_sharded(self) -> bool:
-        """Whether no process has all weights, so that all must encode the same texts at once."""
-        return self.is_fsdp_enabled or self.is_deepspeed_enabled
-
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -249,102 +237,6 @@ class EpisodicTrainer(Trainer):
     @cached_property
     def _weights(self) -> int:
         return self.model.num_parameters(exclude_embeddings=True)
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """Answers `eval_episodes` episodes, the same ones each time.
-
-        Args:
-            eval_dataset: in place of the trainer's own, or the name of one of these; several by name are answered one
-                after the other.
-            ignore_keys: of no effect.
-            metric_key_prefix: put in front of each name.
-
-        Returns:
-            `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
-            `eval_macro_f1`; `eval_loss`; and how long it took. With several data sets, such as class splits, their
-            names follow the prefix, and the means over them come with the prefix alone.
-
-        Raises:
-            InvalidInputError: there is no evaluation data.
-        """
-        samplers = self._asked(eval_dataset)
-        metrics: dict[str, float] = {}
-        start = time.time()
-        for name, sampler in samplers.items():
-            prefix = f"{metric_key_prefix}_{name}" if name else metric_key_prefix
-            metrics |= {f"{prefix}_{key}": value for key, value in self._scores(sampler).items()}
-        if "" not in samplers:
-            for key in ("accuracy", "macro_f1", "loss"):
-                parts = [metrics[f"{metric_key_prefix}_{name}_{key}"] for name in samplers]
-                metrics[f"{metric_key_prefix}_{key}"] = sum(parts) / len(parts)
-            halves = [metrics[f"{metric_key_prefix}_{name}_accuracy_ci95"] for name in samplers]
-            metrics[f"{metric_key_prefix}_accuracy_ci95"] = math.hypot(*halves) / len(halves)
-        count = self.args.eval_episodes * len(samplers)
-        metrics |= speed_metrics(metric_key_prefix, start, num_samples=count)
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def predict(
-        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
-    ) -> PredictionOutput:
-        """Answers `eval_episodes` episodes of a data set.
-
-        Returns:
-            `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, and `metrics` as
-            those of `evaluate`.
-        """
-        samplers = self._asked(test_dataset)
-        if len(samplers) > 1:
-            raise InvalidInputError(f"predict answers one data set, not {', '.join(samplers)}.")
-        start = time.time()
-        answers = self._answers(next(iter(samplers.values())))
-        metrics = {f"{metric_key_prefix}_{key}": value for key, value in episodic_scores(answers).items()}
-        metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes)
-        return PredictionOutput(answers.predictions, answers.references, metrics)
-
-    def _asked(self, data: Any) -> dict[str, EpisodeSampler]:
-        """The samplers of what is evaluated on, with a warning if it is no new classes."""
-        if isinstance(data, str):
-            if data not in self.eval_samplers:
-                raise InvalidInputError(
-                    f"there is no evaluation data {data!r}; there is {', '.join(map(repr, self.eval_samplers))}."
-                )
-            return {"": self.eval_samplers[data]}
-        samplers = self.eval_samplers if data is None else self.data.evaluated(self.args, data)
-        if not samplers:
-            raise InvalidInputError("there is nothing to evaluate on: give eval_dataset.")
-        if data is not None and self.sampler is not None and self.args.shared_labels != "allow":
-            warn_of_shared(self.sampler, samplers)
-        return samplers
-
-    def _scores(self, sampler: EpisodeSampler) -> dict[str, float]:
-        return episodic_scores(self._answers(sampler))
-
-    def _answers(self, sampler: EpisodeSampler) -> EpisodeAnswers:
-        """In full precision, whatever training is in."""
-        episodes = evaluation_episodes(sampler, self.args.eval_episodes)
-        model = self.accelerator.unwrap_model(self.model)
-        with whole_weights(self.model_wrapped):
-            return answer_episodes(
-                model, self.processing_class, episodes, self.args.label_names, embed_texts=self._embed
-            )
-
-    def _embed(self, texts: list[str]) -> Tensor:
-        """Keys for texts, each process encoding its share."""
-        processes, model = self.accelerator.num_processes, self.accelerator.unwrap_model(self.model)
-        if self._is_sharded:
-            return model.embed_texts(self.processing_class, texts)
-        share = -(-len(texts) // processes)
-        first = share * self.accelerator.process_index
-        own = texts[first : first + share]
-        keys = model.embed_texts(self.processing_class, own) if own else torch.zeros(0, model.config.hidden_size)
-        if processes == 1:
-            return keys
-        keys = torch.nn.functional.pad(keys, (0, 0, 0, share - len(keys))).to(self.accelerator.device)
-        return self.accelerator.gather(keys)[: len(texts)]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """`Trainer.save_model`: the model, its memory, the tokenizer and the arguments."""

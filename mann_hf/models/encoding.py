@@ -1,0 +1,121 @@
+"""A model whose encoder turns texts into keys."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedModel
+
+from ..controllers.encoder import embed, max_positions
+from ..controllers.resolve import resolve_encoder
+from ..controllers.text import check_texts, pad, token_batches, tokenize
+from ..errors import InvalidInputError
+from .configuration_mann import MANNConfig
+
+PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
+
+
+class EncodingModel(PreTrainedModel):
+    """What a memory-augmented model does with its encoder alone.
+
+    Attributes:
+        encoder: the pretrained text encoder.
+    """
+
+    config_class = MANNConfig
+    config: MANNConfig
+    encoder: Any
+
+    def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
+        """Keys for tokens: `input_ids` and `attention_mask` [B, L] -> [B, K] in float32."""
+        return embed(
+            self.encoder,
+            self.config.pooling,
+            self.config.normalize,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            **kwargs,
+        )
+
+    @torch.no_grad()
+    def embed_texts(
+        self, tokenizer: Any, texts: list[str], batch_size: int | None = None, progress: Any = None
+    ) -> Tensor:
+        """Keys for texts, [N, K], without gradients.
+
+        Args:
+            tokenizer: of the encoder.
+            texts: N texts.
+            batch_size: texts at a time; by default batches are cut by tokens.
+            progress: called with the number of texts done after each batch.
+        """
+        texts = check_texts(texts)
+        encodings = tokenize(
+            tokenizer,
+            texts,
+            max_length=self.max_length(tokenizer),
+            prompt=self.config.prompt,
+            lower_case=self.config.lower_case,
+        )
+        keys = torch.empty(len(texts), self.config.hidden_size, dtype=torch.float32)
+        with self._evaluating():
+            for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
+                inputs = {name: tensor.to(self.device) for name, tensor in pad(tokenizer, encodings, batch).items()}
+                keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
+                if progress is not None:
+                    progress(len(batch))
+        return keys.to(self.device)
+
+    def max_length(self, tokenizer: Any = None) -> int | None:
+        """The most tokens of a text that the encoder reads."""
+        limits = [self.config.max_seq_length, getattr(tokenizer, "model_max_length", None), max_positions(self.encoder)]
+        return min((limit for limit in limits if limit is not None and limit > 0), default=None)
+
+    def load_tokenizer(self, **kwargs: Any) -> Any:
+        """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name.
+
+        Args:
+            kwargs: how that folder was loaded: `subfolder`, `revision`, `token`, `cache_dir` or `local_files_only`.
+
+        Raises:
+            InvalidInputError: neither has one.
+        """
+        reasons = []
+        for place in filter(None, (self.name_or_path, self.config.encoder_name)):
+            try:
+                if place == self.name_or_path:
+                    return AutoTokenizer.from_pretrained(place, **kwargs)
+                return AutoTokenizer.from_pretrained(resolve_encoder(place))
+            except (OSError, ValueError, ImportError) as error:
+                reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
+        raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")
+
+    @torch.no_grad()
+    def encoder_probe(self) -> Tensor:
+        """[P, K]: the keys of a few fixed inputs, by which this encoder can be told from another.
+
+        Computed at each call: adapters are switched and merged without a trace in the weights' versions.
+        """
+        vocabulary = min(self.config.encoder_config.vocab_size, PROBED_TOKENS)  # tokens that are added change nothing
+        spread = torch.arange(PROBES * PROBE_LENGTH, device=self.device).view(PROBES, PROBE_LENGTH)
+        tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over
+        with self._evaluating():
+            return self.embed(tokens, torch.ones_like(tokens)).float()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Turns dropout off, and leaves every module in the mode in which it was."""
+        training = [module for module in self.modules() if module.training]
+        for module in training:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Makes room for more or fewer tokens; see `PreTrainedModel.resize_token_embeddings`."""
+        return self.encoder.resize_token_embeddings(*args, **kwargs)

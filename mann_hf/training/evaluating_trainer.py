@@ -1,0 +1,136 @@
+"""A Trainer that is evaluated by episodes."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer
+from transformers.trainer_utils import PredictionOutput, speed_metrics
+
+from ..episodes import EpisodeSampler
+from ..errors import InvalidInputError
+from ..models import MANNForSequenceClassification
+from .arguments import EpisodicTrainingArguments
+from .episode_data import EpisodeData, warn_of_shared
+from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
+from .scores import episodic_scores
+from .sharding import whole_weights
+
+
+class EvaluatingTrainer(Trainer):
+    """Answers seeded episodes in place of a Trainer's batches.
+
+    Attributes:
+        data: what is trained and evaluated on.
+        sampler: of the episodes that are trained on; None without training data.
+        eval_samplers: of those that are evaluated on, by name.
+    """
+
+    args: EpisodicTrainingArguments
+    model: MANNForSequenceClassification
+    data: EpisodeData
+    sampler: EpisodeSampler | None
+    eval_samplers: dict[str, EpisodeSampler]
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Answers `eval_episodes` episodes, the same ones each time.
+
+        Args:
+            eval_dataset: in place of the trainer's own, or the name of one of these; several by name are answered one
+                after the other.
+            ignore_keys: of no effect.
+            metric_key_prefix: put in front of each name.
+
+        Returns:
+            `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
+            `eval_macro_f1`; `eval_loss`; and how long it took. With several data sets, such as class splits, their
+            names follow the prefix, and the means over them come with the prefix alone.
+
+        Raises:
+            InvalidInputError: there is no evaluation data.
+        """
+        samplers = self._asked(eval_dataset)
+        metrics: dict[str, float] = {}
+        start = time.time()
+        for name, sampler in samplers.items():
+            prefix = f"{metric_key_prefix}_{name}" if name else metric_key_prefix
+            metrics |= {f"{prefix}_{key}": value for key, value in self._scores(sampler).items()}
+        if "" not in samplers:
+            for key in ("accuracy", "macro_f1", "loss"):
+                parts = [metrics[f"{metric_key_prefix}_{name}_{key}"] for name in samplers]
+                metrics[f"{metric_key_prefix}_{key}"] = sum(parts) / len(parts)
+            halves = [metrics[f"{metric_key_prefix}_{name}_accuracy_ci95"] for name in samplers]
+            metrics[f"{metric_key_prefix}_accuracy_ci95"] = math.hypot(*halves) / len(halves)
+        count = self.args.eval_episodes * len(samplers)
+        metrics |= speed_metrics(metric_key_prefix, start, num_samples=count)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def predict(
+        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Answers `eval_episodes` episodes of a data set.
+
+        Returns:
+            `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, and `metrics` as
+            those of `evaluate`.
+        """
+        samplers = self._asked(test_dataset)
+        if len(samplers) > 1:
+            raise InvalidInputError(f"predict answers one data set, not {', '.join(samplers)}.")
+        start = time.time()
+        answers = self._answers(next(iter(samplers.values())))
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in episodic_scores(answers).items()}
+        metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes)
+        return PredictionOutput(answers.predictions, answers.references, metrics)
+
+    def _asked(self, data: Any) -> dict[str, EpisodeSampler]:
+        """The samplers of what is evaluated on, with a warning if it is no new classes."""
+        if isinstance(data, str):
+            if data not in self.eval_samplers:
+                raise InvalidInputError(
+                    f"there is no evaluation data {data!r}; there is {', '.join(map(repr, self.eval_samplers))}."
+                )
+            return {"": self.eval_samplers[data]}
+        samplers = self.eval_samplers if data is None else self.data.evaluated(self.args, data)
+        if not samplers:
+            raise InvalidInputError("there is nothing to evaluate on: give eval_dataset.")
+        if data is not None and self.sampler is not None and self.args.shared_labels != "allow":
+            warn_of_shared(self.sampler, samplers)
+        return samplers
+
+    def _scores(self, sampler: EpisodeSampler) -> dict[str, float]:
+        return episodic_scores(self._answers(sampler))
+
+    def _answers(self, sampler: EpisodeSampler) -> EpisodeAnswers:
+        """In full precision, whatever training is in."""
+        episodes = evaluation_episodes(sampler, self.args.eval_episodes)
+        model = self.accelerator.unwrap_model(self.model)
+        with whole_weights(self.model_wrapped):
+            return answer_episodes(
+                model, self.processing_class, episodes, self.args.label_names, embed_texts=self._embed
+            )
+
+    def _embed(self, texts: list[str]) -> Tensor:
+        """Keys for texts, each process encoding its share."""
+        processes, model = self.accelerator.num_processes, self.accelerator.unwrap_model(self.model)
+        if self._is_sharded:
+            return model.embed_texts(self.processing_class, texts)
+        share = -(-len(texts) // processes)
+        first = share * self.accelerator.process_index
+        own = texts[first : first + share]
+        keys = model.embed_texts(self.processing_class, own) if own else torch.zeros(0, model.config.hidden_size)
+        if processes == 1:
+            return keys
+        keys = torch.nn.functional.pad(keys, (0, 0, 0, share - len(keys))).to(self.accelerator.device)
+        return self.accelerator.gather(keys)[: len(texts)]
+
+    @property
+    def _is_sharded(self) -> bool:
+        """Whether no process has all weights, so that all must encode the same texts at once."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
