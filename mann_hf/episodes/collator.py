@@ -93,6 +93,9 @@ class EpisodeCollator:
         }
         if names:
             packed["name_index"] = place(_padded(names, -1))
+        seeds = [episode.seed for episode in episodes if episode.seed is not None]
+        if len(seeds) == len(episodes):
+            packed["seeds"] = torch.tensor(seeds)
         return packed
 
     def _tokens(self, texts: list[str]) -> tuple[dict[str, list[Tensor]], Any]:

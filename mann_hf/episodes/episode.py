@@ -22,8 +22,10 @@ class Episode(NamedTuple):
         support: what is written to the memory.
         query: what is asked.
         names: the N classes as the data set spells them, each at the place of its number.
+        seed: by which an objective draws what it draws within the episode; None for draws that cannot be repeated.
     """
 
     support: Examples
     query: Examples
     names: tuple[str, ...]
+    seed: int | None = None

@@ -11,12 +11,13 @@ import numpy as np
 from transformers.utils import logging
 
 from ..errors import InvalidInputError, listed
+from ..models.label_tensors import IGNORED
 from .episode import Episode, Examples
 from .table import LabelledTable
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-UNKNOWN = -100
+UNKNOWN = IGNORED
 """The label of a query that is of none of an episode's classes; it has no part in the loss."""
 
 Count = int | tuple[int, int]
@@ -141,7 +142,7 @@ class EpisodeSampler:
             taken |= {text for text, have in table.shared.items() if not have.isdisjoint(chosen)}
             query.texts.extend(table.texts[row] for row in _drawn(random, table, others, n_unknown, taken))
             query.labels.extend([UNKNOWN] * n_unknown)
-        return Episode(support, query, chosen)
+        return Episode(support, query, chosen, int(random.integers(2**62)))
 
     def __iter__(self) -> Iterator[Episode]:
         """Episodes without end, of this process."""
@@ -161,20 +162,28 @@ class EpisodeSampler:
         return shard
 
     def state_dict(self) -> dict[str, Any]:
-        """How many episodes each process has drawn, and by what they are told from another sampler's."""
-        return {"drawn": self.drawn, "seed": self.seed, "fingerprint": self.fingerprint}
+        """How many episodes each of how many processes has drawn, and what tells them from another sampler's."""
+        told = {"drawn": self.drawn, "num_processes": self.num_processes}
+        return {**told, "seed": self.seed, "fingerprint": self.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where a sampler stopped that was made alike.
 
         Raises:
-            InvalidInputError: it drew from other data, or with other settings.
+            InvalidInputError: it drew from other data, with other settings, or for a number of processes whose episodes
+                cannot be shared out among this sampler's.
         """
         if (state["seed"], state["fingerprint"]) != (self.seed, self.fingerprint):
             raise InvalidInputError(
                 "the state is that of a sampler with other data, settings or seed: its episodes cannot be gone on with."
             )
-        self.drawn = int(state["drawn"])
+        drawn = int(state["drawn"]) * int(state["num_processes"])
+        if drawn % self.num_processes:
+            raise InvalidInputError(
+                f"{drawn} episodes were drawn, {state['drawn']} on each of {state['num_processes']} processes; they "
+                f"cannot be shared out among {self.num_processes}."
+            )
+        self.drawn = drawn // self.num_processes
 
     @property
     def fingerprint(self) -> str:

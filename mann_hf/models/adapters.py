@@ -80,12 +80,20 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
             str(config.encoder_name),
             str(config.encoder_name),
         )
-    model.add_adapter(_peft().PeftConfig.from_peft_type(**config.adapter))
+    add(model, _peft().PeftConfig.from_peft_type(**config.adapter))
     load_trained_state(model, state, str(place))
     model.config.adapter = config.adapter
     model.name_or_path = str(place)
     model.eval()
     return (model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}) if told else model
+
+
+def add(model: "MANNPreTrainedModel", config: Any) -> None:
+    """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it."""
+    learned = [parameter for parameter in model.reading.parameters() if parameter.requires_grad]
+    model.add_adapter(config)
+    for parameter in learned:
+        parameter.requires_grad_(True)
 
 
 def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -103,11 +111,14 @@ def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tenso
 
 def base_probe(model: "MANNPreTrainedModel") -> Tensor:
     """[P, K]: `encoder_probe` without the adapter."""
+    learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.disable_adapters()
     try:
         return model.encoder_probe()
     finally:
         model.enable_adapters()
+        for parameter, learns in learn.items():  # PEFT lets all of an adapter learn that it switches
+            parameter.requires_grad_(learns)
 
 
 @contextmanager

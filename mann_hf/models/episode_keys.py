@@ -23,6 +23,7 @@ class EpisodeKeys(NamedTuple):
         labels: [B, Q], the queries' labels as `query_loss` takes them; None if they are not known.
         names: [B, N, K], the keys of the words of the labels; None where words take no part.
         named: [B, N], which labels have words.
+        seeds: [B], by which an objective draws within each episode.
     """
 
     law: KeyValueMemory
@@ -33,6 +34,7 @@ class EpisodeKeys(NamedTuple):
     labels: Tensor | None = None
     names: Tensor | None = None
     named: Tensor | None = None
+    seeds: Tensor | None = None
 
     def with_names(self) -> "EpisodeKeys":
         """The same with the labels' words among the support, behind the examples."""

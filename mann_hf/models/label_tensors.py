@@ -74,6 +74,20 @@ def check_query_labels(labels: Tensor, queries: torch.Size, count: int, problem_
     raise InvalidInputError(f"labels go down to {lowest}; {there}.")
 
 
+def without_queries(labels: Tensor, absent: Tensor, problem_type: str) -> Tensor:
+    """The labels of queries with those that are not there left out of a loss.
+
+    Args:
+        labels: as `query_loss` takes them.
+        absent: [...], the queries that are not there.
+        problem_type: what labels are.
+    """
+    absent = absent.to(labels.device).view(*absent.shape, *[1] * (labels.dim() - absent.dim()))
+    if problem_type == REGRESSION:
+        return labels.float().masked_fill(absent, float("nan"))
+    return labels.masked_fill(absent, IGNORED)
+
+
 def mean_over_episodes(losses: Tensor, mask: Tensor) -> Tensor:
     """The mean within each episode of what a mask leaves, 0 where it leaves nothing, then the mean over all B episodes.
 

@@ -14,11 +14,11 @@ from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
-from .label_tensors import check_query_labels, query_loss, support_values
+from .label_tensors import check_query_labels, query_loss, support_values, without_queries
 from .memory_holder import ReadyMemory, full_precision
 from .remembering import RememberingModel
 
-Objective = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
+EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
 """What is minimised: from a reading and the episodes' keys to the loss and, where there are any, logits."""
 
 SLOTS_TOLD = 8
@@ -80,7 +80,8 @@ class MANNForSequenceClassification(RememberingModel):
         support_index: Tensor | None = None,
         query_index: Tensor | None = None,
         name_index: Tensor | None = None,
-        objective: Objective | None = None,
+        objective: EpisodeLoss | None = None,
+        seeds: Tensor | None = None,
         **kwargs: Any,
     ) -> MANNSequenceClassifierOutput | tuple:
         """Reads the memory for each text.
@@ -113,6 +114,7 @@ class MANNForSequenceClassification(RememberingModel):
             name_index: [B, N], the words of the episodes' labels, written beside the examples; -1 for labels without.
             objective: computes loss and logits from packed episodes, in place of a read and its cross entropy (see
                 `mann_hf.training.OBJECTIVES`).
+            seeds: [B], by which the objective draws what it draws within each episode.
             return_dict: whether the output is a `MANNSequenceClassifierOutput` (the default) or a tuple.
             kwargs: further inputs of the encoder.
 
@@ -131,7 +133,7 @@ class MANNForSequenceClassification(RememberingModel):
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         indices = {"support_index": support_index, "query_index": query_index, "name_index": name_index}
         if any(index is not None for index in indices.values()):
-            output = self._read_packed(given, labels, indices, support_labels, n_way, objective, **kwargs)
+            output = self._read_packed(given, labels, indices, support_labels, n_way, objective, seeds, **kwargs)
         elif objective is not None:
             raise InvalidInputError("an objective takes packed episodes: support_index, query_index, support_labels.")
         elif support_input_ids is None:
@@ -199,7 +201,8 @@ class MANNForSequenceClassification(RememberingModel):
         indices: dict[str, Tensor | None],
         support_labels: Tensor | None,
         n_way: int | None,
-        objective: Objective | None,
+        objective: EpisodeLoss | None,
+        seeds: Tensor | None,
         **kwargs: Any,
     ) -> MANNSequenceClassifierOutput:
         support, query, name = (indices[part] for part in ("support_index", "query_index", "name_index"))
@@ -225,17 +228,20 @@ class MANNForSequenceClassification(RememberingModel):
             )
         if labels is not None:
             check_query_labels(labels, query.shape, classes, self._problem_type)
+            labels = without_queries(labels, query < 0, self._problem_type)
+        elif objective is not None:
+            raise InvalidInputError("an objective takes the queries' labels [B, Q]; -100 marks those it does not ask.")
         parts = zip(*groups.values(), strict=True)
         with looked_up_once(self.encoder, groups["input_ids"]):
             keys = torch.cat([self.embed(**dict(zip(groups, rows, strict=True)), **kwargs) for rows in parts])
         names = None if name is None else keys[name.clamp_min(0)]
         named = None if name is None else name >= 0
         mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
-        episodes = EpisodeKeys(self._law(values), taught, values, mask, asked, labels, names, named)
+        episodes = EpisodeKeys(self._law(values), taught, values, mask, asked, labels, names, named, seeds)
         return self._answer_episodes(episodes, objective)
 
     def _answer_episodes(
-        self, episodes: EpisodeKeys, objective: Objective | None = None
+        self, episodes: EpisodeKeys, objective: EpisodeLoss | None = None
     ) -> MANNSequenceClassifierOutput:
         if objective is not None:
             with full_precision(episodes.support):

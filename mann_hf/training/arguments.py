@@ -127,15 +127,16 @@ class EpisodicTrainingArguments(TrainingArguments):
                 f"{self.per_device_train_batch_size}; they are one thing, so give one of them."
             )
         for name in ("episodes_per_step", "eval_episodes", "max_steps"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+            if not isinstance(count := getattr(self, name), int) or count < 1:
+                raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
         self.per_device_train_batch_size = self.episodes_per_step
         for name in COUNTS:
             setattr(self, name, as_count(name, getattr(self, name)))
         for name in ("objective_options", "regularizers", "source_weights"):
-            if isinstance(told := getattr(self, name), str):
-                setattr(self, name, json.loads(told))
+            setattr(self, name, _as_mapping(name, getattr(self, name)))
         super().__post_init__()
+        if self.include_num_input_tokens_seen not in (False, "no"):
+            raise InvalidInputError("include_num_input_tokens_seen counts no tokens of packed episodes; leave it out.")
 
 
 def as_count(name: str, told: Any) -> Any:
@@ -150,3 +151,15 @@ def as_count(name: str, told: Any) -> Any:
     if match is None:
         raise InvalidInputError(f"{name} is {told!r}; give a number, or a range such as 5-10.")
     return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+
+
+def _as_mapping(name: str, told: Any) -> dict[str, Any] | None:
+    """What a field of names and values holds, which may come as JSON."""
+    if isinstance(told, str):
+        try:
+            told = json.loads(told)
+        except ValueError as error:
+            raise InvalidInputError(f"{name} is {told!r}, which is no JSON: {error}.") from None
+    if told is not None and not isinstance(told, dict):
+        raise InvalidInputError(f'{name} is {told!r}; give names and values, as in {{"name": 0.1}}.')
+    return told

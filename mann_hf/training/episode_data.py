@@ -50,13 +50,22 @@ class EpisodeData:
         Args:
             args: of the run.
             data: in place of the run's own.
+
+        Raises:
+            InvalidInputError: episodes may have nothing to ask.
         """
         data = self.evaluation if data is None else data
         if data is None:
             return {}
         several = isinstance(data, Mapping) and not hasattr(data, "column_names")
         parts = data if several else {"": data}
-        return {name: self._sampler(part, args, training=False) for name, part in parts.items()}
+        samplers = {name: self._sampler(part, args, training=False) for name, part in parts.items()}
+        if any(sampler.n_query[0] < 1 for sampler in samplers.values()):
+            raise InvalidInputError(
+                "evaluation asks queries, and episodes without any are drawn: set eval_n_query to 1 or more (n_query "
+                "counts where it is left out; an EpisodeSampler of your own has its own)."
+            )
+        return samplers
 
     def trained(
         self, args: EpisodicTrainingArguments, evaluated: Mapping[str, EpisodeSampler], objective: Objective

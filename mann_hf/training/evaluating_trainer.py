@@ -1,6 +1,5 @@
 """A Trainer that is evaluated by episodes."""
 
-import math
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ from ..models import MANNForSequenceClassification
 from .arguments import EpisodicTrainingArguments
 from .episode_data import EpisodeData, warn_of_shared
 from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
-from .scores import episodic_scores
+from .scores import episodic_scores, split_scores
 from .sharding import whole_weights
 
 
@@ -48,7 +47,8 @@ class EvaluatingTrainer(Trainer):
         Returns:
             `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
             `eval_macro_f1`; `eval_loss`; and how long it took. With several data sets, such as class splits, their
-            names follow the prefix, and the means over them come with the prefix alone.
+            names follow the prefix, and the means over them come with the prefix alone, with `eval_accuracy_std` over
+            the data sets.
 
         Raises:
             InvalidInputError: there is no evaluation data.
@@ -56,15 +56,13 @@ class EvaluatingTrainer(Trainer):
         samplers = self._asked(eval_dataset)
         metrics: dict[str, float] = {}
         start = time.time()
-        for name, sampler in samplers.items():
+        answers = {name: self._answers(sampler) for name, sampler in samplers.items()}
+        scores = {name: episodic_scores(each) for name, each in answers.items()}
+        if "" not in scores:
+            scores[""] = split_scores(answers)
+        for name, told in scores.items():
             prefix = f"{metric_key_prefix}_{name}" if name else metric_key_prefix
-            metrics |= {f"{prefix}_{key}": value for key, value in self._scores(sampler).items()}
-        if "" not in samplers:
-            for key in ("accuracy", "macro_f1", "loss"):
-                parts = [metrics[f"{metric_key_prefix}_{name}_{key}"] for name in samplers]
-                metrics[f"{metric_key_prefix}_{key}"] = sum(parts) / len(parts)
-            halves = [metrics[f"{metric_key_prefix}_{name}_accuracy_ci95"] for name in samplers]
-            metrics[f"{metric_key_prefix}_accuracy_ci95"] = math.hypot(*halves) / len(halves)
+            metrics |= {f"{prefix}_{key}": value for key, value in told.items()}
         count = self.args.eval_episodes * len(samplers)
         metrics |= speed_metrics(metric_key_prefix, start, num_samples=count)
         self.log(metrics)
@@ -103,9 +101,6 @@ class EvaluatingTrainer(Trainer):
         if data is not None and self.sampler is not None and self.args.shared_labels != "allow":
             warn_of_shared(self.sampler, samplers)
         return samplers
-
-    def _scores(self, sampler: EpisodeSampler) -> dict[str, float]:
-        return episodic_scores(self._answers(sampler))
 
     def _answers(self, sampler: EpisodeSampler) -> EpisodeAnswers:
         """In full precision, whatever training is in."""

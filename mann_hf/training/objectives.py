@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +15,9 @@ from ..memory.reading import MULTI_LABEL, READINGS, REGRESSION, SINGLE_LABEL, Re
 from ..models.episode_keys import EpisodeKeys, read_episodes
 from ..models.label_tensors import IGNORED, cross_entropy, mean_over_episodes, query_loss
 from ..registry import Registry
+
+OF_NAMES, OF_SUPPORTS = 0, 1
+"""What is drawn within an episode."""
 
 
 class Objective:
@@ -43,7 +47,7 @@ class Objective:
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         if episodes.named is not None and self.name_dropout:
-            kept = torch.rand(episodes.named.shape, device=episodes.named.device) >= self.name_dropout
+            kept = _drawn(episodes.seeds, torch.ones_like(episodes.named), OF_NAMES)[0] >= self.name_dropout
             episodes = episodes._replace(named=episodes.named & kept)
         return self.loss(reading, episodes)
 
@@ -167,8 +171,8 @@ class Resampled(Objective):
     ) -> None:
         super().__init__(name_dropout)
         for name, count in (("shots", shots), ("draws", draws)):
-            if count < 1:
-                raise InvalidInputError(f"{name} is {count}; it must be 1 or more.")
+            if not isinstance(count, int) or count < 1:
+                raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
         if reading is not None:
             READINGS[reading]  # an unknown name has a message of its own
         self.shots, self.draws, self.reading = shots, draws, reading
@@ -178,10 +182,12 @@ class Resampled(Objective):
         if self.reading is not None:
             reading = READINGS[self.reading](reading.key_size, **self.options).to(episodes.support.device)
             reading.requires_grad_(False)
-        whole = merged(episodes).repeated(self.draws)
+        once = merged(episodes)
+        numbers = _drawn(once.seeds, once.mask, OF_SUPPORTS, self.draws).flatten(0, 1)
+        whole = once.repeated(self.draws)
         whole = whole._replace(law=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         own = whole.values * whole.mask[..., None]
-        order = torch.rand(whole.mask.shape, device=whole.mask.device).masked_fill(~whole.mask, 2)
+        order = numbers.masked_fill(~whole.mask, 2)
         same = own.to(order) @ own.to(order).mT  # [B, S, S]
         earlier = (same * (order[:, None, :] < order[:, :, None])).sum(-1)  # of a text's label, in the draw's order
         shown = whole.mask & (earlier < (same.sum(-1) - 1).clamp_max(self.shots))
@@ -225,6 +231,29 @@ class SupervisedContrastive(Objective):
         positives = same.sum(-1)
         per_text = -(same * log_share.masked_fill(barred, 0)).sum(-1) / positives.clamp_min(1)
         return mean_over_episodes(per_text, positives > 0), None
+
+
+def _drawn(seeds: Tensor | None, there: Tensor, purpose: int, times: int = 1) -> Tensor:
+    """Random numbers from 0 to 1 for what is there of each episode, [T, B, S].
+
+    By the seeds they depend on the episode alone, whatever it is packed with and whichever process draws.
+
+    Args:
+        seeds: [B]; without them numbers come from PyTorch's generator.
+        there: [B, S].
+        purpose: what they are for; the same seed draws other numbers for another.
+        times: T, how often.
+    """
+    if seeds is None:
+        return torch.rand(times, *there.shape, device=there.device)
+    rows = there.cpu()
+    numbers = torch.zeros(times, *rows.shape)
+    for episode, seed in enumerate(seeds.tolist()):
+        for draw in range(times):
+            count = int(rows[episode].sum())
+            own = np.random.default_rng([seed, purpose, draw]).random(count, dtype=np.float32)
+            numbers[draw, episode, rows[episode]] = torch.from_numpy(own)
+    return numbers.to(there.device)
 
 
 def merged(episodes: EpisodeKeys) -> EpisodeKeys:

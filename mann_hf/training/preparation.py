@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from transformers.utils import logging
+
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 
 def prepare_model(
@@ -42,10 +46,7 @@ def prepare_model(
     if peft_config is not None:
         if args.trainable == "memory":
             raise InvalidInputError('a peft_config is for the encoder, and trainable="memory" leaves it as it is.')
-        learned = [parameter for parameter in model.reading.parameters() if parameter.requires_grad]
-        model.add_adapter(peft_config)
-        for parameter in learned:  # the memory's own are trained and saved with the adapter
-            parameter.requires_grad_(True)
+        adapters.add(model, peft_config)
     if args.trainable == "memory":
         model.encoder.requires_grad_(False)
         if args.objective != "episode" and getattr(objective, "reading", "its own") is not None:
@@ -53,6 +54,11 @@ def prepare_model(
                 f'the objective {args.objective!r} has a reading of its own, so trainable="memory" leaves nothing to '
                 'train; take objective="episode".'
             )
+    elif not any(parameter.requires_grad for parameter in model.encoder.parameters()):
+        logger.warning(
+            f"no weight of the encoder wants a gradient (trainable={args.trainable!r}), as after a run of "
+            'trainable="memory": model.encoder.requires_grad_(True) lets it learn.'
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InvalidInputError(f"no weight of the model wants a gradient (trainable={args.trainable!r}).")
     return model

@@ -13,6 +13,7 @@ from ..models.episode_keys import EpisodeKeys
 from ..models.label_tensors import mean_over_episodes
 from ..registry import Registry
 from .objectives import merged
+from .options import make
 
 
 class Regularizer:
@@ -21,6 +22,9 @@ class Regularizer:
     Called with the reading and the episodes of a step; `start` is called once, before the first step. A term of the
     keys is the mean over the B episodes of what it is of each, which is 0 where an episode has no two keys.
     """
+
+    needs_whole_weights = False
+    """Whether it compares the model's weights, which no process has where they are spread over several."""
 
     def start(self, model: nn.Module) -> None:
         """Takes from the model what it needs to remember of how it was before training."""
@@ -86,6 +90,8 @@ class WeightAnchor(Regularizer):
     The parameters of an adapter, whose start changes nothing, are drawn to 0 where they began there.
     """
 
+    needs_whole_weights = True
+
     def __init__(self) -> None:
         self._pairs: list[tuple[Tensor, Tensor]] = []
 
@@ -111,6 +117,8 @@ class Regularized:
     """
 
     def __init__(self, objective: Any, weights: Mapping[str, Any]) -> None:
+        if not isinstance(weights, Mapping):
+            raise InvalidInputError(f'regularizers are {weights!r}; give weights by name, as in {{"uniformity": 0.1}}.')
         self.objective = objective
         self.terms: list[tuple[float, Regularizer]] = []
         for name, told in weights.items():
@@ -121,7 +129,8 @@ class Regularized:
                     f"the regularizer {name!r} has weight {weight!r}; give a number of 0 or more, as in "
                     f'{{"{name}": 0.1}} or {{"{name}": {{"weight": 0.1}}}}.'
                 )
-            self.terms.append((float(weight), REGULARIZERS[name](**options)))
+            self.terms.append((float(weight), make(REGULARIZERS, name, options)))
+        self.needs_whole_weights = [name for name in weights if REGULARIZERS[name].needs_whole_weights]
 
     def start(self, model: nn.Module) -> None:
         """To be called before the first step."""

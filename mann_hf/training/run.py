@@ -1,6 +1,7 @@
 """A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -52,7 +53,7 @@ class TrainingRun:
     arguments: dict[str, Any] = field(default_factory=dict)
     valid_share: float = 0.2
     eval_every: int = 50
-    patience: int | None = 6
+    patience: int | None = 3
     lora_rank: int | None = None
     lora_targets: list[str] | None = None
 
@@ -76,6 +77,10 @@ class TrainingRun:
             **{name: value for name, value in told.items() if name in own and name != "arguments"},
             arguments={**told.get("arguments", {}), **arguments},
         )
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and self.patience < 1:
+            raise InvalidInputError(f"patience is {self.patience}; it must be 1 or more, or None to go on to the end.")
 
     def trainer(
         self, train: Dataset | Mapping[str, Dataset], valid: Dataset | None = None, callbacks: Sequence[Any] = ()
@@ -131,7 +136,8 @@ class TrainingRun:
             train: labelled texts, or several data sets of them by name, to be mixed.
             valid: labelled texts of other classes; some classes of `train` if left out.
             callbacks: further ones of the trainer.
-            resume: goes on from the newest checkpoint in the folder, if there is one.
+            resume: goes on from the newest checkpoint in the folder, if there is one; otherwise those that lie there
+                are removed.
 
         Returns:
             What `train_results.json` holds: the run's settings, the figures before and after, the seconds that this
@@ -139,6 +145,8 @@ class TrainingRun:
         """
         started = time.perf_counter()
         trainer = self.trainer(train, valid, callbacks)
+        if not resume and trainer.is_world_process_zero():  # of another run, which this one could be taken for
+            shutil.rmtree(Path(self.output, CHECKPOINTS), ignore_errors=True)
         begun = newest_checkpoint(Path(self.output, CHECKPOINTS)) if resume else None
         if resume and begun is None:
             logger.warning(f"{self.output} holds no checkpoint to go on from: the run starts anew.")
@@ -147,6 +155,11 @@ class TrainingRun:
         before = trainer.evaluate() if trainer.eval_samplers else {}
         trainer.train(resume_from_checkpoint=begun)
         after = _best(trainer) or (trainer.evaluate() if trainer.eval_samplers else {})
+        if before and after["eval_accuracy"] < before["eval_accuracy"]:
+            logger.warning(
+                f"No step is as good as the encoder was before training ({100 * after['eval_accuracy']:.2f} % after, "
+                f"{100 * before['eval_accuracy']:.2f} % before, on the same episodes): try a lower learning_rate."
+            )
         trainer.save_model(self.output)
         history = [{**before, "step": 0}, *trainer.state.log_history] if before else trainer.state.log_history
         told = {

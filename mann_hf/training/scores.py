@@ -1,5 +1,6 @@
 """The figures of an evaluation, by the `evaluate` modules of this library."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,27 @@ def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
     told = {**told, "loss": float(losses.mean()) if len(losses) else float("nan")}
     unknown = answers.references == UNKNOWN
     return {**told, "unknown_auroc": _auroc(answers.scores, unknown)} if unknown.any() else told
+
+
+def split_scores(answers: Mapping[str, EpisodeAnswers]) -> dict[str, float]:
+    """The means over several class splits of their `episodic_scores`, as far as all have them.
+
+    Args:
+        answers: of each split, by name.
+
+    Returns:
+        With the interval of the accuracy as `accuracy_ci95` and its standard deviation over splits as `accuracy_std`.
+    """
+    parts = [episodic_scores(each) for each in answers.values()]
+    shared = set.intersection(*map(set, parts))
+    means = {name: float(np.mean([part[name] for part in parts])) for name in parts[0] if name in shared}
+    told = load_metric("split_accuracy").compute(
+        predictions=np.concatenate([each.predictions for each in answers.values()]),
+        references=np.concatenate([each.references for each in answers.values()]),
+        episodes=np.concatenate([each.episodes for each in answers.values()]),
+        splits=np.repeat(np.arange(len(parts)), [len(each.references) for each in answers.values()]),
+    )
+    return means | {name.removeprefix("split_"): value for name, value in told.items()}
 
 
 def _auroc(scores: np.ndarray, unknown: np.ndarray) -> float:

@@ -1,7 +1,6 @@
 """Training over episodes, as a transformers Trainer."""
 
 import contextlib
-import inspect
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -23,6 +22,7 @@ from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, 
 from .episode_data import DrawnEpisodes, EpisodeData
 from .evaluating_trainer import EvaluatingTrainer
 from .objectives import OBJECTIVES, Objective
+from .options import make
 from .preparation import prepare_model
 from .regularizers import Regularized
 from .sharding import whole_weights
@@ -30,6 +30,8 @@ from .sharding import whole_weights
 logger = logging.get_logger(f"transformers.{__name__}")
 
 ARGUMENTS_FILE = "training_args.json"
+RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
+"""Arguments that checkpoints are told apart by."""
 
 
 class EpisodicTrainer(EvaluatingTrainer):
@@ -44,7 +46,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         model: what is trained.
         args: how; `EpisodicTrainingArguments("trainer_output")` if left out.
         train_dataset: a `datasets.Dataset`, several by name to be mixed, or an `EpisodeSampler`, whose own settings
-            then count in place of those in `args`.
+            then count in place of those in `args`; its episodes are drawn from the first one on.
         eval_dataset: likewise; several by name are evaluated one after the other.
         processing_class: the encoder's tokenizer; found from the model if left out.
         peft_config: of a PEFT adapter to be trained on the encoder, such as `LoraConfig`.
@@ -89,17 +91,10 @@ class EpisodicTrainer(EvaluatingTrainer):
         self.peft_config = peft_config
         sampler = self._set_up(args)
         set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
-        if model_init is not None:
-            make = model_init
-            if inspect.signature(make).parameters:
-                model_init = lambda trial: self._prepared(make(trial), args)  # noqa: E731
-            else:
-                model_init = lambda: self._prepared(make(), args)  # noqa: E731
-        elif model is not None:
-            model = self._prepared(model, args)
+        self._ready = None if model is None else self._prepared(model, args)
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs take several processes: packed episodes cannot be cut in pieces
         super().__init__(
-            model=model,
+            model=self._ready,
             args=args,
             train_dataset=self._drawn(sampler),
             eval_dataset=eval_dataset,
@@ -112,6 +107,11 @@ class EpisodicTrainer(EvaluatingTrainer):
                 "FSDP of version 1 gathers weights for forward alone, and evaluating and saving take them, too: set "
                 'fsdp_config={"version": 2}.'
             )
+        if self._is_sharded and self.minimised.needs_whole_weights:
+            raise InvalidInputError(
+                f"{', '.join(self.minimised.needs_whole_weights)}: no process has the weights whole that are compared; "
+                "train without FSDP and DeepSpeed."
+            )
         if self.processing_class is None:
             self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
         self.label_names = ["labels"]
@@ -122,18 +122,20 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     def _set_up(self, args: EpisodicTrainingArguments) -> EpisodeSampler | None:
         """Objective and samplers as the arguments have them; returns the training data's."""
-        self.objective: Objective = OBJECTIVES[args.objective](**_options(args.objective_options))
-        self.minimised = Regularized(self.objective, _options(args.regularizers))
-        if self.objective.needs_names and not args.label_names:
+        # the Trainer has an `objective` of its own, in searches
+        self.episode_objective: Objective = make(OBJECTIVES, args.objective, args.objective_options)
+        assert not isinstance(args.regularizers, str)  # the arguments have read it
+        self.minimised = Regularized(self.episode_objective, args.regularizers or {})
+        if self.episode_objective.needs_names and not args.label_names:
             raise InvalidInputError(
                 f"the objective {args.objective!r} needs the words of the labels: set label_names=True."
             )
         self.eval_samplers = self.data.evaluated(args)
-        self.sampler = self.data.trained(args, self.eval_samplers, self.objective)
+        self.sampler = self.data.trained(args, self.eval_samplers, self.episode_objective)
         return self.sampler
 
     def _prepared(self, model: Any, args: EpisodicTrainingArguments) -> MANNForSequenceClassification:
-        model = prepare_model(model, args, self.peft_config, self.objective)
+        model = prepare_model(model, args, self.peft_config, self.episode_objective)
         self.minimised.start(model)
         return model
 
@@ -161,8 +163,13 @@ class EpisodicTrainer(EvaluatingTrainer):
             self.args.episodes_per_step = self.args.per_device_train_batch_size
         self._train_batch_size = self.args.train_batch_size
         self.train_dataset = self._drawn(self._set_up(self.args))
-        self.minimised.start(self.model)
         self._set_collator()
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        model = self.accelerator.unwrap_model(self.model)
+        if self.model_init is not None and model is not self._ready:  # a fresh one, by the settings of its trial
+            self._ready = self._prepared(model, self.args)
+        return super()._inner_training_loop(*args, **kwargs)
 
     def hyperparameter_search(  # type: ignore[override]
         self,
@@ -226,6 +233,8 @@ class EpisodicTrainer(EvaluatingTrainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The objective's loss over the episodes of a batch, regularizers included."""
+        if self.args.trainable == "memory":  # the keys that it is fitted to are those that it will read
+            self.accelerator.unwrap_model(model).encoder.eval()
         output = model(**inputs, objective=self.minimised)
         return (output.loss, output) if return_outputs else output.loss
 
@@ -266,9 +275,14 @@ class EpisodicTrainer(EvaluatingTrainer):
             folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
             folder.mkdir(parents=True, exist_ok=True)
             (folder / STATE_FILE).unlink(missing_ok=True)  # of an earlier run: whole is what is written to the end
-            drawn = {**self._train_sampler_state(), "drawn": self.state.global_step * self.args.step_episodes}
+            drawn = self._train_sampler_state() | self._run_settings()
+            drawn["drawn"] = self.state.global_step * self.args.step_episodes
             write_whole(folder / SAMPLER_FILE, (json.dumps(drawn) + "\n").encode())
         super()._save_checkpoint(model, trial)
+
+    def _run_settings(self) -> dict[str, Any]:
+        """What a run cannot change when it is gone on with."""
+        return json.loads(json.dumps({name: getattr(self.args, name) for name in RUN_SETTINGS}))
 
     def _train_sampler_state(self) -> dict[str, Any]:
         assert isinstance(self.train_dataset, DrawnEpisodes)
@@ -277,14 +291,15 @@ class EpisodicTrainer(EvaluatingTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         file = Path(resume_from_checkpoint, SAMPLER_FILE)
         if file.is_file() and isinstance(self.train_dataset, DrawnEpisodes):
-            before, now = json.loads(file.read_text(encoding="utf-8")), self._train_sampler_state()
+            before = json.loads(file.read_text(encoding="utf-8"))
+            now = self._train_sampler_state() | self._run_settings()
             now["drawn"] = steps_done(resume_from_checkpoint) * self.args.step_episodes
-            changed = [key for key in ("seed", "fingerprint", "drawn") if before[key] != now[key]]
+            changed = [key for key in ("seed", "fingerprint", "drawn", *RUN_SETTINGS) if before.get(key) != now[key]]
             if changed:
                 raise InvalidInputError(
                     f"{resume_from_checkpoint} was written by a run with other training data, episode settings, "
-                    f"number of processes or seed ({', '.join(changed)}): its episodes cannot be gone on with. Start a "
-                    "new run from its weights, with from_pretrained."
+                    f"number of processes, seed or objective ({', '.join(changed)}): it cannot be gone on with. Start "
+                    "a new run from its weights, with from_pretrained."
                 )
         if adapters.has_adapter(self.model) and not self._is_sharded:
             self._load_adapter(resume_from_checkpoint)
@@ -302,8 +317,3 @@ class EpisodicTrainer(EvaluatingTrainer):
         state = load_file(Path(folder, adapters.WEIGHTS))
         state.pop(adapters.BASE_PROBE)
         adapters.load_trained_state(self.model, state, folder)
-
-
-def _options(told: dict[str, Any] | str | None) -> dict[str, Any]:
-    assert not isinstance(told, str)  # the arguments have read it
-    return told or {}

@@ -365,6 +365,20 @@ class TestOrder:
         with pytest.raises(InvalidInputError, match="other data"):
             made[0].load_state_dict(made[2].state_dict())
 
+    def test_other_processes_share_out_what_was_drawn(self) -> None:
+        whole = EpisodeSampler(data(), n_query=2)
+        shard = whole.shard(1, 2)
+        first(shard, 3)
+        whole.load_state_dict(shard.state_dict())
+        assert whole.drawn == 6 and next(whole) == whole[6]
+        with pytest.raises(InvalidInputError, match="6 episodes were drawn, 3 on each of 2 processes.*among 4"):
+            whole.shard(0, 4).load_state_dict(shard.state_dict())
+
+    def test_each_episode_has_a_seed_of_its_own(self) -> None:
+        sampler = EpisodeSampler(data(), n_query=2)
+        seeds = [sampler[number].seed for number in range(20)]
+        assert len(set(seeds)) == 20 and seeds == [EpisodeSampler(data(), n_query=2)[n].seed for n in range(20)]
+
 
 class TestSmallClasses:
     def test_one_warning_names_what_is_passed_over(self, told: Told) -> None:

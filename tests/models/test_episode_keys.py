@@ -12,6 +12,7 @@ from mann_hf.errors import InvalidInputError
 from mann_hf.memory import READINGS, KeyValueMemory, Reading
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models.episode_keys import EpisodeKeys, read_episodes, strongest
+from mann_hf.training import OBJECTIVES
 
 Build = Callable[..., Any]
 PAIRS = [(name, problem) for name, reading in READINGS.items() for problem in reading.problem_types]
@@ -139,6 +140,20 @@ class TestPacked:
         output = model(**inputs)
         expected = [F.cross_entropy(*each) for each in zip(output.logits, inputs["labels"], strict=True)]
         assert torch.allclose(output.loss, torch.stack(expected).mean())
+
+    @pytest.mark.parametrize("problem_type", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
+    def test_a_query_that_is_not_there_has_no_part_in_the_loss(self, build: Build, problem_type: str) -> None:
+        model, inputs = build(reading="attention", **problem(problem_type)), packed(problem_type)
+        less = {name: inputs[name][:, :3] for name in ("query_index", "labels")}
+        gone = inputs["query_index"].clone()
+        gone[:, 3] = -1
+        assert torch.allclose(model(**inputs | {"query_index": gone}).loss, model(**inputs | less).loss)
+
+    def test_an_objective_without_labels_is_refused(self, build: Build) -> None:
+        inputs = packed()
+        del inputs["labels"]
+        with pytest.raises(InvalidInputError, match=r"an objective takes the queries' labels \[B, Q\]"):
+            build()(**inputs, objective=OBJECTIVES["episode"]())
 
     def test_without_labels_there_is_no_loss(self, build: Build) -> None:
         inputs = packed()

@@ -329,17 +329,10 @@ class TestEveryObjective:
     @every
     @pytest.mark.parametrize("size", [1, 2])
     @pytest.mark.parametrize("reading", READINGS)
-    def test_the_batch_is_the_mean_of_its_parts(
-        self, name: str, size: int, reading: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_batch_is_the_mean_of_its_parts(self, name: str, size: int, reading: str) -> None:
         """So that processes, or steps that are gathered, add up to one step of all of their episodes."""
-        law, episodes, objective = READINGS[reading](K).double(), uneven(), build(name)
-        orders = torch.rand(4, S + Q)  # of each draw, in every episode the same
-
-        def drawn(shape: torch.Size, device: torch.device) -> Tensor:
-            return orders.repeat_interleave(shape[0] // len(orders), dim=0)
-
-        monkeypatch.setattr(torch, "rand", drawn)
+        law, episodes = READINGS[reading](K).double(), uneven()._replace(seeds=torch.arange(4))
+        objective = OBJECTIVES[name](name_dropout=0.5)  # both what is drawn of names and of supports
         whole = objective(law, episodes)[0]
         found = [objective(law, some(episodes, start, start + size))[0] for start in range(0, 4, size)]
         expected = torch.stack(found).mean()
@@ -403,7 +396,7 @@ class TestEveryObjective:
 
     @every
     def test_what_was_given_is_unchanged(self, name: str) -> None:
-        episodes, again = keys_of(), keys_of()
+        episodes, again = (keys_of()._replace(seeds=torch.arange(B)) for _ in range(2))
         loss_of(OBJECTIVES[name](), episodes).backward()
         for before, after in zip(again[1:], episodes[1:], strict=True):
             assert before is not None and after is not None and torch.equal(before, after)
@@ -546,3 +539,16 @@ class TestErrors:
     def test_label_semantic_without_words(self) -> None:
         with pytest.raises(InvalidInputError, match="label_semantic needs the words.*label_names=True"):
             loss_of(OBJECTIVES["label_semantic"](), keys_of(names=False))
+
+
+@pytest.mark.parametrize("name", ["resampled", "episode"])
+def test_what_is_drawn_depends_on_the_episodes_seed_alone(name: str) -> None:
+    def losses(seeds: list[int]) -> float:
+        objective = OBJECTIVES[name](name_dropout=0.5)
+        return float(loss_of(objective, keys_of()._replace(seeds=torch.tensor(seeds))))
+
+    torch.manual_seed(0)
+    first = losses([1, 2, 3])
+    torch.manual_seed(1)
+    assert losses([1, 2, 3]) == first
+    assert len({losses([seed, 2, 3]) for seed in range(20)}) > 5

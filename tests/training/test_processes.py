@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from mann_hf import EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
 from mann_hf.errors import InvalidInputError
+from mann_hf.training import OBJECTIVES
 
 from .test_trainer import ROOT, TRAIN, VALID
 
@@ -61,11 +62,13 @@ def alike(one: dict[str, float], other: dict[str, float]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["episode", "leave_one_out"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_two_processes_have_the_gradients_of_one(run: Run, tmp_path: Path, objective: str) -> None:
     figures = []
+    common = {"objective": objective, "k_shot": (1, 3), "max_steps": 1, "max_grad_norm": 0.0, "label_names": True}
+    common["objective_options"] = {"name_dropout": 0.5}
     for processes in (1, 2):
-        arguments = {"objective": objective, "episodes_per_step": 4 // processes, "max_steps": 1, "max_grad_norm": 0.0}
+        arguments = {**common, "episodes_per_step": 4 // processes}
         figures.append(run(str(processes), processes, arguments={**arguments, "save_strategy": "no"}))
     assert alike(figures[0]["before"], figures[1]["before"])
     assert_close(tmp_path / "1/grads.safetensors", tmp_path / "2/grads.safetensors", atol=1e-5, rtol=1e-4)
@@ -98,6 +101,14 @@ def test_resumed_a_run_ends_as_an_undisturbed_one(run: Run, tmp_path: Path, lora
     run("stopped", 2, arguments=STEPS, resume=True, **told)
     file = "model/model.safetensors"
     assert_close(tmp_path / "undisturbed" / file, tmp_path / "stopped" / file, atol=0, rtol=0)
+
+
+def test_weights_that_are_spread_are_not_anchored(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EpisodicTrainer, "_is_sharded", True)
+    model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
+    args = EpisodicTrainingArguments("out", use_cpu=True, regularizers={"uniformity": 0.1, "weight_anchor": 1.0})
+    with pytest.raises(InvalidInputError, match="^weight_anchor: no process has the weights whole"):
+        EpisodicTrainer(model, args, TRAIN)
 
 
 def test_the_old_way_to_spread_weights_is_refused(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def keys_of(seed: int = 0) -> EpisodeKeys:
 def with_one_alone() -> EpisodeKeys:
     """The same with a third episode behind them, which has but one key."""
     law, *fields = keys_of()
-    support, values, mask, queries, labels, names, named = (torch.cat([field, field[:1]]) for field in fields)  # type: ignore[index,list-item]
+    support, values, mask, queries, labels, names, named = (torch.cat([field, field[:1]]) for field in fields[:-1])  # type: ignore[index,list-item]
     mask[2, 1:], labels[2], named[2] = False, -100, False
     keys = (each.detach().requires_grad_() for each in (support, queries, names))
     support, queries, names = keys
@@ -117,7 +117,7 @@ class TestOfKeys:
         episodes = EpisodeKeys(law, *fields)  # type: ignore[arg-type]
         wanted = [episodes.support, episodes.queries, episodes.names]
         alone = [
-            term(name, EpisodeKeys(law, *(field[number : number + 1] for field in fields)))  # type: ignore[index,arg-type]
+            term(name, EpisodeKeys(law, *(None if field is None else field[number : number + 1] for field in fields)))  # type: ignore[index,arg-type]
             for number in range(B + 1)
         ]
         found, expected = term(name, episodes), torch.stack(alone).mean()

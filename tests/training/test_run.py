@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import Dataset
 from transformers import TrainerCallback
 
+from mann_hf import EpisodicTrainer
 from mann_hf.errors import InvalidInputError
 from mann_hf.training.run import CHECKPOINTS, RESULTS_FILE, TrainingRun
 
@@ -85,6 +87,31 @@ class TestTrain:
         assert (tmp_path / "run" / CHECKPOINTS / "checkpoint-2").is_dir()
         told = run_of(settings, valid_share=0).train(TRAIN, resume=True)
         assert told["steps"] == 4 and told["after"] == {} and told["best_step"] is None
+
+    def test_a_new_run_does_not_leave_the_checkpoints_of_another(self, settings: dict, tmp_path: Path) -> None:
+        run_of(settings).train(TRAIN, VALID)
+        run = run_of(settings, objective="leave_one_out", k_shot=2)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(TRAIN, VALID, [Stop(1)])
+        assert [folder.name for folder in (tmp_path / "run" / CHECKPOINTS).iterdir()] == ["checkpoint-1"]
+        assert run.train(TRAIN, VALID, resume=True)["steps"] == 4
+
+    def test_training_that_does_harm_is_told(self, settings: dict, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        accuracies = iter([0.9, *[0.5] * 4])
+        original = EpisodicTrainer._answers
+
+        def worse(self: EpisodicTrainer, sampler: Any) -> Any:
+            answers = original(self, sampler)
+            right = np.arange(len(answers.references)) < next(accuracies) * len(answers.references)
+            return answers._replace(predictions=np.where(right, answers.references, -1))
+
+        monkeypatch.setattr(EpisodicTrainer, "_answers", worse)
+        run_of(settings).train(TRAIN, VALID)
+        assert any("No step is as good as the encoder was before training (50.00 % after, 90.00 %" in s for s in told())
+
+    def test_patience_is_for_at_least_one_evaluation(self, settings: dict) -> None:
+        with pytest.raises(InvalidInputError, match="patience is 0; it must be 1 or more, or None"):
+            run_of(settings, patience=0)
 
     def test_nothing_to_go_on_from(self, settings: dict, told: Any) -> None:
         assert run_of(settings).train(TRAIN, VALID, resume=True)["steps"] == 4

@@ -91,6 +91,18 @@ class TestTraining:
         assert told["eval_accuracy"] == pytest.approx((told["eval_one_accuracy"] + told["eval_two_accuracy"]) / 2)
         halves = told["eval_one_accuracy_ci95"], told["eval_two_accuracy_ci95"]
         assert told["eval_accuracy_ci95"] == pytest.approx(sum(half**2 for half in halves) ** 0.5 / 2)
+        assert told["eval_loss"] == pytest.approx((told["eval_one_loss"] + told["eval_two_loss"]) / 2)
+        spread = abs(told["eval_one_accuracy"] - told["eval_two_accuracy"])
+        assert told["eval_accuracy_std"] == pytest.approx(spread / 2**0.5)
+
+    def test_the_best_of_several_by_what_tells_unknown_texts(self, build: Build) -> None:
+        parts = {"one": labelled(range(8, 12)), "two": labelled(range(12, 16))}
+        trainer = build(
+            trainer_options={"eval_dataset": parts}, eval_n_way=2, eval_n_unknown=1, eval_strategy="steps",
+            eval_steps=2, save_steps=2, load_best_model_at_end=True, metric_for_best_model="unknown_auroc",
+        )  # fmt: skip
+        trainer.train()
+        assert trainer.state.best_metric is not None
 
     def test_samplers_of_ones_own(self, build: Build) -> None:
         sampler = EpisodeSampler(TRAIN, n_way=(2, 5), k_shot=(1, 3), n_query=1, unbalanced=True, batch_size=2)
@@ -99,7 +111,11 @@ class TestTraining:
         assert trainer.state.global_step == 4
 
     def test_several_sources(self, build: Build) -> None:
-        build(trainer_options={"train_dataset": {"a": labelled(range(4)), "b": labelled(range(4, 8))}}).train()
+        trainer = build(trainer_options={"train_dataset": {"a": labelled(range(4)), "b": labelled(range(4, 8))}})
+        trainer.train()
+        assert trainer.sampler is not None
+        drawn = [{int(WORDS.index(name[6:])) // 4 for name in trainer.sampler[n].names} for n in range(20)]
+        assert all(len(each) == 1 for each in drawn) and set.union(*drawn) == {0, 1}
 
     def test_sources_are_drawn_by_their_weights(self, build: Build) -> None:
         sources = {"a": labelled(range(4)), "b": labelled(range(4, 8))}
@@ -107,7 +123,7 @@ class TestTraining:
         assert trainer.sampler is not None
         drawn = {name for number in range(20) for name in trainer.sampler[number].names}
         assert drawn == set(sources["b"]["label"])
-        with pytest.raises(InvalidInputError, match="weights are for a; the data sets are a and b|weights are for"):
+        with pytest.raises(InvalidInputError, match="weights are for a; the data sets are a, b"):
             build(trainer_options={"train_dataset": sources}, source_weights={"a": 1})
 
     def test_texts_of_other_classes_are_told_by_their_scores(self, build: Build) -> None:
@@ -134,6 +150,18 @@ class TestTraining:
             trainer.train()
         for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+    def test_a_frozen_encoder_reads_as_it_will(self, build: Build) -> None:
+        trainer = build(trainable="memory", max_steps=1)
+        modes: list[bool] = []
+        trainer.model.encoder.register_forward_pre_hook(lambda module, args: modes.append(module.training))
+        trainer.train()
+        assert modes and not any(modes)
+
+    def test_a_frozen_encoder_is_told(self, build: Build, told: Callable) -> None:
+        model = build(trainable="memory").model
+        build("second", trainer_options={"model": model})
+        assert any("no weight of the encoder wants a gradient" in line for line in told())
 
     def test_the_memorys_parameters_alone(self, build: Build) -> None:
         trainer = build(trainable="memory", learning_rate=0.1)
@@ -183,10 +211,37 @@ class TestTraining:
         monkeypatch.setattr(EpisodeCollator, "__call__", lambda self, each: drawn.append(each) or collate(self, each))  # type: ignore[func-returns-value]
         trainer._hp_search_setup({"any": 1})
         trainer.train()
-        assert trainer.state.global_step == 3 and isinstance(trainer.objective, OBJECTIVES["leave_one_out"])
+        assert trainer.state.global_step == 3 and isinstance(trainer.episode_objective, OBJECTIVES["leave_one_out"])
         assert [len(each) for each in drawn] == [3, 3, 3]
         texts = {tuple(episode.support.texts) for each in drawn for episode in each}
         assert len(texts) == 9 and all(len(episode.names) == 5 for each in drawn for episode in each)
+
+    @pytest.mark.parametrize("evaluated", ["no", "steps"])
+    def test_a_search_by_optuna(self, build: Build, tiny_encoder: Path, evaluated: str) -> None:
+        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
+        settings: dict[str, Any] = {"max_steps": 2, "eval_steps": 1, "eval_strategy": evaluated}
+        trainer = build(trainer_options={"model": None, "model_init": make}, **settings)
+        learned: list[tuple[str, int]] = []
+        original = trainer.compute_loss
+
+        def watched(model: Any, *told: Any, **more: Any) -> Any:
+            count = sum(parameter.requires_grad for parameter in model.parameters())
+            learned.append((trainer.args.trainable, count))
+            return original(model, *told, **more)
+
+        trainer.compute_loss = watched  # type: ignore[method-assign]
+        order = ["memory", "full", "memory"]
+
+        def space(trial: Any) -> dict[str, Any]:
+            trial.suggest_float("learning_rate", 1e-5, 1e-3, log=True)
+            return {"trainable": trial.suggest_categorical("trainable", [order[trial.number]])}
+
+        best = trainer.hyperparameter_search(space, n_trials=1, backend="optuna")
+        assert 0 <= best.objective <= 1 and set(best.hyperparameters) == {"learning_rate", "trainable"}
+        order.pop(0)
+        trainer.hyperparameter_search(space, n_trials=1, backend="optuna")
+        assert len(learned) == 4 and dict(learned[:2]) == {"memory": 1}
+        assert {name for name, _ in learned[2:]} == {"full"} and learned[2][1] > 30
 
     def test_a_search_is_for_the_best_accuracy(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[Any] = []
@@ -293,9 +348,12 @@ class TestSaving:
             {"seed": 1},
             {"episodes_per_step": 4},
             {"trainer_options": {"train_dataset": labelled(range(7))}},
+            {"objective": "resampled", "k_shot": 1},
+            {"regularizers": {"uniformity": 0.1}},
+            {"trainable": "memory"},
         ):
             with pytest.raises(
-                InvalidInputError, match="other training data, episode settings, number of processes or seed"
+                InvalidInputError, match="other training data, episode settings, number of processes, seed or objective"
             ):
                 build(**change).train(resume_from_checkpoint=True)
 
@@ -355,8 +413,15 @@ class TestAdapters:
         after = dict(again.named_parameters())
         assert all(torch.equal(after[name], before) for name, before in frozen.items())
         assert any(not torch.equal(after[name], before) for name, before in weights.items())
+        assert again.reading.log_sharpness.requires_grad
         with pytest.raises(InvalidInputError, match="has an adapter already"):
             build("third", trainer_options={"model": again, "peft_config": lora})
+
+    def test_saving_leaves_what_learns_as_it_was(self, build: Build, lora: Any, tmp_path: Path) -> None:
+        model = build(trainer_options={"peft_config": lora}).model
+        model.encoder.requires_grad_(False)
+        model.save_pretrained(tmp_path / "end")
+        assert [name for name, p in model.named_parameters() if p.requires_grad] == ["reading.log_sharpness"]
 
     def test_by_the_pipeline_taught_and_saved_again(self, build: Build, lora: Any, tmp_path: Path) -> None:
         trainer = build(trainer_options={"peft_config": lora})
@@ -440,10 +505,23 @@ class TestBadInput:
             ({"episodes_per_step": 0}, "episodes_per_step is 0"),
             ({"max_steps": 0}, "max_steps is 0"),
             ({"n_way": 1}, "n_way is 1"),
-            ({"n_query": 0}, "n_query.*episode"),
+            ({"n_query": 0}, "set eval_n_query to 1 or more"),
+            ({"objective": "leave_one_out", "k_shot": 3, "n_query": 0}, "set eval_n_query to 1 or more"),
+            ({"n_query": 0, "eval_n_query": 1}, "n_query.*episode"),
+            ({"objective_options": {"shotz": 2}}, "'episode' has no argument 'shotz'; it has name_dropout"),
+            ({"objective": "label_semantic", "objective_options": {"shots": 2}}, "it has name_dropout, reading, "),
+            ({"objective_options": "[1]"}, r"objective_options is \[1\]; give names and values"),
+            ({"regularizers": "{x"}, "regularizers is '{x', which is no JSON"),
+            ({"regularizers": {"uniformity": {"weight": 1, "s": 2}}}, "'uniformity' has no argument 's'; it has t"),
+            ({"max_steps": None}, "max_steps is None; it must be a whole number of 1 or more"),
+            (
+                {"objective": "resampled", "objective_options": {"shots": 1.5}},
+                "shots is 1.5; it must be a whole number",
+            ),
+            ({"include_num_input_tokens_seen": "all"}, "include_num_input_tokens_seen counts no tokens"),
             ({"objective": "label_semantic"}, "label_names=True"),
-            ({"objective": "leave_one_out", "n_query": 0}, "one text of each class.*k_shot=5"),
-            ({"objective": "resampled", "n_query": 0}, "one text of each class"),
+            ({"objective": "leave_one_out", "n_query": 0, "eval_n_query": 1}, "one text of each class.*k_shot=5"),
+            ({"objective": "resampled", "n_query": 0, "eval_n_query": 1}, "one text of each class"),
             ({"label_smoothing_factor": 0.1}, "label_smoothing_factor would be of no effect"),
             ({"label_names": ["labels"]}, r"label_names is \['labels'\]; it is True or False"),
             ({"per_device_train_batch_size": 16}, "per_device_train_batch_size 16; they are one thing"),

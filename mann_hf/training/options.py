@@ -1,0 +1,40 @@
+"""Parts that are chosen by name and told their arguments as a mapping."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InvalidInputError, listed
+from ..registry import Registry
+
+
+def make(registry: Registry, name: str, options: Any) -> Any:
+    """The part of that name, made with these arguments.
+
+    Args:
+        registry: of classes.
+        name: of one of them.
+        options: its arguments by name; None for none.
+
+    Raises:
+        UnknownNameError: there is no such part.
+        InvalidInputError: the options are no mapping, or have a name that the part does not.
+    """
+    part, options = registry[name], {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise InvalidInputError(f"the options of {name!r} are {options!r}; give a mapping from names to values.")
+    known = _arguments(part)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise InvalidInputError(
+            f"the {registry.kind} {name!r} has no argument {listed(map(repr, unknown))}; it has {listed(known)}."
+        )
+    return part(**options)
+
+
+def _arguments(part: Any) -> list[str]:
+    """The arguments of a class, with those that it hands on to the class that it is derived from."""
+    found = inspect.signature(part).parameters.values()
+    own = [each.name for each in found if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+    hands_on = any(each.kind == each.VAR_KEYWORD for each in found) and part.__base__ is not object
+    return list(dict.fromkeys([*own, *(_arguments(part.__base__) if hands_on else [])]))
