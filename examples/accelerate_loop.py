@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from datasets import load_dataset
+from transformers import get_scheduler
 
 import mann_hf
 from mann_hf.training import OBJECTIVES, answer_episodes, episodic_scores, evaluation_episodes
@@ -43,7 +44,8 @@ def main() -> None:
     tokenizer = model.load_tokenizer()
     collate = mann_hf.EpisodeCollator.for_model(model, tokenizer)
     objective = OBJECTIVES["episode"]()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=told.lr)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=told.lr, weight_decay=0.0)  # as the Trainer's defaults are
+    schedule = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=told.steps)
     trained, optimizer = accelerator.prepare(model, optimizer)
 
     def evaluate() -> str:
@@ -59,6 +61,7 @@ def main() -> None:
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         optimizer.zero_grad()
         if step % 10 == 0 or step == told.steps:
             accelerator.print(f"step {step}: loss {accelerator.reduce(loss.detach(), 'mean'):.3f}")

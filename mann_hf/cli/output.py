@@ -98,9 +98,17 @@ def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
         yield None
         return
     columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda steps, line: bar.update(task, advance=steps, description=line)
+    bar = Progress(*columns, TextColumn("{task.description}"), console=console, transient=True)
+    task = bar.add_task("", total=total)
+
+    def advance(steps: int, line: str) -> None:
+        bar.start()  # not before: of several processes the one that is told of steps has the terminal
+        bar.update(task, advance=steps, description=line)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -1,5 +1,8 @@
 """`mann-hf train`: trains an encoder and its memory over many small tasks drawn from a table."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +17,10 @@ from .tables import labels_of, read_table, texts_of
 YAML = (".yaml", ".yml")
 DATA = ("train", "valid", "split", "valid_split")
 """Settings of a yaml file that say where the data is."""
+LOGS = "logs"
+"""TensorBoard's folder in that of the model."""
+LOGS_VARIABLE = "TENSORBOARD_LOGGING_DIR"
+"""The one thing that transformers' TensorBoardCallback asks for its folder."""
 
 
 def train(
@@ -60,11 +67,14 @@ def train(
     eval_every: Annotated[int, typer.Option(metavar="STEPS", help="Steps between two evaluations.")] = 50,
     eval_episodes: Annotated[int, typer.Option(metavar="E", help="Episodes of an evaluation.")] = 600,
     patience: Annotated[
-        int, typer.Option(metavar="P", help="Evaluations without a better one after which the run stops.")
-    ] = 6,
+        int, typer.Option(metavar="P", min=1, help="Evaluations without a better one after which the run stops.")
+    ] = 3,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of everything that is drawn.")] = 0,
     report_to: Annotated[
-        str, typer.Option(metavar="NAME", help="Where curves go as well: tensorboard, trackio, or none.")
+        str,
+        typer.Option(
+            metavar="NAME", help=f"Where curves go as well: tensorboard (to FOLDER/{LOGS}), trackio, or none."
+        ),
     ] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
     text_column: TextColumn = "text",
@@ -76,7 +86,8 @@ def train(
     """Train an encoder over many small tasks, so that it classifies new classes better from a few examples.
 
     The folder is then taught with `mann-hf remember`. A yaml file has the same settings by the same names (with _ for
-    -), `train` for the table, and any of transformers' TrainingArguments; options on the command line come before it.
+    -), `train` for the table or for several by name, and any of transformers' TrainingArguments; options on the command
+    line come before it. Several tables are mixed, and need `valid`, or `valid_share: 0` to go without.
     """
     given: dict[str, Any] = {
         "encoder": encoder,
@@ -100,24 +111,32 @@ def train(
         "label_column": label_column,
         "split": split,
     }
+    tables: Any = table
     if table.lower().endswith(YAML):
         told = _read_yaml(table)
         given = {name: value for name, value in given.items() if name not in told or _was_given(ctx, name)}
         given |= {name: value for name, value in told.items() if name not in given}
-        table = str(given.pop("train"))
+        tables = given.pop("train")
         resume = bool(given.pop("resume", False)) or resume
     data = {name: given.pop(name, None) for name in DATA}
     columns = (given["text_column"], given["label_column"])
-    train_data = _data_set(table, columns, data["split"])
-    valid_data = None if data["valid"] is None else _data_set(str(data["valid"]), columns, data["valid_split"])
+    if isinstance(tables, dict):
+        train_data = {str(name): _data_set(each, columns, data["split"]) for name, each in tables.items()}
+    else:
+        train_data = _data_set(tables, columns, data["split"])
+    valid_data = None if data["valid"] is None else _data_set(data["valid"], columns, data["valid_split"])
     given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
     with working():
         from ..training.callbacks import Progress
         from ..training.run import TrainingRun
 
         run = TrainingRun.from_dict({"logging_steps": 10, **given})
-        with training_bar(run.arguments["max_steps"]) as advance:
+        with _logs_in(Path(run.output, LOGS)), training_bar(run.arguments["max_steps"]) as advance:
             result = run.train(train_data, valid_data, [Progress(say, advance)], resume)
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:  # of several processes the first alone speaks
+        return
     if as_json:
         print_json({"folder": run.output, **{name: result[name] for name in ("before", "after", "steps", "best_step")}})
         return
@@ -137,13 +156,27 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _count(option: str, told: str) -> int | tuple[int, int]:
+def _count(option: str, told: str) -> Any:
     """A number, or a range such as 5-10."""
-    parts = told.split("-")
-    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
-        raise typer.BadParameter(f"{told!r} is no number and no range such as 5-10.", param_hint=option)
-    numbers = [int(part) for part in parts]
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+    from ..training.arguments import as_count  # slow to import, and help does without
+
+    try:
+        return as_count("it", told)
+    except InvalidInputError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+@contextmanager
+def _logs_in(folder: Path) -> Iterator[None]:
+    """While TensorBoard's logs go to a folder, unless the user's environment names another."""
+    if LOGS_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[LOGS_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[LOGS_VARIABLE]
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -155,14 +188,14 @@ def _read_yaml(path: str) -> dict[str, Any]:
         raise InvalidInputError(f"{path!r} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise InvalidInputError(f"{path!r} is no valid yaml: {error}") from None
-    if not isinstance(told, dict) or "train" not in told:
-        raise InvalidInputError(f"{path!r} is no run: it needs at least `train: TABLE`.")
+    if not isinstance(told, dict) or not told.get("train"):
+        raise InvalidInputError(f"{path!r} is no run: it needs at least `train: TABLE`, or several tables by name.")
     return told
 
 
-def _data_set(table: str, columns: tuple[str, str], split: str | None) -> Any:
+def _data_set(table: Any, columns: tuple[str, str], split: str | None) -> Any:
     from datasets import Dataset
 
-    found = read_table(table, columns, split, "train")
+    found = read_table(str(table), columns, split, "train")
     labels = labels_of(found, columns[1], ProblemType.SINGLE_LABEL)
     return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels})

@@ -8,6 +8,7 @@ import torch
 from datasets import Dataset
 
 import mann_hf
+from mann_hf.memory import READINGS
 from mann_hf.training import OBJECTIVES
 
 from .data import LabelledTexts
@@ -25,10 +26,14 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     """`step_over_encoder`, and what a loop over episodes costs over a step, for 5-way 1-shot episodes with 5 queries.
 
     The step is one forward and backward over `EPISODES` episodes that are packed already; the encoder's is over the
-    same packed texts. Against the loop the step packs its episodes, too; the loop tokenizes and encodes one episode
-    after the other, each padded to its longest text: `naive_loop_over_step` for episodes of all texts,
-    `naive_loop_over_step_few_texts` for those of few. `naive_loop_over_resampled_step` is against a step of the
-    objective `resampled`, whose several episodes of `WAYS` classes are over the same texts.
+    same packed texts: the bare encoder is called once for each group of texts of like length, as its user would call
+    it. Against the loop the step packs its episodes, too; the loop tokenizes and encodes one episode after the other,
+    each padded to its longest text: `naive_loop_over_step` for episodes of all texts, `naive_loop_over_step_few_texts`
+    for those of few. Both sides read as the model does.
+
+    `naive_loop_over_resampled_step` is against a step of the objective `resampled`, which encodes the texts of one
+    episode of `WAYS` classes once and draws several supports from them. The loop takes that episode as often as
+    supports are drawn, so it asks as many episodes over the same texts; both read by prototypes, as the objective does.
     """
     labels = [texts.names[label] for label in texts.labels]
     model = clf.model
@@ -70,12 +75,17 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     ways = min(WAYS, len(texts.names))
     wide = _drawn(mann_hf.EpisodeSampler(data, ways, 1, TEXTS - 1, seed=0), 1)
     resampled: Any = OBJECTIVES["resampled"]()
-    return {
+    ratios = {
         "step_over_encoder": ratio(step, bare),
         "naive_loop_over_step": ratio(naive(episodes), whole_step(episodes, minimised)),
         "naive_loop_over_step_few_texts": ratio(naive(few), whole_step(few, minimised)),
-        "naive_loop_over_resampled_step": ratio(naive(wide * resampled.draws), whole_step(wide, resampled)),
     }
+    own, model.reading = model.reading, READINGS[resampled.reading](model.reading.key_size).to(model.device)
+    try:
+        looped = ratio(naive(wide * resampled.draws), whole_step(wide, resampled))
+    finally:
+        model.reading = own
+    return {**ratios, "naive_loop_over_resampled_step": looped}
 
 
 def packed_gradient(clf: Any, episodes: list[mann_hf.Episode], objective: Any) -> None:

@@ -7,7 +7,16 @@ import sys
 import pytest
 from transformers.utils import logging as transformers_logging
 
-from mann_hf.cli.output import counted, one_line, print_json, print_lines, printable, progress_bar, working
+from mann_hf.cli.output import (
+    counted,
+    one_line,
+    print_json,
+    print_lines,
+    printable,
+    progress_bar,
+    training_bar,
+    working,
+)
 
 
 class Stream(io.TextIOWrapper):
@@ -107,6 +116,20 @@ def test_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], t
     with progress_bar("Working", total) as progress:
         assert progress is None
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_training_bar_is_shown_from_the_first_step_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with training_bar(30):
+        pass
+    assert "Training" not in terminal.getvalue()  # as of a process that is told of no step
+    with training_bar(30) as advance:
+        assert advance is not None
+        for _ in range(3):
+            advance(10, "loss 0.500, accuracy 80.00 %")
+    seen = terminal.getvalue()
+    assert "Training" in seen and "30/30" in seen and "accuracy 80.00 %" in seen
 
 
 def test_counted() -> None:

@@ -1,11 +1,21 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import mann_hf
+from mann_hf import EpisodicTrainer
+from mann_hf.cli.train import LOGS_VARIABLE
+from mann_hf.training.run import TrainingRun
+
 from .conftest import Shell
 
+ROOT = Path(mann_hf.__file__).parents[1]
 WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank", "change", "cancel"]
 
 
@@ -41,6 +51,14 @@ def test_people_read_how_it_goes(shell: Shell, short: list, tmp_path: Path) -> N
     assert "step 2 of 2: accuracy" in shell.stderr
 
 
+def test_a_run_goes_on_from_its_last_checkpoint(shell: Shell, short: list, tmp_path: Path) -> None:
+    told = [*short, "--output", tmp_path / "model", "--eval-every", 1]
+    shell(*told)
+    said = shell(*told, "--max-steps", 4, "--resume")
+    assert "Trained for 4 steps" in said
+    assert "step 4 of 4: accuracy" in shell.stderr and "step 1 of 4" not in shell.stderr  # a run keeps its best step
+
+
 def test_a_run_in_a_yaml_file_and_options_before_it(
     shell: Shell, table: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -62,10 +80,79 @@ def test_validation_texts_of_ones_own(shell: Shell, short: list, table: Path, tm
     assert "in the training data and in the evaluation data" in shell.fails(*short, "--valid", table)
 
 
+@pytest.fixture
+def two_tables(table: Path, tiny_encoder: Path, tmp_path: Path) -> str:
+    """A yaml file of a short run over two tables, but for what is validated by."""
+    lines = table.read_text().splitlines()
+    (tmp_path / "home.csv").write_text("\n".join([lines[0], *lines[1:41]]) + "\n")
+    (tmp_path / "bank.csv").write_text("\n".join([lines[0], *lines[41:]]) + "\n")
+    settings = {"encoder": tiny_encoder, "output": tmp_path / "model", "n_way": 2, "n_query": 2, "max_steps": 2}
+    settings |= {"train": f"{{home: {tmp_path / 'home.csv'}, bank: {tmp_path / 'bank.csv'}}}", "eval_episodes": 5}
+    return "".join(f"{name}: {value}\n" for name, value in settings.items())
+
+
+def test_several_tables_are_mixed(
+    shell: Shell, two_tables: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[EpisodicTrainer] = []
+    original = TrainingRun.trainer
+
+    def watched(*told: Any) -> EpisodicTrainer:
+        seen.append(original(*told))
+        return seen[-1]
+
+    monkeypatch.setattr(TrainingRun, "trainer", watched)
+    (tmp_path / "valid.csv").write_text(table.read_text().replace("please,", "please,new_"))
+    run = tmp_path / "run.yaml"
+    run.write_text(f"{two_tables}valid: {tmp_path / 'valid.csv'}\nsource_weights: {{home: 3, bank: 1}}\n")
+    assert shell.json("train", run)["after"]
+    run.write_text(f"{two_tables}valid_share: 0\n")
+    told = shell.json("train", run, "--output", tmp_path / "other")
+    assert told["steps"] == 2 and told["after"] == {}
+    at_home = []
+    for trainer in seen:
+        assert trainer.sampler is not None and list(trainer.sampler.tables) == ["home", "bank"]
+        drawn = [set(trainer.sampler[number].names) for number in range(200)]
+        assert all(names <= set(WORDS[:5]) or names <= set(WORDS[5:]) for names in drawn)
+        at_home.append(sum(names <= set(WORDS[:5]) for names in drawn) / 200)
+    assert at_home == pytest.approx([0.75, 0.5], abs=0.1)
+
+
+def test_curves_for_tensorboard_lie_in_the_folder(
+    shell: Shell, short: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shell(*short, "--output", "model", "--report-to", "tensorboard", "--eval-every", 1)
+    assert list(Path("model", "logs").glob("events.out.tfevents.*"))
+    assert not Path("runs").exists() and not list(Path("model").rglob("runs"))
+    assert LOGS_VARIABLE not in os.environ
+    monkeypatch.setenv(LOGS_VARIABLE, "elsewhere")
+    shell(*short, "--output", "other", "--report-to", "tensorboard")
+    assert list(Path("elsewhere").glob("events.out.tfevents.*")) and not Path("other", "logs").exists()
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_first_alone_speaks(short: list, tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launch, "-m", "mann_hf.cli", *map(str, short), "--output", str(tmp_path / "model"), "--json"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-8000:]
+    assert json.loads(done.stdout)["steps"] == 2
+    assert done.stderr.count("before training: accuracy") == 1
+
+
 @pytest.mark.parametrize(
     "arguments, says, status",
     [
-        (["--n-way", "x"], "'x' is no number and no range", 2),
+        (["--n-way", "x"], "--n-way: it is 'x'; give a number, or a range such as 5-10", 2),
+        (["--k-shot", "1-2-3"], "--k-shot: it is '1-2-3'", 2),
+        (["--patience", "0"], "--patience.*1", 2),
         (["--objective", "hinge"], "hinge.*episode", 1),
         (["--n-way", "50"], "10 classes.*takes 50", 1),
         (["--label-column", "intent"], "no column 'intent'", 1),

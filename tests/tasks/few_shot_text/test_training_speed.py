@@ -11,7 +11,9 @@ import torch
 from transformers import pipeline
 
 import mann_hf
+from mann_hf.memory import READINGS
 from mann_hf.training import OBJECTIVES
+from mann_hf.training.objectives import Resampled
 from tasks.few_shot_text import training_speed
 from tasks.few_shot_text.data import LabelledTexts
 from tasks.few_shot_text.timing import ratio
@@ -47,6 +49,16 @@ def test_four_ratios(clf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         "naive_loop_over_resampled_step",
     ]
     assert all(0 < value < math.inf for value in ratios.values())
+
+
+def test_the_loop_reads_as_the_step_that_it_is_timed_against(clf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[type] = []
+    monkeypatch.setattr(training_speed, "naive_gradient", lambda clf, episodes: read.append(type(clf.model.reading)))
+    monkeypatch.setattr(training_speed, "ratio", lambda one, other: float(one() is None))
+    own, resampled = clf.model.reading, Resampled()
+    measure_training(clf, labelled(6, each=7))
+    assert read == [type(own), type(own), READINGS[resampled.reading or ""]]
+    assert clf.model.reading is own
 
 
 def test_the_loop_that_is_timed_has_the_gradient_of_the_step(clf: Any) -> None:
