@@ -54,7 +54,8 @@ TRAINING_TITLES = {
     "step_over_encoder": "forward and backward of a packed step, over those of the bare encoder on the same texts",
     "naive_loop_over_step": "a loop of one forward an episode, over the step; all texts of the data set",
     "naive_loop_over_step_few_texts": "the same, ten texts of each of 25 classes: episodes have texts in common",
-    "naive_loop_over_resampled_step": "the same over a step of `resampled`: 4 episodes of 20 classes over 100 texts",
+    "naive_loop_over_resampled_step": "a loop over 4 episodes of the same 100 texts of 20 classes, over a step "
+    "of `resampled` that draws 4 supports from them; both read by prototypes",
 }
 
 Key = tuple[str, str, int | None, bool]

@@ -12,26 +12,48 @@ from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, wit
 Trained = Sequence[dict[str, Any]]
 """The content of result files."""
 
+MORE = "trained, with the classes of both other sets"
+"""The title of encoders that saw all classes of the other data sets beside the train classes of their split."""
+
 
 def load_trained(folder: Path) -> list[dict[str, Any]]:
     """The result files of trained encoders in a folder."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("trained-*.json"))]
 
 
-def trained(files: Trained, gains: bool = True) -> str:
+def trained(files: Trained) -> str:
     """Accuracy in 5-way episodes of the encoder frozen and trained, the mean over the splits that were measured."""
+    return _five_way(files, {"trained": False, MORE: True}, gains=True)
 
-    def cell(dataset: str, names: str, encoder: str, field: str = "accuracy") -> str:
-        figures = [_over_splits(_of(files, dataset, shots), names, encoder, field) for shots in (1, 5)]
-        return " / ".join(figures)
+
+def front_trained(files: Trained) -> str:
+    """What training by the protocol brings, for the front page."""
+    return _five_way(files, {"trained": False}, gains=False)
+
+
+def _five_way(files: Trained, encoders: dict[str, bool], gains: bool) -> str:
+    """The table of frozen and trained encoders.
+
+    Args:
+        files: the result files.
+        encoders: by their title, whether they are those that saw the classes of other data sets, too.
+        gains: whether there are rows of the gain over the frozen encoder.
+    """
+
+    def row(title: str, names: str, encoder: str, more: bool, field: str = "accuracy") -> list[str]:
+        figures = (
+            " / ".join(_over_splits(_of(files, dataset, shots, more), names, encoder, field) for shots in (1, 5))
+            for dataset in SPLIT_DATASETS
+        )
+        return [with_names(title, names == "names"), *figures]
 
     rows = []
     for names in ("no_names", "names"):
-        for encoder, title in (("frozen", "frozen"), ("trained", "trained")):
-            rows.append([with_names(title, names == "names"), *(cell(d, names, encoder) for d in SPLIT_DATASETS)])
-        if gains:
-            points = (cell(d, names, "gain", "points") for d in SPLIT_DATASETS)
-            rows.append([with_names("gain in points", names == "names"), *points])
+        rows.append(row("frozen", names, "frozen", False))
+        for title, more in encoders.items():
+            rows.append(row(title, names, "trained", more))
+            if gains:
+                rows.append(row("gain in points", names, "gain", more, "points"))
     rows += [[title, *(shown(figures[dataset].values()) for dataset in SPLIT_DATASETS)]
              for title, figures in PUBLISHED_FIVE_WAY.items()]  # fmt: skip
     return table(["1-shot / 5-shot, %", *(TITLES[dataset] for dataset in SPLIT_DATASETS)], rows)
@@ -41,7 +63,8 @@ def trained_splits(files: Trained) -> str:
     """The same, each split by itself."""
     rows = [
         [
-            f"{TITLES[file['trained']['dataset']]} {file['trained']['split']}, {file['trained']['k_shot']}-shot",
+            f"{TITLES[file['trained']['dataset']]} {file['trained']['split']}, {file['trained']['k_shot']}-shot"
+            + (f", {MORE}" if _more(file) else ""),
             *(
                 f"{file['test'][names][encoder][field]:.1f} ± {file['test'][names][encoder]['interval']:.1f}"
                 for names in ("no_names", "names")
@@ -82,8 +105,13 @@ def across(files: Trained) -> str:
     return table(["K = 1 / 5 / 10, all classes at once, %", *(TITLES[d] for d in SPLIT_DATASETS)], rows)
 
 
-def _of(files: Trained, dataset: str, shots: int) -> list[dict[str, Any]]:
-    return [file for file in files if (file["trained"]["dataset"], file["trained"]["k_shot"]) == (dataset, shots)]
+def _more(file: dict[str, Any]) -> bool:
+    return bool(file["settings"].get("sources"))
+
+
+def _of(files: Trained, dataset: str, shots: int, more: bool) -> list[dict[str, Any]]:
+    told = (dataset, shots, more)
+    return [file for file in files if (file["trained"]["dataset"], file["trained"]["k_shot"], _more(file)) == told]
 
 
 def _over_splits(files: Trained, names: str, encoder: str, field: str) -> str:
@@ -108,8 +136,3 @@ TRAINED_TABLES: dict[str, Callable[[Trained], str]] = {
 def trained_tables(files: Trained) -> dict[str, str]:
     """Every table by name."""
     return {name: make(files) for name, make in TRAINED_TABLES.items()}
-
-
-def front_trained(files: Trained) -> str:
-    """What training brings, for the front page."""
-    return trained(files, gains=False)

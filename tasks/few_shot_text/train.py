@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from mann_hf.models.labelled_memory import label_words
 from mann_hf.training.run import CHECKPOINTS, RESULTS_FILE, TrainingRun
 
 from .benchmark import ALL_CLASS_SHOTS, CACHE, RESULTS, Benchmark, Cell
-from .data import SPLIT_DATASETS, SPLITS, LabelledTexts, draw_episodes, load_splits
+from .data import SPLIT_DATASETS, SPLITS, LabelledTexts, draw_episodes, load_all_classes, load_splits
 from .encoder import Encoder, encoder_of, load_encoder
 from .files import versions, write
 from .methods import episode_accuracies
@@ -50,7 +50,8 @@ class Recipe:
         name: of its file.
         dataset: whose classes are asked.
         k_shot: examples of each class in the 5-way episodes that are asked; None for all classes at once.
-        sources: data sets of whose classes training draws, all of them; empty for the train classes of `dataset`.
+        sources: other data sets of whose classes training draws, all of them; with a `k_shot` beside the train classes
+            of `dataset`.
         run: settings of a `TrainingRun`.
     """
 
@@ -94,7 +95,7 @@ class TrainedCell(NamedTuple):
 def all_cells(recipes: Path = RECIPES) -> list[TrainedCell]:
     """Every cell, the splits of a data set one after the other."""
     found = [Recipe.read(path) for path in sorted(recipes.glob("*.yaml"))]
-    return [TrainedCell(recipe, split) for recipe in found for split in ((None,) if recipe.sources else SPLITS)]
+    return [TrainedCell(recipe, split) for recipe in found for split in (SPLITS if recipe.k_shot else (None,))]
 
 
 class Training:
@@ -114,11 +115,9 @@ class Training:
     def settings(self, cell: TrainedCell) -> dict[str, Any]:
         """What a cell's figures depend on beside the data."""
         recipe = cell.recipe
-        if cell.split is None:
-            asked: dict[str, Any] = {"sources": list(recipe.sources), "seeds": SEEDS}
-        else:
-            asked = {"episodes": self.episodes}
-        return {"run": {**recipe.run, **self.overrides}, **asked}
+        asked = {"seeds": SEEDS} if cell.split is None else {"episodes": self.episodes}
+        sources = {"sources": list(recipe.sources)} if recipe.sources else {}
+        return {"run": {**recipe.run, **self.overrides}, **sources, **asked}
 
     def measure(self, cell: TrainedCell) -> dict[str, Any]:
         """Trains, where the model is not there yet, and asks the frozen and the trained encoder the same."""
@@ -143,19 +142,29 @@ class Training:
             run.train(*self._texts(cell), resume=(folder / CHECKPOINTS).is_dir())
         return run, json.loads(done.read_text(encoding="utf-8"))
 
-    def _texts(self, cell: TrainedCell) -> tuple[Dataset, Dataset]:
-        """Labelled texts to train on and to choose the best model by, without a class in common."""
+    def _texts(self, cell: TrainedCell) -> tuple[Dataset | dict[str, Dataset], Dataset]:
+        """Labelled texts to train on and to choose the best model by, without a class in common.
+
+        A text that other data sets have in common with classes of `dataset` that may be asked has no part in it.
+        """
         recipe = cell.recipe
+        texts, splits = load_splits(self.data, recipe.dataset)
         if cell.split is not None:
-            texts, splits = load_splits(self.data, recipe.dataset)
             parts = splits[cell.split]
-            return _of_classes(texts, parts["train"]), _of_classes(texts, parts["valid"])
+            own, choosing = _of_classes(texts, parts["train"]), _of_classes(texts, parts["valid"])
+            mixed, asked = {recipe.dataset: own}, set(texts.texts) - set(own["text"])
+            for source in recipe.sources:
+                others = _without(asked, load_splits(self.data, source)[0])
+                mixed[source] = _of_classes(others, range(len(others.names)), source)
+            return mixed if recipe.sources else own, choosing
+        taught, test = load_all_classes(self.data, recipe.dataset)
+        asked = {*texts.texts, *taught.texts, *(test or taught).texts}
         train, valid = [], []
         for source in recipe.sources:
-            texts, splits = load_splits(self.data, source)
-            held_out = set(splits[SPLITS[0]]["valid"])
-            train.append(_of_classes(texts, [c for c in range(len(texts.names)) if c not in held_out], source))
-            valid.append(_of_classes(texts, sorted(held_out), source))
+            others, splits = load_splits(self.data, source)
+            others, held_out = _without(asked, others), set(splits[SPLITS[0]]["valid"])
+            train.append(_of_classes(others, [c for c in range(len(others.names)) if c not in held_out], source))
+            valid.append(_of_classes(others, sorted(held_out), source))
         return concatenate_datasets(train), concatenate_datasets(valid)
 
     def _five_way(self, cell: TrainedCell, frozen: Encoder, trained: Encoder) -> dict[str, Any]:
@@ -202,6 +211,10 @@ class Training:
 
     def _vectors(self, encoder: Encoder) -> VectorStore:
         return VectorStore(encoder.encode, self.cache / encoder.fingerprint[:16])
+
+
+def _without(asked: Set[str], texts: LabelledTexts) -> LabelledTexts:
+    return texts.select(np.flatnonzero([text not in asked for text in texts.texts]))
 
 
 def _of_classes(texts: LabelledTexts, classes: Sequence[int], prefix: str = "") -> Dataset:

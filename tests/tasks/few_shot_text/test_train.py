@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from mann_hf.training import run as run_module
 from mann_hf.training.run import TrainingRun
 from tasks.few_shot_text import render, render_trained, train
-from tasks.few_shot_text.data import SPLIT_DATASETS, SPLITS
+from tasks.few_shot_text.data import SPLIT_DATASETS, SPLITS, load_splits
 from tasks.few_shot_text.tables import SHOTS
 
 TOPICS = ["account", "balance", "bank", "bill", "cancel", "card", "charge", "code", "money", "month", "new", "number"]
@@ -44,8 +45,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     labels = [f"{topic}_question" for topic in TOPICS]
     split = {"train": labels[:4], "valid": labels[4:7], "test": labels[7:]}
+    common = [{"text": f"can i get my {topic}", "label": f"{topic}_question"} for topic in TOPICS]
     for name, stem in SPLIT_DATASETS.items():
-        write_rows(folder / "protaugment" / f"{stem}.jsonl.gz", rows(TOPICS, 10))
+        write_rows(folder / "protaugment" / f"{stem}.jsonl.gz", rows(TOPICS, 10) + common)
         (folder / "protaugment" / f"{stem}.splits.json").write_text(json.dumps(dict.fromkeys(SPLITS, split)))
         write_rows(folder / name / "train.jsonl.gz", rows(TOPICS[:5], 12))
         write_rows(folder / name / "test.jsonl.gz", rows(TOPICS[:5], 3))
@@ -60,6 +62,8 @@ def recipes(tmp_path: Path, tiny_encoder: Path) -> Path:
     for shots in (1, 5):
         told: dict[str, Any] = {"dataset": "hwu64", "k_shot": shots, "run": settings}
         (folder / f"hwu64-{shots}-shot.yaml").write_text(yaml.safe_dump(told))
+    more = {"dataset": "hwu64", "k_shot": 1, "sources": ["banking77"], "run": settings}
+    (folder / "more-hwu64-1-shot.yaml").write_text(yaml.safe_dump(more))
     told = {"dataset": "clinc150", "sources": ["banking77", "hwu64"], "run": settings}
     (folder / "across-clinc150.yaml").write_text(yaml.safe_dump(told))
     return folder
@@ -110,6 +114,26 @@ class TestCells:
         seen.clear()
         train.main([*arguments, "--cells", "across-*"])
         assert seen == [set(TOPICS[:4]) | set(TOPICS[7:]), set(TOPICS[4:7])]
+
+    def test_with_more_sources_training_sees_no_text_that_is_asked(
+        self, arguments: list[str], data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Any] = []
+        original = TrainingRun.train
+
+        def watched(self: TrainingRun, texts: Any, valid: Any, **kwargs: Any) -> Any:
+            seen.extend([texts, valid])
+            return original(self, texts, valid, **kwargs)
+
+        monkeypatch.setattr(TrainingRun, "train", watched)
+        train.main([*arguments, "--cells", "more-hwu64-1-shot-01"])
+        mixed, valid = seen
+        assert list(mixed) == ["hwu64", "banking77"]
+        own, _ = load_splits(data, "hwu64")
+        others, _ = load_splits(data, "banking77")
+        asked = set(own.texts) - set(mixed["hwu64"]["text"])
+        assert set(valid["text"]) < asked and set(others.texts) & asked
+        assert set(mixed["banking77"]["text"]) == set(others.texts) - asked
 
     def test_across_data_sets_all_classes_are_asked(self, arguments: list[str], tmp_path: Path) -> None:
         train.main([*arguments, "--cells", "across-*"])
@@ -174,9 +198,10 @@ class TestGoingOn:
 class TestRecipesOfThisCheckout:
     def test_there_is_one_for_each_data_set_and_shot_and_each_is_a_run(self) -> None:
         found = {cell.recipe.name: cell.recipe for cell in train.all_cells()}
-        within = {(recipe.dataset, recipe.k_shot) for recipe in found.values() if not recipe.sources}
-        assert within == {(name, shots) for name in SPLIT_DATASETS for shots in (1, 5)}
-        assert {recipe.dataset for recipe in found.values() if recipe.sources} == set(SPLIT_DATASETS)
+        told = sorted((r.dataset, r.k_shot or 0, len(r.sources)) for r in found.values())
+        assert told == sorted(
+            (name, *more) for name in SPLIT_DATASETS for more in [(0, 2), (1, 0), (1, 2), (5, 0), (5, 2)]
+        )
         for recipe in found.values():
             TrainingRun.from_dict(recipe.run)
             assert recipe.dataset not in recipe.sources
@@ -189,10 +214,12 @@ class TestRecipesOfThisCheckout:
             assert json.loads(path.read_text())["settings"]["run"] == cells[stem].recipe.run, stem
 
 
-def result(k_shot: int | None, split: str | None, test: dict, dataset: str = "hwu64") -> dict[str, Any]:
+def result(
+    k_shot: int | None, split: str | None, test: dict, dataset: str = "hwu64", sources: Sequence[str] = ()
+) -> dict[str, Any]:
     training = {"before": {"accuracy": 0.8}, "after": {"accuracy": 0.85}, "best_step": 50}
     about = {"recipe": "r", "dataset": dataset, "k_shot": k_shot, "split": split}
-    return {"trained": about, "training": training, "test": test}
+    return {"trained": about, "training": training, "test": test, "settings": {"sources": sources}}
 
 
 def five_way(frozen: float, trained: float) -> dict[str, Any]:
@@ -211,6 +238,17 @@ class TestTables:
         assert "| frozen | – / – | 80.0 ± 0.4 / – | – / – |" in lines
         assert "| trained | – / – | 84.0 ± 0.3 / – | – / – |" in lines
         assert "| gain in points, names | – / – | +4.0 ± 0.2 / – | – / – |" in lines
+
+    def test_encoders_that_saw_other_data_sets_have_rows_of_their_own(self) -> None:
+        found = [result(1, split, five_way(80.0, 82.0)) for split in SPLITS]
+        found += [result(1, split, five_way(80.0, 85.0), sources=["clinc150"]) for split in SPLITS]
+        table = render_trained.trained(found)
+        assert "| trained | – / – | 82.0 ± 0.3 / – | – / – |\n| gain in points | – / – | +2.0" in table
+        assert f"| {render_trained.MORE} | – / – | 85.0 ± 0.3 / – | – / – |\n| gain in points | – / – | +5.0" in table
+        assert f"| HWU64 05, 1-shot, {render_trained.MORE} |" in render_trained.trained_splits(found)
+        front = render_trained.front_trained(found)
+        assert "| trained | – / – | 82.0 ± 0.3 / – | – / – |" in front
+        assert render_trained.MORE not in front and "gain" not in front
 
     def test_splits_that_are_missing_are_told(self) -> None:
         table = render_trained.trained([result(5, split, five_way(90.0, 91.0)) for split in SPLITS[:2]])
