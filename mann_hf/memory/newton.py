@@ -292,7 +292,11 @@ def _conjugate_gradients(
     tolerance: Tensor | float,
     sketch: Sketch | None = None,
 ) -> Tensor:
-    """Solves H x = right [B, V, K] for the curvature H at `probabilities` (Nocedal and Wright 2006, algorithm 5.3)."""
+    """Solves H x = right [B, V, K] for the curvature H at `probabilities` (Nocedal and Wright 2006, algorithm 5.3).
+
+    Each of the B problems rests from where it is solved on: what is left of its residual is rounding, and steps along
+    that would lead away again while the others go on.
+    """
     dtype = torch.promote_types(objective.keys.dtype, torch.float32)
     given, right, probabilities = right.dtype, right.to(dtype), probabilities.to(dtype)
     least = torch.finfo(dtype).tiny
@@ -307,11 +311,13 @@ def _conjugate_gradients(
     direction = scaled.clone()
     product = _dot(residual, scaled)
     for _ in range(MAX_INNER_STEPS):
-        if not (_dot(residual, residual).sqrt() > tolerance).any():
+        unsolved = _dot(residual, residual).sqrt() > tolerance
+        if not unsolved.any():
             break
+        direction = _balanced(objective, direction)  # rounding leaves a part that no curvature holds
         image = _balanced(objective, hessian(direction))
         curve = _dot(direction, image)
-        size = torch.where(curve > 0, product / curve.clamp_min(least), 0)
+        size = torch.where(unsolved & (curve > 0), product / curve.clamp_min(least), 0)
         solution += size * direction
         residual -= size * image
         scaled = precondition(residual)

@@ -52,7 +52,7 @@ def assert_close(one: Path, other: Path, atol: float, rtol: float) -> None:
     expected, got = load_file(one), load_file(other)
     assert expected.keys() == got.keys()
     for name in expected:
-        torch.testing.assert_close(got[name], expected[name], atol=atol, rtol=rtol, msg=name)
+        torch.testing.assert_close(got[name], expected[name], atol=atol, rtol=rtol, msg=lambda told, name=name: f"{name}: {told}")
 
 
 def alike(one: dict[str, float], other: dict[str, float]) -> bool:

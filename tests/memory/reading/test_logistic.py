@@ -538,6 +538,33 @@ def test_gradients_in_single_precision_are_those_in_double(problem_type: str, ra
     same(gradients[1], gradients[0], 1e-4)
 
 
+@pytest.mark.parametrize("problem_type", LogisticReading.problem_types)
+@pytest.mark.parametrize("seed", range(6))
+def test_gradients_of_episodes_side_by_side_are_those_of_each_alone(problem_type: str, seed: int) -> None:
+    """With keys close together and other numbers of slots, of which some are solved long before others."""
+    generator = torch.Generator().manual_seed(seed)
+    size, slots, counts = 32, 9, torch.tensor([3, 9, 6, 3])
+    common = 3 * torch.randn(size, generator=generator)
+    keys = common + torch.randn(4, slots + 6, size, generator=generator)
+    mask = torch.arange(slots) < counts[:, None]
+    labels = torch.nn.functional.one_hot(torch.arange(slots + 6) % 3, 3)
+    law, reading = KeyValueMemory(size, 3), build(problem_type, size)
+
+    def gradient_of(rows: list[int], dtype: torch.dtype) -> Tensor:
+        wanting = keys[rows].to(dtype).requires_grad_()
+        state = law.initial_state(len(rows), dtype=dtype)
+        values = labels[:slots].expand(len(rows), -1, -1)
+        state = law.write(state, wanting[:, :slots], values.to(dtype), mask=mask[rows])
+        scores = reading.scores(reading.solve(state), wanting[:, slots:])
+        (scores.log_softmax(-1) * labels[slots:]).sum().backward()
+        assert wanting.grad is not None
+        return wanting.grad
+
+    alone = torch.cat([gradient_of([row], torch.float64) for row in range(4)])
+    together = gradient_of([0, 1, 2, 3], torch.float32)
+    same(together.double(), alone, 1e-4)
+
+
 def test_training_moves_keys_to_where_the_answers_are_right() -> None:
     memory, reading = KeyValueMemory(K, V), LogisticReading(K)
     values = torch.eye(V)[torch.arange(9) % V][None]
