@@ -118,7 +118,11 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         ("memory/state.py", "from mann_hf import MANNConfig", "mann_hf"),
         ("memory/state.py", "import mann_hf", "mann_hf"),
         ("memory/state.py", "def f():\n    from mann_hf.models import X", "mann_hf.models"),
-        ("memory/state.py", "class A:\n    def f(self):\n        import mann_hf.training.run as c", "mann_hf.training.run"),
+        (
+            "memory/state.py",
+            "class A:\n    def f(self):\n        import mann_hf.training.run as c",
+            "mann_hf.training.run",
+        ),
         ("memory/state.py", "from .. import controllers", "mann_hf.controllers"),
         ("memory/state.py", "from ..controllers.pooling import mean", "mann_hf.controllers.pooling"),
         ("memory/stores/exact.py", "from ...models import X", "mann_hf.models"),
