@@ -163,12 +163,12 @@ class EpisodicTrainer(EvaluatingTrainer):
             self.args.episodes_per_step = self.args.per_device_train_batch_size
         self._train_batch_size = self.args.train_batch_size
         self.train_dataset = self._drawn(self._set_up(self.args))
-        self._set_collator()
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         model = self.accelerator.unwrap_model(self.model)
         if self.model_init is not None and model is not self._ready:  # a fresh one, by the settings of its trial
             self._ready = self._prepared(model, self.args)
+            self._set_collator()
         return super()._inner_training_loop(*args, **kwargs)
 
     def hyperparameter_search(  # type: ignore[override]
