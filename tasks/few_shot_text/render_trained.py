@@ -92,17 +92,21 @@ def across(files: Trained) -> str:
                 for d in SPLIT_DATASETS
             )
             rows.append([with_names(encoder, names == "names"), *figures])
-        gains = (
-            " / ".join(
-                f"{found[d][names][str(k)]['trained']['accuracy'] - found[d][names][str(k)]['frozen']['accuracy']:+.1f}"
-                for k in SHOTS
-            )
-            if d in found
-            else ABSENT
-            for d in SPLIT_DATASETS
-        )
-        rows.append([with_names("gain in points", names == "names"), *gains])
+        gains = {d: [_gains(found[d][names][str(shots)]) for shots in SHOTS] for d in SPLIT_DATASETS if d in found}
+        for title, tell in (
+            ("gain in points", lambda draws: f"{sum(draws) / len(draws):+.1f}"),
+            ("least and most of a draw", lambda draws: f"{min(draws):+.1f}, {max(draws):+.1f}"),
+        ):
+            figures = (" / ".join(map(tell, gains[d])) if d in gains else ABSENT for d in SPLIT_DATASETS)
+            rows.append([with_names(title, names == "names"), *figures])
     return table(["K = 1 / 5 / 10, all classes at once, %", *(TITLES[d] for d in SPLIT_DATASETS)], rows)
+
+
+def _gains(told: dict[str, dict[str, Any]]) -> list[float]:
+    """By how much the trained encoder is better, in points, for each draw of the examples."""
+    return [
+        after - before for before, after in zip(*(told[one]["by_seed"] for one in ("frozen", "trained")), strict=True)
+    ]
 
 
 def _more(file: dict[str, Any]) -> bool:

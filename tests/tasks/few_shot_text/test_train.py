@@ -260,7 +260,11 @@ class TestTables:
         assert f"| HWU64 03, 1-shot | {figures} | {figures} | 80.0 → 85.0 | 50 |" in table
 
     def test_across(self) -> None:
-        shots = {str(k): {"frozen": {"accuracy": 60.0 + k}, "trained": {"accuracy": 60.5 + k}} for k in SHOTS}
+        def told(*accuracies: float) -> dict[str, Any]:
+            return {"accuracy": sum(accuracies) / len(accuracies), "by_seed": list(accuracies)}
+
+        shots = {str(k): {"frozen": told(60.0 + k, 62.0 + k), "trained": told(61.0 + k, 62.0 + k)} for k in SHOTS}
         table = render_trained.across([result(None, None, {"no_names": shots, "names": shots}, "banking77")])
-        assert "| trained | 61.5 / 65.5 / 70.5 | – | – |" in table
+        assert "| trained | 62.5 / 66.5 / 71.5 | – | – |" in table
         assert "| gain in points, names | +0.5 / +0.5 / +0.5 | – | – |" in table
+        assert "| least and most of a draw, names | +0.0, +1.0 / +0.0, +1.0 / +0.0, +1.0 | – | – |" in table
