@@ -41,8 +41,8 @@ class Objective:
     problem_types: tuple[str, ...] = (SINGLE_LABEL,)
 
     def __init__(self, name_dropout: float = 0.0) -> None:
-        if not 0 <= name_dropout <= 1:
-            raise InvalidInputError(f"name_dropout is {name_dropout}; it is a share from 0 to 1.")
+        if not isinstance(name_dropout, (int, float)) or not 0 <= name_dropout <= 1:
+            raise InvalidInputError(f"name_dropout is {name_dropout!r}; it is a share from 0 to 1.")
         self.name_dropout = name_dropout
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
@@ -216,8 +216,8 @@ class SupervisedContrastive(Objective):
 
     def __init__(self, temperature: float = 0.05, name_dropout: float = 0.0) -> None:
         super().__init__(name_dropout)
-        if not 0 < temperature < math.inf:
-            raise InvalidInputError(f"temperature is {temperature}; it must be above 0 and finite.")
+        if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
+            raise InvalidInputError(f"temperature is {temperature!r}; it must be a number above 0, and finite.")
         self.temperature = temperature
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..episodes import UNKNOWN
-from ..errors import InvalidInputError, import_extra
+from ..errors import InvalidInputError, UnknownNameError, import_extra
 from .evaluation import EpisodeAnswers
 
 METRICS = Path(__file__).parents[1] / "metrics"
@@ -21,8 +21,12 @@ def load_metric(name: str) -> Any:
     Several go together, and with those of others, by `evaluate.combine`.
 
     Raises:
+        UnknownNameError: there is no such module.
         MissingExtraError: `evaluate` is not installed.
     """
+    choices = sorted(path.parent.name for path in METRICS.glob("*/*.py"))
+    if name not in choices:
+        raise UnknownNameError("metric", name, choices)
     return _evaluate().load(str(METRICS / name))
 
 

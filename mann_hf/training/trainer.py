@@ -90,6 +90,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         self.data = EpisodeData(train_dataset, eval_dataset, columns)
         self.peft_config = peft_config
         sampler = self._set_up(args)
+        self._check_best()
         set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
         self._ready = None if model is None else self._prepared(model, args)
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs take several processes: packed episodes cannot be cut in pieces

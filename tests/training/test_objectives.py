@@ -513,14 +513,14 @@ class TestMerged:
 
 class TestErrors:
     @every
-    @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-    def test_a_share_that_is_none(self, name: str, share: float) -> None:
+    @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "half"])
+    def test_a_share_that_is_none(self, name: str, share: Any) -> None:
         with pytest.raises(InvalidInputError, match="name_dropout is .*; it is a share from 0 to 1"):
             OBJECTIVES[name](name_dropout=share)
 
-    @pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan")])
-    def test_temperature(self, temperature: float) -> None:
-        with pytest.raises(InvalidInputError, match="temperature is .*above 0 and finite"):
+    @pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan"), "low"])
+    def test_temperature(self, temperature: Any) -> None:
+        with pytest.raises(InvalidInputError, match="temperature is .*above 0, and finite"):
             OBJECTIVES["supervised_contrastive"](temperature=temperature)  # type: ignore[call-arg]
 
     @pytest.mark.parametrize("reading", sorted(set(READINGS) - set(LEFT_OUT)))

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from mann_hf.episodes import UNKNOWN
-from mann_hf.errors import InvalidInputError, MissingExtraError
+from mann_hf.errors import InvalidInputError, MissingExtraError, UnknownNameError
 from mann_hf.training import EpisodeAnswers, episodic_scores, load_metric
 
 
@@ -87,6 +87,13 @@ def test_a_model_that_gives_no_numbers_has_no_loss() -> None:
 def test_metrics_by_their_names(name: str) -> None:
     metric = load_metric(name)
     assert isinstance(metric, evaluate.Metric) and metric.name == name
+
+
+def test_a_metric_that_there_is_not() -> None:
+    with pytest.raises(
+        UnknownNameError, match="'accuracy' is no metric; choose one of 'episodic_accuracy', 'episodic_f1'"
+    ):
+        load_metric("accuracy")
 
 
 def test_without_evaluate(monkeypatch: pytest.MonkeyPatch) -> None:

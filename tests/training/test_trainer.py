@@ -565,3 +565,14 @@ class TestBadInput:
         clf.remember(["my card"], ["card"])
         with pytest.raises(InvalidInputError, match="store_texts"):
             trainer.train()
+
+
+def test_the_best_by_a_figure_that_there_is_not(build: Build) -> None:
+    best: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "load_best_model_at_end": True}
+    with pytest.raises(InvalidInputError, match=r"'eval_f1', and evaluations have accuracy, .*, macro_f1\."):
+        build(metric_for_best_model="eval_f1", **best)
+    with pytest.raises(InvalidInputError, match="'unknown_auroc', and evaluations have"):
+        build(metric_for_best_model="unknown_auroc", **best)
+    parts = {"one": labelled(range(8, 12)), "two": labelled(range(12, 16))}
+    for known in ("macro_f1", "one_accuracy", "eval_two_loss", "accuracy_std"):
+        build(metric_for_best_model=known, trainer_options={"eval_dataset": parts}, **best)
