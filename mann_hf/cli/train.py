@@ -120,6 +120,10 @@ def train(
         resume = bool(given.pop("resume", False)) or resume
     data = {name: given.pop(name, None) for name in DATA}
     columns = (given["text_column"], given["label_column"])
+    if isinstance(tables, list):
+        raise InvalidInputError(
+            "train is a list of tables; give them by name, as in `train: {one: one.csv, two: two.csv}`."
+        )
     if isinstance(tables, dict):
         train_data = {str(name): _data_set(each, columns, data["split"]) for name, each in tables.items()}
     else:

@@ -79,8 +79,20 @@ class TrainingRun:
         )
 
     def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise InvalidInputError(f"patience is {self.patience}; it must be 1 or more, or None to go on to the end.")
+        for name, none in (
+            ("patience", ", or None to go on to the end"),
+            ("eval_every", ""),
+            ("lora_rank", ", or None"),
+        ):
+            count = getattr(self, name)
+            if not (count is None and none) and (type(count) is not int or count < 1):
+                raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more{none}.")
+        if not isinstance(self.valid_share, (int, float)) or not 0 <= self.valid_share < 1:
+            raise InvalidInputError(
+                f"valid_share is {self.valid_share!r}; it is a share of the classes, from 0 to below 1."
+            )
+        if not isinstance(self.model_options, dict):
+            raise InvalidInputError(f"model_options are {self.model_options!r}; give names and values.")
 
     def trainer(
         self, train: Dataset | Mapping[str, Dataset], valid: Dataset | None = None, callbacks: Sequence[Any] = ()

@@ -167,7 +167,13 @@ def test_what_makes_no_sense(
 
 
 @pytest.mark.parametrize(
-    "text, says", [("- a\n", "is no run"), ("train: [\n", "no valid yaml"), ("train: t.csv\nways: 5\n", "no setting")]
+    "text, says",
+    [
+        ("- a\n", "is no run"),
+        ("train: [\n", "no valid yaml"),
+        ("train: t.csv\nways: 5\n", "no setting"),
+        ("train: [t.csv]\n", "give them by name"),
+    ],
 )
 def test_a_yaml_file_that_is_no_run(shell: Shell, table: Path, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "run.yaml").write_text(text.replace("t.csv", str(table)))

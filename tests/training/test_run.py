@@ -109,9 +109,22 @@ class TestTrain:
         run_of(settings).train(TRAIN, VALID)
         assert any("No step is as good as the encoder was before training (50.00 % after, 90.00 %" in s for s in told())
 
-    def test_patience_is_for_at_least_one_evaluation(self, settings: dict) -> None:
-        with pytest.raises(InvalidInputError, match="patience is 0; it must be 1 or more, or None"):
-            run_of(settings, patience=0)
+    @pytest.mark.parametrize(
+        "name, value, says",
+        [
+            ("patience", 0, "patience is 0; it must be a whole number of 1 or more, or None to go on to the end"),
+            ("eval_every", "x", r"eval_every is 'x'; it must be a whole number of 1 or more\."),
+            ("eval_every", None, "eval_every is None"),
+            ("lora_rank", 0, "lora_rank is 0; it must be a whole number of 1 or more, or None"),
+            ("valid_share", -0.2, "valid_share is -0.2; it is a share of the classes"),
+            ("valid_share", 1, "valid_share is 1"),
+            ("valid_share", "half", "valid_share is 'half'"),
+            ("model_options", 3, "model_options are 3; give names and values"),
+        ],
+    )
+    def test_settings_that_cannot_be(self, settings: dict, name: str, value: Any, says: str) -> None:
+        with pytest.raises(InvalidInputError, match=says):
+            run_of(settings, **{name: value})
 
     def test_nothing_to_go_on_from(self, settings: dict, told: Any) -> None:
         assert run_of(settings).train(TRAIN, VALID, resume=True)["steps"] == 4
