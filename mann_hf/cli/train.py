@@ -69,7 +69,7 @@ def train(
     patience: Annotated[
         int, typer.Option(metavar="P", min=1, help="Evaluations without a better one after which the run stops.")
     ] = 3,
-    seed: Annotated[int, typer.Option(metavar="SEED", help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Random seed of episodes and training.")] = 0,
     report_to: Annotated[
         str,
         typer.Option(
@@ -120,6 +120,8 @@ def train(
         resume = bool(given.pop("resume", False)) or resume
     data = {name: given.pop(name, None) for name in DATA}
     columns = (given["text_column"], given["label_column"])
+    if data["valid_split"] is not None and data["valid"] is None:
+        raise InvalidInputError("valid_split came without valid, the table that it is a split of.")
     if isinstance(tables, list):
         raise InvalidInputError(
             "train is a list of tables; give them by name, as in `train: {one: one.csv, two: two.csv}`."

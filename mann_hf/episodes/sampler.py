@@ -49,11 +49,11 @@ class EpisodeSampler:
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
         n_unknown: texts of other classes of the same data set that are asked, too, with the label `UNKNOWN`.
         batch_size: how many episodes in a row have the same number of classes, where that is a range: episodes that
-            are packed together must.
+            are packed together must. Processes then take turns by as many.
         seed: of the draws, 0 or more.
         process_index: which of several processes draws.
-        num_processes: of how many. Process p takes every `num_processes`-th episode from the p-th on, so together they
-            draw what one process would.
+        num_processes: of how many. Process p takes every `num_processes`-th episode (of a ranged `n_way` every so many-th batch)
+            from the p-th on, so together they draw what one process would.
 
     Raises:
         InvalidTypeError: no `datasets.Dataset`, or texts or labels of the wrong type.
@@ -149,7 +149,8 @@ class EpisodeSampler:
         return self
 
     def __next__(self) -> Episode:
-        episode = self[self.drawn * self.num_processes + self.process_index]
+        batch, place = divmod(self.drawn, self._turn)
+        episode = self[(batch * self.num_processes + self.process_index) * self._turn + place]
         self.drawn += 1
         return episode
 
@@ -175,21 +176,30 @@ class EpisodeSampler:
         """
         if (state["seed"], state["fingerprint"]) != (self.seed, self.fingerprint):
             raise InvalidInputError(
-                "the state is that of a sampler with other data, settings or seed: its episodes cannot be gone on with."
+                "the state is that of a sampler with other data, settings or seed: it cannot be resumed."
             )
-        drawn = int(state["drawn"]) * int(state["num_processes"])
-        if drawn % self.num_processes:
+        each, before = int(state["drawn"]), int(state["num_processes"])
+        if before == self.num_processes:
+            self.drawn = each
+            return
+        batches, begun = divmod(each, self._turn)
+        if begun or batches * before % self.num_processes:
             raise InvalidInputError(
-                f"{drawn} episodes were drawn, {state['drawn']} on each of {state['num_processes']} processes; they "
-                f"cannot be shared out among {self.num_processes}."
+                f"{each * before} episodes were drawn, {each} on each of {before} processes; they cannot be shared out "
+                f"among {self.num_processes} in batches of {self._turn}."
             )
-        self.drawn = drawn // self.num_processes
+        self.drawn = batches * before // self.num_processes * self._turn
+
+    @property
+    def _turn(self) -> int:
+        """Episodes in a row that a process draws, and that have one number of classes."""
+        return self.batch_size if self.n_way[0] < self.n_way[1] else 1
 
     @property
     def fingerprint(self) -> str:
         """A digest of all that episodes depend on but the seed."""
         settings: list[Any] = [self.n_way, self.k_shot, self.n_query, self.n_unknown, self.unbalanced]
-        settings.append(self.batch_size if self.n_way[0] < self.n_way[1] else 1)
+        settings.append(self._turn)
         settings += [[name, table.fingerprint, self.classes[name]] for name, table in self.tables.items()]
         told = json.dumps([*settings, self._weights])
         return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()

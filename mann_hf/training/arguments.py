@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainingArguments
@@ -16,6 +16,16 @@ COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_que
 """Fields that are a number or a range."""
 TRAINABLE = ("full", "adapter", "memory")
 SHARED_LABELS = ("refuse", "drop", "allow")
+
+if TYPE_CHECKING:
+    Count = int | str | tuple[int, int]
+else:
+
+    class Count:
+        """A number or a range, as `HfArgumentParser` reads it."""
+
+        def __new__(cls, told: str) -> Any:
+            return as_count("it", told)
 
 
 @dataclass
@@ -54,24 +64,18 @@ class EpisodicTrainingArguments(TrainingArguments):
             classes: `"refuse"`, `"drop"` them from the training data, or `"allow"`.
     """
 
-    n_way: int | str = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
-    k_shot: int | str = field(default=1, metadata={"help": "Texts of each class that are taught, or a range."})
-    n_query: int | str = field(default=5, metadata={"help": "Texts of each class that are asked, or a range."})
+    n_way: Count = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
+    k_shot: Count = field(default=1, metadata={"help": "Texts of each class that are taught, or a range."})
+    n_query: Count = field(default=5, metadata={"help": "Texts of each class that are asked, or a range."})
     episodes_per_step: int | None = field(
         default=None, metadata={"help": "Episodes in one forward of a process (default: 4)."}
     )
     per_device_train_batch_size: int = field(default=4, metadata={"help": "The same by the Trainer's name."})
     eval_episodes: int = field(default=600, metadata={"help": "Episodes of an evaluation."})
-    eval_n_way: int | str | None = field(
-        default=None, metadata={"help": "N in evaluation; as in training if left out."}
-    )
-    eval_k_shot: int | str | None = field(
-        default=None, metadata={"help": "K in evaluation; as in training if left out."}
-    )
-    eval_n_query: int | str | None = field(
-        default=None, metadata={"help": "Q in evaluation; as in training if left out."}
-    )
-    eval_n_unknown: int | str = field(
+    eval_n_way: Count | None = field(default=None, metadata={"help": "N in evaluation; as in training if left out."})
+    eval_k_shot: Count | None = field(default=None, metadata={"help": "K in evaluation; as in training if left out."})
+    eval_n_query: Count | None = field(default=None, metadata={"help": "Q in evaluation; as in training if left out."})
+    eval_n_unknown: Count = field(
         default=0, metadata={"help": "Texts of other classes that are asked in evaluation, too, or a range."}
     )
     eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
@@ -130,13 +134,26 @@ class EpisodicTrainingArguments(TrainingArguments):
             if not isinstance(count := getattr(self, name), int) or count < 1:
                 raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
         self.per_device_train_batch_size = self.episodes_per_step
-        for name in COUNTS:
-            setattr(self, name, as_count(name, getattr(self, name)))
+        self.read_counts()
         for name in ("objective_options", "regularizers", "source_weights"):
             setattr(self, name, _as_mapping(name, getattr(self, name)))
         super().__post_init__()
         if self.include_num_input_tokens_seen not in (False, "no"):
             raise InvalidInputError("include_num_input_tokens_seen counts no tokens of packed episodes; leave it out.")
+        if self.ignore_data_skip:
+            raise InvalidInputError(
+                "ignore_data_skip=True would train on the first episodes again after a resume; leave it out: skipping "
+                "costs nothing here, as any episode can be drawn by its number."
+            )
+
+    def read_counts(self) -> None:
+        """Turns counts that are texts, such as "5-10", into numbers and pairs.
+
+        Raises:
+            InvalidInputError: a text that is neither a number nor a range.
+        """
+        for name in COUNTS:
+            setattr(self, name, as_count(name, getattr(self, name)))
 
 
 def as_count(name: str, told: Any) -> Any:

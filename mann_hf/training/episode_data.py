@@ -141,6 +141,11 @@ def _check(sampler: EpisodeSampler, args: EpisodicTrainingArguments, objective: 
             f"an episode has one text of each class (k_shot and n_query together), and the objective "
             f"{args.objective!r} learns from texts of a class beside each other; set k_shot=5."
         )
+    if sampler.n_way[0] != sampler.n_way[1] and args.auto_find_batch_size:
+        raise InvalidInputError(
+            "auto_find_batch_size changes how many episodes a step has, and where n_way is a range they are drawn for "
+            "steps of one size; leave it out, or give one n_way."
+        )
     if sampler.n_way[0] != sampler.n_way[1] and sampler.batch_size % args.per_device_train_batch_size:
         raise InvalidInputError(
             f"the episodes of a step must have one number of classes: give the EpisodeSampler a batch_size that is a "

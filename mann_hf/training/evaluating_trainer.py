@@ -89,16 +89,17 @@ class EvaluatingTrainer(Trainer):
 
     def _check_best(self) -> None:
         """Raises if the best model is to be chosen by a figure that evaluations do not have."""
-        metric, told = self.args.metric_for_best_model, {"accuracy", "accuracy_ci95", "macro_f1", "loss"}
-        if not (self.args.load_best_model_at_end and metric and self.eval_samplers):
+        metric, told = self.args.metric_for_best_model, {"accuracy", "macro_f1", "loss"}
+        chosen = self.args.load_best_model_at_end or self.args.save_strategy == "best"
+        if not (chosen and metric and self.eval_samplers):
             return
         if any(sampler.n_unknown[1] for sampler in self.eval_samplers.values()):
             told.add("unknown_auroc")
         if "" not in self.eval_samplers:
-            told |= {f"{name}_{figure}" for name in self.eval_samplers for figure in told} | {"accuracy_std"}
+            told |= {f"{name}_{figure}" for name in self.eval_samplers for figure in told}
         if metric.removeprefix("eval_") not in told:
             raise InvalidInputError(
-                f"metric_for_best_model is {metric!r}, and evaluations have {', '.join(sorted(told))}."
+                f"metric_for_best_model is {metric!r}; the best model can be chosen by {', '.join(sorted(told))}."
             )
 
     def _asked(self, data: Any) -> dict[str, EpisodeSampler]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory
-from ..memory.reading import MULTI_LABEL, READINGS, REGRESSION, SINGLE_LABEL, Reading
+from ..memory.reading import READINGS, Reading
 from ..models.episode_keys import EpisodeKeys, read_episodes
 from ..models.label_tensors import IGNORED, cross_entropy, mean_over_episodes, query_loss
 from ..registry import Registry
+from .options import make
 
 OF_NAMES, OF_SUPPORTS = 0, 1
 """What is drawn within an episode."""
@@ -38,7 +39,6 @@ class Objective:
     """Whether an episode must have texts that are asked apart from those that are taught."""
     needs_names = False
     """Whether it needs the words of the labels."""
-    problem_types: tuple[str, ...] = (SINGLE_LABEL,)
 
     def __init__(self, name_dropout: float = 0.0) -> None:
         if not isinstance(name_dropout, (int, float)) or not 0 <= name_dropout <= 1:
@@ -59,11 +59,34 @@ class Objective:
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")
 
 
+class OwnReading:
+    """The way in which an objective reads, whatever the model's own is. Its parameters are not trained.
+
+    Args:
+        name: of `READINGS`.
+        sharpness: β; the reading's default if left out.
+        options: what else it takes.
+
+    Raises:
+        UnknownNameError: there is no such reading.
+        InvalidInputError: it takes no such options.
+    """
+
+    def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
+        self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
+        self._made(1)  # now, rather than at the first step
+
+    def like(self, reading: Reading, episodes: EpisodeKeys) -> Reading:
+        """For keys of the size that the model's reading has, where the episodes are."""
+        return self._made(reading.key_size).to(episodes.support.device).requires_grad_(False)
+
+    def _made(self, key_size: int) -> Reading:
+        return make(READINGS, self.name, {"key_size": key_size, **self.options})
+
+
 @OBJECTIVES.register("episode")
 class EpisodeCrossEntropy(Objective):
     """The cross entropy of the queries' answers, read from a memory of the support (Vinyals et al. 2016, eq. 2)."""
-
-    problem_types = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         _, logits = read_episodes(reading, episodes)
@@ -102,11 +125,10 @@ class LeaveOneOut(Objective):
                 f"the reading {reading!r} has no left-out answers in closed form; choose 'prototype' or "
                 "'least_squares'."
             )
-        self.reading, self.options = reading, {"sharpness": sharpness, **(reading_options or {})}
+        self.own = OwnReading(reading, sharpness, reading_options)
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
-        own = READINGS[self.reading](reading.key_size, **self.options).to(episodes.support.device)
-        own.requires_grad_(False)
+        own = self.own.like(reading, episodes)
         whole = merged(episodes).with_names()
         whole = whole._replace(law=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         solution = whole.solve(own)
@@ -173,15 +195,12 @@ class Resampled(Objective):
         for name, count in (("shots", shots), ("draws", draws)):
             if not isinstance(count, int) or count < 1:
                 raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
-        if reading is not None:
-            READINGS[reading]  # an unknown name has a message of its own
-        self.shots, self.draws, self.reading = shots, draws, reading
-        self.options = {"sharpness": sharpness, **(reading_options or {})}
+        self.shots, self.draws = shots, draws
+        self.own = None if reading is None else OwnReading(reading, sharpness, reading_options)
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
-        if self.reading is not None:
-            reading = READINGS[self.reading](reading.key_size, **self.options).to(episodes.support.device)
-            reading.requires_grad_(False)
+        if self.own is not None:
+            reading = self.own.like(reading, episodes)
         once = merged(episodes)
         numbers = _drawn(once.seeds, once.mask, OF_SUPPORTS, self.draws).flatten(0, 1)
         whole = once.repeated(self.draws)

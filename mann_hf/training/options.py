@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import InvalidInputError, listed
+from ..errors import InvalidInputError, MannError, listed
 from ..registry import Registry
 
 
@@ -18,7 +18,7 @@ def make(registry: Registry, name: str, options: Any) -> Any:
 
     Raises:
         UnknownNameError: there is no such part.
-        InvalidInputError: the options are no mapping, or have a name that the part does not.
+        InvalidInputError: the options are no mapping, or have a name or a value that the part does not take.
     """
     part, options = registry[name], {} if options is None else options
     if not isinstance(options, Mapping):
@@ -29,7 +29,12 @@ def make(registry: Registry, name: str, options: Any) -> Any:
         raise InvalidInputError(
             f"the {registry.kind} {name!r} has no argument {listed(map(repr, unknown))}; it has {listed(known)}."
         )
-    return part(**options)
+    try:
+        return part(**options)
+    except MannError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"the {registry.kind} {name!r} cannot be made with {dict(options)}: {error}") from error
 
 
 def _arguments(part: Any) -> list[str]:

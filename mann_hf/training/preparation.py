@@ -1,4 +1,4 @@
-"""Makes a model trainable in the parts that are asked for."""
+"""Makes trainable the parts of a model that are asked for."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def prepare_model(
 ) -> MANNForSequenceClassification:
     """The model with the adapter that is asked for, and with gradients where they are.
 
-    Weights that want no gradient already, such as layers frozen by hand, stay so.
+    Weights that are frozen already, such as layers frozen by hand, stay so.
 
     Raises:
         InvalidTypeError: another kind of model.
@@ -49,16 +49,16 @@ def prepare_model(
         adapters.add(model, peft_config)
     if args.trainable == "memory":
         model.encoder.requires_grad_(False)
-        if args.objective != "episode" and getattr(objective, "reading", "its own") is not None:
+        if args.objective != "episode" and getattr(objective, "own", True) is not None:
             raise InvalidInputError(
                 f'the objective {args.objective!r} has a reading of its own, so trainable="memory" leaves nothing to '
                 'train; take objective="episode".'
             )
     elif not any(parameter.requires_grad for parameter in model.encoder.parameters()):
         logger.warning(
-            f"no weight of the encoder wants a gradient (trainable={args.trainable!r}), as after a run of "
+            f"no weight of the encoder is trainable (trainable={args.trainable!r}), as after a run of "
             'trainable="memory": model.encoder.requires_grad_(True) lets it learn.'
         )
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InvalidInputError(f"no weight of the model wants a gradient (trainable={args.trainable!r}).")
+        raise InvalidInputError(f"no weight of the model is trainable (trainable={args.trainable!r}).")
     return model

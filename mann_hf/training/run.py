@@ -72,6 +72,8 @@ class TrainingRun:
                 f"a run has no setting {', '.join(map(repr, unknown))}; there are {', '.join(sorted(own))}, and all of "
                 "EpisodicTrainingArguments but output_dir, for which output is."
             )
+        if not isinstance(told.get("arguments", {}), Mapping):
+            raise InvalidInputError(f"arguments are {told['arguments']!r}; give names and values.")
         arguments = {name: _as_number(name, value) for name, value in told.items() if name not in own}
         return cls(
             **{name: value for name, value in told.items() if name in own and name != "arguments"},
@@ -91,6 +93,8 @@ class TrainingRun:
             raise InvalidInputError(
                 f"valid_share is {self.valid_share!r}; it is a share of the classes, from 0 to below 1."
             )
+        if self.lora_targets is not None and self.lora_rank is None:
+            raise InvalidInputError("lora_targets came without lora_rank, so there is no adapter to put on them.")
         if not isinstance(self.model_options, dict):
             raise InvalidInputError(f"model_options are {self.model_options!r}; give names and values.")
 
@@ -156,6 +160,7 @@ class TrainingRun:
             call took, and the log.
         """
         started = time.perf_counter()
+        import_extra("matplotlib", "drawing curves", "train")  # now, rather than after the last step
         trainer = self.trainer(train, valid, callbacks)
         if not resume and trainer.is_world_process_zero():  # of another run, which this one could be taken for
             shutil.rmtree(Path(self.output, CHECKPOINTS), ignore_errors=True)
@@ -203,7 +208,8 @@ class TrainingRun:
                 "step and no early stop."
             )
             return data, None
-        order = np.random.default_rng(self.arguments.get("seed", 0)).permutation(names)
+        seed = self.arguments.get("seed", EpisodicTrainingArguments.seed)
+        order = np.random.default_rng(seed).permutation(names)
         return select_classes(data, order[valid:], **columns), select_classes(data, order[:valid], **columns)
 
     def _lora(self, encoder_type: str) -> Any:

@@ -30,6 +30,8 @@ from .sharding import whole_weights
 logger = logging.get_logger(f"transformers.{__name__}")
 
 ARGUMENTS_FILE = "training_args.json"
+NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
+"""Arguments of `Trainer` that episodes have no use for."""
 RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
 """Arguments that checkpoints are told apart by."""
 
@@ -77,7 +79,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         args = EpisodicTrainingArguments("trainer_output") if args is None else args
         if not isinstance(args, EpisodicTrainingArguments):
             raise InvalidTypeError(f"args are a {type(args).__name__}; give EpisodicTrainingArguments.")
-        ignored = [name for name in ("compute_metrics", "compute_loss_func") if kwargs.get(name) is not None]
+        ignored = [name for name in NO_EFFECT if kwargs.get(name) is not None]
         if args.label_smoothing_factor:
             ignored.append("label_smoothing_factor")
         if ignored:
@@ -163,14 +165,19 @@ class EpisodicTrainer(EvaluatingTrainer):
         else:
             self.args.episodes_per_step = self.args.per_device_train_batch_size
         self._train_batch_size = self.args.train_batch_size
+        self.args.read_counts()
         self.train_dataset = self._drawn(self._set_up(self.args))
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self._prepare_fresh()
+        return super()._inner_training_loop(*args, **kwargs)
+
+    def _prepare_fresh(self) -> None:
+        """Prepares a model that `model_init` has just made, by the settings of its trial."""
         model = self.accelerator.unwrap_model(self.model)
-        if self.model_init is not None and model is not self._ready:  # a fresh one, by the settings of its trial
+        if self.model_init is not None and model is not self._ready:
             self._ready = self._prepared(model, self.args)
             self._set_collator()
-        return super()._inner_training_loop(*args, **kwargs)
 
     def hyperparameter_search(  # type: ignore[override]
         self,
@@ -282,7 +289,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         super()._save_checkpoint(model, trial)
 
     def _run_settings(self) -> dict[str, Any]:
-        """What a run cannot change when it is gone on with."""
+        """What a run cannot change when it is resumed."""
         return json.loads(json.dumps({name: getattr(self.args, name) for name in RUN_SETTINGS}))
 
     def _train_sampler_state(self) -> dict[str, Any]:
@@ -290,6 +297,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         return self.train_dataset.sampler.state_dict()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._prepare_fresh()  # the checkpoint is one of a model with its adapter on
         file = Path(resume_from_checkpoint, SAMPLER_FILE)
         if file.is_file() and isinstance(self.train_dataset, DrawnEpisodes):
             before = json.loads(file.read_text(encoding="utf-8"))
@@ -299,7 +307,7 @@ class EpisodicTrainer(EvaluatingTrainer):
             if changed:
                 raise InvalidInputError(
                     f"{resume_from_checkpoint} was written by a run with other training data, episode settings, "
-                    f"number of processes, seed or objective ({', '.join(changed)}): it cannot be gone on with. Start "
+                    f"number of processes, seed or objective ({', '.join(changed)}): it cannot be resumed. Start "
                     "a new run from its weights, with from_pretrained."
                 )
         if adapters.has_adapter(self.model) and not self._is_sharded:

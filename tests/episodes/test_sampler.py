@@ -274,6 +274,7 @@ SETTINGS = st.fixed_dictionaries(
         "k_shot": st.sampled_from([1, (1, 3)]),
         "n_query": st.sampled_from([0, 2, (1, 3)]),
         "n_unknown": st.sampled_from([0, 1, (0, 4)]),
+        "batch_size": st.sampled_from([1, 3]),
         "seed": st.integers(0, 2**40),
     }
 )
@@ -304,13 +305,23 @@ class TestOrder:
 
     @few
     @given(SETTINGS, st.integers(1, 5), st.integers(1, 4))
-    def test_processes_draw_together_what_one_draws(self, settings: dict[str, Any], processes: int, each: int) -> None:
+    def test_processes_draw_together_what_one_draws(self, settings: dict[str, Any], processes: int, turns: int) -> None:
+        ranged = isinstance(settings.get("n_way"), tuple) and len(set(settings["n_way"])) == 2
+        batch = settings.get("batch_size", 1) if ranged else 1
+        each = turns * batch
         whole = first(EpisodeSampler(DATA, **settings), processes * each)
         made = [EpisodeSampler(DATA, **settings, process_index=p, num_processes=processes) for p in range(processes)]
         cut = [EpisodeSampler(DATA, **settings).shard(p, processes) for p in range(processes)]
         for shards in (made, cut):
             drawn = [first(shard, each) for shard in shards]
-            assert [drawn[turn % processes][turn // processes] for turn in range(processes * each)] == whole
+            in_turn = [(turn, p) for turn in range(turns) for p in range(processes)]
+            assert [one for turn, p in in_turn for one in drawn[p][turn * batch : (turn + 1) * batch]] == whole
+
+    def test_a_batch_of_each_process_has_one_number_of_classes(self) -> None:
+        sampler = EpisodeSampler(DATA, n_way=(2, 5), batch_size=4)
+        for shard in (sampler.shard(p, 2) for p in range(2)):
+            ways = [len(episode.names) for episode in first(shard, 40)]
+            assert all(len(set(ways[start : start + 4])) == 1 for start in range(0, 40, 4)) and len(set(ways)) > 2
 
     def test_a_shard_leaves_the_sampler_it_is_of_alone(self) -> None:
         sampler = EpisodeSampler(DATA)
@@ -373,6 +384,17 @@ class TestOrder:
         assert whole.drawn == 6 and next(whole) == whole[6]
         with pytest.raises(InvalidInputError, match="6 episodes were drawn, 3 on each of 2 processes.*among 4"):
             whole.shard(0, 4).load_state_dict(shard.state_dict())
+
+    def test_processes_take_over_whole_batches_alone(self) -> None:
+        sampler = EpisodeSampler(data(), n_way=(2, 3), n_query=2, batch_size=2)
+        shard = sampler.shard(1, 2)
+        first(shard, 4)
+        sampler.load_state_dict(shard.state_dict())
+        assert sampler.drawn == 8 and next(sampler) == sampler[8]
+        first(shard, 1)
+        sampler.shard(1, 2).load_state_dict(shard.state_dict())
+        with pytest.raises(InvalidInputError, match="10 episodes were drawn, .* in batches of 2"):
+            sampler.load_state_dict(shard.state_dict())
 
     def test_each_episode_has_a_seed_of_its_own(self) -> None:
         sampler = EpisodeSampler(data(), n_query=2)

@@ -37,7 +37,7 @@ def test_one_number_of_episodes_by_two_names() -> None:
 
 
 def test_by_the_parser_of_transformers() -> None:
-    words = ["--output_dir", "out", "--n_way", "7", "--episodes_per_step", "2", "--use_cpu"]
+    words = ["--output_dir", "out", "--n_way", "7", "--k_shot", "1-3", "--eval_k_shot", "2-4", "--episodes_per_step", "2", "--use_cpu"]
     words += [
         "--objective",
         "resampled",
@@ -48,5 +48,6 @@ def test_by_the_parser_of_transformers() -> None:
     ]
     kind: Any = EpisodicTrainingArguments
     (args,) = HfArgumentParser(kind).parse_args_into_dataclasses(words)
-    assert (args.n_way, args.episodes_per_step, args.objective) == (7, 2, "resampled")
+    assert (args.n_way, args.k_shot, args.eval_k_shot) == (7, (1, 3), (2, 4))
+    assert (args.episodes_per_step, args.objective) == (2, "resampled")
     assert (args.objective_options, args.regularizers) == ({"shots": 2}, {"uniformity": 0.1})

@@ -161,7 +161,7 @@ class TestTraining:
     def test_a_frozen_encoder_is_told(self, build: Build, told: Callable) -> None:
         model = build(trainable="memory").model
         build("second", trainer_options={"model": model})
-        assert any("no weight of the encoder wants a gradient" in line for line in told())
+        assert any("no weight of the encoder is trainable" in line for line in told())
 
     def test_the_memorys_parameters_alone(self, build: Build) -> None:
         trainer = build(trainable="memory", learning_rate=0.1)
@@ -277,6 +277,23 @@ class TestTraining:
         assert isinstance(build().data_collator, EpisodeCollator)  # no function of the trainer's, which cannot travel
 
 
+class Stop(TrainerCallback):
+    """Ends a run at its first checkpoint."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_training_stop = True
+
+
+class StepsDone(TrainerCallback):
+    """Counts the steps of one call of train."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.count += 1
+
+
 class TestSaving:
     def test_the_folder_is_ready_to_be_taught(self, build: Build, tmp_path: Path) -> None:
         trainer = build()
@@ -288,10 +305,6 @@ class TestSaving:
         assert clf("my card")[0]["label"] == "card"
 
     def test_resumed_the_weights_are_those_of_an_undisturbed_run(self, build: Build, tmp_path: Path) -> None:
-        class Stop(TrainerCallback):
-            def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                control.should_training_stop = True
-
         settings = {"max_steps": 6, "save_steps": 2, "logging_steps": 1}
         calm = build("calm", **settings)
         calm.train()
@@ -313,9 +326,10 @@ class TestSaving:
         (tmp_path / "hurt" / "checkpoint-8").mkdir()
         with pytest.raises(InvalidInputError, match="checkpoint-6 is no checkpoint that was written to the end"):
             build("hurt", **settings).train(resume_from_checkpoint=str(state.parent))
-        resumed = build("hurt", **settings)
+        steps = StepsDone()
+        resumed = build("hurt", trainer_options={"callbacks": [steps]}, **settings)
         resumed.train(resume_from_checkpoint=True)
-        assert resumed.state.global_step == 6
+        assert (resumed.state.global_step, steps.count) == (6, 2)
         assert digest(tmp_path / "calm" / "checkpoint-6") == digest(tmp_path / "hurt" / "checkpoint-6")
         with pytest.raises(InvalidInputError, match="holds no checkpoint"):
             build("fresh").train(resume_from_checkpoint=True)
@@ -341,7 +355,7 @@ class TestSaving:
         keys = trainer.model.embed_texts(trainer.processing_class, ["my card", "my money"])
         torch.testing.assert_close(trainer.model.memory.state.keys[0], keys)
 
-    def test_other_episodes_are_not_gone_on_with(self, build: Build) -> None:
+    def test_other_episodes_are_not_resumed(self, build: Build) -> None:
         build(save_steps=2).train()
         for change in (
             {"n_way": 4},
@@ -351,6 +365,9 @@ class TestSaving:
             {"objective": "resampled", "k_shot": 1},
             {"regularizers": {"uniformity": 0.1}},
             {"trainable": "memory"},
+            {"data_seed": 1},
+            {"label_names": True},
+            {"objective_options": {"name_dropout": 0.5}},
         ):
             with pytest.raises(
                 InvalidInputError, match="other training data, episode settings, number of processes, seed or objective"
@@ -434,11 +451,31 @@ class TestAdapters:
         assert again("the money") == clf("the money")
 
     def test_resumed(self, build: Build, lora: Any, tmp_path: Path) -> None:
-        options = {"trainer_options": {"peft_config": lora}, "save_steps": 2}
-        build("calm", **options).train()
-        build("hurt", **options).train()
-        resumed = build("hurt", **options)
+        build("calm", trainer_options={"peft_config": lora}, save_steps=2).train()
+        build("hurt", trainer_options={"peft_config": lora, "callbacks": [Stop()]}, save_steps=2).train()
+        steps = StepsDone()
+        resumed = build("hurt", trainer_options={"peft_config": lora, "callbacks": [steps]}, save_steps=2)
         resumed.train(resume_from_checkpoint=str(tmp_path / "hurt" / "checkpoint-2"))
+        assert steps.count == 2
+        assert digest(tmp_path / "calm" / "checkpoint-4") == digest(tmp_path / "hurt" / "checkpoint-4")
+
+    @pytest.mark.parametrize("anchored", [False, True])
+    def test_resumed_with_models_of_ones_own_making(
+        self, build: Build, lora: Any, tiny_encoder: Path, tmp_path: Path, anchored: bool
+    ) -> None:
+        def run(folder: str, *callbacks: TrainerCallback) -> EpisodicTrainer:
+            make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
+            options = {"model": None, "model_init": make, "peft_config": None if anchored else lora}
+            regularizers = {"weight_anchor": 1.0} if anchored else None
+            return build(
+                folder, trainer_options={**options, "callbacks": [*callbacks]}, save_steps=2, regularizers=regularizers
+            )
+
+        run("calm").train()
+        run("hurt", Stop()).train()
+        steps = StepsDone()
+        run("hurt", steps).train(resume_from_checkpoint=True)
+        assert steps.count == 2
         assert digest(tmp_path / "calm" / "checkpoint-4") == digest(tmp_path / "hurt" / "checkpoint-4")
 
     def test_the_best_adapter_is_loaded_in_the_end(self, build: Build, lora: Any) -> None:
@@ -522,6 +559,17 @@ class TestBadInput:
             ({"objective": "label_semantic"}, "label_names=True"),
             ({"objective": "leave_one_out", "n_query": 0, "eval_n_query": 1}, "one text of each class.*k_shot=5"),
             ({"objective": "resampled", "n_query": 0, "eval_n_query": 1}, "one text of each class"),
+            ({"ignore_data_skip": True}, "ignore_data_skip=True would train on the first episodes again"),
+            (
+                {"objective": "leave_one_out", "objective_options": {"reading_options": {"widthz": 1}}},
+                "reading 'prototype' has no argument 'widthz'",
+            ),
+            (
+                {"objective": "resampled", "objective_options": {"sharpness": "x"}},
+                "reading 'prototype' cannot be made with .*'sharpness': 'x'",
+            ),
+            ({"regularizers": {"uniformity": {"weight": 1, "t": "a"}}}, "'uniformity' cannot be made with {'t': 'a'}"),
+            ({"n_way": (2, 3), "auto_find_batch_size": True}, "auto_find_batch_size changes how many episodes"),
             ({"label_smoothing_factor": 0.1}, "label_smoothing_factor would be of no effect"),
             ({"label_names": ["labels"]}, r"label_names is \['labels'\]; it is True or False"),
             ({"per_device_train_batch_size": 16}, "per_device_train_batch_size 16; they are one thing"),
@@ -535,13 +583,13 @@ class TestBadInput:
         with pytest.raises(MannError, match=says):
             build(**arguments)
 
-    @pytest.mark.parametrize("name", ["compute_metrics", "compute_loss_func"])
+    @pytest.mark.parametrize("name", ["compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics"])
     def test_what_would_be_of_no_effect(self, build: Build, name: str) -> None:
         with pytest.raises(InvalidInputError, match=f"{name} would be of no effect"):
             build(trainer_options={name: max})
 
     def test_nothing_wants_a_gradient(self, build: Build) -> None:
-        with pytest.raises(InvalidInputError, match="no weight of the model wants a gradient"):
+        with pytest.raises(InvalidInputError, match="no weight of the model is trainable"):
             build(trainable="memory", model_options={"reading_options": {"learn_sharpness": False}})
 
     def test_steps_of_several_numbers_of_classes(self, build: Build) -> None:
@@ -569,10 +617,11 @@ class TestBadInput:
 
 def test_the_best_by_a_figure_that_there_is_not(build: Build) -> None:
     best: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "load_best_model_at_end": True}
-    with pytest.raises(InvalidInputError, match=r"'eval_f1', and evaluations have accuracy, .*, macro_f1\."):
-        build(metric_for_best_model="eval_f1", **best)
-    with pytest.raises(InvalidInputError, match="'unknown_auroc', and evaluations have"):
-        build(metric_for_best_model="unknown_auroc", **best)
+    for unknown in ("eval_f1", "unknown_auroc", "accuracy_ci95"):
+        with pytest.raises(InvalidInputError, match=f"'{unknown}'; .* can be chosen by accuracy, loss, macro_f1\\."):
+            build(metric_for_best_model=unknown, **best)
+    with pytest.raises(InvalidInputError, match="'f1'; the best model can be chosen by"):
+        build(metric_for_best_model="f1", eval_strategy="steps", eval_steps=2, save_strategy="best")
     parts = {"one": labelled(range(8, 12)), "two": labelled(range(12, 16))}
-    for known in ("macro_f1", "one_accuracy", "eval_two_loss", "accuracy_std"):
+    for known in ("macro_f1", "one_accuracy", "eval_two_loss"):
         build(metric_for_best_model=known, trainer_options={"eval_dataset": parts}, **best)
