@@ -48,19 +48,15 @@ def train(
         ),
     ] = None,
     n_way: Annotated[str, typer.Option(metavar="N", help="Classes in an episode; a range as 5-10.")] = "5",
-    k_shot: Annotated[
-        str, typer.Option(metavar="K", help="Texts of each class that are taught; a range as 1-5.")
-    ] = "1",
-    n_query: Annotated[str, typer.Option(metavar="Q", help="Texts of each class that are asked.")] = "5",
+    k_shot: Annotated[str, typer.Option(metavar="K", help="Support texts of each class; a range as 1-5.")] = "1",
+    n_query: Annotated[str, typer.Option(metavar="Q", help="Query texts of each class.")] = "5",
     episodes_per_step: Annotated[int, typer.Option(metavar="B", help="Episodes in a step.")] = 4,
     max_steps: Annotated[int, typer.Option(metavar="STEPS", help="Steps at most.")] = 300,
     learning_rate: Annotated[float, typer.Option(metavar="RATE", help="The highest learning rate.")] = 1e-5,
     objective: Annotated[
         str, typer.Option(metavar="NAME", help="What is minimised; a wrong name shows the choices.")
     ] = "episode",
-    label_names: Annotated[
-        bool, typer.Option("--label-names", help="Write the words of labels beside the examples.")
-    ] = False,
+    label_names: Annotated[bool, typer.Option("--label-names", help="Write label names beside the support.")] = False,
     lora_rank: Annotated[
         int | None, typer.Option(metavar="R", help="Train a LoRA adapter of this rank alone.", show_default=False)
     ] = None,

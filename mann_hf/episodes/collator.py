@@ -21,7 +21,7 @@ class EpisodeCollator:
         max_length: tokens of a text that are read.
         prompt: put in front of each text, as the model's configuration has it.
         lower_case: whether texts are lower-cased first.
-        label_names: whether the words of the labels go along.
+        label_names: whether label names go along.
         group_by_length: whether texts of like length are batched apart, with little padding: on a CPU several times
             faster than one batch as wide as the longest text. By default where there is no GPU.
     """

@@ -49,11 +49,11 @@ class EpisodeSampler:
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
         n_unknown: texts of other classes of the same data set that are asked, too, with the label `UNKNOWN`.
         batch_size: how many episodes in a row have the same number of classes, where that is a range: episodes that
-            are packed together must. Processes then take turns by as many.
+            are packed together must.
         seed: of the draws, 0 or more.
         process_index: which of several processes draws.
-        num_processes: of how many. Process p takes every `num_processes`-th episode (of a ranged `n_way` every so many-th batch)
-            from the p-th on, so together they draw what one process would.
+        num_processes: of how many. Process p takes every `num_processes`-th episode from the p-th on, or batch of them
+            where `n_way` is a range, so together they draw what one process would.
 
     Raises:
         InvalidTypeError: no `datasets.Dataset`, or texts or labels of the wrong type.

@@ -21,7 +21,7 @@ class EpisodeKeys(NamedTuple):
         mask: [B, S], which of them are examples and no padding.
         queries: [B, Q, K], the keys that are asked.
         labels: [B, Q], the queries' labels as `query_loss` takes them; None if they are not known.
-        names: [B, N, K], the keys of the words of the labels; None where words take no part.
+        names: [B, N, K], the keys of the label names; None where they take no part.
         named: [B, N], which labels have words.
         seeds: [B], by which an objective draws within each episode.
     """
@@ -65,7 +65,7 @@ class EpisodeKeys(NamedTuple):
         return reading.solve(state)
 
     def _name_values(self) -> Tensor:
-        """[B, N, V], what is written under the words of the labels."""
+        """[B, N, V], what is written under the label names."""
         assert self.named is not None
         own = torch.eye(self.values.shape[-1], dtype=self.values.dtype, device=self.values.device)
         return own[: self.named.shape[1]] * self.named[..., None]

@@ -37,14 +37,14 @@ class EpisodicTrainingArguments(TrainingArguments):
 
     Args:
         n_way: classes in an episode, or the lowest and highest number of them: a pair, or a text such as "5-10".
-        k_shot: texts of each class that are taught, or a range.
-        n_query: texts of each class that are asked, or a range.
+        k_shot: support texts of each class, or a range.
+        n_query: query texts of each class, or a range.
         episodes_per_step: episodes in one forward of a process; another name for `per_device_train_batch_size`.
         eval_episodes: episodes of an evaluation; the same ones each time.
         eval_n_way: N in evaluation; as in training if left out.
         eval_k_shot: K in evaluation; as in training if left out.
         eval_n_query: Q in evaluation; as in training if left out.
-        eval_n_unknown: texts of other classes that are asked in evaluation, too, or a range. They have no part in the
+        eval_n_unknown: queries of other classes in an episode of the evaluation, or a range. They have no part in the
             accuracy: `eval_unknown_auroc` says how well the scores tell them from the others.
         eval_seed: by which the episodes of an evaluation are drawn.
         objective: what is minimised, a name of `OBJECTIVES`.
@@ -53,7 +53,7 @@ class EpisodicTrainingArguments(TrainingArguments):
             `{"uniformity": 0.1}`; with arguments of its own as in `{"uniformity": {"weight": 0.1, "t": 1.0}}`.
         trainable: `"full"`: all weights; `"adapter"`: a PEFT adapter on the encoder, by itself with a `peft_config`;
             `"memory"`: the memory's own parameters alone.
-        label_names: whether the words of the labels are written beside the examples, in training and in evaluation.
+        label_names: whether label names are written to the memory beside the support, in training and in evaluation.
             (In `TrainingArguments` this is a list of a model's inputs, which are known here.)
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
         source_weights: how often each of several training data sets is drawn from, by its name, in proportion; by
@@ -65,8 +65,8 @@ class EpisodicTrainingArguments(TrainingArguments):
     """
 
     n_way: Count = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
-    k_shot: Count = field(default=1, metadata={"help": "Texts of each class that are taught, or a range."})
-    n_query: Count = field(default=5, metadata={"help": "Texts of each class that are asked, or a range."})
+    k_shot: Count = field(default=1, metadata={"help": "Support texts of each class, or a range."})
+    n_query: Count = field(default=5, metadata={"help": "Query texts of each class, or a range."})
     episodes_per_step: int | None = field(
         default=None, metadata={"help": "Episodes in one forward of a process (default: 4)."}
     )
@@ -75,9 +75,7 @@ class EpisodicTrainingArguments(TrainingArguments):
     eval_n_way: Count | None = field(default=None, metadata={"help": "N in evaluation; as in training if left out."})
     eval_k_shot: Count | None = field(default=None, metadata={"help": "K in evaluation; as in training if left out."})
     eval_n_query: Count | None = field(default=None, metadata={"help": "Q in evaluation; as in training if left out."})
-    eval_n_unknown: Count = field(
-        default=0, metadata={"help": "Texts of other classes that are asked in evaluation, too, or a range."}
-    )
+    eval_n_unknown: Count = field(default=0, metadata={"help": "Queries of other classes in evaluation, or a range."})
     eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
     objective: str = field(default="episode", metadata={"help": f"One of {', '.join(OBJECTIVES)}."})
     objective_options: dict[str, Any] | str | None = field(
@@ -88,7 +86,7 @@ class EpisodicTrainingArguments(TrainingArguments):
     )
     trainable: str = field(default="full", metadata={"help": f"One of {', '.join(TRAINABLE)}."})
     label_names: bool = field(  # type: ignore[assignment]  # of TrainingArguments: names of inputs, which are known here
-        default=False, metadata={"help": "Whether the words of labels are written beside the examples."}
+        default=False, metadata={"help": "Whether label names are written beside the support."}
     )
     unbalanced: bool = field(default=False, metadata={"help": "Whether each class draws its own number of shots."})
     source_weights: dict[str, Any] | str | None = field(
@@ -120,8 +118,8 @@ class EpisodicTrainingArguments(TrainingArguments):
         OBJECTIVES[self.objective]
         if not isinstance(self.label_names, bool):
             raise InvalidInputError(
-                f"label_names is {self.label_names!r}; it is True or False here: whether the words of the labels are "
-                "written beside the examples."
+                f"label_names is {self.label_names!r}; it is True or False here: whether label names are written "
+                "beside the support."
             )
         if self.episodes_per_step is None:
             self.episodes_per_step = self.per_device_train_batch_size

@@ -54,7 +54,7 @@ def answer_episodes(
         model: whose encoder and reading are used; its own memory is left alone.
         tokenizer: of the encoder.
         episodes: E tasks.
-        label_names: whether the words of the labels are written beside the examples.
+        label_names: whether label names are written beside the support.
         embed_texts: keys [n, K] for n texts; by default the model's own.
     """
     number: dict[str, int] = {}

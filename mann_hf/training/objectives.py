@@ -38,7 +38,7 @@ class Objective:
     needs_queries = True
     """Whether an episode must have texts that are asked apart from those that are taught."""
     needs_names = False
-    """Whether it needs the words of the labels."""
+    """Whether it needs label names."""
 
     def __init__(self, name_dropout: float = 0.0) -> None:
         if not isinstance(name_dropout, (int, float)) or not 0 <= name_dropout <= 1:
@@ -145,7 +145,7 @@ class LeaveOneOut(Objective):
 
 @OBJECTIVES.register("label_semantic")
 class LabelSemantic(LeaveOneOut):
-    """`leave_one_out` with the words of the labels among the memory, of which half are left out at random.
+    """`leave_one_out` with label names in the memory, of which half are left out at random.
 
     Args:
         name_dropout: the share that is left out.
@@ -159,7 +159,7 @@ class LabelSemantic(LeaveOneOut):
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         if episodes.names is None:
-            raise InvalidInputError("label_semantic needs the words of the labels: train with label_names=True.")
+            raise InvalidInputError("label_semantic needs label names: train with label_names=True.")
         return super().loss(reading, episodes)
 
 

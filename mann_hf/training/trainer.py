@@ -130,9 +130,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         assert not isinstance(args.regularizers, str)  # the arguments have read it
         self.minimised = Regularized(self.episode_objective, args.regularizers or {})
         if self.episode_objective.needs_names and not args.label_names:
-            raise InvalidInputError(
-                f"the objective {args.objective!r} needs the words of the labels: set label_names=True."
-            )
+            raise InvalidInputError(f"the objective {args.objective!r} needs label names: set label_names=True.")
         self.eval_samplers = self.data.evaluated(args)
         self.sampler = self.data.trained(args, self.eval_samplers, self.episode_objective)
         return self.sampler

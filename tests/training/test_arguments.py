@@ -37,15 +37,10 @@ def test_one_number_of_episodes_by_two_names() -> None:
 
 
 def test_by_the_parser_of_transformers() -> None:
-    words = ["--output_dir", "out", "--n_way", "7", "--k_shot", "1-3", "--eval_k_shot", "2-4", "--episodes_per_step", "2", "--use_cpu"]
-    words += [
-        "--objective",
-        "resampled",
-        "--objective_options",
-        '{"shots": 2}',
-        "--regularizers",
-        '{"uniformity": 0.1}',
-    ]
+    words = ["--output_dir", "out", "--use_cpu", "--episodes_per_step", "2"]
+    words += ["--n_way", "7", "--k_shot", "1-3", "--eval_k_shot", "2-4"]
+    words += ["--objective", "resampled", "--objective_options", '{"shots": 2}']
+    words += ["--regularizers", '{"uniformity": 0.1}']
     kind: Any = EpisodicTrainingArguments
     (args,) = HfArgumentParser(kind).parse_args_into_dataclasses(words)
     assert (args.n_way, args.k_shot, args.eval_k_shot) == (7, (1, 3), (2, 4))
