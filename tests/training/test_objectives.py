@@ -537,7 +537,7 @@ class TestErrors:
             OBJECTIVES["contrastive"]
 
     def test_label_semantic_without_words(self) -> None:
-        with pytest.raises(InvalidInputError, match="label_semantic needs the words.*label_names=True"):
+        with pytest.raises(InvalidInputError, match="label_semantic needs label names.*label_names=True"):
             loss_of(OBJECTIVES["label_semantic"](), keys_of(names=False))
 
 
