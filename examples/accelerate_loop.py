@@ -2,7 +2,7 @@
 
     accelerate launch examples/accelerate_loop.py TABLE --output trained
 
-TABLE is a csv, json lines or parquet file with the columns `text` and `label`. A fifth of its classes is kept from
+TABLE is a csv, tsv, json lines or parquet file with the columns `text` and `label`. A fifth of its classes is kept from
 training to show what it does for classes never seen.
 """
 
@@ -32,9 +32,10 @@ def main() -> None:
     set_seed(0)
     accelerator = Accelerator()
 
-    kind = "json" if told.table.endswith((".json", ".jsonl")) else told.table.rsplit(".", 1)[-1]
+    ending = told.table.rsplit(".", 1)[-1]
+    kind, options = {"jsonl": ("json", {}), "tsv": ("csv", {"sep": "\t"})}.get(ending, (ending, {}))
     with accelerator.main_process_first():
-        table = load_dataset(kind, data_files=told.table, split="train")
+        table = load_dataset(kind, data_files=told.table, split="train", **options)
     parts = mann_hf.split_classes(table, (0.6, 0.2, 0.2))
     sampler = mann_hf.EpisodeSampler(parts["train"], told.n_way, k_shot=1, n_query=5)
     sampler = sampler.shard(accelerator.process_index, accelerator.num_processes)

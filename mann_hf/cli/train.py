@@ -34,7 +34,8 @@ def train(
         ),
     ],
     encoder: Annotated[
-        str, typer.Option(metavar="NAME", help="The text encoder, as a folder or a name on the Hub.")
+        str,
+        typer.Option(metavar="NAME", help="The text encoder or a model to train on: a folder, or a name on the Hub."),
     ] = DEFAULT_ENCODER,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FOLDER", help="The trained model's folder.")
@@ -128,6 +129,8 @@ def train(
         train_data = _data_set(tables, columns, data["split"])
     valid_data = None if data["valid"] is None else _data_set(data["valid"], columns, data["valid_split"])
     given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
+    if isinstance(given.get("source_weights"), dict):  # yaml may take names for numbers
+        given["source_weights"] = {str(name): weight for name, weight in given["source_weights"].items()}
     with working():
         from ..training.callbacks import Progress
         from ..training.run import TrainingRun
@@ -149,6 +152,9 @@ def train(
             f"Accuracy on episodes of classes kept from training: {was:.2f} % before, {now:.2f} % after "
             f"(± {100 * result['after']['accuracy_ci95']:.2f})."
         )
+        if "unknown_auroc" in result["after"]:
+            was, now = (result[when]["unknown_auroc"] for when in ("before", "after"))
+            lines.append(f"Texts of other classes are told by their scores: AUROC {was:.3f} before, {now:.3f} after.")
     print_lines(*lines, f"Teach it: mann-hf remember {run.output} TABLE")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..errors import InvalidInputError, listed
+from ..errors import InvalidInputError, InvalidTypeError, listed
 from ..models.label_tensors import IGNORED
 from .episode import Episode, Examples
 from .table import LabelledTable
@@ -56,7 +56,7 @@ class EpisodeSampler:
             where `n_way` is a range, so together they draw what one process would.
 
     Raises:
-        InvalidTypeError: no `datasets.Dataset`, or texts or labels of the wrong type.
+        InvalidTypeError: no `datasets.Dataset`, texts or labels of the wrong type, or `classes` in one text.
         InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with texts enough.
             Classes with fewer texts of their own than an episode may need are passed over, and of several data sets
             those with none of the `classes` are left out, each with a warning that names them.
@@ -97,6 +97,8 @@ class EpisodeSampler:
         sources = dict(dataset) if several else {"the data set": dataset}
         if not sources:
             raise InvalidInputError("there is no data set to draw from.")
+        if isinstance(classes, str):
+            raise InvalidTypeError(f"classes is the text {classes!r}; give a list of names.")
         wanted = None if classes is None else {str(name) for name in classes}
         self.tables = {
             name: LabelledTable(source, text_column, label_column, repr(name) if several else name)
@@ -249,10 +251,11 @@ class EpisodeSampler:
         else:
             if set(weights) != set(sources):
                 raise InvalidInputError(
-                    f"weights are for {listed(sorted(weights))}; the data sets are {listed(sources)}."
+                    f"weights are for {listed(map(repr, weights))}; the data sets are {listed(map(repr, sources))}."
                 )
-            given = [float(weights[name]) for name in self.tables]
-        if not all(0 <= weight < math.inf for weight in given) or not sum(given):
+            given = [weights[name] for name in self.tables]
+        numbers = all(isinstance(weight, (int, float)) and 0 <= weight < math.inf for weight in given)
+        if not numbers or not sum(given):
             raise InvalidInputError(f"weights are {given}; they must be 0 or more, and not all 0.")
         return [weight / sum(given) for weight in given]
 

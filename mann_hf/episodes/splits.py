@@ -54,13 +54,14 @@ def split_classes(
     """
     table = LabelledTable(dataset, text_column, label_column)
     count = len(table.names)
-    if len(sizes) != len(PARTS) or any(size <= 0 for size in sizes):
-        raise InvalidInputError(f"sizes are {tuple(sizes)}; give three above 0, for {', '.join(PARTS)}.")
+    numbers = isinstance(sizes, Sequence) and all(isinstance(size, (int, float)) and size > 0 for size in sizes)
+    if not numbers or len(sizes) != len(PARTS):
+        raise InvalidInputError(f"sizes are {sizes!r}; give three above 0, for {', '.join(PARTS)}.")
     if all(size < 1 for size in sizes):
         if sum(sizes) > 1 + 1e-9:
             raise InvalidInputError(f"sizes are {tuple(sizes)}; as shares they must sum to at most 1.")
         ends = [round(sum(sizes[: part + 1]) * count) for part in range(len(PARTS))]
-    elif all(size == int(size) for size in sizes):
+    elif all(float(size).is_integer() for size in sizes):
         ends = [int(sum(sizes[: part + 1])) for part in range(len(PARTS))]
     else:
         raise InvalidInputError(f"sizes are {tuple(sizes)}; give shares below 1, or whole numbers of classes.")

@@ -1,16 +1,20 @@
 """What an episodic run is told."""
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils import logging
 
 from ..errors import InvalidInputError
 from .objectives import OBJECTIVES
 from .regularizers import REGULARIZERS
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_query", "eval_n_unknown")
 """Fields that are a number or a range."""
@@ -131,11 +135,18 @@ class EpisodicTrainingArguments(TrainingArguments):
         for name in ("episodes_per_step", "eval_episodes", "max_steps"):
             if not isinstance(count := getattr(self, name), int) or count < 1:
                 raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more.")
+        if not isinstance(self.learning_rate, (int, float)) or not 0 <= self.learning_rate < math.inf:
+            raise InvalidInputError(f"learning_rate is {self.learning_rate!r}; it must be a number of 0 or more.")
         self.per_device_train_batch_size = self.episodes_per_step
         self.read_counts()
         for name in ("objective_options", "regularizers", "source_weights"):
             setattr(self, name, _as_mapping(name, getattr(self, name)))
         super().__post_init__()
+        if self.num_train_epochs != type(self).num_train_epochs:
+            logger.warning(
+                f"num_train_epochs={self.num_train_epochs} is of no effect, as episodes have no end: max_steps "
+                f"({self.max_steps}) says how long the run is."
+            )
         if self.include_num_input_tokens_seen not in (False, "no"):
             raise InvalidInputError("include_num_input_tokens_seen counts no tokens of packed episodes; leave it out.")
         if self.ignore_data_skip:

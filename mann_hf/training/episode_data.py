@@ -8,6 +8,7 @@ from transformers.utils import logging
 
 from ..episodes import Episode, EpisodeSampler
 from ..errors import InvalidInputError, listed
+from ..models.labelled_memory import label_words
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 
@@ -60,6 +61,8 @@ class EpisodeData:
         several = isinstance(data, Mapping) and not hasattr(data, "column_names")
         parts = data if several else {"": data}
         samplers = {name: self._sampler(part, args, training=False) for name, part in parts.items()}
+        for sampler in samplers.values():
+            _check_names(sampler, args)
         if any(sampler.n_query[0] < 1 for sampler in samplers.values()):
             raise InvalidInputError(
                 "evaluation asks queries, and episodes without any are drawn: set eval_n_query to 1 or more (n_query "
@@ -92,7 +95,10 @@ class EpisodeData:
                     'shared_labels="drop" to train without them, or "allow" to train with them.'
                 )
             logger.warning(f"{_told(shared)}. They are left out of the training data.")
-            sampler = self._sampler(self.train, args, training=True, classes=sampler.labels - set(shared))
+            own = sampler.labels - set(shared)
+            if not own:
+                raise InvalidInputError("no class is left to train on: all are in the evaluation data, too.")
+            sampler = self._sampler(self.train, args, training=True, classes=own)
         _check(sampler, args, objective)
         return sampler
 
@@ -130,7 +136,16 @@ def _told(shared: list[str]) -> str:
     )
 
 
+def _check_names(sampler: EpisodeSampler, args: EpisodicTrainingArguments) -> None:
+    if args.label_names and not any(map(label_words, sampler.labels)):
+        raise InvalidInputError(
+            f"label_names=True, and no label has a word in its name ({listed(map(repr, sorted(sampler.labels)))}): "
+            "give names for numbers, as in a ClassLabel column, or leave label_names out."
+        )
+
+
 def _check(sampler: EpisodeSampler, args: EpisodicTrainingArguments, objective: Objective) -> None:
+    _check_names(sampler, args)
     if objective.needs_queries and not sampler.n_query[0]:
         raise InvalidInputError(
             f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out and "

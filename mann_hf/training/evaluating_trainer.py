@@ -107,7 +107,8 @@ class EvaluatingTrainer(Trainer):
         if isinstance(data, str):
             if data not in self.eval_samplers:
                 raise InvalidInputError(
-                    f"there is no evaluation data {data!r}; there is {', '.join(map(repr, self.eval_samplers))}."
+                    f"there is no evaluation data {data!r}; there is "
+                    f"{', '.join(repr(name) for name in self.eval_samplers if name) or 'none with a name'}."
                 )
             return {"": self.eval_samplers[data]}
         samplers = self.eval_samplers if data is None else self.data.evaluated(self.args, data)

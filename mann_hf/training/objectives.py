@@ -74,13 +74,14 @@ class OwnReading:
 
     def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
         self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
-        self._made(1)  # now, rather than at the first step
+        self.made(1)  # now, rather than at the first step
 
     def like(self, reading: Reading, episodes: EpisodeKeys) -> Reading:
         """For keys of the size that the model's reading has, where the episodes are."""
-        return self._made(reading.key_size).to(episodes.support.device).requires_grad_(False)
+        return self.made(reading.key_size).to(episodes.support.device).requires_grad_(False)
 
-    def _made(self, key_size: int) -> Reading:
+    def made(self, key_size: int) -> Reading:
+        """For keys of that size."""
         return make(READINGS, self.name, {"key_size": key_size, **self.options})
 
 

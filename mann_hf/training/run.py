@@ -1,7 +1,6 @@
 """A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -10,24 +9,30 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers import EarlyStoppingCallback, PreTrainedConfig, PrinterCallback
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
+from ..controllers.resolve import resolve_encoder
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
-from ..errors import InvalidInputError, import_extra
-from ..models import MANNForSequenceClassification
+from ..errors import InvalidInputError, import_extra, listed
+from ..models import MANNConfig, MANNForSequenceClassification
 from ..models.saving import write_whole
 from .arguments import EpisodicTrainingArguments, as_count
 from .callbacks import CURVES_FILE, draw_curves
-from .checkpoints import newest_checkpoint
+from .run_folder import CHECKPOINTS, RESULTS_FILE, begin, checkpoint_to_resume
 from .trainer import EpisodicTrainer
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-CHECKPOINTS = "checkpoints"
-RESULTS_FILE = "train_results.json"
+NOT_OF_A_RUN = {
+    "output_dir": "output names the folder",
+    "resume_from_checkpoint": "resume=True (in a yaml file resume: true) goes on from the newest checkpoint",
+}
+"""Fields of `EpisodicTrainingArguments` that a run has no use for, and what does their work."""
+SWITCHES = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "report_to": "none"}
+"""What `no` means, which yaml reads as False."""
 
 
 @dataclass
@@ -35,7 +40,8 @@ class TrainingRun:
     """What a run is told beside its data.
 
     Args:
-        encoder: the pretrained text encoder, a folder or a name on the Hub.
+        encoder: the pretrained text encoder, a folder or a name on the Hub; or a model of this library, which is
+            trained on and keeps what it was taught.
         output: the folder of the trained model.
         model_options: fields of `MANNConfig`, such as `reading`.
         arguments: of `EpisodicTrainingArguments`.
@@ -65,19 +71,21 @@ class TrainingRun:
             InvalidInputError: a name that neither has.
         """
         own = {one.name for one in fields(cls)}
-        theirs = {one.name for one in fields(EpisodicTrainingArguments) if one.init} - {"output_dir"}
-        unknown = [name for name in told if name not in own | theirs]
+        theirs = {one.name for one in fields(EpisodicTrainingArguments) if one.init} - NOT_OF_A_RUN.keys()
+        given = told.get("arguments", {})
+        if not isinstance(given, Mapping):
+            raise InvalidInputError(f"arguments are {given!r}; give names and values.")
+        arguments = {**given, **{name: value for name, value in told.items() if name not in own}}
+        unknown = [name for name in arguments if name not in theirs]
         if unknown:
+            instead = "".join(f" ({NOT_OF_A_RUN[name]})" for name in unknown if name in NOT_OF_A_RUN)
             raise InvalidInputError(
-                f"a run has no setting {', '.join(map(repr, unknown))}; there are {', '.join(sorted(own))}, and all of "
-                "EpisodicTrainingArguments but output_dir, for which output is."
+                f"a run has no setting {listed(map(repr, unknown))}{instead}; there are {', '.join(sorted(own))}, and "
+                f"all of EpisodicTrainingArguments but {' and '.join(NOT_OF_A_RUN)}."
             )
-        if not isinstance(told.get("arguments", {}), Mapping):
-            raise InvalidInputError(f"arguments are {told['arguments']!r}; give names and values.")
-        arguments = {name: _as_number(name, value) for name, value in told.items() if name not in own}
         return cls(
             **{name: value for name, value in told.items() if name in own and name != "arguments"},
-            arguments={**told.get("arguments", {}), **arguments},
+            arguments={name: _as_told(name, value) for name, value in arguments.items()},
         )
 
     def __post_init__(self) -> None:
@@ -119,8 +127,10 @@ class TrainingRun:
                     "several data sets came without one to choose the best model by: give valid, or valid_share=0."
                 )
             train, valid = self._held_out(train, columns)
-        given = {"save_strategy": "steps", "save_steps": self.eval_every, "save_total_limit": 1, **self.arguments}
-        if valid is not None:
+        # two, for with one the Trainer removes the last checkpoint in the end unless it is the best
+        given = {"save_strategy": "steps", "save_steps": self.eval_every, "save_total_limit": 2, **self.arguments}
+        asked = valid is not None and given.get("eval_strategy") != "no"
+        if asked:
             given = {
                 "eval_strategy": "steps",
                 "eval_steps": self.eval_every,
@@ -128,8 +138,8 @@ class TrainingRun:
                 "restore_callback_states_from_checkpoint": True,  # the patience that is left is part of a run
                 **given,
             }
-        model = MANNForSequenceClassification.from_encoder_pretrained(self.encoder, **self.model_options)
-        stop = [EarlyStoppingCallback(self.patience)] if valid is not None and self.patience is not None else []
+        model = self._model()
+        stop = [EarlyStoppingCallback(self.patience)] if asked and self.patience is not None else []
         return EpisodicTrainer(
             model=model,
             args=EpisodicTrainingArguments(str(Path(self.output, CHECKPOINTS)), **given),
@@ -152,27 +162,28 @@ class TrainingRun:
             train: labelled texts, or several data sets of them by name, to be mixed.
             valid: labelled texts of other classes; some classes of `train` if left out.
             callbacks: further ones of the trainer.
-            resume: goes on from the newest checkpoint in the folder, if there is one; otherwise those that lie there
-                are removed.
+            resume: goes on from the newest checkpoint in the folder, if there is one; otherwise those of a run that
+                came to its end are removed.
 
         Returns:
             What `train_results.json` holds: the run's settings, the figures before and after, the seconds that this
             call took, and the log.
+
+        Raises:
+            InvalidInputError: what lies in the folder would be lost, or cannot be resumed with these settings.
         """
         started = time.perf_counter()
         import_extra("matplotlib", "drawing curves", "train")  # now, rather than after the last step
+        begun = checkpoint_to_resume(asdict(self), resume)
         trainer = self.trainer(train, valid, callbacks)
-        if not resume and trainer.is_world_process_zero():  # of another run, which this one could be taken for
-            shutil.rmtree(Path(self.output, CHECKPOINTS), ignore_errors=True)
-        begun = newest_checkpoint(Path(self.output, CHECKPOINTS)) if resume else None
-        if resume and begun is None:
-            logger.warning(f"{self.output} holds no checkpoint to go on from: the run starts anew.")
+        if trainer.is_world_process_zero():
+            begin(asdict(self), begun is not None)
         if callbacks:  # they tell what the Trainer would print
             trainer.remove_callback(PrinterCallback)
         before = trainer.evaluate() if trainer.eval_samplers else {}
         trainer.train(resume_from_checkpoint=begun)
         after = _best(trainer) or (trainer.evaluate() if trainer.eval_samplers else {})
-        if before and after["eval_accuracy"] < before["eval_accuracy"]:
+        if before and round(after["eval_accuracy"] - before["eval_accuracy"], 9) < 0:
             logger.warning(
                 f"No step is as good as the encoder was before training ({100 * after['eval_accuracy']:.2f} % after, "
                 f"{100 * before['eval_accuracy']:.2f} % before, on the same episodes): try a lower learning_rate."
@@ -192,6 +203,12 @@ class TrainingRun:
             draw_curves(history, Path(self.output, CURVES_FILE))
             write_whole(Path(self.output, RESULTS_FILE), (json.dumps(told, indent=1) + "\n").encode())
         return told
+
+    def _model(self) -> MANNForSequenceClassification:
+        config, _ = PreTrainedConfig.get_config_dict(resolve_encoder(self.encoder))
+        if config.get("model_type") == MANNConfig.model_type:
+            return MANNForSequenceClassification.from_pretrained(self.encoder, **self.model_options)
+        return MANNForSequenceClassification.from_encoder_pretrained(self.encoder, **self.model_options)
 
     def _held_out(self, data: Dataset, columns: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
         """Training and validation data without a class in common, if there are classes enough for both."""
@@ -221,8 +238,10 @@ class TrainingRun:
         return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=targets)
 
 
-def _as_number(name: str, value: Any) -> Any:
-    """The number that a text stands for where one is asked for: yaml takes 1e-5 for a text."""
+def _as_told(name: str, value: Any) -> Any:
+    """What a value of a yaml file stands for: yaml takes 1e-5 for a text, and no for False."""
+    if value is False and name in SWITCHES:
+        return SWITCHES[name]
     kind = get_type_hints(EpisodicTrainingArguments)[name]
     kinds = set(get_args(kind) or (kind,))
     if isinstance(value, str) and kinds & {int, float} and str not in kinds:
@@ -247,5 +266,5 @@ def _best(trainer: EpisodicTrainer) -> dict[str, float]:
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
-    names = ("accuracy", "accuracy_ci95", "macro_f1", "loss")
+    names = ("accuracy", "accuracy_ci95", "macro_f1", "loss", "unknown_auroc")
     return {name: metrics[f"eval_{name}"] for name in names if f"eval_{name}" in metrics}

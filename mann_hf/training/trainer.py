@@ -17,7 +17,7 @@ from ..episodes import EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError
 from ..models import MANNForSequenceClassification, adapters
 from ..models.saving import write_whole
-from .arguments import EpisodicTrainingArguments
+from .arguments import COUNTS, EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
 from .episode_data import DrawnEpisodes, EpisodeData
 from .evaluating_trainer import EvaluatingTrainer
@@ -32,8 +32,11 @@ logger = logging.get_logger(f"transformers.{__name__}")
 ARGUMENTS_FILE = "training_args.json"
 NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
 """Arguments of `Trainer` that episodes have no use for."""
+NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_eval")
 RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
 """Arguments that checkpoints are told apart by."""
+MODEL_SETTINGS = ("reading", "reading_options", "pooling", "normalize")
+"""Fields of the model's configuration likewise."""
 
 
 class EpisodicTrainer(EvaluatingTrainer):
@@ -80,12 +83,17 @@ class EpisodicTrainer(EvaluatingTrainer):
         if not isinstance(args, EpisodicTrainingArguments):
             raise InvalidTypeError(f"args are a {type(args).__name__}; give EpisodicTrainingArguments.")
         ignored = [name for name in NO_EFFECT if kwargs.get(name) is not None]
-        if args.label_smoothing_factor:
-            ignored.append("label_smoothing_factor")
+        ignored += [name for name in NO_EFFECT_ARGUMENTS if getattr(args, name)]
         if ignored:
             raise InvalidInputError(
                 f"{', '.join(ignored)} would be of no effect: episodes have metrics of their own (answer_episodes "
                 "gives all answers), and an objective says what is minimised."
+            )
+        cuts = [name for name in ("dispatch_batches", "split_batches") if getattr(args.accelerator_config, name)]
+        if cuts:
+            raise InvalidInputError(
+                f"{' and '.join(cuts)} of accelerator_config cut batches in pieces, and packed episodes cannot be cut: "
+                "leave them out, each process draws episodes of its own."
             )
         columns = {"text_column": text_column or args.text_column, "label_column": label_column or args.label_column}
         self.args = args
@@ -154,10 +162,16 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     def _hp_search_setup(self, trial: Any) -> None:
         """Settings of a trial reach the episodes and the objective, too."""
-        before = self.args.episodes_per_step
-        super()._hp_search_setup(trial)
         if trial is None:
+            super()._hp_search_setup(trial)
             return
+        before, counts = self.args.episodes_per_step, {name: getattr(self.args, name) for name in COUNTS}
+        for name in COUNTS:  # or the Trainer would turn a range into the type that the setting had
+            setattr(self.args, name, None)
+        super()._hp_search_setup(trial)
+        for name in COUNTS:
+            if getattr(self.args, name) is None:
+                setattr(self.args, name, counts[name])
         if self.args.episodes_per_step not in (None, before):
             self.args.per_device_train_batch_size = self.args.episodes_per_step
         else:
@@ -288,7 +302,11 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     def _run_settings(self) -> dict[str, Any]:
         """What a run cannot change when it is resumed."""
-        return json.loads(json.dumps({name: getattr(self.args, name) for name in RUN_SETTINGS}))
+        model = self.accelerator.unwrap_model(self.model)
+        told = {name: getattr(self.args, name) for name in RUN_SETTINGS}
+        told |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
+        told["adapter"] = adapters.described(model) if adapters.has_adapter(model) else None
+        return json.loads(json.dumps(told, default=str))
 
     def _train_sampler_state(self) -> dict[str, Any]:
         assert isinstance(self.train_dataset, DrawnEpisodes)
@@ -301,12 +319,12 @@ class EpisodicTrainer(EvaluatingTrainer):
             before = json.loads(file.read_text(encoding="utf-8"))
             now = self._train_sampler_state() | self._run_settings()
             now["drawn"] = steps_done(resume_from_checkpoint) * self.args.step_episodes
-            changed = [key for key in ("seed", "fingerprint", "drawn", *RUN_SETTINGS) if before.get(key) != now[key]]
+            changed = [key for key in now if key != "num_processes" and before.get(key) != now[key]]
             if changed:
                 raise InvalidInputError(
                     f"{resume_from_checkpoint} was written by a run with other training data, episode settings, "
-                    f"number of processes, seed or objective ({', '.join(changed)}): it cannot be resumed. Start "
-                    "a new run from its weights, with from_pretrained."
+                    f"number of processes, seed, objective or model ({', '.join(changed)}): it cannot be resumed. "
+                    "Start a new run from its weights, with from_pretrained."
                 )
         if adapters.has_adapter(self.model) and not self._is_sharded:
             self._load_adapter(resume_from_checkpoint)

@@ -25,7 +25,8 @@ from datasets import Dataset, concatenate_datasets
 
 import mann_hf
 from mann_hf.models.labelled_memory import label_words
-from mann_hf.training.run import CHECKPOINTS, RESULTS_FILE, TrainingRun
+from mann_hf.training.run import TrainingRun
+from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 
 from .benchmark import ALL_CLASS_SHOTS, CACHE, RESULTS, Benchmark, Cell
 from .data import SPLIT_DATASETS, SPLITS, LabelledTexts, draw_episodes, load_all_classes, load_splits

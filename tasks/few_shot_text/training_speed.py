@@ -8,7 +8,6 @@ import torch
 from datasets import Dataset
 
 import mann_hf
-from mann_hf.memory import READINGS
 from mann_hf.training import OBJECTIVES
 
 from .data import LabelledTexts
@@ -80,7 +79,7 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
         "naive_loop_over_step": ratio(naive(episodes), whole_step(episodes, minimised)),
         "naive_loop_over_step_few_texts": ratio(naive(few), whole_step(few, minimised)),
     }
-    own, model.reading = model.reading, READINGS[resampled.reading](model.reading.key_size).to(model.device)
+    own, model.reading = model.reading, resampled.own.made(model.reading.key_size).to(model.device)
     try:
         looped = ratio(naive(wide * resampled.draws), whole_step(wide, resampled))
     finally:

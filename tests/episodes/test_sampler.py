@@ -88,7 +88,7 @@ class TestEpisodes:
             assert len({text for episode in episodes for text in getattr(episode, part).texts}) == 30
 
     def test_unknown_queries_are_of_classes_that_are_drawn_from(self) -> None:
-        sampler = EpisodeSampler(data(), 3, 1, 1, classes="abcd", n_unknown=2)
+        sampler = EpisodeSampler(data(), 3, 1, 1, classes=["a", "b", "c", "d"], n_unknown=2)
         for episode in first(sampler):
             check(episode)
             [other] = set("abcd") - set(episode.names)
@@ -206,7 +206,7 @@ class TestSharedTexts:
         [message] = told()
         assert "texts that several classes have do not count: 1, such as 'same 0'" in message
         assert message.endswith("passed over: 'a' (3).")
-        assert EpisodeSampler(rows, 2, 2, 2, classes="acd").labels == set("acd"), "no other class has it"
+        assert EpisodeSampler(rows, 2, 2, 2, classes=["a", "c", "d"]).labels == set("acd"), "no other class has it"
         with pytest.raises(InvalidInputError, match="5 classes with at least 4 texts .*'same 0'.*takes 6"):
             EpisodeSampler(rows, 6, 2, 2)
 
@@ -351,7 +351,7 @@ class TestOrder:
             (data(), {"k_shot": (1, 3), "unbalanced": True}),
             (data(), {"n_query": 1}),
             (data(), {"n_unknown": 1}),
-            (data(), {"classes": "abcdefg"}),
+            (data(), {"classes": ["a", "b", "c", "d", "e", "f", "g"]}),
             ({"one": data()}, {}),
             ({"one": data(), "two": data(6, prefix="x")}, {"weights": {"one": 1, "two": 1}}),
         ],
@@ -420,7 +420,7 @@ class TestSmallClasses:
         assert message.endswith("and 3 more.") and message.count("small") == 8
 
     def test_no_word_where_all_are_large_enough(self, told: Told) -> None:
-        EpisodeSampler(data({"a": 6, "b": 6, "c": 1}), 2, classes="ab")
+        EpisodeSampler(data({"a": 6, "b": 6, "c": 1}), 2, classes=["a", "b"])
         EpisodeSampler(data(), 2)
         assert not told()
 
@@ -448,10 +448,14 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     ({"x": data(), "y": data()}, {"classes": set()}, "classes is empty; name those to draw from"),
     (
         {"x": data(), "y": data(3, prefix="y")},
-        {"classes": "ab", "weights": {"x": 1}, "n_way": 2},
-        "weights are for x; .* are x, y",
+        {"classes": ["a", "b"], "weights": {"x": 1}, "n_way": 2},
+        "weights are for 'x'; .* are 'x', 'y'",
     ),
-    ({"x": data(), "y": data(3, prefix="y")}, {"classes": "ab", "weights": {"x": 0, "y": 1}, "n_way": 2}, "not all 0"),
+    (
+        {"x": data(), "y": data(3, prefix="y")},
+        {"classes": ["a", "b"], "weights": {"x": 0, "y": 1}, "n_way": 2},
+        "not all 0",
+    ),
     (data(), {"seed": -1}, "seed is -1; give a whole number from 0 on"),
     (data(), {"seed": 1.5}, "seed is 1.5; give a whole number from 0 on"),
     (data(), {"seed": None}, "seed is None; give a whole number from 0 on"),
@@ -460,13 +464,15 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (data(), {"n_way": (2, 9)}, "an episode takes 9[.]"),
     (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts[.]"),
     (data({"a": 6, "b": 2}), {"n_way": 2}, "has 1 classes.*takes 2; passed over are 'b' .2., which have fewer[.]"),
-    (data(), {"classes": "ab", "n_way": 3}, "the data set has 2 classes"),
+    (data(), {"classes": ["a", "b"], "n_way": 3}, "the data set has 2 classes"),
     (data(3), {"n_way": 2, "n_unknown": 7}, "n_unknown is 7, and beside 2 classes the data set may have just 6 texts"),
-    ({"x": data(), "y": data()}, {"weights": {"x": 1}}, "weights are for x; the data sets are x, y"),
-    (data(), {"weights": {"a": 1}}, "weights are for a; the data sets are the data set"),
-    ({"x": data(), "y": data()}, {"weights": {"x": 2, "y": -1}}, "weights are .2.0, -1.0.; they must be 0 or more"),
+    ({"x": data(), "y": data()}, {"weights": {"x": 1}}, "weights are for 'x'; the data sets are 'x', 'y'"),
+    (data(), {"weights": {"a": 1}}, "weights are for 'a'; the data sets are 'the data set'"),
+    ({"x": data(), "y": data()}, {"weights": {"x": 2, "y": -1}}, "weights are .2, -1.; they must be 0 or more"),
     ({"x": data(), "y": data()}, {"weights": {"x": 0, "y": 0}}, "they must be 0 or more, and not all 0"),
     ({"x": data()}, {"weights": {"x": float("nan")}}, "weights are .nan."),
+    ({"1": data()}, {"weights": {1: 1}}, "weights are for 1; the data sets are '1'"),
+    ({"x": data()}, {"weights": {"x": "2"}}, "weights are .'2'.; they must be 0 or more"),
     ({"x": data()}, {"weights": {"x": float("inf")}}, "weights are .inf."),
     (data(), {"text_column": "body"}, "the data set has no column 'body'"),
     (data({}), {}, "the data set has no rows"),
@@ -478,6 +484,10 @@ class TestErrors:
     def test_settings_that_make_no_sense(self, rows: Any, settings: dict[str, Any], says: str) -> None:
         with pytest.raises(InvalidInputError, match=says):
             EpisodeSampler(rows, **settings)
+
+    def test_classes_in_one_text(self) -> None:
+        with pytest.raises(InvalidTypeError, match="classes is the text 'ab'; give a list of names"):
+            EpisodeSampler(data(), classes="ab")
 
     @pytest.mark.parametrize("process_index, num_processes", [(2, 2), (-1, 2), (0, 0)])
     def test_a_shard_that_there_is_not(self, process_index: int, num_processes: int) -> None:

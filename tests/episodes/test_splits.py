@@ -70,6 +70,9 @@ class TestSplit:
         "sizes, says",
         [
             ((0.5, 0.5), "sizes are .0.5, 0.5.; give three above 0, for train, validation, test"),
+            (0.8, "sizes are 0.8; give three above 0"),
+            (("a", 1, 1), "sizes are .'a', 1, 1.; give three above 0"),
+            ((float("nan"), 1, 1), "sizes are .nan, 1, 1.; give three above 0"),
             ((0.5, 0.5, 0.0), "give three above 0"),
             ((8, 3, -1), "give three above 0"),
             ((0.6, 0.3, 0.2), "as shares they must sum to at most 1"),

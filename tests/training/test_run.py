@@ -11,7 +11,8 @@ from transformers import TrainerCallback
 
 from mann_hf import EpisodicTrainer
 from mann_hf.errors import InvalidInputError
-from mann_hf.training.run import CHECKPOINTS, RESULTS_FILE, TrainingRun
+from mann_hf.training.run import TrainingRun
+from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 
 WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank"]
 
@@ -93,7 +94,7 @@ class TestTrain:
         run = run_of(settings, objective="leave_one_out", k_shot=2)
         with pytest.raises(KeyboardInterrupt):
             run.train(TRAIN, VALID, [Stop(1)])
-        assert [folder.name for folder in (tmp_path / "run" / CHECKPOINTS).iterdir()] == ["checkpoint-1"]
+        assert [folder.name for folder in (tmp_path / "run" / CHECKPOINTS).glob("checkpoint-*")] == ["checkpoint-1"]
         assert run.train(TRAIN, VALID, resume=True)["steps"] == 4
 
     def test_training_that_does_harm_is_told(self, settings: dict, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +121,8 @@ class TestTrain:
             ("valid_share", 1, "valid_share is 1"),
             ("valid_share", "half", "valid_share is 'half'"),
             ("model_options", 3, "model_options are 3; give names and values"),
+            ("arguments", [1], r"arguments are \[1\]; give names and values"),
+            ("lora_targets", ["query"], "lora_targets came without lora_rank"),
         ],
     )
     def test_settings_that_cannot_be(self, settings: dict, name: str, value: Any, says: str) -> None:
@@ -155,7 +158,24 @@ class TestFromDict:
         with pytest.raises(InvalidInputError, match="learning_rate is 'fast'; it is a number"):
             run_of(settings, learning_rate="fast")
 
-    @pytest.mark.parametrize("name", ["output_dir", "epochs"])
-    def test_settings_there_are_not(self, settings: dict, name: str) -> None:
-        with pytest.raises(InvalidInputError, match=f"no setting '{name}'.*but output_dir, for which output is"):
-            run_of(settings, **{name: "x"})
+    @pytest.mark.parametrize(
+        "name, instead",
+        [
+            ("output_dir", r" \(output names the folder\)"),
+            ("resume_from_checkpoint", r" \(resume=True .* newest checkpoint\)"),
+            ("epochs", ""),
+        ],
+    )
+    def test_settings_there_are_not(self, settings: dict, name: str, instead: str) -> None:
+        for told in ({name: "x"}, {"arguments": {name: "x"}}):
+            with pytest.raises(InvalidInputError, match=f"no setting '{name}'{instead}; there are .*encoder"):
+                run_of(settings, **told)
+
+    def test_what_yaml_takes_no_for(self, settings: dict) -> None:
+        run = run_of(settings, eval_strategy=False, report_to=False, bf16=False)
+        assert (run.arguments["eval_strategy"], run.arguments["report_to"], run.arguments["bf16"]) == (
+            "no",
+            "none",
+            False,
+        )
+        assert run.train(TRAIN, VALID)["steps"] == 4

@@ -43,6 +43,11 @@ TRAIN, VALID = labelled(range(8)), labelled(range(8, 16))
 Build = Callable[..., EpisodicTrainer]
 
 
+def labels(data: Dataset) -> list[int]:
+    """The number of each text's class, other ones for other data sets."""
+    return [WORDS.index(name.removeprefix("class_")) for name in data["label"]]
+
+
 @pytest.fixture
 def build(tiny_encoder: Path, tmp_path: Path) -> Build:
     """A trainer of a tiny model; `model_options`, `trainer_options` and any argument of the run."""
@@ -123,7 +128,7 @@ class TestTraining:
         assert trainer.sampler is not None
         drawn = {name for number in range(20) for name in trainer.sampler[number].names}
         assert drawn == set(sources["b"]["label"])
-        with pytest.raises(InvalidInputError, match="weights are for a; the data sets are a, b"):
+        with pytest.raises(InvalidInputError, match="weights are for 'a'; the data sets are 'a', 'b'"):
             build(trainer_options={"train_dataset": sources}, source_weights={"a": 1})
 
     def test_texts_of_other_classes_are_told_by_their_scores(self, build: Build) -> None:
@@ -242,6 +247,18 @@ class TestTraining:
         trainer.hyperparameter_search(space, n_trials=1, backend="optuna")
         assert len(learned) == 4 and dict(learned[:2]) == {"memory": 1}
         assert {name for name, _ in learned[2:]} == {"full"} and learned[2][1] > 30
+
+    def test_a_search_over_numbers_and_ranges(self, build: Build, tiny_encoder: Path) -> None:
+        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
+        trainer = build(trainer_options={"model": None, "model_init": make}, max_steps=1, n_query=(1, 2))
+        space = {"n_way": "2-4", "n_query": 1}
+        trainer.hyperparameter_search(
+            lambda trial: {name: trial.suggest_categorical(name, [value]) for name, value in space.items()},
+            n_trials=1,
+            backend="optuna",
+        )
+        assert trainer.sampler is not None
+        assert (trainer.sampler.n_way, trainer.sampler.n_query, trainer.sampler.k_shot) == ((2, 4), (1, 1), (1, 1))
 
     def test_a_search_is_for_the_best_accuracy(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[Any] = []
@@ -368,9 +385,11 @@ class TestSaving:
             {"data_seed": 1},
             {"label_names": True},
             {"objective_options": {"name_dropout": 0.5}},
+            {"model_options": {"reading": "prototype"}},
         ):
             with pytest.raises(
-                InvalidInputError, match="other training data, episode settings, number of processes, seed or objective"
+                InvalidInputError,
+                match="other training data, episode settings, number of processes, seed, objective or model",
             ):
                 build(**change).train(resume_from_checkpoint=True)
 
@@ -478,6 +497,11 @@ class TestAdapters:
         assert steps.count == 2
         assert digest(tmp_path / "calm" / "checkpoint-4") == digest(tmp_path / "hurt" / "checkpoint-4")
 
+    def test_a_run_without_it_is_not_resumed(self, build: Build, lora: Any) -> None:
+        build(save_steps=2).train()
+        with pytest.raises(InvalidInputError, match=r"objective or model \(adapter\): it cannot be resumed"):
+            build(trainer_options={"peft_config": lora}).train(resume_from_checkpoint=True)
+
     def test_the_best_adapter_is_loaded_in_the_end(self, build: Build, lora: Any) -> None:
         steps = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
         trainer = build(trainer_options={"peft_config": lora}, load_best_model_at_end=True, **steps)
@@ -542,6 +566,7 @@ class TestBadInput:
             ({"episodes_per_step": 0}, "episodes_per_step is 0"),
             ({"max_steps": 0}, "max_steps is 0"),
             ({"n_way": 1}, "n_way is 1"),
+            ({"learning_rate": -1.0}, "learning_rate is -1.0; it must be a number of 0 or more"),
             ({"n_query": 0}, "set eval_n_query to 1 or more"),
             ({"objective": "leave_one_out", "k_shot": 3, "n_query": 0}, "set eval_n_query to 1 or more"),
             ({"n_query": 0, "eval_n_query": 1}, "n_query.*episode"),
@@ -571,6 +596,9 @@ class TestBadInput:
             ({"regularizers": {"uniformity": {"weight": 1, "t": "a"}}}, "'uniformity' cannot be made with {'t': 'a'}"),
             ({"n_way": (2, 3), "auto_find_batch_size": True}, "auto_find_batch_size changes how many episodes"),
             ({"label_smoothing_factor": 0.1}, "label_smoothing_factor would be of no effect"),
+            ({"bf16_full_eval": True}, "bf16_full_eval would be of no effect"),
+            ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches of accelerator_config cut batches"),
+            ({"accelerator_config": {"split_batches": True}}, "split_batches of accelerator_config cut batches"),
             ({"label_names": ["labels"]}, r"label_names is \['labels'\]; it is True or False"),
             ({"per_device_train_batch_size": 16}, "per_device_train_batch_size 16; they are one thing"),
             ({"n_way": "3-"}, "n_way is '3-'; give a number, or a range such as 5-10"),
@@ -588,6 +616,22 @@ class TestBadInput:
         with pytest.raises(InvalidInputError, match=f"{name} would be of no effect"):
             build(trainer_options={name: max})
 
+    def test_label_names_without_a_word(self, build: Build) -> None:
+        numbers = [Dataset.from_dict({"text": data["text"], "label": labels(data)}) for data in (TRAIN, VALID)]
+        for train, valid in [(numbers[0], VALID), (TRAIN, numbers[1])]:
+            options = {"train_dataset": train, "eval_dataset": valid}
+            with pytest.raises(InvalidInputError, match=r"no label has a word in its name \('.*give names for numbers"):
+                build(label_names=True, trainer_options=options)
+            build(trainer_options=options)
+
+    def test_no_class_is_left(self, build: Build) -> None:
+        with pytest.raises(InvalidInputError, match="no class is left to train on"):
+            build(shared_labels="drop", trainer_options={"eval_dataset": TRAIN})
+
+    def test_epochs_are_of_no_effect(self, build: Build, told: Callable) -> None:
+        build(num_train_epochs=7)
+        assert any("num_train_epochs=7 is of no effect" in line for line in told())
+
     def test_nothing_wants_a_gradient(self, build: Build) -> None:
         with pytest.raises(InvalidInputError, match="no weight of the model is trainable"):
             build(trainable="memory", model_options={"reading_options": {"learn_sharpness": False}})
@@ -604,6 +648,8 @@ class TestBadInput:
             build(model_options={"problem_type": "multi_label_classification"})
 
     def test_nothing_to_evaluate_on(self, build: Build) -> None:
+        with pytest.raises(InvalidInputError, match="no evaluation data 'zz'; there is none with a name"):
+            build().evaluate("zz")  # type: ignore[arg-type]
         with pytest.raises(InvalidInputError, match="eval_dataset"):
             build(trainer_options={"eval_dataset": None}).evaluate()
 

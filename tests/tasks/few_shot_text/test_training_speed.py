@@ -13,7 +13,6 @@ from transformers import pipeline
 import mann_hf
 from mann_hf.memory import READINGS
 from mann_hf.training import OBJECTIVES
-from mann_hf.training.objectives import Resampled
 from tasks.few_shot_text import training_speed
 from tasks.few_shot_text.data import LabelledTexts
 from tasks.few_shot_text.timing import ratio
@@ -55,9 +54,9 @@ def test_the_loop_reads_as_the_step_that_it_is_timed_against(clf: Any, monkeypat
     read: list[type] = []
     monkeypatch.setattr(training_speed, "naive_gradient", lambda clf, episodes: read.append(type(clf.model.reading)))
     monkeypatch.setattr(training_speed, "ratio", lambda one, other: float(one() is None))
-    own, resampled = clf.model.reading, Resampled()
+    own = clf.model.reading
     measure_training(clf, labelled(6, each=7))
-    assert read == [type(own), type(own), READINGS[resampled.reading or ""]]
+    assert read == [type(own), type(own), READINGS["prototype"]]
     assert clf.model.reading is own
 
 

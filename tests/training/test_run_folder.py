@@ -1,0 +1,145 @@
+"""Whether a run may begin or go on in a folder."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from transformers import TrainerCallback, pipeline
+
+from mann_hf import MANNForSequenceClassification
+from mann_hf.errors import InvalidInputError
+from mann_hf.training.run import TrainingRun
+from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE, SETTINGS_FILE
+
+WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank"]
+
+
+def texts(words: list[str]) -> Dataset:
+    fillers = ["my", "the", "is", "how"]
+    return Dataset.from_list([{"text": f"{word} {one} please", "label": word} for word in words for one in fillers])
+
+
+TRAIN, VALID = texts(WORDS[:4]), texts(WORDS[4:])
+
+
+@pytest.fixture
+def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
+    given = {"encoder": str(tiny_encoder), "output": str(tmp_path / "run"), "eval_every": 1, "n_way": 2, "n_query": 1}
+    return given | {"max_steps": 3, "eval_episodes": 5, "use_cpu": True, "report_to": "none", "disable_tqdm": True}
+
+
+def train(settings: dict, *callbacks: Any, resume: bool = False, **more: Any) -> dict[str, Any]:
+    return TrainingRun.from_dict(settings | more).train(TRAIN, VALID, callbacks, resume)
+
+
+class Killed(TrainerCallback):
+    """Ends the process's part of a run at its second checkpoint."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 2:
+            raise KeyboardInterrupt
+
+
+class Begun(TrainerCallback):
+    """Remembers the step after which a run went on."""
+
+    step = -1
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.step = state.global_step
+
+
+def stopped(settings: dict) -> Path:
+    """The folder of a run that was stopped after two steps."""
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, Killed())
+    return Path(settings["output"])
+
+
+def taught(place: str | Path, folder: Path) -> Path:
+    clf: Any = pipeline("few-shot-text-classification", model=str(place))  # type: ignore[call-overload]
+    clf.remember(["my card", "my money"], ["card", "money"])
+    clf.save_pretrained(folder)
+    return folder
+
+
+class TestBegin:
+    def test_what_was_taught_is_not_lost(self, settings: dict, tmp_path: Path) -> None:
+        train(settings)
+        folder = taught(tmp_path / "run", tmp_path / "run")
+        for resume in (False, True):
+            with pytest.raises(InvalidInputError, match="holds a memory that has been taught.*choose another folder"):
+                train(settings, resume=resume)
+        assert len(MANNForSequenceClassification.from_pretrained(folder).memory) == 2
+
+    def test_checkpoints_of_an_unfinished_run_are_not_lost(self, settings: dict) -> None:
+        folder = stopped(settings)
+        with pytest.raises(InvalidInputError, match="did not come to its end: resume it .*or remove .*checkpoints"):
+            train(settings)
+        assert (folder / CHECKPOINTS / "checkpoint-2").is_dir()
+        shutil.rmtree(folder / CHECKPOINTS)
+        assert train(settings)["steps"] == 3
+
+    def test_a_run_that_is_begun_anew_is_unfinished(self, settings: dict) -> None:
+        train(settings)
+        assert not (stopped(settings) / RESULTS_FILE).exists()
+
+    def test_a_file_is_no_folder(self, settings: dict, tmp_path: Path) -> None:
+        (tmp_path / "run").write_text("text,label\n")
+        with pytest.raises(InvalidInputError, match="run is a file; give a folder"):
+            train(settings)
+
+
+class TestResume:
+    @pytest.mark.parametrize(
+        "change",
+        [{"encoder": "other"}, {"learning_rate": 0.1}, {"model_options": {"reading": "prototype"}}, {"lora_rank": 2}],
+        ids=str,
+    )
+    def test_other_settings_are_refused(self, settings: dict, change: dict) -> None:
+        stopped(settings)
+        with pytest.raises(InvalidInputError, match=rf"with other settings \({next(iter(change))}\): resume it with"):
+            train(settings, resume=True, **change)
+
+    def test_a_setting_that_was_left_out_counts(self, settings: dict) -> None:
+        stopped(settings | {"weight_decay": 0.1})
+        with pytest.raises(InvalidInputError, match=r"other settings \(weight_decay\)"):
+            train(settings, resume=True)
+
+    def test_how_long_and_what_is_told_may_be_others(self, settings: dict) -> None:
+        stopped(settings)
+        begun = Begun()
+        assert train(settings, begun, resume=True, max_steps=4, logging_steps=1)["steps"] == 4
+        assert begun.step == 2
+
+    def test_a_finished_run_goes_on_from_its_last_step(self, settings: dict) -> None:
+        options: dict[str, Any] = {"learning_rate": 1e-9, "patience": 9}  # so that the first evaluation is the best
+        assert train(settings, **options)["best_step"] == 1
+        begun = Begun()
+        assert train(settings, begun, resume=True, max_steps=5, **options)["steps"] == 5
+        assert begun.step == 3
+
+    def test_without_a_record_of_the_settings(self, settings: dict) -> None:
+        (stopped(settings) / CHECKPOINTS / SETTINGS_FILE).unlink()
+        assert train(settings, resume=True)["steps"] == 3
+
+    def test_the_record_is_of_the_run(self, settings: dict) -> None:
+        told = json.loads((stopped(settings) / CHECKPOINTS / SETTINGS_FILE).read_text())
+        assert told["encoder"] == settings["encoder"] and told["n_way"] == 2 and "max_steps" not in told
+
+
+class TestTrainOn:
+    def test_a_model_is_trained_on_and_keeps_what_it_was_taught(self, settings: dict, tmp_path: Path) -> None:
+        train(settings)
+        folder = taught(tmp_path / "run", tmp_path / "taught")
+        train(settings, encoder=str(folder), output=str(tmp_path / "again"), learning_rate=1e-3)
+        before, after = (MANNForSequenceClassification.from_pretrained(each) for each in (folder, tmp_path / "again"))
+        assert after.memory.labels == ("card", "money")
+        clf: Any = pipeline("few-shot-text-classification", model=str(tmp_path / "again"))  # type: ignore[call-overload]
+        assert clf("my card")[0]["label"] == "card"
+        assert any((one != other).any() for one, other in zip(before.parameters(), after.parameters(), strict=True))
+        keys = after.embed_texts(after.load_tokenizer(), ["my card", "my money"])
+        assert (after.memory.state.keys[0] - keys).abs().max() < 1e-5
