@@ -247,17 +247,17 @@ class EpisodeSampler:
 
     def _shares(self, weights: Mapping[str, float] | None, sources: list[str]) -> list[float]:
         if weights is None:
-            given = [float(len(self.classes[name])) for name in self.tables]
+            given: list[Any] = [len(self.classes[name]) for name in self.tables]
         else:
             if set(weights) != set(sources):
                 raise InvalidInputError(
                     f"weights are for {listed(map(repr, weights))}; the data sets are {listed(map(repr, sources))}."
                 )
             given = [weights[name] for name in self.tables]
-        numbers = all(isinstance(weight, (int, float)) and 0 <= weight < math.inf for weight in given)
+        numbers = all(isinstance(weight, (int, float, np.number)) and 0 <= weight < math.inf for weight in given)
         if not numbers or not sum(given):
             raise InvalidInputError(f"weights are {given}; they must be 0 or more, and not all 0.")
-        return [weight / sum(given) for weight in given]
+        return [float(weight / sum(given)) for weight in given]
 
 
 def _with_some(wanted: set[str], tables: dict[str, LabelledTable]) -> dict[str, LabelledTable]:

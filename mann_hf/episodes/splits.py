@@ -1,6 +1,7 @@
 """Splits of a data set by class, so that what is asked in the end was never seen in training."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict
@@ -54,8 +55,8 @@ def split_classes(
     """
     table = LabelledTable(dataset, text_column, label_column)
     count = len(table.names)
-    numbers = isinstance(sizes, Sequence) and all(isinstance(size, (int, float)) and size > 0 for size in sizes)
-    if not numbers or len(sizes) != len(PARTS):
+    given: tuple[Any, ...] = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
+    if len(given) != len(PARTS) or not all(isinstance(size, (int, float, np.number)) and size > 0 for size in given):
         raise InvalidInputError(f"sizes are {sizes!r}; give three above 0, for {', '.join(PARTS)}.")
     if all(size < 1 for size in sizes):
         if sum(sizes) > 1 + 1e-9:

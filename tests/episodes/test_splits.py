@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from hypothesis import given, settings
@@ -32,6 +33,8 @@ class TestSplit:
             ((5, 3, 2), (5, 3, 2)),
             ((2, 1, 1), (2, 1, 1)),
             ((2.0, 1.0, 1.0), (2, 1, 1)),
+            (np.array([2, 1, 1]), (2, 1, 1)),
+            ([np.float32(0.3)] * 3, (3, 3, 3)),
         ],
     )
     def test_sizes_are_shares_or_numbers_of_the_classes(self, sizes: Sequence[float], counts: tuple[int, ...]) -> None:
