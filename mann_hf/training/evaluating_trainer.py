@@ -85,6 +85,7 @@ class EvaluatingTrainer(Trainer):
         answers = self._answers(next(iter(samplers.values())))
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in episodic_scores(answers).items()}
         metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes)
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return PredictionOutput(answers.predictions, answers.references, metrics)
 
     def _check_best(self) -> None:

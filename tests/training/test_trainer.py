@@ -272,8 +272,16 @@ class TestTraining:
         assert asked[2][1] is len and asked[2][3] == "minimize"
 
     def test_predictions(self, build: Build) -> None:
-        trainer = build(eval_episodes=5)
+        class Heard(TrainerCallback):
+            metrics: dict[str, float] = {}
+
+            def on_predict(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+                self.metrics = metrics
+
+        heard = Heard()
+        trainer = build(eval_episodes=5, trainer_options={"callbacks": [heard]})
         told: Any = trainer.predict(VALID)
+        assert heard.metrics == told.metrics
         assert len(told.predictions) == len(told.label_ids) == 5 * 3 * 2
         assert told.metrics["test_accuracy"] == pytest.approx((told.predictions == told.label_ids).mean())
         with pytest.raises(InvalidInputError, match="one data set, not a, b"):
