@@ -3,14 +3,19 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from datasets import Dataset
+from transformers.integrations import integration_utils
 
 import mann_hf
 from mann_hf import EpisodicTrainer
 from mann_hf.cli.train import LOGS_VARIABLE
+from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.training.run import TrainingRun
 
 from .conftest import Shell
@@ -80,6 +85,116 @@ def test_validation_texts_of_ones_own(shell: Shell, short: list, table: Path, tm
     assert "in the training data and in the evaluation data" in shell.fails(*short, "--valid", table)
 
 
+class Told(NamedTuple):
+    """What the command told a run: its settings in one mapping, its data, and whether to go on."""
+
+    settings: dict[str, Any]
+    train: Dataset
+    valid: Dataset | None
+    resume: bool
+
+
+@pytest.fixture
+def told_by(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+    """Calls the command with these arguments, in front of a run that only takes down what it is told."""
+    taken: list[Told] = []
+
+    def take(run: TrainingRun, train: Any, valid: Any, callbacks: Any, resume: bool) -> dict[str, Any]:
+        fields = asdict(run)
+        taken.append(Told(fields.pop("arguments") | fields, train, valid, resume))
+        return {"steps": 0, "before": {}, "after": {}, "best_step": None}
+
+    def call(*arguments: object) -> Told:
+        shell("train", *arguments)
+        return taken.pop()
+
+    monkeypatch.setattr(TrainingRun, "train", take)
+    return call
+
+
+USUAL = {"encoder": DEFAULT_ENCODER, "output": "trained", "model_options": {}, "valid_share": 0.2, "eval_every": 50}
+USUAL |= {"patience": 3, "lora_rank": None, "lora_targets": None, "n_way": 5, "k_shot": 1, "n_query": 5}
+USUAL |= {"episodes_per_step": 4, "max_steps": 300, "learning_rate": 1e-5, "objective": "episode", "seed": 0}
+USUAL |= {"label_names": False, "eval_episodes": 600, "report_to": "none", "logging_steps": 10, "disable_tqdm": True}
+USUAL |= {"text_column": "text", "label_column": "label"}  # as the command reads the table into these
+OPTIONS = {
+    "encoder": "some/encoder",
+    "output": "folder",
+    "n_way": "5-10",
+    "k_shot": "1-3",
+    "n_query": "4",
+    "episodes_per_step": 2,
+    "max_steps": 7,
+    "learning_rate": 3e-6,
+    "objective": "resampled",
+    "label_names": True,
+    "lora_rank": 8,
+    "eval_every": 20,
+    "eval_episodes": 30,
+    "patience": 2,
+    "seed": 5,
+    "report_to": "tensorboard",
+}
+COUNTS: dict[str, Any] = {"n_way": (5, 10), "k_shot": (1, 3), "n_query": 4}
+"""What texts of `OPTIONS` stand for where the command has read them."""
+
+
+def test_a_run_is_told_no_more_than_was_asked_for(told_by: Callable[..., Told], table: Path) -> None:
+    told = told_by(table)
+    assert told.settings == USUAL and told.valid is None and told.resume is False
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_reaches_the_run(told_by: Callable[..., Told], table: Path, tmp_path: Path, name: str) -> None:
+    value = OPTIONS[name]
+    option = ["--" + name.replace("_", "-"), *([] if value is True else [value])]
+    assert told_by(table, *option).settings == USUAL | {name: COUNTS.get(name, value)}
+    yaml = tmp_path / "run.yaml"
+    yaml.write_text(json.dumps({"train": str(table), name: value}))
+    assert told_by(yaml).settings == USUAL | {name: value}
+    yaml.write_text(json.dumps({"train": str(table), name: USUAL[name]}))
+    assert told_by(yaml, *option).settings == USUAL | {name: COUNTS.get(name, value)}
+
+
+def test_what_only_a_yaml_file_says_reaches_the_run(told_by: Callable[..., Told], table: Path, tmp_path: Path) -> None:
+    settings = {"valid_share": 0.5, "lora_rank": 4, "lora_targets": ["key"], "model_options": {"reading": "prototype"}}
+    settings |= {"logging_steps": 3, "weight_decay": 0.1}
+    (tmp_path / "run.yaml").write_text(json.dumps({"train": str(table), **settings}))
+    assert told_by(tmp_path / "run.yaml").settings == USUAL | settings
+
+
+def test_going_on_is_asked_for_by_the_option_or_the_file(
+    told_by: Callable[..., Told], table: Path, tmp_path: Path
+) -> None:
+    yaml = tmp_path / "run.yaml"
+    assert told_by(table, "--resume").resume is True
+    for written, option, resume in [(True, [], True), (False, [], False), (False, ["--resume"], True)]:
+        yaml.write_text(json.dumps({"train": str(table), "resume": written}))
+        assert told_by(yaml, *option).resume is resume
+
+
+def test_the_columns_asked_for_are_read(told_by: Callable[..., Told], tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("text,label,message,intent\nno,none,my card,card\nno,none,my bank,bank\n")
+    told = told_by(tmp_path / "other.csv", "--text-column", "message", "--label-column", "intent")
+    assert told.train.to_dict() == {"text": ["my card", "my bank"], "label": ["card", "bank"]}
+    assert told.settings == USUAL
+
+
+def test_the_splits_asked_for_are_read(told_by: Callable[..., Told], shell: Shell, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for split in ("train", "test", "validation"):
+        data = Dataset.from_dict({"text": [f"of {split}"], "label": ["card"]})
+        data.to_parquet(tmp_path / "parts" / f"{split}.parquet")
+    parts, yaml = str(tmp_path / "parts"), tmp_path / "run.yaml"
+    assert told_by(parts).train["text"] == ["of train"]
+    assert told_by(parts, "--split", "test").train["text"] == ["of test"]
+    yaml.write_text(json.dumps({"train": parts, "split": "test", "valid": parts, "valid_split": "validation"}))
+    told = told_by(yaml)
+    assert told.valid is not None and (told.train["text"], told.valid["text"]) == (["of test"], ["of validation"])
+    yaml.write_text(json.dumps({"train": str(table), "valid_split": "validation"}))
+    assert "valid_split came without valid" in shell.fails("train", yaml)
+
+
 @pytest.fixture
 def two_tables(table: Path, tiny_encoder: Path, tmp_path: Path) -> str:
     """A yaml file of a short run over two tables, but for what is validated by."""
@@ -129,6 +244,15 @@ def test_curves_for_tensorboard_lie_in_the_folder(
     monkeypatch.setenv(LOGS_VARIABLE, "elsewhere")
     shell(*short, "--output", "other", "--report-to", "tensorboard")
     assert list(Path("elsewhere").glob("events.out.tfevents.*")) and not Path("other", "logs").exists()
+
+
+def test_without_trackio_it_is_said_how_to_get_it(
+    shell: Shell, short: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integration_utils, "is_trackio_available", lambda: False)
+    said = shell.fails(*short, "--output", tmp_path / "model", "--report-to", "trackio")
+    assert "requires trackio to be installed. Run `pip install trackio`" in said
+    assert not (tmp_path / "model").exists(), "nothing has begun"
 
 
 @pytest.mark.slow

@@ -1,15 +1,16 @@
 """A whole run, from labelled texts to a folder."""
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from mann_hf import EpisodicTrainer
+from mann_hf import EpisodicTrainer, MANNForSequenceClassification
 from mann_hf.errors import InvalidInputError
 from mann_hf.training.run import TrainingRun
 from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
@@ -60,9 +61,12 @@ class TestTrain:
         run_of(settings, valid_share=0).train(parts)
 
     def test_what_it_returns_is_in_the_folder(self, settings: dict, tmp_path: Path) -> None:
+        started = time.perf_counter()
         told = run_of(settings).train(TRAIN, VALID)
+        elapsed = time.perf_counter() - started
         assert json.loads((tmp_path / "run" / RESULTS_FILE).read_text()) == json.loads(json.dumps(told))
-        assert told["seconds"] > 0 and told["steps"] == 4
+        [trained] = [each["train_runtime"] for each in told["history"] if "train_runtime" in each]
+        assert trained < told["seconds"] < elapsed and told["steps"] == 4
         best = next(each for each in told["history"] if each["step"] == told["best_step"] and "eval_loss" in each)
         assert told["after"]["accuracy"] == best["eval_accuracy"] and told["after"]["loss"] == best["eval_loss"]
 
@@ -88,6 +92,17 @@ class TestTrain:
         assert (tmp_path / "run" / CHECKPOINTS / "checkpoint-2").is_dir()
         told = run_of(settings, valid_share=0).train(TRAIN, resume=True)
         assert told["steps"] == 4 and told["after"] == {} and told["best_step"] is None
+
+    @pytest.mark.parametrize(
+        "valid, kept", [(VALID, {"checkpoint-1", "checkpoint-4"}), (None, {"checkpoint-3", "checkpoint-4"})]
+    )
+    def test_the_last_checkpoint_is_kept_and_the_best_or_the_one_before(
+        self, settings: dict, tmp_path: Path, valid: Dataset | None, kept: set[str]
+    ) -> None:
+        options = {"valid_share": 0, "learning_rate": 1e-9, "patience": 9}  # the first evaluation stays the best
+        told = run_of(settings, **options).train(TRAIN, valid)
+        assert told["best_step"] == (None if valid is None else 1)
+        assert {folder.name for folder in (tmp_path / "run" / CHECKPOINTS).glob("checkpoint-*")} == kept
 
     def test_a_new_run_does_not_leave_the_checkpoints_of_another(self, settings: dict, tmp_path: Path) -> None:
         run_of(settings).train(TRAIN, VALID)
@@ -134,12 +149,46 @@ class TestTrain:
         assert any("no checkpoint to go on from: the run starts anew" in line for line in told())
 
 
+class TestModel:
+    OPTIONS: ClassVar[dict[str, Any]] = {"reading": "attention", "max_seq_length": 7, "normalize": False}
+
+    def test_its_options_reach_it(self, settings: dict, tmp_path: Path) -> None:
+        run = run_of(settings, model_options=self.OPTIONS)
+        made = run.trainer(TRAIN, VALID).model
+        MANNForSequenceClassification.from_encoder_pretrained(settings["encoder"]).save_pretrained(tmp_path / "model")
+        loaded = run_of(settings, model_options=self.OPTIONS, encoder=str(tmp_path / "model")).trainer(TRAIN, VALID)
+        for model in (made, loaded.model):
+            assert {name: getattr(model.config, name) for name in self.OPTIONS} == self.OPTIONS
+
+    @pytest.mark.parametrize("rank, targets", [(2, None), (3, ["key"])])
+    def test_the_adapter_is_of_the_rank_and_on_the_modules_asked_for(
+        self, settings: dict, rank: int, targets: list[str] | None
+    ) -> None:
+        pytest.importorskip("peft")
+        model: Any = run_of(settings, lora_rank=rank, lora_targets=targets).trainer(TRAIN, VALID).model
+        [config] = model.peft_config.values()
+        assert (config.r, config.lora_alpha) == (rank, 2 * rank)
+        on = {
+            name.split(".lora_A")[0].rpartition(".")[2]: p for name, p in model.named_parameters() if "lora_A" in name
+        }
+        assert set(on) == {*(targets or ["query", "value"])}
+        assert all(parameter.shape == (rank, 32) for parameter in on.values())
+
+
 class TestHeldOut:
     def test_some_classes_are_kept_from_training(self, settings: dict) -> None:
         trainer = run_of(settings, valid_share=0.25).trainer(texts(WORDS))
         (asked,) = trainer.eval_samplers.values()
         assert trainer.sampler is not None and trainer.sampler.labels | asked.labels == set(WORDS)
         assert len(asked.labels) == 2 and not trainer.sampler.labels & asked.labels
+
+    def test_which_ones_is_drawn_by_the_seed(self, settings: dict) -> None:
+        def kept(**seed: int) -> set[str]:
+            return run_of(settings, valid_share=0.25, **seed).trainer(texts(WORDS)).eval_samplers[""].labels
+
+        drawn = [kept(seed=seed) for seed in range(4)]
+        assert len(set(map(frozenset, drawn))) > 1
+        assert [kept(seed=seed) for seed in range(4)] == drawn
 
     def test_too_few_to_keep_any_are_told(self, settings: dict, told: Any) -> None:
         trainer = run_of(settings, n_way=3).trainer(texts(WORDS))

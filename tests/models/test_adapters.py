@@ -1,0 +1,162 @@
+"""Adapters by themselves: what is saved of them, and what is loaded into a model."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import BertConfig
+
+from mann_hf import MANNConfig, MANNForSequenceClassification
+from mann_hf.errors import EncoderMismatchError, InvalidInputError, MissingExtraError
+from mann_hf.models import adapters
+
+peft = pytest.importorskip("peft")
+
+Build = Callable[..., Any]
+
+
+def with_adapter(model: Any, rank: int = 2, **kwargs: Any) -> Any:
+    """The model with an adapter that has an effect, as after training."""
+    adapters.add(model, peft.LoraConfig(r=rank, target_modules=["query", "value"], **kwargs))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=3.0)
+    return model.eval()
+
+
+def test_of_an_encoder_of_usual_size_less_than_5_mb_are_saved(tmp_path: Path) -> None:
+    encoder = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+    model = with_adapter(MANNForSequenceClassification(MANNConfig(encoder_config=encoder)), rank=8)
+    assert model.num_parameters() > 22_000_000, "as many as of MiniLM-L6"
+    model.save_pretrained(tmp_path)
+    files = [*tmp_path.rglob("*.safetensors")]
+    assert files and sum(file.stat().st_size for file in files) < 5_000_000
+    names = {name for file in files for name in load_file(file)}
+    assert {name for name in names if "lora_" not in name} == {"reading.log_sharpness", adapters.BASE_PROBE}
+    assert len(names) == 2 + 6 * 2 * 2, "two matrices on query and value of each layer"
+
+
+def test_keys_of_one_encoder_in_whichever_precision(build: Build) -> None:
+    keys = build().encoder_probe()
+    assert adapters.same_keys(keys, keys.to(torch.bfloat16)) and adapters.same_keys(keys.half(), keys)
+    assert not adapters.same_keys(keys, keys[:, :-1]) and not adapters.same_keys(keys, keys[:-1])
+    for share, same in [(0.8, True), (1.2, False)]:
+        moved = keys.clone()
+        moved[-1] += share * adapters.SAME_ENCODER * keys[-1]
+        assert adapters.same_keys(moved, keys) is same, "one key is enough"
+
+
+class TestAdd:
+    def test_what_the_memory_learned_it_goes_on_learning(self, build: Build) -> None:
+        free, fixed = build(), build(reading_options={"learn_sharpness": False})
+        learned = [
+            [name for name, p in with_adapter(each).named_parameters() if p.requires_grad] for each in (free, fixed)
+        ]
+        assert [[name for name in names if "lora_" not in name] for names in learned] == [["reading.log_sharpness"], []]
+        assert adapters.has_adapter(free) and not adapters.has_adapter(build())
+
+
+class TestBaseProbe:
+    def test_it_is_that_of_the_encoder_before(self, build: Build) -> None:
+        model = build()
+        before = model.encoder_probe()
+        with_adapter(model)
+        model.encoder.requires_grad_(False)
+        changed = model.encoder_probe()
+        assert not adapters.same_keys(before, changed)
+        assert torch.equal(adapters.base_probe(model), before)
+        assert torch.equal(model.encoder_probe(), changed), "the adapter is on again"
+        assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
+
+    def test_one_that_was_taken_before_is_saved(self, build: Build, tmp_path: Path) -> None:
+        model = with_adapter(build())
+        own = adapters.base_probe(model)
+        with adapters.saved_with(model, own + 1):
+            adapters.save(model, tmp_path / "within")
+        adapters.save(model, tmp_path / "after")
+        saved = [load_file(tmp_path / name / adapters.WEIGHTS)[adapters.BASE_PROBE] for name in ("within", "after")]
+        assert torch.equal(saved[0], own + 1) and torch.equal(saved[1], own)
+
+
+class TestTrainedState:
+    def test_into_a_model_with_the_same_adapter(self, build: Build) -> None:
+        trained, fresh = with_adapter(build()), with_adapter(build())
+        with torch.no_grad():
+            trained.reading.log_sharpness += 1
+        assert not adapters.same_keys(trained.encoder_probe(), fresh.encoder_probe())
+        adapters.load_trained_state(fresh, adapters.trained_state(trained), "there")
+        assert torch.equal(trained.encoder_probe(), fresh.encoder_probe())
+        assert torch.equal(trained.reading.log_sharpness, fresh.reading.log_sharpness)
+
+    def test_of_another_adapter_it_is_refused(self, build: Build) -> None:
+        state = adapters.trained_state(with_adapter(build(), rank=3))
+        model = with_adapter(build())
+        before = model.encoder_probe()
+        with pytest.raises(InvalidInputError, match="^there holds the weights of another adapter than the model has"):
+            adapters.load_trained_state(model, state, "there")
+        assert torch.equal(model.encoder_probe(), before)
+
+
+class TestSaved:
+    def test_and_loaded_with_its_encoder(self, build: Build, tmp_path: Path) -> None:
+        model = with_adapter(build())
+        model.save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        assert (config["adapter"]["peft_type"], config["adapter"]["r"], config["adapter"]["inference_mode"]) == (
+            "LORA",
+            2,
+            True,
+        )
+        assert sorted(config["adapter"]["target_modules"]) == ["query", "value"]
+        again, told = MANNForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+        assert torch.equal(again.encoder_probe(), model.encoder_probe()) and not again.training
+        assert again.config.adapter == model.config.adapter and not any(told.values())
+
+    def test_a_model_around_which_it_was_trained_is_loaded_too(self, build: Build, tmp_path: Path) -> None:
+        base = build(pooling="cls")
+        base.encoder.embeddings.word_embeddings.weight.data.mul_(2)
+        base.save_pretrained(tmp_path / "base")
+        model = with_adapter(MANNForSequenceClassification.from_pretrained(tmp_path / "base"))
+        model.save_pretrained(tmp_path / "adapter")
+        saved = json.loads((tmp_path / "adapter" / "config.json").read_text())
+        assert saved["adapter"][adapters.BASE] == str(tmp_path / "base")
+        again = MANNForSequenceClassification.from_pretrained(tmp_path / "adapter")
+        assert torch.equal(again.encoder_probe(), model.encoder_probe())
+        base.encoder.embeddings.word_embeddings.weight.data.normal_()
+        base.save_pretrained(tmp_path / "base")
+        with pytest.raises(EncoderMismatchError, match="was trained on other weights than .*base"):
+            MANNForSequenceClassification.from_pretrained(tmp_path / "adapter")
+
+    def test_one_of_several(self, build: Build, tmp_path: Path) -> None:
+        model = with_adapter(build())
+        model.add_adapter(peft.LoraConfig(r=2, target_modules=["key"]), "second")
+        model.set_adapter(["default", "second"])
+        with pytest.raises(
+            InvalidInputError, match="the adapters default, second are active; a model is saved with one"
+        ):
+            model.save_pretrained(tmp_path)
+        model.set_adapter("second")
+        model.save_pretrained(tmp_path)
+        assert all("attention.self.key" in name for name in load_file(tmp_path / adapters.WEIGHTS) if "lora_" in name)
+
+    def test_whether_a_folder_holds_one(self, build: Build, tmp_path: Path) -> None:
+        build().save_pretrained(tmp_path / "whole")
+        with_adapter(build()).save_pretrained(tmp_path / "adapter")
+        assert adapters.found(tmp_path / "adapter", {}) and not adapters.found(tmp_path / "whole", {})
+        assert not adapters.found(None, {})
+        config = MANNConfig.from_pretrained(tmp_path / "adapter")
+        assert adapters.found(tmp_path / "whole", {"config": config})
+
+    def test_without_peft_the_extra_is_named(
+        self, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with_adapter(build()).save_pretrained(tmp_path)
+        monkeypatch.setitem(sys.modules, "peft", None)
+        with pytest.raises(MissingExtraError, match=r"an adapter on the encoder needs .*'mann_hf\[peft\]'"):
+            MANNForSequenceClassification.from_pretrained(tmp_path)
