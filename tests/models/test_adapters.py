@@ -42,13 +42,13 @@ def test_of_an_encoder_of_usual_size_less_than_5_mb_are_saved(tmp_path: Path) ->
     assert len(names) == 2 + 6 * 2 * 2, "two matrices on query and value of each layer"
 
 
-def test_keys_of_one_encoder_in_whichever_precision(build: Build) -> None:
-    keys = build().encoder_probe()
+def test_keys_of_one_encoder_in_whichever_precision() -> None:
+    keys = torch.randn(3, 32)
     assert adapters.same_keys(keys, keys.to(torch.bfloat16)) and adapters.same_keys(keys.half(), keys)
-    assert not adapters.same_keys(keys, keys[:, :-1]) and not adapters.same_keys(keys, keys[:-1])
-    for share, same in [(0.8, True), (1.2, False)]:
+    assert not adapters.same_keys(keys, keys[:1])
+    for share, same in [(0.04, True), (0.06, False)]:  # of its length
         moved = keys.clone()
-        moved[-1] += share * adapters.SAME_ENCODER * keys[-1]
+        moved[-1] *= 1 + share
         assert adapters.same_keys(moved, keys) is same, "one key is enough"
 
 
