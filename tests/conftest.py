@@ -17,7 +17,12 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from tests.loopback_hub import LoopbackHub
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="mann_hf-tests-"))
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
@@ -202,6 +207,33 @@ def tiny_encoder_model(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTo
 def tiny_tokenizer(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
     """The tokenizer of `tiny_encoder`, a copy for each test."""
     return copy.deepcopy(_loaded_tiny_encoder[1])
+
+
+@pytest.fixture
+def hub() -> "Iterator[LoopbackHub]":
+    """A hub on this machine with no repository yet; for a process of its own, add `hub.environment()` to its variables.
+
+    `hub_api` reaches it from this process.
+    """
+    from tests.loopback_hub import LoopbackHub
+
+    with LoopbackHub("hf_loopback") as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub_api(hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> "HfApi":
+    """The client of `hub` in this process, which is online for the test.
+
+    Good for huggingface_hub alone: transformers keeps a client of its own, and needs a process with the environment.
+    """
+    from huggingface_hub import HfApi
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    return HfApi(endpoint=hub.url, token=hub.token)
 
 
 @pytest.fixture
