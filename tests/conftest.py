@@ -1,4 +1,4 @@
-"""Keeps every test away from the network, the user's caches and the terminal; hands out a tiny encoder and a killer.
+"""Keeps every test away from the network, the user's caches and the terminal; hands out an encoder, a hub and a killer.
 
 The environment is set when this file is imported, as huggingface_hub reads its own once, on its first import.
 """
@@ -227,8 +227,9 @@ def hub_api(hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> "HfApi":
 
     Good for huggingface_hub alone: transformers keeps a client of its own, and needs a process with the environment.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, hf_api
 
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # what the functions outside HfApi use
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")

@@ -24,6 +24,11 @@ def validate_card(hub: "LoopbackHub", request: Request) -> Response:
     return Response.of({"errors": [], "warnings": []})
 
 
+def name_agents(hub: "LoopbackHub", request: Request) -> Response:
+    """Knows none of the programs that the client would name in its user agent."""
+    return Response.of({"standardEnvVars": [], "harnesses": {}})
+
+
 def named(user: str, body: dict[str, Any]) -> tuple[str, str]:
     """The kind and the id of the repository that a body names."""
     return f"{body.get('type') or 'model'}s", f"{body.get('organization') or user}/{body['name']}"

@@ -41,6 +41,7 @@ ROUTES = [
     Route(methods.split(), re.compile(pattern), function)
     for methods, pattern, function in (
         ("GET", "/api/whoami-v2", manage.whoami),
+        ("GET", "/api/agent-harnesses", manage.name_agents),
         ("POST", "/api/validate-yaml", manage.validate_card),
         ("POST", "/api/repos/create", manage.create),
         ("DELETE", "/api/repos/delete", manage.delete),

@@ -101,13 +101,13 @@ class Handler(BaseHTTPRequestHandler):
 
         def take(length: int) -> None:
             allowed = length if limit is None else min(length, limit - len(body))
-            part = self.rfile.read(allowed)
-            if len(part) < length:  # cut here, or left by the client
+            part = self.rfile.read(max(allowed, 0))
+            if length < 0 or len(part) < length:  # cut here, or left by the client
                 raise CutOff
             body.extend(part)
 
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            while length := int(self.rfile.readline().split(b";")[0], 16):
+            while length := int(self.rfile.readline().split(b";")[0] or b"-1", 16):
                 take(length)
                 self.rfile.readline()
             while self.rfile.readline().strip():  # trailers
@@ -119,7 +119,8 @@ class Handler(BaseHTTPRequestHandler):
     def drop(self) -> None:
         """Closes the connection without an answer."""
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # the client may have been first
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing on stderr: the hub keeps its own log."""
@@ -127,6 +128,8 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     """Listens on 127.0.0.1 with a thread for each connection, and closes those when it stops."""
+
+    request_queue_size = 64
 
     def __init__(
         self,
