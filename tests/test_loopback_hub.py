@@ -143,6 +143,8 @@ def test_an_older_revision_is_read_by_commit_branch_and_tag(
 def test_what_is_not_there_is_told_apart(hub_api: HfApi, repo: str, download: Callable[..., bytes]) -> None:
     with pytest.raises(EntryNotFoundError):
         download("absent.json")
+    with pytest.raises(EntryNotFoundError):
+        download("нет.json")
     assert list(Path(constants.HF_HUB_CACHE).rglob(f".no_exist/{repo}/absent.json"))
     with pytest.raises(RevisionNotFoundError):
         download("config.json", revision="absent")

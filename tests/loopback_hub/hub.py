@@ -100,11 +100,9 @@ class LoopbackHub:
         repo, user = self.repos.get((kind, id)), self.user(request)
         if repo is None or (repo.private and repo.owner != user):
             # The Hub tells a stranger to sign in, whether there is a repository or not.
-            raise (
-                Refused(404, "Repository not found", REPO_NOT_FOUND)
-                if user
-                else Refused(401, "Invalid username or password.", REPO_NOT_FOUND)
-            )
+            if user is None:
+                raise Refused(401, "Invalid username or password.", REPO_NOT_FOUND)
+            raise Refused(404, "Repository not found", REPO_NOT_FOUND)
         return repo
 
     def find_writable(self, request: Request, kind: str, id: str) -> Repo:

@@ -58,7 +58,8 @@ class Refused(Exception):
 
     def __init__(self, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None):
         super().__init__(message)
-        named = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+        in_ascii = message.encode("unicode_escape").decode()  # a header bears no path of other letters
+        named = {"X-Error-Message": in_ascii} | ({"X-Error-Code": code} if code else {})
         self.response = Response.of({"error": message}, status, {**named, **(headers or {})})
 
 
