@@ -402,13 +402,32 @@ def test_transformers_pushes_and_pulls(hub: LoopbackHub, tiny_encoder: Path) -> 
 
 
 @pytest.mark.usefixtures("hub_api")
-def test_the_command_line_serves_until_it_is_told_to_end() -> None:
+def test_files_within_commits_for_clients_that_would_use_xet(tmp_path: Path, hub_api: HfApi) -> None:
+    with LoopbackHub("hf_loopback", inline=True) as hub:
+        hub.add_repo(ID, {"model.safetensors": WEIGHTS})
+        file = tmp_path / "model.safetensors"
+        file.write_bytes(MORE_WEIGHTS)
+        push = f"import huggingface_hub as h; h.HfApi().upload_file(path_or_fileobj={str(file)!r}, "
+        push += f"path_in_repo={file.name!r}, repo_id={ID!r})"
+        environment = os.environ | hub.environment() | {"HF_HOME": str(tmp_path)}
+        del environment["HF_HUB_DISABLE_XET"]
+        for _ in range(2):
+            subprocess.run([sys.executable, "-c", push], env=environment, check=True, capture_output=True)
+        assert not hub.uploaded and all(request.status != 501 for request in hub.requests)
+        read = HfApi(endpoint=hub.url).hf_hub_download(ID, "model.safetensors", cache_dir=tmp_path)
+        assert Path(read).read_bytes() == MORE_WEIGHTS
+
+
+def test_the_command_line_serves_until_it_is_told_to_end(hub_api: HfApi) -> None:
     command = [sys.executable, "-m", "tests.loopback_hub", "--token", "hf_own"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None and process.stderr is not None
-        url = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
-        assert HfApi(endpoint=url, token="hf_own").whoami()["name"] == "me"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        assert process.stderr.read() == ""
+        try:
+            url = process.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+            assert HfApi(endpoint=url, token="hf_own").whoami()["name"] == "me"
+            process.send_signal(signal.SIGTERM)  # while the client keeps its connection open
+            assert process.wait(timeout=10) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()

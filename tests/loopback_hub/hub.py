@@ -30,10 +30,16 @@ class LoopbackHub:
     under other names is put there by `add_repo`.
 
     Clients in other processes need the variables of `environment`; see there for the one that Xet calls for.
+
+    Args:
+        token: of the user "me".
+        port: 0 chooses a free one.
+        inline: whether every file comes within its commit, none by LFS. It serves clients that would send large files
+            by Xet, which this hub lacks, and cannot be told not to.
     """
 
-    def __init__(self, token: str, port: int = 0):
-        self.token = token
+    def __init__(self, token: str, port: int = 0, inline: bool = False):
+        self.token, self.inline = token, inline
         self.repos: dict[tuple[str, str], Repo] = {}
         self.tickets: dict[str, Ticket] = {}
         self.uploaded: list[Upload] = []

@@ -43,7 +43,7 @@ def choose_modes(hub: "LoopbackHub", request: Request, kind: str, id: str, revis
     chosen = []
     for file in request.json()["files"]:
         path = file["path"]
-        large = is_large(path, file["size"], base64.b64decode(file["sample"]))
+        large = not hub.inline and is_large(path, file["size"], base64.b64decode(file["sample"]))
         chosen.append({"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False})
         if path in present:
             chosen[-1]["oid"] = present[path].etag
