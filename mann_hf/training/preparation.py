@@ -51,8 +51,8 @@ def prepare_model(
         model.encoder.requires_grad_(False)
         if args.objective != "episode" and getattr(objective, "own", True) is not None:
             raise InvalidInputError(
-                f'the objective {args.objective!r} does not read as the model does, so trainable="memory" leaves nothing to '
-                'train; take objective="episode".'
+                f'the objective {args.objective!r} does not read as the model does, so trainable="memory" leaves '
+                'nothing to train; take objective="episode".'
             )
     elif not any(parameter.requires_grad for parameter in model.encoder.parameters()):
         logger.warning(

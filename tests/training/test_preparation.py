@@ -67,7 +67,9 @@ def test_an_adapter_that_the_model_has_learns_on(model: Any, prepare: Prepare, l
 
 def test_a_memorys_parameters_take_an_objective_that_reads_with_them(prepare: Prepare) -> None:
     for objective in ("leave_one_out", "resampled", "supervised_contrastive"):
-        with pytest.raises(InvalidInputError, match=f"'{objective}' does not read as the model does.*objective=\"episode\""):
+        with pytest.raises(
+            InvalidInputError, match=f"'{objective}' does not read as the model does.*objective=\"episode\""
+        ):
             prepare(trainable="memory", objective=objective)
     assert learning(prepare(trainable="memory", objective="resampled", options={"reading": None})) == {
         "reading.log_sharpness"
