@@ -74,7 +74,7 @@ class OwnReading:
 
     def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
         self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
-        self.made(1)  # now, rather than at the first step
+        make(READINGS, name, {"key_size": 1, **self.options})  # what is wrong is told now, not at the first step
 
     def like(self, reading: Reading, episodes: EpisodeKeys) -> Reading:
         """For keys of the size that the model's reading has, where the episodes are."""
@@ -82,7 +82,7 @@ class OwnReading:
 
     def made(self, key_size: int) -> Reading:
         """For keys of that size."""
-        return make(READINGS, self.name, {"key_size": key_size, **self.options})
+        return READINGS[self.name](key_size, **self.options)
 
 
 @OBJECTIVES.register("episode")
