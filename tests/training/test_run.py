@@ -8,45 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from datasets import Dataset
-from transformers import TrainerCallback
 
 from mann_hf import EpisodicTrainer, MANNForSequenceClassification
 from mann_hf.errors import InvalidInputError
 from mann_hf.training.run import TrainingRun
 from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 
-WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank"]
-
-
-def texts(words: list[str]) -> Dataset:
-    rows = [
-        {"text": f"{word} {filler} please", "label": word} for word in words for filler in ["my", "the", "is", "how"]
-    ]
-    return Dataset.from_list(rows)
-
-
-TRAIN, VALID = texts(WORDS[:4]), texts(WORDS[4:])
-
-
-@pytest.fixture
-def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
-    given = {"encoder": str(tiny_encoder), "output": str(tmp_path / "run"), "eval_every": 1, "n_way": 2, "n_query": 1}
-    return given | {"max_steps": 4, "eval_episodes": 5, "use_cpu": True, "report_to": "none", "disable_tqdm": True}
+from .conftest import TRAIN, VALID, WORDS, Interrupted, texts
 
 
 def run_of(settings: dict[str, Any], **more: Any) -> TrainingRun:
     return TrainingRun.from_dict(settings | more)
-
-
-class Stop(TrainerCallback):
-    """Ends the process's part of a run after some steps."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
 
 
 class TestTrain:
@@ -83,12 +55,12 @@ class TestTrain:
         calm = run_of(settings, **options, output=str(tmp_path / "calm")).train(TRAIN, VALID)
         hurt = run_of(settings, **options)
         with pytest.raises(KeyboardInterrupt):
-            hurt.train(TRAIN, VALID, [Stop(2)])
+            hurt.train(TRAIN, VALID, [Interrupted(2)])
         assert hurt.train(TRAIN, VALID, resume=True)["steps"] == calm["steps"] < 12
 
     def test_without_validation_checkpoints_are_kept_too(self, settings: dict, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
-            run_of(settings, valid_share=0).train(TRAIN, callbacks=[Stop(2)])
+            run_of(settings, valid_share=0).train(TRAIN, callbacks=[Interrupted(2)])
         assert (tmp_path / "run" / CHECKPOINTS / "checkpoint-2").is_dir()
         told = run_of(settings, valid_share=0).train(TRAIN, resume=True)
         assert told["steps"] == 4 and told["after"] == {} and told["best_step"] is None
@@ -108,7 +80,7 @@ class TestTrain:
         run_of(settings).train(TRAIN, VALID)
         run = run_of(settings, objective="leave_one_out", k_shot=2)
         with pytest.raises(KeyboardInterrupt):
-            run.train(TRAIN, VALID, [Stop(1)])
+            run.train(TRAIN, VALID, [Interrupted(1)])
         assert [folder.name for folder in (tmp_path / "run" / CHECKPOINTS).glob("checkpoint-*")] == ["checkpoint-1"]
         assert run.train(TRAIN, VALID, resume=True)["steps"] == 4
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset
 from transformers import TrainerCallback, pipeline
 
 from mann_hf import MANNForSequenceClassification
@@ -14,33 +13,16 @@ from mann_hf.errors import InvalidInputError
 from mann_hf.training.run import TrainingRun
 from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE, SETTINGS_FILE
 
-WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank"]
-
-
-def texts(words: list[str]) -> Dataset:
-    fillers = ["my", "the", "is", "how"]
-    return Dataset.from_list([{"text": f"{word} {one} please", "label": word} for word in words for one in fillers])
-
-
-TRAIN, VALID = texts(WORDS[:4]), texts(WORDS[4:])
+from .conftest import TRAIN, VALID, Interrupted
 
 
 @pytest.fixture
-def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
-    given = {"encoder": str(tiny_encoder), "output": str(tmp_path / "run"), "eval_every": 1, "n_way": 2, "n_query": 1}
-    return given | {"max_steps": 3, "eval_episodes": 5, "use_cpu": True, "report_to": "none", "disable_tqdm": True}
+def settings(settings: dict[str, Any]) -> dict[str, Any]:
+    return settings | {"max_steps": 3}
 
 
 def train(settings: dict, *callbacks: Any, resume: bool = False, **more: Any) -> dict[str, Any]:
     return TrainingRun.from_dict(settings | more).train(TRAIN, VALID, callbacks, resume)
-
-
-class Killed(TrainerCallback):
-    """Ends the process's part of a run at its second checkpoint."""
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == 2:
-            raise KeyboardInterrupt
 
 
 class Begun(TrainerCallback):
@@ -55,7 +37,7 @@ class Begun(TrainerCallback):
 def stopped(settings: dict) -> Path:
     """The folder of a run that was stopped after two steps."""
     with pytest.raises(KeyboardInterrupt):
-        train(settings, Killed())
+        train(settings, Interrupted(2))
     return Path(settings["output"])
 
 
