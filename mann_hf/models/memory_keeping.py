@@ -1,0 +1,198 @@
+"""A model with a memory of its own: a value that fits the encoder and is swapped whole."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from itertools import count, islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import EncoderMismatchError, InvalidInputError
+from ..memory.reading import REGRESSION, SINGLE_LABEL
+from . import adapters, memory_files
+from .encoding import EncodingModel
+from .labelled_memory import Label, LabelledMemory, label_names, label_words
+from .memory_holder import MemoryHolder
+
+
+class MemoryKeepingModel(EncodingModel):
+    """Keeps the lasting memory: takes one that its encoder wrote, writes it again when the encoder has changed.
+
+    `config.id2label` follows the memory: while another thread writes, the labels that belong to an answer are those of
+    the memory that was read (`ready_memory().memory.labels`).
+    """
+
+    _holder: MemoryHolder
+
+    @property
+    def memory(self) -> LabelledMemory:
+        """What the model remembers: a value that never changes; writes put a new one in its place."""
+        return self._holder.memory
+
+    def name_keys(
+        self, labels: Iterable[Label], tokenizer: Any, known: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The keys [K] of the words of labels, for labels that have words.
+
+        Args:
+            labels: of examples.
+            tokenizer: of the encoder.
+            known: keys that need not be encoded again.
+        """
+        if not self.config.label_names:
+            return {}
+        known = known or {}
+        names = dict.fromkeys(name for label in labels for name in label_names(label))
+        words = {name: text for name in names if name not in known and (text := label_words(name)) is not None}
+        keys = {name: known[name] for name in names if name in known}
+        if words:
+            keys |= zip(words, self.embed_texts(tokenizer, list(words.values())), strict=True)
+        return keys
+
+    def reencode_memory(self, tokenizer: Any = None) -> None:
+        """Writes the model's own memory again from its texts, after the encoder was trained.
+
+        Args:
+            tokenizer: by default that of `load_tokenizer`.
+
+        Raises:
+            InvalidInputError: the memory keeps no texts. It stays as it was.
+        """
+        if len(self.memory):
+            tokenizer = tokenizer or self.load_tokenizer()
+            self._swap(lambda memory: (self._reencoded(memory, tokenizer), None))
+
+    @contextmanager
+    def memory_set_aside(
+        self, find_tokenizer: Callable[[], Any], encoding: Callable[[], AbstractContextManager] = nullcontext
+    ) -> Iterator[None]:
+        """Empties the memory while the encoder changes, and writes it again in the end from its texts.
+
+        Args:
+            find_tokenizer: gives the encoder's tokenizer.
+            encoding: gives a context in which the encoder can be called.
+        """
+        kept = self.memory
+        if not len(kept):
+            yield
+            return
+        self._swap(lambda _: (self._empty_memory(), None))
+        try:
+            yield
+        finally:
+            with encoding():
+                self._swap(lambda _: (self._reencoded(kept, find_tokenizer()), None))
+
+    def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
+        texts = [entry.text for entry in memory.entries]
+        if any(text is None for text in texts):
+            raise InvalidInputError("the memory keeps no texts (store_texts=False), so it cannot be written again.")
+        fresh = self._stamped(self._empty_memory(), self.encoder_probe())
+        if fresh.problem_type != memory.problem_type:
+            return memory  # refused with both named when it is taken
+        keys = self.embed_texts(tokenizer, [text for text in texts if text is not None])
+        words = self.name_keys([entry.label for entry in memory.entries], tokenizer)
+        filled, _ = fresh.remember(
+            keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words
+        )
+        return filled.with_counts_of(memory.to(self.device))
+
+    def _take_file(self, path: str, source: str, find_tokenizer: Callable[[], Any] | None) -> None:
+        """Swaps in the memory of a file, written again from its texts where there is a tokenizer for that."""
+        memory = memory_files.load_memory(path)
+        self._take(memory if find_tokenizer is None else self._reencoded(memory, find_tokenizer()), source)
+
+    def _take(self, memory: LabelledMemory, source: str) -> None:
+        """Swaps in a memory that fits this model.
+
+        Raises:
+            InvalidInputError: it is of another problem.
+            EncoderMismatchError: it was written by another encoder.
+        """
+        mine = self._empty_memory()
+        if memory.problem_type != mine.problem_type:
+            raise InvalidInputError(
+                f"the memory {source} is one of {memory.problem_type}, this model one of {mine.problem_type}."
+            )
+        if memory.problem_type == REGRESSION and memory.law.value_size != mine.law.value_size:
+            raise InvalidInputError(
+                f"the memory {source} holds {memory.law.value_size} numbers for each text, this model predicts "
+                f"{mine.law.value_size} (num_labels)."
+            )
+        self._check_encoder(memory, self.encoder_probe(), source)
+        try:
+            memory = memory.under(mine.law, self.config.label_names)
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"the memory {source} does not fit this model: {error} Give the model more room, or write the memory "
+                "again with reencode=True, which evicts as teaching does."
+            ) from None
+        if not self.config.store_texts:
+            memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
+        self._swap(lambda _: (memory.to(self.device), None))
+
+    def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
+        here = self.config.encoder_name or self.config.encoder_config.model_type
+        theirs = memory.encoder_name or "an encoder without a name"
+        written = memory.probe
+        same = memory.law.key_size == self.config.hidden_size
+        if same and written is not None:
+            same = adapters.same_keys(written, probe)
+        if not same:
+            if memory.encoder_name != self.config.encoder_name or memory.law.key_size != self.config.hidden_size:
+                difference = "another model"
+            elif memory.encoder_name is not None:
+                difference = "with other weights"
+            else:
+                difference = "with other weights or of another type"  # a memory does not tell the type
+            raise EncoderMismatchError(
+                f"the memory {source} was written by {theirs!r} (key size {memory.law.key_size}), this model's encoder "
+                f"is {here!r} (key size {self.config.hidden_size}, {difference}): keys of one mean nothing to the "
+                "other. from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) write a saved "
+                "memory again from its texts.",
+                theirs,
+                here,
+            )
+
+    def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
+        """The memory with the mark of the encoder that is about to write it."""
+        return replace(memory, probe=probe, encoder_name=self.config.encoder_name)
+
+    def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
+        """Updates the memory and, after it, the labels in the configuration."""
+
+        def follow(before: LabelledMemory, memory: LabelledMemory) -> None:
+            if memory.labels == before.labels:
+                return
+            names = [*memory.labels]
+            if len(names) < 2 and memory.problem_type == SINGLE_LABEL:
+                # with one label alone transformers would take a sigmoid for the score, not a softmax
+                numbered = (f"LABEL_{number}" for number in count(len(names)))
+                names += islice((name for name in numbered if name not in memory.labels), 2 - len(names))
+            self.config.id2label = dict(enumerate(names))
+            self.config.label2id = {label: number for number, label in enumerate(names)}
+
+        return self._holder.update(change, follow)
+
+    def _empty_memory(self) -> LabelledMemory:
+        config, device = self.config, self.device
+        problem_type = config.problem_type or SINGLE_LABEL
+        return LabelledMemory.empty(
+            config.hidden_size,
+            problem_type,
+            (config.num_labels or 1) if problem_type == REGRESSION else 0,
+            config.capacity,
+            config.eviction,
+            torch.device("cpu") if device.type == "meta" else device,  # a model is loaded on the meta device
+        )
+
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> Any:
+        result = super()._apply(fn, *args, **kwargs)
+        holder = self.__dict__.get("_holder")
+        if holder is not None:  # the memory moves with the weights, but stays in float32
+            device = next(self.parameters()).device
+            if device.type != "meta" and device != holder.memory.state.keys.device:
+                holder.update(lambda memory: (memory.to(device), None))
+        return result
