@@ -1,6 +1,5 @@
 """Text in, answers out: the pipelines of memory-augmented models."""
 
-import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -8,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from huggingface_hub import CommitInfo
 from torch import Tensor
 from transformers import Pipeline
 from transformers.pipelines.text_classification import sigmoid, softmax
@@ -18,6 +18,7 @@ from .memory.reading import MULTI_LABEL, REGRESSION
 from .models import Evidence, MANNForSequenceClassification
 from .models.labelled_memory import Label
 from .models.memory_holder import ReadyMemory
+from .models.publishing import save_tokenizer, write_local_cards
 from .models.saving import take_upload, whole_save
 
 CHUNK = 4096
@@ -120,20 +121,30 @@ class FewShotTextClassificationPipeline(Pipeline):
         """Saves the memory without the weights; see `MANNPreTrainedModel.save_memory`."""
         self.model.save_memory(save_directory)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Saves model, memory and tokenizer; a save that is killed leaves the folder as it was or as it is after.
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, *, create_model_card: bool = True, **kwargs: Any
+    ) -> None:
+        """Saves model, memory, tokenizer and card; a save that is killed leaves the folder as it was or as it is after.
 
         No code is saved along: the folder is read by the installed library. Arguments are those of
-        `PreTrainedModel.save_pretrained`.
+        `MANNPreTrainedModel.save_pretrained`.
         """
         upload = take_upload(save_directory, kwargs)
         with whole_save(save_directory) as staging:
-            self.model.save_pretrained(staging, **kwargs)
-            tokenizer: Any = copy.deepcopy(self.tokenizer)
-            tokenizer.model_max_length = self.model.max_length(tokenizer) or tokenizer.model_max_length
-            tokenizer.save_pretrained(staging)  # where the stock pipeline is told truncation=True, it cuts where we do
+            self.model.save_pretrained(staging, create_model_card=False, **kwargs)
+            save_tokenizer(self.model, self.tokenizer, staging)
+            if create_model_card:
+                write_local_cards(self.model, staging, save_directory)
         if upload is not None:
             self.push_to_hub(**upload)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:  # type: ignore[override]
+        """Uploads model, memory, tokenizer and card; see `MANNPreTrainedModel.push_to_hub`."""
+        return self.model.push_to_hub(repo_id, tokenizer=self.tokenizer, **kwargs)
+
+    def push_memory_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
+        """Uploads the memory alone; see `MANNPreTrainedModel.push_memory_to_hub`."""
+        return self.model.push_memory_to_hub(repo_id, **kwargs)
 
     def __call__(  # type: ignore[override]
         self,

@@ -202,8 +202,9 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 
 def _data_set(table: Any, columns: tuple[str, str], split: str | None) -> Any:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetInfo
 
     found = read_table(str(table), columns, split, "train")
     labels = labels_of(found, columns[1], ProblemType.SINGLE_LABEL)
-    return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels})
+    info = DatasetInfo(dataset_name=Path(str(table)).name if Path(str(table)).exists() else str(table))
+    return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels}, info=info)

@@ -1,6 +1,7 @@
 """Labelled texts of a `datasets.Dataset`, grouped by class."""
 
 import hashlib
+import re
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,8 @@ from datasets import ClassLabel, Dataset, DatasetDict
 
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
+
+FROM_HUB = re.compile(r"hf://datasets/([^@]+)@\w+/")
 
 
 class LabelledTable:
@@ -19,6 +22,12 @@ class LabelledTable:
         text_column: the name of the one.
         label_column: the name of the other.
         source: what error messages call the data set.
+
+    Attributes:
+        names: of the classes, sorted.
+        labels: the number of each text's class in them.
+        name: of the data set, for people.
+        dataset_id: the name on the Hub of what the data set was read from, if it was.
 
     Raises:
         InvalidTypeError: it is no `datasets.Dataset`, or texts or labels are of a type that they cannot have.
@@ -43,6 +52,8 @@ class LabelledTable:
         if not len(dataset):
             raise InvalidInputError(f"{source} has no rows.")
         self.source = source
+        self.dataset_id = _on_hub(dataset)
+        self.name = self.dataset_id or dataset.info.dataset_name or "labelled texts"
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
         try:
             self.texts = check_texts(list(dataset[text_column]))
@@ -102,3 +113,8 @@ def _named(dataset: Dataset, column: str) -> list[Any]:
     if not isinstance(feature, ClassLabel) or feature.names is None:
         return labels
     return [None if label is None or label < 0 else feature.int2str(label) for label in labels]
+
+
+def _on_hub(dataset: Dataset) -> str | None:
+    read = getattr(dataset.info, "download_checksums", None) or {}
+    return next((match[1] for place in read if (match := FROM_HUB.match(str(place)))), None)

@@ -7,15 +7,18 @@ from typing import Any, TypeVar
 
 import torch
 import transformers.initialization as init
+from huggingface_hub import CommitInfo
 from torch import nn
 from transformers import PreTrainedModel
 
+from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder, load_encoder
 from ..controllers.resolve import resolve_encoder
 from ..controllers.sentence_transformers import read_sentence_transformers
+from ..errors import EmptyMemoryError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from . import adapters, memory_files
+from . import adapters, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
@@ -55,6 +58,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             **{"learn_sharpness": True, **config.reading_options},
         )
         self._holder = MemoryHolder(self._empty_memory())
+        self.model_card_data = MANNModelCardData()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -145,6 +149,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
+        model.model_card_data = publishing.read_card_data(pretrained_model_name_or_path, **hub)
         path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
         if path is None:
             model._swap(lambda memory: (memory.to(model.device), None))
@@ -154,12 +159,23 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         return loaded
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, is_main_process: bool = True, *args: Any, **kwargs: Any
+        self,
+        save_directory: str | os.PathLike,
+        is_main_process: bool = True,
+        *args: Any,
+        create_model_card: bool = True,
+        **kwargs: Any,
     ) -> None:
-        """Saves weights, configuration and memory; of an encoder with an adapter, the adapter's weights alone.
+        """Saves weights, configuration, memory and card; of an encoder with an adapter, the adapter's weights alone.
 
-        A save that is killed leaves a folder that loads as it was before, or as it is after. Arguments are those of
-        `PreTrainedModel.save_pretrained`.
+        A save that is killed leaves a folder that loads as it was before, or as it is after.
+
+        Args:
+            save_directory: a folder.
+            is_main_process: whether this process saves.
+            args: of `PreTrainedModel.save_pretrained`.
+            create_model_card: whether to write `README.md`. One of your own is kept: see its first line.
+            kwargs: of `PreTrainedModel.save_pretrained`.
         """
         if not is_main_process:
             return
@@ -171,8 +187,106 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 super().save_pretrained(staging, True, *args, **kwargs)
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
+            if create_model_card:
+                publishing.write_local_cards(self, staging, save_directory)
         if upload is not None:
             self.push_to_hub(**upload)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        tokenizer: Any = None,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "50GB",
+        tags: str | list[str] | None = None,
+    ) -> CommitInfo:
+        """Uploads weights, configuration, tokenizer, memory and model card as one commit.
+
+        Until it is done, and where it is cut off, the repository loads as it was before. Files that have not changed
+        are not sent again. The card is written anew from what the model is, what it knows and `model_card_data`; a
+        text of your own is kept.
+
+        Args:
+            repo_id: `"name"` or `"owner/name"`; it is made if it is not there.
+            tokenizer: of the encoder; by default that of `load_tokenizer`.
+            commit_message: "Upload model" if left out.
+            commit_description: a longer one.
+            private: whether a repository that is made is private.
+            token: of the Hub; the stored one if left out.
+            revision: the branch to commit to, made if it is not there; `main` if left out.
+            create_pr: opens a pull request.
+            max_shard_size: of a file of weights.
+            tags: further ones of the card.
+
+        Returns:
+            The commit; its `oid` is a `revision` that loads exactly this.
+
+        Raises:
+            InvalidInputError: no tokenizer is found.
+            HfHubHTTPError: the Hub refuses, or is out of reach.
+        """
+        return publishing.push_model(
+            self,
+            repo_id,
+            tokenizer or self.load_tokenizer(),
+            {"max_shard_size": max_shard_size},
+            commit_message=commit_message,
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            tags=tags,
+        )
+
+    def push_memory_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> CommitInfo:
+        """Uploads the memory alone: some KB that `load_memory` brings to any model with the same encoder.
+
+        Args:
+            repo_id: `"name"` or `"owner/name"`; it is made if it is not there. In the repository of a model its
+                memory is replaced, and its card stays.
+            commit_message: "Upload memory" if left out.
+            commit_description: a longer one.
+            private: whether a repository that is made is private.
+            token: of the Hub; the stored one if left out.
+            revision: the branch to commit to, made if it is not there; `main` if left out.
+            create_pr: opens a pull request.
+
+        Returns:
+            The commit; with its `oid` as `revision` of `load_memory` a later memory is rolled back.
+
+        Raises:
+            EmptyMemoryError: there is nothing to publish.
+            HfHubHTTPError: the Hub refuses, or is out of reach.
+        """
+        if not len(self.memory):
+            raise EmptyMemoryError("the memory is empty, so there is nothing to publish: teach it first.")
+        return publishing.push_memory(
+            self,
+            repo_id,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
     def save_memory(self, save_directory: str | os.PathLike) -> None:
         """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights."""

@@ -22,7 +22,7 @@ COMMITTED = ".mann-committed"
 MANIFEST = "manifest.json"
 WEIGHTS = "model*.safetensors"
 UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private", "revision", "create_pr", "tags")
-SUPERSEDED = (WEIGHTS, "model.safetensors.index.json", "memory.safetensors", "memory.json")
+SUPERSEDED = (WEIGHTS, "model.safetensors.index.json", "memory.safetensors", "memory.json", "model_card.json")
 """Files of an earlier save that must not outlive it: other shards of the weights, a memory where there is none now."""
 
 _unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind

@@ -16,6 +16,7 @@ from transformers.utils import logging
 from ..episodes import EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError
 from ..models import MANNForSequenceClassification, adapters
+from ..models.publishing import card_in, write_cards
 from ..models.saving import write_whole
 from .arguments import COUNTS, EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
@@ -24,6 +25,7 @@ from .evaluating_trainer import EvaluatingTrainer
 from .objectives import OBJECTIVES, Objective
 from .options import make
 from .preparation import prepare_model
+from .record import Recorder
 from .regularizers import Regularized
 from .sharding import whole_weights
 
@@ -128,6 +130,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         self.label_names = ["labels"]
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # or the Trainer would tell that it sets them
             setattr(self.model.config, name, getattr(self.processing_class, name, None))
+        self.add_callback(Recorder(self))
         self._owns_collator = kwargs.get("data_collator") is None
         self._set_collator()
 
@@ -290,6 +293,37 @@ class EpisodicTrainer(EvaluatingTrainer):
             self.processing_class.save_pretrained(folder)
         (folder / ARGUMENTS_FILE).write_text(self.args.to_json_string() + "\n", encoding="utf-8")
 
+    @property
+    def trained_model(self) -> MANNForSequenceClassification:
+        """The model without what devices and processes wrap it in."""
+        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+
+    def create_model_card(
+        self, language: Any = None, license: str | None = None, tags: Any = None, model_name: str | None = None,
+        finetuned_from: Any = None, tasks: Any = None, dataset_tags: Any = None, dataset: Any = None,
+        dataset_args: Any = None,
+    ) -> None:  # fmt: skip
+        """Writes the model's card into `output_dir`, as `push_to_hub` does before it uploads that folder.
+
+        Args:
+            language: of the texts.
+            license: an identifier that the Hub knows.
+            tags: further ones.
+            model_name: the title; by default the name of the repository.
+            dataset_tags: names of data sets on the Hub, beside those of the training data.
+            finetuned_from: of no effect, as are `tasks`, `dataset` and `dataset_args`: the model tells them.
+        """
+        if not self.is_world_process_zero():
+            return
+        said = self.trained_model.model_card_data
+        said.language, said.license = language or said.language, license or said.license
+        said.model_name = model_name or said.model_name
+        said.tags = list(dict.fromkeys([*said.tags, *_listed(tags)]))
+        said.datasets = list(dict.fromkeys([*said.datasets, *_listed(dataset_tags)]))
+        folder = Path(str(self.args.output_dir))
+        place = getattr(self, "hub_model_id", None) or folder.resolve().name
+        write_cards(self.trained_model, folder, place, before=card_in(folder))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
@@ -342,3 +376,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         state = load_file(Path(folder, adapters.WEIGHTS))
         state.pop(adapters.BASE_PROBE)
         adapters.load_trained_state(self.model, state, folder)
+
+
+def _listed(told: str | list[str] | None) -> list[str]:
+    return [told] if isinstance(told, str) else list(told or [])

@@ -1,0 +1,17 @@
+"""Model cards: the page that a repository on the Hub shows, from plain facts alone."""
+
+from .data import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
+from .render import LabelFacts, ModelFacts, memory_card, merged, model_card, results_file
+
+__all__ = [
+    "EvaluationResult",
+    "LabelFacts",
+    "MANNModelCardData",
+    "ModelFacts",
+    "TrainingData",
+    "TrainingRecord",
+    "memory_card",
+    "merged",
+    "model_card",
+    "results_file",
+]

@@ -1,0 +1,298 @@
+"""A card as Markdown with its metadata, from the facts of a model or a memory."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.utils import yaml_dump
+
+from .data import EvaluationResult, MANNModelCardData, TrainingData
+
+TEMPLATES = Path(__file__).with_name("templates")
+MODEL_MARK = (
+    "<!-- mann_hf writes this model card anew at each save and push: remove this line to keep your own text. -->"
+)
+MEMORY_MARK = "<!-- mann_hf writes this memory card anew at each push: remove this line to keep your own text. -->"
+LIBRARY = "mann_hf"
+TASK = "text-classification"
+TAGS = ("few-shot-learning", "memory-augmented-neural-network")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""Of a data set, which may be without an owner."""
+MOST_LABELS = 500
+"""Rows of the table of labels."""
+WIDGETS = 5
+LONGEST = 200
+"""Letters of an example that the card shows."""
+SHARES = {"accuracy", "f1", "macro_f1", "precision", "recall", "expected_calibration_error"}
+"""Metrics that are shown in percent."""
+SHOWN = {"f1": "F1", "macro_f1": "macro F1", "unknown_auroc": "AUROC of unknown texts"}
+ON_HUB = {"macro_f1": "f1", "unknown_auroc": "roc_auc", "mean_squared_error": "mse", "mean_absolute_error": "mae"}
+"""What the Hub calls a metric, where that is another name."""
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What a memory holds of one label.
+
+    Args:
+        name: of the label.
+        examples: how many.
+        example: one of them; None where texts are not stored, or the label has a description alone.
+        description: what the label means, if it was told.
+    """
+
+    name: str
+    examples: int
+    example: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a card is told of a model as it is.
+
+    Args:
+        place: the repository or folder by which it is loaded.
+        model_class: the name of its class.
+        problem_type: what its labels are.
+        encoder: the name of the encoder; None for one without.
+        reading: how the memory is read.
+        settings: other choices of its configuration that are not the default's, by name.
+        max_tokens: after how many tokens a text is cut.
+        labels: what it knows.
+        entries: how many texts it holds.
+        questions: a few texts that may be asked, for the examples.
+        stores_texts: whether the texts can be read from the memory's file.
+        extra: of the package, that loading needs.
+        versions: of the packages.
+    """
+
+    place: str
+    model_class: str
+    problem_type: str
+    encoder: str | None
+    reading: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    labels: tuple[LabelFacts, ...] = ()
+    entries: int = 0
+    questions: tuple[tuple[str, str], ...] = ()
+    stores_texts: bool = True
+    extra: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def encoder_on_hub(self) -> str | None:
+        """The encoder's name, where it can be a name on the Hub."""
+        return self.encoder if self.encoder and HUB_ID.fullmatch(self.encoder) else None
+
+
+def model_card(facts: ModelFacts, said: MANNModelCardData | None = None) -> str:
+    """The card of a model: `README.md`."""
+    said = said or MANNModelCardData()
+    name = said.model_name or Path(facts.place).name
+    return _card(
+        "model_card.md.jinja", _metadata(facts, said, name), mark=MODEL_MARK, facts=facts, said=said, name=name
+    )
+
+
+def memory_card(facts: ModelFacts, loaded_by: str, said: MANNModelCardData | None = None) -> str:
+    """The card of a memory that is published alone.
+
+    Args:
+        facts: of the model whose memory it is; `place` is that of the memory.
+        loaded_by: the Python expression that gives a model with the encoder that wrote it.
+        said: what else is known; training and results are of the model and not told.
+    """
+    said = said or MANNModelCardData()
+    name = said.model_name or Path(facts.place).name
+    data = ModelCardData(
+        language=said.language,
+        license=said.license,
+        library_name=LIBRARY,
+        tags=[*TAGS, "memory", *said.tags],
+        datasets=said.datasets or None,
+        base_model=facts.encoder_on_hub,
+    )
+    return _card("memory_card.md.jinja", data, mark=MEMORY_MARK, facts=facts, said=said, name=name, loaded_by=loaded_by)
+
+
+def results_file(said: MANNModelCardData, place: str) -> str | None:
+    """The results as `.eval_results/*.yaml` holds them; None where no data set is known by a name on the Hub.
+
+    Args:
+        said: has the results.
+        place: the repository's name, which is given as the source.
+    """
+    entries = []
+    for result in said.results:
+        if result.dataset_id is None:
+            continue
+        dataset = {"id": result.dataset_id, "task_id": _slug(f"{result.task} {result.metric}".strip())}
+        if result.dataset_revision is not None:
+            dataset["revision"] = result.dataset_revision
+        entry: dict[str, Any] = {"dataset": dataset, "value": _rounded(result.value)}
+        if result.date is not None:
+            entry["date"] = result.date
+        if HUB_ID.fullmatch(place):
+            entry["source"] = {"url": f"https://huggingface.co/{place}", "name": "Model card"}
+        notes = [result.task, f"95 % interval ± {_rounded(result.interval)}" if result.interval is not None else ""]
+        entry["notes"] = "; ".join(filter(None, [_metric(result), *notes]))
+        entries.append(entry)
+    return yaml_dump(entries, sort_keys=False) if entries else None
+
+
+def merged(card: str, before: str | None) -> str | None:
+    """What becomes of a card that is there already.
+
+    A text of the user's own stays, and so does a model's card where a memory is pushed beside the model: then there is
+    nothing to write, and None is returned. Of a rendered card, or one that has metadata alone, the metadata stay that
+    a rendered card leaves open, such as the license.
+    """
+    if before is None:
+        return card
+    old_data, old_text = _split(before)
+    replaced = (MEMORY_MARK,) if MEMORY_MARK in card else (MODEL_MARK, MEMORY_MARK)
+    if old_text.strip() and not any(mark in old_text for mark in replaced):
+        return None
+    data, text = _split(card)
+    rendered = {"model-index", "widget", "metrics", "datasets", "base_model", "pipeline_tag"}
+    kept = {name: value for name, value in old_data.items() if name not in rendered and name not in data}
+    return f"---\n{yaml_dump({**kept, **data}, sort_keys=False)}---\n{text}"
+
+
+def _split(card: str) -> tuple[dict[str, Any], str]:
+    """Metadata and text of a card; metadata that cannot be read are none."""
+    import yaml
+
+    found = re.match(r"\A\s*---\r?\n(.*?)^---[ \t]*\r?\n?", card, re.DOTALL | re.MULTILINE)
+    if found is None:
+        return {}, card
+    try:
+        data = yaml.safe_load(found[1])
+    except yaml.YAMLError:
+        data = None
+    return (data if isinstance(data, dict) else {}), card[found.end() :]
+
+
+def _card(template: str, data: ModelCardData, **facts: Any) -> str:
+    text = _templates().get_template(template).render(most_labels=MOST_LABELS, **facts)
+    return f"---\n{data.to_yaml()}\n---\n\n{text.strip()}\n"
+
+
+def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCardData:
+    training = said.training.data if said.training is not None else []
+    datasets = dict.fromkeys([*said.datasets, *(each.dataset_id for each in training if each.dataset_id)])
+    results = [
+        EvalResult(
+            task_type=TASK,
+            task_name=result.task or "Text classification",
+            dataset_type=result.dataset_id or _slug(result.dataset),
+            dataset_name=result.dataset,
+            dataset_split=result.dataset_split,
+            dataset_revision=result.dataset_revision,
+            metric_type=ON_HUB.get(result.metric, result.metric),
+            metric_name=f"{_metric(result)}, {result.task}" if result.task else _metric(result),
+            metric_value=_rounded(result.value),
+            metric_args=None if result.interval is None else {"ci95": _rounded(result.interval)},
+        )
+        for result in said.results
+    ]
+    widgets: Any = [{"text": text, "example_title": label} for text, label in facts.questions[:WIDGETS]]
+    return ModelCardData(
+        language=said.language,
+        license=said.license,
+        library_name=LIBRARY,
+        pipeline_tag=TASK,
+        tags=[*TAGS, *said.tags],
+        base_model=facts.encoder_on_hub,
+        datasets=list(datasets) or None,
+        metrics=sorted({result.metric_type for result in results}) or None,
+        model_name=name,
+        eval_results=results or None,
+        **({"widget": widgets} if widgets else {}),
+    )
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # this is Markdown, whose signs the filters below escape
+    )
+    environment.filters |= {
+        "code": code,
+        "plain": plain,
+        "python": lambda text: json.dumps(_one_line(text), ensure_ascii=False),  # a Python string as well
+        "shell": lambda text: shlex.quote(_one_line(text)),
+        "figure": _figure,
+        "metric": _metric,
+        "minutes": _minutes,
+        "dataset": _dataset,
+    }
+    return environment
+
+
+def code(text: str) -> str:
+    """A text as a code span that may stand in a table, whatever it holds."""
+    text = _short(_one_line(text)).replace("|", "\\|") or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def plain(text: Any) -> str:
+    """A text as it is, in a paragraph or a table: none of its signs is Markdown or HTML."""
+    text = _short(_one_line(str(text))).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]#|~!$])", r"\\\1", text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "default"
+
+
+def _rounded(value: int | float) -> int | float:
+    return round(value, 4)
+
+
+def _metric(result: EvaluationResult) -> str:
+    return SHOWN.get(result.metric, result.metric.replace("_", " "))
+
+
+def _figure(value: int | float | None, metric: str, interval: int | float | None = None) -> str:
+    """A figure with its interval as people read it, shares in percent."""
+    if value is None:
+        return ""
+    scale, digits, unit = (100, 1, " %") if metric in SHARES else (1, 3, "")
+    around = "" if interval is None else f" ± {scale * interval:.{digits}f}"
+    return f"{scale * value:.{digits}f}{around}{unit}"
+
+
+def _dataset(data: TrainingData) -> str:
+    if data.dataset_id is None or not HUB_NAME.fullmatch(data.dataset_id):
+        return plain(data.name)
+    return f"[{plain(data.name)}](https://huggingface.co/datasets/{data.dataset_id})"
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,197 @@
+"""What a run leaves for the model's card: its data, settings, figures, time and energy."""
+
+import logging as std_logging
+import time
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from datetime import date
+from enum import Enum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.utils import logging
+
+from ..cards import EvaluationResult, TrainingData, TrainingRecord
+from ..errors import import_extra
+from ..models.publishing import versions
+from .arguments import EpisodicTrainingArguments
+from .episode_data import shared_classes
+
+if TYPE_CHECKING:
+    from ..episodes import EpisodeSampler
+    from .trainer import EpisodicTrainer
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+ALWAYS_TOLD = ("objective", "trainable", "learning_rate", "episodes_per_step", "seed")
+TOLD = (
+    *("objective_options", "regularizers", "label_names", "unbalanced", "source_weights"),
+    *("lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim"),
+    *("bf16", "fp16"),
+)
+"""Arguments that the card tells where they are not the default's."""
+FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
+
+
+class Recorder(TrainerCallback):
+    """Collects while a run goes on, and writes into the model's `model_card_data` when it has ended.
+
+    Args:
+        trainer: of the run.
+    """
+
+    def __init__(self, trainer: "EpisodicTrainer") -> None:
+        self.trainer = trainer
+        self.metrics: dict[int, dict[str, float]] = {}
+        self.running = False
+        self.energy = EnergyMeter()
+        self.started = 0.0
+        self.first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.metrics = {step: told for step, told in self.metrics.items() if step == 0}
+        self.running, self.started, self.first_step = True, time.perf_counter(), state.global_step
+        if state.is_world_process_zero:  # it measures the whole machine
+            self.energy.start()
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        step = state.global_step
+        self.metrics.setdefault(step, {}).update(metrics or {})
+        if step and not self.running:  # of what the run ended with
+            self._tell_results(self.metrics[step])
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.running = False
+        kwh = self.energy.stop()
+        trainer, sampler = self.trainer, self.trainer.sampler
+        if sampler is None:
+            return
+        whole = self.first_step == 0  # of a run that went on from a checkpoint only the rest was seen
+        best = state.best_global_step if args.load_best_model_at_end else None
+        trainer.trained_model.model_card_data.training = TrainingRecord(
+            data=_data(sampler),
+            settings=_settings(args, sampler),
+            steps=state.global_step,
+            episodes=state.global_step * args.step_episodes,
+            best_step=best,
+            seconds=round(time.perf_counter() - self.started, 1) if whole else None,
+            energy_kwh=kwh if whole else None,
+            hardware=_hardware(args),
+            versions=versions(),
+        )
+        self._tell_results(self.metrics.get(best or state.global_step, {}))
+
+    def _tell_results(self, metrics: Mapping[str, float]) -> None:
+        before = self.metrics.get(0, {})
+        said = self.trainer.trained_model.model_card_data
+        said.results = []  # figures of the weights that were there before
+        for name, sampler in self.trainer.eval_samplers.items():
+            prefix = f"eval_{name}_" if name else "eval_"
+            for figure in FIGURES:
+                if f"{prefix}{figure}" not in metrics:
+                    continue
+                said.add_result(
+                    EvaluationResult(
+                        metric=figure,
+                        value=float(metrics[f"{prefix}{figure}"]),
+                        dataset=name or " and ".join(table.name for table in sampler.tables.values()),
+                        dataset_id=_dataset_id(sampler),
+                        task=_task(sampler, self.trainer.sampler, self.trainer.args),
+                        interval=_number(metrics.get(f"{prefix}{figure}_ci95")),
+                        before=_number(before.get(f"{prefix}{figure}")),
+                        count=self.trainer.args.eval_episodes,
+                        date=date.today().isoformat(),
+                    )
+                )
+
+
+class EnergyMeter:
+    """Measures what a machine uses, where codecarbon is installed; otherwise, or where it fails, nothing."""
+
+    def __init__(self) -> None:
+        self._tracker: Any = None
+
+    def start(self) -> None:
+        """Begins anew."""
+        self._tracker = None
+        if find_spec("codecarbon") is None:
+            return
+        std_logging.getLogger("codecarbon").setLevel(std_logging.CRITICAL)
+        try:
+            codecarbon = import_extra("codecarbon", "measuring energy", "energy")
+            # Offline, for it would look up where the machine is; the country matters for emissions, which are not told.
+            self._tracker = codecarbon.OfflineEmissionsTracker(
+                country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
+            )
+            self._tracker.start()
+        except Exception as error:
+            self._tracker = None
+            logger.warning(f"The energy of this run is not measured, as codecarbon failed: {error!r}")
+
+    def stop(self) -> float | None:
+        """The kWh since the start."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is None:
+            return None
+        try:
+            tracker.stop()
+            return float(tracker.final_emissions_data.energy_consumed)
+        except Exception as error:
+            logger.warning(f"The energy of this run is not known, as codecarbon failed: {error!r}")
+            return None
+
+
+def _data(sampler: "EpisodeSampler") -> list[TrainingData]:
+    several = len(sampler.tables) > 1
+    told = []
+    for name, table in sampler.tables.items():
+        classes = sampler.classes[name]
+        texts = len({table.texts[row] for label in classes for row in table.distinct[label]})
+        told.append(TrainingData(name if several else table.name, len(classes), texts, table.dataset_id))
+    return told
+
+
+def _dataset_id(sampler: "EpisodeSampler") -> str | None:
+    """The name on the Hub of all that is drawn from, where that is one data set."""
+    names = {table.dataset_id for table in sampler.tables.values()}
+    return names.pop() if len(names) == 1 else None
+
+
+def _settings(args: EpisodicTrainingArguments, sampler: "EpisodeSampler") -> dict[str, Any]:
+    told: dict[str, Any] = {
+        name: _range(getattr(sampler, name)) for name in ("n_way", "k_shot", "n_query") if hasattr(sampler, name)
+    }
+    usual = {
+        one.name: one.default_factory() if one.default_factory is not MISSING else one.default for one in fields(args)
+    }
+    for name in (*ALWAYS_TOLD, *TOLD):
+        value = getattr(args, name)
+        if name in ALWAYS_TOLD or value != usual[name]:
+            told[name] = value.value if isinstance(value, Enum) else value
+    return told
+
+
+def _task(asked: "EpisodeSampler", trained: "EpisodeSampler | None", args: EpisodicTrainingArguments) -> str:
+    task = f"{_range(asked.n_way)}-way {_range(asked.k_shot)}-shot episodes"
+    if trained is not None and not shared_classes(trained, {"": asked}):
+        task += " of classes that training never saw"
+    return f"{task}, by which the best step was chosen" if args.load_best_model_at_end else task
+
+
+def _range(told: tuple[int, int]) -> int | str:
+    low, high = told
+    return low if low == high else f"{low} to {high}"
+
+
+def _hardware(args: EpisodicTrainingArguments) -> str:
+    if args.device.type == "cuda":
+        return f"{args.world_size} × {torch.cuda.get_device_name(args.device)}"
+    return "CPU" if args.device.type == "cpu" else args.device.type
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
