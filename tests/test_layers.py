@@ -18,7 +18,7 @@ LAYERS = [
     ["errors"],
     ["registry"],
     ["memory"],
-    ["controllers"],
+    ["controllers", "cards"],
     ["models"],
     ["metrics", "episodes"],
     ["training"],
