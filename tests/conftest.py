@@ -238,6 +238,12 @@ def hub_api(hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> "HfApi":
 
 
 @pytest.fixture
+def no_energy_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares runs the second or two that codecarbon takes to start."""
+    monkeypatch.setattr("mann_hf.training.record.find_spec", lambda name: None)
+
+
+@pytest.fixture
 def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
     """What transformers and mann_hf have logged from warnings on."""
     loggers = [logging.getLogger("transformers"), logging.getLogger("mann_hf")]

@@ -720,6 +720,7 @@ class TestSaving:
         taught.save_pretrained(tmp_path)
         names = {path.name for path in tmp_path.rglob("*")}
         assert names == {
+            "README.md",
             "config.json",
             "model.safetensors",
             "memory.safetensors",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
@@ -170,8 +171,6 @@ def merged(card: str, before: str | None) -> str | None:
 
 def _split(card: str) -> tuple[dict[str, Any], str]:
     """Metadata and text of a card; metadata that cannot be read are none."""
-    import yaml
-
     found = re.match(r"\A\s*---\r?\n(.*?)^---[ \t]*\r?\n?", card, re.DOTALL | re.MULTILINE)
     if found is None:
         return {}, card
@@ -215,7 +214,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
         base_model=facts.encoder_on_hub,
         datasets=list(datasets) or None,
         metrics=sorted({result.metric_type for result in results}) or None,
-        model_name=name,
+        model_name=name if results else None,
         eval_results=results or None,
         **({"widget": widgets} if widgets else {}),
     )

@@ -202,15 +202,15 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **upload: Any) -> Co
 
 
 def _loading(model: "MANNPreTrainedModel") -> str:
-    """The expression that gives a model with this model's encoder."""
-    name = f"mann_hf.{type(model).__name__}"
-    place = model.name_or_path
-    if place and not os.path.isdir(place):
-        return f"{name}.from_pretrained({json.dumps(place)})"
-    if model.model_card_data.training is not None or not model.config.encoder_name:
+    """The expression that gives a model with this model's encoder; in place of a folder of this machine, what it is."""
+    name, encoder = f"mann_hf.{type(model).__name__}", model.config.encoder_name
+    if model.name_or_path and not os.path.isdir(model.name_or_path):
+        return f"{name}.from_pretrained({json.dumps(model.name_or_path)})"
+    if model.name_or_path or model.model_card_data.training is not None:
         return f'{name}.from_pretrained("the model that wrote it")'
+    place = "the encoder that wrote it" if not encoder or os.path.isdir(encoder) else encoder
     options = "" if model.config.problem_type is None else f", problem_type={json.dumps(model.config.problem_type)}"
-    return f"{name}.from_encoder_pretrained({json.dumps(model.config.encoder_name)}{options})"
+    return f"{name}.from_encoder_pretrained({json.dumps(place)}{options})"
 
 
 def _push(

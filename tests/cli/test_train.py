@@ -20,6 +20,8 @@ from mann_hf.training.run import TrainingRun
 
 from .conftest import Shell
 
+pytestmark = pytest.mark.usefixtures("no_energy_meter")
+
 ROOT = Path(mann_hf.__file__).parents[1]
 WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank", "change", "cancel"]
 

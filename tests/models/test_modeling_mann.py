@@ -756,6 +756,7 @@ class TestLaterUse:
 class TestSaving:
     def test_nothing_that_could_run(self, saved: Path) -> None:
         assert {path.name for path in saved.iterdir()} == {
+            "README.md",
             "config.json",
             WEIGHTS,
             MEMORY,

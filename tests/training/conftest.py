@@ -26,6 +26,11 @@ def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
     return given | {"max_steps": 4, "eval_episodes": 5, "use_cpu": True, "report_to": "none", "disable_tqdm": True}
 
 
+@pytest.fixture(autouse=True)
+def fast(no_energy_meter: None) -> None:
+    """Most runs here take less time than codecarbon to start."""
+
+
 class Interrupted(TrainerCallback):
     """Ends the process's part of a run once it has saved after this step."""
 

@@ -1,0 +1,267 @@
+"""Cards as people and the Hub read them."""
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from mann_hf.cards import (
+    EvaluationResult,
+    LabelFacts,
+    MANNModelCardData,
+    ModelFacts,
+    TrainingData,
+    TrainingRecord,
+    memory_card,
+    merged,
+    model_card,
+    results_file,
+)
+from mann_hf.cards.render import MEMORY_MARK, MODEL_MARK, MOST_LABELS
+
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+FACTS = ModelFacts(
+    place="me/my-intents",
+    model_class="MANNForSequenceClassification",
+    problem_type="single_label_classification",
+    encoder=ENCODER,
+    reading="logistic",
+    settings={"capacity": 100},
+    max_tokens=256,
+    labels=(LabelFacts("card_arrival", 2, "where is my card?"), LabelFacts("lost_card", 0, None, "it was stolen")),
+    entries=3,
+    questions=(("where is my card?", "card_arrival"),),
+    versions={"torch": "2.13.0"},
+)
+LOADED_BY = f'mann_hf.MANNForSequenceClassification.from_encoder_pretrained("{ENCODER}")'
+
+
+def rendered(said: MANNModelCardData | None = None, **changed: Any) -> Any:
+    return ModelCard(model_card(dataclasses.replace(FACTS, **changed), said))
+
+
+def section(card: Any, name: str) -> str:
+    return card.text.split(f"## {name}\n")[1].split("\n## ")[0]
+
+
+def blocks(card: Any, language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", card.text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
+
+
+class TestModelCard:
+    def test_metadata(self) -> None:
+        data = rendered(MANNModelCardData(language="en", license="mit", tags=["bank"], datasets=["a/b"])).data.to_dict()
+        assert data == {
+            "base_model": ENCODER,
+            "datasets": ["a/b"],
+            "language": "en",
+            "library_name": "mann_hf",
+            "license": "mit",
+            "pipeline_tag": "text-classification",
+            "tags": ["few-shot-learning", "memory-augmented-neural-network", "bank"],
+            "widget": [{"text": "where is my card?", "example_title": "card_arrival"}],
+        }
+
+    def test_how_to_load_it(self) -> None:
+        card = rendered()
+        assert card.text.lstrip().startswith(f"{MODEL_MARK}\n\n# my-intents\n")
+        assert blocks(card, "") == ["pip install mann_hf\n", "mann-hf predict me/my-intents 'where is my card?'\n"]
+        (python,) = blocks(card, "python")
+        assert 'pipeline("few-shot-text-classification", model="me/my-intents")' in python
+        assert 'clf("where is my card?")' in python and "remember" not in python
+        compile(python, "card", "exec")
+
+    def test_labels(self) -> None:
+        assert section(rendered(), "Labels").strip().splitlines()[2:] == [
+            "| `card_arrival` | 2 | where is my card? |",
+            "| `lost_card` | 0 | it was stolen (its description) |",
+        ]
+        both = rendered(labels=(LabelFacts("a", 1, "text", "words"),))
+        assert "| `a` | 1 | text (described) |" in both.text
+
+    def test_many_labels(self) -> None:
+        labels = tuple(LabelFacts(f"label_{number}", 1, "text") for number in range(MOST_LABELS + 7))
+        told = section(rendered(labels=labels), "Labels")
+        assert told.count("| `label_") == MOST_LABELS
+        assert f"The first {MOST_LABELS} of {MOST_LABELS + 7}" in told
+        assert "The first" not in section(rendered(), "Labels")
+
+    def test_nothing_taught(self) -> None:
+        card = rendered(labels=(), entries=0, questions=())
+        assert "clf.remember(" in blocks(card, "python")[0] and "This memory is empty" in card.text
+        assert "## Labels" not in card.text and blocks(card, "") == ["pip install mann_hf\n"]
+        assert "widget" not in card.data.to_dict() and "memory.json" not in card.text
+
+    @pytest.mark.parametrize(
+        "problem_type, label", [("multi_label_classification", '["refund"]'), ("regression", "0.9")]
+    )
+    def test_other_problems(self, problem_type: str, label: str) -> None:
+        card = rendered(labels=(), entries=0, questions=(), problem_type=problem_type)
+        compile(blocks(card, "python")[0], "card", "exec")
+        assert label in blocks(card, "python")[0]
+        assert "Every text gets one of the labels" not in card.text
+
+    def test_a_regression_shows_examples(self) -> None:
+        card = rendered(labels=(), problem_type="regression", questions=(("it broke", "0.1"),))
+        assert section(card, "Examples").strip() == "- it broke: 0.1" and "regression model" in card.text
+
+    def test_what_is_not_known_is_left_out(self) -> None:
+        card = rendered(encoder=None, max_tokens=None, settings={})
+        assert "base_model" not in card.data.to_dict() and "a text encoder" in card.text
+        assert "## Training" not in card.text and "## Evaluation" not in card.text
+        assert "Texts are cut" not in card.text and "None" not in card.text
+
+    def test_settings_limits_and_extra(self) -> None:
+        card = rendered(MANNModelCardData(limits=["Not for animals."], description="Of *a* bank."), extra="peft")
+        assert "| capacity | `100` |" in section(card, "Made of")
+        assert "- Not for animals." in section(card, "Limits and bias") and "Of *a* bank." in card.text
+        assert blocks(card, "")[0] == "pip install 'mann_hf[peft]'\n"
+        assert "Texts are cut after 256 tokens." in card.text
+
+    def test_texts_that_are_not_stored(self) -> None:
+        assert "who can read this" in section(rendered(), "Limits and bias")
+        card = rendered(stores_texts=False, labels=(LabelFacts("a", 1),), questions=())
+        assert "holds no texts" in section(card, "Limits and bias") and "| `a` | 1 |  |" in card.text
+
+    def test_training(self) -> None:
+        training = TrainingRecord(
+            data=[TrainingData("BANKING77", 50, 5000, "PolyAI/banking77"), TrainingData("own [texts]")],
+            settings={"n_way": 5, "learning_rate": 1e-5},
+            steps=100,
+            episodes=400,
+            best_step=50,
+            seconds=700,
+            energy_kwh=0.01234,
+            hardware="CPU",
+            versions={"torch": "2.6.0"},
+        )
+        card = rendered(MANNModelCardData(training=training))
+        told = section(card, "Training")
+        assert "| [BANKING77](https://huggingface.co/datasets/PolyAI/banking77) | 50 | 5000 |" in told
+        assert "| own \\[texts\\] |  |  |" in told
+        assert "100 steps with 400 episodes, of which the weights after step 50 were kept, in 12 minutes." in told
+        assert "Energy: 0.012 kWh, as codecarbon estimates it." in told and "On CPU." in told
+        assert "| `learning_rate` | `1e-05` |" in told
+        assert card.data.datasets == ["PolyAI/banking77"]
+        assert "torch 2.6.0" in card.text and "torch 2.13.0" not in card.text  # what it was trained with
+        assert "trained further" in card.text
+
+    @pytest.mark.parametrize(
+        "seconds, told", [(89, "89 seconds"), (90, "2 minutes"), (5399, "90 minutes"), (5400, "1.5 hours")]
+    )
+    def test_time(self, seconds: int, told: str) -> None:
+        card = rendered(MANNModelCardData(training=TrainingRecord(steps=1, seconds=seconds)))
+        assert f"1 steps, in {told}." in card.text
+
+    def test_evaluation(self) -> None:
+        results = [
+            EvaluationResult("accuracy", 0.90123456, "BANKING77", "5-way", 0.00312, 0.8701, 600, "PolyAI/banking77"),
+            EvaluationResult("unknown_auroc", 0.95, "own texts", dataset_split="test"),
+        ]
+        card = rendered(MANNModelCardData(results=results))
+        assert section(card, "Evaluation").strip().splitlines() == [
+            "| data | what was asked | metric | value, 95 % interval | before training |",
+            "| --- | --- | --- | ---: | ---: |",
+            "| BANKING77 | 5-way, n = 600 | accuracy | 90.1 ± 0.3 % | 87.0 % |",
+            "| own texts, test |  | AUROC of unknown texts | 0.950 |  |",
+        ]
+        first, second = card.data.eval_results
+        assert (first.dataset_type, first.dataset_name) == ("PolyAI/banking77", "BANKING77")
+        assert (first.metric_type, first.metric_value, first.metric_args) == ("accuracy", 0.9012, {"ci95": 0.0031})
+        assert (second.metric_type, second.dataset_type, second.dataset_split) == ("roc_auc", "own-texts", "test")
+        assert card.data.metrics == ["accuracy", "roc_auc"]
+
+    def test_without_figures_from_before(self) -> None:
+        card = rendered(MANNModelCardData(results=[EvaluationResult("accuracy", 0.9, "x")]))
+        assert "before training" not in card.text
+
+
+class TestResultsFile:
+    def test_what_the_hub_reads(self) -> None:
+        said = MANNModelCardData(
+            results=[
+                EvaluationResult(
+                    "accuracy",
+                    0.90123456,
+                    "BANKING77",
+                    "5-way 1-shot",
+                    0.003,
+                    dataset_id="PolyAI/banking77",
+                    dataset_revision="abc",
+                    date="2026-11-27",
+                ),
+                EvaluationResult("accuracy", 0.5, "own texts"),  # of no data set on the Hub
+            ]
+        )
+        assert yaml.safe_load(results_file(said, "me/my-intents") or "") == [
+            {
+                "dataset": {"id": "PolyAI/banking77", "task_id": "5-way-1-shot-accuracy", "revision": "abc"},
+                "value": 0.9012,
+                "date": "2026-11-27",
+                "source": {"url": "https://huggingface.co/me/my-intents", "name": "Model card"},
+                "notes": "accuracy; 5-way 1-shot; 95 % interval ± 0.003",
+            }
+        ]
+        assert "source" not in (results_file(said, "a-folder") or "")
+
+    def test_none(self) -> None:
+        assert results_file(MANNModelCardData(results=[EvaluationResult("accuracy", 0.5, "x")]), "me/x") is None
+
+
+class TestMemoryCard:
+    def test_it(self) -> None:
+        card = ModelCard(memory_card(FACTS, LOADED_BY, MANNModelCardData(license="mit")))
+        assert card.data.to_dict() == {
+            "base_model": ENCODER,
+            "library_name": "mann_hf",
+            "license": "mit",
+            "tags": ["few-shot-learning", "memory-augmented-neural-network", "memory"],
+        }
+        (python,) = blocks(card, "python")
+        compile(python, "card", "exec")
+        assert f'model = {LOADED_BY}\nmodel.load_memory("me/my-intents")\n' in python
+        assert "| `card_arrival` | 2 |" in card.text and MEMORY_MARK in card.text
+
+    def test_of_a_regression(self) -> None:
+        facts = dataclasses.replace(FACTS, problem_type="regression", labels=(), questions=(("it broke", "0.1"),))
+        card = ModelCard(memory_card(facts, LOADED_BY))
+        assert "- it broke: 0.1" in card.text and "labels" not in card.text
+
+
+class TestMerged:
+    CARD = model_card(FACTS)
+
+    def test_none_before(self) -> None:
+        assert merged(self.CARD, None) == self.CARD
+
+    def test_one_of_ours(self) -> None:
+        before = model_card(dataclasses.replace(FACTS, place="me/other"), MANNModelCardData(license="mit"))
+        told: Any = ModelCard(merged(self.CARD, before) or "")
+        assert "# my-intents" in told.text and "me/other" not in told.content
+        assert told.data.license == "mit"
+
+    def test_what_a_card_has_no_longer_goes(self) -> None:
+        said = MANNModelCardData(datasets=["a/b"], results=[EvaluationResult("accuracy", 0.5, "x")])
+        told: Any = ModelCard(merged(self.CARD, model_card(FACTS, said)) or "").data.to_dict()
+        assert not told.keys() & {"datasets", "model-index", "metrics"}
+
+    @pytest.mark.parametrize(
+        "text", ["# Mine", "---\nlicense: mit\n---\n# Mine", "---\nno end", "text\n---\na: b\n---"]
+    )
+    def test_a_text_of_ones_own(self, text: str) -> None:
+        assert merged(self.CARD, text) is None
+
+    @pytest.mark.parametrize("metadata, license", [("license: mit", "mit"), ("[1", None), ("- a", None), ("", None)])
+    def test_metadata_alone(self, metadata: str, license: str | None) -> None:
+        told: Any = ModelCard(merged(self.CARD, f"---\n{metadata}\n---\n \n") or "")
+        assert told.data.license == license and told.data.library_name == "mann_hf"
+
+    def test_models_and_memories(self) -> None:
+        memory = memory_card(FACTS, LOADED_BY)
+        assert merged(memory, self.CARD) is None
+        assert merged(memory, memory) is not None
+        assert MODEL_MARK in (merged(self.CARD, memory) or "")

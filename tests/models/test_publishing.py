@@ -1,0 +1,290 @@
+"""Models and memories on a Hub: pushed by the real client, loaded by name in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+from mann_hf import FewShotTextClassificationPipeline
+from mann_hf.cards import EvaluationResult, MANNModelCardData, TrainingRecord
+from mann_hf.cards.render import MEMORY_MARK, MODEL_MARK
+from mann_hf.errors import EmptyMemoryError, InvalidInputError
+
+if TYPE_CHECKING:
+    from tests.loopback_hub import LoopbackHub
+
+ROOT = Path(__file__).parents[2]
+ID, SKILL = "me/my-intents", "me/bank-skill"
+ASKED = "where is my money"
+MODEL_FILES = {
+    ".gitattributes",
+    "README.md",
+    "config.json",
+    "memory.json",
+    "memory.safetensors",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+ANSWER = """
+from transformers import pipeline
+def answer(clf):
+    return [(each["label"], each["score"]) for each in clf("where is my money", top_k=None)]
+"""
+
+
+@pytest.fixture(autouse=True)
+def logged_in(hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+
+
+@pytest.fixture
+def clf(build: Any, texts: list[str], labels: list[str]) -> FewShotTextClassificationPipeline:
+    clf = FewShotTextClassificationPipeline(model=build())
+    clf.remember(texts, labels)
+    return clf
+
+
+@pytest.fixture
+def stranger(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., Any]:
+    """Runs code in a process that knows the hub and nothing else; what it puts into `told`, or its last words."""
+
+    def run(code: str, token: str | None = None, home: str = "home") -> Any:
+        environment = os.environ | hub.environment(token) | {"HF_HOME": str(tmp_path / home), "PYTHONPATH": str(ROOT)}
+        del environment["HF_HUB_CACHE"]
+        whole = f"import json, mann_hf\n{ANSWER}\n{code}\nprint(json.dumps(told))"
+        done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, env=environment)
+        return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done.stderr.strip().splitlines()
+
+    return run
+
+
+def answer(clf: Any) -> list[list[Any]]:
+    return [[each["label"], each["score"]] for each in clf(ASKED, top_k=None)]
+
+
+def card(api: HfApi, repo: str = ID) -> Any:
+    return ModelCard.load(api.hf_hub_download(repo, "README.md"))
+
+
+class TestModel:
+    def test_all_that_belongs_together(self, clf: Any, hub_api: HfApi, tiny_encoder: Path) -> None:
+        commit = clf.push_to_hub("my-intents", tags="banking", commit_message="First")
+        assert set(hub_api.list_repo_files(ID)) == MODEL_FILES | {"model_card.json"}  # for the tag
+        assert hub_api.list_repo_commits(ID)[0].commit_id == commit.oid
+        assert hub_api.list_repo_commits(ID)[0].title == "First"
+        data, text = card(hub_api).data, card(hub_api).text
+        assert (data.library_name, data.pipeline_tag) == ("mann_hf", "text-classification")
+        assert "banking" in data.tags
+        assert 'model="me/my-intents"' in text and "`card_arrival` | 2" in text and "where is my card" in text
+        assert str(tiny_encoder) not in text  # a folder of this machine
+
+    def test_the_same_answers_in_another_process(
+        self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any], texts: list[str]
+    ) -> None:
+        first = clf.push_to_hub(ID, private=True).oid
+        before = answer(clf)
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        clf.push_to_hub(ID)
+        code = f"told = [answer(pipeline('few-shot-text-classification', model={ID!r}, revision=r)) for r in {{}}]"
+        assert stranger(code.format([None, first])) == [answer(clf), before]  # to the last bit
+        for token in ("", "hf_wrong"):
+            error = stranger(code.format([None]), token, home=f"shut-{token}")
+            assert isinstance(error[-1], str) and "me/my-intents" in "\n".join(error)
+
+    def test_a_model_pushes_itself(self, build: Any, hub_api: HfApi, stranger: Callable[..., Any]) -> None:
+        """Without a pipeline, with nothing taught: the tokenizer goes along, and the card says how to teach."""
+        model = build()
+        model.model_card_data.license = "mit"
+        model.push_to_hub(ID)
+        assert set(hub_api.list_repo_files(ID)) == (MODEL_FILES | {"model_card.json"}) - {
+            "memory.json",
+            "memory.safetensors",
+        }
+        assert card(hub_api).data.license == "mit"
+        python = card(hub_api).text.split("```python\n")[1].split("```")[0]
+        told = stranger(f"{python}\ntold = [clf.model.memory.labels, clf.model.model_card_data.license]")
+        assert told == [["card_arrival", "refund"], "mit"]
+
+    def test_what_has_not_changed_is_not_sent_again(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi) -> None:
+        clf.push_to_hub(ID)
+        weights = [upload for upload in hub.uploaded if upload.bytes > 100_000]
+        assert len(weights) == 1
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        clf.push_to_hub(ID)
+        assert [upload for upload in hub.uploaded if upload.bytes > 100_000] == weights
+        assert len(hub.uploaded) > 1  # the memory's file goes each time
+
+    def test_cut_off_the_old_revision_stays(
+        self,
+        clf: Any,
+        hub: "LoopbackHub",
+        hub_api: HfApi,
+        stranger: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+        before = answer(clf)
+        first = clf.push_to_hub(ID).oid
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        with torch.no_grad():  # so that the large file goes, too
+            clf.model.encoder.embeddings.word_embeddings.weight[0] += 1
+        hub.cut_uploads_after(1000)
+        with pytest.raises(Exception, match=r"."):
+            clf.push_to_hub(ID)
+        hub.cut_uploads_after(None)
+        assert hub_api.list_repo_commits(ID)[0].commit_id == first
+        assert stranger(f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))") == before
+
+    def test_what_is_no_more_is_removed(self, clf: Any, hub_api: HfApi) -> None:
+        clf.model.push_to_hub(ID, max_shard_size="30KB")
+        assert any("-of-" in name for name in hub_api.list_repo_files(ID))
+        for label in list(clf.model.memory.labels):
+            clf.forget(label=label)
+        clf.push_to_hub(ID)
+        assert set(hub_api.list_repo_files(ID)) == MODEL_FILES - {"memory.json", "memory.safetensors"}
+
+    def test_a_branch(self, clf: Any, hub_api: HfApi) -> None:
+        first = clf.push_to_hub(ID).oid
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        second = clf.push_to_hub(ID, revision="next").oid
+        assert [hub_api.repo_info(ID, revision=name).sha for name in ("main", "next")] == [first, second]
+
+    def test_saved_with_push_to_hub(self, clf: Any, hub_api: HfApi, tmp_path: Path) -> None:
+        clf.save_pretrained(tmp_path / "my-intents", push_to_hub=True)
+        clf.model.save_pretrained(tmp_path / "other", push_to_hub=True, repo_id="me/named")
+        assert set(hub_api.list_repo_files(ID)) == MODEL_FILES == set(hub_api.list_repo_files("me/named"))
+        assert 'model="me/my-intents"' in card(hub_api).text
+        assert 'model="my-intents"' in (tmp_path / "my-intents" / "README.md").read_text()
+
+    def test_results_are_in_both_forms(self, clf: Any, hub_api: HfApi) -> None:
+        clf.model.model_card_data.add_result(
+            EvaluationResult("accuracy", 0.91, "BANKING77", "5-shot", 0.01, dataset_id="PolyAI/banking77")
+        )
+        clf.push_to_hub(ID)
+        (result,) = card(hub_api).data.eval_results
+        assert (result.dataset_type, result.metric_type, result.metric_value) == ("PolyAI/banking77", "accuracy", 0.91)
+        path = hub_api.hf_hub_download(ID, ".eval_results/mann_hf.yaml")
+        (entry,) = yaml.safe_load(Path(path).read_text())
+        assert entry["dataset"] == {"id": "PolyAI/banking77", "task_id": "5-shot-accuracy"} and entry["value"] == 0.91
+        clf.model.model_card_data.results = []
+        clf.push_to_hub(ID)
+        assert ".eval_results/mann_hf.yaml" not in hub_api.list_repo_files(ID)
+
+    def test_without_a_tokenizer(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi) -> None:
+        clf.model.config.encoder_name = None
+        with pytest.raises(InvalidInputError, match="no tokenizer was found"):
+            clf.model.push_to_hub(ID)
+        assert not hub_api.repo_exists(ID)
+        clf.model.push_to_hub(ID, tokenizer=clf.tokenizer)
+
+    def test_refused(self, clf: Any, hub_api: HfApi) -> None:
+        with pytest.raises(HfHubHTTPError, match="403"):
+            clf.push_to_hub("they/my-intents")
+        with pytest.raises(HfHubHTTPError, match="401"):
+            clf.push_to_hub(ID, token="hf_wrong")
+        with pytest.raises(HFValidationError, match="Repo id"):
+            clf.push_to_hub("no name at all")
+
+
+class TestMemory:
+    def test_pushed_loaded_and_rolled_back(
+        self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any], tiny_encoder: Path
+    ) -> None:
+        first = clf.push_memory_to_hub(SKILL, private=True).oid
+        before = answer(clf)
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        second = clf.model.push_memory_to_hub(SKILL, commit_message="Stolen things").oid
+        assert set(hub_api.list_repo_files(SKILL)) == {
+            ".gitattributes",
+            "README.md",
+            "memory.json",
+            "memory.safetensors",
+        }
+        told = stranger(f"""
+model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained({str(tiny_encoder)!r})
+clf = pipeline("few-shot-text-classification", model=model)
+told = []
+for revision in (None, {first!r}, {second!r}):
+    model.load_memory({SKILL!r}, revision=revision)
+    told.append(answer(clf))
+""")
+        assert told == [answer(clf), before, answer(clf)]
+
+    def test_its_card(self, clf: Any, hub_api: HfApi, tiny_encoder: Path) -> None:
+        clf.model.model_card_data = MANNModelCardData(
+            license="mit", training=TrainingRecord(steps=3), results=[EvaluationResult("accuracy", 0.5, "x")]
+        )
+        clf.push_memory_to_hub(SKILL)
+        told = card(hub_api, SKILL)
+        assert told.data.library_name == "mann_hf" and told.data.license == "mit" and told.data.pipeline_tag is None
+        assert told.data.eval_results is None  # they are the model's
+        assert MEMORY_MARK in told.content and "card_arrival" in told.text and str(tiny_encoder) not in told.text
+        assert 'model.load_memory("me/bank-skill")' in told.text
+        assert 'from_pretrained("the model that wrote it")' in told.text
+
+    def test_beside_a_model_whose_card_stays(self, clf: Any, hub_api: HfApi) -> None:
+        clf.push_to_hub(ID)
+        before = card(hub_api).content
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        clf.push_memory_to_hub(ID)
+        assert card(hub_api).content == before
+        assert set(hub_api.list_repo_files(ID)) == MODEL_FILES
+        clf.push_memory_to_hub(SKILL)
+        clf.push_to_hub(SKILL)  # a model takes the place of a memory
+        assert MODEL_MARK in card(hub_api, SKILL).content
+
+    def test_nothing_to_publish(self, build: Any, hub_api: HfApi) -> None:
+        with pytest.raises(EmptyMemoryError, match="nothing to publish: teach it first"):
+            build().push_memory_to_hub(SKILL)
+        assert not hub_api.repo_exists(SKILL)
+
+
+class TestCardsThatAreThere:
+    def test_a_text_of_ones_own_stays(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, tmp_path: Path) -> None:
+        own = "---\nlicense: mit\n---\n\n# All mine\n"
+        hub.add_repo(ID, {"README.md": own.encode()})
+        clf.push_to_hub(ID)
+        assert card(hub_api).content == own
+        (tmp_path / "README.md").write_text(own)
+        clf.save_pretrained(tmp_path)
+        assert (tmp_path / "README.md").read_text() == own
+
+    def test_metadata_alone_is_filled_up(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi) -> None:
+        hub.add_repo(ID, {"README.md": b"---\nlicense: mit\n---\n"})
+        clf.push_to_hub(ID)
+        clf.remember(["my transfer was stolen"], ["stolen"])
+        clf.push_to_hub(ID)
+        assert card(hub_api).data.license == "mit" and "`stolen`" in card(hub_api).text
+
+    def test_a_save_without_one(self, clf: Any, tmp_path: Path) -> None:
+        clf.save_pretrained(tmp_path / "clf", create_model_card=False)
+        clf.model.save_pretrained(tmp_path / "model", create_model_card=False)
+        assert not list(tmp_path.glob("*/README.md"))
+
+    def test_a_card_that_cannot_be_read_is_written_anew(self, clf: Any, tmp_path: Path) -> None:
+        (tmp_path / "README.md").write_bytes(b"\xff\xfe")
+        clf.save_pretrained(tmp_path)
+        assert MODEL_MARK in (tmp_path / "README.md").read_text()
+
+
+def test_what_a_card_said_is_known_again(clf: Any, tmp_path: Path, told: Callable[[], list[str]]) -> None:
+    said = MANNModelCardData(license="mit", training=TrainingRecord(steps=3), limits=["Not for animals."])
+    clf.model.model_card_data = said
+    clf.save_pretrained(tmp_path)
+    assert clf.model.from_pretrained(tmp_path).model_card_data == said
+    (tmp_path / "model_card.json").write_text("[1")
+    assert clf.model.from_pretrained(tmp_path).model_card_data == MANNModelCardData()
+    assert len(told()) == 1 and "model_card.json of" in told()[0]
+    clf.model.model_card_data = MANNModelCardData()
+    clf.save_pretrained(tmp_path)
+    assert not (tmp_path / "model_card.json").exists()
