@@ -41,6 +41,7 @@ READING = "logistic"
 """By which trained and frozen encoders are compared: the model's default."""
 SEEDS = 3
 """Draws of the examples with all classes at once."""
+STUDENT_T = 4.303  # 97.5 % quantile at SEEDS - 1 degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,7 @@ class Training:
                     _, told = benchmark.measure(Cell("all_classes", dataset, shots, names), [READING])
                     kept = {field: told[READING][field] for field in ("accuracy", "calibration_error")}
                     kept["by_seed"] = [seed["accuracy"] for seed in told[READING]["by_seed"]]
+                    kept["interval"] = STUDENT_T * float(np.std(kept["by_seed"], ddof=1)) / math.sqrt(SEEDS)
                     result["names" if names else "no_names"].setdefault(str(shots), {})[name] = kept
         return result
 

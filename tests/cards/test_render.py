@@ -155,7 +155,7 @@ class TestModelCard:
     )
     def test_time(self, seconds: int, told: str) -> None:
         card = rendered(MANNModelCardData(training=TrainingRecord(steps=1, seconds=seconds)))
-        assert f"1 steps, in {told}." in card.text
+        assert f"1 step, in {told}." in card.text
 
     def test_evaluation(self) -> None:
         results = [

@@ -177,7 +177,7 @@ trainer.push_to_hub(license="mit", private=True)
     assert {"model.safetensors", "README.md", "model_card.json", "tokenizer.json"} < files
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]
     card: Any = ModelCard.load(hub_api.hf_hub_download("me/trained", "README.md"))
-    assert card.data.license == "mit" and 'model="me/trained"' in card.text and "1 steps with 4 episodes" in card.text
+    assert card.data.license == "mit" and 'model="me/trained"' in card.text and "1 step with 4 episodes" in card.text
 
 
 class TestEnergy:
