@@ -17,6 +17,7 @@ from mann_hf.cards.render import TEMPLATES
 from tasks.few_shot_text import cards
 from tasks.few_shot_text.benchmark import RESULTS
 from tasks.few_shot_text.cards import CARDS, card, models
+from tasks.few_shot_text.data import N_WAY
 from tasks.few_shot_text.render_trained import load_trained
 from tasks.few_shot_text.tables import TITLES
 from tasks.few_shot_text.train import all_cells
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 MODELS = models(load_trained(RESULTS))
 FIXED = " ".join(re.sub(r"{[{%#].*?[}%#]}", "", path.read_text("utf-8")) for path in TEMPLATES.glob("*.jinja"))
-FIXED += " ".join(cards.LIMITS) + str(cards.N_WAY)
+FIXED += " ".join(cards.LIMITS) + str(N_WAY)
 
 
 def numbers_of(told: Any) -> Iterator[str]:
