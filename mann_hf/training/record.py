@@ -120,9 +120,9 @@ class EnergyMeter:
         self._tracker = None
         if find_spec("codecarbon") is None:
             return
-        std_logging.getLogger("codecarbon").setLevel(std_logging.CRITICAL)
         try:
             codecarbon = import_extra("codecarbon", "measuring energy", "energy")
+            std_logging.getLogger("codecarbon").setLevel(std_logging.CRITICAL)  # it speaks before it reads its level
             # Offline, for it would look up where the machine is; the country matters for emissions, which are not told.
             self._tracker = codecarbon.OfflineEmissionsTracker(
                 country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True

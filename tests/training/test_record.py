@@ -64,7 +64,7 @@ def test_data_settings_steps_and_time(trainer: Any) -> None:
 
 
 def test_data_sets_of_the_hub_and_several(trainer: Any) -> None:
-    read = {"hf://datasets/PolyAI/banking77@0123abc/train.csv": {}, "other": {}}
+    read: Any = {"hf://datasets/PolyAI/banking77@0123abc/train.csv": {}, "other": {}}
     run = trainer({"bank": named(TRAIN, download_checksums=read), "more": texts(["time", "month", "bill"])}, None)
     run.train()
     assert run.model.model_card_data.training.data == [
