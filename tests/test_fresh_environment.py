@@ -1,6 +1,7 @@
 """From an empty virtual environment to a published model and back, by the commands that are printed."""
 
 import csv
+import faulthandler
 import json
 import os
 import re
@@ -36,6 +37,7 @@ print(json.dumps(clf(json.load(open("asked.json")), top_k=None)))
 @pytest.mark.slow
 @pytest.mark.end_to_end
 def test_installed_trained_pushed_and_loaded(hub: "LoopbackHub", tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # an installation takes minutes
     wheels = tmp_path / "wheels"
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "-w", wheels, ROOT], check=True)
     venv.create(tmp_path / "venv", with_pip=True)

@@ -12,6 +12,7 @@ from .errors import OneLineErrors
 from .evaluate import evaluate
 from .forget import forget
 from .predict import predict
+from .push import push
 from .remember import remember
 from .train import train
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (remember, predict, forget, evaluate, train):
+for command in (remember, predict, forget, evaluate, train, push):
     app.command()(command)
 
 

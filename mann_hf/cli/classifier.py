@@ -94,12 +94,15 @@ def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
 
 
 def save_memory(classifier: "FewShotTextClassificationPipeline", folder: str) -> None:
-    """Saves the memory, and after it the labels for those who read the configuration alone."""
+    """Saves the memory, and after it the labels in the configuration and, where there is one, the card."""
+    from ..models.publishing import card_in, write_local_cards
     from ..models.saving import write_whole
 
     classifier.save_memory(folder)
     config = classifier.model.config.to_json_string(use_diff=True)
     write_whole(Path(folder, "config.json"), config.encode())
+    if card_in(folder) is not None:
+        write_local_cards(classifier.model, Path(folder), folder)
 
 
 def make_classifier(encoder: str, **config: Any) -> "FewShotTextClassificationPipeline":

@@ -46,6 +46,19 @@ def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]])
     return scores
 
 
+def half_interval(share: float, count: int) -> float:
+    r"""Half of the 95 % interval of a share: $z \sqrt{p(1-p)/n + z^2/4n^2} / (1 + z^2/n)$ with z = 1.96.
+
+    It is the score interval (Wilson 1927), which has a width at shares of 0 and 1, too.
+
+    Args:
+        share: p, the mean of n answers that are right or wrong.
+        count: n.
+    """
+    z = 1.96
+    return z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+
+
 def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> float:
     r"""The expected calibration error $\sum_b \frac{|b|}{n} |\text{accuracy}(b) - \text{confidence}(b)|$.
 

@@ -21,7 +21,7 @@ from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory, label_names
 from .memory_files import MEMORY_FILE, READABLE_FILE, save_memory
-from .saving import SUPERSEDED
+from .saving import SUPERSEDED, write_whole
 
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
@@ -114,15 +114,15 @@ def write_cards(model: "MANNPreTrainedModel", folder: Path, place: str, before: 
         before: the card that is there now; one of the user's own is kept.
     """
     said = model.model_card_data
-    card = cards.merged(cards.model_card(model_facts(model, place), said), before)
-    if card is not None:
-        (folder / CARD).write_text(card, encoding="utf-8")
-    if said != MANNModelCardData():
-        (folder / CARD_DATA).write_text(said.to_json(), encoding="utf-8")
-    results = cards.results_file(said, place)
-    if results is not None:
-        (folder / RESULTS).parent.mkdir(exist_ok=True)
-        (folder / RESULTS).write_text(results, encoding="utf-8")
+    files = {
+        CARD: cards.merged(cards.model_card(model_facts(model, place), said), before),
+        CARD_DATA: said.to_json() if said != MANNModelCardData() else None,
+        RESULTS: cards.results_file(said, place),
+    }
+    for name, content in files.items():
+        if content is not None:
+            (folder / name).parent.mkdir(exist_ok=True)
+            write_whole(folder / name, content.encode())
 
 
 def write_local_cards(model: "MANNPreTrainedModel", staging: Path, save_directory: str | os.PathLike) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from mann_hf.cli.scores import calibration_error
+from mann_hf.cards import MANNModelCardData
+from mann_hf.cli.scores import calibration_error, half_interval
 from mann_hf.models import MANNForSequenceClassification
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
-from .conftest import EXAMPLES, Shell
+from .conftest import EXAMPLES, Shell, files
 
 Write = Callable[[str, str | bytes], Path]
 ASKED = {
@@ -174,3 +175,32 @@ def test_what_is_wrong_is_told(shell: Shell, taught: Path, asked: Path, tmp_path
     assert "has no column 'body'" in shell.fails("evaluate", taught, asked, "--text-column", "body")
     shell("forget", taught, *(word for label in set(EXAMPLES.values()) for word in ("--label", label)))
     assert "is empty; teach it with `mann-hf remember" in shell.fails("evaluate", taught, asked)
+
+
+class TestToCard:
+    def test_the_figures_are_in_the_card(self, shell: Shell, taught: Path, shots: Path) -> None:
+        report = shell.json("evaluate", taught, shots, "--to-card")
+        said = MANNModelCardData.from_json((taught / "model_card.json").read_text())
+        assert [result.metric for result in said.results] == ["accuracy", "macro_f1", "expected_calibration_error"]
+        accuracy = said.results[0]
+        assert accuracy.value == report["accuracy"] and accuracy.count == report["texts"] == 6
+        assert accuracy.interval == pytest.approx(half_interval(report["accuracy"], 6))
+        assert (accuracy.dataset, accuracy.task) == ("shots.csv", "answers from 6 stored texts")
+        assert accuracy.dataset_id is None and accuracy.dataset_split is None
+        assert "answers from 6 stored texts, n = 6 | accuracy | 100.0 ±" in (taught / "README.md").read_text()
+
+    def test_figures_of_an_earlier_memory_go(self, shell: Shell, taught: Path, shots: Path) -> None:
+        shell("evaluate", taught, shots, "--to-card")
+        shell("forget", taught, "--label", "refund")
+        shell("evaluate", taught, shots, "--to-card")
+        said = MANNModelCardData.from_json((taught / "model_card.json").read_text())
+        assert {result.task for result in said.results} == {"answers from 5 stored texts"} and len(said.results) == 3
+        assert "| `refund` |" not in (taught / "README.md").read_text()
+
+    def test_nothing_is_written_unless_asked(self, shell: Shell, taught: Path, shots: Path) -> None:
+        before = files(taught)
+        shell("evaluate", taught, shots)
+        assert files(taught) == before
+
+    def test_of_a_folder_alone(self, shell: Shell, shots: Path) -> None:
+        assert "there is no folder 'me/intents'" in shell.fails("evaluate", "me/intents", shots, "--to-card")

@@ -33,7 +33,7 @@ def test_ids_are_forgotten_and_the_weights_are_not_written(shell: Shell, taught:
     assert set(ids(taught)) == set(EXAMPLES) - set(gone)
     after = files(taught)
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"memory.safetensors", "memory.json", "config.json"}, "the configuration names the labels"
+    assert changed == {"memory.safetensors", "memory.json", "config.json", "README.md"}, "what names the labels"
 
 
 def test_labels_are_forgotten_together(shell: Shell, tiny_encoder: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_folder_learns_more_and_its_weights_are_not_written_again(shell: Shell
     assert document["ids"] == [entry["id"] for entry in entries(taught)][-2:]
     after = files(taught)
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == {"memory.safetensors", "memory.json", "config.json"}, "the configuration names the labels"
+    assert changed == {"memory.safetensors", "memory.json", "config.json", "README.md"}, "what names the labels"
     assert {path.name for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == changed
     assert FewShotTextClassificationPipeline(
         model=MANNForSequenceClassification.from_pretrained(taught)
@@ -252,3 +252,15 @@ def test_a_hub_split_is_passed_on(shell: Shell, taught: Path, tmp_path: Path, mo
     shell("remember", taught, folder)
     shell("remember", taught, folder, "--split", "test")
     assert [entry["text"] for entry in entries(taught)][-2:] == ["pay", "bill"]
+
+
+def test_the_card_follows(shell: Shell, taught: Path, shots: Path, write: Callable[..., Path]) -> None:
+    more = write("more.csv", "text,label\nmy package is broken,damage\n")
+    shell("remember", taught, more)
+    assert "| `damage` | 1 | my package is broken |" in (taught / "README.md").read_text()
+    (taught / "README.md").write_text("# Mine")
+    shell("remember", taught, shots)
+    assert (taught / "README.md").read_text() == "# Mine"
+    (taught / "README.md").unlink()
+    shell("remember", taught, shots)
+    assert not (taught / "README.md").exists()

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, precision_recall_fscore_support, r2_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from mann_hf.cli.scores import calibration_error, label_scores, regression_scores
+from mann_hf.cli.scores import calibration_error, half_interval, label_scores, regression_scores
 
 
 @pytest.mark.parametrize("most", [1, 3])
@@ -68,3 +68,13 @@ def test_no_variance_no_share_of_it() -> None:
     assert scores["r2"] is None
     assert scores["mean_squared_error"] == 0.5
     assert math.isclose(scores["mean_absolute_error"] or 0, 0.5)
+
+
+@pytest.mark.parametrize("share, count", [(0.0, 5), (1.0, 5), (0.5, 10), (0.93, 1000)])
+def test_half_interval_is_that_of_the_score_test(share: float, count: int) -> None:
+    """The ends of the interval are the shares p that lie z standard errors, at p, from what was seen."""
+    half = half_interval(share, count)
+    z = 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    for end in (middle - half, middle + half):
+        assert (share - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / count, abs=1e-12)

@@ -1,0 +1,58 @@
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from huggingface_hub import ModelCard
+
+from .conftest import EXAMPLES, Shell
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from tests.loopback_hub import LoopbackHub
+
+ID, SKILL = "me/intents", "me/skill"
+
+
+@pytest.fixture(autouse=True)
+def logged_in(hub: "LoopbackHub", hub_api: "HfApi", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+
+
+def test_a_classifier(shell: Shell, taught: Path, hub_api: "HfApi") -> None:
+    said = shell("push", taught, ID, "--private", "--message", "First")
+    commit = hub_api.list_repo_commits(ID)[0]
+    assert said == f"The classifier is at {hub_api.endpoint}/{ID} (commit {commit.commit_id[:12]}).\n"
+    assert commit.title == "First" and hub_api.repo_info(ID).private
+    card = ModelCard.load(hub_api.hf_hub_download(ID, "README.md"))
+    assert 'model="me/intents"' in card.text and "`lost_card` | 2" in card.text
+    assert "model.safetensors" in hub_api.list_repo_files(ID)
+
+
+def test_a_memory(shell: Shell, taught: Path, hub_api: "HfApi") -> None:
+    assert shell("push", taught, SKILL, "--memory-only").startswith(f"The memory of {len(EXAMPLES)} texts is at ")
+    assert {"memory.safetensors", "memory.json"} < set(hub_api.list_repo_files(SKILL))
+    assert "model.safetensors" not in hub_api.list_repo_files(SKILL)
+    assert not hub_api.repo_info(SKILL).private
+
+
+def test_json_and_a_branch(shell: Shell, taught: Path, hub_api: "HfApi") -> None:
+    told = shell.json("push", taught, ID, "--revision", "next")
+    assert told["repository"] == ID and told["url"].endswith(ID)
+    assert told["commit"] == hub_api.repo_info(ID, revision="next").sha
+
+
+def test_what_cannot_be_pushed(shell: Shell, taught: Path, tmp_path: Path) -> None:
+    assert "there is no folder 'me/none'" in shell.fails("push", "me/none", ID)
+    assert "403" in shell.fails("push", taught, "they/intents")
+    assert "Repo id" in shell.fails("push", taught, "no name")
+    empty = Path(shutil.copytree(taught, tmp_path / "empty"))
+    for label in dict.fromkeys(EXAMPLES.values()):
+        shell("forget", empty, "--label", label)
+    assert "is empty; teach it with" in shell.fails("push", empty, SKILL, "--memory-only")
+
+
+def test_the_token_is_wrong(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert "401" in shell.fails("push", taught, ID)
