@@ -80,6 +80,47 @@ def test_the_shell_commands_run(run: Callable[..., str]) -> None:
         run(command)
 
 
+SHORT = "--n-way 2 --max-steps 2 --eval-every 1 --eval-episodes 3"
+TRAIN = "mann-hf train TABLE --output FOLDER"
+INLINE = {
+    TRAIN: SHORT,
+    "mann-hf train run.yaml --resume": "--max-steps 3",
+    "mann-hf train TABLE --encoder FOLDER --output OTHER": SHORT,
+    "mann-hf train TABLE --report-to tensorboard": SHORT,
+    "ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m mann_hf.cli train TABLE": f"--output SIX {SHORT}",
+    "accelerate launch --cpu --num_processes 2": f"-m mann_hf.cli train TABLE --output SEVEN {SHORT}",
+    "accelerate launch": "--help",
+    "pip install 'mann_hf[train]'": "",
+    "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
+    "python -m tasks.few_shot_text.train --data FOLDER": "--help",
+    "python -m tasks.few_shot_text.speed": "--help",
+}
+"""Commands within the text, each with what makes a short run of it."""
+NOT_RUN = {"pip install trackio"}
+RUN = """
+train: examples/customer_messages/messages.csv
+output: from_yaml
+n_way: 2
+max_steps: 2
+eval_every: 1
+eval_episodes: 3
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+def test_the_commands_within_the_text_run(run: Callable[..., str], tmp_path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    programs = r"(?:mann-hf|python|pip|make|accelerate|torchrun|bash|[A-Z_]+=\w+) .+"
+    commands = [code for code in re.findall(r"`([^`\n]+)`", text) if re.fullmatch(programs, code)]
+    assert set(commands) == INLINE.keys() | NOT_RUN
+    (tmp_path / "run.yaml").write_text(RUN)
+    run("mann-hf train run.yaml")
+    for command, more in INLINE.items():  # in this order, as one trains what another has trained
+        whole = f"{command} {more}".replace("TABLE", "examples/customer_messages/messages.csv")
+        run(whole, PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true")
+
+
 def test_every_reading_is_in_the_table() -> None:
     from mann_hf.memory import READINGS
     from mann_hf.memory.reading import MULTI_LABEL, REGRESSION

@@ -18,6 +18,7 @@ from mann_hf import FewShotTextClassificationPipeline
 from mann_hf.cards import EvaluationResult, MANNModelCardData, TrainingRecord
 from mann_hf.cards.render import MEMORY_MARK, MODEL_MARK
 from mann_hf.errors import EmptyMemoryError, InvalidInputError
+from mann_hf.models import adapters
 
 if TYPE_CHECKING:
     from tests.loopback_hub import LoopbackHub
@@ -58,8 +59,9 @@ def clf(build: Any, texts: list[str], labels: list[str]) -> FewShotTextClassific
 def stranger(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., Any]:
     """Runs code in a process that knows the hub and nothing else; what it puts into `told`, or its last words."""
 
-    def run(code: str, token: str | None = None, home: str = "home") -> Any:
-        environment = os.environ | hub.environment(token) | {"HF_HOME": str(tmp_path / home), "PYTHONPATH": str(ROOT)}
+    def run(code: str, token: str | None = None, home: str = "home", **variables: str) -> Any:
+        variables = {"HF_HOME": str(tmp_path / home), "PYTHONPATH": str(ROOT), **variables}
+        environment = os.environ | hub.environment(token) | variables
         del environment["HF_HUB_CACHE"]
         whole = f"import json, mann_hf\n{ANSWER}\n{code}\nprint(json.dumps(told))"
         done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, env=environment)
@@ -144,6 +146,20 @@ class TestModel:
         hub.cut_uploads_after(None)
         assert hub_api.list_repo_commits(ID)[0].commit_id == first
         assert stranger(f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))") == before
+
+    def test_once_loaded_it_loads_without_the_hub(self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any]) -> None:
+        clf.push_to_hub(ID)
+        code = f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))"
+        assert stranger(code) == stranger(code, HF_HUB_OFFLINE="1") == answer(clf)
+
+    def test_an_adapter_goes_alone(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, stranger: Any) -> None:
+        peft = pytest.importorskip("peft")
+        adapters.add(clf.model, peft.LoraConfig(r=2, target_modules=["query"], init_lora_weights=False))
+        clf.model.reencode_memory(clf.tokenizer)
+        clf.push_to_hub(ID)
+        assert max(upload.bytes for upload in hub.uploaded) < 100_000
+        assert "pip install 'mann_hf[peft]'" in card(hub_api).text
+        assert stranger(f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))") == answer(clf)
 
     def test_what_is_no_more_is_removed(self, clf: Any, hub_api: HfApi) -> None:
         clf.model.push_to_hub(ID, max_shard_size="30KB")
