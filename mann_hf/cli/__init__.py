@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .demo import demo
 from .errors import OneLineErrors
 from .evaluate import evaluate
 from .forget import forget
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (remember, predict, forget, evaluate, train):
+for command in (remember, predict, forget, evaluate, train, demo):
     app.command()(command)
 
 
