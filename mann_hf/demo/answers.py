@@ -15,6 +15,11 @@ MOST_LETTERS = 300
 MOST_LABELS = 60
 """Labels that are listed."""
 
+MOST_CHOICES = 500
+"""Labels that are offered to choose from."""
+KNOWN_LABELS = "mh-known-labels"
+"""The id of the list that offers them."""
+
 Answer = dict[str, Any]
 
 
@@ -98,7 +103,8 @@ def _evidence(one: Answer, memory: LabelledMemory, reading: str) -> str:
         f'<table class="mh-evidence"><caption>Why {shown(one["label"])}: the stored examples that decided</caption>'
         '<thead><tr><th scope="col">adds</th><th scope="col">stored text</th>'
         '<th scope="col"><span class="mh-hidden">forget it</span></th></tr></thead>'
-        f'<tbody>{rows}<tr class="mh-quiet">{_weight(one["rest"], most)}<td colspan="2">everything else</td></tr></tbody>'
+        f'<tbody>{rows}<tr class="mh-quiet">{_weight(one["rest"], most)}<td colspan="2">everything else</td></tr>'
+        "</tbody>"
         f'<tfoot><tr><td class="mh-number">{sum(weights) + one["rest"]:+.2f}</td><td colspan="2">is the {what} of '
         f"{shown(one['label'])}</td></tr></tfoot></table>"
     )
@@ -173,7 +179,10 @@ def _chip(label: str, column: int) -> str:
 
 
 def legend(memory: LabelledMemory) -> str:
-    """The labels with their marks on the map and how often they are stored; a click finds their examples."""
+    """The labels with their marks on the map and how often they are stored; a click finds their examples.
+
+    With it comes the list from which the label of a new example can be chosen.
+    """
     counts = Counter(label for entry in memory.entries for label in label_names(entry.label))
     chips = "".join(
         f'<button type="button" data-find="{html.escape(label)}">{_chip(label, column)} {counts[label]:,}</button>'
@@ -185,7 +194,11 @@ def legend(memory: LabelledMemory) -> str:
     if len(memory) > MOST_DRAWN:
         notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
     told = f'<p class="mh-quiet">{" ".join(notes)}</p>' if notes else ""
-    return f'<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>{told}'
+    choices = "".join(f'<option value="{html.escape(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
+    return (
+        f'<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>{told}'
+        f'<datalist id="{KNOWN_LABELS}">{choices}</datalist>'
+    )
 
 
 def notice(message: str, is_problem: bool = False) -> str:

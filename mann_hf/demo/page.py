@@ -17,8 +17,6 @@ logger = logging.get_logger(f"transformers.{__name__}")
 TITLE = "A classifier with a memory"
 SECONDS_KEPT = 3600
 """How long a visitor's memory and files are kept after the last use."""
-MOST_CHOICES = 200
-"""Labels in the list to choose from; any other can be typed."""
 MOST_STORED = 6
 """Stored examples that are listed at a time."""
 YOURS_ALONE = (
@@ -32,13 +30,14 @@ element.addEventListener('click', event => {
     if (button) trigger('click', { ...button.dataset });
 });
 """
-NAME_THE_MAP = """
-() => {
+ON_LOAD = f"""
+() => {{
+    document.querySelector('#mh-label input').setAttribute('list', '{answers.KNOWN_LABELS}');
     const map = document.querySelector('#mh-map');
     map.setAttribute('role', 'img');
     map.setAttribute('aria-label', 'Map of the memory: stored examples as points, coloured by label, near to others ' +
         'of like meaning, and the text that was asked as a star. The labels are listed below it.');
-}
+}}
 """
 START_DOWNLOAD = "() => setTimeout(() => document.querySelector('#mh-file').click(), 200)"
 
@@ -84,6 +83,7 @@ def build_page(
             "the live page shows labels and their scores, and a regression has numbers in their place: ask it with "
             "the pipeline or `mann-hf predict`."
         )
+    several = problem_type == MULTI_LABEL
     _warm_up(classifier)
 
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True) as page:
@@ -112,13 +112,12 @@ def build_page(
             with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
                 gr.HTML("<h2>Teach</h2>")
                 lesson = gr.Textbox(label="Text", placeholder="A text it should know", lines=1, elem_id="mh-lesson")
-                label = gr.Dropdown(
-                    [],
-                    value=None,
-                    label="Labels" if problem_type == MULTI_LABEL else "Label",
-                    info="Choose one or type a new one: a new label is a new class.",
-                    multiselect=problem_type == MULTI_LABEL,
-                    allow_custom_value=True,
+                label = gr.Textbox(
+                    label="Labels" if several else "Label",
+                    info=f"A known label or a new one{', several with | between them' if several else ''}. A new "
+                    "label is a new class.",
+                    lines=1,
+                    max_lines=1,
                     elem_id="mh-label",
                 )
                 kind = gr.Radio(
@@ -138,7 +137,7 @@ def build_page(
                 )
                 stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)
                 forgotten = gr.HTML(elem_id="mh-forgotten")
-        view = [state, head, told, chart, labels_shown, stored, label]
+        view = [state, head, told, chart, labels_shown, stored]
         notices = [taught, forgotten]
 
         def begin() -> Session:
@@ -161,7 +160,6 @@ def build_page(
                 chart: figure,
                 labels_shown: answers.legend(memory),
                 stored: answers.stored(memory, words, MOST_STORED),
-                label: gr.update(choices=list(memory.labels[:MOST_CHOICES])),
             }
 
         def trying(act: Callable[[], str], where: Any, session: Session, words: str) -> dict[Any, Any]:
@@ -187,7 +185,7 @@ def build_page(
                 return {state: session, told: answers.notice(str(error), is_problem=True)}
             return {**views(session, words), **dict.fromkeys(notices, "")}
 
-        def on_teach(session: Session | None, text: str, names: Any, what: str, words: str) -> dict[Any, Any]:
+        def on_teach(session: Session | None, text: str, names: str, what: str, words: str) -> dict[Any, Any]:
             session = session or begin()
 
             def act() -> str:
@@ -233,7 +231,7 @@ def build_page(
         options: dict[str, Any] = {"show_progress": "hidden"}
         one_by_one: dict[str, Any] = {**options, "concurrency_limit": 1, "concurrency_id": "classifier"}
         page.load(on_load, [wanted], [*view], api_visibility="private", **one_by_one)
-        page.load(None, js=NAME_THE_MAP, api_visibility="private")
+        page.load(None, js=ON_LOAD, api_visibility="private")
         gr.on(
             [question.submit, ask.click],
             on_ask,
@@ -243,7 +241,7 @@ def build_page(
             **one_by_one,
         )
         gr.on(
-            [teach.click, lesson.submit],
+            [teach.click, lesson.submit, label.submit],
             on_teach,
             [state, lesson, label, kind, wanted],
             [*view, *notices, lesson],

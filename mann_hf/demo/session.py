@@ -57,16 +57,19 @@ class Session:
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
         return ranked, chart.figure(self.asked, key, behind)
 
-    def teach(self, text: str, label: str | list[str] | None, is_description: bool) -> None:
-        """Remembers an example of a label (or of several), or a description of it.
+    def teach(self, text: str, label: str, is_description: bool) -> None:
+        """Remembers an example of a label, or a description of it.
+
+        Args:
+            text: of the example.
+            label: its name; where a text has several labels, names with | between them.
+            is_description: whether the text says what the label means.
 
         Raises:
             InvalidInputError: the text or the label is empty.
         """
-        if isinstance(label, str):
-            label = label.strip()
         several = self.classifier.model.config.problem_type == MULTI_LABEL
-        labels = [[name.strip() for name in label or []] if several else label or ""]
+        labels = [[name.strip() for name in label.split("|")] if several else label.strip()]
         if is_description:
             self.classifier.remember(labels=labels, descriptions=[text])
         else:

@@ -12,10 +12,10 @@ from .conftest import NASTY, TAUGHT, Make
 
 TAGS = {
     *("h1", "p", "b", "i", "small", "span", "bdi", "div", "ul", "li", "button"),
-    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "datalist", "option"),
 }
 ATTRIBUTES = {
-    *("class", "style", "type", "role", "scope", "colspan", "dir", "aria-label", "aria-hidden"),
+    *("id", "value", "class", "style", "type", "role", "scope", "colspan", "dir", "aria-label", "aria-hidden"),
     *("data-ask", "data-find", "data-forget", "data-forget-label"),
 }
 
@@ -115,7 +115,7 @@ def test_what_strangers_write_is_shown_literally(make: Make, nasty: str) -> None
     assert nasty in stored.text and f"{nasty} text" in stored.text
     assert stored.data["data-forget-label"] == [nasty]
     legend = Reader(answers.legend(memory))
-    assert nasty in legend.text and nasty in legend.data["data-find"]
+    assert nasty in legend.text and nasty in legend.data["data-find"] and nasty in legend.data["value"]
     assert nasty in Reader(answers.header(nasty, memory, nasty, nasty)).text
     tried = Reader(answers.invitation(memory, [nasty]))
     assert nasty in tried.text and tried.data["data-ask"] == [nasty]
