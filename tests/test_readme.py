@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,33 @@ def test_the_shell_commands_run(tmp_path: Path) -> None:
     (tmp_path / "shots.csv").write_text(rows)
     (tmp_path / "test.csv").write_text(rows.replace("still has not", "has never"))
     commands = [line for block in blocks("") for line in block.splitlines() if line.startswith("mann-hf ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         words = shlex.split(command)
+        if words[1] == "demo":  # serves until it is told to end
+            _serves(words[1:], tmp_path)
+            continue
         done = subprocess.run(
             [sys.executable, "-m", "mann_hf.cli", *words[1:]], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 0, f"{command}: {done.stderr[-500:]}"
+
+
+def _serves(words: list[str], folder: Path) -> None:
+    """Runs a command that prints an address, which must answer, and ends it as Ctrl-C does."""
+    pytest.importorskip("gradio")
+    pipes: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-m", "mann_hf.cli", *words], cwd=folder, **pipes) as process:
+        assert process.stdout is not None and process.stderr is not None
+        address = process.stdout.readline().strip()
+        assert address, process.stderr.read()
+        try:
+            with urllib.request.urlopen(address) as page:
+                assert page.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate()
+        assert process.returncode == 0, error
 
 
 def test_every_reading_is_in_the_table() -> None:

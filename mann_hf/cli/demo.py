@@ -39,11 +39,12 @@ def demo(
 
     All who open the page see and teach one memory. Ctrl-C ends it.
     """
-    find_config(folder, on_hub=True)
     if save and not os.path.isdir(folder):
         raise InvalidInputError(
-            f"--save writes to a folder, and {folder!r} is a name on the Hub; load it, and save_pretrained it to one."
+            f"--save writes to a folder, and there is no folder {folder!r}; a classifier from the Hub is saved to one "
+            "with save_pretrained."
         )
+    find_config(folder, on_hub=True)
     if port is not None:
         _check_free(host, port)
     stop = threading.Event()

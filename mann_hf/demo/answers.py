@@ -188,15 +188,15 @@ def legend(memory: LabelledMemory) -> str:
         f'<button type="button" data-find="{html.escape(label)}">{_chip(label, column)} {counts[label]:,}</button>'
         for column, label in enumerate(memory.labels[:MOST_LABELS])
     )
-    notes = []
+    notes = ["Each point is a stored example, and near ones are alike to the encoder; the star is your text."]
     if len(memory.labels) > MOST_LABELS:
         notes.append(f"{len(memory.labels) - MOST_LABELS:,} more labels are not listed.")
     if len(memory) > MOST_DRAWN:
         notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
-    told = f'<p class="mh-quiet">{" ".join(notes)}</p>' if notes else ""
+    told = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>'
     choices = "".join(f'<option value="{html.escape(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
     return (
-        f'<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>{told}'
+        f'{told}<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>'
         f'<datalist id="{KNOWN_LABELS}">{choices}</datalist>'
     )
 

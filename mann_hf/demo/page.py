@@ -290,8 +290,9 @@ def launch(
     gr: Any = import_extra("gradio", "the live page", "demo")
     fonts = [gr.themes.Font(name) for name in ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "Consolas", "monospace")]
+    theme = gr.themes.Default(primary_hue="indigo", neutral_hue="zinc", font=fonts, font_mono=mono)
     look = {
-        "theme": gr.themes.Default(primary_hue="indigo", neutral_hue="zinc", font=fonts, font_mono=mono),
+        "theme": theme.set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300"),
         "css_paths": Path(__file__).with_name("page.css"),
         "footer_links": ["api"],
         "ssr_mode": False,  # or it would look for Node.js
