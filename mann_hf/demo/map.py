@@ -58,10 +58,10 @@ class MemoryMap:
     def of(cls, memory: LabelledMemory) -> "MemoryMap":
         """The map of a memory, which may be empty."""
         count = len(memory)
-        drawn = range(count)
+        drawn = list(range(count))
         if count > MOST_DRAWN:
             drawn = torch.linspace(0, count - 1, MOST_DRAWN).long().tolist()
-        keys = memory.state.keys[0, list(drawn)].double().cpu()
+        keys = memory.state.keys[0, drawn].double().cpu()
         center = keys.mean(0) if count else keys.new_zeros(keys.shape[1])
         return cls(memory, center, principal_axes(keys - center), tuple(drawn))
 

@@ -14,7 +14,7 @@ from mann_hf.pipelines import FewShotTextClassificationPipeline
 from .conftest import NASTY, TAUGHT, Make
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIETLY = [
@@ -51,6 +51,10 @@ def visit(browser: "Browser") -> Iterator[Visit]:
     """
     contexts, wrong = [], []
 
+    def on_dialog(dialog: "Dialog") -> None:
+        wrong.append(f"a script said {dialog.message}")
+        dialog.dismiss()
+
     def visited(address: str, width: int = 1200, height: int = 900, scheme: Any = "light") -> "Page":
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
@@ -60,7 +64,7 @@ def visit(browser: "Browser") -> Iterator[Visit]:
         page.set_default_timeout(30_000)
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error.stack or error)))
-        page.on("dialog", lambda dialog: (wrong.append(f"a script said {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", on_dialog)
         page.on(
             "request",
             lambda request: (

@@ -1,9 +1,7 @@
 """The page as a program sees it: built, served, asked through its API."""
 
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 from .conftest import Make
 
-ROOT = Path(mann_hf.demo.__file__).parents[2]
 gradio: Any = pytest.importorskip("gradio")
 client: Any = pytest.importorskip("gradio_client")
 
@@ -57,12 +54,6 @@ def test_a_missing_package_is_named_with_the_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"'{package}'.*mann_hf\[demo\]"):
         mann_hf.demo.launch(classifier)
-
-
-def test_the_library_is_imported_without_it() -> None:
-    code = "import sys, mann_hf, mann_hf.demo; print(sorted({'gradio', 'plotly'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_it_is_taught_and_asked(classifier: FewShotTextClassificationPipeline, visit: Callable[..., Any]) -> None:

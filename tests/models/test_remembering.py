@@ -30,7 +30,7 @@ class TestWithOwnMemory:
         assert_same_memory: Callable[[LabelledMemory, LabelledMemory], None],
     ) -> None:
         own = taught.with_own_memory()
-        memory, names = taught.memory, dict(taught.config.id2label)
+        memory, names = taught.memory, taught.config.id2label
         assert_same_memory(own.memory, memory)
         own.remember(own.embed_texts(tiny_tokenizer, ["hello"]), ["greeting"], ["hello"])
         own.forget(label="3")
@@ -52,5 +52,5 @@ class TestWithOwnMemory:
 
     def test_a_part_that_is_replaced_is_replaced_in_one(self, taught: MANNForSequenceClassification) -> None:
         own, reading = taught.with_own_memory(), taught.reading
-        own.reading = torch.nn.Identity()
+        own.reading = torch.nn.Identity()  # type: ignore[assignment]
         assert taught.reading is reading
