@@ -1,29 +1,23 @@
-"""The page: its layout, and what happens when something on it is typed or clicked."""
+"""The page: its layout, and which event does what."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import logging
-
-from ..errors import InvalidInputError, InvalidTypeError, MannError, import_extra
+from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..pipelines import FewShotTextClassificationPipeline
 from . import answers
+from .events import DESCRIPTION, EXAMPLE, Events, Parts
 from .session import Session
-
-logger = logging.get_logger(f"transformers.{__name__}")
 
 TITLE = "A classifier with a memory"
 SECONDS_KEPT = 3600
 """How long a visitor's memory and files are kept after the last use."""
-MOST_STORED = 6
-"""Stored examples that are listed at a time."""
 YOURS_ALONE = (
     "What you teach is yours alone: other visitors do not see it, and it is gone when you reload the page. Download "
     "the memory to keep it."
 )
-EXAMPLE, DESCRIPTION = "an example", "a description of the label"
 ON_CLICK = """
 element.addEventListener('click', event => {
     const button = event.target.closest('button');
@@ -137,127 +131,48 @@ def build_page(
                 )
                 stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)
                 forgotten = gr.HTML(elem_id="mh-forgotten")
-        view = [state, head, told, chart, labels_shown, stored]
-        notices = [taught, forgotten]
-
-        def begin() -> Session:
-            return Session(classifier if shared else classifier.with_own_memory())
-
-        def changed() -> None:
-            if shared and on_change is not None:
-                on_change()
-
-        def views(session: Session, words: str) -> dict[Any, Any]:
-            """Everything on the page that follows from the memory and the question."""
-            memory = session.memory
-            ranked, figure = session.answer()
-            return {
-                state: session,
-                head: answers.header(title, memory, config.encoder_name, config.reading),
-                told: answers.answer(ranked, memory, problem_type, config.reading)
-                if ranked
-                else answers.invitation(memory, examples),
-                chart: figure,
-                labels_shown: answers.legend(memory),
-                stored: answers.stored(memory, words, MOST_STORED),
-            }
-
-        def trying(act: Callable[[], str], where: Any, session: Session, words: str) -> dict[Any, Any]:
-            """What an action leaves on the page: its message, or in plain words why it failed."""
-            said = dict.fromkeys(notices, "")
-            try:
-                said[where] = answers.notice(act())
-            except MannError as error:
-                said[where] = answers.notice(str(error), is_problem=True)
-            except Exception as error:
-                logger.exception("the live page could not do what was asked")
-                said[where] = answers.notice(f"That did not work: {type(error).__name__}: {error}", is_problem=True)
-            return {**views(session, words), **said}
-
-        def on_load(words: str) -> dict[Any, Any]:
-            return views(begin(), words)
-
-        def on_ask(session: Session | None, text: str, words: str) -> dict[Any, Any]:
-            session = session or begin()
-            try:
-                session.ask(text)
-            except MannError as error:
-                return {state: session, told: answers.notice(str(error), is_problem=True)}
-            return {**views(session, words), **dict.fromkeys(notices, "")}
-
-        def on_teach(session: Session | None, text: str, names: str, what: str, words: str) -> dict[Any, Any]:
-            session = session or begin()
-
-            def act() -> str:
-                session.teach(text, names, what == DESCRIPTION)
-                changed()
-                return f"Taught. The memory holds {answers.counted(len(session.memory), 'example')}."
-
-            left = trying(act, taught, session, words)
-            return {**left, lesson: "" if "mh-done" in left[taught] else text}
-
-        def on_click(session: Session | None, text: str, words: str, event: Any) -> dict[Any, Any]:
-            """A button in the answer, under the map or in the list was clicked: its `data-*` say what it does."""
-            session = session or begin()
-            data = event._data or {}
-            if "ask" in data:
-                return {**on_ask(session, data["ask"], words), question: data["ask"]}
-            if "find" in data:
-                return {wanted: data["find"], stored: answers.stored(session.memory, data["find"], MOST_STORED)}
-
-            def act() -> str:
-                before = len(session.memory)
-                if "forgetLabel" in data:
-                    session.classifier.forget(label=data["forgetLabel"])
-                else:
-                    session.classifier.forget(ids=int(data["forget"]))
-                changed()
-                gone = before - len(session.memory)
-                return f"Forgot {answers.counted(gone, 'example')}, as if it had never been there."
-
-            return trying(act, forgotten, session, words)
-
-        on_click.__annotations__["event"] = gr.EventData  # by which gradio knows what to pass
-
-        def on_find(session: Session | None, words: str) -> str:
-            return answers.stored((session or begin()).memory, words, MOST_STORED)
-
-        def on_download(session: Session | None) -> tuple[Any, str]:
-            session = session or begin()
-            if not len(session.memory):
-                return gr.skip(), answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
-            return session.save(), ""
-
+        parts = Parts(state, head, question, told, chart, labels_shown, lesson, taught, wanted, stored, forgotten)
+        events = Events(
+            parts,
+            begin=lambda: Session(classifier if shared else classifier.with_own_memory()),
+            on_change=on_change if shared else None,
+            title=title,
+            examples=examples,
+        )
+        # by which gradio knows what to pass; written "gr.EventData" it would need gradio when it is imported
+        Events.click.__annotations__["event"] = gr.EventData
         options: dict[str, Any] = {"show_progress": "hidden"}
         one_by_one: dict[str, Any] = {**options, "concurrency_limit": 1, "concurrency_id": "classifier"}
-        page.load(on_load, [wanted], [*view], api_visibility="private", **one_by_one)
+        page.load(events.load, [wanted], events.view, api_visibility="private", **one_by_one)
         page.load(None, js=ON_LOAD, api_visibility="private")
         gr.on(
             [question.submit, ask.click],
-            on_ask,
+            events.ask,
             [state, question, wanted],
-            [*view, *notices],
+            [*events.view, *events.notices],
             api_name="ask",
             **one_by_one,
         )
         gr.on(
             [teach.click, lesson.submit, label.submit],
-            on_teach,
+            events.teach,
             [state, lesson, label, kind, wanted],
-            [*view, *notices, lesson],
+            [*events.view, *events.notices, lesson],
             api_name="teach",
             **one_by_one,
         )
         gr.on(
             [told.click, labels_shown.click, stored.click],
-            on_click,
+            events.click,
             [state, question, wanted],
-            [*view, *notices, question, wanted],
+            [*events.view, *events.notices, question, wanted],
             api_visibility="private",
             **one_by_one,
         )
-        wanted.change(on_find, [state, wanted], stored, trigger_mode="always_last", api_visibility="private", **options)
-        download.click(on_download, [state], [file, forgotten], api_visibility="private", **one_by_one).success(
+        wanted.change(
+            events.find, [state, wanted], stored, trigger_mode="always_last", api_visibility="private", **options
+        )
+        download.click(events.download, [state], [file, forgotten], api_visibility="private", **one_by_one).success(
             None, js=START_DOWNLOAD, api_visibility="private"
         )
     return page
