@@ -113,6 +113,12 @@ class FewShotTextClassificationPipeline(Pipeline):
         """
         self.model.forget([ids] if ids is not None and not isinstance(ids, Iterable) else ids, label)
 
+    def with_own_memory(self) -> "FewShotTextClassificationPipeline":
+        """A pipeline of the same weights whose memory begins as the present one and then goes its own way."""
+        own = copy.copy(self)
+        own.model = self.model.with_own_memory()
+        return own
+
     def load_memory(self, folder_or_repo: str | os.PathLike, *, reencode: bool = False, **kwargs: Any) -> None:
         """Puts a saved memory in place of the present one; see `MANNPreTrainedModel.load_memory`."""
         self.model.load_memory(folder_or_repo, reencode=reencode, tokenizer=self.tokenizer, **kwargs)

@@ -23,6 +23,7 @@ LAYERS = [
     ["metrics", "episodes"],
     ["training"],
     ["pipelines"],
+    ["demo"],
     ["cli"],
     [""],  # mann_hf/__init__.py, the face of all
 ]
@@ -200,6 +201,7 @@ def test_what_is_imported_is_declared() -> None:
 
 
 def test_what_takes_long_to_import_is_imported_where_it_is_used() -> None:
-    code = "import sys, mann_hf; print(sorted({'datasets', 'evaluate', 'peft'} & set(sys.modules)))"
+    slow = {"datasets", "evaluate", "gradio", "peft", "plotly"}
+    code = f"import sys, mann_hf, mann_hf.demo; print(sorted({slow} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr

@@ -879,3 +879,12 @@ def test_taught_from_a_table(make: Make, tmp_path: Path) -> None:
     classifier.save_pretrained(tmp_path / "saved")
     answers = pipeline(TASK, model=str(tmp_path / "saved"))(table["text"])
     assert [answer["label"] for answer in answers] == LABELS
+
+
+def test_a_pipeline_of_the_same_weights_has_a_memory_of_its_own(taught: Any) -> None:
+    own = taught.with_own_memory()
+    assert bare(own(ASKED)) == bare(taught(ASKED)) and own.tokenizer is taught.tokenizer
+    own.remember(["hello"], ["greeting"])
+    assert own("hello")[0]["label"] == "greeting"
+    assert taught.model.memory.labels == ("card_arrival", "RefundPayment", "3")
+    assert "greeting" not in {answer["label"] for answer in taught("hello", top_k=None)}

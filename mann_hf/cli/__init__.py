@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .demo import demo
 from .errors import OneLineErrors
 from .evaluate import evaluate
 from .forget import forget
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (remember, predict, forget, evaluate, train, push):
+for command in (remember, predict, forget, evaluate, train, push, demo):
     app.command()(command)
 
 

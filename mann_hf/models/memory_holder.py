@@ -94,6 +94,12 @@ class MemoryHolder:
             self._ready = (ready, parameters)
             return ready
 
+    def branch(self) -> "MemoryHolder":
+        """A holder of the present memory that goes its own way; what was prepared for reads is prepared there too."""
+        branch = MemoryHolder(self.memory)
+        branch._ready = self._ready
+        return branch
+
     def __deepcopy__(self, memo: dict) -> "MemoryHolder":
         return MemoryHolder(self.memory)
 

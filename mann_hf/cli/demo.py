@@ -1,0 +1,89 @@
+"""`mann-hf demo`: a live page over a classifier."""
+
+import os
+import signal
+import socket
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InvalidInputError
+from .classifier import find_config, only_writer, open_classifier, save_memory
+from .options import Debug, FolderOrHub
+from .output import print_lines, say, working
+
+
+def demo(
+    folder: FolderOrHub,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="The port.", show_default="the first free one from 7860"),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="The address to answer at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    save: Annotated[
+        bool,
+        typer.Option(
+            "--save",
+            help="Write every change back to the folder; other commands that write to it wait until the page ends.",
+        ),
+    ] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show a classifier as a live page: ask it, see which stored texts decided, teach it, make it forget.
+
+    All who open the page see and teach one memory. Ctrl-C ends it.
+    """
+    if save and not os.path.isdir(folder):
+        raise InvalidInputError(
+            f"--save writes to a folder, and there is no folder {folder!r}; a classifier from the Hub is saved to one "
+            "with save_pretrained."
+        )
+    find_config(folder, on_hub=True)
+    if port is not None:
+        _check_free(host, port)
+    stop = threading.Event()
+    with ExitStack() as stack:
+        if save:
+            stack.enter_context(only_writer(folder))
+        with working():
+            from ..demo import launch
+
+            classifier = open_classifier(folder)
+            page: Any = launch(
+                classifier,
+                title=Path(folder).resolve().name if os.path.isdir(folder) else folder,
+                on_change=(lambda: save_memory(classifier, folder)) if save else None,
+                server_name=host,
+                server_port=port,
+                inbrowser=open_browser,
+                prevent_thread_lock=True,
+                quiet=True,
+            )
+        try:
+            for name in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, name, signal.signal(name, lambda *_: stop.set()))
+            print_lines(page.local_url)
+            say("The page is open; Ctrl-C ends it.")
+            stop.wait()
+        finally:
+            page.close(verbose=False)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises if something answers at a port already, before the weights are read."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InvalidInputError(
+            f"the page cannot be opened at {host}, port {port}: {error.strerror}. Choose another --port, or leave it "
+            "out for the first that is free."
+        ) from None

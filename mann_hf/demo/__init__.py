@@ -1,0 +1,5 @@
+"""A live page over a classifier: ask it, see why, teach it, make it forget. Needs `pip install 'mann_hf[demo]'`."""
+
+from .page import build_page, launch
+
+__all__ = ["build_page", "launch"]

@@ -1,0 +1,207 @@
+"""What the page shows, as HTML. Texts and labels may come from strangers, so every one of them is escaped here."""
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ..memory.reading import MULTI_LABEL
+from ..models import Entry, LabelledMemory
+from ..models.labelled_memory import label_names
+from .map import MOST_DRAWN, mark_of
+
+MOST_LETTERS = 300
+"""Of a text that is shown."""
+MOST_LABELS = 60
+"""Labels that are listed."""
+
+MOST_CHOICES = 500
+"""Labels that are offered to choose from."""
+KNOWN_LABELS = "mh-known-labels"
+"""The id of the list that offers them."""
+
+Answer = dict[str, Any]
+
+
+def shown(text: str | None) -> str:
+    """A text from outside in its own direction of writing, cut if it is long."""
+    if text is None:
+        return '<i class="mh-quiet">its text was not stored</i>'
+    cut = text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+    return f'<bdi dir="auto">{html.escape(cut)}</bdi>'
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun, as in "2 labels"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str) -> str:
+    """The page's title, what it is, and what the classifier is made of."""
+    facts = {
+        "encoder": shown(encoder or "without a name"),
+        "reading": shown(reading),
+        "holds": f"{counted(len(memory), 'example')} of {counted(len(memory.labels), 'label')}",
+    }
+    told = "".join(f"<span><b>{name}</b> {value}</span>" for name, value in facts.items())
+    return (
+        f'<h1>{shown(title)}</h1><p class="mh-lead">Ask a text classifier, see which stored examples decided, and '
+        f'change its mind: teach it or make it forget, without training.</p><p class="mh-facts">{told}</p>'
+    )
+
+
+def invitation(memory: LabelledMemory, questions: Sequence[str]) -> str:
+    """What stands where an answer will be."""
+    if not len(memory):
+        return '<p class="mh-quiet">The memory is empty. Teach a first example below, then ask.</p>'
+    if not questions:
+        return '<p class="mh-quiet">Type a text and press Enter.</p>'
+    buttons = "".join(
+        f'<button type="button" data-ask="{html.escape(text)}">{shown(text)}</button>' for text in questions
+    )
+    return (
+        f'<p class="mh-quiet">Type a text and press Enter, or try one of these:</p><div class="mh-try">{buttons}</div>'
+    )
+
+
+def answer(ranked: list[Answer], memory: LabelledMemory, problem_type: str, reading: str) -> str:
+    """An answer: the label, the scores of the best labels as bars, and the evidence for the first.
+
+    Args:
+        ranked: the answers of the pipeline, best first.
+        memory: that was read.
+        problem_type: what labels are.
+        reading: its name.
+    """
+    several = problem_type == MULTI_LABEL
+    chosen = [one for one in ranked if one["score"] > 0.5] if several else ranked[:1]
+    names = ", ".join(shown(one["label"]) for one in chosen) or '<span class="mh-quiet">no label above 50 %</span>'
+    bars = "".join(_bar(one, memory) for one in ranked)
+    return (
+        f'<p class="mh-label"><span class="mh-quiet">{"Labels" if several else "Label"}</span> <b>{names}</b></p>'
+        f'<ul class="mh-scores" aria-label="Scores of the best labels">{bars}</ul>'
+        + "".join(_evidence(one, memory, reading) for one in chosen or ranked[:1])
+    )
+
+
+def _bar(one: Answer, memory: LabelledMemory) -> str:
+    colour = mark_of(memory.labels.index(one["label"])).colour if one["label"] in memory.labels else "currentColor"
+    return (
+        f'<li><span class="mh-name">{shown(one["label"])}</span><span class="mh-track" aria-hidden="true">'
+        f'<span style="width:{100 * one["score"]:.2f}%;background:{colour}"></span></span>'
+        f'<span class="mh-number">{one["score"]:.1%}</span></li>'
+    )
+
+
+def _evidence(one: Answer, memory: LabelledMemory, reading: str) -> str:
+    """The stored texts behind a label with their weights, and their sum."""
+    weights = [part["weight"] for part in one["evidence"]]
+    most = max(map(abs, [*weights, one["rest"]]), default=0) or 1
+    rows = "".join(_row(_weight(part["weight"], most), part, memory) for part in one["evidence"])
+    what = "score" if reading == "attention" else "logit"
+    return (
+        f'<table class="mh-evidence"><caption>Why {shown(one["label"])}: the stored examples that decided</caption>'
+        '<thead><tr><th scope="col">adds</th><th scope="col">stored text</th>'
+        '<th scope="col"><span class="mh-hidden">forget it</span></th></tr></thead>'
+        f'<tbody>{rows}<tr class="mh-quiet">{_weight(one["rest"], most)}<td colspan="2">everything else</td></tr>'
+        "</tbody>"
+        f'<tfoot><tr><td class="mh-number">{sum(weights) + one["rest"]:+.2f}</td><td colspan="2">is the {what} of '
+        f"{shown(one['label'])}</td></tr></tfoot></table>"
+    )
+
+
+def _weight(weight: float, most: float) -> str:
+    side = "mh-against" if weight < 0 else "mh-for"
+    return (
+        f'<td class="mh-number"><div class="mh-amount"><span aria-hidden="true"><span class="mh-weight {side}" '
+        f'style="width:{100 * abs(weight) / most:.1f}%"></span></span><span>{weight:+.2f}</span></div></td>'
+    )
+
+
+def _row(weight: str, part: dict[str, Any], memory: LabelledMemory) -> str:
+    slot = memory.ids.get(part["id"])
+    if slot is None:
+        return f'<tr>{weight}<td colspan="2">{shown(part["text"])} <small>the label\'s own words</small></td></tr>'
+    entry = memory.entries[slot]
+    kind = " <small>a description</small>" if entry.kind == "description" else ""
+    return f"<tr>{weight}<td>{shown(entry.text)}{kind}</td><td>{_forget_button(entry)}</td></tr>"
+
+
+def _forget_button(entry: Entry) -> str:
+    named = html.escape((entry.text or "an example")[:60])
+    return f'<button type="button" data-forget="{entry.id}" aria-label="Forget: {named}">Forget</button>'
+
+
+def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
+    """The stored examples that hold some words, in their text or label, newest first.
+
+    Args:
+        memory: where they are stored.
+        wanted: the words; all examples if empty.
+        most: how many are shown.
+    """
+    words = wanted.strip().casefold()
+    found = [entry for entry in reversed(memory.entries) if _holds(entry, words)]
+    if not found:
+        return (
+            f'<p class="mh-quiet">{"Nothing is stored yet." if not len(memory) else "No stored example has that."}</p>'
+        )
+    labels = {label: column for column, label in enumerate(memory.labels)}
+    rows = "".join(
+        f"<li><span>{''.join(_chip(label, labels[label]) for label in label_names(entry.label))} {shown(entry.text)}"
+        f"{' <small>a description</small>' if entry.kind == 'description' else ''}</span>{_forget_button(entry)}</li>"
+        for entry in found[:most]
+    )
+    more = f'<p class="mh-quiet">{most} of {counted(len(found), "example")}; type to find others.</p>'
+    whole = ""
+    if wanted.strip() in labels:
+        name = wanted.strip()
+        count = sum(name in label_names(entry.label) for entry in memory.entries)
+        whole = (
+            f'<button type="button" class="mh-whole" data-forget-label="{html.escape(name)}">Forget the label '
+            f"{shown(name)} and its {counted(count, 'example')}</button>"
+        )
+    return f'<ul class="mh-stored">{rows}</ul>{more if len(found) > most else ""}{whole}'
+
+
+def _holds(entry: Entry, words: str) -> bool:
+    if words in (entry.text or "").casefold():
+        return True
+    return any(words in label.casefold() for label in label_names(entry.label))
+
+
+def _chip(label: str, column: int) -> str:
+    mark = mark_of(column)
+    return (
+        f'<span class="mh-chip"><span style="color:{mark.colour}" aria-hidden="true">{mark.letter}</span> '
+        f"{shown(label)}</span>"
+    )
+
+
+def legend(memory: LabelledMemory) -> str:
+    """The labels with their marks on the map and how often they are stored; a click finds their examples.
+
+    With it comes the list from which the label of a new example can be chosen.
+    """
+    counts = Counter(label for entry in memory.entries for label in label_names(entry.label))
+    chips = "".join(
+        f'<button type="button" data-find="{html.escape(label)}">{_chip(label, column)} {counts[label]:,}</button>'
+        for column, label in enumerate(memory.labels[:MOST_LABELS])
+    )
+    notes = ["Each point is a stored example, and near ones are alike to the encoder; the star is your text."]
+    if len(memory.labels) > MOST_LABELS:
+        notes.append(f"{len(memory.labels) - MOST_LABELS:,} more labels are not listed.")
+    if len(memory) > MOST_DRAWN:
+        notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
+    told = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>'
+    choices = "".join(f'<option value="{html.escape(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
+    return (
+        f'{told}<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>'
+        f'<datalist id="{KNOWN_LABELS}">{choices}</datalist>'
+    )
+
+
+def notice(message: str, is_problem: bool = False) -> str:
+    """A message under what was tried; a screen reader says it."""
+    kind = "mh-problem" if is_problem else "mh-done"
+    return f'<p class="mh-notice {kind}" role="status">{html.escape(message)}</p>' if message else ""

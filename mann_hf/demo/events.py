@@ -1,0 +1,153 @@
+"""What happens on the page when something is typed or clicked."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from transformers.utils import logging
+
+from ..errors import MannError
+from ..memory.reading import SINGLE_LABEL
+from . import answers
+from .session import Session
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+EXAMPLE, DESCRIPTION = "an example", "a description of the label"
+MOST_STORED = 6
+"""Stored examples that are listed at a time."""
+
+Changes = dict[Any, Any]
+"""From parts of the page to what they become."""
+
+
+class Parts(NamedTuple):
+    """The parts of the page that events change, as gradio's components."""
+
+    state: Any
+    head: Any
+    question: Any
+    answer: Any
+    map: Any
+    legend: Any
+    lesson: Any
+    taught: Any
+    wanted: Any
+    stored: Any
+    forgotten: Any
+
+
+class Events:
+    """Each event takes a visitor's session, None before there is one, and gives what changes on the page.
+
+    What goes wrong is said on the page, in words.
+
+    Args:
+        parts: of the page.
+        begin: makes a new visitor's session.
+        on_change: called after each change of a memory.
+        title: of the page.
+        examples: texts to try, offered before the first question.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        begin: Callable[[], Session],
+        on_change: Callable[[], None] | None,
+        title: str,
+        examples: Sequence[str],
+    ) -> None:
+        self.parts, self.begin, self.on_change, self.title, self.examples = parts, begin, on_change, title, examples
+        self.view = [parts.state, parts.head, parts.answer, parts.map, parts.legend, parts.stored]
+        self.notices = [parts.taught, parts.forgotten]
+
+    def load(self, words: str) -> Changes:
+        """A visitor opens the page; the words in the search box may be those from before a reload."""
+        return self._views(self.begin(), words)
+
+    def ask(self, session: Session | None, text: str, words: str) -> Changes:
+        """A text is asked."""
+        session = session or self.begin()
+        try:
+            session.ask(text)
+        except MannError as error:
+            return {self.parts.state: session, self.parts.answer: answers.notice(str(error), is_problem=True)}
+        return {**self._views(session, words), **dict.fromkeys(self.notices, "")}
+
+    def teach(self, session: Session | None, text: str, label: str, kind: str, words: str) -> Changes:
+        """A text and its label are taught, or a description of a label."""
+        session = session or self.begin()
+
+        def act() -> str:
+            session.teach(text, label, kind == DESCRIPTION)
+            self._changed()
+            return f"Taught. The memory holds {answers.counted(len(session.memory), 'example')}."
+
+        changes, done = self._try(act, self.parts.taught, session, words)
+        return {**changes, self.parts.lesson: "" if done else text}
+
+    def click(self, session: Session | None, text: str, words: str, event: Any) -> Changes:
+        """A button in the answer, under the map or in the list was clicked: its `data-*` say what it does."""
+        session = session or self.begin()
+        data = event._data or {}
+        if "ask" in data:
+            return {**self.ask(session, data["ask"], words), self.parts.question: data["ask"]}
+        if "find" in data:
+            return {self.parts.wanted: data["find"], self.parts.stored: self.find(session, data["find"])}
+
+        def act() -> str:
+            before = len(session.memory)
+            if "forgetLabel" in data:
+                session.classifier.forget(label=data["forgetLabel"])
+            else:
+                session.classifier.forget(ids=int(data["forget"]))
+            self._changed()
+            gone = before - len(session.memory)
+            return f"Forgot {answers.counted(gone, 'example')}, as if it had never been there."
+
+        return self._try(act, self.parts.forgotten, session, words)[0]
+
+    def find(self, session: Session | None, words: str) -> str:
+        """Stored examples are looked for."""
+        return answers.stored((session or self.begin()).memory, words, MOST_STORED)
+
+    def download(self, session: Session | None) -> tuple[str | None, str]:
+        """The memory is asked for as a file."""
+        session = session or self.begin()
+        if not len(session.memory):
+            return None, answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
+        return session.save(), ""
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    def _try(self, act: Callable[[], str], where: Any, session: Session, words: str) -> tuple[Changes, bool]:
+        """What an action leaves on the page, its message or in plain words why it failed; and whether it was done."""
+        said, done = "", False
+        try:
+            said = answers.notice(act())
+            done = True
+        except MannError as error:
+            said = answers.notice(str(error), is_problem=True)
+        except Exception as error:
+            logger.exception("the live page could not do what was asked")
+            said = answers.notice(f"That did not work: {type(error).__name__}: {error}", is_problem=True)
+        return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: said}, done
+
+    def _views(self, session: Session, words: str) -> Changes:
+        """Everything on the page that follows from the memory and the question."""
+        memory, config = session.memory, session.classifier.model.config
+        ranked, figure = session.answer()
+        if ranked:
+            shown = answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading)
+        else:
+            shown = answers.invitation(memory, self.examples)
+        return {
+            self.parts.state: session,
+            self.parts.head: answers.header(self.title, memory, config.encoder_name, config.reading),
+            self.parts.answer: shown,
+            self.parts.map: figure,
+            self.parts.legend: answers.legend(memory),
+            self.parts.stored: self.find(session, words),
+        }

@@ -1,0 +1,182 @@
+"""The memory as a map: stored keys in two dimensions, and the question among them."""
+
+import html
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import import_extra
+from ..models import Entry, LabelledMemory
+from ..models.labelled_memory import label_names
+
+MOST_DRAWN = 1000
+"""Points on a map; of a larger memory as many, evenly spread over it, are drawn and make the axes."""
+COLOURS = ("#4c78dd", "#e08a00", "#e4572e", "#2a9d8f", "#8f5bd6", "#d6619f", "#6f9a2b", "#1f9fcf", "#a0714f", "#8a8f98")
+SYMBOLS = (("circle", "●"), ("diamond", "◆"), ("square", "■"), ("triangle-up", "▲"), ("cross", "✚"))
+LINE, LINES = 48, 5
+"""Of a text that is shown under the pointer."""
+
+
+class Mark(NamedTuple):
+    """How the points of a label look: its colour, plotly's name of the symbol, and the symbol as a letter."""
+
+    colour: str
+    symbol: str
+    letter: str
+
+
+def mark_of(column: int) -> Mark:
+    """The mark of the label in a column of the memory; the colours come again with another symbol."""
+    return Mark(COLOURS[column % len(COLOURS)], *SYMBOLS[column // len(COLOURS) % len(SYMBOLS)])
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Two axes through a memory's keys: their first two principal components (PCA), in double precision.
+
+    The axes follow from the keys alone. Each points to where its largest coordinate is positive, so that the map of a
+    memory is the same each time.
+
+    Attributes:
+        memory: what is mapped.
+        center: [K], the mean key.
+        axes: [K, 2].
+        drawn: the slots of the memory's entries that are drawn.
+    """
+
+    memory: LabelledMemory
+    center: Tensor
+    axes: Tensor
+    drawn: tuple[int, ...]
+
+    @classmethod
+    def of(cls, memory: LabelledMemory) -> "MemoryMap":
+        """The map of a memory, which may be empty."""
+        count = len(memory)
+        drawn = list(range(count))
+        if count > MOST_DRAWN:
+            drawn = torch.linspace(0, count - 1, MOST_DRAWN).long().tolist()
+        keys = memory.state.keys[0, drawn].double().cpu()
+        center = keys.mean(0) if count else keys.new_zeros(keys.shape[1])
+        return cls(memory, center, principal_axes(keys - center), tuple(drawn))
+
+    def place(self, keys: Tensor) -> Tensor:
+        """Where keys [N, K] lie on the map, [N, 2]."""
+        return (keys.double().cpu() - self.center) @ self.axes
+
+    def figure(self, question: str | None = None, key: Tensor | None = None, behind: Sequence[int] = ()) -> Any:
+        """The map as a plotly figure.
+
+        Texts and labels may come from strangers: they reach plotly, which reads some HTML, escaped.
+
+        Args:
+            question: what was asked.
+            key: its key [K].
+            behind: slots of the entries that decided its answer, the most important first; a line leads to each.
+        """
+        go = import_extra("plotly.graph_objects", "the live page", "demo")
+        slots = sorted({*self.drawn, *behind})
+        places = self.place(self.memory.state.keys[0, slots]).tolist()
+        where = dict(zip(slots, places, strict=True))
+        figure = go.Figure(layout=_layout(go))
+        asked = self.place(key[None])[0].tolist() if key is not None else None
+        if asked is not None:
+            for rank, slot in enumerate(behind):
+                (x, y), (to_x, to_y) = asked, where[slot]
+                line = {"color": "#8a8f98", "width": max(1.0, 3.5 - rank * 0.7)}
+                figure.add_scatter(x=[x, to_x], y=[y, to_y], mode="lines", line=line, hoverinfo="skip")
+        for column, group in _by_column(self.memory, slots).items():
+            mark = mark_of(column)
+            deciding = [slot in behind for slot in group]
+            figure.add_scatter(
+                x=[where[slot][0] for slot in group],
+                y=[where[slot][1] for slot in group],
+                mode="markers",
+                marker={
+                    "color": mark.colour,
+                    "symbol": mark.symbol,
+                    "size": [13 if one else 9 for one in deciding],
+                    "opacity": [1.0 if one or asked is None else 0.6 for one in deciding],
+                    "line": {"width": 1, "color": "rgba(255, 255, 255, 0.7)"},
+                },
+                hovertext=[_told(self.memory.entries[slot]) for slot in group],
+                hoverinfo="text",
+            )
+        if asked is not None:
+            figure.add_scatter(
+                x=[asked[0]],
+                y=[asked[1]],
+                mode="markers",
+                marker={"symbol": "star", "size": 20, "color": "#facc15", "line": {"width": 1.5, "color": "#713f12"}},
+                hovertext=[f"<b>your text</b><br>{_lines(question or '')}"],
+                hoverinfo="text",
+            )
+            figure.add_annotation(
+                x=asked[0],
+                y=asked[1],
+                yshift=24,
+                text="your text",
+                showarrow=False,
+                bgcolor="rgba(39, 39, 42, 0.85)",
+                borderpad=3,
+                font={"color": "#fafafa", "size": 12},
+            )
+        return figure
+
+
+def principal_axes(centred: Tensor) -> Tensor:
+    """The two directions [K, 2] in which centred keys [N, K] spread most, the first one first.
+
+    Where they spread in fewer than two, others fill up. The signs are such that the largest coordinate is positive.
+    """
+    centred = F.pad(centred, (0, 0, 0, max(0, 2 - len(centred))))
+    if len(centred) < centred.shape[1]:  # of the two products the smaller
+        _, vectors = torch.linalg.eigh(centred @ centred.T)
+        directions = centred.T @ vectors[:, -2:].flip(1)
+    else:
+        _, vectors = torch.linalg.eigh(centred.T @ centred)
+        directions = vectors[:, -2:].flip(1)
+    axes = torch.linalg.qr(directions).Q
+    return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+
+
+def _by_column(memory: LabelledMemory, slots: list[int]) -> dict[int, list[int]]:
+    """Slots by the column of their (first) label."""
+    columns = {label: column for column, label in enumerate(memory.labels)}
+    groups: dict[int, list[int]] = {}
+    for slot in slots:
+        groups.setdefault(columns[label_names(memory.entries[slot].label)[0]], []).append(slot)
+    return groups
+
+
+def _layout(go: Any) -> Any:
+    axis = {"visible": False, "showgrid": False, "zeroline": False}
+    return go.Layout(
+        height=430,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        showlegend=False,
+        dragmode=False,  # or a finger that scrolls the page over the map would move the map
+        hovermode="closest",
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        font={"family": "system-ui, sans-serif", "color": "#7c828d"},
+        hoverlabel={"bgcolor": "#27272a", "bordercolor": "#52525b", "font": {"color": "#fafafa", "size": 13}},
+        xaxis=axis,
+        yaxis={**axis, "scaleanchor": "x"},
+    )
+
+
+def _told(entry: Entry) -> str:
+    text = entry.text if entry.text is not None else "(its text was not stored)"
+    return f"<b>{_lines(', '.join(label_names(entry.label)))}</b><br>{_lines(text)}"
+
+
+def _lines(text: str) -> str:
+    """A text in a few short lines, escaped."""
+    lines = textwrap.wrap(text[: LINE * (LINES + 1)], LINE, max_lines=LINES, placeholder=" …")
+    return "<br>".join(html.escape(line, quote=False) for line in lines)

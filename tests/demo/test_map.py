@@ -1,0 +1,117 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mann_hf.demo.map import COLOURS, MOST_DRAWN, SYMBOLS, MemoryMap, mark_of, principal_axes
+from mann_hf.models import LabelledMemory
+
+from .conftest import NASTY
+
+pytest.importorskip("plotly")
+
+K = 6
+
+
+def remembered(labels: list[Any], keys: torch.Tensor | None = None, texts: list | None = None) -> LabelledMemory:
+    keys = torch.randn(len(labels), K) if keys is None else keys
+    texts = [f"text {number}" for number in range(len(labels))] if texts is None else texts
+    return LabelledMemory.empty(keys.shape[1]).remember(keys, labels, texts, ["example"] * len(labels))[0]
+
+
+def points(figure: Any) -> int:
+    return sum(len(trace.x) for trace in figure.data if trace.mode == "markers" and trace.marker.symbol != "star")
+
+
+@pytest.mark.parametrize("count", [3, 5, 40])  # fewer keys than their size, and more
+def test_axes_are_the_principal_components(count: int) -> None:
+    keys = torch.randn(count, 8, dtype=torch.float64) * torch.tensor([1, 9, 1, 1, 4, 1, 1, 1])
+    centred = keys - keys.mean(0)
+    axes = principal_axes(centred)
+    _, _, expected = np.linalg.svd(centred.numpy(), full_matrices=False)
+    assert np.allclose(np.abs((expected[:2] * axes.T.numpy()).sum(1)), 1)
+    assert torch.allclose(axes.T @ axes, torch.eye(2, dtype=torch.float64))
+    spread = (centred @ axes).var(0)
+    assert spread[0] >= spread[1]
+    assert all(axes[axes[:, column].abs().argmax(), column] > 0 for column in range(2))
+
+
+def test_the_signs_do_not_follow_the_order_of_the_examples() -> None:
+    centred = torch.randn(9, 5, dtype=torch.float64)
+    centred -= centred.mean(0)
+    assert torch.allclose(principal_axes(centred), principal_axes(centred.flip(0)))
+
+
+@pytest.mark.parametrize("labels", [[], ["a"], ["a", "b"], ["a", "a", "a"]])
+def test_small_memories_have_a_map(labels: list[str]) -> None:
+    chart = MemoryMap.of(remembered(labels))
+    assert torch.allclose(chart.axes.T @ chart.axes, torch.eye(2, dtype=torch.float64), atol=1e-9)
+    figure = chart.figure("asked", torch.randn(K), range(len(labels)))
+    assert points(figure) == len(labels)
+    assert "NaN" not in figure.to_json()
+
+
+def test_the_same_key_twice_has_a_map() -> None:
+    keys = torch.randn(1, K).expand(3, K)
+    assert torch.isfinite(MemoryMap.of(remembered(["a", "b", "c"], keys)).place(keys)).all()
+
+
+def test_the_question_lies_where_its_key_would_be_stored() -> None:
+    memory = remembered(["a", "b", "b", "c"])
+    chart = MemoryMap.of(memory)
+    figure = chart.figure("asked", memory.state.keys[0, 2])
+    star = figure.data[-1]
+    assert star.marker.symbol == "star"
+    group = next(trace for trace in figure.data if "text 2" in str(trace.hovertext))
+    assert (star.x[0], star.y[0]) == pytest.approx((group.x[1], group.y[1]))
+
+
+def test_a_line_leads_to_each_entry_that_decided() -> None:
+    figure = MemoryMap.of(remembered(["a", "b", "b", "c"])).figure("asked", torch.randn(K), [2, 0])
+    lines = [trace for trace in figure.data if trace.mode == "lines"]
+    assert len(lines) == 2 and lines[0].line.width > lines[1].line.width
+    assert not [trace for trace in MemoryMap.of(remembered(["a"])).figure().data if trace.mode == "lines"]
+
+
+def test_of_a_large_memory_some_points_are_drawn_and_those_that_decided() -> None:
+    count = MOST_DRAWN + 500
+    memory = remembered([f"label {number % 30}" for number in range(count)])
+    chart = MemoryMap.of(memory)
+    missing = next(slot for slot in range(count) if slot not in chart.drawn)
+    assert len(chart.drawn) == MOST_DRAWN and chart.drawn[0] == 0 and chart.drawn[-1] == count - 1
+    assert points(chart.figure("asked", torch.randn(K), [missing])) == MOST_DRAWN + 1
+
+
+def test_what_plotly_would_read_as_html_is_escaped() -> None:
+    memory = remembered(NASTY, texts=[text + " in a text" for text in NASTY])
+    figure = MemoryMap.of(memory).figure(NASTY[0], torch.randn(K))
+    hovers = [hover for trace in figure.data for hover in trace.hovertext]
+    for hover in hovers:
+        assert "<" not in hover.replace("<b>", "").replace("</b>", "").replace("<br>", "")
+    assert any("&lt;img src=x onerror=alert(1)&gt;" in hover for hover in hovers)
+    assert all(trace.hovertemplate is None for trace in figure.data)  # where %{x} would mean something
+    assert not figure.layout.showlegend
+
+
+def test_what_is_shown_of_a_text_is_short() -> None:
+    memory = remembered(["long"], texts=["many words " * 5000])
+    (trace,) = MemoryMap.of(memory).figure().data
+    assert len(trace.hovertext[0]) < 400 and trace.hovertext[0].endswith("…")
+
+
+def test_a_text_that_is_not_stored_is_said_so() -> None:
+    (trace,) = MemoryMap.of(remembered(["a"], texts=[None])).figure().data
+    assert "not stored" in trace.hovertext[0]
+
+
+def test_the_figure_is_json_without_the_rest_of_the_memory() -> None:
+    document = json.loads(MemoryMap.of(remembered(["a", "b"])).figure("x", torch.randn(K)).to_json())
+    assert set(document) == {"data", "layout"}
+
+
+def test_marks_tell_many_labels_apart() -> None:
+    marks = [mark_of(column) for column in range(len(COLOURS) * len(SYMBOLS))]
+    assert len(set(marks)) == len(marks)
+    assert mark_of(len(marks)) == marks[0]

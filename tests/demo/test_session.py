@@ -1,0 +1,99 @@
+import pytest
+
+from mann_hf.demo.session import Session
+from mann_hf.errors import InvalidInputError, NotInMemoryError
+from mann_hf.pipelines import FewShotTextClassificationPipeline
+
+from .conftest import Make
+
+pytest.importorskip("plotly")
+
+
+@pytest.fixture
+def session(classifier: FewShotTextClassificationPipeline) -> Session:
+    return Session(classifier)
+
+
+def test_an_answer_follows_the_memory(session: Session) -> None:
+    assert session.answer()[0] == []
+    session.ask("reset my password")
+    assert session.answer()[0][0]["label"] in session.memory.labels
+    session.teach("reset my password", " password ", is_description=False)
+    ranked, figure = session.answer()
+    assert ranked[0]["label"] == "password" and ranked[0]["evidence"][0]["text"] == "reset my password"
+    assert figure.data[-1].marker.symbol == "star"
+    session.classifier.forget(label="password")
+    assert session.answer()[0][0]["label"] != "password"
+
+
+def test_the_map_shows_what_decided(session: Session) -> None:
+    session.ask("where is my new card")
+    ranked, figure = session.answer()
+    stored = [part["id"] for part in ranked[0]["evidence"] if part["id"] in session.memory.ids]
+    assert len([trace for trace in figure.data if trace.mode == "lines"]) == len(stored) > 0
+
+
+def test_a_description_makes_a_label(session: Session) -> None:
+    session.teach("pay the bill", "bill", is_description=True)
+    assert session.memory.entries[-1].kind == "description" and "bill" in session.memory.labels
+
+
+@pytest.mark.parametrize(("text", "label"), [("", "a"), ("  ", "a"), ("text", ""), ("text", "  ")])
+def test_what_cannot_be_taught_changes_nothing(session: Session, text: str, label: str) -> None:
+    before = session.memory
+    with pytest.raises(InvalidInputError):
+        session.teach(text, label, is_description=False)
+    assert session.memory is before
+
+
+def test_an_empty_question_leaves_the_last_one(session: Session) -> None:
+    session.ask("my card")
+    with pytest.raises(InvalidInputError, match="empty"):
+        session.ask("")
+    assert session.asked == "my card"
+
+
+def test_several_labels(make: Make) -> None:
+    session = Session(make(problem_type="multi_label_classification"))
+    session.teach("my card is lost", "card | lost", is_description=False)
+    assert session.memory.labels == ("card", "lost")
+    with pytest.raises(InvalidInputError):
+        session.teach("my card", "card |", is_description=False)
+
+
+def test_the_question_may_be_older_than_an_empty_memory(make: Make) -> None:
+    session = Session(make({"my card": "card"}))
+    session.ask("my card")
+    session.classifier.forget(label="card")
+    ranked, figure = session.answer()
+    assert ranked == [] and not figure.data
+
+
+def test_the_map_is_made_once_for_each_memory(session: Session) -> None:
+    session.answer()
+    first = session._map
+    session.ask("my card")
+    session.answer()
+    assert session._map is first
+    session.teach("hello", "greeting", is_description=False)
+    session.answer()
+    assert session._map is not first
+
+
+def test_what_is_saved_can_be_loaded(session: Session, make: Make) -> None:
+    path = session.save()
+    other = make()
+    other.load_memory(path.removesuffix("/memory.safetensors"))
+    assert other.model.memory.entries == session.memory.entries
+    session.classifier.forget(label="refund")
+    assert session.save() == path
+    other.load_memory(path.removesuffix("/memory.safetensors"))
+    assert "refund" not in other.model.memory.labels
+
+
+def test_sessions_of_one_weight_and_two_memories(classifier: FewShotTextClassificationPipeline) -> None:
+    one, other = Session(classifier.with_own_memory()), Session(classifier.with_own_memory())
+    one.teach("hello", "greeting", is_description=False)
+    assert "greeting" not in other.memory.labels
+    with pytest.raises(NotInMemoryError):
+        other.classifier.forget(label="greeting")
