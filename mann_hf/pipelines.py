@@ -1,5 +1,6 @@
 """Text in, answers out: the pipelines of memory-augmented models."""
 
+import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
