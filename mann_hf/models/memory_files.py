@@ -202,9 +202,11 @@ def _contents(file: Any) -> dict[str, Any]:
     Empty objects and lists take thirty times their letters in memory, so they are counted before they are made.
     """
     written = _tensor(file, "contents", torch.uint8, None).flatten().numpy().tobytes()
-    outside = written.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, NO_SIGNS)
-    outside = re.sub(rb'"[^"]*"', b"", outside)  # of what is no string the signs that open objects and lists
-    objects, lists = outside.count(b"{"), outside.count(b"[")
+    signs = written.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, NO_SIGNS).replace(b'""', b"")
+    objects, lists = (
+        signs.count(sign) - sum(string[0].count(sign) for string in re.finditer(rb'"[^"]*"', signs))
+        for sign in (b"{", b"[")
+    )
     _expect(objects * SHORTEST_ENTRY <= len(written) and lists <= objects + 1, "too many objects or lists")
     return json.loads(written, object_pairs_hook=_object)
 
