@@ -205,7 +205,8 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
         )
         for result in said.results
     ]
-    widgets: Any = [{"text": text, "example_title": label} for text, label in facts.questions[:WIDGETS]]
+    asked = [(_one_line(text), _one_line(label)) for text, label in facts.questions[:WIDGETS]]
+    widgets: Any = [{"text": text, "example_title": label} for text, label in asked]
     return ModelCardData(
         language=said.language,
         license=said.license,

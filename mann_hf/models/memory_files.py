@@ -183,7 +183,9 @@ def load_memory(
         *(SafetensorError, OSError, LookupError, TypeError, ValueError),
         *(AttributeError, ArithmeticError, RuntimeError),
     ) as error:
-        told = str(error)[:300] if isinstance(error, InvalidInputError) else f"{type(error).__name__} {str(error)[:300]}"
+        told = (
+            str(error)[:300] if isinstance(error, InvalidInputError) else f"{type(error).__name__} {str(error)[:300]}"
+        )
         raise MemoryFileError(f"{path} is damaged or no memory file: {told}") from error
 
 

@@ -214,11 +214,11 @@ def _loading(model: "MANNPreTrainedModel") -> str:
     name = f"mann_hf.{type(model).__name__}"
     place = model.name_or_path
     if place and not os.path.isdir(place):
-        return f"{name}.from_pretrained({json.dumps(place)})"
+        return f"{name}.from_pretrained({json.dumps(place, ensure_ascii=False)})"
     if model.model_card_data.training is not None or not model.config.encoder_name:
         return f'{name}.from_pretrained("the model that wrote it")'
     options = "" if model.config.problem_type is None else f", problem_type={json.dumps(model.config.problem_type)}"
-    return f"{name}.from_encoder_pretrained({json.dumps(model.config.encoder_name)}{options})"
+    return f"{name}.from_encoder_pretrained({json.dumps(model.config.encoder_name, ensure_ascii=False)}{options})"
 
 
 def _push(

@@ -163,7 +163,9 @@ def _manifest(committed: Path) -> list[str] | None:
 
 def _stays_inside(committed: Path, name: Any) -> bool:
     """Whether a file goes from within a finished save to within its folder, also by the links that a stranger set."""
-    if not isinstance(name, str) or PurePath(name).is_absolute() or ".." in PurePath(name).parts or not Path(name).parts:
+    if not isinstance(name, str) or "\0" in name or not PurePath(name).parts:
+        return False
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
         return False
     links = committed.is_symlink() or (committed / name).is_symlink()
     return not links and all(

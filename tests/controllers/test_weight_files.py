@@ -127,7 +127,9 @@ def test_a_list_of_weights_leads_nowhere_else(folder: Path, name: str) -> None:
     (folder / "part").mkdir()
     name = name.format(folder.parent)
     split(folder, name)
-    with pytest.raises(UnsafeFileError, match=f"^{INDEX} in .*names '.*outside.safetensors' as weights, which lies out"):
+    with pytest.raises(
+        UnsafeFileError, match=f"^{INDEX} in .*names '.*outside.safetensors' as weights, which lies out"
+    ):
         load_encoder(folder)
 
 
@@ -191,7 +193,9 @@ def test_the_configuration_may_name_safetensors(folder: Path, sharded: bool) -> 
 def test_an_adapter_beside_the_weights_is_refused(folder: Path, payload: bytes, opened: list, tmp_path: Path) -> None:
     """transformers would load it by itself, and PEFT import the module that it names."""
     peft = pytest.importorskip("peft")
-    peft.LoraConfig(r=2, target_modules=["query"], megatron_config={"a": 1}, megatron_core="evil").save_pretrained(folder)
+    peft.LoraConfig(r=2, target_modules=["query"], megatron_config={"a": 1}, megatron_core="evil").save_pretrained(
+        folder
+    )
     (folder / "adapter_model.bin").write_bytes(payload)
     with pytest.raises(UnsafeFileError, match=f"^{ADAPTER} in .*adapter on the encoder unasked.*merge_and_unload"):
         load_encoder(folder)
