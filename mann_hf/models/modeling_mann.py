@@ -137,8 +137,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             reencode: writes the memory again from its texts, with the loaded encoder: for one that was trained after
                 it had been taught.
             tokenizer: for `reencode`; by default that of `load_tokenizer`.
-            kwargs: of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with the `weights_only`
-                loading of transformers.
+            kwargs: of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with the
+                `weights_only` loading of transformers.
 
         Raises:
             MemoryFileError: the memory is damaged.

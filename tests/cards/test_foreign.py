@@ -91,11 +91,11 @@ def said(text: str) -> MANNModelCardData:
     )
 
 
-def check(card: str, rows: dict[str, int]) -> ModelCard:
+def check(card: str, rows: dict[str, int]) -> Any:
     """Asserts that a card is whole: its metadata, its only HTML the mark, its tables and its fences."""
     read = ModelCard(card)
     tokens = MarkdownIt("commonmark").enable("table").parse(read.text)
-    assert [token for token in tokens if token.type == "html_block"][0].content.startswith("<!-- mann_hf writes this")
+    assert next(token for token in tokens if token.type == "html_block").content.startswith("<!-- mann_hf writes this")
     assert sum(token.type == "html_block" for token in tokens) == 1
     inner = [child for token in tokens for child in token.children or ()]
     assert not [token for token in inner if token.type in ("html_inline", "image")]
@@ -119,7 +119,7 @@ def cells(line: str) -> int:
     return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) - 1
 
 
-def literals(card: str) -> list[str]:
+def literals(card: str) -> list[Any]:
     """Every text in the Python of a card, which must compile."""
     (code,) = re.findall(r"^```python\n(.*?)^```$", card, re.DOTALL | re.MULTILINE)
     return [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
@@ -174,7 +174,7 @@ def test_card_data(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_description_is_markdown_without_html(text: str) -> None:
-    card = ModelCard(model_card(facts("a", "b", "c"), MANNModelCardData(description=f"*this* {text}")))
+    card: Any = ModelCard(model_card(facts("a", "b", "c"), MANNModelCardData(description=f"*this* {text}")))
     assert card.data.license is None
     assert card.text.count("<") == 1 and "*this*" in card.text
     assert all(letter.isprintable() or letter == "\n" for letter in card.text)

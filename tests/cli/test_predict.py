@@ -202,7 +202,7 @@ def test_no_command_lets_a_folder_steer_the_terminal(
     save_file(weights | {f"odd{evil}": torch.zeros(1)}, taught / "model.safetensors", metadata={"format": "pt"})
     (taught / "model_card.json").write_text(json.dumps({"license": [f"x{evil}"]}))
     wrong = write("w.csv", f"text,label{evil}\na,b\n")
-    for arguments in (
+    calls: tuple[list[object], ...] = (
         ["remember", taught, table],
         *(["predict", taught, table, "--top-k", 9, "--evidence", 9, *more] for more in ([], ["--json"])),
         ["predict", taught, f"my{evil}card", "--text"],
@@ -213,7 +213,8 @@ def test_no_command_lets_a_folder_steer_the_terminal(
         ["remember", taught, table, "--encoder", evil],
         ["predict", f"no{evil}folder", "a"],
         ["predict", taught, "a", f"--no{evil}"],
-    ):
+    )
+    for arguments in calls:
         with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
             patch.setattr(sys, "argv", ["mann-hf", *map(str, arguments)])
             main()
