@@ -67,6 +67,18 @@ class EncoderMismatchError(MannError, ValueError):
         super().__init__(message)
 
 
+class UnsafeFileError(MannError, OSError):
+    """A file of a folder or repository could run code when it is read, or leads to files that lie elsewhere.
+
+    Attributes:
+        file: its name.
+    """
+
+    def __init__(self, message: str, file: str) -> None:
+        self.file = file
+        super().__init__(message)
+
+
 class EncoderNotFoundError(MannError, OSError):
     """An encoder's name stands for no folder, Hub repository or installed package within reach."""
 

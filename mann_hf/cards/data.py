@@ -9,6 +9,9 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
 Number = int | float
+LARGEST_NUMBER = 1e20
+DEEPEST = 16
+"""Levels of objects and lists in what is read; what is written has five."""
 
 
 @strict
@@ -132,7 +135,8 @@ class MANNModelCardData:
             ValueError: it is something else.
         """
         try:
-            told = json.loads(text, parse_constant=_refuse)
+            told = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_number)
+            _check_depth(told)
             if isinstance(told, dict) and told.get("training") is not None:
                 told["training"] = _read(TrainingRecord, told["training"])
             return _read(cls, told)
@@ -155,6 +159,23 @@ def _said(told: Any) -> Any:
     if isinstance(told, dict):
         return {name: _said(value) for name, value in told.items() if value not in (None, [], {}, "")}
     return [_said(value) for value in told] if isinstance(told, list) else told
+
+
+def _number(text: str) -> int | float:
+    """A number that every JSON reader keeps, and that can be shown."""
+    number = float(text)
+    if abs(number) > LARGEST_NUMBER:
+        raise ValueError(f"{text[:20]}... is too large")
+    return number if "." in text or "e" in text.lower() else int(text)
+
+
+def _check_depth(told: Any, left: int = DEEPEST) -> None:
+    """Refuses lists in lists in lists, which would later be too deep to be copied and shown."""
+    if isinstance(told, dict | list):
+        if not left:
+            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+        for value in told.values() if isinstance(told, dict) else told:
+            _check_depth(value, left - 1)
 
 
 def _refuse(constant: str) -> None:

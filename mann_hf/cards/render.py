@@ -204,7 +204,8 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
         )
         for result in said.results
     ]
-    widgets: Any = [{"text": text, "example_title": label} for text, label in facts.questions[:WIDGETS]]
+    asked = [(_one_line(text), _one_line(label)) for text, label in facts.questions[:WIDGETS]]
+    widgets: Any = [{"text": text, "example_title": label} for text, label in asked]
     return ModelCardData(
         language=said.language,
         license=said.license,
@@ -232,6 +233,7 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "code": code,
         "plain": plain,
+        "markdown": markdown,
         "python": lambda text: json.dumps(_one_line(text), ensure_ascii=False),  # a Python string as well
         "shell": lambda text: shlex.quote(_one_line(text)),
         "figure": _figure,
@@ -244,7 +246,10 @@ def _templates() -> jinja2.Environment:
 
 def code(text: str) -> str:
     """A text as a code span that may stand in a table, whatever it holds."""
-    text = _short(_one_line(text)).replace("|", "\\|") or " "
+    text = _short(_one_line(text)) or " "
+    if "\\|" in text:  # readers differ on which of the two signs is escaped
+        return plain(text)
+    text = text.replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}"
@@ -254,6 +259,12 @@ def plain(text: Any) -> str:
     """A text as it is, in a paragraph or a table: none of its signs is Markdown or HTML."""
     text = _short(_one_line(str(text))).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]#|~!$])", r"\\\1", text)
+
+
+def markdown(text: str) -> str:
+    """A text whose Markdown is meant, without HTML and what cannot be seen."""
+    lines = ("".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines())
+    return "\n".join(lines).replace("<", "&lt;")
 
 
 def _one_line(text: str) -> str:

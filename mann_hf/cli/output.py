@@ -4,17 +4,24 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from logging import LogRecord, getLogger
 from typing import Any, TextIO
 
 
 def print_json(document: Any) -> None:
-    """Writes one JSON document and a line break to standard output."""
+    """Writes one JSON document and a line break to standard output, with nothing in it that steers a terminal."""
     try:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:  # a terminal without these letters, or half a surrogate pair
         text = json.dumps(document, allow_nan=False)
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
     print(text, flush=True)
+
+
+def _escaped(letter: str) -> str:
+    return json.dumps(letter)[1:-1] if letter != "\x7f" else "\\u007f"  # the one that JSON leaves as it is in ASCII
 
 
 def print_lines(*lines: str) -> None:
@@ -43,7 +50,10 @@ def one_line(text: str, stream: TextIO) -> str:
 
 @contextmanager
 def working() -> Iterator[None]:
-    """While the libraries work: what they print goes to standard error, and of their bars only those of downloads."""
+    """While the libraries work: what they print goes to standard error, and of their bars only those of downloads.
+
+    What they log may hold the words of strangers, and is shown without what would steer the terminal.
+    """
     from huggingface_hub.utils import enable_progress_bars
     from transformers.utils import logging
 
@@ -51,12 +61,23 @@ def working() -> Iterator[None]:
     logging.disable_progress_bar()
     if sys.stderr.isatty():
         enable_progress_bars()
+    handlers = [handler for name in ("transformers", "huggingface_hub") for handler in getLogger(name).handlers]
+    for handler in handlers:
+        handler.addFilter(_make_printable)
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
+        for handler in handlers:
+            handler.removeFilter(_make_printable)
         if had_bars:
             logging.enable_progress_bar()
+
+
+def _make_printable(record: LogRecord) -> bool:
+    record.msg = "\n".join(printable(line, sys.stderr) for line in record.getMessage().splitlines())
+    record.args = None
+    return True
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from transformers.utils import logging
 
 from ..errors import EncoderNotFoundError, InvalidInputError
 from .pooling import POOLINGS
+from .weight_files import safetensors_alone
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -43,20 +44,28 @@ def load_encoder(
     Layers that only serve other uses, such as BERT's pooler, are left out. Weights that the encoder needs and the files
     lack raise, as an encoder with random layers gives keys that mean nothing; weights for other uses are passed over.
 
+    Whoever made the repository is not trusted: no code of it runs, and of its weights only safetensors are read.
+
     Args:
         name_or_path: a folder or Hub id, as `resolve_encoder` gives it.
         trust_remote_code: run code that the repository brings along.
         **kwargs: what `from_pretrained` takes: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`,
-            `attn_implementation`, `device_map` and so on.
+            `attn_implementation`, `device_map` and so on. `use_safetensors=False` reads a pickle, with the
+            `weights_only` loading of transformers.
 
     Raises:
         EncoderNotFoundError: some of the encoder's weights are missing.
+        UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
         OSError, ValueError: what transformers raises for a place without a model that it knows.
     """
     hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
     config = kwargs.pop("config", None)
     if config is None:
         config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
+        for computed_by in ("_attn_implementation", "_experts_implementation"):
+            if getattr(config, computed_by, None) is not None:
+                setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
+    kwargs = safetensors_alone(name_or_path, config, kwargs)
     auto_class = _auto_class(config)
     with _quiet_load_report():
         encoder, report = auto_class.from_pretrained(

@@ -77,7 +77,7 @@ class _Files(NamedTuple):
             return None
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.refused(f"its {file} is no JSON ({error})") from error
 
     def _path(self, file: str) -> Path | None:
@@ -141,7 +141,13 @@ def read_sentence_transformers(
     modules = files.read("modules.json")
     if modules is None:
         return None
+    try:
+        return _settings(files, modules)
+    except (AttributeError, LookupError, TypeError) as error:  # a list for an object, or the like
+        raise files.refused(f"one of its files is damaged ({type(error).__name__}: {error})") from error
 
+
+def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     steps = _steps(files, modules)
     max_length, lower_case = _transformer(files)
     pooling = _pooling(files, steps["Pooling"]) if "Pooling" in steps else None

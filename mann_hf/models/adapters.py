@@ -27,6 +27,8 @@ BASE_PROBE = "encoder_probe"
 """The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
 SAME_ENCODER = 0.05
 """The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
+ELSEWHERE = ("megatron_config", "adapters")
+"""Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
 _KEPT = "_base_probe"
 READING = "reading."
 """What the names of a reading's parameters begin with; they are saved beside the adapter."""
@@ -39,15 +41,28 @@ def same_keys(before: Tensor, now: Tensor) -> bool:
     return bool(((before.to(now) - now).norm(dim=-1) <= SAME_ENCODER * now.norm(dim=-1)).all())
 
 
-def found(place: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a folder or repository holds an adapter alone, by its configuration: `kwargs["config"]` or its own."""
+def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
+    """The configuration of a folder or repository: `kwargs["config"]` or its own. With an adapter it holds that alone.
+
+    Raises:
+        InvalidInputError: its adapter is none that this library writes.
+    """
     if place is None:
-        return False
+        return None
     config = kwargs.get("config")
     if not isinstance(config, MANNConfig):
         hub = {name: kwargs[name] for name in FROM_HUB if name in kwargs}
         config = MANNConfig.from_pretrained(place if config is None else config, **hub)
-    return config.adapter is not None
+    adapter: Any = config.adapter
+    if adapter is not None:
+        if not isinstance(adapter, dict) or not {"peft_type", BASE} <= adapter.keys():
+            raise InvalidInputError(f"the config.json of {place} is damaged: its adapter is none.")
+        for name in ELSEWHERE:
+            if adapter.get(name):
+                raise InvalidInputError(
+                    f"the adapter {place} is refused: its {name} leads to code or weights that lie elsewhere."
+                )
+    return config
 
 
 def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwargs: Any) -> Any:

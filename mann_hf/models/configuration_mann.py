@@ -5,6 +5,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..controllers.pooling import POOLINGS
+from ..controllers.weight_files import without_attention
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
@@ -98,6 +99,14 @@ class MANNConfig(PreTrainedConfig):
         # transformers refuses the name of the usual case while a memory knows one label alone
         named: Any = None if problem_type == SINGLE_LABEL else problem_type
         super().__init__(problem_type=named, **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A configuration from the content of its file, which a stranger may have written.
+
+        How attention is computed is for the user to say (`attn_implementation`): a file could name code on the Hub.
+        """
+        return super().from_dict(without_attention(config_dict), **kwargs)
 
     @property
     def prompt(self) -> str:

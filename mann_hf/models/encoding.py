@@ -76,6 +76,8 @@ class EncodingModel(PreTrainedModel):
     def load_tokenizer(self, **kwargs: Any) -> Any:
         """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name.
 
+        One that is code of the repository is not loaded, nor asked about: load it yourself and pass it.
+
         Args:
             kwargs: how that folder was loaded: `subfolder`, `revision`, `token`, `cache_dir` or `local_files_only`.
 
@@ -86,8 +88,8 @@ class EncodingModel(PreTrainedModel):
         for place in filter(None, (self.name_or_path, self.config.encoder_name)):
             try:
                 if place == self.name_or_path:
-                    return AutoTokenizer.from_pretrained(place, **kwargs)
-                return AutoTokenizer.from_pretrained(resolve_encoder(place))
+                    return AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
+                return AutoTokenizer.from_pretrained(resolve_encoder(place), trust_remote_code=False)
             except (OSError, ValueError, ImportError) as error:
                 reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
         raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")

@@ -25,6 +25,9 @@ Kind = Literal["example", "description", "name"]
 LARGEST_ID = 2**53 - 1
 """Ids are whole numbers that JSON readers and JavaScript keep exactly."""
 
+MOST_VALUES = 2**30
+"""The most that entries times labels may be: the values are a table of both, here of 4 GiB."""
+
 
 class Entry(NamedTuple):
     """What one slot means.
@@ -169,7 +172,8 @@ class LabelledMemory:
             the call, and its id be gone.
 
         Raises:
-            InvalidInputError: keys that are not finite or do not fit, or lists of different length.
+            InvalidInputError: keys that are not finite or do not fit, lists of different length, or more than
+                `MOST_VALUES` entries times labels.
         """
         if not len(keys) == len(labels) == len(texts) == len(kinds):
             raise InvalidInputError(
@@ -189,6 +193,7 @@ class LabelledMemory:
         ]
         first = {id_: number for number, id_ in reversed(list(enumerate(ids)))}
         fresh = sorted(number for id_, number in first.items() if id_ not in self.ids)
+        check_size(len(self) + len(fresh), len(columns))
         new = [Entry(ids[n], texts[n] if store_texts else None, labels[n], kinds[n]) for n in fresh]
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([labels[n] for n in fresh])
@@ -338,6 +343,19 @@ class LabelledMemory:
         else:
             values = values[..., [old[label] for label in labels]]
         return replace(self, law=law, labels=labels, state=self.state._replace(values=values))
+
+
+def check_size(entries: int, labels: int) -> None:
+    """Refuses a memory that is too large, before its values are made.
+
+    Raises:
+        InvalidInputError: it names both counts.
+    """
+    if entries * labels > MOST_VALUES:
+        raise InvalidInputError(
+            f"a memory of {entries:,} texts of {labels:,} labels is too large: the two multiplied may be at most "
+            f"{MOST_VALUES:,}. Use fewer labels, or several memories."
+        )
 
 
 def content_id(kind: str, text: str, label: Label) -> int:

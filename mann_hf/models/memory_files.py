@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from torch import Tensor
 from transformers.utils import cached_file, logging
 
 from ..controllers.resolve import hub_refusal
-from ..errors import MemoryFileError
+from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
-from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, SINGLE_LABEL
-from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, label_names
+from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
+from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
 from .saving import recover, sweep, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -27,6 +29,9 @@ READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
 VERSION = "1"
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
+SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')
+NO_SIGNS = bytes(set(range(256)) - set(b'"[{'))
 
 
 def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
@@ -142,17 +147,24 @@ def fingerprint(memory: LabelledMemory) -> str | None:
     return " ".join(f"{number:+.2f}" for number in memory.probe.flatten()[:8].tolist())
 
 
-def load_memory(path: str | os.PathLike) -> LabelledMemory:
+def load_memory(
+    path: str | os.PathLike, check_encoder: Callable[[str | None, int], None] | None = None
+) -> LabelledMemory:
     """Reads a memory from its file.
+
+    A stranger may have written it. It is read by safetensors and as JSON, which run no code; what it claims is compared
+    with what is there before memory is taken for it, and what `save_memory` wrote is read again.
 
     Args:
         path: of `memory.safetensors`.
+        check_encoder: is told the name and the key size of the encoder that wrote it before the most of it is read.
 
     Raises:
-        MemoryFileError: the file is missing, damaged, or no memory. Sizes are checked before anything is allocated.
+        MemoryFileError: the file is missing, damaged, no memory, or larger than this machine holds.
     """
     path = Path(path)
     try:
+        _check_file(path)
         with safe_open(path, framework="pt") as file:
             name, _, version = (file.metadata() or {}).get("format", "").partition("/")
             if name != FORMAT:
@@ -162,60 +174,97 @@ def load_memory(path: str | os.PathLike) -> LabelledMemory:
                     f"{path} has version {version!r} of the memory format; this release reads {VERSION!r}. A newer "
                     "release of mann_hf may read it."
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
-    except MemoryFileError:
+            return _assemble(file, check_encoder)
+    except (MemoryFileError, EncoderMismatchError):
         raise
     except FileNotFoundError:
         raise MemoryFileError(f"there is no memory at {path}.") from None
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise MemoryFileError(f"{path} is damaged or no memory file: {error}") from error
-    try:
-        return _assemble(tensors)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise MemoryFileError(f"{path} is damaged: {type(error).__name__} {str(error)[:300]}") from error
+    except (
+        *(SafetensorError, OSError, LookupError, TypeError, ValueError),
+        *(AttributeError, ArithmeticError, RuntimeError),
+    ) as error:
+        told = (
+            str(error)[:300] if isinstance(error, InvalidInputError) else f"{type(error).__name__} {str(error)[:300]}"
+        )
+        raise MemoryFileError(f"{path} is damaged or no memory file: {told}") from error
 
 
-def _assemble(tensors: dict[str, Tensor]) -> LabelledMemory:
+def _check_file(path: Path) -> None:
+    """Refuses a pipe or device, which has no end, and holes that claim to be more than this machine holds."""
+    status = path.stat()
+    _expect(stat.S_ISREG(status.st_mode), "it is no file")
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        _expect(status.st_size <= held, f"it has {status.st_size:,} bytes, and this machine a memory of {held:,}")
+
+
+def _contents(file: Any) -> dict[str, Any]:
+    """The description in a file.
+
+    Empty objects and lists take thirty times their letters in memory, so they are counted before they are made.
+    """
+    written = _tensor(file, "contents", torch.uint8, None).flatten().numpy().tobytes()
+    signs = written.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, NO_SIGNS).replace(b'""', b"")
+    objects, lists = (
+        signs.count(sign) - sum(string[0].count(sign) for string in re.finditer(rb'"[^"]*"', signs))
+        for sign in (b"{", b"[")
+    )
+    _expect(objects * SHORTEST_ENTRY <= len(written) and lists <= objects + 1, "too many objects or lists")
+    return json.loads(written, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    _expect(len(fields) == len(pairs), "a field stands twice")
+    return fields
+
+
+def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None) -> LabelledMemory:
     """The memory that a file holds. A stranger may have written it, so nothing is taken for granted.
 
     Raises:
         Exception: one of the built-in errors, where the file holds no memory.
     """
-    contents = json.loads(_tensor(tensors, "contents", torch.uint8, None).numpy().tobytes())
-    problem_type = contents["problem_type"]
+    contents = _contents(file)
+    problem_type, name = contents["problem_type"], contents["encoder"]["name"]
     _expect(problem_type in PROBLEM_TYPES, f"unknown problem type {problem_type!r}")
     _expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
+    _expect(name is None or isinstance(name, str), "the encoder's name is no string")
+    key_size = _whole(contents["encoder"]["key_size"], 1)
+    if check_encoder is not None:
+        check_encoder(name, key_size)
     entries = tuple(_entry(described, problem_type) for described in contents["entries"])
     labels, with_names = _strings(contents["labels"]), _strings(contents["labels_with_names"])
     "".join([*labels, *(entry.text or "" for entry in entries)]).encode()  # half a surrogate pair could not be saved
-    count, key_size = len(entries), _whole(contents["encoder"]["key_size"], 1)
+    count = len(entries)
     if contents["capacity"] is not None:
         _whole(contents["capacity"], max(1, count))
 
     vector = (count,)
-    keys = _tensor(tensors, "keys", torch.float32, (count, key_size))
-    usage = _tensor(tensors, "usage", torch.float32, vector)
-    age, write_count, ids = (_tensor(tensors, name, torch.int64, vector) for name in ("age", "write_count", "ids"))
+    ids, age, write_count = (_tensor(file, field, torch.int64, vector) for field in ("ids", "age", "write_count"))
     _expect(ids.tolist() == [entry.id for entry in entries], "the ids of slots and entries differ")
     _expect(len(set(ids.tolist())) == count, "an id stands twice")
+    usage = _tensor(file, "usage", torch.float32, vector)
     _expect(
         bool((usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()), "a count is below what it can be"
     )
+    keys = _tensor(file, "keys", torch.float32, (count, key_size))
 
     law = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
     memory = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
     _expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
+    _expect(problem_type == REGRESSION or law.value_size == len(labels), "value_size does not fit")
+    check_size(count, len(labels))
     values = memory.values_of([entry.label for entry in entries])
-    _expect(tuple(values.shape) == (count, law.value_size), "value_size does not fit")
-    _expect(bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
+    _expect(problem_type != REGRESSION or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
 
-    names, probe, name = {}, None, contents["encoder"]["name"]
-    _expect(name is None or isinstance(name, str), "the encoder's name is no string")
+    names, probe = {}, None
     if with_names:
-        name_keys = _tensor(tensors, "name_keys", torch.float32, (len(with_names), key_size))
+        name_keys = _tensor(file, "name_keys", torch.float32, (len(with_names), key_size))
         names = dict(zip(with_names, name_keys, strict=True))
-    if count or "encoder_probe" in tensors:
-        probe = _tensor(tensors, "encoder_probe", torch.float32, (len(tensors["encoder_probe"]) or 1, key_size))
+    if count or "encoder_probe" in file.keys():  # noqa: SIM118 no mapping
+        probes = file.get_slice("encoder_probe").get_shape()[0]
+        probe = _tensor(file, "encoder_probe", torch.float32, (probes or 1, key_size))
     state = KeyValueState(
         *(field[None] for field in (keys, values, usage, age, write_count, torch.ones_like(ids).bool(), ids))
     )
@@ -253,10 +302,13 @@ def _whole(value: Any, least: int, most: int | None = None) -> int:
     return value
 
 
-def _tensor(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, shape: tuple[int, ...] | None) -> Tensor:
-    tensor = tensors[name]
-    _expect(tensor.dtype == dtype, f"{name} are of {tensor.dtype}, not {dtype}")
-    _expect(shape is None or tuple(tensor.shape) == shape, f"{name} have the shape {tuple(tensor.shape)}, not {shape}")
+def _tensor(file: Any, name: str, dtype: torch.dtype, shape: tuple[int, ...] | None) -> Tensor:
+    """A tensor of the file, looked at before it is read."""
+    claimed = file.get_slice(name)
+    kind, size = claimed.get_dtype(), tuple(claimed.get_shape())
+    _expect(kind == DTYPES[dtype], f"{name} are of {kind}, not {DTYPES[dtype]}")
+    _expect(shape is None or size == shape, f"{name} have the shape {size}, not {shape}")
+    tensor = file.get_tensor(name)
     _expect(not dtype.is_floating_point or bool(torch.isfinite(tensor).all()), f"{name} hold NaN or infinity")
     return tensor
 

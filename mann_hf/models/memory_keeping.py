@@ -101,8 +101,15 @@ class MemoryKeepingModel(EncodingModel):
 
     def _take_file(self, path: str, source: str, find_tokenizer: Callable[[], Any] | None) -> None:
         """Swaps in the memory of a file, written again from its texts where there is a tokenizer for that."""
-        memory = memory_files.load_memory(path)
-        self._take(memory if find_tokenizer is None else self._reencoded(memory, find_tokenizer()), source)
+        if find_tokenizer is not None:
+            self._take(self._reencoded(memory_files.load_memory(path), find_tokenizer()), source)
+            return
+
+        def check(encoder_name: str | None, key_size: int) -> None:
+            if key_size != self.config.hidden_size:
+                raise self._mismatch(encoder_name, key_size, source)
+
+        self._take(memory_files.load_memory(path, check), source)
 
     def _take(self, memory: LabelledMemory, source: str) -> None:
         """Swaps in a memory that fits this model.
@@ -134,27 +141,29 @@ class MemoryKeepingModel(EncodingModel):
         self._swap(lambda _: (memory.to(self.device), None))
 
     def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
-        here = self.config.encoder_name or self.config.encoder_config.model_type
-        theirs = memory.encoder_name or "an encoder without a name"
-        written = memory.probe
         same = memory.law.key_size == self.config.hidden_size
-        if same and written is not None:
-            same = adapters.same_keys(written, probe)
+        if same and memory.probe is not None:
+            same = adapters.same_keys(memory.probe, probe)
         if not same:
-            if memory.encoder_name != self.config.encoder_name or memory.law.key_size != self.config.hidden_size:
-                difference = "another model"
-            elif memory.encoder_name is not None:
-                difference = "with other weights"
-            else:
-                difference = "with other weights or of another type"  # a memory does not tell the type
-            raise EncoderMismatchError(
-                f"the memory {source} was written by {theirs!r} (key size {memory.law.key_size}), this model's encoder "
-                f"is {here!r} (key size {self.config.hidden_size}, {difference}): keys of one mean nothing to the "
-                "other. from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) write a saved "
-                "memory again from its texts.",
-                theirs,
-                here,
-            )
+            raise self._mismatch(memory.encoder_name, memory.law.key_size, source)
+
+    def _mismatch(self, encoder_name: str | None, key_size: int, source: str) -> EncoderMismatchError:
+        here = self.config.encoder_name or self.config.encoder_config.model_type
+        theirs = encoder_name or "an encoder without a name"
+        if encoder_name != self.config.encoder_name or key_size != self.config.hidden_size:
+            difference = "another model"
+        elif encoder_name is not None:
+            difference = "with other weights"
+        else:
+            difference = "with other weights or of another type"  # a memory does not tell the type
+        return EncoderMismatchError(
+            f"the memory {source} was written by {theirs!r} (key size {key_size}), this model's encoder "
+            f"is {here!r} (key size {self.config.hidden_size}, {difference}): keys of one mean nothing to the "
+            "other. from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) write a saved "
+            "memory again from its texts.",
+            theirs,
+            here,
+        )
 
     def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""

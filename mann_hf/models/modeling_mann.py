@@ -15,6 +15,7 @@ from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder, load_encoder
 from ..controllers.resolve import resolve_encoder
 from ..controllers.sentence_transformers import read_sentence_transformers
+from ..controllers.weight_files import safetensors_alone
 from ..errors import EmptyMemoryError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
@@ -80,6 +81,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Raises:
             EncoderNotFoundError: nothing within reach has this name.
+            UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
             UnknownNameError: a reading, pooling, similarity or eviction rule that there is not.
         """
         places = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
@@ -126,16 +128,21 @@ class MANNPreTrainedModel(MemoryKeepingModel):
     ) -> Any:
         """Loads weights, configuration, and the memory if one lies beside them.
 
+        Whoever made the folder or repository is not trusted: no code of it runs, weights and memory are read from
+        safetensors of its own, and sizes are checked before memory is taken.
+
         Args:
             pretrained_model_name_or_path: a folder, or a Hub repository.
             args: of `PreTrainedModel.from_pretrained`.
             reencode: writes the memory again from its texts, with the loaded encoder: for one that was trained after
                 it had been taught.
             tokenizer: for `reencode`; by default that of `load_tokenizer`.
-            kwargs: of `PreTrainedModel.from_pretrained`.
+            kwargs: of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with the
+                `weights_only` loading of transformers.
 
         Raises:
             MemoryFileError: the memory is damaged.
+            UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
             EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
                 is one of another problem type.
@@ -143,7 +150,9 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         folder = memory_files.local_folder(pretrained_model_name_or_path, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
-        if adapters.found(pretrained_model_name_or_path, kwargs):
+        config = adapters.config_of(pretrained_model_name_or_path, kwargs)
+        kwargs = safetensors_alone(pretrained_model_name_or_path, config, kwargs)
+        if config is not None and config.adapter is not None:
             loaded: Any = adapters.load(cls, pretrained_model_name_or_path, **kwargs)
         else:
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)

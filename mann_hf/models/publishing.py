@@ -31,6 +31,8 @@ logger = logging.get_logger(f"transformers.{__name__}")
 CARD = "README.md"
 CARD_DATA = "model_card.json"
 """What the card says that weights and memory do not tell, so that it is known where the model is loaded again."""
+LARGEST_CARD_DATA = 2**20
+"""Bytes; one that is larger is passed over."""
 RESULTS = ".eval_results/mann_hf.yaml"
 PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
 TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
@@ -140,7 +142,9 @@ def card_in(folder: str | os.PathLike) -> str | None:
 
 
 def read_card_data(place: Any, **kwargs: Any) -> MANNModelCardData:
-    """What the card of a saved model said; nothing where there is none. It may be a stranger's, and is checked.
+    """What the card of a saved model said; nothing where there is none.
+
+    It may be a stranger's: one that is damaged or too large is passed over with a warning, and the model loads.
 
     Args:
         place: a folder or repository.
@@ -156,9 +160,13 @@ def read_card_data(place: Any, **kwargs: Any) -> MANNModelCardData:
             _raise_exceptions_for_connection_errors=False,
             **kwargs,
         )
-        return MANNModelCardData() if path is None else MANNModelCardData.from_json(Path(path).read_text("utf-8"))
+        if path is None:
+            return MANNModelCardData()
+        if os.path.getsize(path) > LARGEST_CARD_DATA:
+            raise ValueError(f"it has more than {LARGEST_CARD_DATA:,} bytes")
+        return MANNModelCardData.from_json(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        logger.warning(f"{CARD_DATA} of {place} is passed over: {error}")
+        logger.warning(f"{CARD_DATA} of {place} is passed over: {' '.join(str(error).split())[:300]}")
         return MANNModelCardData()
 
 
@@ -205,12 +213,12 @@ def _loading(model: "MANNPreTrainedModel") -> str:
     """The expression that gives a model with this model's encoder; in place of a folder of this machine, what it is."""
     name, encoder = f"mann_hf.{type(model).__name__}", model.config.encoder_name
     if model.name_or_path and not os.path.isdir(model.name_or_path):
-        return f"{name}.from_pretrained({json.dumps(model.name_or_path)})"
+        return f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
     if model.name_or_path or model.model_card_data.training is not None:
         return f'{name}.from_pretrained("the model that wrote it")'
     place = "the encoder that wrote it" if not encoder or os.path.isdir(encoder) else encoder
     options = "" if model.config.problem_type is None else f", problem_type={json.dumps(model.config.problem_type)}"
-    return f"{name}.from_encoder_pretrained({json.dumps(place)}{options})"
+    return f"{name}.from_encoder_pretrained({json.dumps(place, ensure_ascii=False)}{options})"
 
 
 def _push(

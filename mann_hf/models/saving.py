@@ -84,6 +84,8 @@ def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> di
 def recover(folder: str | os.PathLike) -> bool:
     """Finishes a save that was stopped between being whole and being in place.
 
+    The folder may be a stranger's, with what looks like such a save: nothing is moved into or out of other folders.
+
     Returns:
         Whether there was one.
 
@@ -152,16 +154,23 @@ def _manifest(committed: Path) -> list[str] | None:
         names = json.loads((committed / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except (IsADirectoryError, RecursionError, ValueError):
         names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) and _stays_inside(name) for name in names):
+    if not isinstance(names, list) or not all(_stays_inside(committed, name) for name in names):
         raise MemoryFileError(f"{committed} is not what a stopped save leaves behind; remove it and load again.")
     return names
 
 
-def _stays_inside(name: str) -> bool:
-    path = PurePath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+def _stays_inside(committed: Path, name: Any) -> bool:
+    """Whether a file goes from within a finished save to within its folder, also by the links that a stranger set."""
+    if not isinstance(name, str) or "\0" in name or not PurePath(name).parts:
+        return False
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        return False
+    links = committed.is_symlink() or (committed / name).is_symlink()
+    return not links and all(
+        (folder / name).parent.resolve().is_relative_to(folder.resolve()) for folder in (committed, committed.parent)
+    )
 
 
 @contextmanager

@@ -46,6 +46,14 @@ def test_json_is_written_in_any_encoding(
     assert json.loads(written) == document
 
 
+def test_json_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"text": "".join(map(chr, [*range(0x20), *range(0x7F, 0xA1), 0x2028, 0x202E, 0xE0001])) + "é😀"}
+    print_json(document)
+    written = capsys.readouterr().out
+    assert json.loads(written) == document
+    assert written.endswith('é😀"}\n') and written[:-1].isprintable()
+
+
 def test_what_is_no_json_is_not_written() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         print_json([float("nan")])
@@ -135,3 +143,16 @@ def test_a_training_bar_is_shown_from_the_first_step_on(monkeypatch: pytest.Monk
 def test_counted() -> None:
     assert [counted(n, "text") for n in (0, 1, 2000)] == ["0 texts", "1 text", "2,000 texts"]
     assert counted(2, "entry", "entries") == "2 entries"
+
+
+def test_what_libraries_log_does_not_steer_the_terminal() -> None:
+    stream, logger = io.StringIO(), logging.getLogger("transformers")
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    try:
+        with working():
+            logger.error("a %s\nb\x9b", "\x1b[2J")
+        logger.error("\x1b")
+    finally:
+        logger.removeHandler(handler)
+    assert stream.getvalue() == "a  [2J\nb \n\x1b\n", "as it was before, once the work is done"

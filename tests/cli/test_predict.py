@@ -1,11 +1,16 @@
 import csv
 import json
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from mann_hf.cli import main
 from mann_hf.models import MANNForSequenceClassification
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
@@ -185,6 +190,38 @@ def test_texts_and_labels_do_not_steer_the_terminal(shell: Shell, taught: Path, 
     shell("remember", taught, table)
     shown = shell("predict", taught, table, "--top-k", 9, "--evidence", 9)
     assert "pay [2Jnow please" in shown and "\x1b" not in shown
+
+
+def test_no_command_lets_a_folder_steer_the_terminal(
+    taught: Path, write: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In labels, texts, columns, names of weights and fields of its files, on either stream."""
+    evil = "\x1b[2J\x9b2J\u202e"
+    table = write("t.json", json.dumps([{"text": f"pay{evil}now", "label": f"pay{evil}"}] * 2))
+    weights = load_file(taught / "model.safetensors")
+    save_file(weights | {f"odd{evil}": torch.zeros(1)}, taught / "model.safetensors", metadata={"format": "pt"})
+    (taught / "model_card.json").write_text(json.dumps({"license": [f"x{evil}"]}))
+    wrong = write("w.csv", f"text,label{evil}\na,b\n")
+    calls: tuple[list[object], ...] = (
+        ["remember", taught, table],
+        *(["predict", taught, table, "--top-k", 9, "--evidence", 9, *more] for more in ([], ["--json"])),
+        ["predict", taught, f"my{evil}card", "--text"],
+        *(["evaluate", taught, table, "--per-label", *more] for more in ([], ["--json"])),
+        ["evaluate", taught, wrong],
+        ["forget", taught, "--label", f"no{evil}"],
+        ["forget", taught, "--label", f"pay{evil}", "--json"],
+        ["remember", taught, table, "--encoder", evil],
+        ["predict", f"no{evil}folder", "a"],
+        ["predict", taught, "a", f"--no{evil}"],
+    )
+    for arguments in calls:
+        with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
+            patch.setattr(sys, "argv", ["mann-hf", *map(str, arguments)])
+            main()
+        shown = capfd.readouterr()
+        assert shown.out or shown.err
+        for stream in shown:
+            assert all(letter.isprintable() or letter in "\t\n" for letter in stream), (arguments, stream)
 
 
 def test_a_text_may_begin_with_a_dash(shell: Shell, taught: Path) -> None:

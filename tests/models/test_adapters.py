@@ -145,13 +145,15 @@ class TestSaved:
         model.save_pretrained(tmp_path)
         assert all("attention.self.key" in name for name in load_file(tmp_path / adapters.WEIGHTS) if "lora_" in name)
 
-    def test_whether_a_folder_holds_one(self, build: Build, tmp_path: Path) -> None:
+    def test_whether_a_folder_holds_one_is_told_by_its_configuration(self, build: Build, tmp_path: Path) -> None:
         build().save_pretrained(tmp_path / "whole")
         with_adapter(build()).save_pretrained(tmp_path / "adapter")
-        assert adapters.found(tmp_path / "adapter", {}) and not adapters.found(tmp_path / "whole", {})
-        assert not adapters.found(None, {})
-        config = MANNConfig.from_pretrained(tmp_path / "adapter")
-        assert adapters.found(tmp_path / "whole", {"config": config})
+        held = adapters.config_of(tmp_path / "adapter", {})
+        assert held is not None and held.adapter is not None
+        whole = adapters.config_of(tmp_path / "whole", {})
+        assert whole is not None and whole.adapter is None
+        assert adapters.config_of(None, {}) is None
+        assert adapters.config_of(tmp_path / "whole", {"config": held}) is held
 
     def test_without_peft_the_extra_is_named(
         self, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,9 @@
 import json
+import os
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +13,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mann_hf.errors import MemoryFileError
+from mann_hf.errors import InvalidInputError, MemoryFileError
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
 from mann_hf.models.memory_files import FORMAT, MEMORY_FILE, READABLE_FILE, VERSION, load_memory, save_memory
@@ -412,6 +416,217 @@ def test_numbers_that_no_memory_has_are_refused(label: object, tmp_path: Path) -
     path = damaged(tmp_path, REGRESSION, described=_set("entries", 3, "label", to=label))
     with pytest.raises(MemoryFileError, match=MEMORY_FILE):
         load_memory(path)
+
+
+def planted(path: Path, contents: bytes, entries: int = 0, **tensors: torch.Tensor) -> Path:
+    """A memory file with these contents, and keys of one number."""
+    numbers = torch.arange(entries)
+    every = {
+        "keys": torch.zeros(entries, 1),
+        "usage": torch.zeros(entries),
+        "age": torch.zeros_like(numbers),
+        "write_count": torch.ones_like(numbers),
+        "ids": numbers,
+        "encoder_probe": torch.zeros(1, 1),
+        "contents": torch.frombuffer(bytearray(contents), dtype=torch.uint8),
+    }
+    save_file(every | tensors, path, metadata={"format": f"{FORMAT}/{VERSION}"})
+    return path
+
+
+def described(count: int, labels: list[str], **fields: Any) -> bytes:
+    """Contents of a file whose entries have the labels in turn."""
+    told = {
+        "problem_type": SINGLE_LABEL,
+        "encoder": {"name": None, "key_size": 1},
+        "capacity": None,
+        "eviction": "least_recently_used",
+        "value_size": len(labels),
+        "labels": labels,
+        "labels_with_names": [],
+        "entries": [
+            {"id": number, "label": labels[number % len(labels)], "text": None, "kind": "example"}
+            for number in range(count)
+        ],
+    }
+    return json.dumps(told | fields, separators=(",", ":")).encode()
+
+
+def in_a_list(value: str, count: int) -> bytes:
+    """Contents of a file with a value many times in place of the entries."""
+    return described(1, ["a"], entries="X").replace(b'"X"', f"[{','.join([value] * count)}]".encode())
+
+
+SIZE = 4_000_000
+FEW = [f"l{number}" for number in range(30_000)]
+HOSTILE: dict[str, Callable[[Path], Path]] = {
+    "a label for each entry": lambda path: planted(path, described(34_000, [str(n) for n in range(34_000)]), 34_000),
+    "a label for each entry, as few as may be": lambda path: planted(path, described(30_000, FEW), 30_000),
+    "empty lists": lambda path: planted(path, in_a_list("[]", SIZE // 3)),
+    "empty objects": lambda path: planted(path, in_a_list("{}", SIZE // 3)),
+    "small objects": lambda path: planted(path, in_a_list('{"":0}', SIZE // 7)),
+    "signs in strings": lambda path: planted(path, in_a_list('"["', SIZE // 4)),
+    "short strings": lambda path: planted(path, in_a_list('"ab"', SIZE // 5)),
+    "numbers": lambda path: planted(path, in_a_list("999", SIZE // 4)),
+    "one letter of four bytes": lambda path: planted(path, in_a_list('"' + "a" * SIZE + '🎉"', 1)),
+    "escapes": lambda path: planted(path, b'{"a":"' + b'\\"' * (SIZE // 2)),
+    "strings without an end": lambda path: planted(path, b'"\\"' * (SIZE // 3)),
+    "depth": lambda path: planted(path, b"[" * SIZE),
+    "many labels": lambda path: planted(
+        path, described(200, FEW[:3000], problem_type=MULTI_LABEL, entries=[
+            {"id": number, "label": FEW[:3000], "text": None, "kind": "example"} for number in range(200)
+        ]), 200,
+    ),
+    "many tensors": lambda path: planted(path, b"{}", 0, **{str(number): torch.zeros(0) for number in range(50_000)}),
+    "holes for keys": lambda path: with_holes(path, 2**33),
+    "holes beyond this machine": lambda path: with_holes(path, 2**43),
+}  # fmt: skip
+
+
+def with_holes(path: Path, size: int) -> Path:
+    """A file of a few KB that claims a key of `size` bytes, all of them a hole."""
+    whole = planted(path, described(1, ["a"], encoder={"name": None, "key_size": size // 4}), 1, keys=torch.zeros(0))
+    (length,) = struct.unpack("<Q", whole.read_bytes()[:8])
+    header, data = json.loads(whole.read_bytes()[8 : 8 + length]), whole.read_bytes()[8 + length :]
+    header["keys"] = {"dtype": "F32", "shape": [1, size // 4], "data_offsets": [len(data), len(data) + size]}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    os.truncate(path, 8 + len(text) + len(data) + size)
+    return path
+
+
+MEASURE = """
+import os, resource, sys
+import torch
+from mann_hf.errors import EncoderMismatchError, MemoryFileError
+from mann_hf.models import MANNConfig, MANNForSequenceClassification
+from transformers import BertConfig
+
+sizes = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, vocab_size=99)
+model = MANNForSequenceClassification(MANNConfig(encoder_config=BertConfig(**sizes)))
+torch.set_num_threads(1)
+
+def load(place):
+    try:
+        model.load_memory(place)
+    except (EncoderMismatchError, MemoryFileError) as error:
+        return type(error).__name__
+    return "loaded"
+
+for place in sys.argv[2:]:
+    if os.fork():
+        os.wait()
+        continue
+    load(sys.argv[1])  # the first time also brings in code
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    said = load(place)
+    print("peak", said, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process took at most is told in other units")
+def test_a_file_of_a_few_megabytes_takes_no_more_than_ten_times_its_size(tmp_path: Path) -> None:
+    folders, sizes = [damaged(tmp_path).parent], []
+    for number, make in enumerate(HOSTILE.values()):
+        (tmp_path / str(number)).mkdir()
+        path = make(tmp_path / str(number) / MEMORY_FILE)
+        folders.append(path.parent)
+        sizes.append(512 * path.stat().st_blocks)
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, *map(str, folders)], capture_output=True, text=True, timeout=300, check=True
+    )
+    told = [line.split()[1:] for line in run.stdout.splitlines() if line.startswith("peak")]
+    assert len(told) == len(HOSTILE), run.stderr
+    for (said, kilobytes), name, size in zip(told, HOSTILE, sizes, strict=True):
+        assert said != "loaded", name
+        assert 1024 * int(kilobytes) < 10 * size + 50_000_000, f"{name}: {kilobytes} KB for {size} bytes"
+
+
+def test_too_many_entries_and_labels_are_refused_before_their_values_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = planted(tmp_path / MEMORY_FILE, described(12, list("abcd")), 12)
+    assert len(load_memory(path)) == 12
+    monkeypatch.setattr("mann_hf.models.labelled_memory.MOST_VALUES", 47)
+    monkeypatch.setattr(LabelledMemory, "values_of", lambda *_: pytest.fail("they are made"))
+    with pytest.raises(MemoryFileError, match=f"{MEMORY_FILE} .*12 texts of 4 labels is too large.*at most 47"):
+        load_memory(path)
+
+
+def test_what_can_be_taught_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of loading is that of teaching."""
+    monkeypatch.setattr("mann_hf.models.labelled_memory.MOST_VALUES", 9)
+    memory, _ = marked(empty()).remember(torch.eye(K)[:3], list("abc"), list("abc"), ["example"] * 3)
+    save_memory(memory, tmp_path)
+    assert len(load_memory(tmp_path / MEMORY_FILE)) == 3
+    for label in ("a", "d"):
+        with pytest.raises(InvalidInputError, match="4 texts of [34] labels is too large"):
+            memory.remember(torch.eye(K)[3:], [label], ["d"], ["example"])
+
+
+def test_a_shape_is_compared_before_the_tensor_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    class Watched:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.file = safe_open(*args, **kwargs)
+
+        def __enter__(self) -> Any:
+            self.file = self.file.__enter__()
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def get_tensor(self, name: str) -> torch.Tensor:
+            read.append(name)
+            return self.file.get_tensor(name)
+
+    monkeypatch.setattr("mann_hf.models.memory_files.safe_open", Watched)
+    path = damaged(tmp_path, keys=lambda keys: torch.cat([keys, keys]), more=torch.zeros(9))
+    with pytest.raises(MemoryFileError, match=r"keys have the shape \(8, 4\), not \(4, 4\)"):
+        load_memory(path)
+    assert "keys" not in read and "contents" in read
+    path = damaged(tmp_path, more=torch.zeros(9))
+    read.clear()
+    load_memory(path)
+    assert "keys" in read and "more" not in read
+
+
+def test_a_field_that_stands_twice(tmp_path: Path) -> None:
+    path = damaged(tmp_path, described=lambda c: json.dumps(c).replace('"capacity"', '"labels": [], "capacity"'))
+    with pytest.raises(MemoryFileError, match="a field stands twice"):
+        load_memory(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 4000, '{"' * 4000, '\\"[\\\\' * 999, "]}\x00\x1b[2J\u202e", '"[', '"'], ids=ascii
+)
+def test_texts_may_hold_any_signs(tmp_path: Path, text: str) -> None:
+    """What is counted outside of strings is not within them."""
+    memory, _ = marked(empty()).remember(torch.eye(K)[:2], [text, "b"], ["", text], ["example"] * 2)
+    save_memory(memory, tmp_path)
+    again = load_memory(tmp_path / MEMORY_FILE)
+    assert again.entries == memory.entries and again.labels == memory.labels
+
+
+@given(texts=st.lists(st.text(alphabet='"[]{}\\,:a', max_size=9), min_size=1, max_size=4, unique=True))
+def test_texts_of_signs_come_back(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("signs")
+    memory, _ = marked(empty()).remember(torch.eye(K)[: len(texts)], texts, texts, ["example"] * len(texts))
+    save_memory(memory, folder)
+    assert load_memory(folder / MEMORY_FILE).entries == memory.entries
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / MEMORY_FILE)
+    with pytest.raises(MemoryFileError, match="it is no file"):
+        load_memory(tmp_path / MEMORY_FILE)
 
 
 json_values = st.recursive(

@@ -161,6 +161,51 @@ def test_a_damaged_manifest_moves_nothing_out_of_the_folder(tmp_path: Path, mani
     assert (tmp_path / "outside.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("manifest", ["[" * 100_000, '["\\u0000"]', '[""]', '["."]'])
+def test_a_manifest_of_nonsense(tmp_path: Path, manifest: str) -> None:
+    put(tmp_path, OLD)
+    put(tmp_path / saving.COMMITTED, {saving.MANIFEST: manifest, "x": "theirs"})
+    with pytest.raises(MemoryFileError, match="is not what"):
+        recover(tmp_path)
+    assert content(tmp_path) == OLD
+
+
+@pytest.mark.parametrize("action", [recover, lambda folder: save(folder, NEW)])
+def test_links_of_a_stranger_lead_files_nowhere(action: Callable[[Path], object], tmp_path: Path) -> None:
+    """Into a folder of the user's, out of it, or the whole of it."""
+    mine = {"authorized_keys": "mine", saving.MANIFEST: '["authorized_keys"]'}
+    for number, name in enumerate(("into", "out-of", "whole", "one")):
+        folder, home = tmp_path / str(number) / "folder", tmp_path / str(number) / "home"
+        put(folder, OLD)
+        put(home, mine)
+        committed, listed = folder / saving.COMMITTED, ["keys/authorized_keys"]
+        if name == "into":
+            (folder / "keys").symlink_to(home)
+            put(committed / "keys", {"authorized_keys": "theirs"})
+        elif name == "out-of":
+            committed.mkdir()
+            (committed / "keys").symlink_to(home)
+        elif name == "whole":
+            committed.symlink_to(home)
+        else:
+            committed.mkdir()
+            (committed / "key").symlink_to(home / "authorized_keys")
+            listed = ["key"]
+        if name != "whole":
+            put(committed, {saving.MANIFEST: json.dumps(listed)})
+        with pytest.raises(MemoryFileError, match=f"{saving.COMMITTED} is not what"):
+            action(folder)
+        assert {path.name: path.read_text() for path in home.iterdir()} == mine, name
+        assert content(folder)["config.json"] == "old", name
+
+
+def test_a_folder_that_is_reached_by_a_link_is_saved_into(tmp_path: Path) -> None:
+    put(tmp_path / "there", OLD)
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    save(tmp_path / "link", NEW | {"sub/new.txt": "new"})
+    assert content(tmp_path / "there") == AFTER | {"sub/new.txt": "new"}
+
+
 def test_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
