@@ -215,6 +215,7 @@ class TestCode:
         with pytest.raises(OSError, match="holds a model of type 'theirs'"):
             by_command(str(foreign))
 
+    @pytest.mark.slow
     def test_where_no_one_can_be_asked_it_fails_at_once(self, foreign: Path, ran: Path) -> None:
         change(foreign, model_type="theirs")
         program = f"""

@@ -52,7 +52,9 @@ def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
+@pytest.mark.slow
 def test_the_python_runs_in_order_and_its_comments_are_true(run: Callable[..., str], tmp_path: Path) -> None:
     program = "told = {}\n"
     for block in blocks("python"):
@@ -67,7 +69,9 @@ def test_the_python_runs_in_order_and_its_comments_are_true(run: Callable[..., s
     assert (tmp_path / "bank-memory" / "memory.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
+@pytest.mark.slow
 def test_the_shell_commands_run(run: Callable[..., str]) -> None:
     commands = [line for block in blocks("") for line in block.splitlines()]
     targets = [command for command in commands if command.startswith("make ")]

@@ -7,6 +7,7 @@ import platform
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
     )
 
 
+@cache
 def versions() -> dict[str, str]:
     """Python and the packages that a model is made with."""
     found = {"Python": platform.python_version()}

@@ -526,6 +526,7 @@ for place in sys.argv[2:]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process took at most is told in other units")
+@pytest.mark.slow
 def test_a_file_of_a_few_megabytes_takes_no_more_than_ten_times_its_size(tmp_path: Path) -> None:
     folders, sizes = [damaged(tmp_path).parent], []
     for number, make in enumerate(HOSTILE.values()):

@@ -90,6 +90,8 @@ class TestModel:
         assert 'model="me/my-intents"' in text and "`card_arrival` | 2" in text and "where is my card" in text
         assert str(tiny_encoder) not in text  # a folder of this machine
 
+    @pytest.mark.slow
+    @pytest.mark.slow
     def test_the_same_answers_in_another_process(
         self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any], texts: list[str]
     ) -> None:
@@ -103,6 +105,7 @@ class TestModel:
             error = stranger(code.format([None]), token, home=f"shut-{token}")
             assert isinstance(error[-1], str) and "me/my-intents" in "\n".join(error)
 
+    @pytest.mark.slow
     def test_a_model_pushes_itself(self, build: Any, hub_api: HfApi, stranger: Callable[..., Any]) -> None:
         """Without a pipeline, with nothing taught: the tokenizer goes along, and the card says how to teach."""
         model = build()
@@ -147,11 +150,15 @@ class TestModel:
         assert hub_api.list_repo_commits(ID)[0].commit_id == first
         assert stranger(f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))") == before
 
+    @pytest.mark.slow
+    @pytest.mark.slow
     def test_once_loaded_it_loads_without_the_hub(self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any]) -> None:
         clf.push_to_hub(ID)
         code = f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))"
         assert stranger(code) == stranger(code, HF_HUB_OFFLINE="1") == answer(clf)
 
+    @pytest.mark.slow
+    @pytest.mark.slow
     def test_an_adapter_goes_alone(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, stranger: Any) -> None:
         peft = pytest.importorskip("peft")
         adapters.add(clf.model, peft.LoraConfig(r=2, target_modules=["query"], init_lora_weights=False))
@@ -213,6 +220,7 @@ class TestModel:
 
 
 class TestMemory:
+    @pytest.mark.slow
     def test_pushed_loaded_and_rolled_back(
         self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any], tiny_encoder: Path
     ) -> None:

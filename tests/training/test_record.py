@@ -158,6 +158,7 @@ def test_the_trainers_own_card(trainer: Any, tmp_path: Path) -> None:
     assert "bank" in card.data.tags and "# Intents" in card.text and 'model="out"' in card.text
 
 
+@pytest.mark.slow
 def test_a_trainer_pushes(hub: "LoopbackHub", hub_api: Any, tiny_encoder: Path, tmp_path: Path) -> None:
     code = f"""
 import mann_hf
