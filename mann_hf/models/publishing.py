@@ -248,7 +248,8 @@ def _push(
     """
     api = HfApi(token=token)
     repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-    if revision is not None and not revision.startswith("refs/pr/"):
+    # a pull request may be to a repository of others, where one makes no branches
+    if revision is not None and not revision.startswith("refs/pr/") and not commit.get("create_pr"):
         api.create_branch(repo_id, branch=revision, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "upload")
