@@ -36,9 +36,12 @@ LATER = {
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
 }
 """What is imported when it is asked for: those who only teach and ask need no part of it."""
+SUBMODULES = ("cards", "demo", "episodes", "training")
 
 
 def __getattr__(name: str) -> Any:
+    if name in SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
     for module, names in LATER.items():
         if name in names:
             return getattr(importlib.import_module(f".{module}", __name__), name)

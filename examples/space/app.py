@@ -17,7 +17,7 @@ from mann_hf.demo import launch
 MODEL = os.environ.get("MANN_MODEL", "sentence-transformers/all-MiniLM-L6-v2")
 SHOTS = Path(__file__).with_name("shots.csv")
 QUESTIONS = ["any sign of my package?", "got it today, the glass is in pieces", "no money yet for the shirt I sent in"]
-CAPACITY = 1000  # of a visitor's memory, so that none fills the machine
+CAPACITY = 1000  # of a visitor's memory, so that none fills the machine; a saved classifier has its own
 
 
 def load_model(name: str) -> Any:

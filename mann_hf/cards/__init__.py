@@ -1,7 +1,7 @@
 """Model cards: the page that a repository on the Hub shows, from plain facts alone."""
 
 from .data import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
-from .render import LabelFacts, ModelFacts, memory_card, merged, model_card, results_file
+from .render import LabelFacts, ModelFacts, is_own, memory_card, merged, model_card, results_file
 
 __all__ = [
     "EvaluationResult",
@@ -10,6 +10,7 @@ __all__ = [
     "ModelFacts",
     "TrainingData",
     "TrainingRecord",
+    "is_own",
     "memory_card",
     "merged",
     "model_card",

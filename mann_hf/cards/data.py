@@ -25,6 +25,8 @@ class EvaluationResult:
         dataset: the data set's name, for people.
         task: what was asked, such as `"5-way 1-shot, classes that training never saw"`.
         interval: half of its 95 % interval, in the same unit.
+        ends: the interval's two ends, where the value is not in its middle.
+        measured_by: what wrote the figure, which replaces it where it measures anew; empty for one of your own.
         before: the figure of the same encoder before it was trained.
         count: how many texts or episodes it is the mean of.
         dataset_id: the data set's name on the Hub. Results that have one go into `.eval_results`, too.
@@ -44,6 +46,8 @@ class EvaluationResult:
     dataset_split: str | None = None
     dataset_revision: str | None = None
     date: str | None = None
+    ends: list[Number] | None = None
+    measured_by: str = ""
 
 
 @strict
@@ -109,6 +113,7 @@ class MANNModelCardData:
         description: a paragraph about this model.
         limits: what it should not be used for, a sentence each, beside what every card says.
         training: how it was trained.
+        earlier_training: how it had been trained before that, the first time first.
         results: what was measured of it.
     """
 
@@ -120,9 +125,13 @@ class MANNModelCardData:
     description: str | None = None
     limits: list[str] = field(default_factory=list)
     training: TrainingRecord | None = None
+    earlier_training: list = field(default_factory=list)
     results: list = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.earlier_training = [
+            each if isinstance(each, TrainingRecord) else _read(TrainingRecord, each) for each in self.earlier_training
+        ]
         self.results = [
             each if isinstance(each, EvaluationResult) else _read(EvaluationResult, each) for each in self.results
         ]
@@ -146,6 +155,14 @@ class MANNModelCardData:
     def to_json(self) -> str:
         """As JSON, without what is not said."""
         return json.dumps(_said(asdict(self)), indent=1, ensure_ascii=False) + "\n"
+
+    def replace_results(self, measured_by: str, results: list[EvaluationResult], dataset: str | None = None) -> None:
+        """Puts figures in place of the earlier ones of what measured them, of one data set if it is named."""
+        self.results = [
+            other for other in self.results if other.measured_by != measured_by or dataset not in (None, other.dataset)
+        ]
+        for result in results:
+            self.add_result(result)
 
     def add_result(self, result: EvaluationResult) -> None:
         """Adds a figure, in place of an earlier one of the same metric, data and task."""

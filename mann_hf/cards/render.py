@@ -104,12 +104,13 @@ def model_card(facts: ModelFacts, said: MANNModelCardData | None = None) -> str:
     )
 
 
-def memory_card(facts: ModelFacts, loaded_by: str, said: MANNModelCardData | None = None) -> str:
+def memory_card(facts: ModelFacts, loaded_by: str | None, said: MANNModelCardData | None = None) -> str:
     """The card of a memory that is published alone.
 
     Args:
         facts: of the model whose memory it is; `place` is that of the memory.
-        loaded_by: the Python expression that gives a model with the encoder that wrote it.
+        loaded_by: the Python expression that gives a model with the encoder that wrote it; None where others cannot
+            have it.
         said: what else is known; training and results are of the model and not told.
     """
     said = said or MANNModelCardData()
@@ -144,8 +145,14 @@ def results_file(said: MANNModelCardData, place: str) -> str | None:
             entry["date"] = result.date
         if HUB_ID.fullmatch(place):
             entry["source"] = {"url": f"https://huggingface.co/{place}", "name": "Model card"}
-        notes = [result.task, f"95 % interval ± {_rounded(result.interval)}" if result.interval is not None else ""]
-        entry["notes"] = "; ".join(filter(None, [_metric(result), *notes]))
+        told = "95 % interval"
+        if result.interval is not None:
+            told += f" ± {_rounded(result.interval)}"
+        elif result.ends is not None:
+            told += f" {' to '.join(str(_rounded(end)) for end in result.ends)}"
+        else:
+            told = ""
+        entry["notes"] = "; ".join(filter(None, [_metric(result), result.task, told]))
         entries.append(entry)
     return yaml_dump(entries, sort_keys=False) if entries else None
 
@@ -159,14 +166,21 @@ def merged(card: str, before: str | None) -> str | None:
     """
     if before is None:
         return card
-    old_data, old_text = _split(before)
-    replaced = (MEMORY_MARK,) if MEMORY_MARK in card else (MODEL_MARK, MEMORY_MARK)
-    if old_text.strip() and not any(mark in old_text for mark in replaced):
+    if is_own(before) or (MEMORY_MARK in card and MODEL_MARK in before):
         return None
+    old_data, _ = _split(before)
     data, text = _split(card)
     rendered = {"model-index", "widget", "metrics", "datasets", "base_model", "pipeline_tag"}
     kept = {name: value for name, value in old_data.items() if name not in rendered and name not in data}
+    if isinstance(old_data.get("tags"), list):
+        data["tags"] = list(dict.fromkeys([*data["tags"], *map(str, old_data["tags"])]))
     return f"---\n{yaml_dump({**kept, **data}, sort_keys=False)}---\n{text}"
+
+
+def is_own(card: str | None) -> bool:
+    """Whether a card has a text that was not rendered here."""
+    text = _split(card or "")[1]
+    return bool(text.strip()) and MODEL_MARK not in text and MEMORY_MARK not in text
 
 
 def _split(card: str) -> tuple[dict[str, Any], str]:
@@ -192,7 +206,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
     results = [
         EvalResult(
             task_type=TASK,
-            task_name=result.task or "Text classification",
+            task_name="Text classification",  # one for all figures of a data set; what was asked is in their names
             dataset_type=result.dataset_id or _slug(result.dataset),
             dataset_name=result.dataset,
             dataset_split=result.dataset_split,
@@ -200,7 +214,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
             metric_type=ON_HUB.get(result.metric, result.metric),
             metric_name=f"{_metric(result)}, {result.task}" if result.task else _metric(result),
             metric_value=_rounded(result.value),
-            metric_args=None if result.interval is None else {"ci95": _rounded(result.interval)},
+            metric_args=_interval(result),
         )
         for result in said.results
     ]
@@ -235,7 +249,7 @@ def _templates() -> jinja2.Environment:
         "plain": plain,
         "markdown": markdown,
         "python": lambda text: json.dumps(_one_line(text), ensure_ascii=False),  # a Python string as well
-        "shell": lambda text: shlex.quote(_one_line(text)),
+        "shell": _shell,
         "figure": _figure,
         "metric": _metric,
         "minutes": _minutes,
@@ -283,17 +297,35 @@ def _rounded(value: int | float) -> int | float:
     return round(value, 4)
 
 
+def _interval(result: EvaluationResult) -> dict[str, Any] | None:
+    if result.ends is not None:
+        return {"ci95": [_rounded(end) for end in result.ends]}
+    return None if result.interval is None else {"ci95": _rounded(result.interval)}
+
+
 def _metric(result: EvaluationResult) -> str:
     return SHOWN.get(result.metric, result.metric.replace("_", " "))
 
 
-def _figure(value: int | float | None, metric: str, interval: int | float | None = None) -> str:
+def _figure(
+    value: int | float | None,
+    metric: str,
+    interval: int | float | None = None,
+    ends: list[int | float] | None = None,
+) -> str:
     """A figure with its interval as people read it, shares in percent."""
     if value is None:
         return ""
-    scale, digits, unit = (100, 1, " %") if metric in SHARES else (1, 3, "")
-    around = "" if interval is None else f" ± {scale * interval:.{digits}f}"
-    return f"{scale * value:.{digits}f}{around}{unit}"
+    scale, digits, unit = (100, ".1f", " %") if metric in SHARES else (1, ".3g", "")
+    around = "" if interval is None else f" ± {scale * interval:{digits}}"
+    if ends is not None:
+        around = f" ({' to '.join(f'{scale * end:{digits}}' for end in ends)})"
+    return f"{scale * value:{digits}}{around}{unit}"
+
+
+def _shell(text: str) -> str:
+    quoted = shlex.quote(_one_line(text))
+    return f"-- {quoted}" if text.lstrip().startswith("-") else quoted
 
 
 def _dataset(data: TrainingData) -> str:

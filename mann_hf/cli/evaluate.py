@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from ..errors import listed
 from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
 from .options import Debug, FolderOrHub, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
 from .output import counted, print_json, print_lines, printable, progress_bar, say, working
-from .scores import calibration_error, half_interval, label_scores, regression_scores
+from .scores import calibration_error, label_scores, regression_scores, score_interval
 from .tables import labels_of, read_table, texts_of
 
 NAMES = {
@@ -25,8 +26,7 @@ NAMES = {
     "r2": "R²",
 }
 """What people read in place of the keys of the JSON document."""
-TASK = "answers from "
-"""How the card's description of such a figure begins."""
+MEASURED_BY = "mann-hf evaluate"
 WIDE = 10_000
 """Columns of a table that is not printed to a terminal, so that no label is cut."""
 
@@ -50,26 +50,31 @@ def evaluate(
     bins. With several labels a text, an answer is right if all its labels are, and the error is that of each label's
     score. Of a regression: mean absolute error, mean squared error and R².
     """
-    problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
-    found = read_table(table, [text_column, label_column], split, "test")
-    texts, truth = texts_of(found, text_column), labels_of(found, label_column, problem_type)
-    with working():
-        classifier = open_classifier(folder)
-        check_taught(classifier, folder)
-        options = {"top_k": 1 if problem_type is ProblemType.SINGLE_LABEL else None, "evidence": 0}
-        with progress_bar("Answering", len(texts)) as progress:
-            answers = classifier(texts, progress=progress, **options)
-    if problem_type is ProblemType.REGRESSION:
-        columns = classifier.model.config.label2id or {}
-        given = [[answer["score"] for answer in sorted(a, key=lambda b: columns[b["label"]])] for a in answers]
-        report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, given)}
-    else:
-        names = [[label] for label in truth] if problem_type is ProblemType.SINGLE_LABEL else truth
-        report = {"texts": len(texts), **_scores(names, answers, problem_type, per_label)}
-        known = set(classifier.model.memory.labels)
-        report["unknown_labels"] = list(dict.fromkeys(label for each in names for label in each if label not in known))
-    if to_card:
-        _add_to_card(classifier, folder, found.source, split, report)
+    with ExitStack() as stack:
+        if to_card:
+            stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
+        problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
+        found = read_table(table, [text_column, label_column], split, "test")
+        texts, truth = texts_of(found, text_column), labels_of(found, label_column, problem_type)
+        with working():
+            classifier = open_classifier(folder)
+            check_taught(classifier, folder)
+            options = {"top_k": 1 if problem_type is ProblemType.SINGLE_LABEL else None, "evidence": 0}
+            with progress_bar("Answering", len(texts)) as progress:
+                answers = classifier(texts, progress=progress, **options)
+        if problem_type is ProblemType.REGRESSION:
+            columns = classifier.model.config.label2id or {}
+            given = [[answer["score"] for answer in sorted(a, key=lambda b: columns[b["label"]])] for a in answers]
+            report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, given)}
+        else:
+            names = [[label] for label in truth] if problem_type is ProblemType.SINGLE_LABEL else truth
+            report = {"texts": len(texts), **_scores(names, answers, problem_type, per_label)}
+            known = set(classifier.model.memory.labels)
+            report["unknown_labels"] = list(
+                dict.fromkeys(label for each in names for label in each if label not in known)
+            )
+        if to_card:
+            _add_to_card(classifier, folder, found.source, split, report)
     if as_json:
         print_json(report)
         return
@@ -79,29 +84,31 @@ def evaluate(
 def _add_to_card(classifier: Any, folder: str, source: str, split: str | None, report: dict[str, Any]) -> None:
     """Adds the figures to what the card says, and writes the card of the folder anew."""
     from ..cards import EvaluationResult
-    from ..models.publishing import write_local_cards
+    from ..cards.render import MODEL_MARK
+    from ..models.publishing import card_in, write_local_cards
 
     on_disk = os.path.exists(source)
     dataset = os.path.basename(os.path.normpath(source)) if on_disk else source
-    said = classifier.model.model_card_data
-    earlier = lambda result: (result.dataset, result.dataset_split) == (dataset, split)  # noqa: E731
-    said.results = [result for result in said.results if not (earlier(result) and result.task.startswith(TASK))]
-    for name in NAMES:
-        if name != "texts" and report.get(name) is not None:
-            result = EvaluationResult(
-                metric=name,
-                value=report[name],
-                dataset=dataset,
-                task=f"{TASK}{counted(len(classifier.model.memory), 'stored text')}",
-                interval=half_interval(report[name], report["texts"]) if name == "accuracy" else None,
-                count=report["texts"],
-                dataset_id=None if on_disk else source.partition(":")[0],
-                dataset_split=split,
-                date=date.today().isoformat(),
-            )
-            said.add_result(result)
-    with only_writer(folder):
-        write_local_cards(classifier.model, Path(folder), folder)
+    results = [
+        EvaluationResult(
+            metric=name,
+            value=report[name],
+            dataset=dataset,
+            task=f"answers from {counted(len(classifier.model.memory), 'stored text')}",
+            ends=list(score_interval(report[name], report["texts"])) if name == "accuracy" else None,
+            count=report["texts"],
+            dataset_id=None if on_disk else source.partition(":")[0],
+            dataset_split=split,
+            date=date.today().isoformat(),
+            measured_by=MEASURED_BY,
+        )
+        for name in NAMES
+        if name != "texts" and report.get(name) is not None
+    ]
+    classifier.model.model_card_data.replace_results(MEASURED_BY, results, dataset)
+    write_local_cards(classifier.model, Path(folder), folder)
+    if MODEL_MARK not in (card_in(folder) or ""):
+        say(f"{folder} has a card of your own, which stays as it is; the figures are in model_card.json.")
 
 
 def _scores(truth: list[list[str]], answers: list[Any], problem_type: ProblemType, per_label: bool) -> dict[str, Any]:

@@ -46,17 +46,20 @@ def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]])
     return scores
 
 
-def half_interval(share: float, count: int) -> float:
-    r"""Half of the 95 % interval of a share: $z \sqrt{p(1-p)/n + z^2/4n^2} / (1 + z^2/n)$ with z = 1.96.
+def score_interval(share: float, count: int) -> tuple[float, float]:
+    r"""The 95 % score interval of a share, $(p + z^2/2n \pm z\sqrt{p(1-p)/n + z^2/4n^2}) / (1 + z^2/n)$, z = 1.96.
 
-    It is the score interval (Wilson 1927), which has a width at shares of 0 and 1, too.
+    Its ends are the shares that lie z of their own standard errors from p (Wilson 1927); p is not in its middle.
 
     Args:
         share: p, the mean of n answers that are right or wrong.
         count: n.
     """
     z = 1.96
-    return z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    middle = share + z**2 / (2 * count)
+    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    scale = 1 + z**2 / count
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> float:

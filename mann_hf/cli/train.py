@@ -206,5 +206,6 @@ def _data_set(table: Any, columns: tuple[str, str], split: str | None) -> Any:
 
     found = read_table(str(table), columns, split, "train")
     labels = labels_of(found, columns[1], ProblemType.SINGLE_LABEL)
-    info = DatasetInfo(dataset_name=Path(str(table)).name if Path(str(table)).exists() else str(table))
+    on_disk = Path(str(table)).exists()  # of one on the Hub its name, without the configuration
+    info = DatasetInfo(dataset_name=Path(str(table)).name if on_disk else str(table).partition(":")[0])
     return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels}, info=info)

@@ -11,7 +11,9 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 
-FROM_HUB = re.compile(r"hf://datasets/([^@]+)@\w+/")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
+"""How datasets names the folder of a data set from the Hub in its cache."""
 
 
 class LabelledTable:
@@ -116,5 +118,8 @@ def _named(dataset: Dataset, column: str) -> list[Any]:
 
 
 def _on_hub(dataset: Dataset) -> str | None:
-    read = getattr(dataset.info, "download_checksums", None) or {}
-    return next((match[1] for place in read if (match := FROM_HUB.match(str(place)))), None)
+    """The name on the Hub of what a data set was read from, as its name or its file in the cache tells it."""
+    if HUB_ID.fullmatch(dataset.info.dataset_name or ""):
+        return dataset.info.dataset_name
+    found = (IN_CACHE.search(file["filename"]) for file in dataset.cache_files)
+    return next((f"{match[1]}/{match[2]}" for match in found if match), None)

@@ -74,13 +74,15 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
     A memory that the Hub may have and that cannot be fetched is warned of: without it the model knows nothing.
 
     Args:
-        place: a folder or Hub repository.
+        place: a folder or Hub repository; where it is not optional, the file itself does, too.
         optional: whether there may be none.
         kwargs: of `cached_file`.
 
     Raises:
         MemoryFileError: there is none and it is not optional, or it cannot be had.
     """
+    if not optional and place is not None and os.path.isfile(place):
+        return os.fspath(place)
     if not optional and (place is None or not os.path.isdir(place)):
         _check_on_hub(place, **kwargs)
     try:

@@ -1,10 +1,11 @@
 """A model with a memory of its own: a value that fits the encoder and is swapped whole."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from . import adapters, memory_files
 from .encoding import EncodingModel
 from .labelled_memory import Label, LabelledMemory, label_names, label_words
 from .memory_holder import MemoryHolder
+
+Model = TypeVar("Model", bound="MemoryKeepingModel")
 
 
 class MemoryKeepingModel(EncodingModel):
@@ -30,6 +33,18 @@ class MemoryKeepingModel(EncodingModel):
     def memory(self) -> LabelledMemory:
         """What the model remembers: a value that never changes; writes put a new one in its place."""
         return self._holder.memory
+
+    def with_own_memory(self: Model) -> Model:
+        """A model with these very weights, whose memory and labels begin as the present ones and then go their own way.
+
+        It costs no copy of the weights, so that each user of a service can have one.
+        """
+        model = copy.copy(self)
+        for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
+            setattr(model, name, getattr(self, name).copy())
+        model.config = copy.copy(self.config)
+        model._holder = self._holder.branch()
+        return model
 
     def name_keys(
         self, labels: Iterable[Label], tokenizer: Any, known: Mapping[str, Tensor] | None = None

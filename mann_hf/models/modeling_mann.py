@@ -159,6 +159,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
         model.model_card_data = publishing.read_card_data(pretrained_model_name_or_path, **hub)
+        model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
         path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
         if path is None:
             model._swap(lambda memory: (memory.to(model.device), None))
@@ -222,11 +223,12 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         text of your own is kept.
 
         Args:
-            repo_id: `"name"` or `"owner/name"`; it is made if it is not there.
+            repo_id: `"name"` or `"owner/name"`; it is made if it is not there. It holds the texts of the memory.
             tokenizer: of the encoder; by default that of `load_tokenizer`.
             commit_message: "Upload model" if left out.
             commit_description: a longer one.
-            private: whether a repository that is made is private.
+            private: whether a repository that is made is private; by default it is public, or as your organisation has
+                it.
             token: of the Hub; the stored one if left out.
             revision: the branch to commit to, made if it is not there; `main` if left out.
             create_pr: opens a pull request.
@@ -237,7 +239,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             The commit; its `oid` is a `revision` that loads exactly this.
 
         Raises:
-            InvalidInputError: no tokenizer is found.
+            InvalidInputError: no tokenizer is found, or a public repository is there and `private=True`.
             HfHubHTTPError: the Hub refuses, or is out of reach.
         """
         return publishing.push_model(
@@ -269,10 +271,11 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Args:
             repo_id: `"name"` or `"owner/name"`; it is made if it is not there. In the repository of a model its
-                memory is replaced, and its card stays.
+                memory is replaced, with what configuration and card tell of it.
             commit_message: "Upload memory" if left out.
             commit_description: a longer one.
-            private: whether a repository that is made is private.
+            private: whether a repository that is made is private; by default it is public, or as your organisation has
+                it.
             token: of the Hub; the stored one if left out.
             revision: the branch to commit to, made if it is not there; `main` if left out.
             create_pr: opens a pull request.
@@ -282,6 +285,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Raises:
             EmptyMemoryError: there is nothing to publish.
+            InvalidInputError: a public repository is there and `private=True`.
+            EncoderMismatchError: the repository's own memory was written by another encoder.
             HfHubHTTPError: the Hub refuses, or is out of reach.
         """
         if not len(self.memory):
@@ -313,7 +318,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         """Puts a saved memory in place of the present one.
 
         Args:
-            folder_or_repo: a folder, or a Hub repository.
+            folder_or_repo: a folder, a Hub repository, or the file `memory.safetensors` by whatever name.
             reencode: writes the memory again from its texts, with this model's encoder.
             tokenizer: for `reencode`; by default that of `load_tokenizer`.
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.

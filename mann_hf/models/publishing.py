@@ -4,25 +4,29 @@ import copy
 import json
 import os
 import platform
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import CommitInfo, HfApi
-from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from transformers.utils import cached_file, logging
 
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
+from ..errors import InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from . import adapters
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory, label_names
-from .memory_files import MEMORY_FILE, READABLE_FILE, save_memory
-from .saving import SUPERSEDED, write_whole
+from .memory_files import MEMORY_FILE, load_memory, save_memory
+from .saving import is_superseded, write_whole
 
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
@@ -35,10 +39,20 @@ CARD_DATA = "model_card.json"
 LARGEST_CARD_DATA = 2**20
 """Bytes; one that is larger is passed over."""
 RESULTS = ".eval_results/mann_hf.yaml"
+CONFIG = "config.json"
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+COMMITTED_MEANWHILE = 412
+LOADED_TRAINING = "_loaded_training"
+"""The attribute of a model that holds the record of training with which it was loaded."""
+ENCODING = (
+    *("pooling", "normalize", "max_seq_length", "prompts", "prompt_name", "lower_case"),
+    *("reading", "similarity", "reading_options", "problem_type"),
+)
+"""Fields of the configuration without which another model would not read a memory as this one does."""
 PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
 TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
 """Fields of the configuration that a card tells where they are not the default's."""
-QUESTIONS = 5
+QUESTIONS, LONGEST_QUESTION = 5, 200
 
 
 def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
@@ -55,7 +69,7 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
         place=place,
         model_class=type(model).__name__.removeprefix("FSDP"),
         problem_type=config.problem_type or SINGLE_LABEL,
-        encoder=config.encoder_name,
+        encoder=public_name(config.encoder_name),
         reading=config.reading,
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
         max_tokens=model.max_length(),
@@ -66,6 +80,16 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
         extra="peft" if config.adapter is not None else None,
         versions=versions(),
     )
+
+
+def public_name(encoder: str | None) -> str | None:
+    """An encoder's name as others may read it: of a folder its last part alone."""
+    return Path(encoder).resolve().name if encoder and is_local(encoder) else encoder
+
+
+def is_local(place: str) -> bool:
+    """Whether a name is that of a folder: one that is there, or one that no repository can have."""
+    return os.path.isdir(place) or not HUB_NAME.fullmatch(place)
 
 
 @cache
@@ -102,13 +126,19 @@ def _questions(memory: LabelledMemory) -> tuple[tuple[str, str], ...]:
     for entry in memory.entries:
         if entry.text is not None and entry.kind == "example" and entry.label not in first:
             label = entry.label if isinstance(entry.label, str) else ", ".join(map(str, entry.label))
-            first[entry.label] = (" ".join(entry.text.split()), label)
+            first[entry.label] = (" ".join(entry.text.split())[:LONGEST_QUESTION], label)
             if len(first) == QUESTIONS:
                 break
     return tuple(first.values())
 
 
-def write_cards(model: "MANNPreTrainedModel", folder: Path, place: str, before: str | None) -> None:
+def write_cards(
+    model: "MANNPreTrainedModel",
+    folder: Path,
+    place: str,
+    before: str | None,
+    said: MANNModelCardData | None = None,
+) -> None:
     """Writes the card, what it says, and the results for the Hub.
 
     Args:
@@ -116,8 +146,9 @@ def write_cards(model: "MANNPreTrainedModel", folder: Path, place: str, before: 
         folder: where to.
         place: the repository or folder by which the model will be loaded.
         before: the card that is there now; one of the user's own is kept.
+        said: in place of the model's `model_card_data`.
     """
-    said = model.model_card_data
+    said = model.model_card_data if said is None else said
     files = {
         CARD: cards.merged(cards.model_card(model_facts(model, place), said), before),
         CARD_DATA: said.to_json() if said != MANNModelCardData() else None,
@@ -127,19 +158,28 @@ def write_cards(model: "MANNPreTrainedModel", folder: Path, place: str, before: 
         if content is not None:
             (folder / name).parent.mkdir(exist_ok=True)
             write_whole(folder / name, content.encode())
+        elif name != CARD:
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_local_cards(model: "MANNPreTrainedModel", staging: Path, save_directory: str | os.PathLike) -> None:
     """Writes the cards of a save into `staging` that will lie in `save_directory`."""
     # its name alone: a path of this machine would be published with the folder
     write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
+    for name in (CARD_DATA, RESULTS):
+        if not (staging / name).exists():
+            Path(save_directory, name).unlink(missing_ok=True)
 
 
 def card_in(folder: str | os.PathLike) -> str | None:
-    """The card in a folder, if there is one that can be read."""
+    """The card in a folder, if there is one; of one in another encoding what can be read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     try:
-        return Path(folder, CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return Path(folder, CARD).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return None
 
 
@@ -185,85 +225,180 @@ def push_model(
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
     tags = upload.pop("tags", None) or []
     said = model.model_card_data
-    said.tags = list(dict.fromkeys([*said.tags, *([tags] if isinstance(tags, str) else tags)]))
+    said = replace(said, tags=list(dict.fromkeys([*said.tags, *([tags] if isinstance(tags, str) else tags)])))
+    if has_local_base(model):
+        logger.warning(
+            f"{repo_id} gets an adapter alone, and the encoder under it is a folder of this machine: nobody else can "
+            "load it. Push the encoder first and name it by its repository, or merge the adapter into the weights."
+        )
+        own = model
+    else:
+        own = _with_public_names(model)
 
-    def fill(folder: Path, repo_id: str, before: str | None) -> None:
-        model.save_pretrained(folder, create_model_card=False, **save_options)
-        save_tokenizer(model, tokenizer, folder)
-        write_cards(model, folder, repo_id, before)
+    def fill(repository: "_Repository", folder: Path) -> None:
+        own.save_pretrained(folder, create_model_card=False, **save_options)
+        save_tokenizer(own, tokenizer, folder)
+        before = repository.card()
+        write_cards(own, folder, repository.id, before, said)
+        origin = model.name_or_path or ""
+        here = card_in(origin) if os.path.isdir(origin) else None
+        if here is not None and cards.is_own(here) and not cards.is_own(before):
+            (folder / CARD).write_text(here, encoding="utf-8")
 
-    upload = {"commit_message": "Upload model", **{name: value for name, value in upload.items() if value is not None}}
-    return _push(fill, repo_id, replaced=[*SUPERSEDED, RESULTS], **upload)
+    return _push(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **upload)
 
 
 def push_memory(model: "MANNPreTrainedModel", repo_id: str, **upload: Any) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
+    own = _with_public_names(model)
 
-    def fill(folder: Path, repo_id: str, before: str | None) -> None:
-        save_memory(model.memory, folder)
-        facts, said = model_facts(model, repo_id), model.model_card_data
+    def fill(repository: "_Repository", folder: Path) -> None:
+        save_memory(own.memory, folder)
+        before = repository.card()
+        if repository.has(CONFIG):
+            _beside_model(own, repository, folder)
+            return
+        facts, said = model_facts(own, repository.id), model.model_card_data
         of_memory = MANNModelCardData(language=said.language, license=said.license, limits=list(said.limits))
         card = cards.merged(cards.memory_card(facts, _loading(model), of_memory), before)
         if card is not None:
             (folder / CARD).write_text(card, encoding="utf-8")
 
-    upload = {"commit_message": "Upload memory", **{name: value for name, value in upload.items() if value is not None}}
-    return _push(fill, repo_id, replaced=[MEMORY_FILE, READABLE_FILE], **upload)
+    return _push(fill, repo_id, lambda name: False, "memory", **upload)
 
 
-def _loading(model: "MANNPreTrainedModel") -> str:
-    """The expression that gives a model with this model's encoder; in place of a folder of this machine, what it is."""
-    name, encoder = f"mann_hf.{type(model).__name__}", model.config.encoder_name
-    if model.name_or_path and not os.path.isdir(model.name_or_path):
-        return f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
-    if model.name_or_path or model.model_card_data.training is not None:
-        return f'{name}.from_pretrained("the model that wrote it")'
-    place = "the encoder that wrote it" if not encoder or os.path.isdir(encoder) else encoder
-    options = "" if model.config.problem_type is None else f", problem_type={json.dumps(model.config.problem_type)}"
-    return f"{name}.from_encoder_pretrained({json.dumps(place, ensure_ascii=False)}{options})"
+def has_local_base(model: "MANNPreTrainedModel") -> bool:
+    """Whether the model is an adapter on an encoder that lies in a folder of this machine."""
+    if not adapters.has_adapter(model):
+        return False
+    return is_local(adapters.described(model)[adapters.BASE] or model.config.encoder_name or "")
+
+
+def _with_public_names(model: "MANNPreTrainedModel") -> Any:
+    """The model as it is now, its memory included, under a name of its encoder that tells no folder of this machine."""
+    own: Any = model.with_own_memory()
+    own.config.encoder_name = public_name(model.config.encoder_name)
+    named = lambda memory: (replace(memory, encoder_name=public_name(memory.encoder_name)), None)  # noqa: E731
+    own._swap(named)
+    return own
+
+
+def _beside_model(own: Any, repository: "_Repository", folder: Path) -> None:
+    """Brings what a model's repository tells of its memory up to the memory that is pushed to it.
+
+    Raises:
+        EncoderMismatchError: the memory there was written by another encoder.
+    """
+    there = repository.read(MEMORY_FILE)
+    if there is not None:
+        own._check_encoder(load_memory(there), own.encoder_probe(), f"in {repository.id}")
+    config = json.loads(Path(repository.read(CONFIG) or "").read_text("utf-8"))
+    config |= {"id2label": own.config.id2label, "label2id": own.config.label2id}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    said = read_card_data(Path(path).parent) if (path := repository.read(CARD_DATA)) else MANNModelCardData()
+    write_cards(own, folder, repository.id, repository.card(), said)
+
+
+def _loading(model: "MANNPreTrainedModel") -> str | None:
+    """The expression that gives a model with this model's encoder; None where no one else can have it."""
+    name, config, usual = f"mann_hf.{type(model).__name__}", model.config, MANNConfig()
+    trained = model.model_card_data.training is not model.__dict__.get(LOADED_TRAINING)
+    if model.name_or_path and not is_local(model.name_or_path):
+        return None if trained else f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
+    fitted = model.model_card_data.training is not None or adapters.has_adapter(model)
+    if fitted or not config.encoder_name or is_local(config.encoder_name):
+        return None
+    options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
+    if config.problem_type == REGRESSION:
+        options["num_labels"] = config.num_labels
+    told = "".join(f", {field}={value!r}" for field, value in options.items())
+    return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{told})"
+
+
+class _Repository:
+    """A repository at one commit of one branch."""
+
+    def __init__(self, api: HfApi, id: str, revision: str | None) -> None:
+        self.api, self.id, self.revision = api, id, revision
+        try:
+            self.sha: str | None = api.repo_info(id, revision=revision).sha
+        except RevisionNotFoundError:  # nothing has been committed yet
+            self.sha = None
+        self.files = api.list_repo_files(id, revision=self.sha) if self.sha else []
+
+    def has(self, name: str) -> bool:
+        """Whether it has a file."""
+        return name in self.files
+
+    def read(self, name: str) -> str | None:
+        """Where a file of it is on this machine; None if it has none. What cannot be fetched raises."""
+        return self.api.hf_hub_download(self.id, name, revision=self.sha) if self.has(name) else None
+
+    def card(self) -> str | None:
+        """Its card, if it has one."""
+        path = self.read(CARD)
+        return None if path is None else card_in(Path(path).parent)
 
 
 def _push(
-    fill: Callable[[Path, str, str | None], None],
+    fill: Callable[[_Repository, Path], None],
     repo_id: str,
+    replaced: Callable[[str], bool],
+    what: str,
     *,
-    replaced: list[str],
     token: bool | str | None = None,
     private: bool | None = None,
     revision: str | None = None,
-    **commit: Any,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+    commit_description: str | None = None,
 ) -> CommitInfo:
     """Makes the repository if need be, and uploads a folder as one commit: a reader finds all of it or what was before.
 
-    Files whose content the Hub has already are not sent again.
+    Files whose content the Hub has already are not sent again. Where somebody else commits meanwhile, it is done again
+    on what is there then.
 
     Args:
-        fill: writes the files into a folder, told the whole name of the repository and the card that is there.
+        fill: writes the files into a folder, told what is in the repository.
         repo_id: its name.
-        replaced: patterns of files that are removed where they are not written anew.
+        replaced: whether a file is removed where it is not written anew, by its path.
+        what: is uploaded, for the message.
         token: of the user.
         private: of a repository that is made.
         revision: the branch, made if need be.
-        commit: further arguments of `HfApi.upload_folder`.
+        create_pr: opens a pull request in place of a commit.
+        commit_message: of the commit.
+        commit_description: of the commit.
+
+    Raises:
+        InvalidInputError: it was to be private, and is there and public.
     """
     api = HfApi(token=token)
-    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-    # a pull request may be to a repository of others, where one makes no branches
-    if revision is not None and not revision.startswith("refs/pr/") and not commit.get("create_pr"):
-        api.create_branch(repo_id, branch=revision, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "upload")
-        folder.mkdir()
-        before = _card_on_hub(api, repo_id, revision, Path(temporary))
-        fill(folder, repo_id, before)
-        return api.upload_folder(
-            repo_id=repo_id, folder_path=folder, revision=revision, delete_patterns=replaced, **commit
-        )
-
-
-def _card_on_hub(api: HfApi, repo_id: str, revision: str | None, folder: Path) -> str | None:
-    try:
-        api.hf_hub_download(repo_id, CARD, revision=revision, local_dir=folder)
-    except (EntryNotFoundError, RevisionNotFoundError):
-        return None
-    return card_in(folder)
+    if not (create_pr and api.repo_exists(repo_id)):  # it may be that of others, where one makes nothing
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if private and not api.repo_info(repo_id).private:
+            raise InvalidInputError(
+                f"{repo_id} is there already and public, and private=True was asked for: nothing was uploaded. Choose "
+                "another name, or make it private first (HfApi().update_repo_settings)."
+            )
+        if revision is not None and not revision.startswith("refs/pr/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+    for last in (False, False, True):
+        repository = _Repository(api, repo_id, revision)
+        with tempfile.TemporaryDirectory() as temporary:
+            fill(repository, Path(temporary))
+            try:
+                return api.upload_folder(
+                    repo_id=repo_id,
+                    folder_path=temporary,
+                    revision=revision,
+                    parent_commit=repository.sha,
+                    delete_patterns=[name for name in repository.files if replaced(name)],
+                    create_pr=create_pr,
+                    commit_message=commit_message or f"Upload {what}",
+                    commit_description=commit_description,
+                )
+            except HfHubHTTPError as error:
+                if last or error.response.status_code != COMMITTED_MEANWHILE:
+                    raise
+    raise AssertionError("unreachable")

@@ -1,8 +1,7 @@
 """Models that are taught: their own memory written, read and explained."""
 
-import copy
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +13,6 @@ from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
-
-Model = TypeVar("Model", bound="RememberingModel")
 
 
 class Evidence(NamedTuple):
@@ -38,18 +35,6 @@ class RememberingModel(MANNPreTrainedModel):
     @property
     def _problem_type(self) -> str:
         return self.config.problem_type or SINGLE_LABEL
-
-    def with_own_memory(self: Model) -> Model:
-        """A model with these very weights, whose memory and labels begin as the present ones and then go their own way.
-
-        It costs no copy of the weights, so that each user of a service can have one.
-        """
-        model = copy.copy(self)
-        for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
-            setattr(model, name, getattr(self, name).copy())
-        model.config = copy.copy(self.config)
-        model._holder = self._holder.branch()
-        return model
 
     def ready_memory(self) -> ReadyMemory:
         """The present memory, ready for any number of reads; what others write meanwhile does not change it.

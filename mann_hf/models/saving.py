@@ -1,9 +1,9 @@
 """Saving so that a folder always holds the old content or the new, whole."""
 
-import fnmatch
 import importlib
 import json
 import os
+import re
 import shutil
 import stat
 import threading
@@ -20,10 +20,9 @@ fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
 MANIFEST = "manifest.json"
-WEIGHTS = "model*.safetensors"
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private", "revision", "create_pr", "tags")
-SUPERSEDED = (WEIGHTS, "model.safetensors.index.json", "memory.safetensors", "memory.json", "model_card.json")
-"""Files of an earlier save that must not outlive it: other shards of the weights, a memory where there is none now."""
+SUPERSEDED = ("model.safetensors.index.json", "memory.safetensors", "memory.json")
 
 _unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind
 _moving = threading.Lock()
@@ -81,6 +80,11 @@ def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> di
     return {"repo_id": Path(save_directory).name, **upload}
 
 
+def is_superseded(name: str) -> bool:
+    """Whether a file of an earlier save must not outlive it: other shards of the weights, a memory that is no more."""
+    return WEIGHTS.fullmatch(name) is not None or name in SUPERSEDED
+
+
 def recover(folder: str | os.PathLike) -> bool:
     """Finishes a save that was stopped between being whole and being in place.
 
@@ -128,9 +132,9 @@ def _finish(folder: Path) -> bool:
             os.replace(committed / name, folder / name)
         except FileNotFoundError:  # in place already
             continue
-    if any(fnmatch.fnmatch(name, WEIGHTS) for name in names):
+    if any(map(WEIGHTS.fullmatch, names)):
         for old in folder.iterdir():
-            if old.name not in names and any(fnmatch.fnmatch(old.name, pattern) for pattern in SUPERSEDED):
+            if old.name not in names and is_superseded(old.name):
                 old.unlink(missing_ok=True)
     shutil.rmtree(committed, ignore_errors=True)
     return True

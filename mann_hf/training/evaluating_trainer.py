@@ -54,6 +54,7 @@ class EvaluatingTrainer(Trainer):
             InvalidInputError: there is no evaluation data.
         """
         samplers = self._asked(eval_dataset)
+        self.asks_own_data = eval_dataset is None and metric_key_prefix == "eval"
         metrics: dict[str, float] = {}
         start = time.time()
         answers = {name: self._answers(sampler) for name, sampler in samplers.items()}

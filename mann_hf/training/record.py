@@ -2,7 +2,8 @@
 
 import logging as std_logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from datetime import date
 from enum import Enum
@@ -32,6 +33,8 @@ TOLD = (
     *("bf16", "fp16"),
 )
 """Arguments that the card tells where they are not the default's."""
+TRAINING = "training"
+"""By what the figures of a run are measured."""
 FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
 
 
@@ -59,6 +62,8 @@ class Recorder(TrainerCallback):
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
+        if not self.trainer.asks_own_data:
+            return
         step = state.global_step
         self.metrics.setdefault(step, {}).update(metrics or {})
         if step and not self.running:  # of what the run ended with
@@ -72,7 +77,10 @@ class Recorder(TrainerCallback):
             return
         whole = self.first_step == 0  # of a run that went on from a checkpoint only the rest was seen
         best = state.best_global_step if args.load_best_model_at_end else None
-        trainer.trained_model.model_card_data.training = TrainingRecord(
+        said = trainer.trained_model.model_card_data
+        if said.training is not None:
+            said.earlier_training = [*said.earlier_training, said.training]
+        said.training = TrainingRecord(
             data=_data(sampler),
             settings=_settings(args, sampler),
             steps=state.global_step,
@@ -87,26 +95,27 @@ class Recorder(TrainerCallback):
 
     def _tell_results(self, metrics: Mapping[str, float]) -> None:
         before = self.metrics.get(0, {})
-        said = self.trainer.trained_model.model_card_data
-        said.results = []  # figures of the weights that were there before
-        for name, sampler in self.trainer.eval_samplers.items():
+        trainer, results = self.trainer, []
+        for name, sampler in trainer.eval_samplers.items():
             prefix = f"eval_{name}_" if name else "eval_"
-            for figure in FIGURES:
-                if f"{prefix}{figure}" not in metrics:
-                    continue
-                said.add_result(
+            told = [figure for figure in FIGURES if f"{prefix}{figure}" in metrics]
+            for figure in told:
+                interval = metrics.get(f"{prefix}{figure}_ci95") if trainer.args.eval_episodes > 1 else None
+                results.append(
                     EvaluationResult(
                         metric=figure,
                         value=float(metrics[f"{prefix}{figure}"]),
                         dataset=name or " and ".join(table.name for table in sampler.tables.values()),
                         dataset_id=_dataset_id(sampler),
-                        task=_task(sampler, self.trainer.sampler, self.trainer.args),
-                        interval=_number(metrics.get(f"{prefix}{figure}_ci95")),
+                        task=_task(sampler, trainer.sampler, trainer.args),
+                        interval=_number(interval),
                         before=_number(before.get(f"{prefix}{figure}")),
-                        count=self.trainer.args.eval_episodes,
+                        count=trainer.args.eval_episodes,
                         date=date.today().isoformat(),
+                        measured_by=TRAINING,
                     )
                 )
+        trainer.trained_model.model_card_data.replace_results(TRAINING, results)
 
 
 class EnergyMeter:
@@ -117,32 +126,45 @@ class EnergyMeter:
 
     def start(self) -> None:
         """Begins anew."""
-        self._tracker = None
+        self.stop()
         if find_spec("codecarbon") is None:
             return
         try:
             codecarbon = import_extra("codecarbon", "measuring energy", "energy")
-            std_logging.getLogger("codecarbon").setLevel(std_logging.CRITICAL)  # it speaks before it reads its level
-            # Offline, for it would look up where the machine is; the country matters for emissions, which are not told.
-            self._tracker = codecarbon.OfflineEmissionsTracker(
-                country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
-            )
-            self._tracker.start()
+            with _silenced("codecarbon"):
+                # Offline, for it would look up where the machine is; the country is for emissions, which are not told.
+                tracker = codecarbon.OfflineEmissionsTracker(
+                    country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
+                )
+                tracker.start()
+            self._tracker = tracker
         except Exception as error:
-            self._tracker = None
             logger.warning(f"The energy of this run is not measured, as codecarbon failed: {error!r}")
 
     def stop(self) -> float | None:
-        """The kWh since the start."""
+        """The kWh since the start; None if it does not measure."""
         tracker, self._tracker = self._tracker, None
         if tracker is None:
             return None
         try:
-            tracker.stop()
+            with _silenced("codecarbon"):
+                tracker.stop()
             return float(tracker.final_emissions_data.energy_consumed)
         except Exception as error:
             logger.warning(f"The energy of this run is not known, as codecarbon failed: {error!r}")
             return None
+
+
+@contextmanager
+def _silenced(name: str) -> Iterator[None]:
+    """While a library says nothing."""
+    speaker = std_logging.getLogger(name)
+    level = speaker.level
+    speaker.setLevel(std_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        speaker.setLevel(level)
 
 
 def _data(sampler: "EpisodeSampler") -> list[TrainingData]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from .sharding import whole_weights
 logger = logging.get_logger(f"transformers.{__name__}")
 
 ARGUMENTS_FILE = "training_args.json"
+OF_THIS_MACHINE = ("output_dir", "run_name", "resume_from_checkpoint", "logging_dir", "local_rank", "hub_token")
+"""Arguments that are not published with a model."""
 NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
 """Arguments of `Trainer` that episodes have no use for."""
 NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_eval")
@@ -130,7 +133,8 @@ class EpisodicTrainer(EvaluatingTrainer):
         self.label_names = ["labels"]
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # or the Trainer would tell that it sets them
             setattr(self.model.config, name, getattr(self.processing_class, name, None))
-        self.add_callback(Recorder(self))
+        self._recorder = Recorder(self)
+        self.add_callback(self._recorder)
         self._owns_collator = kwargs.get("data_collator") is None
         self._set_collator()
 
@@ -241,8 +245,11 @@ class EpisodicTrainer(EvaluatingTrainer):
             )
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
         aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)
-        with aside:
-            result = super().train(resume_from_checkpoint, *args, **kwargs)
+        try:
+            with aside:
+                result = super().train(resume_from_checkpoint, *args, **kwargs)
+        finally:
+            self._recorder.energy.stop()  # of a run that was interrupted
         trained = self.accelerator.unwrap_model(self.model).eval()
         if trained is not model:  # but one of model_init
             with whole():
@@ -291,7 +298,8 @@ class EpisodicTrainer(EvaluatingTrainer):
         model.save_pretrained(folder, **({} if state_dict is None else {"state_dict": state_dict}))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
-        (folder / ARGUMENTS_FILE).write_text(self.args.to_json_string() + "\n", encoding="utf-8")
+        told = {name: value for name, value in self.args.to_dict().items() if name not in OF_THIS_MACHINE}
+        (folder / ARGUMENTS_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     @property
     def trained_model(self) -> MANNForSequenceClassification:
@@ -315,14 +323,18 @@ class EpisodicTrainer(EvaluatingTrainer):
         """
         if not self.is_world_process_zero():
             return
-        said = self.trained_model.model_card_data
-        said.language, said.license = language or said.language, license or said.license
-        said.model_name = model_name or said.model_name
-        said.tags = list(dict.fromkeys([*said.tags, *_listed(tags)]))
-        said.datasets = list(dict.fromkeys([*said.datasets, *_listed(dataset_tags)]))
+        kept = self.trained_model.model_card_data
+        said = replace(
+            kept,
+            language=language or kept.language,
+            license=license or kept.license,
+            model_name=model_name or kept.model_name,
+            tags=list(dict.fromkeys([*kept.tags, *_listed(tags)])),
+            datasets=list(dict.fromkeys([*kept.datasets, *_listed(dataset_tags)])),
+        )
         folder = Path(str(self.args.output_dir))
         place = getattr(self, "hub_model_id", None) or folder.resolve().name
-        write_cards(self.trained_model, folder, place, before=card_in(folder))
+        write_cards(self.trained_model, folder, place, card_in(folder), said)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if self.args.should_save:

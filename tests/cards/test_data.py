@@ -29,7 +29,11 @@ def everything() -> MANNModelCardData:
             hardware="CPU",
             versions={"torch": "2.13.0"},
         ),
-        results=[EvaluationResult("accuracy", 0.9, "BANKING77", "5-way", 0.01, 0.8, 600, "PolyAI/banking77", "test")],
+        earlier_training=[TrainingRecord(steps=3)],
+        results=[
+            EvaluationResult("accuracy", 0.9, "BANKING77", "5-way", 0.01, 0.8, 600, "PolyAI/banking77", "test"),
+            EvaluationResult("f1", 0.9, "BANKING77", ends=[0.8, 0.95], measured_by="me"),
+        ],
     )
 
 
@@ -91,9 +95,19 @@ def test_a_wrong_type_is_refused_at_once() -> None:
 
 def test_a_result_takes_the_place_of_its_like() -> None:
     said = everything()
+    said.results = said.results[:1]
     said.add_result(EvaluationResult("accuracy", 0.95, "BANKING77", "5-way", dataset_split="test"))
     assert [result.value for result in said.results] == [0.95]
     said.add_result(EvaluationResult("accuracy", 0.7, "BANKING77", "10-way", dataset_split="test"))
     said.add_result(EvaluationResult("macro_f1", 0.6, "BANKING77", "5-way", dataset_split="test"))
     assert [result.value for result in said.results] == [0.95, 0.7, 0.6]
     assert math.isclose(sum(result.value for result in said.results), 2.25)
+
+
+def test_what_measured_figures_replaces_its_own() -> None:
+    own, theirs = EvaluationResult("accuracy", 0.1, "x"), EvaluationResult("f1", 0.2, "x", measured_by="run")
+    said = MANNModelCardData(results=[own, theirs, EvaluationResult("f1", 0.3, "y", measured_by="run")])
+    said.replace_results("run", [EvaluationResult("mse", 0.4, "x", measured_by="run")], "x")
+    assert [result.value for result in said.results] == [0.1, 0.3, 0.4]
+    said.replace_results("run", [])
+    assert said.results == [own]

