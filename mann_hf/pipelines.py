@@ -17,9 +17,10 @@ from .controllers.text import check_texts
 from .errors import InvalidInputError, InvalidTypeError
 from .memory.reading import MULTI_LABEL, REGRESSION
 from .models import Evidence, MANNForSequenceClassification
+from .models.card_files import write_local_cards
 from .models.labelled_memory import Label
 from .models.memory_holder import ReadyMemory
-from .models.publishing import save_tokenizer, write_local_cards
+from .models.publishing import save_tokenizer
 from .models.saving import take_upload, whole_save
 
 CHUNK = 4096

@@ -95,7 +95,7 @@ def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
 
 def save_memory(classifier: "FewShotTextClassificationPipeline", folder: str) -> None:
     """Saves the memory, and after it the labels in the configuration and, where there is one, the card."""
-    from ..models.publishing import card_in, write_local_cards
+    from ..models.card_files import card_in, write_local_cards
     from ..models.saving import write_whole
 
     classifier.save_memory(folder)

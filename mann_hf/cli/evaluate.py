@@ -85,7 +85,7 @@ def _add_to_card(classifier: Any, folder: str, source: str, split: str | None, r
     """Adds the figures to what the card says, and writes the card of the folder anew."""
     from ..cards import EvaluationResult
     from ..cards.render import MODEL_MARK
-    from ..models.publishing import card_in, write_local_cards
+    from ..models.card_files import card_in, write_local_cards
 
     on_disk = os.path.exists(source)
     dataset = os.path.basename(os.path.normpath(source)) if on_disk else source

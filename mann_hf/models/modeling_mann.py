@@ -19,7 +19,7 @@ from ..controllers.weight_files import safetensors_alone
 from ..errors import EmptyMemoryError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from . import adapters, memory_files, publishing
+from . import adapters, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
@@ -158,7 +158,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
-        model.model_card_data = publishing.read_card_data(pretrained_model_name_or_path, **hub)
+        model.model_card_data = card_files.read_card_data(pretrained_model_name_or_path, **hub)
         model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
         path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
         if path is None:
@@ -198,7 +198,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
             if create_model_card:
-                publishing.write_local_cards(self, staging, save_directory)
+                card_files.write_local_cards(self, staging, save_directory)
         if upload is not None:
             self.push_to_hub(**upload)
 

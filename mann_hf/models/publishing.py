@@ -1,46 +1,44 @@
-"""Models and memories as repositories on the Hub: their cards, and uploads that are whole or not at all."""
+"""Models and memories as repositories on the Hub: uploads that are whole or not at all."""
 
 import copy
 import json
 import os
-import platform
-import re
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import CommitInfo, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
 
 from .. import cards
-from ..cards import LabelFacts, MANNModelCardData, ModelFacts
+from ..cards import MANNModelCardData
 from ..errors import InvalidInputError
-from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..memory.reading import REGRESSION
 from . import adapters
+from .card_files import (
+    CARD,
+    CARD_DATA,
+    RESULTS,
+    card_in,
+    is_local,
+    model_facts,
+    public_name,
+    read_card_data,
+    write_cards,
+)
 from .configuration_mann import MANNConfig
-from .labelled_memory import LabelledMemory, label_names
 from .memory_files import MEMORY_FILE, load_memory, save_memory
-from .saving import is_superseded, write_whole
+from .saving import is_superseded
 
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-CARD = "README.md"
-CARD_DATA = "model_card.json"
-"""What the card says that weights and memory do not tell, so that it is known where the model is loaded again."""
-LARGEST_CARD_DATA = 2**20
-"""Bytes; one that is larger is passed over."""
-RESULTS = ".eval_results/mann_hf.yaml"
 CONFIG = "config.json"
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 COMMITTED_MEANWHILE = 412
 LOADED_TRAINING = "_loaded_training"
 """The attribute of a model that holds the record of training with which it was loaded."""
@@ -49,167 +47,6 @@ ENCODING = (
     *("reading", "similarity", "reading_options", "problem_type"),
 )
 """Fields of the configuration without which another model would not read a memory as this one does."""
-PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
-TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
-"""Fields of the configuration that a card tells where they are not the default's."""
-QUESTIONS, LONGEST_QUESTION = 5, 200
-
-
-def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
-    """What a card is told of a model.
-
-    Args:
-        model: as it is now.
-        place: the repository or folder by which it is loaded.
-    """
-    config, memory = model.config, model.memory
-    usual = MANNConfig()
-    different = {name: getattr(config, name) for name in TOLD_SETTINGS}
-    return ModelFacts(
-        place=place,
-        model_class=type(model).__name__.removeprefix("FSDP"),
-        problem_type=config.problem_type or SINGLE_LABEL,
-        encoder=public_name(config.encoder_name),
-        reading=config.reading,
-        settings={name: value for name, value in different.items() if value != getattr(usual, name)},
-        max_tokens=model.max_length(),
-        labels=_labels(memory),
-        entries=len(memory),
-        questions=_questions(memory),
-        stores_texts=all(entry.text is not None for entry in memory.entries),
-        extra="peft" if config.adapter is not None else None,
-        versions=versions(),
-    )
-
-
-def public_name(encoder: str | None) -> str | None:
-    """An encoder's name as others may read it: of a folder its last part alone."""
-    return Path(encoder).resolve().name if encoder and is_local(encoder) else encoder
-
-
-def is_local(place: str) -> bool:
-    """Whether a name is that of a folder: one that is there, or one that no repository can have."""
-    return os.path.isdir(place) or not HUB_NAME.fullmatch(place)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Python and the packages that a model is made with."""
-    found = {"Python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # run from a source tree that is not installed
-            continue
-    return found
-
-
-def _labels(memory: LabelledMemory) -> tuple[LabelFacts, ...]:
-    if memory.problem_type == REGRESSION:
-        return ()
-    counts: Counter[str] = Counter()
-    example: dict[str, str | None] = {}
-    description: dict[str, str | None] = {}
-    for entry in memory.entries:
-        for name in label_names(entry.label):
-            if entry.kind == "example":
-                counts[name] += 1
-                example.setdefault(name, entry.text)
-            else:
-                description.setdefault(name, entry.text)
-    return tuple(LabelFacts(name, counts[name], example.get(name), description.get(name)) for name in memory.labels)
-
-
-def _questions(memory: LabelledMemory) -> tuple[tuple[str, str], ...]:
-    """A few stored texts with their labels, each of another label where there are as many."""
-    first: dict[Any, tuple[str, str]] = {}
-    for entry in memory.entries:
-        if entry.text is not None and entry.kind == "example" and entry.label not in first:
-            label = entry.label if isinstance(entry.label, str) else ", ".join(map(str, entry.label))
-            first[entry.label] = (" ".join(entry.text.split())[:LONGEST_QUESTION], label)
-            if len(first) == QUESTIONS:
-                break
-    return tuple(first.values())
-
-
-def write_cards(
-    model: "MANNPreTrainedModel",
-    folder: Path,
-    place: str,
-    before: str | None,
-    said: MANNModelCardData | None = None,
-) -> None:
-    """Writes the card, what it says, and the results for the Hub.
-
-    Args:
-        model: what the card is of.
-        folder: where to.
-        place: the repository or folder by which the model will be loaded.
-        before: the card that is there now; one of the user's own is kept.
-        said: in place of the model's `model_card_data`.
-    """
-    said = model.model_card_data if said is None else said
-    files = {
-        CARD: cards.merged(cards.model_card(model_facts(model, place), said), before),
-        CARD_DATA: said.to_json() if said != MANNModelCardData() else None,
-        RESULTS: cards.results_file(said, place),
-    }
-    for name, content in files.items():
-        if content is not None:
-            (folder / name).parent.mkdir(exist_ok=True)
-            write_whole(folder / name, content.encode())
-        elif name != CARD:
-            (folder / name).unlink(missing_ok=True)
-
-
-def write_local_cards(model: "MANNPreTrainedModel", staging: Path, save_directory: str | os.PathLike) -> None:
-    """Writes the cards of a save into `staging` that will lie in `save_directory`."""
-    # its name alone: a path of this machine would be published with the folder
-    write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
-    for name in (CARD_DATA, RESULTS):
-        if not (staging / name).exists():
-            Path(save_directory, name).unlink(missing_ok=True)
-
-
-def card_in(folder: str | os.PathLike) -> str | None:
-    """The card in a folder, if there is one; of one in another encoding what can be read.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    try:
-        return Path(folder, CARD).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-
-
-def read_card_data(place: Any, **kwargs: Any) -> MANNModelCardData:
-    """What the card of a saved model said; nothing where there is none.
-
-    It may be a stranger's: one that is damaged or too large is passed over with a warning, and the model loads.
-
-    Args:
-        place: a folder or repository.
-        kwargs: of `cached_file`.
-    """
-    if place is None:
-        return MANNModelCardData()
-    try:
-        path = cached_file(
-            place,
-            CARD_DATA,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-            **kwargs,
-        )
-        if path is None:
-            return MANNModelCardData()
-        if os.path.getsize(path) > LARGEST_CARD_DATA:
-            raise ValueError(f"it has more than {LARGEST_CARD_DATA:,} bytes")
-        return MANNModelCardData.from_json(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        logger.warning(f"{CARD_DATA} of {place} is passed over: {' '.join(str(error).split())[:300]}")
-        return MANNModelCardData()
 
 
 def save_tokenizer(model: "MANNPreTrainedModel", tokenizer: Any, folder: Path) -> None:

@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from ..cards import EvaluationResult, TrainingData, TrainingRecord
 from ..errors import import_extra
-from ..models.publishing import versions
+from ..models.card_files import versions
 from .arguments import EpisodicTrainingArguments
 from .episode_data import shared_classes
 

@@ -370,7 +370,8 @@ class TestCardsThatAreThere:
         self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clf.push_to_hub(ID)
-        upload, times = HfApi.upload_folder, []
+        upload: Any = HfApi.upload_folder
+        times: list[int] = []
 
         def meanwhile(self: HfApi, **kwargs: Any) -> Any:
             if not times:
