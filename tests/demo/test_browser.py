@@ -271,6 +271,17 @@ def test_several_labels(serve: Serve, visit: Visit, make: Make) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_page_stays_in_the_middle(serve: Serve, make: Make, visit: Visit) -> None:
+    """Whatever its content needs: with little on it, on a wide window, and after an answer."""
+    page = visit(serve(make({"a b": "x", "c d": "y"})), width=1600)
+    margins = "(box => [box.left, innerWidth - box.right])(document.querySelector('main').getBoundingClientRect())"
+    before = page.evaluate(margins)
+    ask(page, "a b")
+    after = page.evaluate(margins)
+    assert before == after and abs(after[0] - after[1]) < 20, (before, after)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (400, "light"), (400, "dark")])
 def test_it_fits_the_width(
     serve: Serve, visit: Visit, classifier: FewShotTextClassificationPipeline, width: int, scheme: str
