@@ -197,7 +197,8 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
 
 def _card(template: str, data: ModelCardData, **facts: Any) -> str:
     text = _templates().get_template(template).render(most_labels=MOST_LABELS, **facts)
-    return f"---\n{data.to_yaml()}\n---\n\n{text.strip()}\n"
+    text = re.sub(r"\n{3,}", "\n\n", text.strip())  # of parts that are left out
+    return f"---\n{data.to_yaml()}\n---\n\n{text}\n"
 
 
 def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCardData:
