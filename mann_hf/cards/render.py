@@ -25,7 +25,7 @@ TASK = "text-classification"
 TAGS = ("few-shot-learning", "memory-augmented-neural-network")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-"""Of a data set, which may be without an owner."""
+"""A name on the Hub that may be without an owner."""
 MOST_LABELS = 500
 """Rows of the table of labels."""
 WIDGETS = 5

@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from ..errors import EncoderNotFoundError, InvalidInputError
 from .pooling import POOLINGS
-from .weight_files import safetensors_alone
+from .weight_files import HUB_ARGUMENTS, safetensors_alone
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -32,8 +32,6 @@ VECTOR_WIDTH = 16
 """Numbers of single precision in the widest vector that processors add at once."""
 FEW_TOKENS = 512
 """Tokens of a batch up to which it is padded to whole vectors."""
-
-_HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
 
 
 def load_encoder(
@@ -58,7 +56,7 @@ def load_encoder(
         UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
         OSError, ValueError: what transformers raises for a place without a model that it knows.
     """
-    hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
+    hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
     config = kwargs.pop("config", None)
     if config is None:
         config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ from transformers.utils import cached_file, logging
 
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
+from ..cards.render import HUB_NAME
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory, label_names
@@ -29,7 +29,6 @@ CARD_DATA = "model_card.json"
 LARGEST_CARD_DATA = 2**20
 """Bytes; one that is larger is passed over."""
 RESULTS = ".eval_results/mann_hf.yaml"
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
 TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
 """Fields of the configuration that a card tells where they are not the default's."""

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers.utils import cached_file, logging
 
+from ..cards.render import HUB_NAME
 from ..controllers.resolve import hub_refusal
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
@@ -28,7 +29,6 @@ MEMORY_FILE = "memory.safetensors"
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
 VERSION = "1"
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')
 NO_SIGNS = bytes(set(range(256)) - set(b'"[{'))

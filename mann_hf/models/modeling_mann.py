@@ -15,7 +15,7 @@ from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder, load_encoder
 from ..controllers.resolve import resolve_encoder
 from ..controllers.sentence_transformers import read_sentence_transformers
-from ..controllers.weight_files import safetensors_alone
+from ..controllers.weight_files import HUB_ARGUMENTS, safetensors_alone
 from ..errors import EmptyMemoryError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
@@ -26,8 +26,6 @@ from .memory_keeping import MemoryKeepingModel
 from .saving import recover, take_upload, whole_save
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
-
-HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
 
 
 class MANNPreTrainedModel(MemoryKeepingModel):

@@ -93,7 +93,7 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **upload: Any) -> Co
         save_memory(own.memory, folder)
         before = repository.card()
         if repository.has(CONFIG):
-            _beside_model(own, repository, folder)
+            _beside_model(own, repository, folder, before)
             return
         facts, said = model_facts(own, repository.id), model.model_card_data
         of_memory = MANNModelCardData(language=said.language, license=said.license, limits=list(said.limits))
@@ -120,7 +120,7 @@ def _with_public_names(model: "MANNPreTrainedModel") -> Any:
     return own
 
 
-def _beside_model(own: Any, repository: "_Repository", folder: Path) -> None:
+def _beside_model(own: Any, repository: "_Repository", folder: Path, before: str | None) -> None:
     """Brings what a model's repository tells of its memory up to the memory that is pushed to it.
 
     Raises:
@@ -133,7 +133,7 @@ def _beside_model(own: Any, repository: "_Repository", folder: Path) -> None:
     config |= {"id2label": own.config.id2label, "label2id": own.config.label2id}
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     said = read_card_data(Path(path).parent) if (path := repository.read(CARD_DATA)) else MANNModelCardData()
-    write_cards(own, folder, repository.id, repository.card(), said)
+    write_cards(own, folder, repository.id, before, said)
 
 
 def _loading(model: "MANNPreTrainedModel") -> str | None:
@@ -156,7 +156,7 @@ class _Repository:
     """A repository at one commit of one branch."""
 
     def __init__(self, api: HfApi, id: str, revision: str | None) -> None:
-        self.api, self.id, self.revision = api, id, revision
+        self.api, self.id = api, id
         try:
             self.sha: str | None = api.repo_info(id, revision=revision).sha
         except RevisionNotFoundError:  # nothing has been committed yet
