@@ -79,6 +79,19 @@ class UnsafeFileError(MannError, OSError):
         super().__init__(message)
 
 
+class HubError(MannError, OSError):
+    """The Hub refuses an upload, or is out of reach; what it holds is as it was before.
+
+    Attributes:
+        repo_id: the repository.
+        status: the status of HTTP by which it was refused; None where the Hub did not answer.
+    """
+
+    def __init__(self, message: str, repo_id: str, status: int | None = None) -> None:
+        self.repo_id, self.status = repo_id, status
+        super().__init__(message)
+
+
 class EncoderNotFoundError(MannError, OSError):
     """An encoder's name stands for no folder, Hub repository or installed package within reach."""
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -303,9 +304,28 @@ def test_commits_at_one_time_all_count(hub_api: HfApi, repo: str) -> None:
     assert {f"{number}.txt" for number in range(4)} < set(hub_api.list_repo_files(ID))
 
 
-def test_a_pull_request_is_refused_in_words(hub_api: HfApi, repo: str) -> None:
-    with pytest.raises(HfHubHTTPError, match="no pull requests"):
-        hub_api.upload_file(path_or_fileobj=b"", path_in_repo="a", repo_id=ID, create_pr=True)
+def test_a_pull_request_to_a_repository_of_others(hub: LoopbackHub, hub_api: HfApi) -> None:
+    first = hub.add_repo("you/model", {"config.json": b"{}"})
+    add = partial(CommitOperationAdd, "model.safetensors", WEIGHTS)  # which is good for one commit
+    made = hub_api.create_commit("you/model", [add()], commit_message="Add weights", create_pr=True)
+    assert (made.pr_num, made.pr_revision) == (1, "refs/pr/1")
+    hub_api.upload_file(path_or_fileobj=b"more", path_in_repo="a.txt", repo_id="you/model", revision="refs/pr/1")
+    proposed = hub_api.list_repo_files("you/model", revision="refs/pr/1")
+    assert {"config.json", "model.safetensors", "a.txt"} < set(proposed)
+    assert hub_api.model_info("you/model").sha == first
+    refs = hub_api.list_repo_refs("you/model", include_pull_requests=True)
+    assert [ref.name for ref in refs.branches] == ["main"] and [ref.ref for ref in refs.pull_requests or []] == [
+        "refs/pr/1"
+    ]
+    with pytest.raises(HfHubHTTPError, match="Forbidden"):
+        hub_api.upload_file(path_or_fileobj=b"", path_in_repo="a", repo_id="you/model")
+    with pytest.raises(HfHubHTTPError, match="Invalid username"):
+        HfApi(endpoint=hub.url, token=False).create_commit("you/model", [add()], commit_message="Add", create_pr=True)
+
+
+def test_a_discussion_is_refused_in_words(hub_api: HfApi, repo: str) -> None:
+    with pytest.raises(HfHubHTTPError, match="with a commit alone"):
+        hub_api.create_discussion(ID, title="What is this?")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[
     """The arguments for a `from_pretrained` that reads safetensors of the place itself.
 
     `use_safetensors=True` is not all: transformers also opens what a list of weights names, wherever that is, what the
-    configuration names, and the files of an adapter beside the weights.
+    configuration names, and the files of an adapter beside the weights. Of a repository all is read at the commit of
+    the configuration, so that what was looked at is what is loaded.
 
     Args:
         place: a folder or Hub repository; with None there is nothing to read.
@@ -49,8 +50,11 @@ def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[
     """
     if place is None:
         return kwargs
+    commit = getattr(config, "_commit_hash", None)
+    if commit is not None and not os.path.exists(place):
+        kwargs = {**kwargs, "revision": commit}
     source = _Source(place, kwargs)
-    if source.has(ADAPTER) or (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path") is not None:
+    if source.path(ADAPTER) is not None or (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path") is not None:
         raise source.refused(
             ADAPTER,
             "transformers would put an adapter on the encoder unasked, and read further files for it. Merge it into "
@@ -84,6 +88,8 @@ class _Source:
 
     def path(self, name: str) -> str | None:
         """Where a file is on this machine, fetched if need be; None where it is not to be had."""
+        if os.path.isfile(self.place):
+            return None
         return cached_file(
             self.place,
             name,
@@ -95,7 +101,7 @@ class _Source:
         )
 
     def has(self, name: str) -> bool:
-        """Whether there is a file, without fetching it."""
+        """Whether there is a file, which may be too large to fetch."""
         name = f"{self.subfolder}/{name}" if self.subfolder else name
         if os.path.exists(self.place):
             return os.path.isfile(os.path.join(self.place, name))

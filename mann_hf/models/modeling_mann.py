@@ -238,7 +238,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Raises:
             InvalidInputError: no tokenizer is found, or a public repository is there and `private=True`.
-            HfHubHTTPError: the Hub refuses, or is out of reach.
+            HubError: the Hub refuses, or is out of reach.
         """
         return publishing.push_model(
             self,
@@ -285,7 +285,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             EmptyMemoryError: there is nothing to publish.
             InvalidInputError: a public repository is there and `private=True`.
             EncoderMismatchError: the repository's own memory was written by another encoder.
-            HfHubHTTPError: the Hub refuses, or is out of reach.
+            HubError: the Hub refuses, or is out of reach.
         """
         if not len(self.memory):
             raise EmptyMemoryError("the memory is empty, so there is nothing to publish: teach it first.")

@@ -1,21 +1,17 @@
-"""Models and memories as repositories on the Hub: uploads that are whole or not at all."""
+"""Models and memories as repositories on the Hub: what is uploaded."""
 
 import copy
 import json
 import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import CommitInfo, HfApi
-from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+from huggingface_hub import CommitInfo
 from transformers.utils import logging
 
 from .. import cards
 from ..cards import MANNModelCardData
-from ..errors import InvalidInputError
 from ..memory.reading import REGRESSION
 from . import adapters
 from .card_files import (
@@ -32,6 +28,7 @@ from .card_files import (
 from .configuration_mann import MANNConfig
 from .memory_files import MEMORY_FILE, load_memory, save_memory
 from .saving import is_superseded
+from .uploading import Repository, upload
 
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 logger = logging.get_logger(f"transformers.{__name__}")
 
 CONFIG = "config.json"
-COMMITTED_MEANWHILE = 412
 LOADED_TRAINING = "_loaded_training"
 """The attribute of a model that holds the record of training with which it was loaded."""
 ENCODING = (
@@ -57,10 +53,10 @@ def save_tokenizer(model: "MANNPreTrainedModel", tokenizer: Any, folder: Path) -
 
 
 def push_model(
-    model: "MANNPreTrainedModel", repo_id: str, tokenizer: Any, save_options: dict[str, Any], **upload: Any
+    model: "MANNPreTrainedModel", repo_id: str, tokenizer: Any, save_options: dict[str, Any], **options: Any
 ) -> CommitInfo:
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
-    tags = upload.pop("tags", None) or []
+    tags = options.pop("tags", None) or []
     said = model.model_card_data
     said = replace(said, tags=list(dict.fromkeys([*said.tags, *([tags] if isinstance(tags, str) else tags)])))
     if has_local_base(model):
@@ -72,7 +68,7 @@ def push_model(
     else:
         own = _with_public_names(model)
 
-    def fill(repository: "_Repository", folder: Path) -> None:
+    def fill(repository: Repository, folder: Path) -> None:
         own.save_pretrained(folder, create_model_card=False, **save_options)
         save_tokenizer(own, tokenizer, folder)
         before = repository.card()
@@ -82,14 +78,14 @@ def push_model(
         if here is not None and cards.is_own(here) and not cards.is_own(before):
             (folder / CARD).write_text(here, encoding="utf-8")
 
-    return _push(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **upload)
+    return upload(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **options)
 
 
-def push_memory(model: "MANNPreTrainedModel", repo_id: str, **upload: Any) -> CommitInfo:
+def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
     own = _with_public_names(model)
 
-    def fill(repository: "_Repository", folder: Path) -> None:
+    def fill(repository: Repository, folder: Path) -> None:
         save_memory(own.memory, folder)
         before = repository.card()
         if repository.has(CONFIG):
@@ -101,7 +97,7 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **upload: Any) -> Co
         if card is not None:
             (folder / CARD).write_text(card, encoding="utf-8")
 
-    return _push(fill, repo_id, lambda name: False, "memory", **upload)
+    return upload(fill, repo_id, lambda name: False, "memory", **options)
 
 
 def has_local_base(model: "MANNPreTrainedModel") -> bool:
@@ -120,7 +116,7 @@ def _with_public_names(model: "MANNPreTrainedModel") -> Any:
     return own
 
 
-def _beside_model(own: Any, repository: "_Repository", folder: Path, before: str | None) -> None:
+def _beside_model(own: Any, repository: Repository, folder: Path, before: str | None) -> None:
     """Brings what a model's repository tells of its memory up to the memory that is pushed to it.
 
     Raises:
@@ -150,92 +146,3 @@ def _loading(model: "MANNPreTrainedModel") -> str | None:
         options["num_labels"] = config.num_labels
     told = "".join(f", {field}={value!r}" for field, value in options.items())
     return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{told})"
-
-
-class _Repository:
-    """A repository at one commit of one branch."""
-
-    def __init__(self, api: HfApi, id: str, revision: str | None) -> None:
-        self.api, self.id = api, id
-        try:
-            self.sha: str | None = api.repo_info(id, revision=revision).sha
-        except RevisionNotFoundError:  # nothing has been committed yet
-            self.sha = None
-        self.files = api.list_repo_files(id, revision=self.sha) if self.sha else []
-
-    def has(self, name: str) -> bool:
-        """Whether it has a file."""
-        return name in self.files
-
-    def read(self, name: str) -> str | None:
-        """Where a file of it is on this machine; None if it has none. What cannot be fetched raises."""
-        return self.api.hf_hub_download(self.id, name, revision=self.sha) if self.has(name) else None
-
-    def card(self) -> str | None:
-        """Its card, if it has one."""
-        path = self.read(CARD)
-        return None if path is None else card_in(Path(path).parent)
-
-
-def _push(
-    fill: Callable[[_Repository, Path], None],
-    repo_id: str,
-    replaced: Callable[[str], bool],
-    what: str,
-    *,
-    token: bool | str | None = None,
-    private: bool | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
-    commit_message: str | None = None,
-    commit_description: str | None = None,
-) -> CommitInfo:
-    """Makes the repository if need be, and uploads a folder as one commit: a reader finds all of it or what was before.
-
-    Files whose content the Hub has already are not sent again. Where somebody else commits meanwhile, it is done again
-    on what is there then.
-
-    Args:
-        fill: writes the files into a folder, told what is in the repository.
-        repo_id: its name.
-        replaced: whether a file is removed where it is not written anew, by its path.
-        what: is uploaded, for the message.
-        token: of the user.
-        private: of a repository that is made.
-        revision: the branch, made if need be.
-        create_pr: opens a pull request in place of a commit.
-        commit_message: of the commit.
-        commit_description: of the commit.
-
-    Raises:
-        InvalidInputError: it was to be private, and is there and public.
-    """
-    api = HfApi(token=token)
-    if not (create_pr and api.repo_exists(repo_id)):  # it may be that of others, where one makes nothing
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if private and not api.repo_info(repo_id).private:
-            raise InvalidInputError(
-                f"{repo_id} is there already and public, and private=True was asked for: nothing was uploaded. Choose "
-                "another name, or make it private first (HfApi().update_repo_settings)."
-            )
-        if revision is not None and not revision.startswith("refs/pr/"):
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-    for last in (False, False, True):
-        repository = _Repository(api, repo_id, revision)
-        with tempfile.TemporaryDirectory() as temporary:
-            fill(repository, Path(temporary))
-            try:
-                return api.upload_folder(
-                    repo_id=repo_id,
-                    folder_path=temporary,
-                    revision=revision,
-                    parent_commit=repository.sha,
-                    delete_patterns=[name for name in repository.files if replaced(name)],
-                    create_pr=create_pr,
-                    commit_message=commit_message or f"Upload {what}",
-                    commit_description=commit_description,
-                )
-            except HfHubHTTPError as error:
-                if last or error.response.status_code != COMMITTED_MEANWHILE:
-                    raise
-    raise AssertionError("unreachable")

@@ -111,11 +111,17 @@ class LoopbackHub:
             raise Refused(404, "Repository not found", REPO_NOT_FOUND)
         return repo
 
-    def find_writable(self, request: Request, kind: str, id: str) -> Repo:
-        """A repository to write to."""
-        repo = self.find(request, kind, id)
-        self.allow_writing(self.signed_in(request), repo.owner)
+    def find_writable(self, request: Request, kind: str, id: str, branch: str = "") -> Repo:
+        """A repository to write to, or a branch of it: that of a pull request is its author's, too."""
+        repo, user = self.find(request, kind, id), self.signed_in(request)
+        if repo.pull_requests.get(branch) != user:
+            self.allow_writing(user, repo.owner)
         return repo
+
+    def find_proposable(self, request: Request, kind: str, id: str) -> Repo:
+        """A repository to open a pull request to: any that a signed-in user can read."""
+        self.signed_in(request)
+        return self.find(request, kind, id)
 
     @staticmethod
     def allow_writing(user: str, owner: str) -> None:

@@ -83,8 +83,10 @@ def list_refs(hub: "LoopbackHub", request: Request, kind: str, id: str) -> Respo
     def refs(kind: str, of: dict[str, str]) -> list[dict[str, str]]:
         return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": sha} for name, sha in of.items()]
 
-    heads, tags = refs("heads", repo.branches), refs("tags", repo.tags)
-    return Response.of({"branches": heads, "tags": tags, "converts": [], "pullRequests": []})
+    branches = {name: sha for name, sha in repo.branches.items() if name not in repo.pull_requests}
+    proposed = [{"name": name, "ref": name, "targetCommit": repo.branches[name]} for name in repo.pull_requests]
+    heads, tags = refs("heads", branches), refs("tags", repo.tags)
+    return Response.of({"branches": heads, "tags": tags, "converts": [], "pullRequests": proposed})
 
 
 def add_ref(refs: dict[str, str], name: str, sha: str) -> Response:

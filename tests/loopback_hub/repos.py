@@ -75,6 +75,8 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict, repr=False)
     stored: dict[str, bytes] = field(default_factory=dict, repr=False)
     """LFS files by their SHA-256, from their upload on: a commit may never come."""
+    pull_requests: dict[str, str] = field(default_factory=dict)
+    """Who opened each, by the name of its branch, such as `refs/pr/1`."""
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +100,13 @@ class Repo:
         self.commits[made.sha] = made
         self.branches[branch] = made.sha
         return made
+
+    def open_pull_request(self, author: str, base: str) -> str:
+        """Begins a branch on which an author, who need not be the owner, proposes changes to a branch."""
+        name = f"refs/pr/{len(self.pull_requests) + 1}"
+        self.pull_requests[name] = author
+        self.branches[name] = self.branches[base]
+        return name
 
     def at(self, revision: str) -> Commit:
         """The commit of a branch, a tag or a commit's full name."""

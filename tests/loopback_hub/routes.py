@@ -62,7 +62,7 @@ ROUTES = [
         ("PUT", "/lfs/([0-9a-f]+)", uploads.store),
         ("POST", f"{SITE}\\.git/info/lfs/verify", uploads.verify),
         ("POST", f"{API}/commit/([^/]+)", uploads.commit),
-        ("POST", f"{API}/discussions", uploads.refuse_pull_request),
+        ("POST", f"{API}/discussions", uploads.refuse_discussion),
         ("GET HEAD POST PUT DELETE", f"{API}/.+", refuse),
         ("GET HEAD POST PUT DELETE", "/api/(models|datasets|spaces)/([^/]+)", refuse),
         ("GET HEAD", "/([^/]+)/resolve/.+", refuse_bare_name),

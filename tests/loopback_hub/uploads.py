@@ -37,9 +37,7 @@ def is_large(path: str, size: int, sample: bytes) -> bool:
 
 def choose_modes(hub: "LoopbackHub", request: Request, kind: str, id: str, revision: str) -> Response:
     """Says how files are to be uploaded, and what is there under their names: what is unchanged the client leaves."""
-    if request.flag("create_pr"):
-        return refuse_pull_request(hub, request, kind, id)
-    present = hub.find_writable(request, kind, id).at(revision).files
+    present = find_for_commit(hub, request, kind, id, revision).at(revision).files
     chosen = []
     for file in request.json()["files"]:
         path = file["path"]
@@ -50,9 +48,17 @@ def choose_modes(hub: "LoopbackHub", request: Request, kind: str, id: str, revis
     return Response.of({"files": chosen})
 
 
+def find_for_commit(hub: "LoopbackHub", request: Request, kind: str, id: str, branch: str) -> Repo:
+    """The repository of a commit to a branch, or of a pull request to it."""
+    if request.flag("create_pr"):
+        return hub.find_proposable(request, kind, id)
+    return hub.find_writable(request, kind, id, branch)
+
+
 def offer_uploads(hub: "LoopbackHub", request: Request, kind: str | None, id: str) -> Response:
     """The batch request of git-lfs: where to put each file; nothing for one that is already here."""
-    repo, body = hub.find_writable(request, kind or "models", id), request.json()
+    # Nobody sees a file before a commit names it, so whoever may open a pull request may send one.
+    repo, body = hub.find_proposable(request, kind or "models", id), request.json()
     if body["operation"] != "upload":
         raise Refused(501, "The loopback hub takes LFS files, but gives them only by their paths.")
     objects = []
@@ -82,23 +88,21 @@ def store(hub: "LoopbackHub", request: Request, ticket: str) -> Response:
 
 def verify(hub: "LoopbackHub", request: Request, kind: str | None, id: str) -> Response:
     """Confirms that an LFS file has come."""
-    repo, body = hub.find_writable(request, kind or "models", id), request.json()
+    repo, body = hub.find_proposable(request, kind or "models", id), request.json()
     if len(repo.stored.get(body["oid"], b"")) != body["size"]:
         raise Refused(404, f"No such LFS file: {body['oid']}")
     return Response.of({})
 
 
-def refuse_pull_request(hub: "LoopbackHub", request: Request, kind: str, id: str) -> Response:
-    """Pull requests are not kept here."""
+def refuse_discussion(hub: "LoopbackHub", request: Request, kind: str, id: str) -> Response:
+    """Discussions, and pull requests without a commit, are not kept here."""
     hub.find(request, kind, id)
-    raise Refused(403, "The loopback hub has no pull requests: commit to a branch.")
+    raise Refused(403, "The loopback hub opens pull requests with a commit alone (create_pr=True).")
 
 
 def commit(hub: "LoopbackHub", request: Request, kind: str, id: str, branch: str) -> Response:
-    """Makes a commit of lines of JSON: all of it or, where one line is refused, nothing."""
-    if request.flag("create_pr"):
-        return refuse_pull_request(hub, request, kind, id)
-    repo = hub.find_writable(request, kind, id)
+    """Makes a commit of lines of JSON, on its branch or as a pull request to it; where one line is refused, nothing."""
+    repo, proposes = find_for_commit(hub, request, kind, id, branch), request.flag("create_pr")
     if branch not in repo.branches:
         raise Refused(404, f"Invalid branch: {branch}", "RevisionNotFound")
     lines = [json.loads(line) for line in request.body.splitlines() if line.strip()]
@@ -109,10 +113,11 @@ def commit(hub: "LoopbackHub", request: Request, kind: str, id: str, branch: str
     files = dict(repo.at(head).files)
     for line in lines:
         apply(repo, files, line["key"], line["value"])
+    branch = repo.open_pull_request(hub.signed_in(request), branch) if proposes else branch
     made = repo.commit(branch, files, header["summary"], header.get("description") or "")
-    return Response.of(
-        {"success": True, "commitOid": made.sha, "commitUrl": f"{hub.url}/{repo.path}/commit/{made.sha}"}
-    )
+    where = f"{hub.url}/{repo.path}"
+    opened = {"pullRequestUrl": f"{where}/discussions/{branch.rpartition('/')[2]}"} if proposes else {}
+    return Response.of({"success": True, "commitOid": made.sha, "commitUrl": f"{where}/commit/{made.sha}", **opened})
 
 
 def apply(repo: Repo, files: dict[str, Blob], key: str, value: dict[str, Any]) -> None:
