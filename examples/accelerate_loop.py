@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--output", default="trained")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--episodes", type=int, default=4, help="in a step of each process")
-    parser.add_argument("--n-way", type=int, default=5)
+    parser.add_argument("--n-way", type=int, default=5, help="classes of an episode; all where there are fewer")
     parser.add_argument("--lr", type=float, default=1e-5)
     told = parser.parse_args()
     set_seed(0)
@@ -37,9 +37,10 @@ def main() -> None:
     with accelerator.main_process_first():
         table = load_dataset(kind, data_files=told.table, split="train", **options)
     parts = mann_hf.split_classes(table, (0.6, 0.2, 0.2))
-    sampler = mann_hf.EpisodeSampler(parts["train"], told.n_way, k_shot=1, n_query=5)
+    n_way = {name: min(told.n_way, len(set(part["label"]))) for name, part in parts.items()}
+    sampler = mann_hf.EpisodeSampler(parts["train"], n_way["train"], k_shot=1, n_query=5)
     sampler = sampler.shard(accelerator.process_index, accelerator.num_processes)
-    test = evaluation_episodes(mann_hf.EpisodeSampler(parts["test"], told.n_way, k_shot=1, n_query=5), 200)
+    test = evaluation_episodes(mann_hf.EpisodeSampler(parts["test"], n_way["test"], k_shot=1, n_query=5), 200)
 
     model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(told.encoder)
     tokenizer = model.load_tokenizer()
@@ -53,6 +54,7 @@ def main() -> None:
         scores = episodic_scores(answer_episodes(model, tokenizer, test))
         return f"{100 * scores['accuracy']:.2f} ± {100 * scores['accuracy_ci95']:.2f} %"
 
+    accelerator.print(f"{n_way['test']}-way episodes of classes that are kept from training")
     accelerator.print(f"before training: {evaluate()}")
     for step in range(1, told.steps + 1):
         trained.train()

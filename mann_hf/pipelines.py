@@ -179,7 +179,9 @@ class FewShotTextClassificationPipeline(Pipeline):
             For each text a dict, or with `top_k` a list of dicts: `label`, `score`, `evidence` (a list of dicts with
             `id`, `text`, `label`, `weight`, largest weight first) and `rest`, what everything that is not listed
             adds. With the reading `"attention"`, weights and rest sum to the score; with the others to the logit, of
-            which the scores are the softmax (for several labels the sigmoid). A single text gives a list of answers.
+            which the scores are the softmax (for several labels the sigmoid). Of a regression `label` is the output's
+            name (`id2label` of the configuration, "LABEL_0" if not told) and `score` its number, to which they sum. A
+            single text gives a list of answers.
 
         Raises:
             EmptyMemoryError: nothing has been remembered.
@@ -282,7 +284,10 @@ class FewShotTextClassificationPipeline(Pipeline):
         listed = []
         for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
             entry = entries[slot]
-            listed.append({"id": entry.id, "text": entry.text, "label": entry.label, "weight": weight})
+            label: Any = entry.label
+            if len(label) == 1 and isinstance(label[0], float):
+                label = label[0]  # a regression's number, as it was taught
+            listed.append({"id": entry.id, "text": entry.text, "label": label, "weight": weight})
         return {"evidence": listed, "rest": evidence.rest}
 
     def _labels(self, labels: Any, examples: int, descriptions: int) -> list[Label]:

@@ -677,7 +677,7 @@ class TestOtherProblems:
         assert classifier.model.memory.state.values[0, :, 0].tolist() == [1.0, 2.0, -3.5]
         answer = classifier(TEXTS[2])[0]
         assert answer["label"] == "LABEL_0" and -3.5 <= answer["score"] < 1
-        assert answer["evidence"][0]["label"] in [(1.0,), (2.0,), (-3.5,)]
+        assert answer["evidence"][0]["label"] in [1.0, 2.0, -3.5]
         classifier.save_pretrained(tmp_path)
         assert bare(pipeline(TASK, model=str(tmp_path))(ASKED)) == bare(classifier(ASKED))
 
@@ -696,6 +696,15 @@ class TestOtherProblems:
         with pytest.raises((InvalidInputError, InvalidTypeError), match="label|number"):
             classifier.remember(["text"], labels)
         assert len(classifier.model.memory) == 0
+
+    def test_evidence_has_numbers_as_they_were_taught(self, make: Make) -> None:
+        one, two = make(problem_type=REGRESSION, num_labels=1), make(problem_type=REGRESSION, num_labels=2)
+        for classifier, numbers in (one, [1.5, 3.0]), (two, [(1.5, 0.0), (3.0, 1.0)]):
+            classifier.remember(["a cold day", "a warm day"], numbers)
+            (answer,) = classifier("a day")
+            assert {part["text"]: part["label"] for part in answer["evidence"]} == dict(
+                zip(["a cold day", "a warm day"], numbers, strict=True)
+            )
 
     def test_numbers_have_no_descriptions(self, make: Make) -> None:
         with pytest.raises(InvalidInputError, match="regression has none"):

@@ -170,7 +170,7 @@ def merged(card: str, before: str | None) -> str | None:
         return None
     old_data, _ = _split(before)
     data, text = _split(card)
-    rendered = {"model-index", "widget", "metrics", "datasets", "base_model", "pipeline_tag"}
+    rendered = {"model-index", "widget", "metrics", "datasets", "base_model", "base_model_relation", "pipeline_tag"}
     kept = {name: value for name, value in old_data.items() if name not in rendered and name not in data}
     if isinstance(old_data.get("tags"), list):
         data["tags"] = list(dict.fromkeys([*data["tags"], *map(str, old_data["tags"])]))
@@ -219,8 +219,12 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
         )
         for result in said.results
     ]
-    asked = [(_one_line(text), _one_line(label)) for text, label in facts.questions[:WIDGETS]]
-    widgets: Any = [{"text": text, "example_title": label} for text, label in asked]
+    asked = [(_one_line(text), _short(_one_line(label))) for text, label in facts.questions[:WIDGETS]]
+    further: dict[str, Any] = {}
+    if asked:
+        further["widget"] = [{"text": text, "example_title": label} for text, label in asked]
+    if "adapter" in facts.settings:
+        further["base_model_relation"] = "adapter"
     return ModelCardData(
         language=said.language,
         license=said.license,
@@ -232,7 +236,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
         metrics=sorted({result.metric_type for result in results}) or None,
         model_name=name if results else None,
         eval_results=results or None,
-        **({"widget": widgets} if widgets else {}),
+        **further,
     )
 
 

@@ -41,6 +41,10 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
         config = _config_on_hub(place)
     else:
         config = _config_in(folder)
+    if config.get("model_type") is None:
+        from ..models.memory_files import check_with_model
+
+        check_with_model(place)
     if config.get("model_type") != "mann":
         raise InvalidInputError(
             f"{place!r} holds a model of type {config.get('model_type')!r}, and no classifier with a memory; as an "
@@ -141,6 +145,9 @@ def _config_in(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
+        from ..models.memory_files import check_with_model
+
+        check_with_model(str(folder))
         raise InvalidInputError(
             f"the folder {str(folder)!r} holds no classifier, as it has no config.json; give one that "
             "`mann-hf remember` or save_pretrained made, and to make one a new or empty folder."

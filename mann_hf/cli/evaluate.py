@@ -1,6 +1,5 @@
 """`mann-hf evaluate`: compares a classifier's answers with a table of right ones."""
 
-import os
 import sys
 from contextlib import ExitStack
 from datetime import date
@@ -14,6 +13,7 @@ from .classifier import check_taught, find_config, only_writer, open_classifier,
 from .options import Debug, FolderOrHub, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
 from .output import counted, print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
+from .tables import Table as TableOfTexts
 from .tables import labels_of, read_table, texts_of
 
 NAMES = {
@@ -74,40 +74,40 @@ def evaluate(
                 dict.fromkeys(label for each in names for label in each if label not in known)
             )
         if to_card:
-            _add_to_card(classifier, folder, found.source, split, report)
+            _add_to_card(classifier, folder, found, report)
     if as_json:
         print_json(report)
         return
     _print(report)
 
 
-def _add_to_card(classifier: Any, folder: str, source: str, split: str | None, report: dict[str, Any]) -> None:
+def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict[str, Any]) -> None:
     """Adds the figures to what the card says, and writes the card of the folder anew."""
     from ..cards import EvaluationResult
     from ..cards.render import MODEL_MARK
-    from ..models.card_files import card_in, write_local_cards
+    from ..models.card_files import CARD, card_in, write_local_cards
 
-    on_disk = os.path.exists(source)
-    dataset = os.path.basename(os.path.normpath(source)) if on_disk else source
     results = [
         EvaluationResult(
             metric=name,
             value=report[name],
-            dataset=dataset,
+            dataset=table.name,
             task=f"answers from {counted(len(classifier.model.memory), 'stored text')}",
             ends=list(score_interval(report[name], report["texts"])) if name == "accuracy" else None,
             count=report["texts"],
-            dataset_id=None if on_disk else source.partition(":")[0],
-            dataset_split=split,
+            dataset_id=table.dataset_id,
+            dataset_split=table.split,
             date=date.today().isoformat(),
             measured_by=MEASURED_BY,
         )
         for name in NAMES
         if name != "texts" and report.get(name) is not None
     ]
-    classifier.model.model_card_data.replace_results(MEASURED_BY, results, dataset)
+    classifier.model.model_card_data.replace_results(MEASURED_BY, results, table.name)
     write_local_cards(classifier.model, Path(folder), folder)
-    if MODEL_MARK not in (card_in(folder) or ""):
+    if MODEL_MARK in (card_in(folder) or ""):
+        say(f"The figures are in the card, {Path(folder, CARD)}.")
+    else:
         say(f"{folder} has a card of your own, which stays as it is; the figures are in model_card.json.")
 
 

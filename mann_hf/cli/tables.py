@@ -44,10 +44,21 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows, and where they come from as messages say it."""
+    """Rows, and where they come from.
+
+    Attributes:
+        source: as messages say it.
+        rows: what is in it.
+        name: as others may read it, who do not know the folders of this machine.
+        dataset_id: of a data set on the Hub its name there.
+        split: of a data set or a folder.
+    """
 
     source: str
     rows: list[Row]
+    name: str
+    dataset_id: str | None = None
+    split: str | None = None
 
 
 def is_table(argument: str) -> bool:
@@ -81,7 +92,7 @@ def read_table(source: str, columns: Sequence[str], split: str | None, usual_spl
     if os.path.isfile(source):
         if split is not None:
             raise InvalidInputError(f"{source!r} is a file and has no splits: leave out --split, or name its own file.")
-        table = Table(source, list(_rows_of_file(source, columns)))
+        table = Table(source, list(_rows_of_file(source, columns)), os.path.basename(source))
     else:
         table = _read_data_set(source, columns, split or usual_split)
     if not table.rows:
@@ -317,7 +328,10 @@ def _read_data_set(source: str, columns: Sequence[str], split: str) -> Table:
         import datasets
 
         found = datasets.load_dataset(name, configuration, split=split)
-        return Table(title, list(_rows(title, found, columns)))
+        rows = list(_rows(title, found, columns))
+    if os.path.isdir(source):
+        return Table(title, rows, os.path.basename(os.path.abspath(source)), split=split)
+    return Table(title, rows, source, name, split)
 
 
 @contextmanager

@@ -206,6 +206,5 @@ def _data_set(table: Any, columns: tuple[str, str], split: str | None) -> Any:
 
     found = read_table(str(table), columns, split, "train")
     labels = labels_of(found, columns[1], ProblemType.SINGLE_LABEL)
-    on_disk = Path(str(table)).exists()  # of one on the Hub its name, without the configuration
-    info = DatasetInfo(dataset_name=Path(str(table)).name if on_disk else str(table).partition(":")[0])
+    info = DatasetInfo(dataset_name=found.dataset_id or found.name)
     return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels}, info=info)

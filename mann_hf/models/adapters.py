@@ -104,11 +104,26 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
 
 
 def add(model: "MANNPreTrainedModel", config: Any) -> None:
-    """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it."""
+    """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it.
+
+    Where its configuration names no `target_modules`, they are those that PEFT knows for the encoder's family.
+    """
     learned = [parameter for parameter in model.reading.parameters() if parameter.requires_grad]
-    model.add_adapter(config)
+    model.add_adapter(_with_targets(config, model.config.encoder_config.model_type))
     for parameter in learned:
         parameter.requires_grad_(True)
+
+
+def _with_targets(config: Any, encoder_type: str) -> Any:
+    """The configuration with the modules that it would have for the encoder alone: PEFT asks for the type "mann"."""
+    if getattr(config, "target_modules", ()) is not None or hasattr(config, "feedforward_modules"):
+        return config
+    kind = config.peft_type.value
+    usual = getattr(_peft().utils, f"TRANSFORMERS_MODELS_TO_{kind}_TARGET_MODULES_MAPPING", {})
+    targets = usual.get(encoder_type, "all-linear" if kind == "LORA" else None)
+    config = copy.copy(config)
+    config.target_modules = set(targets) if isinstance(targets, list) else targets
+    return config
 
 
 def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -160,6 +175,18 @@ def described(model: "MANNPreTrainedModel") -> dict[str, Any]:
     active: Any = model.peft_config[names[0]]
     plain = {**active.to_dict(), BASE: base, "inference_mode": True}
     return json.loads(json.dumps(plain, default=sorted))  # sets of module names
+
+
+def summary(model: "MANNPreTrainedModel") -> str | None:
+    """An adapter in a few words, such as "LORA of rank 8, alpha 16, on key, query"; None where there is none."""
+    told = described(model) if has_adapter(model) else model.config.adapter
+    if told is None:
+        return None
+    named = (("rank", told.get("r")), ("alpha", told.get("lora_alpha")))
+    sizes = ", ".join(f"{name} {value}" for name, value in named if value is not None)
+    targets = told.get("target_modules")
+    on = targets if isinstance(targets, str) else ", ".join(sorted(map(str, targets or ())))
+    return str(told["peft_type"]) + (f" of {sizes}" if sizes else "") + (f", on {on}" if on else "")
 
 
 def trained_state(model: "MANNPreTrainedModel", state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
 from ..cards.render import HUB_NAME
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from . import adapters
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory, label_names
 from .saving import write_whole
@@ -45,6 +46,8 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
     config, memory = model.config, model.memory
     usual = MANNConfig()
     different = {name: getattr(config, name) for name in TOLD_SETTINGS}
+    if (adapter := adapters.summary(model)) is not None:
+        different["adapter"] = adapter
     return ModelFacts(
         place=place,
         model_class=type(model).__name__.removeprefix("FSDP"),
@@ -57,7 +60,7 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
         entries=len(memory),
         questions=_questions(memory),
         stores_texts=all(entry.text is not None for entry in memory.entries),
-        extra="peft" if config.adapter is not None else None,
+        extra="peft" if adapter is not None else None,
         versions=versions(),
     )
 

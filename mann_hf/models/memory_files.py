@@ -25,6 +25,7 @@ from .saving import recover, sweep, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
+CONFIG = "config.json"
 MEMORY_FILE = "memory.safetensors"
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
@@ -106,6 +107,28 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
                 "the model starts with an empty memory. Connect to the Hub once if it has one."
             )
     return path
+
+
+def check_with_model(place: Any, **kwargs: Any) -> None:
+    """Says of a folder or repository that is no model whether it is a memory alone.
+
+    Args:
+        place: a folder or Hub repository.
+        kwargs: of `cached_file`.
+
+    Raises:
+        MemoryFileError: it is, and into which model it is to be loaded.
+    """
+    if place is None or os.path.isfile(place):
+        return
+    quiet = ("gated_repo", "missing_entries", "connection_errors")
+    kwargs |= {f"_raise_exceptions_for_{name}": False for name in quiet}
+    if cached_file(place, CONFIG, **kwargs) is None and (path := cached_file(place, MEMORY_FILE, **kwargs)):
+        encoder = load_memory(path).encoder_name
+        raise MemoryFileError(
+            f"{place} holds a memory without a model; a model with its encoder takes it over: "
+            f"MANNForSequenceClassification.from_encoder_pretrained({encoder!r}).load_memory({os.fspath(place)!r})."
+        )
 
 
 def _check_on_hub(place: Any, **kwargs: Any) -> None:

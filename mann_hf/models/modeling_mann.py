@@ -139,7 +139,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 `weights_only` loading of transformers.
 
         Raises:
-            MemoryFileError: the memory is damaged.
+            MemoryFileError: the memory is damaged, or there is no model with it.
             UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
             EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
@@ -153,9 +153,13 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         if config is not None and config.adapter is not None:
             loaded: Any = adapters.load(cls, pretrained_model_name_or_path, **kwargs)
         else:
-            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            try:
+                loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            except OSError:
+                memory_files.check_with_model(pretrained_model_name_or_path, **_from_hub(kwargs))
+                raise
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
+        hub = _from_hub(kwargs)
         model.model_card_data = card_files.read_card_data(pretrained_model_name_or_path, **hub)
         model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
         path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
@@ -344,3 +348,8 @@ def _config_fields() -> set[str]:
     """The names of a configuration's fields that a user may set beside an encoder's name."""
     own = set(inspect.signature(MANNConfig.__init__).parameters) - {"self", "kwargs", "encoder_config", "encoder_name"}
     return own | {"num_labels", "id2label", "label2id"}
+
+
+def _from_hub(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments of `from_pretrained` that say where on the Hub a file is."""
+    return {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}

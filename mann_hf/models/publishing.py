@@ -26,7 +26,7 @@ from .card_files import (
     write_cards,
 )
 from .configuration_mann import MANNConfig
-from .memory_files import MEMORY_FILE, load_memory, save_memory
+from .memory_files import CONFIG, MEMORY_FILE, load_memory, save_memory
 from .saving import is_superseded
 from .uploading import Repository, upload
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-CONFIG = "config.json"
 LOADED_TRAINING = "_loaded_training"
 """The attribute of a model that holds the record of training with which it was loaded."""
 ENCODING = (

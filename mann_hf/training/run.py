@@ -145,7 +145,7 @@ class TrainingRun:
             args=EpisodicTrainingArguments(str(Path(self.output, CHECKPOINTS)), **given),
             train_dataset=train,
             eval_dataset=valid,
-            peft_config=self._lora(model.config.encoder_config.model_type),
+            peft_config=self._lora(),
             callbacks=[*stop, *callbacks],
         )
 
@@ -229,13 +229,11 @@ class TrainingRun:
         order = np.random.default_rng(seed).permutation(names)
         return select_classes(data, order[valid:], **columns), select_classes(data, order[:valid], **columns)
 
-    def _lora(self, encoder_type: str) -> Any:
+    def _lora(self) -> Any:
         if self.lora_rank is None:
             return None
         peft = import_extra("peft", "a LoRA adapter", "peft")
-        usual = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(encoder_type, "all-linear")
-        targets = usual if self.lora_targets is None else self.lora_targets
-        return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=targets)
+        return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=self.lora_targets)
 
 
 def _as_told(name: str, value: Any) -> Any:

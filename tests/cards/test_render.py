@@ -112,6 +112,8 @@ class TestModelCard:
     def test_a_regression_shows_examples(self) -> None:
         card = rendered(labels=(), problem_type="regression", questions=(("it broke", "0.1"),))
         assert section(card, "Examples").strip() == "- it broke: 0.1" and "regression model" in card.text
+        assert "their numbers" in card.text and "wrong number" in card.text
+        assert not re.search("label|score", card.text)
 
     def test_what_is_not_known_is_left_out(self) -> None:
         card = rendered(encoder=None, max_tokens=None, settings={})
@@ -254,7 +256,8 @@ class TestMemoryCard:
     def test_of_a_regression(self) -> None:
         facts = dataclasses.replace(FACTS, problem_type="regression", labels=(), questions=(("it broke", "0.1"),))
         card = ModelCard(memory_card(facts, LOADED_BY))
-        assert "- it broke: 0.1" in card.text and "labels" not in card.text
+        assert "- it broke: 0.1" in card.text and "3 texts with their numbers, as keys" in card.text
+        assert "label" not in card.text
 
 
 class TestMerged:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mann_hf.cli.classifier import find_config, is_new, only_writer, problem_type_of
+from mann_hf.cli.classifier import find_config, is_new, only_writer, open_classifier, problem_type_of
 from mann_hf.cli.options import ProblemType
 from mann_hf.models.saving import COMMITTED, MANIFEST, STAGING
 
@@ -25,6 +25,13 @@ def test_a_missing_folder_is_told(shell: Shell, place: str, tmp_path: Path, monk
 
 def test_a_path_in_a_hint_can_be_pasted(shell: Shell, tmp_path: Path) -> None:
     assert f"`mann-hf remember '{tmp_path}/my intents' TABLE`" in shell.fails("predict", tmp_path / "my intents", "x")
+
+
+def test_a_memory_without_a_model_is_told(shell: Shell, taught: Path, tmp_path: Path) -> None:
+    open_classifier(str(taught)).save_memory(tmp_path / "skill")
+    told = shell.fails("predict", tmp_path / "skill", "hello")
+    assert "holds a memory without a model; a model with its encoder takes it over: " in told
+    assert told.endswith(f".load_memory('{tmp_path}/skill').")
 
 
 def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:

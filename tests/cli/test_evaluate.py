@@ -1,8 +1,11 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
+import yaml
 from datasets import ClassLabel, Dataset, Features, Value
 
 from mann_hf.cards import EvaluationResult, MANNModelCardData
@@ -204,6 +207,35 @@ class TestToCard:
             shell("evaluate", taught, shots, "--to-card")
         said = MANNModelCardData.from_json((taught / "model_card.json").read_text())
         assert said.results[0] == own and len(said.results) == 4
+
+    def test_of_a_folder_its_name_alone(self, shell: Shell, taught: Path, shots: Path, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        shutil.copy(shots, tmp_path / "data" / "test.csv")
+        shell("evaluate", taught, f"{tmp_path}/data/", "--to-card")
+        for result in MANNModelCardData.from_json((taught / "model_card.json").read_text()).results:
+            assert (result.dataset, result.dataset_id, result.dataset_split) == ("data", None, "test")
+        assert f"The figures are in the card, {taught}/README.md." in shell.stderr
+        assert str(tmp_path) not in (taught / "README.md").read_text()
+
+    def test_of_a_data_set_on_the_hub_its_name_there(
+        self, shell: Shell, taught: Path, shots: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real: Any = datasets.load_dataset
+        asked: list[Any] = []
+
+        def load(name: str, configuration: str, split: str) -> Any:
+            asked.append((name, configuration, split))
+            return real("csv", data_files=str(shots), split="train")
+
+        monkeypatch.setattr(datasets, "load_dataset", load)
+        monkeypatch.setattr("mann_hf.cli.tables.check_on_hub", lambda name, kind: None)
+        shell("evaluate", taught, "me/messages:plain", "--split", "validation", "--to-card")
+        assert asked == [("me/messages", "plain", "validation")]
+        for result in MANNModelCardData.from_json((taught / "model_card.json").read_text()).results:
+            assert (result.dataset, result.dataset_id) == ("me/messages:plain", "me/messages")
+            assert result.dataset_split == "validation"
+        (entry, *_) = yaml.safe_load((taught / ".eval_results" / "mann_hf.yaml").read_text())
+        assert entry["dataset"]["id"] == "me/messages"
 
     def test_a_card_of_ones_own_is_told_of(self, shell: Shell, taught: Path, shots: Path) -> None:
         (taught / "README.md").write_text("# Mine")

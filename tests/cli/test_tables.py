@@ -238,7 +238,7 @@ def test_a_file_is_a_table_whatever_its_name_holds(write: Write) -> None:
 
 
 def table(*cells: Any) -> Table:
-    return Table("t.csv", [Row(f"row {number}", {"c": cell}) for number, cell in enumerate(cells, start=1)])
+    return Table("t.csv", [Row(f"row {number}", {"c": cell}) for number, cell in enumerate(cells, start=1)], "t.csv")
 
 
 @pytest.mark.parametrize(

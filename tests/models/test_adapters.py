@@ -52,7 +52,42 @@ def test_keys_of_one_encoder_in_whichever_precision() -> None:
         assert adapters.same_keys(moved, keys) is same, "one key is enough"
 
 
+class TestSummary:
+    def test_in_a_few_words(self, build: Build) -> None:
+        assert adapters.summary(build()) is None
+        assert adapters.summary(with_adapter(build(), lora_alpha=4)) == "LORA of rank 2, alpha 4, on query, value"
+        model = build()
+        adapters.add(model, peft.LoraConfig(r=2, target_modules=r".*\.query"))
+        assert adapters.summary(model) == r"LORA of rank 2, alpha 8, on .*\.query"
+
+    def test_of_one_that_has_no_rank(self, build: Build) -> None:
+        model = build()
+        adapters.add(model, peft.IA3Config(target_modules=["key", "value"], feedforward_modules=[]))
+        assert adapters.summary(model) == "IA3, on key, value"
+
+    def test_on_the_card(self, build: Build, tmp_path: Path) -> None:
+        with_adapter(build()).save_pretrained(tmp_path)
+        card = (tmp_path / "README.md").read_text()
+        assert "| adapter | `LORA of rank 2, alpha 8, on query, value` |" in card
+        assert "base_model_relation: adapter" in card and "pip install 'mann_hf[peft]'" in card
+        loaded = MANNForSequenceClassification.from_pretrained(tmp_path)
+        loaded.save_pretrained(tmp_path / "again")
+        assert (tmp_path / "again" / "README.md").read_text().count("LORA of rank 2") == 1
+
+
 class TestAdd:
+    @pytest.mark.parametrize("kind", ["LoraConfig", "LoHaConfig"])
+    def test_without_target_modules_those_of_the_encoders_family(self, build: Build, kind: str) -> None:
+        given, model = getattr(peft, kind)(r=2), build()
+        adapters.add(model, given)
+        assert set(model.peft_config["default"].target_modules) >= {"query", "value"}
+        assert given.target_modules is None, "what was given is left as it is"
+
+    def test_of_a_family_that_peft_does_not_know_all_linear_layers(self) -> None:
+        config = adapters._with_targets(peft.LoraConfig(r=2), "a family of its own")
+        assert config.target_modules == "all-linear"
+        assert adapters._with_targets(peft.LoHaConfig(r=2), "a family of its own").target_modules is None
+
     def test_what_the_memory_learned_it_goes_on_learning(self, build: Build) -> None:
         free, fixed = build(), build(reading_options={"learn_sharpness": False})
         learned = [
