@@ -93,6 +93,7 @@ wait $!
 SHORT = "--n-way 2 --max-steps 2 --eval-every 1 --eval-episodes 3"
 TRAIN = "mann-hf train TABLE --output FOLDER"
 INLINE = {
+    "hf auth login": "--token hf_loopback",
     TRAIN: SHORT,
     "mann-hf train run.yaml --resume": "--max-steps 3",
     "mann-hf train TABLE --encoder FOLDER --output OTHER": SHORT,
@@ -121,7 +122,7 @@ eval_episodes: 3
 @pytest.mark.end_to_end
 def test_the_commands_within_the_text_run(run: Callable[..., str], tmp_path: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-    programs = r"(?:mann-hf|python|pip|make|accelerate|torchrun|bash|[A-Z_]+=\w+) .+"
+    programs = r"(?:mann-hf|hf|python|pip|make|accelerate|torchrun|bash|[A-Z_]+=\w+) .+"
     commands = [code for code in re.findall(r"`([^`\n]+)`", text) if re.fullmatch(programs, code)]
     assert set(commands) == INLINE.keys() | NOT_RUN
     (tmp_path / "run.yaml").write_text(RUN)
