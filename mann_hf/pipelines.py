@@ -236,11 +236,16 @@ class FewShotTextClassificationPipeline(Pipeline):
 
     def _answer(self, texts: list[str], batch_size: int | None, progress: Progress | None, options: dict) -> list[Any]:
         with self.device_placement(), torch.no_grad():
-            outputs = self._forward(self.preprocess(texts), batch_size=batch_size, progress=progress)
+            outputs = self.forward(self.preprocess(texts), batch_size=batch_size, progress=progress)
             return self.postprocess(outputs, **options)
 
     def preprocess(self, input_: list[str], **preprocess_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"texts": check_texts(input_)}
+
+    def forward(self, model_inputs: dict[str, Any], **forward_params: Any) -> dict[str, Any]:
+        """The memory that was read, as `ready`, with the `keys` and `logits` of texts, all left on their device."""
+        with self.device_placement(), torch.no_grad():
+            return self._forward(model_inputs, **forward_params)
 
     def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
         """Reads one memory for all texts, whatever other threads teach meanwhile, and hands it on with the logits."""

@@ -137,8 +137,8 @@ class Events:
 
     def _views(self, session: Session, words: str) -> Changes:
         """Everything on the page that follows from the memory and the question."""
-        memory, config = session.memory, session.classifier.model.config
-        ranked, figure = session.answer()
+        config = session.classifier.model.config
+        memory, ranked, figure = session.view()
         if ranked:
             shown = answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading)
         else:
@@ -149,5 +149,5 @@ class Events:
             self.parts.answer: shown,
             self.parts.map: figure,
             self.parts.legend: answers.legend(memory),
-            self.parts.stored: self.find(session, words),
+            self.parts.stored: answers.stored(memory, words, MOST_STORED),
         }

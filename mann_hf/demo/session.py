@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..controllers.text import check_texts
 from ..errors import EmptyMemoryError
@@ -14,6 +14,20 @@ from .map import MemoryMap
 
 RANKS, EVIDENCE = 5, 5
 """Labels that are ranked, and stored examples that are named behind an answer."""
+
+
+class View(NamedTuple):
+    """What a page shows at a time; all of it follows from one memory.
+
+    Attributes:
+        memory: that was read.
+        ranked: the answers to what was asked last, best first; none without a question or with an empty memory.
+        figure: the map.
+    """
+
+    memory: LabelledMemory
+    ranked: list[dict[str, Any]]
+    figure: Any
 
 
 class Session:
@@ -43,19 +57,20 @@ class Session:
         check_texts([text])
         self.asked = text
 
-    def answer(self) -> tuple[list[dict[str, Any]], Any]:
-        """The answers to what was asked last, best first, and the map with it; none without a question or a memory."""
+    def view(self) -> View:
+        """The present memory, what it answers to what was asked last, and the map of both."""
         memory = self.memory
-        chart = self._current_map(memory)
         if self.asked is None or not len(memory):
-            return [], chart.figure()
+            return View(memory, [], self._map_of(memory).figure())
         try:
-            ranked = self.classifier(self.asked, top_k=RANKS, evidence=EVIDENCE)
+            read = self.classifier.forward(self.classifier.preprocess([self.asked]))
         except EmptyMemoryError:  # emptied meanwhile by another visitor
-            return [], chart.figure()
-        key = self.classifier.model.embed_texts(self.classifier.tokenizer, [self.asked])[0]
+            memory = self.memory
+            return View(memory, [], self._map_of(memory).figure())
+        memory = read["ready"].memory
+        (ranked,) = self.classifier.postprocess(read, top_k=RANKS, evidence=EVIDENCE)
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
-        return ranked, chart.figure(self.asked, key, behind)
+        return View(memory, ranked, self._map_of(memory).figure(self.asked, read["keys"][0], behind))
 
     def teach(self, text: str, label: str, is_description: bool) -> None:
         """Remembers an example of a label, or a description of it.
@@ -82,7 +97,7 @@ class Session:
         self.classifier.save_memory(self._folder.name)
         return str(Path(self._folder.name, MEMORY_FILE))
 
-    def _current_map(self, memory: LabelledMemory) -> MemoryMap:
+    def _map_of(self, memory: LabelledMemory) -> MemoryMap:
         if self._map is None or not self._map.memory.reads_like(memory):
             self._map = MemoryMap.of(memory)
         return self._map

@@ -1,6 +1,8 @@
+from typing import Any
+
 import pytest
 
-from mann_hf.demo.session import Session
+from mann_hf.demo.session import EVIDENCE, RANKS, Session
 from mann_hf.errors import InvalidInputError, NotInMemoryError
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
@@ -15,22 +17,67 @@ def session(classifier: FewShotTextClassificationPipeline) -> Session:
 
 
 def test_an_answer_follows_the_memory(session: Session) -> None:
-    assert session.answer()[0] == []
+    assert session.view().ranked == []
     session.ask("reset my password")
-    assert session.answer()[0][0]["label"] in session.memory.labels
+    assert session.view().ranked[0]["label"] in session.memory.labels
     session.teach("reset my password", " password ", is_description=False)
-    ranked, figure = session.answer()
+    _, ranked, figure = session.view()
     assert ranked[0]["label"] == "password" and ranked[0]["evidence"][0]["text"] == "reset my password"
     assert figure.data[-1].marker.symbol == "star"
     session.classifier.forget(label="password")
-    assert session.answer()[0][0]["label"] != "password"
+    assert session.view().ranked[0]["label"] != "password"
 
 
 def test_the_map_shows_what_decided(session: Session) -> None:
     session.ask("where is my new card")
-    ranked, figure = session.answer()
+    _, ranked, figure = session.view()
     stored = [part["id"] for part in ranked[0]["evidence"] if part["id"] in session.memory.ids]
     assert len([trace for trace in figure.data if trace.mode == "lines"]) == len(stored) > 0
+
+
+def test_the_answers_are_those_of_the_pipeline(session: Session) -> None:
+    session.ask("where is my new card")
+    assert session.view().ranked == session.classifier("where is my new card", top_k=RANKS, evidence=EVIDENCE)
+
+
+def test_a_question_is_encoded_once(session: Session) -> None:
+    calls: list[None] = []
+    session.classifier.model.encoder.register_forward_hook(lambda *_: calls.append(None))
+    session.ask("where is my new card")
+    session.view()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("label", ["lost_card", None])
+def test_a_view_is_of_one_memory_though_another_visitor_writes(
+    session: Session, monkeypatch: pytest.MonkeyPatch, label: str | None
+) -> None:
+    """Whatever is taken out while the text is encoded: a part of the memory or, with None, all of it."""
+    model, whole, encode = session.classifier.model, session.memory, session.classifier.model.embed_texts
+
+    def embed_texts(*args: Any, **kwargs: Any) -> Any:
+        for gone in [label] if label else list(session.memory.labels):
+            session.classifier.forget(label=gone)
+        return encode(*args, **kwargs)
+
+    monkeypatch.setattr(model, "embed_texts", embed_texts)
+    session.ask("my card is lost")
+    memory, ranked, figure = session.view()
+    assert memory is whole and {one["label"] for one in ranked} == set(whole.labels)
+    assert sum(len(trace.x) for trace in figure.data if trace.mode == "markers") == len(whole) + 1
+
+
+def test_a_memory_may_be_emptied_before_it_is_read(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ready_memory() -> Any:
+        for label in session.memory.labels:
+            session.classifier.forget(label=label)
+        return ready()
+
+    ready = session.classifier.model.ready_memory
+    monkeypatch.setattr(session.classifier.model, "ready_memory", ready_memory)
+    session.ask("my card is lost")
+    memory, ranked, figure = session.view()
+    assert len(memory) == 0 and ranked == [] and not figure.data
 
 
 def test_a_description_makes_a_label(session: Session) -> None:
@@ -65,18 +112,18 @@ def test_the_question_may_be_older_than_an_empty_memory(make: Make) -> None:
     session = Session(make({"my card": "card"}))
     session.ask("my card")
     session.classifier.forget(label="card")
-    ranked, figure = session.answer()
+    _, ranked, figure = session.view()
     assert ranked == [] and not figure.data
 
 
 def test_the_map_is_made_once_for_each_memory(session: Session) -> None:
-    session.answer()
+    session.view()
     first = session._map
     session.ask("my card")
-    session.answer()
+    session.view()
     assert session._map is first
     session.teach("hello", "greeting", is_description=False)
-    session.answer()
+    session.view()
     assert session._map is not first
 
 
