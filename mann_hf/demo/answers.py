@@ -202,6 +202,6 @@ def legend(memory: LabelledMemory) -> str:
 
 
 def notice(message: str, is_problem: bool = False) -> str:
-    """A message under what was tried; a screen reader says it."""
-    kind = "mh-problem" if is_problem else "mh-done"
-    return f'<p class="mh-notice {kind}" role="status">{html.escape(message)}</p>' if message else ""
+    """A message under what was tried; a screen reader says it, a problem at once."""
+    kind, role = ("mh-problem", "alert") if is_problem else ("mh-done", "status")
+    return f'<p class="mh-notice {kind}" role="{role}">{html.escape(message)}</p>' if message else ""

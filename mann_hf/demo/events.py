@@ -16,6 +16,8 @@ EXAMPLE, DESCRIPTION = "an example", "a description of the label"
 MOST_STORED = 6
 """Stored examples that are listed at a time."""
 
+FAILED = "That did not work. Who runs this page finds the reason in its log."
+
 Changes = dict[Any, Any]
 """From parts of the page to what they become."""
 
@@ -80,11 +82,10 @@ class Events:
 
         def act() -> str:
             session.teach(text, label, kind == DESCRIPTION)
-            self._changed()
             return f"Taught. The memory holds {answers.counted(len(session.memory), 'example')}."
 
         changes, done = self._try(act, self.parts.taught, session, words)
-        return {**changes, self.parts.lesson: "" if done else text}
+        return {**changes, self.parts.lesson: ""} if done else changes
 
     def click(self, session: Session | None, text: str, words: str, event: Any) -> Changes:
         """A button in the answer, under the map or in the list was clicked: its `data-*` say what it does."""
@@ -98,12 +99,12 @@ class Events:
         def act() -> str:
             before = len(session.memory)
             if "forgetLabel" in data:
-                session.classifier.forget(label=data["forgetLabel"])
+                session.forget_label(data["forgetLabel"])
             else:
-                session.classifier.forget(ids=int(data["forget"]))
-            self._changed()
+                session.forget(int(data["forget"]))
             gone = before - len(session.memory)
-            return f"Forgot {answers.counted(gone, 'example')}, as if it had never been there."
+            never = "it had" if gone == 1 else "they had"
+            return f"Forgot {answers.counted(gone, 'example')}, as if {never} never been there."
 
         return self._try(act, self.parts.forgotten, session, words)[0]
 
@@ -116,24 +117,37 @@ class Events:
         session = session or self.begin()
         if not len(session.memory):
             return None, answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
-        return session.save(), ""
-
-    def _changed(self) -> None:
-        if self.on_change is not None:
-            self.on_change()
+        try:
+            return session.save(), ""
+        except OSError:
+            logger.exception("the live page could not write the memory to a file")
+            return None, answers.notice(FAILED, is_problem=True)
 
     def _try(self, act: Callable[[], str], where: Any, session: Session, words: str) -> tuple[Changes, bool]:
-        """What an action leaves on the page, its message or in plain words why it failed; and whether it was done."""
-        said, done = "", False
+        """What a change of the memory leaves on the page, its message or why it failed; and whether it was made."""
+        done = is_problem = False
         try:
-            said = answers.notice(act())
+            said = act()
             done = True
         except MannError as error:
-            said = answers.notice(str(error), is_problem=True)
-        except Exception as error:
+            said, is_problem = str(error), True
+        except Exception:
             logger.exception("the live page could not do what was asked")
-            said = answers.notice(f"That did not work: {type(error).__name__}: {error}", is_problem=True)
-        return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: said}, done
+            said, is_problem = FAILED, True
+        if done and (unsaved := self._unsaved()):
+            said, is_problem = f"{said} {unsaved}", True
+        told = answers.notice(said, is_problem)
+        return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: told}, done
+
+    def _unsaved(self) -> str:
+        """Tells of a change who asked to be told, and says what came of it if that failed."""
+        try:
+            if self.on_change is not None:
+                self.on_change()
+        except Exception as error:
+            logger.exception("the live page could not save a change")
+            return f"But this could not be saved, and is lost when the page ends: {error or type(error).__name__}"
+        return ""
 
     def _views(self, session: Session, words: str) -> Changes:
         """Everything on the page that follows from the memory and the question."""

@@ -172,7 +172,7 @@ def build_page(
         wanted.change(
             events.find, [state, wanted], stored, trigger_mode="always_last", api_visibility="private", **options
         )
-        download.click(events.download, [state], [file, forgotten], api_visibility="private", **one_by_one).success(
+        download.click(events.download, [state], [file, taught], api_visibility="private", **one_by_one).success(
             None, js=START_DOWNLOAD, api_visibility="private"
         )
     return page

@@ -4,8 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..controllers.text import check_texts
-from ..errors import EmptyMemoryError
+from ..errors import EmptyMemoryError, InvalidInputError, NotInMemoryError
 from ..memory.reading import MULTI_LABEL
 from ..models import LabelledMemory
 from ..models.memory_files import MEMORY_FILE
@@ -14,6 +13,10 @@ from .map import MemoryMap
 
 RANKS, EVIDENCE = 5, 5
 """Labels that are ranked, and stored examples that are named behind an answer."""
+
+NO_TEXT, NO_LABEL = "Type a text first.", "Give the label a name."
+HALF_LABELLED = "One of the labels has no name: write the names with one | between them."
+HALF_CHARACTER = "Half of a character is missing in what you typed or pasted. Type it again."
 
 
 class View(NamedTuple):
@@ -31,7 +34,7 @@ class View(NamedTuple):
 
 
 class Session:
-    """One visitor's page.
+    """One visitor's page; its errors are in the words of the page, for the visitor to read.
 
     Args:
         classifier: that answers and is taught; other sessions may share it.
@@ -48,14 +51,13 @@ class Session:
         """The present memory."""
         return self.classifier.model.memory
 
-    def ask(self, text: str) -> None:
-        """Keeps a text as the question that `answer` answers, now and after each change of the memory.
+    def ask(self, text: str | None) -> None:
+        """Keeps a text as the question that `view` answers, now and after each change of the memory.
 
         Raises:
             InvalidInputError: it is empty. The question stays what it was.
         """
-        check_texts([text])
-        self.asked = text
+        self.asked = _typed(text, NO_TEXT)
 
     def view(self) -> View:
         """The present memory, what it answers to what was asked last, and the map of both."""
@@ -72,7 +74,7 @@ class Session:
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
         return View(memory, ranked, self._map_of(memory).figure(self.asked, read["keys"][0], behind))
 
-    def teach(self, text: str, label: str, is_description: bool) -> None:
+    def teach(self, text: str | None, label: str | None, is_description: bool) -> None:
         """Remembers an example of a label, or a description of it.
 
         Args:
@@ -83,12 +85,38 @@ class Session:
         Raises:
             InvalidInputError: the text or the label is empty.
         """
+        text, label = _typed(text, NO_TEXT), _typed(label, NO_LABEL).strip()
         several = self.classifier.model.config.problem_type == MULTI_LABEL
-        labels = [[name.strip() for name in label.split("|")] if several else label.strip()]
+        names = [name.strip() for name in label.split("|")] if several else [label]
+        if not all(names):
+            raise InvalidInputError(HALF_LABELLED if any(names) else NO_LABEL)
+        labels = [names] if several else names
         if is_description:
             self.classifier.remember(labels=labels, descriptions=[text])
         else:
             self.classifier.remember([text], labels)
+
+    def forget(self, id_: int) -> None:
+        """Forgets an example.
+
+        Raises:
+            NotInMemoryError: it is not there, any more.
+        """
+        self._forget("That example is no longer there.", ids=id_)
+
+    def forget_label(self, label: str) -> None:
+        """Forgets every example of a label.
+
+        Raises:
+            NotInMemoryError: it is not there, any more.
+        """
+        self._forget("That label is no longer there.", label=label)
+
+    def _forget(self, gone: str, **which: Any) -> None:
+        try:
+            self.classifier.forget(**which)
+        except NotInMemoryError as error:
+            raise NotInMemoryError(gone, error.missing) from None
 
     def save(self) -> str:
         """Writes the memory and says where; the file is gone when the session is."""
@@ -101,3 +129,14 @@ class Session:
         if self._map is None or not self._map.memory.reads_like(memory):
             self._map = MemoryMap.of(memory)
         return self._map
+
+
+def _typed(typed: str | None, missing: str) -> str:
+    """What was typed, if there is something that can be read; `missing` says that there is not."""
+    if not typed or typed.isspace():
+        raise InvalidInputError(missing)
+    try:
+        typed.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(HALF_CHARACTER) from None
+    return typed

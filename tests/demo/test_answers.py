@@ -122,6 +122,11 @@ def test_what_strangers_write_is_shown_literally(make: Make, nasty: str) -> None
     assert Reader(answers.notice(nasty, is_problem=True)).text == nasty
 
 
+def test_a_problem_interrupts_a_screen_reader_and_a_success_waits() -> None:
+    assert Reader(answers.notice("Taught.")).data["role"] == ["status"]
+    assert Reader(answers.notice("Type a text first.", is_problem=True)).data["role"] == ["alert"]
+
+
 def test_a_long_text_is_cut_and_one_that_is_not_stored_said_so() -> None:
     assert len(Reader(answers.shown("word " * 9999)).text) == answers.MOST_LETTERS
     assert "not stored" in answers.shown(None)

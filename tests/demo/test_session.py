@@ -85,17 +85,31 @@ def test_a_description_makes_a_label(session: Session) -> None:
     assert session.memory.entries[-1].kind == "description" and "bill" in session.memory.labels
 
 
-@pytest.mark.parametrize(("text", "label"), [("", "a"), ("  ", "a"), ("text", ""), ("text", "  ")])
-def test_what_cannot_be_taught_changes_nothing(session: Session, text: str, label: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "label", "message"),
+    [
+        ("", "a", "Type a text first."),
+        (" \n", "a", "Type a text first."),
+        (None, "a", "Type a text first."),
+        ("half \ud800", "a", "Half of a character is missing"),
+        ("text", "", "Give the label a name."),
+        ("text", "  ", "Give the label a name."),
+        ("text", None, "Give the label a name."),
+        ("text", "half \ud800", "Half of a character is missing"),
+    ],
+)
+def test_what_cannot_be_taught_changes_nothing(
+    session: Session, text: str | None, label: str | None, message: str
+) -> None:
     before = session.memory
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError, match=message):
         session.teach(text, label, is_description=False)
     assert session.memory is before
 
 
 def test_an_empty_question_leaves_the_last_one(session: Session) -> None:
     session.ask("my card")
-    with pytest.raises(InvalidInputError, match="empty"):
+    with pytest.raises(InvalidInputError, match="Type a text first"):
         session.ask("")
     assert session.asked == "my card"
 
@@ -104,8 +118,11 @@ def test_several_labels(make: Make) -> None:
     session = Session(make(problem_type="multi_label_classification"))
     session.teach("my card is lost", "card | lost", is_description=False)
     assert session.memory.labels == ("card", "lost")
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError, match="One of the labels has no name"):
         session.teach("my card", "card |", is_description=False)
+    with pytest.raises(InvalidInputError, match=r"Give the label a name\."):
+        session.teach("my card", " | ", is_description=False)
+    Session(make()).teach("my card", "|", is_description=False)  # a name as good as any, where a text has one label
 
 
 def test_the_question_may_be_older_than_an_empty_memory(make: Make) -> None:
@@ -144,3 +161,15 @@ def test_sessions_of_one_weight_and_two_memories(classifier: FewShotTextClassifi
     assert "greeting" not in other.memory.labels
     with pytest.raises(NotInMemoryError):
         other.classifier.forget(label="greeting")
+
+
+def test_what_is_gone_cannot_be_forgotten_again(session: Session) -> None:
+    gone = session.memory.entries[0].id
+    session.forget(gone)
+    session.forget_label("refund")
+    left = session.memory
+    with pytest.raises(NotInMemoryError, match=r"^That example is no longer there\.$"):
+        session.forget(gone)
+    with pytest.raises(NotInMemoryError, match=r"^That label is no longer there\.$"):
+        session.forget_label("refund")
+    assert session.memory is left

@@ -1,0 +1,68 @@
+"""What events leave on the page, without a page."""
+
+from typing import Any
+
+import pytest
+
+from mann_hf.demo.events import EXAMPLE, Events, Parts
+from mann_hf.demo.session import Session
+from mann_hf.pipelines import FewShotTextClassificationPipeline
+
+pytest.importorskip("plotly")
+
+
+class Clicked:
+    """A click on a button with these `data-*`."""
+
+    def __init__(self, **data: str) -> None:
+        self._data = data
+
+
+@pytest.fixture
+def events(classifier: FewShotTextClassificationPipeline) -> Events:
+    return Events(Parts(*Parts._fields), lambda: Session(classifier), None, "A title", ())
+
+
+@pytest.fixture
+def session(classifier: FewShotTextClassificationPipeline) -> Session:
+    return Session(classifier)
+
+
+def test_what_is_gone_is_said_so(events: Events, session: Session) -> None:
+    gone = str(session.memory.entries[0].id)
+    done = events.click(session, "", "", Clicked(forget=gone))["forgotten"]
+    assert "Forgot 1 example, as if it had never been there." in done and 'role="status"' in done
+    again = events.click(session, "", "", Clicked(forget=gone))["forgotten"]
+    assert "That example is no longer there." in again and 'role="alert"' in again
+    assert (
+        "2 examples, as if they had" in events.click(session, "", "", Clicked(forgetLabel="card_arrival"))["forgotten"]
+    )
+    again = events.click(session, "", "", Clicked(forgetLabel="card_arrival"))["forgotten"]
+    assert "That label is no longer there." in again
+
+
+def test_a_lesson_that_fails_stays_in_its_box(events: Events, session: Session) -> None:
+    assert "lesson" not in events.teach(session, "hello", "", EXAMPLE, "")
+    assert events.teach(session, "hello", "greeting", EXAMPLE, "")["lesson"] == ""
+
+
+def test_what_no_one_foresaw_is_kept_from_the_visitor(
+    events: Events, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(session, "teach", fail)
+    told = events.teach(session, "hello", "greeting", EXAMPLE, "")
+    assert "That did not work." in told["taught"] and "secret" not in told["taught"]
+
+
+def test_a_file_that_cannot_be_written_is_said_so(
+    events: Events, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(session, "save", full)
+    file, told = events.download(session)
+    assert file is None and "That did not work." in told
