@@ -201,6 +201,13 @@ def legend(memory: LabelledMemory) -> str:
     )
 
 
+def shortened(tokens: int, read: int) -> str:
+    """Says that of a text only the beginning counts."""
+    return (
+        f"The text is long: only its beginning counts, {read:,} of its {tokens:,} tokens (words and pieces of words)."
+    )
+
+
 def notice(message: str, is_problem: bool = False) -> str:
     """A message under what was tried; a screen reader says it, a problem at once."""
     kind, role = ("mh-problem", "alert") if is_problem else ("mh-done", "status")

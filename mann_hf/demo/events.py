@@ -81,8 +81,12 @@ class Events:
         session = session or self.begin()
 
         def act() -> str:
-            session.teach(text, label, kind == DESCRIPTION)
-            return f"Taught. The memory holds {answers.counted(len(session.memory), 'example')}."
+            if session.teach(text, label, kind == DESCRIPTION):
+                said = f"Taught. The memory holds {answers.counted(len(session.memory), 'example')}."
+            else:
+                said = "That was in the memory already; it counts once more now."
+            cut = session.cut(text)
+            return f"{said} {answers.shortened(*cut)}" if cut else said
 
         changes, done = self._try(act, self.parts.taught, session, words)
         return {**changes, self.parts.lesson: ""} if done else changes
@@ -154,7 +158,9 @@ class Events:
         config = session.classifier.model.config
         memory, ranked, figure = session.view()
         if ranked:
-            shown = answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading)
+            cut = session.asked and session.cut(session.asked)
+            shown = answers.notice(answers.shortened(*cut)) if cut else ""
+            shown += answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading)
         else:
             shown = answers.invitation(memory, self.examples)
         return {

@@ -2,8 +2,11 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from transformers import PreTrainedTokenizerBase
+
+from ..controllers.text import tokenize
 from ..errors import EmptyMemoryError, InvalidInputError, NotInMemoryError
 from ..memory.reading import MULTI_LABEL
 from ..models import LabelledMemory
@@ -31,6 +34,18 @@ class View(NamedTuple):
     memory: LabelledMemory
     ranked: list[dict[str, Any]]
     figure: Any
+
+
+class Cut(NamedTuple):
+    """A text that is longer than the encoder reads.
+
+    Attributes:
+        tokens: that it has.
+        read: how many of them the encoder reads.
+    """
+
+    tokens: int
+    read: int
 
 
 class Session:
@@ -74,13 +89,25 @@ class Session:
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
         return View(memory, ranked, self._map_of(memory).figure(self.asked, read["keys"][0], behind))
 
-    def teach(self, text: str | None, label: str | None, is_description: bool) -> None:
+    def cut(self, text: str) -> Cut | None:
+        """How much of a text the encoder reads, if that is not all of it."""
+        model, tokenizer = self.classifier.model, cast(PreTrainedTokenizerBase, self.classifier.tokenizer)
+        most = model.max_length(tokenizer)
+        prompt, lower_case = model.config.prompt, model.config.lower_case
+        (whole,) = tokenize(tokenizer, [text], max_length=None, prompt=prompt, lower_case=lower_case)
+        tokens = len(whole["input_ids"])
+        return Cut(tokens, most) if most is not None and tokens > most else None
+
+    def teach(self, text: str | None, label: str | None, is_description: bool) -> bool:
         """Remembers an example of a label, or a description of it.
 
         Args:
             text: of the example.
             label: its name; where a text has several labels, names with | between them.
             is_description: whether the text says what the label means.
+
+        Returns:
+            Whether it is new; what was there already counts once more.
 
         Raises:
             InvalidInputError: the text or the label is empty.
@@ -91,10 +118,12 @@ class Session:
         if not all(names):
             raise InvalidInputError(HALF_LABELLED if any(names) else NO_LABEL)
         labels = [names] if several else names
+        before = self.memory
         if is_description:
-            self.classifier.remember(labels=labels, descriptions=[text])
+            (id_,) = self.classifier.remember(labels=labels, descriptions=[text])
         else:
-            self.classifier.remember([text], labels)
+            (id_,) = self.classifier.remember([text], labels)
+        return id_ not in before.ids
 
     def forget(self, id_: int) -> None:
         """Forgets an example.

@@ -8,6 +8,8 @@ from mann_hf.demo.events import EXAMPLE, Events, Parts
 from mann_hf.demo.session import Session
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
+from .conftest import TAUGHT, Make
+
 pytest.importorskip("plotly")
 
 
@@ -39,6 +41,24 @@ def test_what_is_gone_is_said_so(events: Events, session: Session) -> None:
     )
     again = events.click(session, "", "", Clicked(forgetLabel="card_arrival"))["forgotten"]
     assert "That label is no longer there." in again
+
+
+def test_an_example_that_is_taught_again_is_said_to_count_once_more(events: Events, session: Session) -> None:
+    assert "Taught. The memory holds 6 examples." in events.teach(session, "hello", "greeting", EXAMPLE, "")["taught"]
+    again = events.teach(session, "hello", "greeting", EXAMPLE, "")
+    assert "in the memory already; it counts once more" in again["taught"] and "Taught." not in again["taught"]
+    assert again["lesson"] == ""
+
+
+def test_what_is_cut_is_said_so(make: Make) -> None:
+    classifier = make(TAUGHT, max_seq_length=8)
+    session = Session(classifier)
+    events = Events(Parts(*Parts._fields), lambda: session, None, "A title", ())
+    said = "only its beginning counts, 8 of its 12 tokens"
+    assert said in events.ask(session, "card " * 10, "")["answer"]
+    assert "only its beginning" not in events.ask(session, "my card", "")["answer"]
+    assert said in events.teach(session, "card " * 10, "card", EXAMPLE, "")["taught"]
+    assert "only its beginning" not in events.teach(session, "my card", "card", EXAMPLE, "")["taught"]
 
 
 def test_a_lesson_that_fails_stays_in_its_box(events: Events, session: Session) -> None:

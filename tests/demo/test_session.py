@@ -114,6 +114,25 @@ def test_an_empty_question_leaves_the_last_one(session: Session) -> None:
     assert session.asked == "my card"
 
 
+def test_it_is_known_whether_an_example_is_new(session: Session) -> None:
+    assert session.teach("hello", "greeting", is_description=False)
+    before = session.memory
+    assert not session.teach("hello", "greeting", is_description=False)
+    assert session.memory.entries == before.entries
+    assert session.teach("hello", "greeting", is_description=True)
+    assert session.teach("hello", "farewell", is_description=False)
+
+
+def test_a_text_is_cut_where_the_encoder_ends(make: Make) -> None:
+    session = Session(make(max_seq_length=8))
+    assert session.cut("card " * 6) is None  # with the two special tokens 8
+    assert session.cut("card " * 7) == (9, 8)
+    config = session.classifier.model.config
+    config.prompts, config.prompt_name = {"query": "card card "}, "query"
+    assert session.cut("card " * 4) is None
+    assert session.cut("card " * 6) == (10, 8)
+
+
 def test_several_labels(make: Make) -> None:
     session = Session(make(problem_type="multi_label_classification"))
     session.teach("my card is lost", "card | lost", is_description=False)
