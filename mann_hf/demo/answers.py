@@ -8,7 +8,7 @@ from typing import Any
 from ..memory.reading import MULTI_LABEL
 from ..models import Entry, LabelledMemory
 from ..models.labelled_memory import label_names
-from .map import MOST_DRAWN, mark_of
+from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, mark_of, short
 
 MOST_LETTERS = 300
 """Of a text that is shown."""
@@ -27,8 +27,14 @@ def shown(text: str | None) -> str:
     """A text from outside in its own direction of writing, cut if it is long."""
     if text is None:
         return '<i class="mh-quiet">its text was not stored</i>'
-    cut = text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
-    return f'<bdi dir="auto">{html.escape(cut)}</bdi>'
+    return f'<bdi dir="auto">{html.escape(short(text, MOST_LETTERS))}</bdi>'
+
+
+def named(label: str) -> str:
+    """A label in its own direction of writing, cut if it is long; then all of it stands under the pointer."""
+    cut = short(label, MOST_LETTERS_OF_LABEL)
+    whole = f' title="{html.escape(label)}"' if cut != label else ""
+    return f'<bdi dir="auto"{whole}>{html.escape(cut)}</bdi>'
 
 
 def counted(count: int, noun: str) -> str:
@@ -75,7 +81,7 @@ def answer(ranked: list[Answer], memory: LabelledMemory, problem_type: str, read
     """
     several = problem_type == MULTI_LABEL
     chosen = [one for one in ranked if one["score"] > 0.5] if several else ranked[:1]
-    names = ", ".join(shown(one["label"]) for one in chosen) or '<span class="mh-quiet">no label above 50 %</span>'
+    names = ", ".join(named(one["label"]) for one in chosen) or '<span class="mh-quiet">no label above 50 %</span>'
     bars = "".join(_bar(one, memory) for one in ranked)
     return (
         f'<p class="mh-label"><span class="mh-quiet">{"Labels" if several else "Label"}</span> <b>{names}</b></p>'
@@ -87,7 +93,7 @@ def answer(ranked: list[Answer], memory: LabelledMemory, problem_type: str, read
 def _bar(one: Answer, memory: LabelledMemory) -> str:
     colour = mark_of(memory.labels.index(one["label"])).colour if one["label"] in memory.labels else "currentColor"
     return (
-        f'<li><span class="mh-name">{shown(one["label"])}</span><span class="mh-track" aria-hidden="true">'
+        f'<li><span class="mh-name">{named(one["label"])}</span><span class="mh-track" aria-hidden="true">'
         f'<span style="width:{100 * one["score"]:.2f}%;background:{colour}"></span></span>'
         f'<span class="mh-number">{one["score"]:.1%}</span></li>'
     )
@@ -100,13 +106,13 @@ def _evidence(one: Answer, memory: LabelledMemory, reading: str) -> str:
     rows = "".join(_row(_weight(part["weight"], most), part, memory) for part in one["evidence"])
     what = "score" if reading == "attention" else "logit"
     return (
-        f'<table class="mh-evidence"><caption>Why {shown(one["label"])}: the stored examples that decided</caption>'
+        f'<table class="mh-evidence"><caption>Why {named(one["label"])}: the stored examples that decided</caption>'
         '<thead><tr><th scope="col">adds</th><th scope="col">stored text</th>'
         '<th scope="col"><span class="mh-hidden">forget it</span></th></tr></thead>'
         f'<tbody>{rows}<tr class="mh-quiet">{_weight(one["rest"], most)}<td colspan="2">everything else</td></tr>'
         "</tbody>"
         f'<tfoot><tr><td class="mh-number">{sum(weights) + one["rest"]:+.2f}</td><td colspan="2">is the {what} of '
-        f"{shown(one['label'])}</td></tr></tfoot></table>"
+        f"{named(one['label'])}</td></tr></tfoot></table>"
     )
 
 
@@ -159,7 +165,7 @@ def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
         count = sum(name in label_names(entry.label) for entry in memory.entries)
         whole = (
             f'<button type="button" class="mh-whole" data-forget-label="{html.escape(name)}">Forget the label '
-            f"{shown(name)} and its {counted(count, 'example')}</button>"
+            f"{named(name)} and its {counted(count, 'example')}</button>"
         )
     return f'<ul class="mh-stored">{rows}</ul>{more if len(found) > most else ""}{whole}'
 
@@ -174,7 +180,7 @@ def _chip(label: str, column: int) -> str:
     mark = mark_of(column)
     return (
         f'<span class="mh-chip"><span style="color:{mark.colour}" aria-hidden="true">{mark.letter}</span> '
-        f"{shown(label)}</span>"
+        f"{named(label)}</span>"
     )
 
 
@@ -193,7 +199,7 @@ def legend(memory: LabelledMemory) -> str:
         notes.append(f"{len(memory.labels) - MOST_LABELS:,} more labels are not listed.")
     if len(memory) > MOST_DRAWN:
         notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
-    told = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>'
+    told = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>' if len(memory) else ""
     choices = "".join(f'<option value="{html.escape(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
     return (
         f'{told}<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>'

@@ -20,6 +20,10 @@ COLOURS = ("#4c78dd", "#e08a00", "#e4572e", "#2a9d8f", "#8f5bd6", "#d6619f", "#6
 SYMBOLS = (("circle", "●"), ("diamond", "◆"), ("square", "■"), ("triangle-up", "▲"), ("cross", "✚"))
 LINE, LINES = 48, 5
 """Of a text that is shown under the pointer."""
+MOST_LETTERS_OF_LABEL = 60
+"""Of a label wherever it is shown."""
+EMPTY = "Nothing is stored yet"
+"""What stands in place of the map of an empty memory."""
 
 
 class Mark(NamedTuple):
@@ -84,6 +88,10 @@ class MemoryMap:
         places = self.place(self.memory.state.keys[0, slots]).tolist()
         where = dict(zip(slots, places, strict=True))
         figure = go.Figure(layout=_layout(go))
+        if not slots:
+            figure.add_annotation(
+                x=0.5, y=0.5, xref="paper", yref="paper", text=EMPTY, showarrow=False, font={"size": 15}
+            )
         asked = self.place(key[None])[0].tolist() if key is not None else None
         if asked is not None:
             for rank, slot in enumerate(behind):
@@ -171,9 +179,15 @@ def _layout(go: Any) -> Any:
     )
 
 
+def short(text: str, most: int) -> str:
+    """A text of at most so many letters, with … in place of what is cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _told(entry: Entry) -> str:
     text = entry.text if entry.text is not None else "(its text was not stored)"
-    return f"<b>{_lines(', '.join(label_names(entry.label)))}</b><br>{_lines(text)}"
+    labels = ", ".join(short(label, MOST_LETTERS_OF_LABEL) for label in label_names(entry.label))
+    return f"<b>{_lines(labels)}</b><br>{_lines(text)}"
 
 
 def _lines(text: str) -> str:

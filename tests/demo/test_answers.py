@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mann_hf.demo import answers
+from mann_hf.demo.map import MOST_LETTERS_OF_LABEL
 from mann_hf.models import LabelledMemory
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
@@ -15,7 +16,7 @@ TAGS = {
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "datalist", "option"),
 }
 ATTRIBUTES = {
-    *("id", "value", "class", "style", "type", "role", "scope", "colspan", "dir", "aria-label", "aria-hidden"),
+    *("id", "value", "class", "title", "style", "type", "role", "scope", "colspan", "dir", "aria-label", "aria-hidden"),
     *("data-ask", "data-find", "data-forget", "data-forget-label"),
 }
 
@@ -132,6 +133,24 @@ def test_a_long_text_is_cut_and_one_that_is_not_stored_said_so() -> None:
     assert "not stored" in answers.shown(None)
 
 
+LONG = "a very long label " * 30 + '"end"'
+
+
+def test_a_long_label_is_shortened_and_can_be_read_whole(make: Make) -> None:
+    classifier = make({"my card is lost": LONG, "refund my money": "refund"}, label_names=False)
+    memory = classifier.model.memory
+    cut = LONG[: MOST_LETTERS_OF_LABEL - 1] + "…"
+    answer = answered(classifier, "my card is lost")[0]
+    found = Reader(answers.stored(memory, LONG, 9))
+    legend = Reader(answers.legend(memory))
+    for read, times in ((answer, 4), (found, 2), (legend, 1)):
+        assert LONG not in read.text and read.text.count(cut) == times
+        assert read.data["title"] == [LONG] * times
+    assert found.data["data-forget-label"] == [LONG]
+    assert LONG in legend.data["data-find"] and LONG in legend.data["value"]
+    assert "title" not in Reader(answers.stored(memory, "refund", 9)).data
+
+
 def test_missing_texts(make: Make) -> None:
     classifier = make(TAUGHT, store_texts=False)
     read, _ = answered(classifier, "my card")
@@ -165,6 +184,7 @@ class TestStored:
 
 def test_an_empty_memory_asks_to_be_taught(classifier: FewShotTextClassificationPipeline) -> None:
     assert "Teach a first example" in answers.invitation(LabelledMemory.empty(4), ["x"])
+    assert not Reader(answers.legend(LabelledMemory.empty(4))).text
     assert "press Enter." in answers.invitation(classifier.model.memory, [])
 
 

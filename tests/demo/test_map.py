@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mann_hf.demo.map import COLOURS, MOST_DRAWN, SYMBOLS, MemoryMap, mark_of, principal_axes
+from mann_hf.demo.map import COLOURS, MOST_DRAWN, MOST_LETTERS_OF_LABEL, SYMBOLS, MemoryMap, mark_of, principal_axes
 from mann_hf.models import LabelledMemory
 
 from .conftest import NASTY
@@ -53,9 +53,18 @@ def test_small_memories_have_a_map(labels: list[str]) -> None:
     assert "NaN" not in figure.to_json()
 
 
-def test_the_same_key_twice_has_a_map() -> None:
-    keys = torch.randn(1, K).expand(3, K)
-    assert torch.isfinite(MemoryMap.of(remembered(["a", "b", "c"], keys)).place(keys)).all()
+@pytest.mark.parametrize("labels", [["a"], ["a", "b", "c"]])
+def test_keys_without_spread_have_a_map(labels: list[str]) -> None:
+    keys = torch.randn(1, K).expand(len(labels), K)
+    chart = MemoryMap.of(remembered(labels, keys))
+    assert torch.isfinite(chart.place(keys)).all()
+    assert points(chart.figure()) == points(chart.figure("asked", keys[0], [0])) == len(labels)
+
+
+def test_the_map_of_an_empty_memory_says_so() -> None:
+    figure = MemoryMap.of(remembered([])).figure()
+    assert [said.text for said in figure.layout.annotations] == ["Nothing is stored yet"]
+    assert not MemoryMap.of(remembered(["a"])).figure().layout.annotations
 
 
 def test_the_question_lies_where_its_key_would_be_stored() -> None:
@@ -99,6 +108,13 @@ def test_what_is_shown_of_a_text_is_short() -> None:
     memory = remembered(["long"], texts=["many words " * 5000])
     (trace,) = MemoryMap.of(memory).figure().data
     assert len(trace.hovertext[0]) < 400 and trace.hovertext[0].endswith("…")
+
+
+def test_what_is_shown_of_a_label_is_short() -> None:
+    memory = remembered(["long" * 99], texts=["a text"])
+    (trace,) = MemoryMap.of(memory).figure().data
+    label, text = trace.hovertext[0].split("</b><br>")
+    assert len(label.removeprefix("<b>").replace("<br>", "")) == MOST_LETTERS_OF_LABEL and text == "a text"
 
 
 def test_a_text_that_is_not_stored_is_said_so() -> None:
