@@ -21,9 +21,22 @@ YOURS_ALONE = (
 ON_CLICK = """
 element.addEventListener('click', event => {
     const button = event.target.closest('button');
-    if (button) trigger('click', { ...button.dataset });
+    if (!button) return;
+    if (button.dataset.forget) {
+        const place = [...element.querySelectorAll('[data-forget]')].indexOf(button);
+        new MutationObserver((_, observer) => {
+            if (button.isConnected) return;
+            observer.disconnect();
+            if (document.activeElement === document.body) {
+                const left = [...element.querySelectorAll('[data-forget]')];
+                left[Math.min(place, left.length - 1)]?.focus({ preventScroll: true });
+            }
+        }).observe(element, { childList: true, subtree: true });
+    }
+    trigger('click', { ...button.dataset });
 });
 """
+"""What is clicked goes when its example is forgotten; the focus of the keyboard then moves to what is in its place."""
 ON_LOAD = f"""
 () => {{
     document.querySelector('#mh-label input').setAttribute('list', '{answers.KNOWN_LABELS}');

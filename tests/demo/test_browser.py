@@ -189,8 +189,10 @@ def test_a_mistake_is_said_and_the_page_goes_on(
     assert page.locator("#mh-taught [role=alert]").inner_text() == "Type a text first."
     ask(page, "my card")
     ask(other, "my card")
+    following = page.locator("#mh-stored [data-forget]").nth(1).get_attribute("aria-label")
     page.locator("#mh-stored [data-forget]").first.click()
-    page.locator("#mh-forgotten .mh-done").wait_for()
+    page.locator("#mh-forgotten [role=status]").wait_for()
+    page.wait_for_function("label => document.activeElement.ariaLabel === label", arg=following)
     other.locator("#mh-stored [data-forget]").first.click()  # gone already
     assert other.locator("#mh-forgotten [role=alert]").inner_text() == "That example is no longer there."
     assert ask(other, "refund my money") == classifier("refund my money")[0]["label"]
