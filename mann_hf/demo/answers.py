@@ -70,7 +70,13 @@ def invitation(memory: LabelledMemory, questions: Sequence[str]) -> str:
     )
 
 
-def answer(ranked: list[Answer], memory: LabelledMemory, problem_type: str, reading: str) -> str:
+def answer(
+    ranked: list[Answer],
+    memory: LabelledMemory,
+    problem_type: str,
+    reading: str,
+    cut: tuple[int, int] | None = None,
+) -> str:
     """An answer: the label, the scores of the best labels as bars, and the evidence for the first.
 
     Args:
@@ -78,13 +84,16 @@ def answer(ranked: list[Answer], memory: LabelledMemory, problem_type: str, read
         memory: that was read.
         problem_type: what labels are.
         reading: its name.
+        cut: how many tokens the text has, and how many of them were read, where that is not all.
     """
     several = problem_type == MULTI_LABEL
     chosen = [one for one in ranked if one["score"] > 0.5] if several else ranked[:1]
     names = ", ".join(named(one["label"]) for one in chosen) or '<span class="mh-quiet">no label above 50 %</span>'
     bars = "".join(_bar(one, memory) for one in ranked)
+    caution = f'<p class="mh-notice mh-caution" role="status">{shortened(*cut)}</p>' if cut else ""
+    heading = f'<span class="mh-quiet">{"Labels" if several else "Label"}</span> <b>{names}</b>'
     return (
-        f'<p class="mh-label"><span class="mh-quiet">{"Labels" if several else "Label"}</span> <b>{names}</b></p>'
+        f'{caution}<p class="mh-label" role="status">{heading}</p>'
         f'<ul class="mh-scores" aria-label="Scores of the best labels">{bars}</ul>'
         + "".join(_evidence(one, memory, reading) for one in chosen or ranked[:1])
     )
@@ -127,7 +136,9 @@ def _weight(weight: float, most: float) -> str:
 def _row(weight: str, part: dict[str, Any], memory: LabelledMemory) -> str:
     slot = memory.ids.get(part["id"])
     if slot is None:
-        return f'<tr>{weight}<td colspan="2">{shown(part["text"])} <small>the label\'s own words</small></td></tr>'
+        return (
+            f'<tr>{weight}<td colspan="2">{named(part["text"] or "")} <small>the label\'s own words</small></td></tr>'
+        )
     entry = memory.entries[slot]
     kind = " <small>a description</small>" if entry.kind == "description" else ""
     return f"<tr>{weight}<td>{shown(entry.text)}{kind}</td><td>{_forget_button(entry)}</td></tr>"

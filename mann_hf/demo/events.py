@@ -72,9 +72,12 @@ class Events:
         session = session or self.begin()
         try:
             session.ask(text)
+            problem = ""
         except MannError as error:
-            return {self.parts.state: session, self.parts.answer: answers.notice(str(error), is_problem=True)}
-        return {**self._views(session, words), **dict.fromkeys(self.notices, "")}
+            problem = answers.notice(str(error), is_problem=True)
+        changes = {**self._views(session, words), **dict.fromkeys(self.notices, "")}
+        changes[self.parts.answer] = problem + changes[self.parts.answer]
+        return changes
 
     def teach(self, session: Session | None, text: str, label: str, kind: str, words: str) -> Changes:
         """A text and its label are taught, or a description of a label."""
@@ -158,9 +161,8 @@ class Events:
         config = session.classifier.model.config
         memory, ranked, figure = session.view()
         if ranked:
-            cut = session.asked and session.cut(session.asked)
-            shown = answers.notice(answers.shortened(*cut)) if cut else ""
-            shown += answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading)
+            cut = session.cut(session.asked or "")
+            shown = answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading, cut)
         else:
             shown = answers.invitation(memory, self.examples)
         return {

@@ -140,6 +140,7 @@ def build_page(
                     label="Find stored examples",
                     placeholder="Words of a text, or a label",
                     lines=1,
+                    max_lines=1,
                     elem_id="mh-wanted",
                 )
                 stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)

@@ -43,6 +43,13 @@ def test_what_is_gone_is_said_so(events: Events, session: Session) -> None:
     assert "That label is no longer there." in again
 
 
+def test_the_last_answer_stays_when_nothing_is_asked(events: Events, session: Session) -> None:
+    answer = events.ask(session, "my card is lost", "")["answer"]
+    again = events.ask(session, " ", "")
+    assert again["answer"].endswith(answer) and "Type a text first." in again["answer"]
+    assert len(again["map"].layout.annotations) == 1  # the star of the text that is answered
+
+
 def test_an_example_that_is_taught_again_is_said_to_count_once_more(events: Events, session: Session) -> None:
     assert "Taught. The memory holds 6 examples." in events.teach(session, "hello", "greeting", EXAMPLE, "")["taught"]
     again = events.teach(session, "hello", "greeting", EXAMPLE, "")
