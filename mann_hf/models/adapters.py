@@ -70,6 +70,7 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
 
     Raises:
         EncoderMismatchError: the encoder of that name is not the one that the adapter was trained on.
+        InvalidInputError: its weights are none of such an adapter.
     """
     hub = {name: kwargs.pop(name) for name in FROM_HUB if name in kwargs}
     told = kwargs.pop("output_loading_info", False)
@@ -87,7 +88,9 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
     path = cached_file(place, WEIGHTS, **hub)
     assert path is not None  # it raises where there is none
     state = load_file(path)
-    probe = state.pop(BASE_PROBE)
+    probe = state.pop(BASE_PROBE, None)
+    if probe is None:
+        raise InvalidInputError(f"the adapter {place} is damaged: its weights have no {BASE_PROBE}.")
     if not same_keys(probe, model.encoder_probe()):
         raise EncoderMismatchError(
             f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now: its "
@@ -95,6 +98,7 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
             str(config.encoder_name),
             str(config.encoder_name),
         )
+    _check_ranks(config.adapter, state, place)
     add(model, _peft().PeftConfig.from_peft_type(**config.adapter))
     load_trained_state(model, state, str(place))
     model.config.adapter = config.adapter
@@ -124,6 +128,15 @@ def _with_targets(config: Any, encoder_type: str) -> Any:
     config = copy.copy(config)
     config.target_modules = set(targets) if isinstance(targets, list) else targets
     return config
+
+
+def _check_ranks(adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
+    """Refuses ranks that no weight in the file has, before memory is taken for an adapter of them."""
+    widest = max(size for tensor in state.values() for size in (*tensor.shape, 1))
+    pattern = adapter.get("rank_pattern") or {}
+    for rank in (adapter.get("r"), *(pattern.values() if isinstance(pattern, dict) else [pattern])):
+        if rank is not None and (not isinstance(rank, int) or rank > widest):
+            raise InvalidInputError(f"the adapter {place} is damaged: no weight of it is of rank {rank!r}.")
 
 
 def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:

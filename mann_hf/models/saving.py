@@ -75,8 +75,7 @@ def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> di
     upload = {name: kwargs.pop(name) for name in UPLOAD_ARGUMENTS if name in kwargs}
     if not kwargs.pop("push_to_hub", False):
         return None
-    if kwargs.get("token") is not None:
-        upload["token"] = kwargs["token"]
+    upload |= {name: kwargs[name] for name in ("token", "max_shard_size") if kwargs.get(name) is not None}
     return {"repo_id": Path(save_directory).name, **upload}
 
 

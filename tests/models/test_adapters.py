@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig
 
 from mann_hf import MANNConfig, MANNForSequenceClassification
@@ -152,6 +152,26 @@ class TestSaved:
         again, told = MANNForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
         assert torch.equal(again.encoder_probe(), model.encoder_probe()) and not again.training
         assert again.config.adapter == model.config.adapter and not any(told.values())
+
+    @pytest.mark.parametrize(
+        "change, rank",
+        [({"r": 10**9}, "1000000000"), ({"r": "2"}, "'2'"), ({"rank_pattern": {"query": 10**9}}, "1000")],
+    )
+    def test_a_rank_that_no_weight_has_takes_no_memory(
+        self, build: Build, tmp_path: Path, change: dict[str, Any], rank: str
+    ) -> None:
+        with_adapter(build()).save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        config["adapter"] |= change
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InvalidInputError, match=f"is damaged: no weight of it is of rank {rank}"):
+            MANNForSequenceClassification.from_pretrained(tmp_path)
+
+    def test_weights_of_something_else(self, build: Build, tmp_path: Path) -> None:
+        with_adapter(build()).save_pretrained(tmp_path)
+        save_file({"a": torch.zeros(2)}, tmp_path / adapters.WEIGHTS, metadata={"format": "pt"})
+        with pytest.raises(InvalidInputError, match="is damaged: its weights have no encoder_probe"):
+            MANNForSequenceClassification.from_pretrained(tmp_path)
 
     def test_a_model_around_which_it_was_trained_is_loaded_too(self, build: Build, tmp_path: Path) -> None:
         base = build(pooling="cls")

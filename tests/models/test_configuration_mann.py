@@ -8,7 +8,7 @@ from transformers import AutoConfig, BertConfig, DistilBertConfig
 
 from mann_hf import MANNConfig
 from mann_hf.controllers.pooling import POOLINGS
-from mann_hf.errors import UnknownNameError
+from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models.modeling_mann_sequence_classification import MANNSequenceClassifierOutput
@@ -122,3 +122,13 @@ def test_only_logits_are_predictions_to_the_trainer() -> None:
     outputs = {field.name for field in dataclasses.fields(MANNSequenceClassifierOutput)}
     assert outputs - {*MANNConfig.keys_to_ignore_at_inference} == {"loss", "logits"}
     assert "keys_to_ignore_at_inference" not in MANNConfig().to_dict()
+
+
+@pytest.mark.parametrize("part", [(), ("encoder_config",)])
+def test_more_labels_than_anybody_has_take_no_memory(part: tuple[str, ...], tmp_path: Path) -> None:
+    told: dict[str, Any] = {"model_type": "mann", "encoder_config": {"model_type": "bert"}}
+    (told[part[0]] if part else told)["num_labels"] = 10**12
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    for load in (AutoConfig, MANNConfig):
+        with pytest.raises(InvalidInputError, match=r"counts 1,000,000,000,000 labels; there may be 1,048,576"):
+            load.from_pretrained(tmp_path)

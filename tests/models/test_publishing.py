@@ -221,8 +221,11 @@ class TestModel:
 
     def test_saved_with_push_to_hub(self, clf: Any, hub_api: HfApi, tmp_path: Path) -> None:
         clf.save_pretrained(tmp_path / "my-intents", push_to_hub=True)
-        clf.model.save_pretrained(tmp_path / "other", push_to_hub=True, repo_id="me/named")
-        assert set(hub_api.list_repo_files(ID)) == MODEL_FILES == set(hub_api.list_repo_files("me/named"))
+        clf.model.save_pretrained(tmp_path / "other", push_to_hub=True, repo_id="me/named", max_shard_size="50KB")
+        assert set(hub_api.list_repo_files(ID)) == MODEL_FILES
+        shards = {name for name in hub_api.list_repo_files("me/named") if name.startswith("model")}
+        assert len(shards) > 2 and "model.safetensors" not in shards
+        assert set(hub_api.list_repo_files("me/named")) - shards == MODEL_FILES - {"model.safetensors"}
         assert 'model="me/my-intents"' in card(hub_api).text
         assert 'model="my-intents"' in (tmp_path / "my-intents" / "README.md").read_text()
 
