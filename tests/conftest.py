@@ -5,6 +5,7 @@ The environment is set when this file is imported, as huggingface_hub reads its 
 
 import atexit
 import copy
+import gc
 import logging
 import os
 import random
@@ -140,6 +141,13 @@ def own_hub_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_old_to_collect() -> None:
+    """Spares collections of garbage the millions of objects of imported libraries: each training run asks for some."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """The same random numbers for each test, in any order and choice of tests."""
@@ -241,6 +249,12 @@ def hub_api(hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> "HfApi":
 def no_energy_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares runs the second or two that codecarbon takes to start."""
     monkeypatch.setattr("mann_hf.training.record.find_spec", lambda name: None)
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares runs the half second that matplotlib takes to draw their curves: an empty file lies in their place."""
+    monkeypatch.setattr("mann_hf.training.run.draw_curves", lambda history, file: file.touch())
 
 
 @pytest.fixture

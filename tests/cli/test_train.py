@@ -16,11 +16,12 @@ import mann_hf
 from mann_hf import EpisodicTrainer
 from mann_hf.cli.train import LOGS_VARIABLE
 from mann_hf.controllers import DEFAULT_ENCODER
+from mann_hf.training.callbacks import draw_curves
 from mann_hf.training.run import TrainingRun
 
 from .conftest import Shell
 
-pytestmark = pytest.mark.usefixtures("no_energy_meter")
+pytestmark = pytest.mark.usefixtures("no_energy_meter", "no_picture")
 
 ROOT = Path(mann_hf.__file__).parents[1]
 WORDS = ["card", "lost", "money", "new", "order", "package", "refund", "bank", "change", "cancel"]
@@ -41,7 +42,10 @@ def short(table: Path, tiny_encoder: Path) -> list:
     return ["train", table, *(word for pair in given.items() for word in pair)]
 
 
-def test_a_table_becomes_a_model_that_is_taught(shell: Shell, short: list, table: Path, tmp_path: Path) -> None:
+def test_a_table_becomes_a_model_that_is_taught(
+    shell: Shell, short: list, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mann_hf.training.run.draw_curves", draw_curves)  # of all runs here, this one's is looked at
     told = shell.json(*short, "--output", tmp_path / "model", "--eval-every", 1)
     assert told["steps"] == 2 and set(told["after"]) == {"accuracy", "accuracy_ci95", "macro_f1", "loss"}
     assert {"model.safetensors", "curves.png", "train_results.json"} <= {p.name for p in (tmp_path / "model").iterdir()}

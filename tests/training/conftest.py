@@ -27,8 +27,8 @@ def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def fast(no_energy_meter: None) -> None:
-    """Most runs here take less time than codecarbon to start."""
+def fast(no_energy_meter: None, no_picture: None) -> None:
+    """Most runs here take less time than codecarbon to start, or matplotlib to draw."""
 
 
 class Interrupted(TrainerCallback):

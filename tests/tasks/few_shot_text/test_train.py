@@ -16,7 +16,7 @@ from tasks.few_shot_text import render, render_trained, train
 from tasks.few_shot_text.data import SPLIT_DATASETS, SPLITS, load_splits
 from tasks.few_shot_text.tables import SHOTS
 
-pytestmark = pytest.mark.usefixtures("no_energy_meter")
+pytestmark = pytest.mark.usefixtures("no_energy_meter", "no_picture")
 
 TOPICS = ["account", "balance", "bank", "bill", "cancel", "card", "charge", "code", "money", "month", "new", "number"]
 FILLERS = "a and am app are can do for get has help how i in is it my not of on".split()  # noqa: SIM905
