@@ -1,6 +1,7 @@
 """Keeps every test away from the network, the user's caches and the terminal; hands out an encoder, a hub and a killer.
 
-The environment is set when this file is imported, as huggingface_hub reads its own once, on its first import.
+The environment is set when this file is imported, as huggingface_hub reads its own once, on its first import. What
+takes seconds to import waits for the fixtures: the process that only hands out tests to workers needs none of it.
 """
 
 import atexit
@@ -21,8 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from huggingface_hub import HfApi
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+    from mann_hf import MANNForSequenceClassification
     from tests.loopback_hub import LoopbackHub
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="mann_hf-tests-"))
@@ -50,18 +54,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers are as many as the cores,
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
-from huggingface_hub import constants  # noqa: E402
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
-from transformers import (  # noqa: E402
-    AutoModel,
-    AutoTokenizer,
-    BertConfig,
-    BertModel,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
 
 # A machine under load is slow, not wrong; the same examples on every run, so that a failure is seen again.
 hypothesis.settings.register_profile("mann_hf", deadline=None, derandomize=True, database=None)
@@ -72,12 +64,18 @@ class TorchRandom:
     """torch's own generator in the words of `random.Random`, for hypothesis to seed it before each example."""
 
     def seed(self, seed: int) -> None:
+        import torch
+
         torch.manual_seed(seed)
 
-    def getstate(self) -> torch.Tensor:
+    def getstate(self) -> "torch.Tensor":
+        import torch
+
         return torch.get_rng_state()
 
-    def setstate(self, state: torch.Tensor) -> None:
+    def setstate(self, state: "torch.Tensor") -> None:
+        import torch
+
         torch.set_rng_state(state)
 
 
@@ -135,6 +133,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 @pytest.fixture(autouse=True)
 def own_hub_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hub cache for each test, seen by the processes that it starts too."""
+    from huggingface_hub import constants
+
     cache = Path(tempfile.mkdtemp(prefix="hub-", dir=SCRATCH))
     monkeypatch.setenv("HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
@@ -151,12 +151,17 @@ def nothing_old_to_collect() -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """The same random numbers for each test, in any order and choice of tests."""
+    import torch
+
     random.seed(0)
     torch.manual_seed(0)
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer() -> "PreTrainedTokenizerFast":
     """A lower-casing WordPiece tokenizer that knows all printable ASCII: what is no word falls into characters."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     characters = string.ascii_lowercase + string.digits + string.punctuation
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokens = dict.fromkeys([*special, *characters, *(f"##{character}" for character in characters), *WORDS])
@@ -179,6 +184,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random BERT (2 layers, 32 units, 64 positions) and its tokenizer; to be read, not changed."""
+    import torch
+    from transformers import BertConfig, BertModel
+
     folder = tmp_path_factory.mktemp("tiny") / "encoder"
     tokenizer = build_tokenizer()
     tokenizer.save_pretrained(folder)
@@ -201,20 +209,49 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _loaded_tiny_encoder(tiny_encoder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _loaded_tiny_encoder(tiny_encoder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    from transformers import AutoModel, AutoTokenizer
+
     return AutoModel.from_pretrained(tiny_encoder).eval(), AutoTokenizer.from_pretrained(tiny_encoder)
 
 
 @pytest.fixture
-def tiny_encoder_model(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> PreTrainedModel:
+def tiny_encoder_model(_loaded_tiny_encoder: "tuple[PreTrainedModel, PreTrainedTokenizerBase]") -> "PreTrainedModel":
     """The model of `tiny_encoder` in eval mode, a copy for each test: it may be trained or changed."""
     return copy.deepcopy(_loaded_tiny_encoder[0])
 
 
 @pytest.fixture
-def tiny_tokenizer(_loaded_tiny_encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+def tiny_tokenizer(
+    _loaded_tiny_encoder: "tuple[PreTrainedModel, PreTrainedTokenizerBase]",
+) -> "PreTrainedTokenizerBase":
     """The tokenizer of `tiny_encoder`, a copy for each test."""
     return copy.deepcopy(_loaded_tiny_encoder[1])
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_encoder: Path) -> "Callable[..., MANNForSequenceClassification]":
+    """`MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)`, a copy for each call.
+
+    Plain arguments that were given before load nothing again.
+    """
+    import torch
+
+    from mann_hf import MANNForSequenceClassification
+
+    loaded: dict[str, MANNForSequenceClassification] = {}
+
+    def made(**kwargs: Any) -> MANNForSequenceClassification:
+        if not all(isinstance(value, (str, int, float, torch.dtype, type(None))) for value in kwargs.values()):
+            return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)
+        told = repr(sorted(kwargs.items()))
+        if told not in loaded:
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                loaded[told] = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)
+        return copy.deepcopy(loaded[told])
+
+    return made
 
 
 @pytest.fixture
@@ -235,7 +272,7 @@ def hub_api(hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> "HfApi":
 
     Good for huggingface_hub alone: transformers keeps a client of its own, and needs a process with the environment.
     """
-    from huggingface_hub import HfApi, hf_api
+    from huggingface_hub import HfApi, constants, hf_api
 
     monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # what the functions outside HfApi use
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

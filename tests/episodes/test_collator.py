@@ -2,14 +2,12 @@
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from mann_hf import MANNForSequenceClassification
 from mann_hf.episodes import UNKNOWN, Episode, EpisodeCollator, Examples
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 from mann_hf.memory import READINGS
@@ -40,11 +38,8 @@ SMALLER = Episode(Examples([TEXTS[5], TEXTS[0]], [1, 0]), Examples([TEXTS[6]], [
 
 
 @pytest.fixture
-def build(tiny_encoder: Path) -> Build:
-    def built(**kwargs: Any) -> Any:
-        return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)
-
-    return built
+def build(tiny_classifier: Build) -> Build:
+    return tiny_classifier
 
 
 def texts_of(packed: dict[str, Any], tokenizer: Any) -> list[str]:

@@ -1,7 +1,6 @@
 """Classifiers around the tiny encoder, and what they are taught."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -29,13 +28,11 @@ def labels() -> list[str]:
 
 
 @pytest.fixture
-def build(tiny_encoder: Path) -> Callable[..., MANNForSequenceClassification]:
+def build(
+    tiny_classifier: Callable[..., MANNForSequenceClassification],
+) -> Callable[..., MANNForSequenceClassification]:
     """A model around the tiny encoder: `build(**kwargs of from_encoder_pretrained)`."""
-
-    def built(**kwargs: object) -> MANNForSequenceClassification:
-        return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)
-
-    return built
+    return tiny_classifier
 
 
 def same_memory(first: LabelledMemory, second: LabelledMemory) -> None:

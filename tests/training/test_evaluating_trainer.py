@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from mann_hf import EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
+from mann_hf import EpisodicTrainer, EpisodicTrainingArguments
 from mann_hf.episodes import EpisodeSampler
 from mann_hf.errors import InvalidInputError
 from mann_hf.training import answer_episodes, episodic_scores, evaluation_episodes
@@ -26,14 +26,14 @@ def data() -> Dataset:
 
 
 @pytest.fixture
-def build(tiny_encoder: Path, tmp_path: Path, data: Dataset) -> Build:
+def build(tiny_classifier: Callable[..., Any], tmp_path: Path, data: Dataset) -> Build:
     """A trainer of a tiny model that is only evaluated."""
 
     def make(eval_dataset: Any = data, **arguments: Any) -> EpisodicTrainer:
         given: dict[str, Any] = {"n_way": 3, "k_shot": 2, "n_query": 2, "eval_episodes": 10, "use_cpu": True}
         given |= {"report_to": "none", "disable_tqdm": True, **arguments}
         return EpisodicTrainer(
-            model=MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder),
+            model=tiny_classifier(),
             args=EpisodicTrainingArguments(str(tmp_path), **given),
             eval_dataset=eval_dataset,
         )

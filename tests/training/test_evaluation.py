@@ -1,7 +1,6 @@
 """Answers to many episodes against each episode read by hand through the model's forward."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor
 
-from mann_hf import MANNForSequenceClassification
 from mann_hf.episodes import UNKNOWN, Episode, EpisodeCollator, EpisodeSampler, Examples
 from mann_hf.memory import READINGS
 from mann_hf.training import EpisodeAnswers, answer_episodes, evaluation, evaluation_episodes
@@ -22,11 +20,8 @@ CLASSES = {"card_arrival": "card", "Refund": "money", "3": "password", "topUp": 
 
 
 @pytest.fixture
-def build(tiny_encoder: Path) -> Build:
-    def built(**kwargs: Any) -> Any:
-        return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs)
-
-    return built
+def build(tiny_classifier: Build) -> Build:
+    return tiny_classifier
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mann_hf import EpisodicTrainingArguments, MANNForSequenceClassification
+from mann_hf import EpisodicTrainingArguments
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 from mann_hf.training import OBJECTIVES
 from mann_hf.training.preparation import prepare_model
@@ -15,8 +15,8 @@ Prepare = Callable[..., Any]
 
 
 @pytest.fixture
-def model(tiny_encoder: Path) -> Any:
-    return MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
+def model(tiny_classifier: Callable[..., Any]) -> Any:
+    return tiny_classifier()
 
 
 @pytest.fixture

@@ -30,11 +30,11 @@ def named(data: Dataset, **info: Any) -> Dataset:
 
 
 @pytest.fixture
-def trainer(tiny_encoder: Path, tmp_path: Path) -> Any:
+def trainer(tiny_classifier: Any, tmp_path: Path) -> Any:
     """`trainer(train, valid, **arguments)`: a run of two steps."""
 
     def made(train: Any = TRAIN, valid: Any = VALID, **arguments: Any) -> EpisodicTrainer:
-        model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
+        model = tiny_classifier()
         given = {"n_way": 2, "n_query": 1, "max_steps": 2, "eval_episodes": 5, "use_cpu": True, "report_to": "none"}
         args = EpisodicTrainingArguments(str(tmp_path / "out"), **{**given, "disable_tqdm": True, **arguments})
         return EpisodicTrainer(model, args, train_dataset=train, eval_dataset=valid)

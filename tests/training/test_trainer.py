@@ -41,6 +41,7 @@ def labelled(classes: range, texts: int = 8) -> Dataset:
 TRAIN, VALID = labelled(range(8)), labelled(range(8, 16))
 
 Build = Callable[..., EpisodicTrainer]
+Make = Callable[..., MANNForSequenceClassification]
 
 
 def labels(data: Dataset) -> list[int]:
@@ -49,13 +50,13 @@ def labels(data: Dataset) -> list[int]:
 
 
 @pytest.fixture
-def build(tiny_encoder: Path, tmp_path: Path) -> Build:
+def build(tiny_classifier: Make, tmp_path: Path) -> Build:
     """A trainer of a tiny model; `model_options`, `trainer_options` and any argument of the run."""
 
     def make(
         folder: str = "run", model_options: dict | None = None, trainer_options: dict | None = None, **arguments: Any
     ) -> EpisodicTrainer:
-        model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **(model_options or {}))
+        model = tiny_classifier(**(model_options or {}))
         given: dict[str, Any] = {
             "n_way": 3,
             "k_shot": 1,
@@ -193,17 +194,15 @@ class TestTraining:
         clf.remember(["my order"], ["order"])
         assert [entry.text for entry in trainer.model.memory.entries] == ["my card", "my money", "my order"]
 
-    def test_models_of_ones_own_making(self, build: Build, tiny_encoder: Path) -> None:
-        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
-        trainer = build(trainer_options={"model": None, "model_init": make})
+    def test_models_of_ones_own_making(self, build: Build, tiny_classifier: Make) -> None:
+        trainer = build(trainer_options={"model": None, "model_init": lambda: tiny_classifier()})
         trainer.train()
         assert trainer.evaluate()["eval_accuracy"] > 0
 
     def test_a_trial_of_a_search_reaches_the_episodes(
-        self, build: Build, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+        self, build: Build, tiny_classifier: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
-        trainer = build(trainer_options={"model": None, "model_init": make}, n_query=2)
+        trainer = build(trainer_options={"model": None, "model_init": lambda: tiny_classifier()}, n_query=2)
         told = {"n_way": 5, "objective": "leave_one_out", "max_steps": 3, "per_device_train_batch_size": 3}
 
         def search(self: Any, trial: Any) -> None:
@@ -222,10 +221,9 @@ class TestTraining:
         assert len(texts) == 9 and all(len(episode.names) == 5 for each in drawn for episode in each)
 
     @pytest.mark.parametrize("evaluated", ["no", "steps"])
-    def test_a_search_by_optuna(self, build: Build, tiny_encoder: Path, evaluated: str) -> None:
-        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
+    def test_a_search_by_optuna(self, build: Build, tiny_classifier: Make, evaluated: str) -> None:
         settings: dict[str, Any] = {"max_steps": 2, "eval_steps": 1, "eval_strategy": evaluated}
-        trainer = build(trainer_options={"model": None, "model_init": make}, **settings)
+        trainer = build(trainer_options={"model": None, "model_init": lambda: tiny_classifier()}, **settings)
         learned: list[tuple[str, int]] = []
         original = trainer.compute_loss
 
@@ -248,9 +246,9 @@ class TestTraining:
         assert len(learned) == 4 and dict(learned[:2]) == {"memory": 1}
         assert {name for name, _ in learned[2:]} == {"full"} and learned[2][1] > 30
 
-    def test_a_search_over_numbers_and_ranges(self, build: Build, tiny_encoder: Path) -> None:
-        make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
-        trainer = build(trainer_options={"model": None, "model_init": make}, max_steps=1, n_query=(1, 2))
+    def test_a_search_over_numbers_and_ranges(self, build: Build, tiny_classifier: Make) -> None:
+        options = {"model": None, "model_init": lambda: tiny_classifier()}
+        trainer = build(trainer_options=options, max_steps=1, n_query=(1, 2))
         space = {"n_way": "2-4", "n_query": 1}
         trainer.hyperparameter_search(
             lambda trial: {name: trial.suggest_categorical(name, [value]) for name, value in space.items()},
@@ -488,11 +486,11 @@ class TestAdapters:
 
     @pytest.mark.parametrize("anchored", [False, True])
     def test_resumed_with_models_of_ones_own_making(
-        self, build: Build, lora: Any, tiny_encoder: Path, tmp_path: Path, anchored: bool
+        self, build: Build, lora: Any, tiny_classifier: Make, tmp_path: Path, anchored: bool
     ) -> None:
         def run(folder: str, *callbacks: TrainerCallback) -> EpisodicTrainer:
-            make = lambda: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)  # noqa: E731
-            options = {"model": None, "model_init": make, "peft_config": None if anchored else lora}
+            options = {"model": None, "model_init": lambda: tiny_classifier()}
+            options |= {"peft_config": None if anchored else lora}
             regularizers = {"weight_anchor": 1.0} if anchored else None
             return build(
                 folder, trainer_options={**options, "callbacks": [*callbacks]}, save_steps=2, regularizers=regularizers
