@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from contextlib import suppress
@@ -80,7 +81,19 @@ def test_debug_shows_where_an_error_comes_from(shots: Path, tmp_path: Path, comm
     assert result.stderr == ""
 
 
-def test_a_failure_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_failure_is_one_line_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mann-hf", "predict", str(tmp_path / "nothing-here"), "hello"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("mann_hf.cli", run_name="__main__")
+    out, told = capfd.readouterr()
+    assert (end.value.code, out) == (1, "")
+    assert told.startswith("mann-hf: there is no folder") and told.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_says_nothing_more(tmp_path: Path) -> None:
     call = [*COMMAND, "predict", str(tmp_path / "nothing-here"), "hello"]
     run = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=False)
     assert (run.returncode, run.stdout) == (1, "")
