@@ -1,7 +1,6 @@
 """The exceptions of the library. Each is also the built-in type that a caller would expect."""
 
 import importlib
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -125,10 +124,3 @@ def import_extra(module: str, feature: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtraError(feature, module.partition(".")[0], extra) from error
-
-
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """The first few of many names, as an error says them."""
-    names = list(names)
-    shown = ", ".join(names[:most]) or "none"
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

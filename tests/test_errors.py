@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mann_hf.errors import MissingExtraError, import_extra, listed
+from mann_hf.errors import MissingExtraError, import_extra
 
 
 def test_a_module_that_is_there() -> None:
@@ -27,9 +27,3 @@ def test_an_error_of_its_own_is_told_as_it_is(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ZeroDivisionError):
         import_extra("broken_package_of_ours", "drawing", "train")
-
-
-def test_the_first_few_of_many_names() -> None:
-    assert listed([]) == "none"
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(iter(["a", "b", "c"]), most=2) == "a, b and 1 more"

@@ -408,6 +408,7 @@ assert pipeline(model="me/tiny")("my card is lost")[0]["label"].startswith("LABE
 """
 
 
+@pytest.mark.slow  # tests of publishing do it with models of ours
 def test_transformers_pushes_and_pulls(hub: LoopbackHub, tiny_encoder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", USED_BY_TRANSFORMERS, str(tiny_encoder)],

@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
+from ..wording import HUB_ID, HUB_NAME
 from .data import EvaluationResult, MANNModelCardData, TrainingData
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -23,9 +24,6 @@ MEMORY_MARK = "<!-- mann_hf writes this memory card anew at each push: remove th
 LIBRARY = "mann_hf"
 TASK = "text-classification"
 TAGS = ("few-shot-learning", "memory-augmented-neural-network")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-"""A name on the Hub that may be without an owner."""
 MOST_LABELS = 500
 """Rows of the table of labels."""
 WIDGETS = 5

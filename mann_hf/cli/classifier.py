@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EmptyMemoryError, InvalidInputError
+from ..wording import HUB_ID
 from .hub_names import check_on_hub
 from .options import ProblemType
 
 if TYPE_CHECKING:
     from ..pipelines import FewShotTextClassificationPipeline
-
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_config(place: str, on_hub: bool) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
     """
     folder = Path(place)
     if not folder.is_dir():
-        if not on_hub or folder.exists() or not HUB_NAME.fullmatch(place):
+        if not on_hub or folder.exists() or not HUB_ID.fullmatch(place):
             raise InvalidInputError(
                 f"there is no folder {place!r}; `mann-hf remember {shlex.quote(place)} TABLE` makes one, and so does "
                 "save_pretrained."

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import listed
+from ..wording import counted, listed
 from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
 from .options import Debug, FolderOrHub, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
-from .output import counted, print_json, print_lines, printable, progress_bar, say, working
+from .output import print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
 from .tables import Table as TableOfTexts
 from .tables import labels_of, read_table, texts_of

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from ..wording import counted
 from .classifier import find_config, only_writer, open_classifier, save_memory
 from .options import Debug, Folder, Json
-from .output import counted, print_json, print_lines, working
+from .output import print_json, print_lines, working
 
 
 def forget(

@@ -130,14 +130,3 @@ def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
         yield advance
     finally:
         bar.stop()
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """A number and its noun: "1 text", "2 texts".
-
-    Args:
-        count: the number.
-        one: the noun.
-        many: its plural, if that is not the noun with an s.
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInputError
+from ..wording import counted
 from .classifier import check_taught, find_config, open_classifier
 from .options import TABLE_HELP, Debug, FolderOrHub, Json, TextColumn, split_option
-from .output import counted, print_json, print_lines, progress_bar, say, working
+from .output import print_json, print_lines, progress_bar, say, working
 from .tables import DELIMITERS, is_table, read_table, texts_of
 
 OUTPUTS = (*DELIMITERS, ".json", ".jsonl")

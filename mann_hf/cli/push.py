@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..wording import counted
 from .classifier import check_taught, find_config, open_classifier
 from .options import Debug, Folder, Json
-from .output import counted, print_json, print_lines, working
+from .output import print_json, print_lines, working
 
 
 def push(

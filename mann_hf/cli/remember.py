@@ -6,6 +6,7 @@ import typer
 
 from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
+from ..wording import counted
 from .classifier import (
     find_config,
     is_new,
@@ -17,7 +18,7 @@ from .classifier import (
     save_memory,
 )
 from .options import Debug, Folder, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
-from .output import counted, print_json, print_lines, progress_bar, working
+from .output import print_json, print_lines, progress_bar, working
 from .tables import labels_of, read_table, texts_of
 
 

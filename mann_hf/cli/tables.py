@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
 
-from ..errors import InvalidInputError, listed
+from ..errors import InvalidInputError
+from ..wording import HUB_NAME, listed
 from .hub_names import check_on_hub
 from .options import ProblemType
 
@@ -25,7 +26,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSONS = (".json", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
 ENDINGS = (*DELIMITERS, *JSONS, PARQUET)
-HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<configuration>[\w.+-]+))?")
+DATA_SET = re.compile(rf"(?P<name>{HUB_NAME.pattern})(:(?P<configuration>[\w.+-]+))?")
 BETWEEN_LABELS = "|"
 
 T = TypeVar("T")
@@ -315,7 +316,7 @@ def _read_data_set(source: str, columns: Sequence[str], split: str) -> Table:
     name: str = source
     configuration: str | None = None
     if not os.path.isdir(source):
-        match = HUB_NAME.fullmatch(source)
+        match = DATA_SET.fullmatch(source)
         if _ending(source) is not None or match is None:
             raise InvalidInputError(
                 f"there is no file {source!r}; give a file ({_endings()}) or a data set on the Hub as 'name' or "

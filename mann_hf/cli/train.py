@@ -10,8 +10,9 @@ import typer
 
 from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
+from ..wording import counted
 from .options import Debug, Json, LabelColumn, ProblemType, TextColumn, split_option
-from .output import counted, print_json, print_lines, say, training_bar, working
+from .output import print_json, print_lines, say, training_bar, working
 from .tables import labels_of, read_table, texts_of
 
 YAML = (".yaml", ".yml")

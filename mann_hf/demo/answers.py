@@ -8,6 +8,7 @@ from typing import Any
 from ..memory.reading import MULTI_LABEL
 from ..models import Entry, LabelledMemory
 from ..models.labelled_memory import label_names
+from ..wording import counted
 from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, mark_of, short
 
 MOST_LETTERS = 300
@@ -35,11 +36,6 @@ def named(label: str) -> str:
     cut = short(label, MOST_LETTERS_OF_LABEL)
     whole = f' title="{html.escape(label)}"' if cut != label else ""
     return f'<bdi dir="auto"{whole}>{html.escape(cut)}</bdi>'
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and its noun, as in "2 labels"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str) -> str:

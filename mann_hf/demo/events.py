@@ -7,6 +7,7 @@ from transformers.utils import logging
 
 from ..errors import MannError
 from ..memory.reading import SINGLE_LABEL
+from ..wording import counted
 from . import answers
 from .session import Session
 
@@ -85,7 +86,7 @@ class Events:
 
         def act() -> str:
             if session.teach(text, label, kind == DESCRIPTION):
-                said = f"Taught. The memory holds {answers.counted(len(session.memory), 'example')}."
+                said = f"Taught. The memory holds {counted(len(session.memory), 'example')}."
             else:
                 said = "That was in the memory already; it counts once more now."
             cut = session.cut(text)
@@ -111,7 +112,7 @@ class Events:
                 session.forget(int(data["forget"]))
             gone = before - len(session.memory)
             never = "it had" if gone == 1 else "they had"
-            return f"Forgot {answers.counted(gone, 'example')}, as if {never} never been there."
+            return f"Forgot {counted(gone, 'example')}, as if {never} never been there."
 
         return self._try(act, self.parts.forgotten, session, words)[0]
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..errors import InvalidInputError, InvalidTypeError, listed
+from ..errors import InvalidInputError, InvalidTypeError
 from ..models.label_tensors import IGNORED
+from ..wording import listed
 from .episode import Episode, Examples
 from .table import LabelledTable
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from ..cards.render import HUB_ID
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
+from ..wording import HUB_ID
 
 IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 """How datasets names the folder of a data set from the Hub in its cache."""

@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError, listed
+from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
+from ..wording import listed
 
 Label = str | tuple[str, ...] | tuple[float, ...]
 """What an example is labelled with: a name; several names; or numbers, for regression."""

@@ -15,11 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers.utils import cached_file, logging
 
-from ..cards.render import HUB_NAME
 from ..controllers.resolve import hub_refusal
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
+from ..wording import HUB_NAME
 from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
 from .saving import recover, sweep, write_whole
 

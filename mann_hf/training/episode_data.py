@@ -7,8 +7,9 @@ import torch
 from transformers.utils import logging
 
 from ..episodes import Episode, EpisodeSampler
-from ..errors import InvalidInputError, listed
+from ..errors import InvalidInputError
 from ..models.labelled_memory import label_words
+from ..wording import listed
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 

@@ -4,8 +4,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import InvalidInputError, MannError, listed
+from ..errors import InvalidInputError, MannError
 from ..registry import Registry
+from ..wording import listed
 
 
 def make(registry: Registry, name: str, options: Any) -> Any:

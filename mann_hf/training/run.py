@@ -16,9 +16,10 @@ from ..controllers import DEFAULT_ENCODER
 from ..controllers.resolve import resolve_encoder
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
-from ..errors import InvalidInputError, import_extra, listed
+from ..errors import InvalidInputError, import_extra
 from ..models import MANNConfig, MANNForSequenceClassification
 from ..models.saving import write_whole
+from ..wording import listed
 from .arguments import EpisodicTrainingArguments, as_count
 from .callbacks import CURVES_FILE, draw_curves
 from .run_folder import CHECKPOINTS, RESULTS_FILE, begin, checkpoint_to_resume

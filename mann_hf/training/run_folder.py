@@ -8,9 +8,10 @@ from typing import Any
 
 from transformers.utils import logging
 
-from ..errors import InvalidInputError, listed
+from ..errors import InvalidInputError
 from ..models.memory_files import MEMORY_FILE
 from ..models.saving import recover, write_whole
+from ..wording import listed
 from .checkpoints import newest_checkpoint
 
 logger = logging.get_logger(f"transformers.{__name__}")

@@ -8,7 +8,6 @@ import pytest
 from transformers.utils import logging as transformers_logging
 
 from mann_hf.cli.output import (
-    counted,
     one_line,
     print_json,
     print_lines,
@@ -138,11 +137,6 @@ def test_a_training_bar_is_shown_from_the_first_step_on(monkeypatch: pytest.Monk
             advance(10, "loss 0.500, accuracy 80.00 %")
     seen = terminal.getvalue()
     assert "Training" in seen and "30/30" in seen and "accuracy 80.00 %" in seen
-
-
-def test_counted() -> None:
-    assert [counted(n, "text") for n in (0, 1, 2000)] == ["0 texts", "1 text", "2,000 texts"]
-    assert counted(2, "entry", "entries") == "2 entries"
 
 
 def test_what_libraries_log_does_not_steer_the_terminal() -> None:

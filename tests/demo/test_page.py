@@ -13,8 +13,11 @@ from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 from .conftest import Make
 
-gradio: Any = pytest.importorskip("gradio")
-client: Any = pytest.importorskip("gradio_client")
+
+@pytest.fixture(autouse=True)
+def gradio() -> Any:
+    """Imported by the worker that has these tests alone, as it takes seconds."""
+    return pytest.importorskip("gradio")
 
 
 def ask(page: Any, text: str) -> str:
@@ -32,7 +35,7 @@ def visit(serve: Callable[..., str]) -> Callable[..., Any]:
     """Serves a classifier and gives one of its visitors; another of the same page by its address."""
 
     def visited(classifier: FewShotTextClassificationPipeline | None = None, address: str = "", **kwargs: Any) -> Any:
-        return client.Client(address or serve(classifier, **kwargs), verbose=False)
+        return pytest.importorskip("gradio_client").Client(address or serve(classifier, **kwargs), verbose=False)
 
     return visited
 
@@ -126,7 +129,7 @@ def test_each_visitor_may_have_a_memory(
     assert "greeting" not in classifier.model.memory.labels and changes == []
 
 
-def test_a_visitor_s_memory_is_dropped_in_time(classifier: FewShotTextClassificationPipeline) -> None:
+def test_a_visitor_s_memory_is_dropped_in_time(classifier: FewShotTextClassificationPipeline, gradio: Any) -> None:
     page = mann_hf.demo.build_page(classifier, shared=False)
     (state,) = [block for block in page.blocks.values() if isinstance(block, gradio.State)]
     assert 0 < state.time_to_live <= 3600
