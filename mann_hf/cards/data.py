@@ -49,6 +49,10 @@ class EvaluationResult:
     ends: list[Number] | None = None
     measured_by: str = ""
 
+    def measures(self) -> tuple[str | None, ...]:
+        """What it is a figure of: another of the same takes its place."""
+        return self.metric, self.dataset, self.task, self.dataset_split
+
 
 @strict
 @dataclass
@@ -166,10 +170,7 @@ class MANNModelCardData:
 
     def add_result(self, result: EvaluationResult) -> None:
         """Adds a figure, in place of an earlier one of the same metric, data and task."""
-        same = lambda other: all(  # noqa: E731
-            getattr(other, name) == getattr(result, name) for name in ("metric", "dataset", "task", "dataset_split")
-        )
-        self.results = [other for other in self.results if not same(other)] + [result]
+        self.results = [other for other in self.results if other.measures() != result.measures()] + [result]
 
 
 def _said(told: Any) -> Any:

@@ -26,6 +26,9 @@ def push(
         str | None,
         typer.Option(metavar="BRANCH", help="The branch to commit to; made if need be.", show_default="main"),
     ] = None,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Open a pull request, also to a repository of others.")
+    ] = False,
     message: Annotated[str | None, typer.Option(metavar="TEXT", help="The commit's message.")] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -37,14 +40,21 @@ def push(
     find_config(folder, on_hub=False)
     with working():
         classifier = open_classifier(folder)
-        options: dict[str, Any] = {"private": private, "revision": revision, "commit_message": message}
+        options: dict[str, Any] = {
+            "private": private,
+            "revision": revision,
+            "create_pr": create_pr,
+            "commit_message": message,
+        }
         if memory_only:
             check_taught(classifier, folder)
             commit = classifier.push_memory_to_hub(repository, **options)
         else:
             commit = classifier.push_to_hub(repository, **options)
     if as_json:
-        print_json({"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid})
+        told = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
+        print_json({**told, **({"pull_request": commit.pr_url} if create_pr else {})})
         return
     what = f"The memory of {counted(len(classifier.model.memory), 'text')}" if memory_only else "The classifier"
-    print_lines(f"{what} is at {commit.repo_url} (commit {commit.oid[:12]}).")
+    where = f"proposed at {commit.pr_url}" if create_pr else f"at {commit.repo_url}"
+    print_lines(f"{what} is {where} (commit {commit.oid[:12]}).")

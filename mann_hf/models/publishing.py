@@ -110,8 +110,7 @@ def _with_public_names(model: "MANNPreTrainedModel") -> Any:
     """The model as it is now, its memory included, under a name of its encoder that tells no folder of this machine."""
     own: Any = model.with_own_memory()
     own.config.encoder_name = public_name(model.config.encoder_name)
-    named = lambda memory: (replace(memory, encoder_name=public_name(memory.encoder_name)), None)  # noqa: E731
-    own._swap(named)
+    own._swap(lambda memory: (replace(memory, encoder_name=public_name(memory.encoder_name)), None))
     return own
 
 

@@ -43,6 +43,15 @@ def test_json_and_a_branch(shell: Shell, taught: Path, hub_api: "HfApi") -> None
     assert told["commit"] == hub_api.repo_info(ID, revision="next").sha
 
 
+def test_a_pull_request(shell: Shell, taught: Path, hub: "LoopbackHub", hub_api: "HfApi") -> None:
+    first = hub.add_repo("they/intents", {"notes.txt": b"theirs"})
+    said = shell("push", taught, "they/intents", "--create-pr")
+    assert said.startswith(f"The classifier is proposed at {hub.url}/they/intents/discussions/1 (commit ")
+    assert shell.json("push", taught, "they/intents", "--create-pr", "--memory-only")["pull_request"].endswith("/2")
+    assert hub_api.model_info("they/intents").sha == first
+    assert "model.safetensors" in hub_api.list_repo_files("they/intents", revision="refs/pr/1")
+
+
 def test_what_cannot_be_pushed(shell: Shell, taught: Path, tmp_path: Path) -> None:
     assert "there is no folder 'me/none'" in shell.fails("push", "me/none", ID)
     assert "does not let this token write there" in shell.fails("push", taught, "they/intents")
