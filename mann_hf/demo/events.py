@@ -7,6 +7,7 @@ from transformers.utils import logging
 
 from ..errors import MannError
 from ..memory.reading import SINGLE_LABEL
+from ..models.card_files import public_name
 from ..wording import counted
 from . import answers
 from .session import Session
@@ -168,7 +169,7 @@ class Events:
             shown = answers.invitation(memory, self.examples)
         return {
             self.parts.state: session,
-            self.parts.head: answers.header(self.title, memory, config.encoder_name, config.reading),
+            self.parts.head: answers.header(self.title, memory, public_name(config.encoder_name), config.reading),
             self.parts.answer: shown,
             self.parts.map: figure,
             self.parts.legend: answers.legend(memory),

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from ..models.card_files import public_name
 from ..pipelines import FewShotTextClassificationPipeline
 from . import answers
 from .events import DESCRIPTION, EXAMPLE, Events, Parts
@@ -95,7 +96,7 @@ def build_page(
 
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True) as page:
         state = gr.State(time_to_live=SECONDS_KEPT)
-        head = gr.HTML(answers.header(title, classifier.model.memory, config.encoder_name, config.reading))
+        head = gr.HTML(answers.header(title, classifier.model.memory, public_name(config.encoder_name), config.reading))
         if not shared:
             gr.HTML(f'<p class="mh-quiet">{YOURS_ALONE}</p>')
         with gr.Row():

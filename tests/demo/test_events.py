@@ -93,3 +93,9 @@ def test_a_file_that_cannot_be_written_is_said_so(
     monkeypatch.setattr(session, "save", full)
     file, told = events.download(session)
     assert file is None and "That did not work." in told
+
+
+def test_no_folder_of_this_machine_is_shown(events: Events, session: Session) -> None:
+    folder = session.classifier.model.config.encoder_name
+    head = events.load("")["head"]
+    assert folder.startswith("/") and folder not in head and "encoder</bdi>" in head
