@@ -96,6 +96,6 @@ def test_a_file_that_cannot_be_written_is_said_so(
 
 
 def test_no_folder_of_this_machine_is_shown(events: Events, session: Session) -> None:
-    folder = session.classifier.model.config.encoder_name
+    folder = session.classifier.model.config.encoder_name or ""
     head = events.load("")["head"]
     assert folder.startswith("/") and folder not in head and "encoder</bdi>" in head
