@@ -160,8 +160,9 @@ class TestModel:
         hub.requests.clear()
         assert stranger(code) == answer(clf)
         asked = {request.path for request in hub.requests}
-        for name in ("adapter_config.json", "model.safetensors", "memory.safetensors"):  # at the configuration's commit
+        for name in ("model.safetensors", "memory.safetensors"):  # at the configuration's commit
             assert [path for path in asked if path.endswith(name)] == [f"/{ID}/resolve/{commit}/{name}"]
+        assert f"/{ID}/resolve/{commit}/adapter_config.json" in asked  # older pipelines look for it themselves, too
         hub.requests.clear()
         assert stranger(code) == answer(clf)
         assert not [request for request in hub.requests if commit in request.path]  # what was there and what was not
