@@ -165,7 +165,8 @@ class TestModel:
         assert f"/{ID}/resolve/{commit}/adapter_config.json" in asked  # older pipelines look for it themselves, too
         hub.requests.clear()
         assert stranger(code) == answer(clf)
-        assert not [request for request in hub.requests if commit in request.path]  # what was there and what was not
+        # older clients ask again for what was not there
+        assert not [request for request in hub.requests if commit in request.path and request.status != 404]
         assert stranger(code, HF_HUB_OFFLINE="1") == answer(clf)
 
     @pytest.mark.slow
