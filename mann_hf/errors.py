@@ -79,11 +79,11 @@ class UnsafeFileError(MannError, OSError):
 
 
 class HubError(MannError, OSError):
-    """The Hub refuses an upload, or is out of reach; what it holds is as it was before.
+    """The Hub refuses an upload, would refuse it as there is no token, or is out of reach.
 
     Attributes:
         repo_id: the repository.
-        status: the status of HTTP by which it was refused; None where the Hub did not answer.
+        status: the status of HTTP, 401 without a token; None where the Hub did not answer.
     """
 
     def __init__(self, message: str, repo_id: str, status: int | None = None) -> None:

@@ -235,8 +235,8 @@ class FewShotTextClassificationPipeline(Pipeline):
             yield from self._answer(chunk, batch_size, progress, options)
 
     def _answer(self, texts: list[str], batch_size: int | None, progress: Progress | None, options: dict) -> list[Any]:
+        outputs = self.forward(self.preprocess(texts), batch_size=batch_size, progress=progress)
         with self.device_placement(), torch.no_grad():
-            outputs = self.forward(self.preprocess(texts), batch_size=batch_size, progress=progress)
             return self.postprocess(outputs, **options)
 
     def preprocess(self, input_: list[str], **preprocess_parameters: Any) -> dict[str, Any]:  # type: ignore[override]

@@ -160,10 +160,19 @@ class MANNModelCardData:
         """As JSON, without what is not said."""
         return json.dumps(_said(asdict(self)), indent=1, ensure_ascii=False) + "\n"
 
-    def replace_results(self, measured_by: str, results: list[EvaluationResult], dataset: str | None = None) -> None:
-        """Puts figures in place of the earlier ones of what measured them, of one data set if it is named."""
+    def replace_results(
+        self,
+        measured_by: str,
+        results: list[EvaluationResult],
+        dataset: str | None = None,
+        split: str | None = None,
+    ) -> None:
+        """Puts figures in place of the earlier ones of what measured them, of one part of a data set if it is named."""
         self.results = [
-            other for other in self.results if other.measured_by != measured_by or dataset not in (None, other.dataset)
+            other
+            for other in self.results
+            if other.measured_by != measured_by
+            or (dataset is not None and (other.dataset, other.dataset_split) != (dataset, split))
         ]
         for result in results:
             self.add_result(result)

@@ -69,6 +69,8 @@ class ModelFacts:
         entries: how many texts it holds.
         questions: a few texts that may be asked, for the examples.
         stores_texts: whether the texts can be read from the memory's file.
+        adapter: in a few words, where the weights are those of an adapter alone.
+        base: what the adapter is put on, where that is a model of this library.
         extra: of the package, that loading needs.
         versions: of the packages.
     """
@@ -84,8 +86,16 @@ class ModelFacts:
     entries: int = 0
     questions: tuple[tuple[str, str], ...] = ()
     stores_texts: bool = True
+    adapter: str | None = None
+    base: str | None = None
     extra: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base_on_hub(self) -> str | None:
+        """What the weights were made from, where it can be a name on the Hub."""
+        base = self.base or self.encoder
+        return base if base and HUB_ID.fullmatch(base) else None
 
     @property
     def encoder_on_hub(self) -> str | None:
@@ -221,7 +231,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
     further: dict[str, Any] = {}
     if asked:
         further["widget"] = [{"text": text, "example_title": label} for text, label in asked]
-    if "adapter" in facts.settings:
+    if facts.adapter is not None:
         further["base_model_relation"] = "adapter"
     return ModelCardData(
         language=said.language,
@@ -229,7 +239,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
         library_name=LIBRARY,
         pipeline_tag=TASK,
         tags=[*TAGS, *said.tags],
-        base_model=facts.encoder_on_hub,
+        base_model=facts.base_on_hub,
         datasets=list(datasets) or None,
         metrics=sorted({result.metric_type for result in results}) or None,
         model_name=name if results else None,

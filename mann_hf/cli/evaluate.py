@@ -103,7 +103,7 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
         for name in NAMES
         if name != "texts" and report.get(name) is not None
     ]
-    classifier.model.model_card_data.replace_results(MEASURED_BY, results, table.name)
+    classifier.model.model_card_data.replace_results(MEASURED_BY, results, table.name, table.split)
     write_local_cards(classifier.model, Path(folder), folder)
     if MODEL_MARK in (card_in(folder) or ""):
         say(f"The figures are in the card, {Path(folder, CARD)}.")

@@ -56,5 +56,8 @@ def push(
         print_json({**told, **({"pull_request": commit.pr_url} if create_pr else {})})
         return
     what = f"The memory of {counted(len(classifier.model.memory), 'text')}" if memory_only else "The classifier"
+    if create_pr and commit.pr_url is None:
+        print_lines(f"Nothing to propose: {commit.repo_url} holds the same (commit {commit.oid[:12]}).")
+        return
     where = f"proposed at {commit.pr_url}" if create_pr else f"at {commit.repo_url}"
     print_lines(f"{what} is {where} (commit {commit.oid[:12]}).")

@@ -7,13 +7,16 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file, has_file
+from transformers.utils.hub import extract_commit_hash
 
-from ..errors import UnsafeFileError
+from ..errors import InvalidInputError, UnsafeFileError
 
 SAFETENSORS = ".safetensors"
 INDEX = ".safetensors.index.json"
 LARGEST_INDEX = 2**26
 """Bytes of a list of weights; those of the largest models have some millions."""
+MOST_LABELS = 2**16
+"""As many labels with an example each are more than a memory holds."""
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 ADAPTER = "adapter_config.json"
 CURE = (
@@ -33,12 +36,41 @@ def without_attention(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_label_counts(config: Any) -> None:
+    """Refuses the content of a `config.json` that counts more labels than anybody has: each would take memory.
+
+    Raises:
+        InvalidInputError: it does, at whatever depth.
+    """
+    if not isinstance(config, dict):
+        return
+    count = config.get("num_labels")
+    if isinstance(count, int | float) and count > MOST_LABELS:
+        raise InvalidInputError(f"the configuration counts {count:,} labels; there may be {MOST_LABELS:,}.")
+    for part in config.values():
+        check_label_counts(part)
+
+
+def at_one_commit(place: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments for a `from_pretrained` that reads all of a repository as it is now.
+
+    What is looked at is then what is loaded, and a push meanwhile does not mix two versions.
+
+    Args:
+        place: a folder, which is read as it lies there, or a Hub repository.
+        kwargs: of `from_pretrained`.
+    """
+    if place is None or os.path.exists(place):
+        return kwargs
+    commit = extract_commit_hash(_Source(place, kwargs).path("config.json"), None)
+    return kwargs if commit is None else {**kwargs, "revision": commit}
+
+
 def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments for a `from_pretrained` that reads safetensors of the place itself.
 
     `use_safetensors=True` is not all: transformers also opens what a list of weights names, wherever that is, what the
-    configuration names, and the files of an adapter beside the weights. Of a repository all is read at the commit of
-    the configuration, so that what was looked at is what is loaded.
+    configuration names, and the files of an adapter beside the weights.
 
     Args:
         place: a folder or Hub repository; with None there is nothing to read.
@@ -50,9 +82,6 @@ def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[
     """
     if place is None:
         return kwargs
-    commit = getattr(config, "_commit_hash", None)
-    if commit is not None and not os.path.exists(place):
-        kwargs = {**kwargs, "revision": commit}
     source = _Source(place, kwargs)
     if source.path(ADAPTER) is not None or (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path") is not None:
         raise source.refused(

@@ -141,8 +141,8 @@ def _row(weight: str, part: dict[str, Any], memory: LabelledMemory) -> str:
 
 
 def _forget_button(entry: Entry) -> str:
-    named = html.escape((entry.text or "an example")[:60])
-    return f'<button type="button" data-forget="{entry.id}" aria-label="Forget: {named}">Forget</button>'
+    what = html.escape((entry.text or "an example")[:60])
+    return f'<button type="button" data-forget="{entry.id}" aria-label="Forget: {what}">Forget</button>'
 
 
 def stored(memory: LabelledMemory, wanted: str, most: int) -> str:

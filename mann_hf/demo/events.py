@@ -153,15 +153,20 @@ class Events:
         try:
             if self.on_change is not None:
                 self.on_change()
-        except Exception as error:
+        except Exception:
             logger.exception("the live page could not save a change")
-            return f"But this could not be saved, and is lost when the page ends: {error or type(error).__name__}"
+            return "But this could not be saved, and is lost when the page ends."
         return ""
 
     def _views(self, session: Session, words: str) -> Changes:
         """Everything on the page that follows from the memory and the question."""
         config = session.classifier.model.config
-        memory, ranked, figure = session.view()
+        try:
+            memory, ranked, figure = session.view()
+        except Exception as error:
+            logger.exception("the live page could not answer")
+            said = str(error) if isinstance(error, MannError) else FAILED
+            return {self.parts.state: session, self.parts.answer: answers.notice(said, is_problem=True)}
         if ranked:
             cut = session.cut(session.asked or "")
             shown = answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading, cut)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers.utils import cached_file
@@ -74,12 +75,13 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
     """
     hub = {name: kwargs.pop(name) for name in FROM_HUB if name in kwargs}
     told = kwargs.pop("output_loading_info", False)
+    kwargs.pop("adapter_kwargs", None)  # of the Auto classes: the commit of this place, which the base does not have
     fields = {name: kwargs.pop(name) for name in list(kwargs) if name in inspect.signature(MANNConfig).parameters}
     if not isinstance(config, MANNConfig):
         config = MANNConfig.from_pretrained(place if config is None else config, **hub, **fields)
     reach = {name: hub[name] for name in ("cache_dir", "local_files_only", "token") if name in hub}
     base, plain = config.adapter[BASE], copy.deepcopy(config)
-    plain.adapter = None
+    plain.adapter = plain._commit_hash = None
     if base is None:
         model = cls._around(load_encoder(resolve_encoder(config.encoder_name, **reach), **reach, **kwargs), plain)
     else:
@@ -98,7 +100,7 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
             str(config.encoder_name),
             str(config.encoder_name),
         )
-    _check_ranks(config.adapter, state, place)
+    _check_fits(model, config.adapter, state, place)
     add(model, _peft().PeftConfig.from_peft_type(**config.adapter))
     load_trained_state(model, state, str(place))
     model.config.adapter = config.adapter
@@ -110,7 +112,8 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
 def add(model: "MANNPreTrainedModel", config: Any) -> None:
     """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it.
 
-    Where its configuration names no `target_modules`, they are those that PEFT knows for the encoder's family.
+    Where its configuration names no `target_modules`, they are those that PEFT knows for the encoder's family; of kinds
+    that have `feedforward_modules`, too (IA3), PEFT asks for both.
     """
     learned = [parameter for parameter in model.reading.parameters() if parameter.requires_grad]
     model.add_adapter(_with_targets(config, model.config.encoder_config.model_type))
@@ -130,13 +133,28 @@ def _with_targets(config: Any, encoder_type: str) -> Any:
     return config
 
 
-def _check_ranks(adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
-    """Refuses ranks that no weight in the file has, before memory is taken for an adapter of them."""
-    widest = max(size for tensor in state.values() for size in (*tensor.shape, 1))
-    pattern = adapter.get("rank_pattern") or {}
-    for rank in (adapter.get("r"), *(pattern.values() if isinstance(pattern, dict) else [pattern])):
-        if rank is not None and (not isinstance(rank, int) or rank > widest):
-            raise InvalidInputError(f"the adapter {place} is damaged: no weight of it is of rank {rank!r}.")
+def _check_fits(model: "MANNPreTrainedModel", adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
+    """Refuses an adapter whose weights are not those that its configuration asks for, before memory is taken for them.
+
+    Raises:
+        InvalidInputError: they are not, or the configuration is none that PEFT takes.
+    """
+    peft = _peft()
+    try:
+        with torch.device("meta"):
+            bare = type(model)(model.config)
+            add(bare, peft.PeftConfig.from_peft_type(**adapter))
+            wanted = trained_state(bare)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"the adapter {place} is damaged: {type(error).__name__}: {error}") from error
+    _check_shapes(wanted, state, place)
+
+
+def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], source: Any) -> None:
+    if {name: tensor.shape for name, tensor in wanted.items()} != {
+        name: tensor.shape for name, tensor in state.items()
+    }:
+        raise InvalidInputError(f"{source} holds the weights of another adapter than the model has.")
 
 
 def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -174,6 +192,14 @@ def saved_with(model: "MANNPreTrainedModel", probe: Tensor) -> Iterator[None]:
         del model.__dict__[_KEPT]
 
 
+def base_of(model: "MANNPreTrainedModel") -> str | None:
+    """The model that an adapter is put on; None without an adapter, or where it is on the encoder of that name."""
+    if not has_adapter(model):
+        return None
+    before = model.config.adapter
+    return before[BASE] if before is not None else model.name_or_path or None
+
+
 def described(model: "MANNPreTrainedModel") -> dict[str, Any]:
     """The active adapter's configuration, in plain JSON.
 
@@ -183,15 +209,15 @@ def described(model: "MANNPreTrainedModel") -> dict[str, Any]:
     names = model.active_adapters()
     if len(names) != 1:
         raise InvalidInputError(f"the adapters {', '.join(names)} are active; a model is saved with one.")
-    before = model.config.adapter
-    base = before[BASE] if before is not None else model.name_or_path or None  # None: the encoder as its name gives it
     active: Any = model.peft_config[names[0]]
-    plain = {**active.to_dict(), BASE: base, "inference_mode": True}
+    plain = {**active.to_dict(), BASE: base_of(model), "inference_mode": True}
     return json.loads(json.dumps(plain, default=sorted))  # sets of module names
 
 
 def summary(model: "MANNPreTrainedModel") -> str | None:
     """An adapter in a few words, such as "LORA of rank 8, alpha 16, on key, query"; None where there is none."""
+    if has_adapter(model) and len(model.active_adapters()) != 1:
+        return f"{len(model.active_adapters())} at a time"
     told = described(model) if has_adapter(model) else model.config.adapter
     if told is None:
         return None
@@ -222,9 +248,7 @@ def load_trained_state(model: "MANNPreTrainedModel", state: dict[str, Tensor], s
     """
     reading = {name.removeprefix(READING): tensor for name, tensor in state.items() if name.startswith(READING)}
     adapter = {name: tensor for name, tensor in state.items() if not name.startswith(READING)}
-    own = trained_state(model)
-    if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in state.items()}:
-        raise InvalidInputError(f"{source} holds the weights of another adapter than the model has.")
+    _check_shapes(trained_state(model), state, source)
     _peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])
     model.reading.load_state_dict(reading)
 

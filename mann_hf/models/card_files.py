@@ -46,8 +46,7 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
     config, memory = model.config, model.memory
     usual = MANNConfig()
     different = {name: getattr(config, name) for name in TOLD_SETTINGS}
-    if (adapter := adapters.summary(model)) is not None:
-        different["adapter"] = adapter
+    adapter = adapters.summary(model)
     return ModelFacts(
         place=place,
         model_class=type(model).__name__.removeprefix("FSDP"),
@@ -60,6 +59,8 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
         entries=len(memory),
         questions=_questions(memory),
         stores_texts=all(entry.text is not None for entry in memory.entries),
+        adapter=adapter,
+        base=public_name(adapters.base_of(model)),
         extra="peft" if adapter is not None else None,
         versions=versions(),
     )

@@ -5,13 +5,10 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..controllers.pooling import POOLINGS
-from ..controllers.weight_files import without_attention
-from ..errors import InvalidInputError
+from ..controllers.weight_files import check_label_counts, without_attention
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
-
-MOST_LABELS = 2**20
 
 
 class MANNConfig(PreTrainedConfig):
@@ -110,12 +107,9 @@ class MANNConfig(PreTrainedConfig):
         How attention is computed is for the user to say (`attn_implementation`): a file could name code on the Hub.
 
         Raises:
-            InvalidInputError: it counts more labels than anybody can have, each of which would take memory.
+            InvalidInputError: it counts more labels than anybody has, each of which would take memory.
         """
-        for part in (config_dict, config_dict.get("encoder_config")):
-            count = part.get("num_labels") if isinstance(part, dict) else None
-            if isinstance(count, int) and count > MOST_LABELS:
-                raise InvalidInputError(f"the configuration counts {count:,} labels; there may be {MOST_LABELS:,}.")
+        check_label_counts(config_dict)
         return super().from_dict(without_attention(config_dict), **kwargs)
 
     @property

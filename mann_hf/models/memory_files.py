@@ -126,8 +126,8 @@ def check_with_model(place: Any, **kwargs: Any) -> None:
     if cached_file(place, CONFIG, **kwargs) is None and (path := cached_file(place, MEMORY_FILE, **kwargs)):
         encoder = load_memory(path).encoder_name
         raise MemoryFileError(
-            f"{place} holds a memory without a model; a model with its encoder takes it over: "
-            f"MANNForSequenceClassification.from_encoder_pretrained({encoder!r}).load_memory({os.fspath(place)!r})."
+            f"{place} holds a memory without a model; a model with its encoder ({encoder}) takes it over, by "
+            f"model.load_memory({os.fspath(place)!r})."
         )
 
 

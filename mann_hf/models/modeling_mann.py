@@ -15,7 +15,7 @@ from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder, load_encoder
 from ..controllers.resolve import resolve_encoder
 from ..controllers.sentence_transformers import read_sentence_transformers
-from ..controllers.weight_files import HUB_ARGUMENTS, safetensors_alone
+from ..controllers.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone
 from ..errors import EmptyMemoryError
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
@@ -148,6 +148,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         folder = memory_files.local_folder(pretrained_model_name_or_path, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
+        kwargs = at_one_commit(pretrained_model_name_or_path, kwargs)
         config = adapters.config_of(pretrained_model_name_or_path, kwargs)
         kwargs = safetensors_alone(pretrained_model_name_or_path, config, kwargs)
         if config is not None and config.adapter is not None:
@@ -242,7 +243,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Raises:
             InvalidInputError: no tokenizer is found, or a public repository is there and `private=True`.
-            HubError: the Hub refuses, or is out of reach.
+            HubError: there is no token, the Hub refuses, or it is out of reach.
+            HFValidationError: `repo_id` is no name of a repository.
         """
         return publishing.push_model(
             self,
@@ -289,7 +291,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             EmptyMemoryError: there is nothing to publish.
             InvalidInputError: a public repository is there and `private=True`.
             EncoderMismatchError: the repository's own memory was written by another encoder.
-            HubError: the Hub refuses, or is out of reach.
+            HubError: there is no token, the Hub refuses, or it is out of reach.
+            HFValidationError: `repo_id` is no name of a repository.
         """
         if not len(self.memory):
             raise EmptyMemoryError("the memory is empty, so there is nothing to publish: teach it first.")

@@ -12,7 +12,8 @@ from transformers.utils import logging
 
 from .. import cards
 from ..cards import MANNModelCardData
-from ..memory.reading import REGRESSION
+from ..errors import InvalidInputError
+from ..memory.reading import REGRESSION, SINGLE_LABEL
 from . import adapters
 from .card_files import (
     CARD,
@@ -101,9 +102,7 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> C
 
 def has_local_base(model: "MANNPreTrainedModel") -> bool:
     """Whether the model is an adapter on an encoder that lies in a folder of this machine."""
-    if not adapters.has_adapter(model):
-        return False
-    return is_local(adapters.described(model)[adapters.BASE] or model.config.encoder_name or "")
+    return adapters.has_adapter(model) and is_local(adapters.base_of(model) or model.config.encoder_name or "")
 
 
 def _with_public_names(model: "MANNPreTrainedModel") -> Any:
@@ -118,16 +117,41 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
     """Brings what a model's repository tells of its memory up to the memory that is pushed to it.
 
     Raises:
-        EncoderMismatchError: the memory there was written by another encoder.
+        InvalidInputError: the model there is none of ours, or has labels of another kind.
+        EncoderMismatchError: the model there has another encoder.
     """
+    path = Path(repository.read(CONFIG) or "")
+    told = json.loads(path.read_text("utf-8"))
+    if told.get("model_type") != MANNConfig.model_type:
+        raise InvalidInputError(
+            f"{repository.id} holds a model of type {told.get('model_type')!r}, which has no memory: push to a "
+            "repository of its own."
+        )
+    config = MANNConfig.from_dict(told)
+    problem_type = config.problem_type or SINGLE_LABEL
+    if problem_type != own.memory.problem_type:
+        raise InvalidInputError(
+            f"the memory is one of {own.memory.problem_type}, and the model in {repository.id} one of {problem_type}."
+        )
     there = repository.read(MEMORY_FILE)
     if there is not None:
         own._check_encoder(load_memory(there), own.encoder_probe(), f"in {repository.id}")
-    config = json.loads(Path(repository.read(CONFIG) or "").read_text("utf-8"))
-    config |= {"id2label": own.config.id2label, "label2id": own.config.label2id}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    said = read_card_data(Path(path).parent) if (path := repository.read(CARD_DATA)) else MANNModelCardData()
+    else:
+        _check_model(own, repository, path.parent)
+    labels = {"id2label": own.config.id2label, "label2id": own.config.label2id}
+    (folder / CONFIG).write_text(json.dumps(told | labels, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    own.config = MANNConfig.from_dict(told | labels)  # the card is that of the model there
+    said = read_card_data(path.parent) if repository.read(CARD_DATA) else MANNModelCardData()
     write_cards(own, folder, repository.id, before, said)
+
+
+def _check_model(own: Any, repository: Repository, folder: Path) -> None:
+    """Loads the model of a repository, and refuses a memory that it could not read."""
+    for name in repository.files:
+        if is_superseded(name):
+            repository.read(name)
+    there = type(own).from_pretrained(folder)
+    there._check_encoder(own.memory, there.encoder_probe(), f"that is pushed to {repository.id}")
 
 
 def _loading(model: "MANNPreTrainedModel") -> str | None:

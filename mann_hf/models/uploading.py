@@ -35,7 +35,7 @@ class Repository:
 
     Attributes:
         is_there: whether it has been made.
-        is_private: of one that is there.
+        is_private: of one that is there; None where that is not known.
         sha: the commit; None where there is none.
         files: the paths in it.
     """
@@ -44,7 +44,7 @@ class Repository:
         self.api, self.id, self.revision = api, id, revision
         self.is_there, self.has_branch = True, True
         info = self._info(revision)
-        self.is_private = info is not None and bool(info.private)
+        self.is_private = None if info is None else info.private
         self.sha = None if info is None else info.sha
         self.files = api.list_repo_files(id, revision=self.sha) if self.sha else []
 
@@ -110,7 +110,7 @@ def upload(
         what: is uploaded, for the message.
         token: of the user.
         private: of a repository that is made.
-        revision: the branch, made if need be.
+        revision: the branch; made if need be, but not to propose a change to it.
         create_pr: opens a pull request in place of a commit.
         commit_message: of the commit.
         commit_description: of the commit.
@@ -129,7 +129,7 @@ def upload(
             repo_id = f"{api.whoami()['name']}/{repo_id}"
         for last in (False, False, True):
             repository = Repository(api, repo_id, revision)
-            if private and repository.is_there and not repository.is_private and not create_pr:
+            if private and repository.is_private is False:
                 raise InvalidInputError(
                     f"{repo_id} is there already and public, and private=True was asked for: nothing was uploaded. "
                     "Choose another name, or make it private first (HfApi().update_repo_settings)."
@@ -139,16 +139,17 @@ def upload(
                 if not (create_pr and repository.is_there):  # it may be that of others, where one makes nothing
                     repository.make(private)
                 try:
-                    return api.upload_folder(
-                        repo_id=repo_id,
-                        folder_path=temporary,
-                        revision=revision,
-                        parent_commit=repository.sha,
-                        delete_patterns=[name for name in repository.files if replaced(name)],
-                        create_pr=create_pr,
-                        commit_message=commit_message or f"Upload {what}",
-                        commit_description=commit_description,
-                    )
+                    with _sending(repo_id):
+                        return api.upload_folder(
+                            repo_id=repo_id,
+                            folder_path=temporary,
+                            revision=revision,
+                            parent_commit=repository.sha,
+                            delete_patterns=[name for name in repository.files if replaced(name)],
+                            create_pr=create_pr,
+                            commit_message=commit_message or f"Upload {what}",
+                            commit_description=commit_description,
+                        )
                 except HfHubHTTPError as error:
                     if last or error.response.status_code != COMMITTED_MEANWHILE:
                         raise
@@ -166,12 +167,20 @@ def _in_words(repo_id: str, api: HfApi) -> Iterator[None]:
         raise HubError(f"{repo_id}: {_refusal(error, api)}", repo_id, error.response.status_code) from error
     except TransportError as error:
         raise _out_of_reach(repo_id, api, error) from error
+
+
+@contextmanager
+def _sending(repo_id: str) -> Iterator[None]:
+    """Tells a file that was refused from one that did not come through: the client raises RuntimeError for both."""
+    try:
+        yield
     except RuntimeError as error:
-        if not isinstance(error.__cause__, TransportError):
-            raise
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise error.__cause__ from error
+        said = " ".join(map(str, filter(None, (error, error.__cause__))))
         raise HubError(
-            f"{repo_id} is as it was before, as the upload was cut off ({error} {error.__cause__}). Push again: what "
-            "has come through is not sent twice.",
+            f"{repo_id} is as it was before, as the upload was cut off ({said}). Push again: what has come through is "
+            "not sent twice.",
             repo_id,
         ) from error
 

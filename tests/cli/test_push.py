@@ -49,6 +49,8 @@ def test_a_pull_request(shell: Shell, taught: Path, hub: "LoopbackHub", hub_api:
     assert said.startswith(f"The classifier is proposed at {hub.url}/they/intents/discussions/1 (commit ")
     assert shell.json("push", taught, "they/intents", "--create-pr", "--memory-only")["pull_request"].endswith("/2")
     assert hub_api.model_info("they/intents").sha == first
+    shell("push", taught, ID)
+    assert shell("push", taught, ID, "--create-pr").startswith(f"Nothing to propose: {hub.url}/{ID} holds the same")
     assert "model.safetensors" in hub_api.list_repo_files("they/intents", revision="refs/pr/1")
 
 

@@ -13,7 +13,7 @@ from transformers import BertModel
 
 from mann_hf.controllers.encoder import load_encoder
 from mann_hf.controllers.weight_files import ADAPTER, LARGEST_INDEX, PICKLES, without_attention
-from mann_hf.errors import EncoderNotFoundError, UnsafeFileError
+from mann_hf.errors import EncoderNotFoundError, InvalidInputError, UnsafeFileError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -278,6 +278,13 @@ def test_code_of_the_repository_is_neither_run_nor_asked_about(
     else:
         load_encoder(folder)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("count", [10**12, 1e12])
+def test_more_labels_than_anybody_has_take_no_memory(folder: Path, count: float) -> None:
+    change(folder, num_labels=count)
+    with pytest.raises(InvalidInputError, match="labels; there may be 65,536"):
+        load_encoder(folder)
 
 
 def test_the_payload_is_one(payload: bytes, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig
 
 from mann_hf import MANNConfig, MANNForSequenceClassification
+from mann_hf.cards import model_card
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MissingExtraError
 from mann_hf.models import adapters
+from mann_hf.models.card_files import model_facts
 
 peft = pytest.importorskip("peft")
 
@@ -71,6 +73,9 @@ class TestSummary:
         assert "| adapter | `LORA of rank 2, alpha 8, on query, value` |" in card
         assert "base_model_relation: adapter" in card and "pip install 'mann_hf[peft]'" in card
         loaded = MANNForSequenceClassification.from_pretrained(tmp_path)
+        loaded.config.adapter[adapters.BASE] = "me/trained-before"
+        assert "base_model: me/trained-before\n" in model_card(model_facts(loaded, "me/adapter"))
+        loaded.config.adapter[adapters.BASE] = None
         loaded.save_pretrained(tmp_path / "again")
         assert (tmp_path / "again" / "README.md").read_text().count("LORA of rank 2") == 1
 
@@ -154,17 +159,33 @@ class TestSaved:
         assert again.config.adapter == model.config.adapter and not any(told.values())
 
     @pytest.mark.parametrize(
-        "change, rank",
-        [({"r": 10**9}, "1000000000"), ({"r": "2"}, "'2'"), ({"rank_pattern": {"query": 10**9}}, "1000")],
+        "change, told",
+        [
+            ({"r": 10**9}, "holds the weights of another adapter"),
+            ({"rank_pattern": {"query": 10**9}}, "holds the weights of another adapter"),
+            ({"peft_type": "ADALORA", "init_r": 10**9, "total_step": 1}, "is damaged"),
+            ({"r": 10**18}, "is damaged|holds the weights of another"),
+            ({"r": "2"}, "is damaged"),
+            ({"peft_type": "NONE_SUCH"}, "is damaged"),
+            ({"target_modules": 5}, "is damaged"),
+            ({"target_modules": ["no_such_module"]}, "is damaged"),
+        ],
     )
-    def test_a_rank_that_no_weight_has_takes_no_memory(
-        self, build: Build, tmp_path: Path, change: dict[str, Any], rank: str
+    def test_what_does_not_fit_its_weights_takes_no_memory(
+        self, build: Build, tmp_path: Path, change: dict[str, Any], told: str
     ) -> None:
         with_adapter(build()).save_pretrained(tmp_path)
         config = json.loads((tmp_path / "config.json").read_text())
         config["adapter"] |= change
         (tmp_path / "config.json").write_text(json.dumps(config))
-        with pytest.raises(InvalidInputError, match=f"is damaged: no weight of it is of rank {rank}"):
+        with pytest.raises(InvalidInputError, match=told):
+            MANNForSequenceClassification.from_pretrained(tmp_path)
+
+    def test_a_probe_and_nothing_else(self, build: Build, tmp_path: Path) -> None:
+        with_adapter(build()).save_pretrained(tmp_path)
+        probe = load_file(tmp_path / adapters.WEIGHTS)[adapters.BASE_PROBE]
+        save_file({adapters.BASE_PROBE: probe}, tmp_path / adapters.WEIGHTS, metadata={"format": "pt"})
+        with pytest.raises(InvalidInputError, match="holds the weights of another adapter"):
             MANNForSequenceClassification.from_pretrained(tmp_path)
 
     def test_weights_of_something_else(self, build: Build, tmp_path: Path) -> None:

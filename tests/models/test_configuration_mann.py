@@ -124,11 +124,14 @@ def test_only_logits_are_predictions_to_the_trainer() -> None:
     assert "keys_to_ignore_at_inference" not in MANNConfig().to_dict()
 
 
-@pytest.mark.parametrize("part", [(), ("encoder_config",)])
-def test_more_labels_than_anybody_has_take_no_memory(part: tuple[str, ...], tmp_path: Path) -> None:
-    told: dict[str, Any] = {"model_type": "mann", "encoder_config": {"model_type": "bert"}}
-    (told[part[0]] if part else told)["num_labels"] = 10**12
+@pytest.mark.parametrize("parts", [(), ("encoder_config",), ("encoder_config", "text_config")])
+def test_more_labels_than_anybody_has_take_no_memory(parts: tuple[str, ...], tmp_path: Path) -> None:
+    told: dict[str, Any] = {"model_type": "mann", "encoder_config": {"model_type": "bert", "text_config": {}}}
+    place = told
+    for part in parts:
+        place = place[part]
+    place["num_labels"] = 10**12
     (tmp_path / "config.json").write_text(json.dumps(told))
     for load in (AutoConfig, MANNConfig):
-        with pytest.raises(InvalidInputError, match=r"counts 1,000,000,000,000 labels; there may be 1,048,576"):
+        with pytest.raises(InvalidInputError, match=r"counts 1,000,000,000,000 labels; there may be 65,536"):
             load.from_pretrained(tmp_path)

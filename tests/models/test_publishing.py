@@ -152,15 +152,16 @@ class TestModel:
         assert stranger(f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))") == before
 
     @pytest.mark.slow
+    @pytest.mark.parametrize("model", ["{}", "mann_hf.MANNForSequenceClassification.from_pretrained({})"])
     def test_once_loaded_it_loads_without_the_hub(
-        self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, stranger: Callable[..., Any]
+        self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, stranger: Callable[..., Any], model: str
     ) -> None:
         commit = clf.push_to_hub(ID).oid
-        code = f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))"
+        code = f"told = answer(pipeline('few-shot-text-classification', model={model.format(repr(ID))}))"
         hub.requests.clear()
         assert stranger(code) == answer(clf)
         asked = {request.path for request in hub.requests}
-        for name in ("model.safetensors", "memory.safetensors"):  # at the configuration's commit
+        for name in ("model.safetensors", "memory.safetensors", "model_card.json"):  # all at one commit
             assert [path for path in asked if path.endswith(name)] == [f"/{ID}/resolve/{commit}/{name}"]
         assert f"/{ID}/resolve/{commit}/adapter_config.json" in asked  # older pipelines look for it themselves, too
         hub.requests.clear()
@@ -178,6 +179,23 @@ class TestModel:
         assert max(upload.bytes for upload in hub.uploaded) < 100_000
         assert "pip install 'mann_hf[peft]'" in card(hub_api).text
         assert stranger(f"told = answer(pipeline('few-shot-text-classification', model={ID!r}))") == answer(clf)
+
+    @pytest.mark.slow
+    def test_an_adapter_on_a_model_of_the_hub(self, clf: Any, hub_api: HfApi, stranger: Any) -> None:
+        pytest.importorskip("peft")
+        clf.push_to_hub("me/base")
+        code = f"""
+import peft
+from mann_hf.models import adapters
+clf = pipeline("few-shot-text-classification", model="me/base")
+adapters.add(clf.model, peft.LoraConfig(r=2, init_lora_weights=False))
+clf.model.reencode_memory(clf.tokenizer)
+clf.push_to_hub({ID!r})
+told = [answer(clf), answer(pipeline("few-shot-text-classification", model={ID!r}))]
+"""
+        told = stranger(code)
+        assert isinstance(told[0], list) and told[0] == told[1], "\n".join(told[-40:])
+        assert card(hub_api).data.base_model == "me/base" and card(hub_api).data["base_model_relation"] == "adapter"
 
     def test_what_is_no_more_is_removed(self, clf: Any, hub_api: HfApi) -> None:
         clf.model.push_to_hub(ID, max_shard_size="30KB")
@@ -342,6 +360,35 @@ for revision in (None, {first!r}, {second!r}):
         with pytest.raises(EncoderMismatchError, match="in me/my-intents was written by"):
             clf.push_memory_to_hub(ID)
         assert hub_api.repo_info(ID).sha == first
+
+    def test_beside_a_model_without_a_memory(self, clf: Any, build: Any, hub: Any, hub_api: HfApi) -> None:
+        hub.add_repo(ID, {"README.md": b""})
+        FewShotTextClassificationPipeline(model=build(reading="attention")).push_to_hub(ID)
+        first = hub_api.repo_info(ID).sha
+        weight = clf.model.encoder.embeddings.word_embeddings.weight
+        with torch.no_grad():
+            weight.mul_(-1)
+        clf.model.reencode_memory(clf.tokenizer)
+        with pytest.raises(EncoderMismatchError, match="the memory that is pushed to me/my-intents was written by"):
+            clf.push_memory_to_hub(ID)
+        assert hub_api.repo_info(ID).sha == first
+        with torch.no_grad():
+            weight.mul_(-1)
+        clf.model.reencode_memory(clf.tokenizer)
+        clf.push_memory_to_hub(ID)
+        config = json.loads(Path(hub_api.hf_hub_download(ID, "config.json")).read_text())
+        assert config["reading"] == "attention" and set(config["label2id"]) == set(clf.model.memory.labels)
+        assert "| reading of the memory | `attention` |" in card(hub_api).text  # of the model that is there
+        assert clf.model.config.reading == "logistic"
+
+    def test_beside_a_model_of_another_kind(self, clf: Any, build: Any, hub: Any, hub_api: HfApi) -> None:
+        first = hub.add_repo("me/bert", {"config.json": b'{"model_type": "bert"}'})
+        with pytest.raises(InvalidInputError, match="holds a model of type 'bert', which has no memory"):
+            clf.push_memory_to_hub("me/bert")
+        assert hub_api.repo_info("me/bert").sha == first
+        FewShotTextClassificationPipeline(model=build(problem_type="regression")).push_to_hub(ID)
+        with pytest.raises(InvalidInputError, match="is one of single_label_.*, and the model in me/my-intents one of"):
+            clf.push_memory_to_hub(ID)
 
     def test_the_file_alone_is_loaded(self, clf: Any, build: Any, tmp_path: Path) -> None:
         clf.save_memory(tmp_path)

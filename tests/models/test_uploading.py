@@ -66,8 +66,9 @@ class TestWhatIsMade:
         assert hub_api.model_info(ID).private
         push(private=True)
         push("me/open")
-        with pytest.raises(InvalidInputError, match="is there already and public"):
-            push("me/open", private=True)
+        for create_pr in (False, True):
+            with pytest.raises(InvalidInputError, match="is there already and public"):
+                push("me/open", content="secret", private=True, create_pr=create_pr)
 
     def test_a_pull_request_to_what_is_not_there_makes_it(self, push: Any, hub_api: HfApi) -> None:
         assert push(create_pr=True).pr_revision == "refs/pr/1"
@@ -98,11 +99,15 @@ class TestWhatIsMade:
 
 class TestWhatIsSaid:
     def test_without_a_token(self, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mann_hf.models.uploading.get_token", lambda: None)
-        for name in (ID, "folder"):
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        for token in (None, True, False):
             with pytest.raises(HubError, match="log in with `hf auth login`, set HF_TOKEN") as caught:
-                push(name, token=False)
-            assert caught.value.status == 401 and caught.value.repo_id == name
+                push(token=token)
+            assert caught.value.status == 401 and caught.value.repo_id == ID
+        monkeypatch.setenv("HF_TOKEN", "hf_stored")
+        for token in (None, True):
+            with pytest.raises(HubError, match="does not know the token that was sent"):
+                push(token=token)
 
     def test_with_a_wrong_one(self, push: Any, hub: "LoopbackHub") -> None:
         for name in (ID, "folder"):
@@ -131,6 +136,30 @@ class TestWhatIsSaid:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(HubError, match=r"out of reach: .*HF_HUB_OFFLINE"):
             push()
+
+    @pytest.mark.parametrize("cause", [None, OSError("the wire broke")])
+    def test_files_that_do_not_come_through(
+        self, push: Any, monkeypatch: pytest.MonkeyPatch, cause: Exception | None
+    ) -> None:
+        def cut(self: HfApi, **options: Any) -> Any:
+            raise RuntimeError("Error while uploading 'a'.") from cause
+
+        monkeypatch.setattr(HfApi, "upload_folder", cut)
+        with pytest.raises(HubError, match=r"is as it was before, as the upload was cut off \(Error while") as caught:
+            push()
+        assert caught.value.status is None and (cause is None or str(cause) in str(caught.value))
+
+    def test_files_that_are_refused(self, push: Any, hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(self: HfApi, **options: Any) -> Any:
+            try:
+                HfApi(endpoint=hub.url, token=hub.token).create_repo("they/folder")
+            except OSError as refused:
+                raise RuntimeError("Error while uploading 'a'.") from refused
+
+        monkeypatch.setattr(HfApi, "upload_folder", full)
+        with pytest.raises(HubError, match="does not let this token write there") as caught:
+            push()
+        assert caught.value.status == 403
 
     def test_a_fault_of_ones_own_is_told_as_it_is(self, hub: "LoopbackHub") -> None:
         def fail(repository: Repository, folder: Path) -> None:
