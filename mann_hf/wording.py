@@ -1,12 +1,6 @@
-"""Words that many messages share, and what a name on the Hub looks like."""
+"""Words that many messages share."""
 
-import re
 from collections.abc import Iterable
-
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-"""`owner/name`."""
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-"""A name that may be without an owner, as a few old ones are."""
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

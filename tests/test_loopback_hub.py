@@ -348,6 +348,15 @@ def test_a_card_tells_the_task_and_the_tags(hub_api: HfApi, repo: str) -> None:
     assert [file.size for file in info.siblings if file.lfs] == [len(WEIGHTS)]
 
 
+@pytest.mark.parametrize(
+    "metadata", ["tags: few-shot", "license: [mit]", "- a list", "a: [", "model-index:\n- name: a"]
+)
+def test_metadata_of_another_form_are_refused(hub_api: HfApi, repo: str, metadata: str) -> None:
+    with pytest.raises(ValueError, match=r"Invalid metadata in README.md[^$]*the form of"):
+        hub_api.upload_file(path_or_fileobj=f"---\n{metadata}\n---\n".encode(), path_in_repo="README.md", repo_id=ID)
+    assert "README.md" not in hub_api.list_repo_files(ID)
+
+
 @pytest.mark.skipif(
     "ENDPOINT" not in ModelCard.validate.__code__.co_names,
     reason="older clients have a card checked by one fixed host, whatever their endpoint",

@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
-from ..wording import HUB_ID, HUB_NAME
+from ..hub_names import HUB_ID, HUB_NAME
 from .data import EvaluationResult, MANNModelCardData, TrainingData
 
 TEMPLATES = Path(__file__).with_name("templates")

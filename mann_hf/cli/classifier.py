@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EmptyMemoryError, InvalidInputError
-from ..wording import HUB_ID
+from ..hub_names import HUB_ID
 from .hub_names import check_on_hub
 from .options import ProblemType
 

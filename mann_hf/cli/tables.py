@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
 
 from ..errors import InvalidInputError
-from ..wording import HUB_NAME, listed
+from ..hub_names import HUB_NAME
+from ..wording import listed
 from .hub_names import check_on_hub
 from .options import ProblemType
 

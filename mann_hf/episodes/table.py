@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
-from ..wording import HUB_ID
+from ..hub_names import HUB_ID
 
 IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 """How datasets names the folder of a data set from the Hub in its cache."""

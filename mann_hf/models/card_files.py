@@ -12,8 +12,8 @@ from transformers.utils import cached_file, logging
 
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
+from ..hub_names import HUB_NAME
 from ..memory.reading import REGRESSION, SINGLE_LABEL
-from ..wording import HUB_NAME
 from . import adapters
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory, label_names

@@ -17,9 +17,9 @@ from transformers.utils import cached_file, logging
 
 from ..controllers.resolve import hub_refusal
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
+from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
-from ..wording import HUB_NAME
 from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
 from .saving import recover, sweep, write_whole
 

@@ -1,10 +1,13 @@
 """Requests that read files: what a repository holds, and the content."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
+
+import yaml
 
 from .repos import Blob, Commit, Repo
 from .wire import Refused, Request, Response
@@ -14,12 +17,16 @@ if TYPE_CHECKING:
 
 
 def front_matter(card: bytes) -> dict[str, Any]:
-    """The plain words and lists at the top level of a model card's YAML: enough for its task, library and tags."""
-    found: dict[str, Any] = {}
+    """The metadata of a model card.
+
+    Raises:
+        ValueError, yaml.YAMLError: they are none.
+    """
     match = re.match(r"---\n(.*?)\n---", card.decode(errors="replace"), re.DOTALL)
-    for key, word, items in re.findall(r"^(\w+):[ ]*(\S*)\n?((?:[ ]*- .+\n?)*)", match[1] if match else "", re.M):
-        found[key] = word.strip("'\"") or re.findall(r"- ['\"]?(.+?)['\"]?$", items, re.M)
-    return found
+    found = yaml.safe_load(match[1]) if match else None
+    if not isinstance(found or {}, dict):
+        raise ValueError("they are no fields with values")
+    return found or {}
 
 
 def lfs_details(blob: Blob) -> dict[str, Any]:
@@ -40,7 +47,10 @@ def info(hub: "LoopbackHub", request: Request, kind: str, id: str, revision: str
     repo = hub.find(request, kind, id)
     commit = repo.at(revision or "main")
     first = list(repo.history(commit.sha))[-1]
-    card = front_matter(commit.files["README.md"].data) if "README.md" in commit.files else {}
+    card: dict[str, Any] = {}
+    if "README.md" in commit.files:
+        with contextlib.suppress(ValueError, yaml.YAMLError):
+            card = front_matter(commit.files["README.md"].data)
     described = {
         "_id": hashlib.sha1(repo.path.encode()).hexdigest()[:24],
         "id": repo.id,

@@ -2,11 +2,22 @@
 
 from typing import TYPE_CHECKING, Any
 
+import yaml
+from huggingface_hub import ModelCardData
+
+from .files import front_matter
 from .repos import Repo
 from .wire import Refused, Request, Response
 
 if TYPE_CHECKING:
     from .hub import LoopbackHub
+
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("library_name", "pipeline_tag", "license", "base_model_relation"), str),
+    **dict.fromkeys(("tags", "datasets", "metrics", "widget", "model-index"), list),
+    **dict.fromkeys(("language", "base_model"), (str, list)),
+}
+"""What may stand in a card's metadata, of those that are looked at."""
 
 
 def whoami(hub: "LoopbackHub", request: Request) -> Response:
@@ -20,8 +31,17 @@ def whoami(hub: "LoopbackHub", request: Request) -> Response:
 
 
 def validate_card(hub: "LoopbackHub", request: Request) -> Response:
-    """Takes every model card for valid."""
-    return Response.of({"errors": [], "warnings": []})
+    """Says of a card what is wrong with its metadata: the Hub takes none of another form."""
+    body = request.json()
+    try:
+        data = front_matter(body["content"].encode())
+        wrong = [name for name, kind in FIELDS.items() if name in data and not isinstance(data[name], kind)]
+        if body.get("repoType", "model") == "model":
+            ModelCardData(**data)  # which reads a model-index
+    except (TypeError, ValueError, LookupError, yaml.YAMLError) as error:
+        wrong = [f"metadata ({type(error).__name__}: {error})"]
+    errors = [{"message": f"the form of {name} is wrong"} for name in wrong]
+    return Response.of({"errors": errors, "warnings": []}, 400 if errors else 200)
 
 
 def name_agents(hub: "LoopbackHub", request: Request) -> Response:
