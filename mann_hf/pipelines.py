@@ -285,13 +285,15 @@ class FewShotTextClassificationPipeline(Pipeline):
 
     @staticmethod
     def _explain(ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
-        entries = ready.memory.all_entries
+        entries, several = ready.memory.all_entries, ready.memory.problem_type == MULTI_LABEL
         listed = []
         for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
             entry = entries[slot]
             label: Any = entry.label
             if len(label) == 1 and isinstance(label[0], float):
                 label = label[0]  # a regression's number, as it was taught
+            elif several and isinstance(label, str):
+                label = (label,)  # of its own words, as of its examples
             listed.append({"id": entry.id, "text": entry.text, "label": label, "weight": weight})
         return {"evidence": listed, "rest": evidence.rest}
 

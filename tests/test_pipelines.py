@@ -625,6 +625,12 @@ class TestForgetting:
 
 
 class TestOtherProblems:
+    def test_evidence_of_several_labels_has_them_all_alike(self, make: Make) -> None:
+        classifier = make(problem_type=MULTI_LABEL)
+        classifier.remember(["my card", "my money"], [["card", "urgent"], ["money"]])
+        parts = [part for answer in classifier("my card", top_k=None) for part in answer["evidence"]]
+        assert {part["label"] for part in parts} == {("card", "urgent"), ("money",), ("card",), ("urgent",)}
+
     def test_several_labels(self, make: Make, tmp_path: Path) -> None:
         classifier = make(problem_type=MULTI_LABEL)
         classifier.remember(TEXTS[:4], [["card", "lost"], ("card",), {"money"}, ["money", "card", "money"]])

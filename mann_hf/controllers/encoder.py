@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from ..errors import EncoderNotFoundError, InvalidInputError
 from .pooling import POOLINGS
-from .weight_files import HUB_ARGUMENTS, at_one_commit, check_label_counts, safetensors_alone
+from .weight_files import HUB_ARGUMENTS, at_one_commit, check_counts, safetensors_alone
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -54,14 +54,14 @@ def load_encoder(
     Raises:
         EncoderNotFoundError: some of the encoder's weights are missing.
         UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
-        InvalidInputError: the configuration counts more labels than anybody has.
+        InvalidInputError: the configuration counts more labels or layers than anybody has.
         OSError, ValueError: what transformers raises for a place without a model that it knows.
     """
     kwargs = at_one_commit(name_or_path, kwargs)
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
     config = kwargs.pop("config", None)
     if config is None:
-        check_label_counts(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
+        check_counts(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
         config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
         for computed_by in ("_attn_implementation", "_experts_implementation"):
             if getattr(config, computed_by, None) is not None:

@@ -15,8 +15,9 @@ SAFETENSORS = ".safetensors"
 INDEX = ".safetensors.index.json"
 LARGEST_INDEX = 2**26
 """Bytes of a list of weights; those of the largest models have some millions."""
-MOST_LABELS = 2**16
-"""As many labels with an example each are more than a memory holds."""
+LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
+MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
+"""Of labels, as many with an example each are more than a memory holds."""
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 ADAPTER = "adapter_config.json"
 CURE = (
@@ -36,19 +37,22 @@ def without_attention(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_label_counts(config: Any) -> None:
-    """Refuses the content of a `config.json` that counts more labels than anybody has: each would take memory.
+def check_counts(config: Any) -> None:
+    """Refuses the content of a `config.json` that counts more labels or layers than anybody has.
+
+    Each would take time and memory, before it is seen that there are no weights for them.
 
     Raises:
         InvalidInputError: it does, at whatever depth.
     """
     if not isinstance(config, dict):
         return
-    count = config.get("num_labels")
-    if isinstance(count, int | float) and count > MOST_LABELS:
-        raise InvalidInputError(f"the configuration counts {count:,} labels; there may be {MOST_LABELS:,}.")
+    for name, most in MOST.items():
+        count = config.get(name)
+        if isinstance(count, int | float) and count > most:
+            raise InvalidInputError(f"the configuration has {name} = {count:,}; there may be {most:,}.")
     for part in config.values():
-        check_label_counts(part)
+        check_counts(part)
 
 
 def at_one_commit(place: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

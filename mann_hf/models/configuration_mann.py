@@ -5,7 +5,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..controllers.pooling import POOLINGS
-from ..controllers.weight_files import check_label_counts, without_attention
+from ..controllers.weight_files import check_counts, without_attention
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
@@ -107,9 +107,9 @@ class MANNConfig(PreTrainedConfig):
         How attention is computed is for the user to say (`attn_implementation`): a file could name code on the Hub.
 
         Raises:
-            InvalidInputError: it counts more labels than anybody has, each of which would take memory.
+            InvalidInputError: it counts more labels or layers than anybody has.
         """
-        check_label_counts(config_dict)
+        check_counts(config_dict)
         return super().from_dict(without_attention(config_dict), **kwargs)
 
     @property

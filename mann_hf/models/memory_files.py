@@ -21,7 +21,7 @@ from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
-from .saving import recover, sweep, write_whole
+from .saving import leads_out, recover, sweep, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -84,10 +84,15 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
     """
     if not optional and place is not None and os.path.isfile(place):
         return os.fspath(place)
-    if not optional and (place is None or not os.path.isdir(place)):
+    folder = local_folder(place, kwargs.get("subfolder"))
+    if folder is not None and (path := folder / MEMORY_FILE).exists() and (not path.is_file() or leads_out(path)):
+        raise MemoryFileError(
+            f"{str(path)!r} is refused: it is no file of that folder, but a folder or a link out of it."
+        )
+    if not optional and folder is None:
         _check_on_hub(place, **kwargs)
     try:
-        path = cached_file(
+        found = cached_file(
             place,
             MEMORY_FILE,
             _raise_exceptions_for_missing_entries=False,
@@ -96,9 +101,9 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
         )
     except OSError as error:
         raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
-    if path is None and not optional:
+    if found is None and not optional:
         raise MemoryFileError(f"{place} has no {MEMORY_FILE}; save one with save_memory(folder).")
-    if path is None and place is not None and not os.path.isdir(place):
+    if found is None and place is not None and folder is None:
         name = f"{kwargs['subfolder']}/{MEMORY_FILE}" if kwargs.get("subfolder") else None
         known = try_to_load_from_cache(place, name or MEMORY_FILE, kwargs.get("cache_dir"), kwargs.get("revision"))
         if known is None:  # neither held nor known to be absent
@@ -106,7 +111,7 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
                 f"whether {place} has a {MEMORY_FILE} could not be found out, as the Hub is out of reach: "
                 "the model starts with an empty memory. Connect to the Hub once if it has one."
             )
-    return path
+    return found
 
 
 def check_with_model(place: Any, **kwargs: Any) -> None:

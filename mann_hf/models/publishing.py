@@ -28,7 +28,7 @@ from .card_files import (
 )
 from .configuration_mann import MANNConfig
 from .memory_files import CONFIG, MEMORY_FILE, load_memory, save_memory
-from .saving import is_superseded
+from .saving import is_superseded, leads_out
 from .uploading import Repository, upload
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def push_model(
         before = repository.card()
         write_cards(own, folder, repository.id, before, said)
         origin = model.name_or_path or ""
-        here = card_in(origin) if os.path.isdir(origin) else None
+        here = card_in(origin) if os.path.isdir(origin) and not leads_out(Path(origin, CARD)) else None
         if here is not None and cards.is_own(here) and not cards.is_own(before):
             (folder / CARD).write_text(here, encoding="utf-8")
 
@@ -92,6 +92,9 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> C
             _beside_model(own, repository, folder, before)
             return
         facts, said = model_facts(own, repository.id), model.model_card_data
+        if _is_fitted(model):  # the encoder of that name is not the one that wrote it
+            public = model.name_or_path if _is_published(model) else None
+            facts = replace(facts, encoder=public, base=None)
         of_memory = MANNModelCardData(language=said.language, license=said.license, limits=list(said.limits))
         card = cards.merged(cards.memory_card(facts, _loading(model), of_memory), before)
         if card is not None:
@@ -157,14 +160,24 @@ def _check_model(own: Any, repository: Repository, folder: Path) -> None:
 def _loading(model: "MANNPreTrainedModel") -> str | None:
     """The expression that gives a model with this model's encoder; None where no one else can have it."""
     name, config, usual = f"mann_hf.{type(model).__name__}", model.config, MANNConfig()
-    trained = model.model_card_data.training is not model.__dict__.get(LOADED_TRAINING)
-    if model.name_or_path and not is_local(model.name_or_path):
-        return None if trained else f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
-    fitted = model.model_card_data.training is not None or adapters.has_adapter(model)
-    if fitted or not config.encoder_name or is_local(config.encoder_name):
+    if _is_published(model):
+        return f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
+    if _is_fitted(model) or not config.encoder_name or is_local(config.encoder_name):
         return None
     options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
     if config.problem_type == REGRESSION:
         options["num_labels"] = config.num_labels
     told = "".join(f", {field}={value!r}" for field, value in options.items())
     return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{told})"
+
+
+def _is_published(model: "MANNPreTrainedModel") -> bool:
+    """Whether the model, as it is, has a name on the Hub: it was loaded from there and not trained since."""
+    trained = model.model_card_data.training is not model.__dict__.get(LOADED_TRAINING)
+    name = model.name_or_path
+    return bool(name and not is_local(name)) and not trained
+
+
+def _is_fitted(model: "MANNPreTrainedModel") -> bool:
+    """Whether the encoder is no longer the one of its name: trained further, or with an adapter."""
+    return model.model_card_data.training is not None or adapters.has_adapter(model)

@@ -84,6 +84,16 @@ def is_superseded(name: str) -> bool:
     return WEIGHTS.fullmatch(name) is not None or name in SUPERSEDED
 
 
+def leads_out(path: Path) -> bool:
+    """Whether a link leads out of its folder: who made the folder may mean a private file of whoever reads it.
+
+    Those of the Hub's cache, from a snapshot to its blobs, do not.
+    """
+    target, folder = path.resolve(), path.parent.resolve()
+    snapshots = [parent for parent in folder.parents if parent.name == "snapshots"]
+    return not any(target.is_relative_to(place) for place in (folder, *(each.parent / "blobs" for each in snapshots)))
+
+
 def recover(folder: str | os.PathLike) -> bool:
     """Finishes a save that was stopped between being whole and being in place.
 

@@ -188,8 +188,8 @@ def _sending(repo_id: str) -> Iterator[None]:
 def _out_of_reach(repo_id: str, api: HfApi, error: Exception) -> HubError:
     said = str(error).rstrip(".")
     return HubError(
-        f"{repo_id}: the Hub ({api.endpoint}) is out of reach: {said}. Push when there is a network; HF_ENDPOINT says "
-        "where the Hub is, and HF_HUB_OFFLINE=1 keeps from asking it.",
+        f"{repo_id}: the Hub ({api.endpoint}) is out of reach: {said}. Push when there is a network, without "
+        "HF_HUB_OFFLINE; HF_ENDPOINT says where the Hub is.",
         repo_id,
     )
 
@@ -204,6 +204,6 @@ def _refusal(error: HfHubHTTPError, api: HfApi) -> str:
     if status == FORBIDDEN:
         return (
             f"the Hub does not let this token write there ({said}). Choose a name of your own or of your organisation, "
-            "and a token that may write; create_pr=True proposes it to the owner of a repository."
+            "and a token that may write; to a repository that is there, create_pr=True proposes a change."
         )
     return f"the Hub answers {status}: {said}"

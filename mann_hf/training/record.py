@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from ..cards import EvaluationResult, TrainingData, TrainingRecord
 from ..errors import import_extra
+from ..models.adapters import has_adapter
 from ..models.card_files import versions
 from .arguments import EpisodicTrainingArguments
 from .episode_data import shared_classes
@@ -80,9 +81,12 @@ class Recorder(TrainerCallback):
         said = trainer.trained_model.model_card_data
         if said.training is not None:
             said.earlier_training = [*said.earlier_training, said.training]
+        settings = _settings(args, sampler)
+        if has_adapter(trainer.trained_model):
+            settings["trainable"] = "adapter"
         said.training = TrainingRecord(
             data=_data(sampler),
-            settings=_settings(args, sampler),
+            settings=settings,
             steps=state.global_step,
             episodes=state.global_step * args.step_episodes,
             best_step=best,

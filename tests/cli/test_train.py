@@ -82,6 +82,8 @@ def test_a_run_in_a_yaml_file_and_options_before_it(
     arguments = json.loads((tmp_path / "model" / "training_args.json").read_text())
     assert (arguments["objective"], arguments["weight_decay"]) == ("leave_one_out", 0.1)
     assert json.loads((tmp_path / "model" / "config.json").read_text())["adapter"]["r"] == 2
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| `trainable` | `adapter` |" in card and "| adapter | `LORA of rank 2, alpha 4, on " in card
 
 
 def test_validation_texts_of_ones_own(shell: Shell, short: list, table: Path, tmp_path: Path) -> None:

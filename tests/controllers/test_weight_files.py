@@ -281,9 +281,10 @@ def test_code_of_the_repository_is_neither_run_nor_asked_about(
 
 
 @pytest.mark.parametrize("count", [10**12, 1e12])
-def test_more_labels_than_anybody_has_take_no_memory(folder: Path, count: float) -> None:
-    change(folder, num_labels=count)
-    with pytest.raises(InvalidInputError, match="labels; there may be 65,536"):
+@pytest.mark.parametrize("name", ["num_labels", "num_hidden_layers"])
+def test_more_labels_or_layers_than_anybody_has_take_no_memory(folder: Path, name: str, count: float) -> None:
+    change(folder, **{name: count})
+    with pytest.raises(InvalidInputError, match=f"the configuration has {name} = 1,000,000,000,000.*; there may be"):
         load_encoder(folder)
 
 

@@ -19,7 +19,15 @@ from safetensors.torch import load_file, save_file
 from mann_hf.errors import InvalidInputError, MemoryFileError
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
-from mann_hf.models.memory_files import FORMAT, MEMORY_FILE, READABLE_FILE, VERSION, load_memory, save_memory
+from mann_hf.models.memory_files import (
+    FORMAT,
+    MEMORY_FILE,
+    READABLE_FILE,
+    VERSION,
+    find_memory,
+    load_memory,
+    save_memory,
+)
 
 K = 4
 LABELS: dict[str, list] = {
@@ -249,6 +257,20 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / MEMORY_FILE).mkdir()
     with pytest.raises(MemoryFileError, match=MEMORY_FILE):
         load_memory(tmp_path / MEMORY_FILE)
+
+
+def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs" / MEMORY_FILE).mkdir(parents=True)
+    for optional in (True, False):
+        with pytest.raises(MemoryFileError, match="is refused: it is no file of that folder"):
+            find_memory(tmp_path / "theirs", optional=optional)
+    (tmp_path / "private").write_text("mine")
+    (tmp_path / "theirs" / MEMORY_FILE).rmdir()
+    (tmp_path / "theirs" / MEMORY_FILE).symlink_to(tmp_path / "private")
+    for optional in (True, False):
+        with pytest.raises(MemoryFileError, match="or a link out of it"):
+            find_memory(tmp_path / "theirs", optional=optional)
+    assert find_memory(tmp_path / "theirs" / MEMORY_FILE, optional=False)  # a file that the user names
 
 
 def test_weights_are_no_memory(tmp_path: Path) -> None:

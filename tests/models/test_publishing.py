@@ -317,7 +317,7 @@ for revision in (None, {first!r}, {second!r}):
         assert told.data.eval_results is None  # they are the model's
         assert MEMORY_MARK in told.content and "card_arrival" in told.text and str(tiny_encoder) not in told.text
         assert 'model.load_memory("me/bank-skill")' in told.text
-        assert "its encoder is not public" in told.text and "```python" not in told.text
+        assert "or another with the same weights, loads it by" in told.text and "```python" not in told.text
 
     def test_what_its_card_says_runs(
         self, build: Any, hub_api: HfApi, tiny_encoder: Path, texts: Any, labels: Any
@@ -336,6 +336,14 @@ for revision in (None, {first!r}, {second!r}):
         names["memory"] = Path(hub_api.hf_hub_download(SKILL, "memory.safetensors")).parent
         exec(offline, names)
         assert answer(names["clf"]) == answer(clf)
+
+    def test_of_an_encoder_that_was_trained_further(self, clf: Any, hub_api: HfApi) -> None:
+        clf.model.config.encoder_name = "sentence-transformers/all-MiniLM-L6-v2"
+        clf.model.model_card_data.training = TrainingRecord(steps=1)
+        clf.push_memory_to_hub(SKILL)
+        told = card(hub_api, SKILL)
+        assert "MiniLM" not in told.content and "as keys of\none encoder" in told.text
+        assert "or another with the same weights, loads it by" in told.text
 
     def test_beside_a_model_all_follows(self, clf: Any, hub_api: HfApi) -> None:
         clf.model.model_card_data.license = "mit"
@@ -418,6 +426,14 @@ class TestCardsThatAreThere:
         (tmp_path / "README.md").write_text(rendered.replace(MODEL_MARK, "My own words."))
         FewShotTextClassificationPipeline(model=clf.model.from_pretrained(tmp_path)).push_to_hub(ID)
         assert "My own words." in card(hub_api).content and MODEL_MARK not in card(hub_api).content
+
+    def test_a_link_of_a_stranger_publishes_no_file_of_ones_own(self, clf: Any, hub_api: HfApi, tmp_path: Path) -> None:
+        (tmp_path / "private.txt").write_text("a secret of mine")
+        clf.save_pretrained(tmp_path / "theirs")
+        (tmp_path / "theirs" / "README.md").unlink()
+        (tmp_path / "theirs" / "README.md").symlink_to(tmp_path / "private.txt")
+        FewShotTextClassificationPipeline(model=clf.model.from_pretrained(tmp_path / "theirs")).push_to_hub(ID)
+        assert "secret" not in card(hub_api).content and MODEL_MARK in card(hub_api).content
 
     def test_a_card_that_cannot_be_fetched_is_not_overwritten(
         self, clf: Any, hub: "LoopbackHub", hub_api: HfApi, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ import pytest
 
 from mann_hf.errors import MemoryFileError
 from mann_hf.models import saving
-from mann_hf.models.saving import recover, whole_save, write_whole
+from mann_hf.models.saving import leads_out, recover, whole_save, write_whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
 
@@ -339,3 +339,19 @@ def test_the_manifest_is_no_part_of_what_is_saved(tmp_path: Path) -> None:
     with whole_save(tmp_path) as staging:
         put(staging, NEW)
     assert saving.MANIFEST not in json.dumps(content(tmp_path))
+
+
+def test_links_that_lead_out_of_their_folder(tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("mine")
+    folder = tmp_path / "models--me--x" / "snapshots" / "0123" / "sub"
+    blobs = tmp_path / "models--me--x" / "blobs"
+    for place in (folder, blobs):
+        place.mkdir(parents=True)
+        (place / "file").touch()
+    for name, target in {"out": tmp_path / "private", "within": folder / "file", "cached": blobs / "file"}.items():
+        (folder / name).symlink_to(target)
+    (folder / "chain").symlink_to(folder / "out")
+    (tmp_path / "linked").symlink_to(folder)
+    told = {name: leads_out(folder / name) for name in ("file", "out", "within", "cached", "chain", "absent")}
+    assert [name for name, out in told.items() if out] == ["out", "chain"]
+    assert not leads_out(tmp_path / "linked" / "file") and leads_out(tmp_path / "linked" / "out")
