@@ -18,7 +18,8 @@ EXAMPLE, DESCRIPTION = "an example", "a description of the label"
 MOST_STORED = 6
 """Stored examples that are listed at a time."""
 
-FAILED = "That did not work. Who runs this page finds the reason in its log."
+IN_THE_LOG = "Who runs this page finds the reason in its log."
+FAILED = f"That did not work. {IN_THE_LOG}"
 
 Changes = dict[Any, Any]
 """From parts of the page to what they become."""
@@ -155,7 +156,7 @@ class Events:
                 self.on_change()
         except Exception:
             logger.exception("the live page could not save a change")
-            return "But this could not be saved, and is lost when the page ends."
+            return f"But this could not be saved, and is lost when the page ends. {IN_THE_LOG}"
         return ""
 
     def _views(self, session: Session, words: str) -> Changes:

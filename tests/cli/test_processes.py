@@ -100,6 +100,7 @@ def test_a_process_that_fails_says_nothing_more(tmp_path: Path) -> None:
     assert run.stderr.startswith("mann-hf: there is no folder") and run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no pseudo-terminal")
 def test_on_a_terminal_a_bar_and_on_standard_output_the_document(taught: Path, shots: Path) -> None:
     import pty

@@ -129,6 +129,7 @@ class TestModel:
         assert [upload for upload in hub.uploaded if upload.bytes > 100_000] == weights
         assert len(hub.uploaded) > 1  # the memory's file goes each time
 
+    @pytest.mark.slow
     def test_cut_off_the_old_revision_stays(
         self,
         clf: Any,
@@ -284,6 +285,7 @@ told = [answer(clf), answer(pipeline("few-shot-text-classification", model={ID!r
 
 
 class TestMemory:
+    @pytest.mark.slow
     def test_pushed_loaded_and_rolled_back(
         self, clf: Any, hub_api: HfApi, stranger: Callable[..., Any], tiny_encoder: Path
     ) -> None:
