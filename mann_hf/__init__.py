@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .controllers.resolve import resolve_encoder
 from .errors import MannError
+from .hub.resolve import resolve_encoder
 from .models import MANNConfig, MANNForSequenceClassification
 from .pipelines import FewShotTextClassificationPipeline
 

@@ -127,7 +127,7 @@ def check_taught(classifier: "FewShotTextClassificationPipeline", place: str) ->
 
 def is_same_encoder(name: str, other: str | None) -> bool:
     """Whether two names stand for one encoder: the same, one short for the other, or two paths to one folder."""
-    from ..controllers.resolve import SHORT_NAMES
+    from ..hub.resolve import SHORT_NAMES
 
     if other is None:
         return False

@@ -1,11 +1,6 @@
 """Pretrained text encoders as they come from transformers, without the parts that a key has no use for."""
 
 import inspect
-import logging as std_logging
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,78 +9,19 @@ from torch.nn import functional as F
 from transformers import (
     MODEL_FOR_TEXT_ENCODING_MAPPING,
     MODEL_MAPPING,
-    AutoConfig,
     AutoModel,
     AutoModelForTextEncoding,
     PreTrainedConfig,
     PreTrainedModel,
 )
-from transformers.utils import logging
 
-from ..errors import EncoderNotFoundError, InvalidInputError
+from ..errors import InvalidInputError
 from .pooling import POOLINGS
-from .weight_files import HUB_ARGUMENTS, at_one_commit, check_counts, safetensors_alone
-
-logger = logging.get_logger(f"transformers.{__name__}")
 
 VECTOR_WIDTH = 16
 """Numbers of single precision in the widest vector that processors add at once."""
 FEW_TOKENS = 512
 """Tokens of a batch up to which it is padded to whole vectors."""
-
-
-def load_encoder(
-    name_or_path: str | os.PathLike[str], *, trust_remote_code: bool = False, **kwargs: Any
-) -> PreTrainedModel:
-    """A pretrained text encoder: the model of `AutoModel`, or its text-encoding half if it is an encoder-decoder.
-
-    Layers that only serve other uses, such as BERT's pooler, are left out. Weights that the encoder needs and the files
-    lack raise, as an encoder with random layers gives keys that mean nothing; weights for other uses are passed over.
-
-    Whoever made the repository is not trusted: no code of it runs, and of its weights only safetensors are read.
-
-    Args:
-        name_or_path: a folder or Hub id, as `resolve_encoder` gives it.
-        trust_remote_code: run code that the repository brings along.
-        **kwargs: what `from_pretrained` takes: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`,
-            `attn_implementation`, `device_map` and so on. `use_safetensors=False` reads a pickle, with the
-            `weights_only` loading of transformers.
-
-    Raises:
-        EncoderNotFoundError: some of the encoder's weights are missing.
-        UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
-        InvalidInputError: the configuration counts more labels or layers than anybody has.
-        OSError, ValueError: what transformers raises for a place without a model that it knows.
-    """
-    kwargs = at_one_commit(name_or_path, kwargs)
-    hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
-    config = kwargs.pop("config", None)
-    if config is None:
-        check_counts(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
-        for computed_by in ("_attn_implementation", "_experts_implementation"):
-            if getattr(config, computed_by, None) is not None:
-                setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
-    kwargs = safetensors_alone(name_or_path, config, kwargs)
-    auto_class = _auto_class(config)
-    with _quiet_load_report():
-        encoder, report = auto_class.from_pretrained(
-            name_or_path,
-            config=config,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **_without_pooler(config),
-            **kwargs,
-        )
-    if missing := sorted(report["missing_keys"]):
-        raise EncoderNotFoundError(
-            f"The weights in {os.fspath(name_or_path)!r} lack {len(missing)} of those of {type(encoder).__name__}, "
-            f"such as {missing[0]!r}. Its config.json and its weights do not belong together, or the file is damaged: "
-            "download or save the encoder again."
-        )
-    if unused := sorted(report["unexpected_keys"]):
-        logger.info(f"Passed over {len(unused)} weights in {os.fspath(name_or_path)!r} of other uses: {unused}")
-    return _text_half(encoder)
 
 
 def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, **kwargs: Any) -> PreTrainedModel:
@@ -97,9 +33,8 @@ def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, 
         **kwargs: what `from_config` takes, such as `dtype` and `attn_implementation`.
     """
     config = type(config).from_dict(config.to_dict())
-    auto_class = _auto_class(config)
-    return _text_half(
-        auto_class.from_config(config, trust_remote_code=trust_remote_code, **_without_pooler(config), **kwargs)
+    return text_half(
+        auto_class(config).from_config(config, trust_remote_code=trust_remote_code, **without_pooler(config), **kwargs)
     )
 
 
@@ -174,12 +109,12 @@ def max_positions(encoder: nn.Module) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
-def _auto_class(config: PreTrainedConfig) -> Any:
+def auto_class(config: PreTrainedConfig) -> Any:
     """The Auto class that gives the text-encoding half where the family has one, and the whole model otherwise."""
     return AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
 
 
-def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     """The argument that leaves the pooler out, for the classes that take it."""
     for classes in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
         if type(config) in classes:
@@ -189,7 +124,7 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     return {}
 
 
-def _text_half(model: PreTrainedModel) -> PreTrainedModel:
+def text_half(model: PreTrainedModel) -> PreTrainedModel:
     """The encoder of an encoder-decoder family without an encoder class of its own (BART, Marian, ...).
 
     A decoder that serves as encoder (GPT-2, Qwen, ...) keeps no keys and values for a next token.
@@ -199,26 +134,3 @@ def _text_half(model: PreTrainedModel) -> PreTrainedModel:
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False
     return model
-
-
-class _NoLoadReport(std_logging.Filter):
-    """Drops the loading reports of one thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-
-    def filter(self, record: std_logging.LogRecord) -> bool:
-        return record.thread != self.thread or "LOAD REPORT" not in record.getMessage()
-
-
-@contextmanager
-def _quiet_load_report() -> Iterator[None]:
-    """Holds back the report of transformers, which warns of the weights that are left out on purpose."""
-    reporter = logging.get_logger("transformers.modeling_utils")
-    silence = _NoLoadReport()
-    reporter.addFilter(silence)
-    try:
-        yield
-    finally:
-        reporter.removeFilter(silence)

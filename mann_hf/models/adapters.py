@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers.utils import cached_file
 
-from ..controllers.encoder import load_encoder
-from ..controllers.resolve import resolve_encoder
 from ..errors import EncoderMismatchError, InvalidInputError, import_extra
+from ..hub.encoders import load_encoder
+from ..hub.resolve import resolve_encoder
 from .configuration_mann import MANNConfig
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..controllers.pooling import POOLINGS
-from ..controllers.weight_files import check_counts, without_attention
+from ..hub.weight_files import check_counts, without_attention
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES

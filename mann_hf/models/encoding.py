@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from ..controllers.encoder import embed, max_positions
-from ..controllers.resolve import resolve_encoder
 from ..controllers.text import check_texts, pad, token_batches, tokenize
 from ..errors import InvalidInputError
+from ..hub.resolve import resolve_encoder
 from .configuration_mann import MANNConfig
 
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers.utils import cached_file, logging
 
-from ..controllers.resolve import hub_refusal
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
+from ..hub.resolve import hub_refusal
 from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL

@@ -12,11 +12,12 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..cards import MANNModelCardData
-from ..controllers.encoder import build_encoder, load_encoder
-from ..controllers.resolve import resolve_encoder
-from ..controllers.sentence_transformers import read_sentence_transformers
-from ..controllers.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone
+from ..controllers.encoder import build_encoder
 from ..errors import EmptyMemoryError
+from ..hub.encoders import load_encoder
+from ..hub.resolve import resolve_encoder
+from ..hub.sentence_transformers import read_sentence_transformers
+from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, card_files, memory_files, publishing

@@ -13,10 +13,10 @@ from transformers import EarlyStoppingCallback, PreTrainedConfig, PrinterCallbac
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
-from ..controllers.resolve import resolve_encoder
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
+from ..hub.resolve import resolve_encoder
 from ..models import MANNConfig, MANNForSequenceClassification
 from ..models.saving import write_whole
 from ..wording import listed

@@ -19,12 +19,13 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from mann_hf.controllers.encoder import build_encoder, embed, load_encoder, max_positions
+from mann_hf.controllers.encoder import build_encoder, embed, max_positions
 from mann_hf.controllers.pooling import POOLINGS
-from mann_hf.controllers.resolve import resolve_encoder
-from mann_hf.controllers.sentence_transformers import read_sentence_transformers
 from mann_hf.controllers.text import pad, tokenize
 from mann_hf.errors import EncoderNotFoundError, InvalidInputError, UnknownNameError
+from mann_hf.hub.encoders import load_encoder
+from mann_hf.hub.resolve import resolve_encoder
+from mann_hf.hub.sentence_transformers import read_sentence_transformers
 
 VOCABULARY, POSITIONS, HIDDEN = 50, 40, 16
 _BERT = {

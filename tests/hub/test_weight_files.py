@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertModel
 
-from mann_hf.controllers.encoder import load_encoder
-from mann_hf.controllers.weight_files import ADAPTER, LARGEST_INDEX, PICKLES, without_attention
 from mann_hf.errors import EncoderNotFoundError, InvalidInputError, UnsafeFileError
+from mann_hf.hub.encoders import load_encoder
+from mann_hf.hub.weight_files import ADAPTER, LARGEST_INDEX, PICKLES, without_attention
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

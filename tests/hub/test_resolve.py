@@ -10,9 +10,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from mann_hf.controllers import resolve
-from mann_hf.controllers.resolve import EncoderPackage, resolve_encoder
 from mann_hf.errors import EncoderNotFoundError
+from mann_hf.hub import resolve
+from mann_hf.hub.resolve import EncoderPackage, resolve_encoder
 
 NAME = "someone/encoder"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -12,10 +12,11 @@ import torch
 from huggingface_hub import constants
 from transformers import AutoTokenizer
 
-from mann_hf.controllers.encoder import embed, load_encoder
-from mann_hf.controllers.sentence_transformers import TextEncoderSettings, read_sentence_transformers
+from mann_hf.controllers.encoder import embed
 from mann_hf.controllers.text import pad, tokenize
 from mann_hf.errors import EncoderNotFoundError, InvalidInputError
+from mann_hf.hub.encoders import load_encoder
+from mann_hf.hub.sentence_transformers import TextEncoderSettings, read_sentence_transformers
 
 NAME = "someone/encoder"
 PLAIN = TextEncoderSettings("mean", False, None, {}, None)

@@ -20,8 +20,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
+from ..controllers import DEFAULT_ENCODER
 from ..errors import EncoderNotFoundError
-from . import DEFAULT_ENCODER
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 

@@ -1,0 +1,1 @@
+"""Folders and repositories: where they are, and what is read of them."""
