@@ -44,6 +44,16 @@ def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
     recover(folder)  # or the save that was stopped here would come back over this one
     sweep(folder)
     described = describe(memory)
+    write_whole(folder / MEMORY_FILE, _packed(memory, described))
+    write_whole(folder / READABLE_FILE, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def memory_bytes(memory: LabelledMemory) -> bytes:
+    """What `save_memory` writes to `memory.safetensors`."""
+    return _packed(memory, describe(memory))
+
+
+def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
     tensors = {
         "keys": memory.state.keys[0],
         "usage": memory.state.usage[0],
@@ -58,8 +68,7 @@ def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
         tensors["encoder_probe"] = memory.probe.float()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # one entry alone: safetensors writes several in an order that changes from save to save
-    write_whole(folder / MEMORY_FILE, save(tensors, metadata={"format": f"{FORMAT}/{VERSION}"}))
-    write_whole(folder / READABLE_FILE, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
+    return save(tensors, metadata={"format": f"{FORMAT}/{VERSION}"})
 
 
 def local_folder(place: Any, subfolder: str | None) -> Path | None:

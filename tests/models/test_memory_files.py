@@ -26,6 +26,7 @@ from mann_hf.models.memory_files import (
     VERSION,
     find_memory,
     load_memory,
+    memory_bytes,
     save_memory,
 )
 
@@ -131,6 +132,12 @@ def test_saves_give_the_same_bytes(tmp_path: Path) -> None:
         save_memory(memory, tmp_path)
         written.add((tmp_path / MEMORY_FILE).read_bytes())
     assert len(written) == 1
+
+
+def test_the_bytes_of_the_file_can_be_had_without_one(tmp_path: Path) -> None:
+    memory = taught()
+    save_memory(memory, tmp_path)
+    assert memory_bytes(memory) == (tmp_path / MEMORY_FILE).read_bytes()
 
 
 def test_the_readable_copy_says_what_the_memory_holds(tmp_path: Path) -> None:
