@@ -16,12 +16,13 @@ from transformers import (
 )
 
 from ..errors import InvalidInputError
+from .padding import in_whole_vectors, padded_behind, reads_padding, stated_positions, wide_enough, without_padding
 from .pooling import POOLINGS
 
-VECTOR_WIDTH = 16
-"""Numbers of single precision in the widest vector that processors add at once."""
-FEW_TOKENS = 512
-"""Tokens of a batch up to which it is padded to whole vectors."""
+RANDOM_ATTENTION = {"reformer"}
+"""Types of encoders whose states are not the same at each call."""
+POSITION_TABLES = ("position_embeddings", "char_position_embeddings", "embed_positions", "wpe", "positions_embed")
+"""What encoders call their tables of absolute positions, one row a position."""
 
 
 def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, **kwargs: Any) -> PreTrainedModel:
@@ -33,6 +34,10 @@ def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, 
         **kwargs: what `from_config` takes, such as `dtype` and `attn_implementation`.
     """
     config = type(config).from_dict(config.to_dict())
+    attend_to_all(config)
+    several: Any = MODEL_MAPPING.get(type(config), None)
+    if isinstance(several, tuple) and not config.architectures:
+        config.architectures = [several[0].__name__]
     return text_half(
         auto_class(config).from_config(config, trust_remote_code=trust_remote_code, **without_pooler(config), **kwargs)
     )
@@ -47,6 +52,8 @@ def embed(
     **kwargs: Any,
 ) -> Tensor:
     """The keys of a batch of texts: encoded, pooled and, if asked for, scaled to unit length.
+
+    A key depends on its text alone: padding may stand on either side, and positions count from the text's first token.
 
     Args:
         encoder: what `load_encoder` gives, or any module with a `last_hidden_state` in its output.
@@ -66,52 +73,73 @@ def embed(
     if attention_mask is None:
         attention_mask = torch.ones(given.shape[:2], dtype=torch.long, device=given.device)
     if input_ids is not None:
-        input_ids, attention_mask, kwargs = _in_whole_vectors(encoder, input_ids, attention_mask, kwargs)
         kwargs["input_ids"] = input_ids
-    hidden = getattr(encoder(attention_mask=attention_mask, **kwargs), "last_hidden_state", None)
+    kwargs, attention_mask = wide_enough(encoder, *padded_behind(kwargs, attention_mask))
+    if reads_padding(encoder):
+        groups = list(without_padding(encoder, kwargs, attention_mask))
+        keys = torch.cat([pool(_hidden(encoder, inputs, mask), mask) for _, inputs, mask in groups])
+        keys = keys[torch.cat([rows for rows, _, _ in groups]).argsort()]
+    else:
+        kwargs, attention_mask = in_whole_vectors(encoder, kwargs, attention_mask)
+        keys = pool(_hidden(encoder, kwargs, attention_mask), attention_mask)
+    return F.normalize(keys, dim=-1) if normalize else keys
+
+
+def _hidden(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tensor) -> Tensor:
+    try:
+        hidden = getattr(encoder(attention_mask=attention_mask, **inputs), "last_hidden_state", None)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"{type(encoder).__name__} could not encode {', '.join(inputs)} ({type(error).__name__}: {error}). If it "
+            "needs more than a text, such as an image or boxes, it is no text encoder: take one that AutoModel loads "
+            "and that reads text alone."
+        ) from error
     if hidden is None:
         raise InvalidInputError(
             f"{type(encoder).__name__} gives no last_hidden_state, so it is no text encoder: take a model that "
             "AutoModel loads and that reads text alone."
         )
-    keys = pool(hidden, attention_mask)
-    return F.normalize(keys, dim=-1) if normalize else keys
-
-
-def _in_whole_vectors(
-    encoder: nn.Module, input_ids: Tensor, attention_mask: Tensor, others: dict[str, Any]
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """A few short texts padded to a whole number of the processor's vectors, as it sums the rest in another order.
-
-    So a text has the same key, to the last bit, by itself and among others, and whichever way it is asked, the same
-    score. Larger batches go as they are: there the padding would cost more than the last bits are worth.
-    """
-    rows, width = input_ids.shape
-    missing = -width % VECTOR_WIDTH
-    limit = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
-    short = rows * (width + missing) <= FEW_TOKENS and (limit is None or width + missing < limit)
-    plain = others.keys() <= {"token_type_ids"}
-    if not (missing and short and plain) or torch.is_grad_enabled() or input_ids.device.type != "cpu":
-        return input_ids, attention_mask, others
-    filler = getattr(encoder.config, "pad_token_id", None) or 0
-    others = {name: F.pad(tensor, (0, missing)) for name, tensor in others.items()}
-    return F.pad(input_ids, (0, missing), value=filler), F.pad(attention_mask, (0, missing)), others
+    return hidden
 
 
 def max_positions(encoder: nn.Module) -> int | None:
-    """The tokens a text may have before the encoder runs out of positions, special tokens included; None: no limit."""
+    """The tokens a text may have before the encoder runs out of positions, special tokens included; None: no limit.
+
+    The least of what its configuration says, what its tables of positions hold, and how many positions it has counted
+    out beforehand.
+    """
+    limits = [stated_positions(encoder)]
     for module in encoder.modules():
-        table = getattr(module, "position_embeddings", None)
-        if isinstance(table, nn.Embedding):
-            # RoBERTa and its kin count positions from the padding index on, so the rows up to it hold none.
-            return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-    limit = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
-    return limit if isinstance(limit, int) and limit > 0 else None
+        counted = getattr(module, "position_ids", None)
+        limits.append(counted.shape[-1] if isinstance(counted, Tensor) else None)
+        for name in POSITION_TABLES:
+            table = getattr(module, name, None)
+            rows = getattr(table, "weight", None)
+            if isinstance(rows, Tensor) and rows.dim() == 2:
+                limits.append(len(rows) - _rows_before(table))
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+
+def _rows_before(table: Any) -> int:
+    """How many rows of a table of positions come before that of a text's first token.
+
+    RoBERTa and its kin count from the padding index on, BART and its kin from an offset.
+    """
+    padding, offset = getattr(table, "padding_idx", None), getattr(table, "offset", None)
+    if isinstance(offset, int):
+        return offset
+    return padding + 1 if isinstance(padding, int) else 0
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
     """The Auto class that gives the text-encoding half where the family has one, and the whole model otherwise."""
     return AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
+
+
+def attend_to_all(config: PreTrainedConfig) -> None:
+    """Has BigBird and its kin attend to a whole text: their blocks depend on padding, and on texts that came before."""
+    if getattr(config, "attention_type", None) == "block_sparse":
+        config.attention_type = "original_full"  # type: ignore[attr-defined]
 
 
 def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
@@ -131,6 +159,35 @@ def text_half(model: PreTrainedModel) -> PreTrainedModel:
     """
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
+    _check_reads_text(model)
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False
     return model
+
+
+def _check_reads_text(encoder: Any) -> None:
+    """Refuses a model of which it can be told without running it that it turns no text into states.
+
+    Raises:
+        InvalidInputError: it is one of images or sounds, or its states are not those of the text alone.
+    """
+    name, config = type(encoder).__name__, getattr(encoder, "config", PreTrainedConfig())
+    inputs = [
+        one for one in inspect.signature(encoder.forward).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD
+    ]
+    needed = [
+        one.name for one in inputs if one.default is one.empty and one.name not in ("input_ids", "attention_mask")
+    ]
+    if needed:
+        reason = f"it needs {', '.join(needed)}"
+    elif inputs and "input_ids" not in [one.name for one in inputs]:  # none are named where a wrapper hides them
+        reason = "it takes no input_ids"
+    elif not isinstance(getattr(config, "hidden_size", None), int):
+        reason = "its configuration has no hidden_size"
+    elif config.model_type in RANDOM_ATTENTION:
+        reason = "it draws random numbers at each call, so that a text has no states of its own"
+    else:
+        return
+    raise InvalidInputError(
+        f"{name} is no text encoder: {reason}. Take a model that AutoModel loads and that reads text alone."
+    )

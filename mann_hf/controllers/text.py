@@ -160,7 +160,9 @@ def token_batches(
 
 
 def pad(tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding], indices: Sequence[int]) -> dict[str, Tensor]:
-    """The encoder's inputs for some of the texts, padded to the longest among them as their tokenizer pads.
+    """The encoder's inputs for some of the texts, padded behind to the longest among them.
+
+    On whichever side the tokenizer pads: padding before a text would move its absolute positions.
 
     Args:
         tokenizer: the one that made the encodings.
@@ -172,10 +174,7 @@ def pad(tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding], indic
     """
     chosen = [encodings[index] for index in indices]
     lengths = np.fromiter((len(encoding["input_ids"]) for encoding in chosen), np.int64, len(chosen))
-    column = np.arange(lengths.max(initial=0))
-    if tokenizer.padding_side == "left":
-        column = column[::-1]
-    present = column < lengths[:, None]
+    present = np.arange(lengths.max(initial=0)) < lengths[:, None]
     fillers = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
     padded = {"attention_mask": torch.from_numpy(present.astype(np.int64))}
     for name in chosen[0] if chosen else ("input_ids",):

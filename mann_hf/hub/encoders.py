@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from ..controllers.encoder import auto_class, text_half, without_pooler
+from ..controllers.encoder import attend_to_all, auto_class, text_half, without_pooler
 from ..errors import EncoderNotFoundError
 from .weight_files import HUB_ARGUMENTS, at_one_commit, check_counts, safetensors_alone
 
@@ -37,7 +37,8 @@ def load_encoder(
     Raises:
         EncoderNotFoundError: some of the encoder's weights are missing.
         UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
-        InvalidInputError: the configuration counts more labels or layers than anybody has.
+        InvalidInputError: the configuration counts more labels or layers than anybody has, or the model reads more or
+            other than text.
         OSError, ValueError: what transformers raises for a place without a model that it knows.
     """
     kwargs = at_one_commit(name_or_path, kwargs)
@@ -49,6 +50,7 @@ def load_encoder(
         for computed_by in ("_attn_implementation", "_experts_implementation"):
             if getattr(config, computed_by, None) is not None:
                 setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
+    attend_to_all(config)
     kwargs = safetensors_alone(name_or_path, config, kwargs)
     with _quiet_load_report():
         encoder, report = auto_class(config).from_pretrained(

@@ -100,7 +100,8 @@ class EncodingModel(PreTrainedModel):
 
         Computed at each call: adapters are switched and merged without a trace in the weights' versions.
         """
-        vocabulary = min(self.config.encoder_config.vocab_size, PROBED_TOKENS)  # tokens that are added change nothing
+        known = getattr(self.config.encoder_config, "vocab_size", PROBED_TOKENS)  # CANINE reads characters
+        vocabulary = min(known, PROBED_TOKENS)  # tokens that are added change nothing
         spread = torch.arange(PROBES * PROBE_LENGTH, device=self.device).view(PROBES, PROBE_LENGTH)
         tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over
         with self._evaluating():

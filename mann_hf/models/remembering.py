@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..controllers.encoder import VECTOR_WIDTH
+from ..controllers.padding import VECTOR_WIDTH
 from ..errors import InvalidTypeError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .labelled_memory import Kind, Label, LabelledMemory

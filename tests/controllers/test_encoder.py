@@ -10,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForTextEncoding,
@@ -305,6 +306,50 @@ def test_the_longest_text_fits_and_one_more_token_does_not(family: str):
         if family != "Qwen3":  # its positions are angles, which do not run out
             with pytest.raises((IndexError, RuntimeError)):
                 encoder(input_ids=torch.full((1, limit + 1), 5))
+
+
+@pytest.mark.parametrize(
+    "family", ["yoso", "mra", "nystromformer", "ibert", "roberta", "longformer", "opt", "xlm", "led"]
+)
+def test_positions_that_a_family_counts_in_its_own_way_run_out_where_it_is_said(family: str):
+    sizes = {"pad_token_id": 1, "attention_window": 4, "max_encoder_position_embeddings": POSITIONS}
+    sizes |= {"word_embed_proj_dim": HIDDEN, "ffn_dim": 32, "emb_dim": HIDDEN, "n_layers": 1, "n_heads": 2}
+    config = AutoConfig.for_model(family, **{**(_BART if family == "led" else _BERT), **sizes})
+    encoder = build_encoder(config).eval()
+    limit = max_positions(encoder)
+    assert limit is not None and POSITIONS - 2 <= limit <= POSITIONS
+    encoder(input_ids=torch.full((1, limit), 5), attention_mask=torch.ones(1, limit))
+    with pytest.raises((IndexError, RuntimeError)):
+        encoder(input_ids=torch.full((1, limit + 1), 5), attention_mask=torch.ones(1, limit + 1))
+
+
+# What is no text encoder
+
+
+@pytest.mark.parametrize(
+    "family, reason",
+    [
+        ("vit", "needs pixel_values|takes no input_ids"),
+        ("wav2vec2", "needs input_values"),
+        ("fsmt", "no hidden_size"),
+        ("reformer", "random numbers at each call"),
+    ],
+)
+def test_what_is_no_text_encoder_is_refused_by_its_name(family: str, reason: str):
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    own: dict[str, dict[str, Any]] = {
+        "wav2vec2": {"conv_dim": [8], "conv_stride": [2], "conv_kernel": [2], "num_feat_extract_layers": 1},
+        "fsmt": {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "src_vocab_size": 50, "tgt_vocab_size": 50},
+        "reformer": {"axial_pos_embds_dim": [8, 8], "attn_layers": ["local"], "is_decoder": False, "vocab_size": 50},
+    }
+    with pytest.raises(InvalidInputError, match=f"is no text encoder: .*({reason})"):
+        build_encoder(AutoConfig.for_model(family, **{**small, **own.get(family, {})}))
+
+
+def test_what_needs_more_than_a_text_is_refused_in_words():
+    encoder = build_encoder(AutoConfig.for_model("bros", **_BERT)).eval()
+    with pytest.raises(InvalidInputError, match="BrosModel could not encode input_ids .*bbox.* is no text encoder"):
+        embed(encoder, "mean", True, torch.tensor([[2, 9, 11, 3]]))
 
 
 # The real encoder

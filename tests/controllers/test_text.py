@@ -215,10 +215,12 @@ def test_sizes_must_be_positive(wrong):
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("indices", [[0, 1, 2, 3], [3, 0], [2]])
-def test_padding_is_that_of_the_tokenizer(any_tokenizer: Any, side: str, indices: list[int]):
+def test_padding_is_that_of_the_tokenizer_but_always_behind_the_text(any_tokenizer: Any, side: str, indices: list[int]):
     any_tokenizer.padding_side = side
     encodings = tokenize(any_tokenizer, TEXTS, max_length=None)
     padded = pad(any_tokenizer, encodings, indices)
+    assert any_tokenizer.padding_side == side
+    any_tokenizer.padding_side = "right"
     expected = any_tokenizer.pad([encodings[index] for index in indices], return_tensors="pt")
     assert padded.keys() == expected.keys()
     for name, tensor in padded.items():

@@ -10,10 +10,14 @@ import pytest
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModel
 
 from mann_hf import MANNForSequenceClassification
+from mann_hf.controllers.encoder import max_positions
 from mann_hf.controllers.pooling import POOLINGS
+from mann_hf.errors import InvalidInputError
+from tests.conftest import WORDS
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 CAUSAL = SMALL | {"num_key_value_heads": 2, "initializer_range": 0.2}
@@ -40,6 +44,77 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
 }
 DECODERS = {"qwen2", "llama", "gpt2"}
+
+
+POSITIONS = 24
+SIZES = {
+    **dict.fromkeys(
+        ("hidden_size", "d_model", "n_embd", "dim", "emb_dim", "embedding_size", "word_embed_proj_dim"), 32
+    ),
+    **dict.fromkeys(
+        ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "num_encoder_layers"), 2
+    ),
+    **dict.fromkeys(("decoder_layers", "num_decoder_layers"), 1),
+    **dict.fromkeys(("num_attention_heads", "num_heads", "n_heads", "n_head", "num_key_value_heads"), 2),
+    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads", "num_encoder_attention_heads"), 2),
+    **dict.fromkeys(("num_experts", "num_local_experts", "num_decoder_attention_heads"), 2),
+    **dict.fromkeys(("intermediate_size", "hidden_dim", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "d_inner"), 64),
+    **dict.fromkeys(("dff", "ffn_dim", "n_inner"), 64),
+    **dict.fromkeys(("d_kv", "d_head", "head_dim", "dim_head"), 16),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_encoder_position_embeddings"), POSITIONS),
+    **dict.fromkeys(("initializer_range", "init_std", "initializer_std"), 0.2),
+    "pad_token_id": 0,
+}
+"""What families call their sizes; each takes those that it knows."""
+OWN_SIZES: dict[str, dict[str, Any]] = {
+    "canine": {"num_hash_buckets": POSITIONS},
+    "falcon": {"head_dim": None},
+    "funnel": {
+        "block_sizes": [1, 1],
+        "block_repeats": [1, 1],
+        "num_hidden_layers": None,
+        "architectures": ["FunnelModel"],
+    },
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "gptj": {"rotary_dim": 4},
+    "led": {"attention_window": 4},
+    "lilt": {"hidden_size": 48},
+    "longformer": {"attention_window": 4},
+    "luke": {"entity_vocab_size": 10, "entity_emb_size": 8},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "state_size": 8, "n_groups": 1, "chunk_size": 16},
+    "prophetnet": {"num_hidden_layers": None},
+    "reformer": {"axial_pos_embds_dim": [16, 16]},
+    "roc_bert": {"shape_vocab_size": 10, "pronunciation_vocab_size": 10},
+    "xlnet": {"max_position_embeddings": None},
+    "xmod": {"languages": ["en_XX"], "default_language": "en_XX"},
+}
+WITHOUT_LIMIT = {"bloom", "cpmant", "funnel", "longt5", "mamba", "mamba2", "mpt", "mt5", "recurrent_gemma"}
+WITHOUT_LIMIT |= {"switch_transformers", "t5", "umt5", "xlnet"}
+EVERY_FAMILY = """
+albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot bloom camembert canine convbert cpmant ctrl
+data2vec-text deberta deberta-v2 distilbert electra ernie esm eurobert falcon flaubert fnet funnel gemma2 gpt2
+gpt_bigcode gpt_neo gpt_neox gptj ibert layoutlm led lilt llama longformer longt5 luke m2m_100 mamba mamba2 marian
+markuplm mbart megatron-bert mistral mobilebert modernbert mpnet mpt mra mt5 mvp nomic_bert nystromformer openai-gpt opt
+pegasus pegasus_x phi plbart prophetnet qwen2 qwen3 recurrent_gemma rembert roberta roberta-prelayernorm roc_bert
+roformer rwkv splinter squeezebert stablelm switch_transformers t5 tapas umt5 xglm xlm xlm-roberta xlnet xmod yoso
+""".split()  # noqa: SIM905
+NO_TEXT_ENCODERS = {
+    "decision_transformer": "takes no input_ids|could not encode",
+    "fsmt": "its configuration has no hidden_size",
+    "reformer": "random numbers at each call",
+    "speech_to_text": "needs input_features",
+    "vit": "takes no input_ids",
+    "wav2vec2": "needs input_values",
+}
+
+
+def tiny_config(family: str, **fixed: Any) -> Any:
+    """A configuration of a family with the sizes that it has fields for."""
+    sizes = SIZES | OWN_SIZES.get(family, {}) | fixed
+    known = AutoConfig.for_model(family)
+    return AutoConfig.for_model(
+        family, **{name: size for name, size in sizes.items() if hasattr(known, name) and size is not None}
+    )
 
 
 def make(family: str, folder: Path, tokenizer: Any, **kwargs: Any) -> Any:
@@ -74,6 +149,57 @@ def test_made_taught_asked_saved_and_loaded(
     stock = pipeline("text-classification", model=str(tmp_path / "saved"))
     for answer, other in zip(answers, stock(texts), strict=True):
         assert (other["label"], other["score"]) == (answer[0]["label"], pytest.approx(answer[0]["score"], abs=1e-4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", EVERY_FAMILY)
+def test_a_text_has_one_key_alone_and_among_others_on_either_side_of_padding_at_every_length(
+    family: str, tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    tiny_tokenizer.model_max_length = 10**30
+    tiny_tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A")  # a word is a token, and no more
+    tiny_tokenizer.save_pretrained(tmp_path)
+    AutoModel.from_config(tiny_config(family, vocab_size=len(tiny_tokenizer))).save_pretrained(tmp_path)
+    model = MANNForSequenceClassification.from_encoder_pretrained(tmp_path)
+    limit = max_positions(model.encoder) or POSITIONS
+    if family in WITHOUT_LIMIT:
+        model.config.max_seq_length = limit
+    assert POSITIONS - 2 <= limit <= POSITIONS
+    words = [word for word in WORDS if len(tiny_tokenizer.tokenize(word)) == 1]
+    lengths = [1, limit - 1, limit, limit + 1, 3 * limit]
+    texts = [" ".join(words[(7 * row + n) % len(words)] for n in range(length)) for row, length in enumerate(lengths)]
+
+    alone = torch.cat([model.embed_texts(tiny_tokenizer, [text]) for text in texts])
+    assert torch.isfinite(alone).all()
+    assert torch.pdist(alone).min() > 1e-3, "the keys must differ for the rest to mean anything"
+    for side in ("right", "left"):
+        tiny_tokenizer.padding_side = side
+        together = model.embed_texts(tiny_tokenizer, texts, batch_size=len(texts))
+        inputs = tiny_tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        inputs.pop("token_type_ids", None)
+        with torch.no_grad():
+            given = model.embed(**inputs)
+        assert (together - alone).norm(dim=1).max() <= 1e-4
+        assert (given - alone).norm(dim=1).max() <= 1e-4
+    cut = [" ".join(text.split()[:limit]) for text in texts]
+    assert (model.embed_texts(tiny_tokenizer, cut) - alone).norm(dim=1).max() <= 1e-4, "longer texts are cut"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family, reason", NO_TEXT_ENCODERS.items())
+def test_what_is_no_text_encoder_is_refused_in_words(family: str, reason: str, tmp_path: Path) -> None:
+    AutoModel.from_config(tiny_config(family)).save_pretrained(tmp_path)
+
+    def loaded_and_asked() -> None:
+        MANNForSequenceClassification.from_encoder_pretrained(tmp_path).embed(torch.tensor([[1, 2, 3]]))
+
+    with pytest.raises(InvalidInputError, match=reason):
+        loaded_and_asked()
+
+
+def test_the_families_are_many() -> None:
+    print(f"{len(set(EVERY_FAMILY))} families of encoders, and {len(NO_TEXT_ENCODERS)} that are refused")
+    assert len(set(EVERY_FAMILY)) >= 45
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")  # renamed in transformers 5.23
