@@ -4,7 +4,7 @@ import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from .models.labelled_memory import Label
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
 from .models.saving import take_upload, whole_save
+from .targets import check_not_multi_hot, known_as, same_label, spell_label, spell_labels
 
 CHUNK = 4096
 """Texts that are answered at a time when many are given."""
@@ -74,8 +75,9 @@ class FewShotTextClassificationPipeline(Pipeline):
 
         Args:
             texts: the examples.
-            labels: one label for each text: a name; a list of names for several labels; a number (or a list of
-                numbers) for regression. With `descriptions` and no texts, one label for each description.
+            labels: one label for each text: a name, or a whole number or boolean, which is a name, too (see
+                `mann_hf.targets.spell_label`); a list of them for several labels; a number (or a list of numbers) for
+                regression. With `descriptions` and no texts, one label for each description.
             descriptions: what labels mean, in words. With texts, `labels` holds the labels of the texts and then those
                 of the descriptions.
             batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
@@ -113,6 +115,8 @@ class FewShotTextClassificationPipeline(Pipeline):
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.
         """
+        if label is not None and label not in self.model.memory.labels:
+            (label,) = known_as([same_label(str(label))], self.model.memory.labels).values()
         self.model.forget([ids] if ids is not None and not isinstance(ids, Iterable) else ids, label)
 
     def with_own_memory(self) -> "FewShotTextClassificationPipeline":
@@ -300,7 +304,7 @@ class FewShotTextClassificationPipeline(Pipeline):
     def _labels(self, labels: Any, examples: int, descriptions: int) -> list[Label]:
         if labels is None:
             raise InvalidInputError("labels are missing: give one for each text and each description.")
-        labels = _plain(labels)
+        labels = _plain(_with_names(labels))
         if isinstance(labels, (str, int, float)):
             labels = [labels]
         if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
@@ -309,9 +313,17 @@ class FewShotTextClassificationPipeline(Pipeline):
         if len(labels) != examples + descriptions:
             counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
             raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
-        checks: dict[Any, Callable[[Any, int], Label]] = {REGRESSION: _numbers, MULTI_LABEL: _several_names}
-        check = checks.get(self.model.config.problem_type, _one_name)
-        return [check(label, position) for position, label in enumerate(labels)]
+        known = self.model.memory.labels
+        if self.model.config.problem_type == REGRESSION:
+            return [_numbers(label, position) for position, label in enumerate(labels)]
+        if self.model.config.problem_type == MULTI_LABEL:
+            check_not_multi_hot(labels)
+            several = [_several_names(label, position) for position, label in enumerate(labels)]
+            named = known_as(chain.from_iterable(several), known)
+            return [tuple(named[name] for name in names) for names in several]
+        names = [_one_name(label, position) for position, label in enumerate(labels)]
+        named = known_as(names, known)
+        return [named[name] for name in names]
 
 
 def _texts(texts: Any, name: str) -> list[str]:
@@ -326,32 +338,20 @@ def _texts(texts: Any, name: str) -> list[str]:
 
 
 def _one_name(label: Any, position: int) -> str:
-    if not isinstance(label, str):
-        raise InvalidTypeError(
-            f"label {position} is {label!r} of type {type(label).__name__}; labels are names (str). str(label) makes "
-            "one, for numbers of a datasets ClassLabel features['label'].int2str; for several labels an example, make "
-            "the model with problem_type='multi_label_classification'."
-        )
-    if not label.strip():
-        raise InvalidInputError(f"label {position} is empty; give it a name, or leave the example out.")
     try:
-        label.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(
-            f"label {position}, {label!r}, holds half a surrogate pair, which no file can hold; read it again as UTF-8."
-        ) from None
-    return str.__str__(label)  # of a member of an enumeration the text, not the member's name
+        return spell_label(label)
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"label {position} (counted from 0): {error}.") from None
 
 
 def _several_names(label: Any, position: int) -> tuple[str, ...]:
-    if isinstance(label, str) or not isinstance(label, (list, tuple, set, frozenset)):
-        raise InvalidTypeError(
-            f"label {position} is {label!r}; with several labels an example, give a list of names for each text."
-        )
-    names = sorted(label, key=str) if isinstance(label, (set, frozenset)) else label
+    try:
+        names = spell_labels(label)
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"label {position} (counted from 0): {error}.") from None
     if not names:
         raise InvalidInputError(f"label {position} is an empty list; an example needs at least one label.")
-    return tuple(dict.fromkeys(_one_name(name, position) for name in names))
+    return names
 
 
 def _numbers(label: Any, position: int) -> tuple[float, ...]:
@@ -364,6 +364,15 @@ def _numbers(label: Any, position: int) -> tuple[float, ...]:
     except OverflowError:
         pass
     raise InvalidTypeError(f"label {position} is {str(label)[:80]}; a regression takes finite numbers.")
+
+
+def _with_names(labels: Any) -> Any:
+    """A column of a data set with the names of its classes in place of their numbers; anything else as it is."""
+    column = getattr(labels, "column_name", None)
+    feature: Any = (getattr(getattr(labels, "source", None), "features", None) or {}).get(column)
+    if not hasattr(feature, "int2str"):
+        return labels
+    return [None if label is None or label < 0 else feature.int2str(int(label)) for label in labels]
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ PACKAGE = "mann_hf"
 LAYERS = [
     ["errors", "wording", "hub_names"],
     ["registry"],
-    ["memory"],
+    ["memory", "targets"],
     ["controllers"],
     ["hub", "cards"],
     ["models"],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Features, Value
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import KeyDataset
@@ -529,8 +529,11 @@ class TestRemembering:
         "no label": lambda c: c.remember(["text"], [None]),
         "an empty label": lambda c: c.remember(["text"], [""]),
         "a blank label": lambda c: c.remember(["text"], [" "]),
-        "a number as label": lambda c: c.remember(["text"], [3]),
-        "numbers as labels": lambda c: c.remember(["text", "more"], np.array([0, 1])),
+        "a fraction as label": lambda c: c.remember(["text"], [1.5]),
+        "fractions as labels": lambda c: c.remember(["text", "more"], np.array([0.5, 1])),
+        "a list as text as label": lambda c: c.remember(["text"], ["['card', 'refund']"]),
+        "rows of zeros and ones as labels": lambda c: c.remember(["text", "more"], np.eye(2)),
+        "not a number as label": lambda c: c.remember(["text", "more"], [1.0, float("nan")]),
         "a label that cannot be listed": lambda c: c.remember(["text"], object()),
         "a dict as labels": lambda c: c.remember(["text"], {"a": 1}),
         "bytes as labels": lambda c: c.remember(["text"], b"a"),
@@ -565,12 +568,51 @@ class TestRemembering:
         assert memory_bytes(taught, tmp_path) == before
         assert taught.model.config.to_dict() == config
 
+    @pytest.mark.parametrize(
+        ("labels", "known"),
+        [
+            ([0, 1], ["0", "1"]),
+            (np.array([1.0, 2.0]), ["1", "2"]),
+            (torch.tensor([True, False]), ["true", "false"]),
+            (["card ", " card"], ["card"]),
+        ],
+        ids=str,
+    )
+    def test_labels_have_one_spelling(self, make: Make, labels: Any, known: list[str]) -> None:
+        classifier = make()
+        classifier.remember(["a card", "some money"], labels)
+        assert list(classifier.model.memory.labels) == known
+
+    def test_numbers_of_a_data_set_become_names(self, make: Make) -> None:
+        features = Features({"text": Value("string"), "label": ClassLabel(names=["card", "money"])})
+        rows = Dataset.from_dict({"text": ["a card", "some money"], "label": [0, 1]}, features=features)
+        classifier = make()
+        classifier.remember(rows["text"], rows["label"])
+        assert list(classifier.model.memory.labels) == ["card", "money"]
+        with pytest.raises(InvalidInputError, match="label 1 .*no label"):
+            classifier.remember(
+                ["a card", "money"],
+                Dataset.from_dict({"label": [0, -1]}, Features({"label": features["label"]}))["label"],
+            )
+
+    def test_a_label_that_the_memory_has_in_another_spelling_keeps_it(self, make: Make) -> None:
+        """As a memory may that was saved by a version which kept labels as they came."""
+        classifier = make()
+        keys = classifier.model.embed_texts(classifier.tokenizer, ["a card", "money"])
+        classifier.model.remember(keys, ["card ", "True"], ["a card", "money"])
+        classifier.remember(["my card", "my money", "new"], ["card", True, "new"])
+        assert list(classifier.model.memory.labels) == ["card ", "True", "new"]
+        classifier.forget(label="card")
+        classifier.forget(label=True)
+        assert list(classifier.model.memory.labels) == ["new"]
+
     def test_messages_say_what_came_and_what_helps(self, taught: Any) -> None:
         for call, says in {
             lambda: taught.remember(["one text"], ["a", "b"]): "2 labels came for 1 texts",
             lambda: taught.remember(["good", "  "], ["a", "b"]): "texts: text 1.*blank",
             lambda: taught.remember(labels=["a"], descriptions=[" "]): "descriptions: text 0.*blank",
-            lambda: taught.remember(["text"], [3]): "label 0 is 3 of type int.*str.label.*int2str",
+            lambda: taught.remember(["text"], [1.5]): "label 0 .counted from 0.: 1.5 is no whole number",
+            lambda: taught.remember(["a", "b"], ["c", None]): "label 1 .counted from 0.: no label; leave out what has",
             lambda: taught.remember(["text"], [["a", "b"]]): "multi_label_classification",
             lambda: taught.forget(label="card"): "'card'.*'card_arrival', 'RefundPayment', '3'",
             lambda: taught.forget(ids=[5, 6]): "5, 6.*evidence",
@@ -653,7 +695,9 @@ class TestOtherProblems:
         assert classifier("my card", top_k=1)[0]["label"] == "card"
 
     @pytest.mark.parametrize(
-        "labels", [["card"], [[]], [["card", 3]], [["card", " "]], [None], "card", [{"card": 1}], [[["card"]]]], ids=str
+        "labels",
+        [["card"], [[]], [["card", 0.5]], [["card", " "]], [None], "card", [{"card": 1}], [[["card"]]]],
+        ids=str,
     )
     def test_several_labels_in_another_form(self, make: Make, labels: Any, tmp_path: Path) -> None:
         classifier = make(problem_type=MULTI_LABEL)

@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..models.label_tensors import IGNORED
+from ..targets import spell_label
 from ..wording import listed
 from .episode import Episode, Examples
 from .table import LabelledTable
@@ -100,7 +101,7 @@ class EpisodeSampler:
             raise InvalidInputError("there is no data set to draw from.")
         if isinstance(classes, str):
             raise InvalidTypeError(f"classes is the text {classes!r}; give a list of names.")
-        wanted = None if classes is None else {str(name) for name in classes}
+        wanted = None if classes is None else {spell_label(name) for name in classes}
         self.tables = {
             name: LabelledTable(source, text_column, label_column, repr(name) if several else name)
             for name, source in sources.items()

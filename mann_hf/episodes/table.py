@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 from ..hub_names import HUB_ID
+from ..targets import is_missing, spell_label
 
 IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 """How datasets names the folder of a data set from the Hub in its cache."""
@@ -67,16 +68,13 @@ class LabelledTable:
         self.labels = np.array([number[name] for name in names])
 
     def _name(self, label: Any, row: int, column: str) -> str:
-        if label is None or (isinstance(label, str) and not label.strip()):
-            raise InvalidInputError(
-                f"{self.source}, column {column!r}: row {row} (counted from 0) has no label; leave such rows out."
-            )
-        if isinstance(label, (str, int)):  # True and False are numbers, too
-            return str(label)
-        raise InvalidTypeError(
-            f"{self.source}, column {column!r}: row {row} (counted from 0) has the label {str(label)[:40]!r}, a "
-            f"{type(label).__name__}; episodes are made of texts with one class each, by name or number."
-        )
+        where = f"{self.source}, column {column!r}: row {row} (counted from 0)"
+        if is_missing(label):
+            raise InvalidInputError(f"{where} has no label; leave such rows out.")
+        try:
+            return spell_label(label)
+        except (InvalidInputError, InvalidTypeError) as error:
+            raise type(error)(f"{where}: {error}; episodes are made of texts with one class each.") from None
 
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:

@@ -23,12 +23,23 @@ def by_name(table: LabelledTable) -> dict[str, list[int]]:
     [
         (["b", "a", "b"], None, ["b", "a", "b"]),
         ([3, 10, 3], None, ["3", "10", "3"]),
-        ([True, False, True], None, ["True", "False", "True"]),
+        ([True, False, True], None, ["true", "false", "true"]),
+        ([1.0, 2.0, 1.0], None, ["1", "2", "1"]),
+        (["a ", "b", "a"], None, ["a", "b", "a"]),
         ([1, 0, 1], ClassLabel(names=["no", "yes"]), ["yes", "no", "yes"]),
         (["yes", "no", "yes"], ClassLabel(names=["no", "yes", "unused"]), ["yes", "no", "yes"]),
         ([1, 0, 1], ClassLabel(num_classes=2), ["1", "0", "1"]),
     ],
-    ids=["names", "numbers", "truth", "class numbers", "class names", "classes without names"],
+    ids=[
+        "names",
+        "numbers",
+        "truth",
+        "whole floats",
+        "white space",
+        "class numbers",
+        "class names",
+        "classes without names",
+    ],
 )
 def test_rows_stand_under_the_names_of_their_classes(labels: list, feature: Any, names: list[str]) -> None:
     table = LabelledTable(data(labels, feature=feature))
@@ -134,8 +145,8 @@ class TestErrors:
             (None, "is a NoneType"),
             (data(["a", "b"], ["one", None]), "column 'text': text 1 .* is None, not a string"),
             (data(["a"], [7]), "column 'text': text 0 .* is a int .'7'., not a string"),
-            (data([0.5]), "column 'label': row 0 .* has the label '0.5', a float; .* one class each"),
-            (data([["a", "b"]]), "row 0 .* a list; episodes are made of texts with one class each"),
+            (data([0.5]), "column 'label': row 0 .counted from 0.: 0.5 is no whole number .* one class each"),
+            (data([["a", "b"]]), "row 0 .* are several labels, .*; episodes are made of texts with one class each"),
         ],
     )
     def test_what_is_of_another_type(self, rows: Any, says: str) -> None:

@@ -1,0 +1,204 @@
+"""The one spelling of a label, whatever file, data frame or call it comes from.
+
+A label that one tool writes as `True`, `1.0` or `card ` and another as `true`, `1` or `card` is one class. What can be
+no label is refused by name: a list that was written as text, a row of zeros and ones, a date, a missing value.
+"""
+
+import ast
+import datetime as dt
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from ..errors import InvalidInputError, InvalidTypeError
+
+UNSEEN = re.compile("[\u00ad\u180e\u200b\u2060\ufeff]")
+"""Marks without width that mean nothing within a word: the soft hyphen, zero-width spaces, the byte order mark."""
+AT_ENDS = re.compile(r"^[\s\u200c-\u200f]+|[\s\u200c-\u200f]+$")
+"""White space, and the joiners and marks of direction that mean something only between letters."""
+WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+|[+-]?[1-9](?:\.\d+)?e\+\d+", re.ASCII)
+"""A whole number as data frames write it to a file in a column that has gaps: 1.0, 1e+16."""
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)", re.DOTALL)
+"""Lists as numpy and others write them, without commas or without quotes."""
+MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]."
+
+
+def spell_label(label: Any) -> str:
+    """A label as it is kept: text without white space at its ends, the same for numbers and booleans of every type.
+
+    Runs of white space within it become one space, marks without width go, and letters are composed (Unicode NFC).
+    Booleans are `true` and `false`, and so are the texts TRUE, True and true; whole numbers have neither sign of plus
+    nor point, and so have texts such as 1.0; 007 stays as it is.
+
+    Raises:
+        InvalidInputError: no label, half a surrogate pair, a date, or a list that was written as text.
+        InvalidTypeError: a list, a number with a fraction, bytes, or anything else that is no name.
+    """
+    if is_missing(label):
+        raise InvalidInputError("no label; leave out what has none")
+    label = _plain(label)
+    if isinstance(label, str):
+        return _checked(str.__str__(label))  # of a member of an enumeration the text, not the member's name
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    if isinstance(label, int):
+        return int.__repr__(label)
+    if isinstance(label, (float, Decimal)):
+        if math.isfinite(label) and label == int(label):
+            return str(int(label))
+        raise InvalidTypeError(
+            f"{label} is no whole number and no label; a classifier of numbers has the problem type regression, and a "
+            "name is given as a text"
+        )
+    if isinstance(label, (list, tuple, set, frozenset)):
+        if _is_zeros_and_ones(label):
+            raise InvalidTypeError(
+                f"{_shown(label)} is a row of zeros and ones (one-hot or multi-hot); give the names of its labels"
+            )
+        raise InvalidTypeError(
+            f"{_shown(label)} are several labels, which a classifier of the problem type multi_label_classification "
+            "takes"
+        )
+    if isinstance(label, (dt.date, dt.time)):
+        raise InvalidTypeError(f"{label} is a date or a time and no label")
+    raise InvalidTypeError(f"{_shown(label)} is of type {type(label).__name__}; a label is a name or a whole number")
+
+
+def spell_labels(labels: Any) -> tuple[str, ...]:
+    """Several labels of one input as they are kept, each once; none of an empty list.
+
+    Raises:
+        InvalidInputError: a label of it is missing or none that `spell_label` takes.
+        InvalidTypeError: no list, tuple, set or array.
+    """
+    labels = _plain(labels)
+    if not isinstance(labels, (list, tuple, set, frozenset)):
+        raise InvalidTypeError(f"{_shown(labels)} is no list; with several labels an example, give a list of names")
+    spelled = [spell_label(label) for label in labels]
+    if isinstance(labels, (set, frozenset)):
+        spelled.sort()
+    elif len(set(spelled)) < len(spelled) and set(spelled) <= {"0", "1", "true", "false"}:
+        raise InvalidInputError(f"{_shown(labels)} is a row of zeros and ones (multi-hot); {MULTI_HOT}")
+    return tuple(dict.fromkeys(spelled))
+
+
+def check_not_multi_hot(rows: Sequence[Any]) -> None:
+    """Raises if all rows of several labels have one length and nothing but zeros and ones.
+
+    Args:
+        rows: lists as they came, before they are spelled.
+
+    Raises:
+        InvalidInputError: they are multi-hot rows.
+    """
+    rows = [list(row) for row in map(_plain, rows) if isinstance(row, (list, tuple))]
+    if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) and _is_zeros_and_ones(row) for row in rows):
+        raise InvalidInputError(f"all rows are of zeros and ones (multi-hot), such as {_shown(rows[0])}; {MULTI_HOT}")
+
+
+def is_missing(label: Any) -> bool:
+    """Whether it stands for no label: None, NaN, NaT or NA of any library, or a text without a letter."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
+        return True
+    label = _plain(label)
+    if isinstance(label, str):
+        return not same_label(label)
+    return label is None or (isinstance(label, (float, Decimal)) and math.isnan(label))
+
+
+def same_label(text: str) -> str:
+    """What two texts that are one label have in common; nothing is refused.
+
+    For labels of a memory that was saved by a version that kept them as they came.
+    """
+    text = unicodedata.normalize("NFC", " ".join(AT_ENDS.sub("", UNSEEN.sub("", text)).split()))
+    if text in ("True", "TRUE", "False", "FALSE"):
+        return text.lower()
+    return str(int(Decimal(text))) if len(text) < 400 and WHOLE.fullmatch(text) and Decimal(text) < 10**309 else text
+
+
+def known_as(labels: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """For each spelled label its name in a memory, or itself if the memory has no such label.
+
+    Args:
+        labels: from `spell_label`.
+        known: of the memory, some perhaps as they came to a version that did not spell them.
+    """
+    names: dict[str, str] = {}
+    for name in known:
+        spelled = same_label(name)
+        if name == spelled or spelled not in names:
+            names[spelled] = name
+    return {label: names.get(label, label) for label in labels}
+
+
+def list_in(text: str) -> list[Any] | None:
+    """The list that a text is, as Python or JSON writes it; None for a text that is no list.
+
+    Raises:
+        InvalidInputError: a list as numpy or others write it, which cannot be read without a guess, or a dict.
+    """
+    stripped = text.strip()
+    found: Any = None
+    if stripped[:1] in ("[", "(", "{") and stripped[-1:] in ("]", ")", "}"):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(stripped)
+                break
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    if isinstance(found, Mapping):
+        raise InvalidInputError(f"{_shown(text)} is a dict that was written as text, and no label")
+    # Python reads numpy's ['a' 'b'] as one text
+    joined = isinstance(found, list) and re.search(r"""['"]\s+['"]""", stripped) is not None
+    if isinstance(found, (list, tuple, set)) and not joined:
+        return list(found)
+    if joined or UNQUOTED_LIST.fullmatch(stripped):
+        raise InvalidInputError(
+            f"{_shown(text)} is a list that was written as text without commas or quotes, and cannot be read again; "
+            "save the table as json lines or parquet"
+        )
+    return None
+
+
+def _checked(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(
+            f"{text[:80]!r} holds half a surrogate pair, which no file can hold; read it again as UTF-8"
+        ) from None
+    spelled = same_label(text)
+    if DATE.fullmatch(spelled):
+        raise InvalidInputError(f"{spelled} is a date or a time and no label")
+    if list_in(spelled) is not None:
+        raise InvalidInputError(
+            f"{_shown(text)} is a list that was written as text, and no label; of several labels a text, make a "
+            "classifier of the problem type multi_label_classification"
+        )
+    return spelled
+
+
+def _plain(value: Any) -> Any:
+    """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _is_zeros_and_ones(row: Iterable[Any]) -> bool:
+    row = [_plain(value) for value in row]
+    return len(row) > 1 and all(
+        (isinstance(value, (int, float)) and value in (0, 1))
+        or (isinstance(value, str) and value.strip() in ("0", "1"))
+        for value in row
+    )
+
+
+def _shown(value: Any) -> str:
+    """As messages have it, cut."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."

@@ -1,0 +1,161 @@
+import datetime as dt
+import enum
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mann_hf.errors import InvalidInputError, InvalidTypeError, MannError
+from mann_hf.targets import check_not_multi_hot, is_missing, known_as, same_label, spell_label, spell_labels
+
+
+class Kind(str, enum.Enum):
+    CARD = "card"
+
+
+@pytest.mark.parametrize(
+    ("spelled", "written"),
+    [
+        ("card", ["card", " card", "card ", "\tcard\r\n", "\ufeffcard", "card\u200b", "\u3000card\u00a0", Kind.CARD]),
+        ("card", [np.str_("card "), "\u200e card \u200d", "ca\u00adrd", " \u200d card"]),
+        ("lost card", ["lost  card", "lost\ncard", "lost\u00a0card", "lost \u200b card", "lost\u2003card"]),
+        ("caf\u00e9", ["caf\u00e9", "cafe\u0301"]),
+        ("true", [True, np.True_, "True", "TRUE", "true", " True ", torch.tensor(True), pd.Series([True])[0]]),
+        ("false", [False, np.False_, "False", "FALSE", "false"]),
+        ("1", [1, 1.0, np.int64(1), np.int8(1), np.float32(1), Decimal("1.0"), "1", "1.0", "1.00", " 1.0"]),
+        ("0", [0, 0.0, -0.0, "0.0", "-0.0"]),
+        ("-3", [-3, -3.0, "-3.0", "-3"]),
+        ("10000000000000000", [10**16, 1e16, "1e+16"]),
+        ("007", ["007"]),
+        ("001.0", ["001.0"]),
+        ("1.5", ["1.5"]),
+        ("1.10", ["1.10"]),
+        ("1e5", ["1e5"]),
+        ("NA", ["NA"]),
+        ("None", ["None"]),
+        ("nan", ["nan"]),
+        ("tRUE", ["tRUE"]),
+        ("[other]", ["[other]"]),
+        ("(a, b)", ["(a, b)"]),
+        ("\U0001f468\u200d\U0001f469", ["\U0001f468\u200d\U0001f469"]),
+    ],
+)  # fmt: skip
+def test_what_is_one_label_has_one_spelling(spelled: str, written: list[Any]) -> None:
+    assert {spell_label(label) for label in written} == {spelled}
+    assert {type(spell_label(label)) for label in written} == {str}
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("nan"), "", "\ufeff\n"],
+)  # fmt: skip
+def test_what_is_missing_is_told_as_that(missing: Any) -> None:
+    assert is_missing(missing)
+    with pytest.raises(InvalidInputError, match="no label; leave out what has none"):
+        spell_label(missing)
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (1.5, "1.5 is no whole number .* problem type regression"),
+        (np.float32(0.5), "0.5 is no whole number"),
+        (float("inf"), "inf is no whole number"),
+        (Decimal("1.5"), "1.5 is no whole number"),
+        ([1, 1, 0], "is a row of zeros and ones .one-hot or multi-hot."),
+        (np.array([0.0, 1.0]), "is a row of zeros and ones"),
+        (torch.tensor([False, True]), "is a row of zeros and ones"),
+        (["card", "refund"], "are several labels, which .* multi_label_classification"),
+        (["card"], "are several labels"),
+        ("['card', 'refund']", "is a list that was written as text"),
+        ('["card"]', "is a list that was written as text"),
+        ("['card' 'refund']", "is a list that was written as text without commas"),
+        ("['card'\n 'refund']", "is a list that was written as text without commas"),
+        ("[1 0 0]", "is a list that was written as text without commas"),
+        ("[1, 0, 0]", "is a list that was written as text"),
+        ("[card, refund]", "is a list that was written as text without"),
+        ("('card', 'refund')", "is a list that was written as text"),
+        ("{'card', 'refund'}", "is a list that was written as text"),
+        ("[]", "is a list that was written as text"),
+        ("{'a': 1}", "is a dict that was written as text"),
+        ({"a": 1}, "is of type dict"),
+        (b"card", "is of type bytes"),
+        (dt.date(2020, 1, 1), "2020-01-01 is a date"),
+        (pd.Timestamp("2020-01-01"), "is a date"),
+        (np.datetime64("2020-01-01"), "is a date"),
+        ("2020-01-01", "is a date"),
+        ("2020-01-01T10:00:00Z", "is a date"),
+        (object, "is of type type"),
+        ("\ud800", "half a surrogate pair"),
+    ],
+)
+def test_what_is_no_label_is_refused_by_name(label: Any, says: str) -> None:
+    with pytest.raises((InvalidInputError, InvalidTypeError), match=says) as caught:
+        spell_label(label)
+    assert "str(label)" not in str(caught.value)
+
+
+@given(st.text())
+def test_a_spelling_stays_as_it_is(text: str) -> None:
+    assert same_label(same_label(text)) == same_label(text)
+    try:
+        spelled = spell_label(text)
+    except MannError:
+        return
+    assert spell_label(spelled) == spelled == same_label(text)
+
+
+@pytest.mark.parametrize(
+    ("labels", "spelled"),
+    [
+        (["card ", "card", "refund"], ("card", "refund")),
+        ({"b", "a"}, ("a", "b")),
+        ((1.0, True), ("1", "true")),
+        (np.array(["x", "y"]), ("x", "y")),
+        ([], ()),
+        ([2, 0], ("2", "0")),
+    ],
+)
+def test_several_labels_are_spelled_each(labels: Any, spelled: tuple[str, ...]) -> None:
+    assert spell_labels(labels) == spelled
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([1, 1, 0], "is a row of zeros and ones .multi-hot.; give the names"),
+        ([0.0, 1.0, 1.0], "multi-hot"),
+        (np.array([True, False, False]), "multi-hot"),
+        (["1", "0", "1"], "multi-hot"),
+        (["a", None], "no label"),
+        ([0.2, 0.8], "0.2 is no whole number"),
+        ([["a"]], "are several labels"),
+        ("card", "is no list"),
+        ({"a": 1}, "is no list"),
+    ],
+)
+def test_several_labels_that_are_none_are_refused(labels: Any, says: str) -> None:
+    with pytest.raises((InvalidInputError, InvalidTypeError), match=says):
+        spell_labels(labels)
+
+
+def test_rows_of_zeros_and_ones_are_told_from_numbers_of_classes() -> None:
+    check_not_multi_hot([[0, 1], [2]])
+    check_not_multi_hot([[0], [1]])
+    check_not_multi_hot([["a", "b"], ["b", "a"]])
+    check_not_multi_hot([])
+    rows: Any
+    for rows in ([[0, 1], [1, 0]], np.eye(2), [[True, False]], [["0", "1"], ["1", "0"]]):
+        with pytest.raises(InvalidInputError, match="multi-hot"):
+            check_not_multi_hot(rows)
+
+
+def test_a_memory_keeps_the_names_that_it_has() -> None:
+    assert known_as(["card", "true", "new"], ["card ", "True"]) == {"card": "card ", "true": "True", "new": "new"}
+    assert known_as(["card"], ["card ", "card", " card"]) == {"card": "card"}
+    assert known_as(["card"], ["card ", " card"]) == {"card": "card "}
