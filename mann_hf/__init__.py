@@ -4,12 +4,12 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .errors import MannError
 from .hub.resolve import resolve_encoder
-from .models import MANNConfig, MANNForSequenceClassification
+from .models import MANNConfig, MANNEncoder, MANNForSequenceClassification
 from .pipelines import FewShotTextClassificationPipeline
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 FEW_SHOT_TASK = "few-shot-text-classification"
 
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
+AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
 AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline(
     FEW_SHOT_TASK,

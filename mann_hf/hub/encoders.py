@@ -11,10 +11,13 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from ..controllers.encoder import attend_to_all, auto_class, text_half, without_pooler
-from ..errors import EncoderNotFoundError
+from ..errors import EncoderNotFoundError, InvalidInputError
 from .weight_files import HUB_ARGUMENTS, at_one_commit, check_counts, safetensors_alone
 
 logger = logging.get_logger(f"transformers.{__name__}")
+
+SAVED_CLASSIFIER = "mann"
+"""The type that the configuration of a saved classifier states."""
 
 
 def load_encoder(
@@ -50,6 +53,11 @@ def load_encoder(
         for computed_by in ("_attn_implementation", "_experts_implementation"):
             if getattr(config, computed_by, None) is not None:
                 setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
+    if config.model_type == SAVED_CLASSIFIER:
+        raise InvalidInputError(
+            f"{os.fspath(name_or_path)!r} is a classifier that was saved, with an encoder in it: load it with "
+            "MANNForSequenceClassification.from_pretrained."
+        )
     attend_to_all(config)
     kwargs = safetensors_alone(name_or_path, config, kwargs)
     with _quiet_load_report():

@@ -3,6 +3,7 @@
 from .configuration_mann import MANNConfig
 from .labelled_memory import Entry, LabelledMemory
 from .modeling_mann import MANNPreTrainedModel
+from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_sequence_classification import MANNForSequenceClassification, MANNSequenceClassifierOutput
 from .remembering import Evidence
 
@@ -11,6 +12,7 @@ __all__ = [
     "Evidence",
     "LabelledMemory",
     "MANNConfig",
+    "MANNEncoder",
     "MANNForSequenceClassification",
     "MANNPreTrainedModel",
     "MANNSequenceClassifierOutput",

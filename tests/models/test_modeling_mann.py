@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
@@ -106,6 +107,25 @@ class TestLoading:
         ):
             assert type(model) is MANNForSequenceClassification
             assert len(model.memory) == 5
+        assert told() == []
+
+    def test_by_auto_model_the_encoder_by_itself(self, saved: Path, tiny_tokenizer: Any, told: Callable) -> None:
+        whole = MANNForSequenceClassification.from_pretrained(saved)
+        inputs = tiny_tokenizer(["where is my card"], return_tensors="pt")
+        with torch.no_grad():
+            expected = whole.encoder(**inputs).last_hidden_state
+            for encoder in (AutoModel.from_pretrained(saved), AutoModel.from_pretrained(saved, config=whole.config)):
+                assert type(encoder) is type(whole.encoder)
+                assert torch.equal(encoder(**inputs).last_hidden_state, expected)
+        assert type(AutoModel.from_config(whole.config)) is type(whole.encoder)
+        _, report = AutoModel.from_pretrained(saved, output_loading_info=True)
+        assert not report["missing_keys"]
+        tiny_tokenizer.save_pretrained(saved)
+        stock: Any = transformers.pipeline
+        (states,) = stock("feature-extraction", model=str(saved))("where is my card")
+        assert torch.allclose(torch.tensor(states), expected[0], atol=1e-5)
+        with pytest.raises(InvalidInputError, match=r"a classifier that was saved.*from_pretrained"):
+            MANNForSequenceClassification.from_encoder_pretrained(saved)
         assert told() == []
 
     def test_from_a_configuration_all_weights_are_initialised(self) -> None:

@@ -1,0 +1,31 @@
+"""The encoder of a saved classifier by itself, for those who ask `AutoModel`."""
+
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from ..controllers.encoder import build_encoder
+from .configuration_mann import MANNConfig
+from .modeling_mann_sequence_classification import MANNForSequenceClassification
+
+
+class MANNEncoder:
+    """What `AutoModel` gives of a classifier: its encoder, a plain model of its family with an adapter if it has one.
+
+    Pooling, prompts and memory are the classifier's own: `MANNForSequenceClassification.embed_texts` gives keys.
+    """
+
+    config_class = MANNConfig
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
+        """The encoder from a folder or repository; see `MANNForSequenceClassification.from_pretrained`."""
+        model, told = MANNForSequenceClassification.from_pretrained(*args, output_loading_info=True, **kwargs)
+        encoder = model.encoder
+        encoder.name_or_path = model.name_or_path
+        return (encoder, told) if output_loading_info else encoder
+
+    @classmethod
+    def _from_config(cls, config: MANNConfig, **kwargs: Any) -> PreTrainedModel:
+        """The encoder with random weights, as `AutoModel.from_config` asks for it."""
+        return build_encoder(config.encoder_config, **kwargs)
