@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "mann_hf"
 # Lowest first. A part imports parts of lower rows and itself, never its neighbours in the row.
 LAYERS = [
-    ["errors", "wording", "hub_names"],
+    ["errors", "forks", "wording", "hub_names"],
     ["registry"],
     ["memory", "targets"],
     ["controllers"],

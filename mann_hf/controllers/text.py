@@ -12,6 +12,7 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, logging
 
 from ..errors import InvalidInputError, InvalidTypeError
+from ..forks import wait_at_forks
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -26,7 +27,8 @@ BATCH_COST = 64
 
 _NO_LIMIT = 2**31  # tokenizers that know no limit state 10^30, which is more than they can be called with
 
-_tokenizing = threading.Lock()  # a fast tokenizer fails if its truncation is set in one thread while another uses it
+_tokenizing = threading.RLock()  # a fast tokenizer fails if its truncation is set in one thread while another uses it
+wait_at_forks(_tokenizing)  # or its locks, which Python does not reach, stay held in the child
 
 
 def check_texts(texts: object) -> list[str]:

@@ -5,14 +5,15 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
+from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
@@ -91,6 +92,10 @@ class LabelledMemory:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a reader may add what is worked out from them while a copy is made."""
+        return {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
 
     @cached_property
     def ids(self) -> dict[int, int]:
@@ -344,6 +349,9 @@ class LabelledMemory:
         else:
             values = values[..., [old[label] for label in labels]]
         return replace(self, law=law, labels=labels, state=self.state._replace(values=values))
+
+
+renew_cached_properties_in_children(LabelledMemory)
 
 
 def check_size(entries: int, labels: int) -> None:

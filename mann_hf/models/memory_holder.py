@@ -1,13 +1,15 @@
 """The one reference to a model's lasting memory, swapped whole."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
 from ..errors import EmptyMemoryError
+from ..forks import free, renew_in_children
 from ..memory import Calibration, Reading, Solution, calibrate
 from .labelled_memory import LabelledMemory
 
@@ -35,7 +37,8 @@ class MemoryHolder:
     """Holds a memory for threads that read and threads that write.
 
     Writers take turns; each swaps in a new memory at one stroke. A reader works with the memory that was there when it
-    asked. What a reading prepares is kept until the memory or the reading's parameters change.
+    asked. What a reading prepares is kept until the memory or the reading's parameters change. A process may be forked
+    off at any time: its holder has the memory of that moment, and none of its locks is held.
 
     Args:
         memory: what is held at first.
@@ -43,9 +46,10 @@ class MemoryHolder:
 
     def __init__(self, memory: LabelledMemory) -> None:
         self.memory = memory
-        self._writing = threading.RLock()
-        self._solving = threading.Lock()
+        self._writing, self._solving = threading.RLock(), threading.RLock()
         self._ready: tuple[ReadyMemory, list[Tensor]] | None = None
+        self._following: Callable[[], None] | None = None
+        renew_in_children(self)
 
     def update(
         self,
@@ -60,10 +64,27 @@ class MemoryHolder:
         """
         with self._writing, torch.inference_mode(False):  # what is made in inference mode cannot be trained with later
             before = self.memory
-            self.memory, result = change(before)
-            if then is not None:
-                then(before, self.memory)
+            try:
+                if then is not None:
+                    self._following = lambda: then(before, self.memory)
+                self.memory, result = change(before)
+                if self._following is not None:
+                    self._following()
+            finally:
+                self._following = None
             return result
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Keeps writers out, so that what belongs to a memory can be copied with it."""
+        with self._writing:
+            yield
+
+    def renew(self) -> None:
+        """Goes on in a process that was forked off while other threads wrote or read."""
+        self._writing, self._solving = free(self._writing), free(self._solving)
+        if self._following is not None:  # the memory may have been swapped, and what follows it not
+            self._following()
 
     def ready(self, reading: Reading) -> ReadyMemory:
         """The present memory, ready to be read.

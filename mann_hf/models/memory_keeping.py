@@ -34,16 +34,19 @@ class MemoryKeepingModel(EncodingModel):
         """What the model remembers: a value that never changes; writes put a new one in its place."""
         return self._holder.memory
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle or copy: the memory and the labels in the configuration are of one moment."""
+        with self._holder.unchanged():
+            return {**self.__dict__, "config": copy.copy(self.config), "_holder": self._holder.branch()}
+
     def with_own_memory(self: Model) -> Model:
         """A model with these very weights, whose memory and labels begin as the present ones and then go their own way.
 
         It costs no copy of the weights, so that each user of a service can have one.
         """
-        model = copy.copy(self)
+        model = copy.copy(self)  # with a configuration and a holder of its own
         for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
             setattr(model, name, getattr(self, name).copy())
-        model.config = copy.copy(self.config)
-        model._holder = self._holder.branch()
         return model
 
     def name_keys(

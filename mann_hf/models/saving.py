@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import MemoryFileError
+from ..forks import wait_at_forks
 
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 
@@ -25,7 +26,8 @@ UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private"
 SUPERSEDED = ("model.safetensors.index.json", "memory.safetensors", "memory.json")
 
 _unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind
-_moving = threading.Lock()
+_moving = threading.RLock()
+wait_at_forks(_moving)  # or a child would keep the folder locked, as it has what is open
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,0 +1,69 @@
+"""Locks where a process forks: the child has a copy of each as it was, but not the threads that held them."""
+
+import os
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Protocol
+from weakref import WeakSet
+
+
+class Renewable(Protocol):
+    """What has locks that a forked process needs anew."""
+
+    def renew(self) -> None:
+        """Called in the child, before it does anything else."""
+        ...
+
+
+_renewables: WeakSet[Renewable] = WeakSet()
+
+
+def renew_in_children(renewable: Renewable) -> None:
+    """Has an object renewed in every process that is forked off while it exists."""
+    _renewables.add(renewable)
+
+
+def wait_at_forks(lock: Any) -> None:
+    """Has every fork wait until no other thread holds a lock, for what a child could not go on with half done.
+
+    Args:
+        lock: a `threading.RLock`, so that the thread that forks may hold it.
+    """
+    _at_forks(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
+def renew_cached_properties_in_children(owner: type) -> None:
+    """Renews the locks that the cached properties of a class have before Python 3.12."""
+
+    def renew() -> None:
+        for attribute in vars(owner).values():
+            if isinstance(attribute, cached_property) and hasattr(attribute, "lock"):
+                attribute.lock = free(attribute.lock)
+
+    _at_forks(after_in_child=renew)
+
+
+def free(lock: Any) -> Any:
+    """A lock that a child can take: this one, or a new one if a thread holds it that is not there any more.
+
+    Args:
+        lock: a `threading.RLock`.
+    """
+    if lock.acquire(blocking=False):
+        lock.release()
+        return lock
+    return threading.RLock()
+
+
+def _renew() -> None:
+    for renewable in list(_renewables):
+        renewable.renew()
+
+
+def _at_forks(**actions: Callable[[], Any]) -> None:
+    if hasattr(os, "register_at_fork"):  # where processes are forked at all
+        os.register_at_fork(**actions)
+
+
+_at_forks(after_in_child=_renew)
