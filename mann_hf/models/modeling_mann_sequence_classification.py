@@ -17,6 +17,7 @@ from .episode_keys import EpisodeKeys, read_episodes, strongest
 from .label_tensors import check_query_labels, query_loss, support_values, without_queries
 from .memory_holder import ReadyMemory, full_precision
 from .remembering import RememberingModel
+from .trainer_labels import labels_for_trainers
 
 EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
 """What is minimised: from a reading and the episodes' keys to the loss and, where there are any, logits."""
@@ -63,6 +64,7 @@ class MANNForSequenceClassification(RememberingModel):
         super().__init__(config)
         self.post_init()
 
+    @labels_for_trainers("labels")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -98,9 +100,7 @@ class MANNForSequenceClassification(RememberingModel):
             position_ids: of the same shape.
             inputs_embeds: [Q, L, H], in place of `input_ids`.
             labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes; for
-                one number a text [Q] will do. -100 leaves a query out of the loss, for regression NaN does. The Trainer
-                looks for `support_labels` too: to evaluate the model's own memory with a loss, it needs
-                `TrainingArguments(label_names=["labels"])`.
+                one number a text [Q] will do. -100 leaves a query out of the loss, for regression NaN does.
             support_input_ids: [S, L'] or [B, S, L'], the texts that are written.
             support_attention_mask: of the same shape.
             support_token_type_ids: of the same shape.

@@ -372,19 +372,17 @@ class TestTheOwnMemory:
         seen: list[Any] = []
 
         def accuracy(answers: Any) -> dict[str, float]:
-            labels = answers.label_ids[0] if support else answers.label_ids
             seen.append(answers.predictions)
-            return {"accuracy": float((answers.predictions.argmax(-1) == labels).mean())}
+            return {"accuracy": float((answers.predictions.argmax(-1) == answers.label_ids).mean())}
 
         arguments = TrainingArguments(
             str(tmp_path),
             per_device_eval_batch_size=1,
-            label_names=None if support else ["labels"],
             report_to=[],
             use_cpu=True,
             disable_tqdm=True,
         )
-        trainer = Trainer(
+        trainer: Any = Trainer(
             model, arguments, eval_dataset=rows, data_collator=lambda batch: batch[0], compute_metrics=accuracy
         )
         metrics = trainer.evaluate()
@@ -395,6 +393,7 @@ class TestTheOwnMemory:
         assert metrics["eval_accuracy"] == pytest.approx(torch.cat(expected).float().mean().item())
         losses = torch.stack([output.loss for output in outputs])
         assert metrics["eval_loss"] == pytest.approx(losses.mean().item(), rel=1e-4)
+        assert trainer.predict(rows).predictions.shape == seen[0].shape  # an array of logits
 
     def test_the_trainer_trains_it(self, build: Build, tmp_path: Path) -> None:
         """Episodes as batches, two to a step, each with the same say; and the memory saved with the weights."""
