@@ -65,7 +65,7 @@ def wide_enough(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tens
 
 def stated_positions(encoder: nn.Module) -> int | None:
     """The positions that the configuration of an encoder speaks of."""
-    config = getattr(encoder, "config", None)
+    config = _config(encoder)
     names = ("max_position_embeddings", "max_encoder_position_embeddings")
     return next((limit for name in names if isinstance(limit := getattr(config, name, None), int)), None)
 
@@ -108,14 +108,19 @@ def in_whole_vectors(
     plain = "input_ids" in inputs and inputs.keys() <= {"input_ids", "token_type_ids"}
     if not (missing and short and plain) or torch.is_grad_enabled() or attention_mask.device.type != "cpu":
         return inputs, attention_mask
-    filler = {"input_ids": getattr(encoder.config, "pad_token_id", None) or 0}
+    filler = {"input_ids": getattr(_config(encoder), "pad_token_id", None) or 0}
     more = (0, missing)
     padded = {name: F.pad(tensor, more, value=filler.get(name, 0)) for name, tensor in inputs.items()}
     return padded, F.pad(attention_mask, more)
 
 
 def _family(encoder: nn.Module) -> str:
-    return getattr(getattr(encoder, "config", None), "model_type", "")
+    return getattr(_config(encoder), "model_type", "")
+
+
+def _config(encoder: nn.Module) -> Any:
+    """The configuration of an encoder; data parallelism holds the encoder as its `module`."""
+    return getattr(encoder, "config", None) or getattr(getattr(encoder, "module", None), "config", None)
 
 
 def _by_token(name: str, part: Any, mask: Tensor) -> bool:

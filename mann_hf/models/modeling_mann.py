@@ -24,6 +24,7 @@ from . import adapters, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
+from .plain_modules import check_loadable, plain_modules, plain_names
 from .saving import recover, take_upload, whole_save
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
@@ -190,15 +191,23 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             args: of `PreTrainedModel.save_pretrained`.
             create_model_card: whether to write `README.md`. One of your own is kept: see its first line.
             kwargs: of `PreTrainedModel.save_pretrained`.
+
+        Raises:
+            InvalidInputError: the model is not what its configuration stands for, so that nobody could load it.
         """
         if not is_main_process:
             return
         upload = take_upload(save_directory, kwargs)
+        if kwargs.get("state_dict") is not None:
+            kwargs["state_dict"] = plain_names(self, kwargs["state_dict"])
+        plain = plain_modules(self)
+        if not adapters.has_adapter(self):
+            check_loadable(plain, kwargs.get("state_dict"))
         with whole_save(save_directory) as staging:
             if adapters.has_adapter(self):
-                adapters.save(self, staging, kwargs.get("state_dict"))
+                adapters.save(plain, staging, kwargs.get("state_dict"))
             else:
-                super().save_pretrained(staging, True, *args, **kwargs)
+                super(MANNPreTrainedModel, plain).save_pretrained(staging, True, *args, **kwargs)
             if len(self.memory):
                 memory_files.save_memory(self.memory, staging)
             if create_model_card:
