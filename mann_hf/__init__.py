@@ -1,59 +1,81 @@
 """Memory-augmented neural networks for Hugging Face: few-shot classification with an editable memory."""
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
-from transformers.pipelines import PIPELINE_REGISTRY
-
-from .errors import MannError
-from .hub.resolve import resolve_encoder
-from .models import MANNConfig, MANNEncoder, MANNForSequenceClassification
-from .pipelines import FewShotTextClassificationPipeline
-
 if TYPE_CHECKING:
+    from . import cards as cards
+    from . import controllers as controllers
+    from . import demo as demo
+    from . import episodes as episodes
+    from . import errors as errors
+    from . import hub as hub
+    from . import memory as memory
+    from . import metrics as metrics
+    from . import models as models
+    from . import pipelines as pipelines
+    from . import training as training
     from .episodes import Episode, EpisodeCollator, EpisodeSampler, select_classes, split_classes
+    from .errors import MannError
+    from .hub.resolve import resolve_encoder
+    from .models import MANNConfig, MANNForSequenceClassification
+    from .pipelines import FEW_SHOT_TASK, FewShotTextClassificationPipeline
     from .training import EpisodicTrainer, EpisodicTrainingArguments
 
-try:
-    __version__ = version("mann_hf")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
+    __version__: str
 
-FEW_SHOT_TASK = "few-shot-text-classification"
-
-AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
-AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
-AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
-PIPELINE_REGISTRY.register_pipeline(
-    FEW_SHOT_TASK,
-    pipeline_class=FewShotTextClassificationPipeline,
-    pt_model=AutoModelForSequenceClassification,
-)
-
-LATER = {
+_NAMES = {
     "episodes": ("Episode", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+    "errors": ("MannError",),
+    "hub.resolve": ("resolve_encoder",),
+    "models": ("MANNConfig", "MANNForSequenceClassification"),
+    "pipelines": ("FEW_SHOT_TASK", "FewShotTextClassificationPipeline"),
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
 }
-"""What is imported when it is asked for: those who only teach and ask need no part of it."""
-SUBMODULES = ("cards", "demo", "episodes", "training")
+"""The module of each public name. It is imported when the name is asked for."""
+_MODULES = (
+    *("cards", "controllers", "demo", "episodes", "errors", "hub", "memory", "metrics", "models", "pipelines"),
+    "training",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in SUBMODULES:
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    for module, names in LATER.items():
+    if name == "__version__":
+        return _version()
+    for module, names in _NAMES.items():
         if name in names:
             return getattr(importlib.import_module(f".{module}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(__name__)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"
+
+
+def _is_shell_command() -> bool:
+    """Whether this process was started as `mann-hf` or as `python -m mann_hf.cli`."""
+    program = sys.argv[0] if getattr(sys, "argv", None) else ""
+    if program == "-m":  # as long as Python looks for the module to run
+        words = sys.orig_argv
+        return "-m" in words and words[words.index("-m") + 1 :][:1] == [f"{__name__}.cli"]
+    return os.path.basename(program) in ("mann-hf", "mann-hf.exe")
 
 
 __all__ = [
+    "FEW_SHOT_TASK",
     "Episode",
     "EpisodeCollator",
     "EpisodeSampler",
@@ -68,3 +90,9 @@ __all__ = [
     "select_classes",
     "split_classes",
 ]
+
+# The Auto classes and `pipeline` know the models from here on: `models` and `pipelines` register what they define as
+# they are imported. That takes torch and transformers, seconds for which the help of the shell command must not wait;
+# its commands import the two themselves. A start that is not recognized as the shell's is slower, and nothing else.
+if not _is_shell_command():
+    importlib.import_module(".pipelines", __name__)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from huggingface_hub import CommitInfo
 from torch import Tensor
-from transformers import Pipeline
+from transformers import AutoModelForSequenceClassification, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.text_classification import sigmoid, softmax
 
 from .controllers.text import check_texts
@@ -24,6 +25,8 @@ from .models.publishing import save_tokenizer
 from .models.saving import take_upload, whole_save
 from .targets import check_not_multi_hot, known_as, same_label, spell_label, spell_labels
 
+FEW_SHOT_TASK = "few-shot-text-classification"
+"""By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
 CHUNK = 4096
 """Texts that are answered at a time when many are given."""
 EVIDENCE = 5
@@ -324,6 +327,13 @@ class FewShotTextClassificationPipeline(Pipeline):
         names = [_one_name(label, position) for position, label in enumerate(labels)]
         named = known_as(names, known)
         return [named[name] for name in names]
+
+
+PIPELINE_REGISTRY.register_pipeline(
+    FEW_SHOT_TASK,
+    pipeline_class=FewShotTextClassificationPipeline,
+    pt_model=AutoModelForSequenceClassification,
+)
 
 
 def _texts(texts: Any, name: str) -> list[str]:

@@ -1,9 +1,9 @@
 """The shell command `mann-hf`: one file a command, thin over the pipelines.
 
-torch, transformers and datasets are imported inside the commands, so that help and completion come at once.
+What takes long to import (torch, transformers, datasets) is imported inside the commands, so that help, completion and
+the words about a wrong call come at once.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -32,6 +32,8 @@ for command in (remember, predict, forget, evaluate, train, push, demo):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             typer.echo(f"{PROGRAM} {version('mann_hf')}")
         except PackageNotFoundError:  # run from a source tree that is not installed

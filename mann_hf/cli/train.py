@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..controllers import DEFAULT_ENCODER
+from ..counts import as_count
 from ..errors import InvalidInputError
 from ..wording import counted
 from .options import Debug, Json, LabelColumn, ProblemType, TextColumn, split_option
@@ -167,8 +168,6 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
 
 def _count(option: str, told: str) -> Any:
     """A number, or a range such as 5-10."""
-    from ..training.arguments import as_count  # slow to import, and help does without
-
     try:
         return as_count("it", told)
     except InvalidInputError as error:

@@ -1,4 +1,6 @@
-"""Memory-augmented models as transformers models."""
+"""Memory-augmented models as transformers models, which the Auto classes know once this is imported."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from .configuration_mann import MANNConfig
 from .labelled_memory import Entry, LabelledMemory
@@ -6,6 +8,10 @@ from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_sequence_classification import MANNForSequenceClassification, MANNSequenceClassifierOutput
 from .remembering import Evidence
+
+AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
+AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
+AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
 
 __all__ = [
     "Entry",

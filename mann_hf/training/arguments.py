@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.utils import logging
 
+from ..counts import as_count
 from ..errors import InvalidInputError
 from .objectives import OBJECTIVES
 from .regularizers import REGULARIZERS
@@ -163,20 +163,6 @@ class EpisodicTrainingArguments(TrainingArguments):
         """
         for name in COUNTS:
             setattr(self, name, as_count(name, getattr(self, name)))
-
-
-def as_count(name: str, told: Any) -> Any:
-    """A number, or a range as text such as "5-10" or as a pair.
-
-    Raises:
-        InvalidInputError: a text that is neither.
-    """
-    if not isinstance(told, str):
-        return told
-    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", told)
-    if match is None:
-        raise InvalidInputError(f"{name} is {told!r}; give a number, or a range such as 5-10.")
-    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
 def _as_mapping(name: str, told: Any) -> dict[str, Any] | None:

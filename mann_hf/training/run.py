@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, PreTrainedConfig, PrinterCallbac
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
+from ..counts import as_count
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
@@ -20,7 +21,7 @@ from ..hub.resolve import resolve_encoder
 from ..models import MANNConfig, MANNForSequenceClassification
 from ..models.saving import write_whole
 from ..wording import listed
-from .arguments import EpisodicTrainingArguments, as_count
+from .arguments import EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves
 from .run_folder import CHECKPOINTS, RESULTS_FILE, begin, checkpoint_to_resume
 from .trainer import EpisodicTrainer

@@ -58,20 +58,6 @@ def test_the_script_is_this_command() -> None:
     assert all(entry.load() is mann_hf.cli.main for entry in found)
 
 
-def test_help_waits_for_no_heavy_library() -> None:
-    code = (
-        "import sys, types\n"
-        "package = sys.modules['mann_hf'] = types.ModuleType('mann_hf')\n"  # without what users import from it
-        f"package.__path__ = [{str(ROOT / 'mann_hf')!r}]\n"
-        "import mann_hf.cli\n"
-        "from typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(mann_hf.cli.app, ['remember', '--help']).exit_code == 0\n"
-        "print(*{'torch', 'transformers', 'datasets', 'huggingface_hub', 'pandas', 'numpy'} & sys.modules.keys())\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert run.stdout.strip() == ""
-
-
 @pytest.mark.parametrize("command", ["remember", "predict", "forget", "evaluate"])
 def test_debug_shows_where_an_error_comes_from(shots: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "config.json").touch()
@@ -90,6 +76,35 @@ def test_a_failure_is_one_line_and_status_1(
     out, told = capfd.readouterr()
     assert (end.value.code, out) == (1, "")
     assert told.startswith("mann-hf: there is no folder") and told.count("\n") == 1
+
+
+HEAVY = {"torch", "transformers", "datasets", "huggingface_hub", "pandas", "numpy", "jinja2", "yaml"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["remember", "--help"], 0),
+        (["--version"], 0),
+        (["predic"], 2),
+        (["train", "t", "--n-way", "x"], 2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("start", [["-m", "mann_hf.cli"], ["mann-hf"]], ids=["module", "script"])
+def test_help_and_wrong_usage_come_at_once(tmp_path: Path, start: list, arguments: list, status: int) -> None:
+    if start == ["mann-hf"]:
+        (tmp_path / "mann-hf").write_text("from mann_hf.cli import main\nmain()\n")
+        start = [str(tmp_path / "mann-hf")]
+    call = [sys.executable, "-X", "importtime", *start, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert run.returncode == status
+    told = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
+    imported = {name.strip().partition(".")[0] for _, _, name in told}
+    assert "mann_hf" in imported and not imported & HEAVY
 
 
 @pytest.mark.slow
