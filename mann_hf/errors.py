@@ -67,10 +67,22 @@ class EncoderMismatchError(MannError, ValueError):
 
 
 class UnsafeFileError(MannError, OSError):
-    """A file of a folder or repository could run code when it is read, or leads to files that lie elsewhere.
+    """A file of a folder or repository is not read: it could run code, leads elsewhere, has no end or is too large.
 
     Attributes:
         file: its name.
+    """
+
+    def __init__(self, message: str, file: str) -> None:
+        self.file = file
+        super().__init__(message)
+
+
+class FolderError(MannError, OSError, ValueError):
+    """A folder or repository cannot be loaded: a file is missing, damaged, or does not belong to the others.
+
+    Attributes:
+        file: the name of the file; of several that do not belong together, one of them.
     """
 
     def __init__(self, message: str, file: str) -> None:

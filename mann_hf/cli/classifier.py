@@ -1,7 +1,6 @@
 """The classifier behind a folder: made, opened, saved."""
 
 import hashlib
-import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -39,6 +38,8 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
         config = _config_on_hub(place)
     else:
         config = _config_in(folder)
+        if not on_hub:  # a command that writes there, its card too
+            _check_card(folder)
     if config.get("model_type") is None:
         from ..models.memory_files import check_with_model
 
@@ -137,11 +138,12 @@ def is_same_encoder(name: str, other: str | None) -> bool:
 
 
 def _config_in(folder: Path) -> dict[str, Any]:
+    from ..hub.files import read_object
     from ..models.saving import recover
 
     recover(folder)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return read_object(folder / "config.json")
     except FileNotFoundError:
         from ..models.memory_files import check_with_model
 
@@ -150,11 +152,13 @@ def _config_in(folder: Path) -> dict[str, Any]:
             f"the folder {str(folder)!r} holds no classifier, as it has no config.json; give one that "
             "`mann-hf remember` or save_pretrained made, and to make one a new or empty folder."
         ) from None
-    except ValueError as error:
-        raise InvalidInputError(f"{str(folder / 'config.json')!r} is damaged: {error}") from None
-    if not isinstance(config, dict):
-        raise InvalidInputError(f"{str(folder / 'config.json')!r} is damaged: it is no JSON object.")
-    return config
+
+
+def _check_card(folder: Path) -> None:
+    from ..hub.files import check_file
+    from ..models.card_files import CARD
+
+    check_file(folder / CARD)
 
 
 def _config_on_hub(name: str) -> dict[str, Any]:

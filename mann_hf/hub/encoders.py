@@ -1,5 +1,6 @@
 """Loading a pretrained text encoder from a folder or repository."""
 
+import copy
 import logging as std_logging
 import os
 import threading
@@ -12,7 +13,11 @@ from transformers.utils import logging
 
 from ..controllers.encoder import attend_to_all, auto_class, text_half, without_pooler
 from ..errors import EncoderNotFoundError, InvalidInputError
-from .weight_files import HUB_ARGUMENTS, at_one_commit, check_counts, safetensors_alone
+from .configs import check_config, check_readable
+from .files import CONFIG
+from .guard import told_as_ours
+from .weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
+from .weight_sizes import check_fits, headers
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -40,16 +45,19 @@ def load_encoder(
     Raises:
         EncoderNotFoundError: some of the encoder's weights are missing.
         UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
-        InvalidInputError: the configuration counts more labels or layers than anybody has, or the model reads more or
-            other than text.
-        OSError, ValueError: what transformers raises for a place without a model that it knows.
+        InvalidInputError: the configuration has a field of a type or size that nobody's has, or the
+            model reads more or other than text.
+        FolderError: a file is missing or damaged, or the configuration and the weights do not belong together.
+        OSError: the Hub does not give a file.
     """
     kwargs = at_one_commit(name_or_path, kwargs)
-    hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
+    hub = {key: kwargs[key] for key in (*HUB_ARGUMENTS, "subfolder") if key in kwargs}
     config = kwargs.pop("config", None)
     if config is None:
-        check_counts(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
+        check_readable(name_or_path, kwargs.get("subfolder"))
+        with told_as_ours(name_or_path, CONFIG, kwargs):
+            check_config(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
+            config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
         for computed_by in ("_attn_implementation", "_experts_implementation"):
             if getattr(config, computed_by, None) is not None:
                 setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
@@ -60,15 +68,20 @@ def load_encoder(
         )
     attend_to_all(config)
     kwargs = safetensors_alone(name_or_path, config, kwargs)
-    with _quiet_load_report():
-        encoder, report = auto_class(config).from_pretrained(
-            name_or_path,
-            config=config,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **without_pooler(config),
-            **kwargs,
-        )
+    files = [] if trust_remote_code else weights_of(name_or_path, config, kwargs)
+    with told_as_ours(name_or_path, CONFIG, kwargs):
+        kind, options = auto_class(config), without_pooler(config)
+        if files:
+            check_fits(config, headers(files), lambda: kind.from_config(copy.deepcopy(config), **options), name_or_path)
+        with _quiet_load_report():
+            encoder, report = kind.from_pretrained(
+                name_or_path,
+                config=config,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **options,
+                **kwargs,
+            )
     if missing := sorted(report["missing_keys"]):
         raise EncoderNotFoundError(
             f"The weights in {os.fspath(name_or_path)!r} lack {len(missing)} of those of {type(encoder).__name__}, "

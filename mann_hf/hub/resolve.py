@@ -1,6 +1,5 @@
 """Where a named encoder is: in a local folder, the Hub cache, the Hub, or an installed package."""
 
-import json
 import os
 import threading
 from importlib.util import find_spec
@@ -22,13 +21,14 @@ from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
 from ..errors import EncoderNotFoundError
+from .files import read_object
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
 PROBE_SECONDS = 3.0  # for a single small request; a Hub slower than this could not be downloaded from either
 
 _CONFIG = "config.json"
-_VOCABULARIES = (
+VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
     "vocab.json",
@@ -206,11 +206,11 @@ def _lacking(snapshot: Path) -> str | None:
     index = snapshot / "model.safetensors.index.json"
     weights = {"model.safetensors"}
     if index.is_file():
-        weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        weights = set(read_object(index)["weight_map"].values())
     missing = sorted(file for file in weights if not (snapshot / file).is_file())
     if missing:
         return f"only a part of it there, without {', '.join(missing)}"
-    if not any((snapshot / file).is_file() for file in _VOCABULARIES):
+    if not any((snapshot / file).is_file() for file in VOCABULARIES):
         return "only a part of it there, without a tokenizer"
     return None
 

@@ -5,7 +5,6 @@ text to vector, and each step has its own file. They are read here without the s
 form that its versions before 5.2 wrote and in the one since.
 """
 
-import json
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -14,7 +13,8 @@ from huggingface_hub import hf_hub_download, is_offline_mode, try_to_load_from_c
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers.utils import logging
 
-from ..errors import EncoderNotFoundError, InvalidInputError
+from ..errors import EncoderNotFoundError, FolderError, InvalidInputError
+from .files import read_json
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -76,9 +76,9 @@ class _Files(NamedTuple):
         if path is None:
             return None
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise self.refused(f"its {file} is no JSON ({error})") from error
+            return read_json(path, root=Path(self.name) if Path(self.name).is_dir() else None)
+        except FolderError as error:
+            raise self.refused(f"its {file} is no JSON that can be read ({error})") from error
 
     def _path(self, file: str) -> Path | None:
         if Path(self.name).is_dir():

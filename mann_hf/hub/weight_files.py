@@ -1,6 +1,5 @@
 """What transformers may read of a stranger's folder or repository: safetensors that lie in it, and no code."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,12 @@ from transformers import PreTrainedConfig
 from transformers.utils import cached_file, has_file
 from transformers.utils.hub import extract_commit_hash
 
-from ..errors import InvalidInputError, UnsafeFileError
+from ..errors import UnsafeFileError
+from .files import SAFETENSORS, check_file, check_folder, read_json
 
-SAFETENSORS = ".safetensors"
 INDEX = ".safetensors.index.json"
 LARGEST_INDEX = 2**26
 """Bytes of a list of weights; those of the largest models have some millions."""
-LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
-MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
-"""Of labels, as many with an example each are more than a memory holds."""
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 ADAPTER = "adapter_config.json"
 CURE = (
@@ -25,34 +21,6 @@ CURE = (
     "same, by the weights_only loading of transformers."
 )
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
-ATTENTION = tuple(f"{before}{part}_implementation" for part in ("attn", "experts") for before in ("", "_"))
-
-
-def without_attention(config: dict[str, Any]) -> dict[str, Any]:
-    """The content of a `config.json` that does not say how attention is computed: it may name code on the Hub."""
-    return {
-        name: without_attention(value) if isinstance(value, dict) else value
-        for name, value in config.items()
-        if name not in ATTENTION
-    }
-
-
-def check_counts(config: Any) -> None:
-    """Refuses the content of a `config.json` that counts more labels or layers than anybody has.
-
-    Each would take time and memory, before it is seen that there are no weights for them.
-
-    Raises:
-        InvalidInputError: it does, at whatever depth.
-    """
-    if not isinstance(config, dict):
-        return
-    for name, most in MOST.items():
-        count = config.get(name)
-        if isinstance(count, int | float) and count > most:
-            raise InvalidInputError(f"the configuration has {name} = {count:,}; there may be {most:,}.")
-    for part in config.values():
-        check_counts(part)
 
 
 def at_one_commit(place: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -87,6 +55,8 @@ def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[
     if place is None:
         return kwargs
     source = _Source(place, kwargs)
+    if (folder := source.folder) is not None:
+        check_folder(folder)
     if source.path(ADAPTER) is not None or (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path") is not None:
         raise source.refused(
             ADAPTER,
@@ -95,6 +65,34 @@ def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[
         )
     if kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
         return kwargs
+    _names(source, config, kwargs)
+    return {**kwargs, "use_safetensors": True}
+
+
+def weights_of(place: Any, config: PreTrainedConfig | None, kwargs: dict[str, Any]) -> list[Path]:
+    """The files of weights that `safetensors_alone` has found good, on this machine; none of other kinds of weights.
+
+    Raises:
+        UnsafeFileError: one is a link out of the folder.
+    """
+    if place is None or kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
+        return []
+    source = _Source(place, kwargs)
+    if os.path.isfile(place):
+        return [Path(place)]
+    found = [Path(path) for name in _names(source, config, kwargs) if (path := source.path(name)) is not None]
+    for file in found:
+        check_file(file, root=source.folder)
+    return found
+
+
+def _names(source: "_Source", config: PreTrainedConfig | None, kwargs: dict[str, Any]) -> list[str]:
+    """The names of the weights of a place.
+
+    Raises:
+        UnsafeFileError: they are no safetensors of the place.
+    """
+    place = source.place
     if os.path.isfile(place) and not str(place).endswith(SAFETENSORS):
         raise source.refused(os.path.basename(place), f"it is no safetensors file, and a pickle can run code. {CURE}")
     variant = f".{kwargs['variant']}" if kwargs.get("variant") else ""
@@ -104,12 +102,14 @@ def safetensors_alone(place: Any, config: PreTrainedConfig | None, kwargs: dict[
         source.check("config.json", [named], (SAFETENSORS, INDEX))
         weights, index = (named, "") if named.endswith(SAFETENSORS) else ("", named)
     if weights and source.path(weights) is not None:
-        pass
-    elif index and (path := source.path(index)) is not None:
-        source.check(index, source.listed_in(index, path), (SAFETENSORS,))
-    elif pickle := next(filter(source.has, PICKLES), None):
+        return [weights]
+    if index and (path := source.path(index)) is not None:
+        listed = source.listed_in(index, path)
+        source.check(index, listed, (SAFETENSORS,))
+        return listed
+    if pickle := next(filter(source.has, PICKLES), None):
         raise source.refused(pickle, f"it is a pickle, which can run code, and there is no {weights or index}. {CURE}")
-    return {**kwargs, "use_safetensors": True}
+    return []
 
 
 class _Source:
@@ -118,6 +118,11 @@ class _Source:
     def __init__(self, place: Any, kwargs: dict[str, Any]) -> None:
         self.place, self.subfolder = os.fspath(place), kwargs.get("subfolder") or ""
         self.hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a place on this machine; None for a Hub repository or a single file."""
+        return Path(self.place, self.subfolder) if os.path.isdir(self.place) else None
 
     def path(self, name: str) -> str | None:
         """Where a file is on this machine, fetched if need be; None where it is not to be had."""
@@ -146,10 +151,8 @@ class _Source:
     def listed_in(self, index: str, path: str) -> list[Any]:
         """The files that a list of weights names."""
         try:
-            if os.path.getsize(path) > LARGEST_INDEX:
-                raise ValueError(f"it has more than {LARGEST_INDEX} bytes")
-            return list(dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            return list(dict.fromkeys(read_json(path, LARGEST_INDEX)["weight_map"].values()))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise self.refused(index, f"it is no list of weights ({type(error).__name__}: {error}).") from error
 
     def check(self, file: str, names: list[Any], endings: tuple[str, ...]) -> None:

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
 from ..errors import EncoderMismatchError, InvalidInputError, import_extra
+from ..hub.configs import check_readable
 from ..hub.encoders import load_encoder
+from ..hub.files import CONFIG
+from ..hub.guard import told_as_ours
 from ..hub.resolve import resolve_encoder
+from ..hub.weight_sizes import headers
 from .configuration_mann import MANNConfig
 
 if TYPE_CHECKING:
@@ -53,10 +58,15 @@ def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
     config = kwargs.get("config")
     if not isinstance(config, MANNConfig):
         hub = {name: kwargs[name] for name in FROM_HUB if name in kwargs}
-        config = MANNConfig.from_pretrained(place if config is None else config, **hub)
+        source = place if config is None else config
+        if not isinstance(source, PreTrainedConfig):
+            check_readable(source, hub.get("subfolder"))
+        with told_as_ours(source, CONFIG, hub):
+            config = MANNConfig.from_pretrained(source, **hub)
     adapter: Any = config.adapter
     if adapter is not None:
-        if not isinstance(adapter, dict) or not {"peft_type", BASE} <= adapter.keys():
+        named = isinstance(adapter, dict) and {"peft_type", BASE} <= adapter.keys()
+        if not named or not isinstance(adapter[BASE], str | None):
             raise InvalidInputError(f"the config.json of {place} is damaged: its adapter is none.")
         for name in ELSEWHERE:
             if adapter.get(name):
@@ -83,12 +93,15 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
     base, plain = config.adapter[BASE], copy.deepcopy(config)
     plain.adapter = plain._commit_hash = None
     if base is None:
-        model = cls._around(load_encoder(resolve_encoder(config.encoder_name, **reach), **reach, **kwargs), plain)
+        encoder = load_encoder(resolve_encoder(str(config.encoder_name), **reach), **reach, **kwargs)
+        plain.encoder_config = encoder.config  # the one beside the adapter may be of any size
+        model = cls._around(encoder, plain)
     else:
         model = cls.from_pretrained(base, config=plain, **reach, **kwargs)
         model._swap(lambda memory: (model._empty_memory(), None))
     path = cached_file(place, WEIGHTS, **hub)
     assert path is not None  # it raises where there is none
+    headers([path])  # before any of it is taken into memory
     state = load_file(path)
     probe = state.pop(BASE_PROBE, None)
     if probe is None:

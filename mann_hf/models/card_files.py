@@ -12,6 +12,7 @@ from transformers.utils import cached_file, logging
 
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
+from ..hub.files import read_text
 from ..hub_names import HUB_NAME
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from . import adapters
@@ -159,10 +160,11 @@ def card_in(folder: str | os.PathLike) -> str | None:
     """The card in a folder, if there is one; of one in another encoding what can be read.
 
     Raises:
+        UnsafeFileError: it is no regular file of the folder, or too large.
         OSError: it cannot be read.
     """
     try:
-        return Path(folder, CARD).read_text(encoding="utf-8", errors="replace")
+        return read_text(Path(folder, CARD), errors="replace")
     except FileNotFoundError:
         return None
 
@@ -188,9 +190,7 @@ def read_card_data(place: Any, **kwargs: Any) -> MANNModelCardData:
         )
         if path is None:
             return MANNModelCardData()
-        if os.path.getsize(path) > LARGEST_CARD_DATA:
-            raise ValueError(f"it has more than {LARGEST_CARD_DATA:,} bytes")
-        return MANNModelCardData.from_json(Path(path).read_text("utf-8"))
+        return MANNModelCardData.from_json(read_text(path, LARGEST_CARD_DATA))
     except (OSError, ValueError) as error:
         logger.warning(f"{CARD_DATA} of {place} is passed over: {' '.join(str(error).split())[:300]}")
         return MANNModelCardData()

@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..controllers.pooling import POOLINGS
-from ..hub.weight_files import check_counts, without_attention
+from ..errors import InvalidInputError
+from ..hub.configs import check_config, without_attention
+from ..hub.files import CONFIG
+from ..hub.guard import told_as_ours
 from ..memory.eviction import EVICTIONS
-from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION, SINGLE_LABEL
+from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
+from .config_fields import check_fields
 
 
 class MANNConfig(PreTrainedConfig):
@@ -41,7 +45,7 @@ class MANNConfig(PreTrainedConfig):
 
     Raises:
         UnknownNameError: a name that is in no registry.
-        ValueError: a problem type that there is not, a capacity below 1, or a prompt's name without its prompt.
+        InvalidInputError: a field of a type or range that cannot be meant, such as a capacity below 1.
     """
 
     model_type = "mann"
@@ -69,14 +73,17 @@ class MANNConfig(PreTrainedConfig):
         problem_type: str | None = None,
         **kwargs: Any,
     ) -> None:
+        chosen = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
+        given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
+        check_fields({**given, "reading": chosen})
         if isinstance(encoder_config, dict):
-            encoder_config = AutoConfig.for_model(**encoder_config)
+            encoder_config = _encoder_config(encoder_config)
         elif encoder_config is None:
             encoder_config = AutoConfig.for_model("bert")
-        if problem_type not in (None, *PROBLEM_TYPES):
-            raise ValueError(f"problem_type is {problem_type!r}; choose one of {', '.join(map(repr, PROBLEM_TYPES))}.")
-        if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1):
-            raise ValueError(f"capacity is {capacity!r}; give a whole number from 1 on, or None for no limit.")
+        if not isinstance(encoder_config, PreTrainedConfig) or encoder_config.model_type == self.model_type:
+            raise InvalidInputError(
+                f"encoder_config is a {type(encoder_config).__name__}; give the configuration of a text encoder."
+            )
         self.encoder_config = encoder_config
         self.encoder_name = encoder_name
         self.pooling = pooling
@@ -85,7 +92,7 @@ class MANNConfig(PreTrainedConfig):
         self.prompts = dict(prompts or {})
         self.prompt_name = prompt_name
         self.lower_case = lower_case
-        self.reading = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
+        self.reading = chosen
         self.similarity = similarity
         self.reading_options = dict(reading_options or {})
         self.capacity = capacity
@@ -93,9 +100,7 @@ class MANNConfig(PreTrainedConfig):
         self.label_names = label_names
         self.store_texts = store_texts
         self.adapter = adapter
-        POOLINGS[pooling], READINGS[self.reading], SIMILARITIES[similarity], EVICTIONS[eviction]
-        if prompt_name is not None and prompt_name not in self.prompts:
-            raise ValueError(f"prompt_name is {prompt_name!r}; the prompts are {sorted(self.prompts) or 'none'}.")
+        POOLINGS[pooling], SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
         named: Any = None if problem_type == SINGLE_LABEL else problem_type
         super().__init__(problem_type=named, **kwargs)
@@ -107,10 +112,19 @@ class MANNConfig(PreTrainedConfig):
         How attention is computed is for the user to say (`attn_implementation`): a file could name code on the Hub.
 
         Raises:
-            InvalidInputError: it counts more labels or layers than anybody has.
+            InvalidInputError: a field of a type or size that nobody's has, or no `encoder_config`.
+            UnknownNameError: a name that is in no registry.
+            FolderError: the encoder's part is none that transformers takes.
         """
-        check_counts(config_dict)
-        return super().from_dict(without_attention(config_dict), **kwargs)
+        if not isinstance(config_dict, dict) or not isinstance(config_dict.get("encoder_config"), dict):
+            kind = config_dict.get("model_type") if isinstance(config_dict, dict) else None
+            raise InvalidInputError(
+                f"the configuration is of a model of type {kind!r} and has no encoder_config; around an encoder a "
+                "model is made with from_encoder_pretrained(name)."
+            )
+        check_config(config_dict)
+        with told_as_ours(kwargs.get("name_or_path") or config_dict.get("_name_or_path"), CONFIG, kwargs):
+            return super().from_dict(without_attention(config_dict), **kwargs)
 
     @property
     def prompt(self) -> str:
@@ -121,3 +135,13 @@ class MANNConfig(PreTrainedConfig):
     def hidden_size(self) -> int:
         """H, the size of the encoder's states and so K, the size of keys."""
         return self.encoder_config.hidden_size
+
+
+def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
+    """The encoder's configuration from its content."""
+    kind = content.get("model_type")
+    if not isinstance(kind, str) or kind == MANNConfig.model_type or kind not in CONFIG_MAPPING:
+        raise InvalidInputError(
+            f"encoder_config has the model_type {kind!r}, which is no text encoder of transformers."
+        )
+    return AutoConfig.for_model(**content)

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ..controllers.encoder import embed, max_positions
 from ..controllers.text import check_texts, pad, token_batches, tokenize
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, MannError
+from ..hub.guard import CODE, told_as_ours
 from ..hub.resolve import resolve_encoder
+from ..hub.tokenizers import TOKENIZER, has_tokenizer, load_tokenizer
 from .configuration_mann import MANNConfig
 
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
@@ -52,21 +55,45 @@ class EncodingModel(PreTrainedModel):
             progress: called with the number of texts done after each batch.
         """
         texts = check_texts(texts)
-        encodings = tokenize(
-            tokenizer,
-            texts,
-            max_length=self.max_length(tokenizer),
-            prompt=self.config.prompt,
-            lower_case=self.config.lower_case,
-        )
+        with told_as_ours(self.name_or_path or None, TOKENIZER):
+            encodings = tokenize(
+                tokenizer,
+                texts,
+                max_length=self.max_length(tokenizer),
+                prompt=self.config.prompt,
+                lower_case=self.config.lower_case,
+            )
         keys = torch.empty(len(texts), self.config.hidden_size, dtype=torch.float32)
         with self._evaluating():
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
-                inputs = {name: tensor.to(self.device) for name, tensor in pad(tokenizer, encodings, batch).items()}
-                keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
+                with told_as_ours(self.name_or_path or None, TOKENIZER):
+                    padded = pad(tokenizer, encodings, batch)
+                    self._check_tokens(padded["input_ids"])
+                    inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
+                    keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
                 if progress is not None:
                     progress(len(batch))
         return keys.to(self.device)
+
+    def _check_tokens(self, input_ids: Tensor) -> None:
+        """Refuses ids that the encoder has no vector for, before they are looked up.
+
+        Raises:
+            InvalidInputError: the tokenizer is that of another encoder, or damaged.
+        """
+        try:
+            count = getattr(self.encoder.get_input_embeddings(), "num_embeddings", None)
+        except (AttributeError, NotImplementedError):  # of an encoder that names none
+            return
+        if not input_ids.numel() or not isinstance(count, int):
+            return
+        least, most = (int(number) for number in input_ids.aminmax())
+        if least < 0 or most >= count:
+            raise InvalidInputError(
+                f"the tokenizer gives the token {most if most >= count else least}, and the encoder has {count:,} "
+                "tokens, counted from 0: take the tokenizer that was saved with it, or after tokens were added call "
+                "resize_token_embeddings."
+            )
 
     def max_length(self, tokenizer: Any = None) -> int | None:
         """The most tokens of a text that the encoder reads."""
@@ -83,14 +110,17 @@ class EncodingModel(PreTrainedModel):
 
         Raises:
             InvalidInputError: neither has one.
+            FolderError, UnsafeFileError: that of the folder is damaged, or not to be read.
         """
         reasons = []
         for place in filter(None, (self.name_or_path, self.config.encoder_name)):
+            own = place == self.name_or_path
             try:
-                if place == self.name_or_path:
-                    return AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
-                return AutoTokenizer.from_pretrained(resolve_encoder(place), trust_remote_code=False)
+                return load_tokenizer(place, **kwargs) if own else load_tokenizer(resolve_encoder(place))
             except (OSError, ValueError, ImportError) as error:
+                found = own and has_tokenizer(Path(place, kwargs.get("subfolder") or ""))
+                if found and isinstance(error, MannError) and CODE not in str(error):
+                    raise
                 reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
         raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")
 

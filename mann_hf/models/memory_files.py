@@ -16,12 +16,13 @@ from torch import Tensor
 from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
+from ..hub.files import leads_out
 from ..hub.resolve import hub_refusal
 from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
-from .saving import leads_out, recover, sweep, write_whole
+from .saving import recover, sweep, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")
 

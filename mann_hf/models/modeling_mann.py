@@ -13,11 +13,13 @@ from transformers import PreTrainedModel
 
 from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
-from ..errors import EmptyMemoryError
+from ..errors import EmptyMemoryError, FolderError, MannError
 from ..hub.encoders import load_encoder
+from ..hub.guard import Refused, told_as_ours
 from ..hub.resolve import resolve_encoder
 from ..hub.sentence_transformers import read_sentence_transformers
-from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone
+from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
+from ..hub.weight_sizes import check_fits, headers
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, card_files, memory_files, publishing
@@ -142,35 +144,60 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Raises:
             MemoryFileError: the memory is damaged, or there is no model with it.
-            UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
+            FolderError: a file is missing or damaged, or the configuration and the weights do not belong together.
+            UnsafeFileError: the weights are a pickle, or a file lies outside of the folder or repository, has no end,
+                or is larger than such a file gets.
             EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
                 is one of another problem type.
         """
-        folder = memory_files.local_folder(pretrained_model_name_or_path, kwargs.get("subfolder"))
+        try:
+            return cls._load(pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs)
+        except MannError as error:
+            if "_from_pipeline" not in kwargs:
+                raise
+            return Refused(error)
+
+    @classmethod
+    def _load(cls, place: Any, *args: Any, reencode: bool, tokenizer: Any, **kwargs: Any) -> Any:
+        """What `from_pretrained` gives."""
+        folder = memory_files.local_folder(place, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
-        kwargs = at_one_commit(pretrained_model_name_or_path, kwargs)
-        config = adapters.config_of(pretrained_model_name_or_path, kwargs)
-        kwargs = safetensors_alone(pretrained_model_name_or_path, config, kwargs)
-        if config is not None and config.adapter is not None:
-            loaded: Any = adapters.load(cls, pretrained_model_name_or_path, **kwargs)
-        else:
-            try:
-                loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-            except OSError:
-                memory_files.check_with_model(pretrained_model_name_or_path, **_from_hub(kwargs))
-                raise
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        kwargs = at_one_commit(place, kwargs)
         hub = _from_hub(kwargs)
-        model.model_card_data = card_files.read_card_data(pretrained_model_name_or_path, **hub)
+        if folder is not None and kwargs.get("config") is None and not (folder / memory_files.CONFIG).exists():
+            memory_files.check_with_model(place, **hub)
+            raise FolderError(
+                f"the folder {str(folder)!r} holds no model, as it has no config.json; give one that save_pretrained "
+                "or `mann-hf remember` made.",
+                memory_files.CONFIG,
+            )
+        config = adapters.config_of(place, kwargs)
+        kwargs = safetensors_alone(place, config, kwargs)
+        files = weights_of(place, config, kwargs)
+        if config is not None and config.adapter is None and files:
+            with told_as_ours(place, memory_files.CONFIG):
+                check_fits(config.encoder_config, headers(files), lambda: build_encoder(config.encoder_config), place)
+        with told_as_ours(place, adapters.WEIGHTS, kwargs):
+            if config is not None and config.adapter is not None:
+                loaded: Any = adapters.load(cls, place, **kwargs)
+            else:
+                try:
+                    loaded = super().from_pretrained(place, *args, **kwargs)
+                except OSError:
+                    memory_files.check_with_model(place, **hub)
+                    raise
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.model_card_data = card_files.read_card_data(place, **hub)
         model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
-        path = memory_files.find_memory(pretrained_model_name_or_path, optional=True, **hub)
-        if path is None:
-            model._swap(lambda memory: (memory.to(model.device), None))
-        else:
-            find_tokenizer = (lambda: tokenizer or model.load_tokenizer(**hub)) if reencode else None
-            model._take_file(path, str(pretrained_model_name_or_path), find_tokenizer)
+        path = memory_files.find_memory(place, optional=True, **hub)
+        with told_as_ours(place, memory_files.CONFIG):
+            if path is None:
+                model._swap(lambda memory: (memory.to(model.device), None))
+            else:
+                find_tokenizer = (lambda: tokenizer or model.load_tokenizer(**hub)) if reencode else None
+                model._take_file(path, str(place), find_tokenizer)
         return loaded
 
     def save_pretrained(

@@ -13,6 +13,7 @@ from transformers.utils import logging
 from .. import cards
 from ..cards import MANNModelCardData
 from ..errors import InvalidInputError
+from ..hub.files import leads_out, read_object
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from . import adapters
 from .card_files import (
@@ -28,7 +29,7 @@ from .card_files import (
 )
 from .configuration_mann import MANNConfig
 from .memory_files import CONFIG, MEMORY_FILE, load_memory, save_memory
-from .saving import is_superseded, leads_out
+from .saving import is_superseded
 from .uploading import Repository, upload
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
         EncoderMismatchError: the model there has another encoder.
     """
     path = Path(repository.read(CONFIG) or "")
-    told = json.loads(path.read_text("utf-8"))
+    told = read_object(path)
     if told.get("model_type") != MANNConfig.model_type:
         raise InvalidInputError(
             f"{repository.id} holds a model of type {told.get('model_type')!r}, which has no memory: push to a "

@@ -13,14 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..errors import MemoryFileError
+from ..errors import FolderError, MemoryFileError, UnsafeFileError
 from ..forks import wait_at_forks
+from ..hub.files import read_json
 
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
 MANIFEST = "manifest.json"
+LARGEST_MANIFEST = 2**20
+"""Bytes; a save has some tens of files."""
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private", "revision", "create_pr", "tags")
 SUPERSEDED = ("model.safetensors.index.json", "memory.safetensors", "memory.json")
@@ -84,16 +87,6 @@ def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> di
 def is_superseded(name: str) -> bool:
     """Whether a file of an earlier save must not outlive it: other shards of the weights, a memory that is no more."""
     return WEIGHTS.fullmatch(name) is not None or name in SUPERSEDED
-
-
-def leads_out(path: Path) -> bool:
-    """Whether a link leads out of its folder: who made the folder may mean a private file of whoever reads it.
-
-    Those of the Hub's cache, from a snapshot to its blobs, do not.
-    """
-    target, folder = path.resolve(), path.parent.resolve()
-    snapshots = [parent for parent in folder.parents if parent.name == "snapshots"]
-    return not any(target.is_relative_to(place) for place in (folder, *(each.parent / "blobs" for each in snapshots)))
 
 
 def recover(folder: str | os.PathLike) -> bool:
@@ -166,10 +159,10 @@ def sweep(folder: Path) -> None:
 def _manifest(committed: Path) -> list[str] | None:
     """The names of the files of a finished save; None if there is none."""
     try:
-        names = json.loads((committed / MANIFEST).read_text(encoding="utf-8"))
+        names = read_json(committed / MANIFEST, LARGEST_MANIFEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (IsADirectoryError, RecursionError, ValueError):
+    except (FolderError, UnsafeFileError):
         names = None
     if not isinstance(names, list) or not all(_stays_inside(committed, name) for name in names):
         raise MemoryFileError(f"{committed} is not what a stopped save leaves behind; remove it and load again.")

@@ -51,8 +51,8 @@ def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:
             '{"model_type": "bert"}',
             "holds a model of type 'bert', and no classifier with a memory; as an encoder it is",
         ),
-        ('{"model', "config.json' is damaged: Unterminated string"),
-        ("[]", "config.json' is damaged: it is no JSON object."),
+        ('{"model', "config.json' is damaged: it is no JSON (Unterminated string"),
+        ("[]", "config.json' is damaged: it holds a list and no JSON object."),
     ],
 )
 def test_a_folder_of_something_else_is_told(

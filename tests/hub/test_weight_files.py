@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from transformers import BertModel
 
 from mann_hf.errors import EncoderNotFoundError, InvalidInputError, UnsafeFileError
+from mann_hf.hub.configs import without_attention
 from mann_hf.hub.encoders import load_encoder
-from mann_hf.hub.weight_files import ADAPTER, LARGEST_INDEX, PICKLES, without_attention
+from mann_hf.hub.weight_files import ADAPTER, LARGEST_INDEX, PICKLES
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -165,7 +166,7 @@ def test_a_list_of_weights_that_is_too_large_is_not_read(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     with (folder / INDEX).open("wb") as file:
         file.truncate(LARGEST_INDEX + 1)
-    with pytest.raises(UnsafeFileError, match=f"more than {LARGEST_INDEX} bytes"):
+    with pytest.raises(UnsafeFileError, match=f"at most {LARGEST_INDEX:,}"):
         load_encoder(folder)
 
 

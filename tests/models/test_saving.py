@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from mann_hf.errors import MemoryFileError
+from mann_hf.hub.files import leads_out
 from mann_hf.models import saving
-from mann_hf.models.saving import leads_out, recover, whole_save, write_whole
+from mann_hf.models.saving import recover, whole_save, write_whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
 

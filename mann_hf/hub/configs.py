@@ -1,0 +1,111 @@
+"""The content of a `config.json` that a stranger may have written."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InvalidInputError
+from .files import CONFIG, read_object
+
+LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
+MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
+"""Of labels, as many with an example each are more than a memory holds."""
+LARGEST_NUMBER = 2**63
+"""The first whole number that a tensor cannot hold."""
+TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "architectures": ((list,), "a list of names"),
+    "id2label": ((dict,), "an object from numbers to names"),
+    "label2id": ((dict,), "an object from names to numbers"),
+    "num_labels": ((int,), "a whole number"),
+    "quantization_config": ((dict,), "an object"),
+    "model_type": ((str,), "a name"),
+    "problem_type": ((str,), "a name"),
+    "transformers_version": ((str,), "a version"),
+    "output_hidden_states": ((bool,), "true or false"),
+    "output_attentions": ((bool,), "true or false"),
+    "return_dict": ((bool,), "true or false"),
+    "use_cache": ((bool,), "true or false"),
+    "is_encoder_decoder": ((bool,), "true or false"),
+    "tie_word_embeddings": ((bool,), "true or false"),
+}
+"""What any configuration's fields may be, where they are given."""
+ATTENTION = tuple(f"{before}{part}_implementation" for part in ("attn", "experts") for before in ("", "_"))
+
+
+def without_attention(config: dict[str, Any]) -> dict[str, Any]:
+    """The content of a `config.json` that does not say how attention is computed: it may name code on the Hub."""
+    return {
+        name: without_attention(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name not in ATTENTION
+    }
+
+
+def check_readable(place: str | os.PathLike[str], subfolder: str | None = None) -> None:
+    """Refuses a `config.json` on this machine that is no JSON object in a regular file of bounded size.
+
+    Args:
+        place: a folder, or the file; of a Hub repository nothing is looked at.
+        subfolder: of the folder.
+
+    Raises:
+        UnsafeFileError: it is no such file.
+        FolderError: it is no such object.
+    """
+    path = Path(place, subfolder or "", CONFIG) if os.path.isdir(place) else Path(place)
+    if os.path.lexists(path):
+        read_object(path)
+
+
+def check_config(config: Any) -> None:
+    """Refuses the content of a `config.json` whose fields have types or sizes that nobody's have.
+
+    More labels or layers than anybody has would take time and memory, before it is seen that there are no weights for
+    them.
+
+    Raises:
+        InvalidInputError: it does, at whatever depth; the field is named.
+    """
+    if not isinstance(config, dict):
+        return
+    for name, most in MOST.items():
+        count = config.get(name)
+        if isinstance(count, int | float) and count > most:
+            raise InvalidInputError(f"the configuration has {name} = {count:,}; there may be {most:,}.")
+    for name, (types, wanted) in TYPES.items():
+        value = config.get(name)
+        if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
+            raise InvalidInputError(f"the configuration has {name} = {_shown(value)}; it must be {wanted}.")
+    if any(not isinstance(name, str) for name in config.get("architectures") or ()):
+        raise InvalidInputError(f"the configuration has architectures = {_shown(config['architectures'])}, not names.")
+    for name in ("dtype", "torch_dtype"):
+        check_dtype(name, config.get(name))
+    for name, value in config.items():
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and not -LARGEST_NUMBER < value < LARGEST_NUMBER
+        ):
+            raise InvalidInputError(f"the configuration has {name} = {_shown(value)}, which is no size.")
+    for name, part in config.items():
+        if name != "adapter":  # whose fields are compared with its weights
+            check_config(part)
+
+
+def check_dtype(name: str, value: Any) -> None:
+    """Refuses what names no precision that weights have.
+
+    Raises:
+        InvalidInputError: it does not.
+    """
+    known = isinstance(value, str) and isinstance(getattr(torch, value.removeprefix("torch."), None), torch.dtype)
+    if value is not None and not known and value != "auto" and not isinstance(value, torch.dtype | dict):
+        raise InvalidInputError(f"the configuration has {name} = {_shown(value)}; it must be one such as 'float32'.")
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]} ..."

@@ -1,0 +1,182 @@
+"""What may be read of a folder that a stranger may have made: regular files of its own, of a bounded size."""
+
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+from ..errors import FolderError, UnsafeFileError
+
+CONFIG = "config.json"
+SMALL, LARGE = 2**24, 2**27
+"""Bytes of a file of settings, and of one that holds a vocabulary or a list of weights."""
+LARGE_FILES = re.compile(
+    r"tokenizer\.json|vocab.*\.json|entity_vocab\.json|.*\.safetensors\.index.*\.json|merges\.json"
+)
+READ_BY_LOADING = re.compile(
+    r"(config|tokenizer|vocab|generation|special_tokens|added_tokens|chat_template|processor|preprocessor|adapter_config"
+    r"|modules|sentence_|model|feature_|entity|emoji|merges|normalizer).*\.json"
+    r"|(vocab|merges|dict).*\.txt|.*\.(model|spm|codes|tiktoken|bpe|jinja|safetensors)"
+)
+"""The files of a folder that transformers or this library may open, by name."""
+DEEPEST = 64
+"""Levels of nesting in JSON; configurations have a handful."""
+MOST_MEMORY = 2**29
+"""Bytes that a JSON file may take in memory once it is read, as estimated from its signs."""
+SIGNS = {b"[": 64, b"{": 232, b",": 64}
+"""About how many bytes a list, an object and one more value take in memory."""
+SAFETENSORS = ".safetensors"
+
+
+def largest(name: str) -> int | None:
+    """Bytes that a file of this name may have; None where its own content bounds it."""
+    if name.endswith(SAFETENSORS):
+        return None
+    return SMALL if name.endswith((".json", ".jinja", ".md")) and not LARGE_FILES.fullmatch(name) else LARGE
+
+
+def leads_out(path: Path, root: Path | None = None) -> bool:
+    """Whether a link leads out of its folder: who made the folder may mean a private file of whoever reads it.
+
+    Those of the Hub's cache, from a snapshot to its blobs, do not.
+
+    Args:
+        path: a file.
+        root: the folder that it belongs to; by default the one that it lies in.
+    """
+    try:
+        target, folder = path.resolve(), (root or path.parent).resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        return True
+    snapshots = [parent for parent in folder.parents if parent.name == "snapshots"]
+    return not any(target.is_relative_to(place) for place in (folder, *(each.parent / "blobs" for each in snapshots)))
+
+
+def check_file(path: str | os.PathLike, most: int | None = None, root: Path | None = None) -> None:
+    """Refuses what is not a regular file of its own folder, or is larger than such a file gets.
+
+    Args:
+        path: what is there; if nothing is, nothing is refused.
+        most: bytes; by default what `largest` says of its name.
+        root: the folder that it belongs to; by default the one that it lies in.
+
+    Raises:
+        UnsafeFileError: it says what it is, and the cure.
+    """
+    path = Path(path)
+    if (root is not None or path.is_symlink()) and leads_out(path, root):
+        raise _refused(path, "it is a link to a file outside of its folder. Put the file itself there.")
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    _check_status(path, status, most)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder where a file that loading may open is not a regular file of its own, of a bounded size.
+
+    Raises:
+        UnsafeFileError: as of `check_file`.
+    """
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if READ_BY_LOADING.fullmatch(entry.name)]
+    for entry in found:
+        if entry.is_symlink() or not entry.is_dir():  # which nothing takes for a file
+            check_file(entry.path)
+
+
+def read_bytes(path: str | os.PathLike, most: int | None = None, root: Path | None = None) -> bytes:
+    """The content of a regular file of its own folder.
+
+    Args:
+        path: the file.
+        most: bytes; by default what `largest` says of its name.
+        root: the folder that it belongs to; by default the one that it lies in.
+
+    Raises:
+        UnsafeFileError: it is no such file, or too large.
+        FileNotFoundError, PermissionError: of opening it.
+    """
+    path = Path(path)
+    check_file(path, most, root)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        _check_status(path, status, most)
+        return file.read(status.st_size)
+
+
+def read_text(path: str | os.PathLike, most: int | None = None, errors: str = "strict") -> str:
+    """The text of a file in UTF-8; see `read_bytes`.
+
+    Raises:
+        FolderError: it is not UTF-8.
+    """
+    try:
+        return read_bytes(path, most).decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"it is not UTF-8 ({error})") from error
+
+
+def read_json(path: str | os.PathLike, most: int | None = None, root: Path | None = None) -> Any:
+    """The content of a JSON file; see `read_bytes` and `parse_json`."""
+    return parse_json(read_bytes(path, most, root), path)
+
+
+def parse_json(content: bytes, path: str | os.PathLike) -> Any:
+    """The content of a JSON file, or of a part of a file, that was read.
+
+    Raises:
+        FolderError: it is no JSON, nested deeper than `DEEPEST`, or would take more than `MOST_MEMORY`.
+    """
+    if len(content) + sum(content.count(sign) * size for sign, size in SIGNS.items()) > MOST_MEMORY:
+        raise damaged(path, "it holds more values than such a file has")
+    try:
+        found = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"it is no JSON ({' '.join(str(error).split())[:200]})") from error
+    level = [found] if isinstance(found, dict | list) else []
+    for _ in range(DEEPEST):
+        inner = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return found
+    raise damaged(path, f"it is nested deeper than {DEEPEST} levels")
+
+
+def read_object(path: str | os.PathLike, most: int | None = None) -> dict[str, Any]:
+    """The object in a JSON file; see `read_json`.
+
+    Raises:
+        FolderError: it holds something else.
+    """
+    found = read_json(path, most)
+    if not isinstance(found, dict):
+        raise damaged(path, f"it holds a {type(found).__name__} and no JSON object")
+    return found
+
+
+def damaged(path: str | os.PathLike, why: str) -> FolderError:
+    """The error for a file that cannot be used as it is."""
+    path = Path(path)
+    return FolderError(f"{str(path)!r} is damaged: {why}. Download or save it again.", path.name)
+
+
+def _check_status(path: Path, status: os.stat_result, most: int | None) -> None:
+    mode = status.st_mode
+    if not stat.S_ISREG(mode):
+        if stat.S_ISDIR(mode):
+            raise _refused(path, "it is a folder. Put a regular file there.")
+        kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+        kind = kinds.get(stat.S_IFMT(mode), "no regular file")
+        raise _refused(path, f"it is {kind}, which may have no end. Put a regular file there.")
+    most = largest(path.name) if most is None else most
+    if most is not None and status.st_size > most:
+        raise _refused(path, f"it has {status.st_size:,} bytes, and such a file has at most {most:,}.")
+
+
+def _refused(path: Path, why: str) -> UnsafeFileError:
+    return UnsafeFileError(f"{str(path)!r} is refused: {why}", path.name)

@@ -1,0 +1,85 @@
+"""Errors of readers, told as errors of this library with the place, the file and the cure."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import FolderError, MannError
+
+UNTOLD = (MemoryError, ConnectionError, TimeoutError)
+OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+PANIC = "pyo3_runtime"
+"""The module of the error that tokenizers raise where they panic, which is no `Exception`."""
+LONGEST = 300
+CODE = "trust_remote_code"
+"""What an error names where a place brings code of its own."""
+
+
+@contextmanager
+def told_as_ours(place: Any, file: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Within it, an error of a reader becomes a `FolderError` that names the place, the file and the cure.
+
+    What is not about the file passes: errors of this library, of memory and of the network, and errors about an
+    argument that the caller gave.
+
+    Args:
+        place: a folder or repository.
+        file: the file that is read, or the one that most probably is to blame.
+        given: the caller's own arguments.
+
+    Raises:
+        FolderError: in place of the error.
+    """
+    try:
+        yield
+    except MannError:
+        raise
+    except BaseException as error:
+        if not _is_of_the_file(error, place, given or {}):
+            raise
+        raise FolderError(_told(place, file, error), file) from error
+
+
+def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) -> bool:
+    if not isinstance(error, Exception):
+        return type(error).__module__.startswith(PANIC)
+    if isinstance(error, UNTOLD) or OUT_OF_MEMORY.search(str(error)):
+        return False
+    if isinstance(error, OSError) and not (place is not None and os.path.exists(place)):
+        return False  # of the Hub, in its client's words
+    if isinstance(error, TypeError | ValueError | ImportError | AttributeError):
+        return not any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in given)
+    return True
+
+
+def _told(place: Any, file: str, error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    if isinstance(error, ImportError) or CODE in said:  # nothing is damaged, and the error says what helps
+        return f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {said}"
+    short = f"{said.rstrip('.')}." if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
+    kind = "" if isinstance(error, OSError | ValueError) and said else f"{type(error).__name__}: "
+    return (
+        f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} The "
+        "file is damaged, or it does not belong to the others beside it: download or save the folder again."
+    )
+
+
+class Refused:
+    """Stands for a model that could not be loaded, and raises why as soon as it is looked at.
+
+    `pipeline` of transformers takes an error in loading for the first of several tries, and in the end hides it behind
+    a list of classes. What it gets in place of the error raises it where nothing is tried any more.
+    """
+
+    def __init__(self, error: MannError) -> None:
+        object.__setattr__(self, "error", error)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return Refused
+        raise object.__getattribute__(self, "error")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise object.__getattribute__(self, "error")

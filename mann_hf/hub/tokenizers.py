@@ -1,0 +1,174 @@
+"""Loading a tokenizer from a folder or repository that a stranger may have made."""
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+from transformers.utils import cached_file
+
+from ..errors import UnsafeFileError
+from .files import check_folder, damaged, read_object
+from .guard import told_as_ours
+from .patterns import may_be_empty, why_slow
+from .resolve import VOCABULARIES
+
+TOKENIZER = "tokenizer.json"
+SETTINGS = "tokenizer_config.json"
+PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+MOST_PARTS = 256
+"""Steps of a tokenizer; those in use have a dozen."""
+MOST_GROWTH = 64.0
+"""Times that the replacements of a normalizer may lengthen a text."""
+LONGEST_STRING = 256
+"""Letters of what a step puts in, or of a prefix; those in use have a few."""
+USUAL_CHARACTER = 16
+"""Bytes that a map of characters may put in for one; a few of Unicode's own forms take 33."""
+MOST_PIECES, LARGEST_PADDING, LONGEST_WORD = 64, 2**20, 4096
+SHORT = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix")
+
+
+def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
+    """The tokenizer of a folder or repository. Code that it brings along does not run.
+
+    Args:
+        place: a folder, or a Hub repository.
+        kwargs: `subfolder`, `revision`, `token`, `cache_dir`, `local_files_only`.
+
+    Raises:
+        UnsafeFileError: a file is none that may be read, or could take any time or memory when it is used.
+        FolderError: a file is damaged, or there is no tokenizer.
+        OSError: the Hub does not give one.
+        ImportError: it needs a package that is not installed.
+    """
+    folder = Path(place, kwargs.get("subfolder") or "")
+    if folder.is_dir():
+        check_folder(folder)
+        path: Any = folder / TOKENIZER
+    else:
+        quiet = {f"_raise_exceptions_for_{name}": False for name in ("gated_repo", "missing_entries")}
+        path = cached_file(place, TOKENIZER, _raise_exceptions_for_connection_errors=False, **quiet, **kwargs)
+    if path is not None and os.path.isfile(path):
+        check_tokenizer(path)
+    with told_as_ours(place, TOKENIZER, kwargs):
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
+    with told_as_ours(place, SETTINGS):
+        _check_settings(tokenizer, place)
+    return tokenizer
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder on this machine holds what a tokenizer is made of."""
+    return any(os.path.lexists(folder / name) for name in VOCABULARIES)
+
+
+def check_tokenizer(path: str | os.PathLike[str]) -> None:
+    """Refuses a `tokenizer.json` with which a text could take any time or memory.
+
+    Raises:
+        UnsafeFileError: it says which part it is.
+        FolderError: it is no JSON object, or has no such parts.
+    """
+    path = Path(path)
+    content = read_object(path)
+    with told_as_ours(path.parent, path.name):
+        for why in _reasons(content):
+            raise UnsafeFileError(
+                f"{path.name} in {str(path.parent)!r} is refused: {why}. Ask its author for a tokenizer without it.",
+                path.name,
+            )
+
+
+def _reasons(content: dict[str, Any]) -> Iterator[str]:
+    """What a text could blow up or wait for in vain for."""
+    growth = 1.0
+    for name in PARTS:
+        steps = list(_objects(content.get(name)))
+        if len(steps) > MOST_PARTS:
+            yield f"its {name} has more than {MOST_PARTS} parts"
+        for step in steps:
+            pattern = step.get("pattern")
+            regex = pattern.get("Regex") if isinstance(pattern, dict) else None
+            if isinstance(regex, str) and (why := why_slow(regex)) is not None:
+                yield f"a pattern of its {name} may take for ever, as {why} ({regex[:60]!r})"
+            for field in ("content", "prepend", "replacement"):
+                if isinstance(step.get(field), str) and len(step[field]) > LONGEST_STRING:
+                    yield f"the {field} of a step of its {name} has {len(step[field]):,} letters"
+            if name == "normalizer":
+                growth *= _growth(step, pattern, regex)
+                if isinstance(charsmap := step.get("precompiled_charsmap"), str):
+                    growth *= max(1.0, _longest_put_in(charsmap) / USUAL_CHARACTER)
+    if growth > MOST_GROWTH:
+        yield f"its normalizer makes a text up to {growth:,.0f} times as long"
+    yield from _pieces(content.get("post_processor"))
+    yield from _numbers(content)
+
+
+def _objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a part of the file."""
+    left = [node]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            yield node
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _growth(step: dict[str, Any], pattern: Any, regex: Any) -> float:
+    """How many times as long as before a step of a normalizer may leave a text."""
+    if step.get("type") != "Replace" or not isinstance(step.get("content"), str):
+        return 1.0
+    put_in = len(step["content"].encode(errors="replace"))
+    if isinstance(regex, str):
+        return 1.0 + put_in if may_be_empty(regex) else max(1.0, put_in)
+    taken_out = pattern.get("String") if isinstance(pattern, dict) else pattern
+    length = len(taken_out.encode(errors="replace")) if isinstance(taken_out, str) else 0
+    return max(1.0, put_in / length) if length else 1.0 + put_in
+
+
+def _longest_put_in(charsmap: str) -> int:
+    """Bytes of the longest text that a map of characters puts in: after a tree, whose size stands first."""
+    content = base64.b64decode(charsmap)
+    return max(map(len, content[4 + int.from_bytes(content[:4], "little") :].split(b"\0")), default=0)
+
+
+def _pieces(processor: Any) -> Iterator[str]:
+    """What is wrong with the templates that put special tokens around a text."""
+    for step in _objects(processor):
+        for field in ("single", "pair", "ids", "tokens"):
+            if isinstance(step.get(field), list) and len(step[field]) > MOST_PIECES:
+                yield f"{field} in its post_processor has {len(step[field]):,} pieces"
+
+
+def _numbers(content: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with sizes in the file."""
+    model, padding = content.get("model"), content.get("padding")
+    if isinstance(model, dict):
+        for field in SHORT:
+            if isinstance(model.get(field), str) and len(model[field]) > LONGEST_STRING:
+                yield f"the {field} of its model has {len(model[field]):,} letters"
+        longest = model.get("max_input_chars_per_word")
+        if isinstance(longest, int) and longest > LONGEST_WORD:
+            yield f"max_input_chars_per_word of its model is {longest:,}, and may be {LONGEST_WORD:,}"
+    if isinstance(padding, dict):
+        strategy = padding.get("strategy")
+        sizes = [padding.get("pad_to_multiple_of"), strategy.get("Fixed") if isinstance(strategy, dict) else None]
+        if any(isinstance(size, int) and size > LARGEST_PADDING for size in sizes):
+            yield f"it pads texts to more than {LARGEST_PADDING:,} tokens"
+
+
+def _check_settings(tokenizer: Any, place: Any) -> None:
+    """Refuses settings of types that would fail, or mean something else, at the first text."""
+    where = Path(place, SETTINGS)
+    limit = tokenizer.model_max_length
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
+        raise damaged(where, f"model_max_length is {limit!r}, and must be a number from 1 on")
+    for name in ("padding_side", "truncation_side"):
+        if getattr(tokenizer, name) not in ("left", "right"):
+            raise damaged(where, f"{name} is {getattr(tokenizer, name)!r}, and must be 'left' or 'right'")
+    kind = tokenizer.pad_token_type_id
+    if isinstance(kind, bool) or not isinstance(kind, int) or not 0 <= kind < LARGEST_PADDING:
+        raise damaged(where, f"pad_token_type_id is {kind!r}, and must be a whole number from 0 on")
+    tokenizer.num_special_tokens_to_add()

@@ -1,0 +1,114 @@
+"""Whether a configuration is that of the weights beside it, judged by their headers before anything is built."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import FolderError
+from .files import CONFIG, check_file, damaged, parse_json
+
+LARGEST_HEADER = 2**26
+"""Bytes; headers have some hundred for a tensor."""
+FEW = 64
+"""Layers and the like that a configuration may name whatever its weights are."""
+COUNTS = re.compile(
+    r"(num|n)_(\w+_)?(layers?|blocks?|groups?|experts)|(encoder_|decoder_)?layers|inner_group_num|depths?"
+)
+"""Fields that say how many parts of a kind are built."""
+FEW_POSITIONS = 2**14
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_source_positions", "seq_length")
+"""Fields that may be the length of a table."""
+WITHOUT_TABLE = re.compile(r"rope|rotary|alibi|relative")
+"""Parts of the names of fields in families that need no table for positions."""
+SLACK = 2**22
+"""Numbers that a model may hold beyond twice those of its weights."""
+PACKED = 16
+"""Numbers that a quantised one may stand for."""
+
+
+def headers(paths: Iterable[str | os.PathLike[str]]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in files of safetensors, read from their headers alone.
+
+    Raises:
+        UnsafeFileError: one is no regular file of its folder.
+        FolderError: one is damaged.
+    """
+    return {name: shape for path in paths for name, shape in _header(Path(path))}
+
+
+def check_fits(config: Any, shapes: dict[str, tuple[int, ...]], build: Callable[[], nn.Module], place: Any) -> None:
+    """Refuses a configuration that asks for much more than its weights hold, before memory is taken for it.
+
+    Args:
+        config: of the encoder.
+        shapes: of its weights, as `headers` gives them.
+        build: makes the model; it is called on the meta device, where tensors take no memory.
+        place: the folder or repository, for the message.
+
+    Raises:
+        FolderError: it names the field, or how much is asked for.
+    """
+    content = config.to_dict()
+    largest = max((size for shape in shapes.values() for size in shape), default=0)
+    for name, value in _numbers(content):
+        if COUNTS.fullmatch(name) and value > max(FEW, len(shapes)):
+            raise _refused(place, f"it has {name} = {value:,}, and the weights beside it hold {len(shapes):,} tensors")
+        if name in POSITIONS and value > max(FEW_POSITIONS, largest) and not any(map(WITHOUT_TABLE.search, content)):
+            raise _refused(place, f"it has {name} = {value:,}, and no tensor of the weights is longer than {largest:,}")
+    held = sum(map(math.prod, shapes.values())) * (PACKED if content.get("quantization_config") else 1)
+    with torch.device("meta"):
+        model = build()
+    wanted = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    if wanted > 2 * held + SLACK:
+        raise _refused(place, f"it asks for {wanted:,} numbers, and the weights beside it hold {held:,}")
+
+
+def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the tensors in a file."""
+    check_file(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(LARGEST_HEADER, size - 8):
+            raise damaged(path, f"its header claims {length:,} bytes, and the file has {size:,}")
+        written = file.read(length)
+    try:
+        found = parse_json(written, path)
+        shapes = {name: (one["shape"], one["data_offsets"]) for name, one in found.items() if name != "__metadata__"}
+        ends = [offsets[1] for _, offsets in shapes.values()]
+        if max(ends, default=0) != size - 8 - length:
+            raise damaged(path, f"its header claims {max(ends, default=0):,} bytes, and {size - 8 - length:,} follow")
+        for name, (shape, _) in shapes.items():
+            if any(type(number) is not int or number < 0 for number in shape):
+                raise damaged(path, f"the shape of {name[:60]!r} is {str(shape)[:60]}")
+            yield name, tuple(shape)
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        if isinstance(error, FolderError):
+            raise
+        raise damaged(
+            path, f"its header is none of safetensors ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
+
+
+def _numbers(content: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """The whole numbers in a configuration with the names of their fields, at whatever depth."""
+    for name, value in content.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int) and not isinstance(one, bool):
+                yield name, one
+            elif isinstance(one, dict):
+                yield from _numbers(one)
+
+
+def _refused(place: Any, why: str) -> FolderError:
+    return FolderError(
+        f"{CONFIG} in {os.fspath(place)!r} and the weights beside it do not belong together: {why}. Download or save "
+        "the folder again.",
+        CONFIG,
+    )

@@ -1,0 +1,104 @@
+"""What the fields of a memory-augmented model's configuration may be, told by name."""
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InvalidInputError
+from ..memory.reading import PROBLEM_TYPES, READINGS
+
+MOST_TOKENS = 2**31 - 1
+LONGEST_PROMPT = 2**16
+"""Letters; a prompt stands before every text."""
+LARGEST_OPTION = 2**31
+GIVEN_ELSEWHERE = ("self", "key_size", "problem_type", "similarity")
+"""What a reading is told by other fields."""
+FLAGS = ("normalize", "lower_case", "label_names", "store_texts")
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuses fields of a type or range that cannot be meant.
+
+    Args:
+        fields: those of `MANNConfig.__init__`, by name; `reading` is told.
+
+    Raises:
+        InvalidInputError: it names the field, what came and what is allowed.
+        UnknownNameError: a reading that there is not.
+    """
+    for name in FLAGS:
+        if not isinstance(fields[name], bool):
+            raise _wrong(name, fields[name], "give True or False")
+    for name in ("encoder_name", "prompt_name"):
+        if fields[name] is not None and not isinstance(fields[name], str):
+            raise _wrong(name, fields[name], "give a name, or None")
+    problem_type, capacity, limit = (fields[name] for name in ("problem_type", "capacity", "max_seq_length"))
+    if problem_type not in (None, *PROBLEM_TYPES):
+        raise _wrong("problem_type", problem_type, f"choose one of {', '.join(map(repr, PROBLEM_TYPES))}")
+    if capacity is not None and not _is_whole(capacity, 1):
+        raise _wrong("capacity", capacity, "give a whole number from 1 on, or None for no limit")
+    if limit is not None and not (_is_whole(limit, 1) and limit <= MOST_TOKENS):
+        raise _wrong(
+            "max_seq_length", limit, "give a whole number of tokens from 1 on, or None for the encoder's limit"
+        )
+    _check_prompts(fields["prompts"], fields["prompt_name"])
+    _check_options(fields["reading"], fields["reading_options"])
+
+
+def _check_prompts(prompts: Any, chosen: str | None) -> None:
+    if prompts is not None and not (
+        isinstance(prompts, Mapping)
+        and all(isinstance(name, str) and isinstance(prompt, str) for name, prompt in prompts.items())
+    ):
+        raise _wrong("prompts", prompts, "give a dict from names to texts")
+    longest = max(map(len, (prompts or {}).values()), default=0)
+    if longest > LONGEST_PROMPT:
+        raise InvalidInputError(f"one of the prompts has {longest:,} letters; there may be {LONGEST_PROMPT:,}.")
+    if chosen is not None and chosen not in (prompts or {}):
+        raise _wrong("prompt_name", chosen, f"the prompts are {sorted(prompts or {}) or 'none'}")
+
+
+def _check_options(reading: Any, options: Any) -> None:
+    known = _options_of(reading)
+    if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):
+        raise _wrong("reading_options", options, "give a dict from names to values")
+    for name, value in (options or {}).items():
+        if name not in known:
+            raise InvalidInputError(
+                f"reading_options has {name!r}, which the reading {reading!r} does not know; there are "
+                f"{', '.join(map(repr, sorted(known)))}."
+            )
+        kind = known[name]
+        if kind is bool and not isinstance(value, bool):
+            raise _wrong(f"{name} in reading_options", value, "give True or False")
+        if kind is int and not (_is_whole(value, 0) and value <= LARGEST_OPTION):
+            raise _wrong(f"{name} in reading_options", value, "give a whole number from 0 on")
+        if kind is float and not _is_number(value) and not (value is None and name == "sharpness"):
+            raise _wrong(f"{name} in reading_options", value, "give a finite number")
+
+
+def _options_of(reading: Any) -> dict[str, type]:
+    """The arguments of a reading, with the type of each: that of its default."""
+    kind: Any = READINGS[reading]
+    found: dict[str, type] = {}
+    for each in kind.__mro__:
+        if "__init__" in vars(each) and each.__module__.startswith(__name__.partition(".")[0]):
+            for name, argument in inspect.signature(each.__init__).parameters.items():
+                if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD) or name in GIVEN_ELSEWHERE:
+                    continue
+                found.setdefault(name, float if argument.default is None else type(argument.default))
+    return found
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _wrong(name: str, value: Any, cure: str) -> InvalidInputError:
+    shown = repr(value)
+    return InvalidInputError(f"{name} is {shown if len(shown) <= 80 else f'{shown[:80]} ...'}; {cure}.")

@@ -1,0 +1,113 @@
+"""Files of a folder that a stranger made: what is read, what is refused, and how it is told."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mann_hf.errors import FolderError, UnsafeFileError
+from mann_hf.hub.files import (
+    DEEPEST,
+    SMALL,
+    check_folder,
+    largest,
+    read_bytes,
+    read_json,
+    read_object,
+    read_text,
+)
+
+
+def listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path.name)
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "it is a pipe, which may have no end"),
+    "socket": (listening, "it is a socket"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "it is a link to a file outside of its folder"),
+    "folder": (Path.mkdir, "it is a folder"),
+    "link out": (lambda path: path.symlink_to(__file__), "it is a link to a file outside of its folder"),
+    "link to itself": (lambda path: path.symlink_to(path), "it is a link to a file outside of its folder"),
+    "holes": (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**40), "it has 1,099,511,627,776"),
+}
+
+
+@pytest.mark.parametrize(("make", "why"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize("read", [read_bytes, read_text, read_json])
+def test_only_regular_files_of_the_folder_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable, why: str, read: Callable
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    path = tmp_path / "config.json"
+    make(path)
+    with pytest.raises(UnsafeFileError, match=f"'{path}' is refused: {why}") as caught:
+        read(path)
+    assert caught.value.file == "config.json"
+    if why != "it is a folder":
+        with pytest.raises(UnsafeFileError, match=why):
+            check_folder(tmp_path)
+    (tmp_path / "config.json").rename(tmp_path / "notes")  # which nothing reads
+    check_folder(tmp_path)
+
+
+def test_links_within_the_folder_and_to_the_folder_are_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "here.json").write_text("[1]")
+    (folder / "config.json").symlink_to("here.json")
+    (tmp_path / "linked").symlink_to(folder)
+    assert read_json(tmp_path / "linked" / "config.json") == [1]
+    check_folder(tmp_path / "linked")
+
+
+def test_a_folder_by_link_within_a_folder_leads_out_of_that(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "config.json").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "1_Pooling").symlink_to(tmp_path / "private")
+    path = tmp_path / "folder" / "1_Pooling" / "config.json"
+    assert read_json(path) == {}
+    with pytest.raises(UnsafeFileError, match="outside"):
+        read_json(path, root=tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "it is no JSON"),
+        (b"", "it is no JSON"),
+        (b"\xff\xfe{", "it is no JSON"),
+        (b"[" * 100_000, "it is no JSON"),
+        (b"[" * (DEEPEST + 2) + b"]" * (DEEPEST + 2), f"nested deeper than {DEEPEST} levels"),
+        (b"[" + b"[]," * 5_000_000 + b"[]]", "more values than such a file has"),
+        (b"9" * 5000, "it is no JSON"),
+    ],
+    ids=["open", "empty", "no text", "deep and open", "deep", "wide", "a long number"],
+)
+def test_damaged_json_is_told(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(FolderError, match=f"'{path}' is damaged: .*{why}.* Download or save it again"):
+        read_json(path)
+
+
+def test_what_is_deep_enough_for_anybody_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("[" * DEEPEST + "]" * DEEPEST)
+    read_json(path)
+    path.write_text(json.dumps({"a": [1, {"b": "[[["}]}))
+    assert read_object(path) == {"a": [1, {"b": "[[["}]}
+    path.write_text("[]")
+    with pytest.raises(FolderError, match="it holds a list and no JSON object"):
+        read_object(path)
+
+
+def test_each_kind_of_file_has_its_size() -> None:
+    assert largest("config.json") == SMALL
+    assert (largest("tokenizer.json") or 0) > SMALL and (largest("vocab.txt") or 0) > SMALL
+    assert largest("model.safetensors") is None

@@ -1,0 +1,80 @@
+"""Errors of readers, told as ours."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Regex, Tokenizer, models, normalizers
+
+from mann_hf.errors import FolderError, InvalidInputError
+from mann_hf.hub.guard import Refused, told_as_ours
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("model"),
+        IndexError("list index out of range"),
+        TypeError("unhashable type: 'dict'"),
+        AttributeError("no attribute"),
+        ValueError("no value"),
+        ZeroDivisionError("division by zero"),
+        AssertionError("Padding_idx must be within num_embeddings"),
+        RecursionError("maximum recursion depth exceeded"),
+        OverflowError("int too big to convert"),
+        RuntimeError("size mismatch"),
+        OSError("no file"),
+        Exception("WordPiece error"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_names_place_file_and_cure(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(FolderError) as caught, told_as_ours(tmp_path, "config.json", {"dtype": None}):
+        raise error
+    told = str(caught.value)
+    assert str(tmp_path) in told and "(config.json)" in told and "download or save the folder again" in told
+    assert str(error.args[0]) in told and caught.value.file == "config.json" and caught.value.__cause__ is error
+    assert isinstance(caught.value, OSError) and isinstance(caught.value, ValueError)
+
+
+def test_a_panic_is_told(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer.normalizer = normalizers.Replace(Regex(r"^(([a-z ])+.)+[A-Z]([a-z])+$"), "")
+    with pytest.raises(FolderError, match="PanicException"), told_as_ours(tmp_path, "tokenizer.json"):
+        tokenizer.encode("where is my card " + "a" * 30)
+    capfd.readouterr()  # what the panic prints
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        SystemExit(1),
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        ConnectionError("out of reach"),
+        InvalidInputError("told already"),
+        TypeError("__init__() got an unexpected keyword argument 'colour'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_not_about_the_file_passes(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught, told_as_ours(tmp_path, "config.json", {"colour": "red"}):
+        raise error
+    assert caught.value is error
+
+
+def test_errors_of_the_hub_pass() -> None:
+    with pytest.raises(OSError, match="no such repository") as caught, told_as_ours("someone/model", "config.json"):
+        raise OSError("no such repository")
+    assert not isinstance(caught.value, FolderError)
+
+
+def test_a_refused_model_raises_at_the_first_look() -> None:
+    model: Any = Refused(FolderError("damaged", "config.json"))
+    assert not isinstance(model, str)
+    for look in (lambda: model.config, lambda: model.to("cpu"), lambda: setattr(model, "a", 1)):
+        with pytest.raises(FolderError, match="^damaged$"):
+            look()
