@@ -79,10 +79,11 @@ class FewShotTextClassificationPipeline(Pipeline):
         Args:
             texts: the examples.
             labels: one label for each text: a name, or a whole number or boolean, which is a name, too (see
-                `mann_hf.targets.spell_label`); a list of them for several labels; a number (or a list of numbers) for
-                regression. With `descriptions` and no texts, one label for each description.
-            descriptions: what labels mean, in words. With texts, `labels` holds the labels of the texts and then those
-                of the descriptions.
+                `mann_hf.targets.spell_label`); a list of them for several labels, an empty one for a text that has none
+                of them and counts against each; a number (or a list of numbers) for regression. With `descriptions`
+                and no texts, one label for each description. With both, the labels of the texts and then those of the
+                descriptions.
+            descriptions: what labels mean, in words.
             batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
             progress: called with the number of texts done after each batch.
 
@@ -322,6 +323,11 @@ class FewShotTextClassificationPipeline(Pipeline):
         if self.model.config.problem_type == MULTI_LABEL:
             check_not_multi_hot(labels)
             several = [_several_names(label, position) for position, label in enumerate(labels)]
+            if not all(several[examples:]):
+                raise InvalidInputError(
+                    "a description came without a label; a text of no label is an example, and a description says what "
+                    "a label means."
+                )
             named = known_as(chain.from_iterable(several), known)
             return [tuple(named[name] for name in names) for names in several]
         names = [_one_name(label, position) for position, label in enumerate(labels)]
@@ -359,8 +365,6 @@ def _several_names(label: Any, position: int) -> tuple[str, ...]:
         names = spell_labels(label)
     except (InvalidInputError, InvalidTypeError) as error:
         raise type(error)(f"label {position} (counted from 0): {error}.") from None
-    if not names:
-        raise InvalidInputError(f"label {position} is an empty list; an example needs at least one label.")
     return names
 
 

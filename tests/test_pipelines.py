@@ -696,7 +696,7 @@ class TestOtherProblems:
 
     @pytest.mark.parametrize(
         "labels",
-        [["card"], [[]], [["card", 0.5]], [["card", " "]], [None], "card", [{"card": 1}], [[["card"]]]],
+        [["card"], [["card", 0.5]], [["card", " "]], [None], "card", [{"card": 1}], [[["card"]]]],
         ids=str,
     )
     def test_several_labels_in_another_form(self, make: Make, labels: Any, tmp_path: Path) -> None:
@@ -943,3 +943,90 @@ def test_a_pipeline_of_the_same_weights_has_a_memory_of_its_own(taught: Any) -> 
     assert own("hello")[0]["label"] == "greeting"
     assert taught.model.memory.labels == ("card_arrival", "RefundPayment", "3")
     assert "greeting" not in {answer["label"] for answer in taught("hello", top_k=None)}
+
+
+class TestTextsOfNoLabel:
+    """Examples of a memory of several labels that have none of them."""
+
+    TAUGHT: tuple[tuple[str, Any], ...] = (
+        ("where is my card", ["card"]),
+        ("send my money back", ["refund"]),
+        ("my card is lost and i want my money", ["card", "refund"]),
+        ("where is the card i lost", {"card"}),
+        ("what is the time", []),
+        ("how do i cancel", set()),
+        ("what is there to do", ()),
+        ("is it the new month", np.array([])),
+    )
+
+    @pytest.fixture(params=[name for name, problem in PAIRS if problem == MULTI_LABEL])
+    def classifier(self, request: pytest.FixtureRequest, make: Make) -> Any:
+        classifier = make(problem_type=MULTI_LABEL, reading=request.param)
+        classifier.remember(*zip(*self.TAUGHT, strict=True))
+        return classifier
+
+    def test_they_are_answered_with_nothing_and_count_against_every_label(self, classifier: Any) -> None:
+        without = [text for text, labels in self.TAUGHT if not len(labels)]
+        for ranked in classifier(without, top_k=None):
+            assert len(ranked) == 2 and all(answer["score"] < 0.5 for answer in ranked)
+            assert {part["label"] for answer in ranked for part in answer["evidence"]} == {
+                ("card",),
+                ("refund",),
+                ("card", "refund"),
+            }
+        before = classifier(without[0], top_k=None)[0]["score"]
+        ids = [entry.id for entry in classifier.model.memory.entries if not entry.label]
+        classifier.forget(ids)
+        assert classifier(without[0], top_k=None)[0]["score"] > before
+        assert len(classifier.model.memory) == 4
+
+    def test_they_are_saved_and_forgotten_as_others(self, classifier: Any, tmp_path: Path) -> None:
+        asked = ["where is my money", "what is new"]
+        classifier.save_pretrained(tmp_path)
+        told = json.loads((tmp_path / "memory.json").read_text())
+        assert [entry["label"] for entry in told["entries"]].count([]) == 4
+        assert "4 texts have no label" in (tmp_path / "README.md").read_text()
+        again = pipeline(TASK, model=str(tmp_path))
+        assert again(asked, top_k=None) == classifier(asked, top_k=None)
+        (id_,) = again.remember(["some more"], [[]])
+        again.forget(id_)
+        assert memory_bytes(again, tmp_path / "again") == memory_bytes(classifier, tmp_path / "before")
+
+    def test_a_memory_of_nothing_else_has_no_answer(self, make: Make, tmp_path: Path) -> None:
+        classifier = make(problem_type=MULTI_LABEL)
+        ids = classifier.remember(["what is the time", "how do i cancel"], [[], []])
+        with pytest.raises(EmptyMemoryError, match="2 texts of no label"):
+            classifier("what is the time")
+        classifier.save_memory(tmp_path)
+        classifier.load_memory(tmp_path)
+        classifier.remember(["where is my card"], [["card"]])
+        assert classifier("where is my card")[0]["score"] > 0.5 > classifier("what is the time")[0]["score"]
+        classifier.forget(label="card")
+        assert [*classifier.model.memory.ids] == ids and classifier.model.memory.labels == ()
+
+    def test_they_are_scored_as_others(self, classifier: Any) -> None:
+        inputs = classifier.tokenizer([text for text, _ in self.TAUGHT], padding=True, return_tensors="pt")
+        labels = torch.tensor([["card" in has, "refund" in has] for _, has in self.TAUGHT]).float()
+        loss = classifier.model(**inputs, labels=labels).loss
+        assert loss < classifier.model(**inputs, labels=1 - labels).loss
+
+    def test_what_is_answered_with_nothing_uses_them(self, make: Make) -> None:
+        classifier = make(problem_type=MULTI_LABEL, capacity=4)
+        classifier.remember(*zip(*self.TAUGHT[3:7], strict=True))
+        for _ in range(3):
+            classifier("how do i cancel")
+        classifier.remember(["more"] * 1, [["more"]])
+        classifier.remember(["and more"], [["more"]])
+        assert "how do i cancel" in [entry.text for entry in classifier.model.memory.entries]
+
+    def test_where_a_text_has_one_label_and_in_descriptions_none_is_refused(self, make: Make) -> None:
+        none: list[Any] = [[], (), set(), None]
+        for label in none:
+            with pytest.raises((InvalidInputError, InvalidTypeError), match="label 0"):
+                make().remember(["a text"], [label])
+        several = make(problem_type=MULTI_LABEL)
+        with pytest.raises(InvalidInputError, match="description"):
+            several.remember(labels=[[]], descriptions=["what it means"])
+        with pytest.raises(InvalidTypeError, match="one label"):
+            make().model.remember(torch.ones(1, 32), [()])
+        assert not len(several.model.memory)

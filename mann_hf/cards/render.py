@@ -67,6 +67,7 @@ class ModelFacts:
         max_tokens: after how many tokens a text is cut.
         labels: what it knows.
         entries: how many texts it holds.
+        unlabelled: how many of them have none of the labels.
         questions: a few texts that may be asked, for the examples.
         stores_texts: whether the texts can be read from the memory's file.
         adapter: in a few words, where the weights are those of an adapter alone.
@@ -84,6 +85,7 @@ class ModelFacts:
     max_tokens: int | None = None
     labels: tuple[LabelFacts, ...] = ()
     entries: int = 0
+    unlabelled: int = 0
     questions: tuple[tuple[str, str], ...] = ()
     stores_texts: bool = True
     adapter: str | None = None

@@ -9,7 +9,7 @@ from ..memory.reading import MULTI_LABEL
 from ..models import Entry, LabelledMemory
 from ..models.labelled_memory import label_names
 from ..wording import counted
-from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, mark_of, short
+from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of, short
 
 MOST_LETTERS = 300
 """Of a text that is shown."""
@@ -161,7 +161,8 @@ def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
         )
     labels = {label: column for column, label in enumerate(memory.labels)}
     rows = "".join(
-        f"<li><span>{''.join(_chip(label, labels[label]) for label in label_names(entry.label))} {shown(entry.text)}"
+        f"<li><span>{''.join(_chip(label, labels[label]) for label in label_names(entry.label)) or NO_LABEL}"
+        f" {shown(entry.text)}"
         f"{' <small>a description</small>' if entry.kind == 'description' else ''}</span>{_forget_button(entry)}</li>"
         for entry in found[:most]
     )

@@ -34,6 +34,11 @@ class Mark(NamedTuple):
     letter: str
 
 
+UNLABELLED = Mark("#8a8f98", "circle-open", "○")
+"""Of texts that have none of several labels."""
+NO_LABEL = "(no label)"
+
+
 def mark_of(column: int) -> Mark:
     """The mark of the label in a column of the memory; the colours come again with another symbol."""
     return Mark(COLOURS[column % len(COLOURS)], *SYMBOLS[column // len(COLOURS) % len(SYMBOLS)])
@@ -99,7 +104,7 @@ class MemoryMap:
                 line = {"color": "#8a8f98", "width": max(1.0, 3.5 - rank * 0.7)}
                 figure.add_scatter(x=[x, to_x], y=[y, to_y], mode="lines", line=line, hoverinfo="skip")
         for column, group in _by_column(self.memory, slots).items():
-            mark = mark_of(column)
+            mark = UNLABELLED if column is None else mark_of(column)
             deciding = [slot in behind for slot in group]
             figure.add_scatter(
                 x=[where[slot][0] for slot in group],
@@ -153,12 +158,13 @@ def principal_axes(centred: Tensor) -> Tensor:
     return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
 
-def _by_column(memory: LabelledMemory, slots: list[int]) -> dict[int, list[int]]:
-    """Slots by the column of their (first) label."""
+def _by_column(memory: LabelledMemory, slots: list[int]) -> dict[int | None, list[int]]:
+    """Slots by the column of their (first) label, None for those without."""
     columns = {label: column for column, label in enumerate(memory.labels)}
-    groups: dict[int, list[int]] = {}
+    groups: dict[int | None, list[int]] = {}
     for slot in slots:
-        groups.setdefault(columns[label_names(memory.entries[slot].label)[0]], []).append(slot)
+        names = label_names(memory.entries[slot].label)
+        groups.setdefault(columns[names[0]] if names else None, []).append(slot)
     return groups
 
 
@@ -187,6 +193,7 @@ def short(text: str, most: int) -> str:
 def _told(entry: Entry) -> str:
     text = entry.text if entry.text is not None else "(its text was not stored)"
     labels = ", ".join(short(label, MOST_LETTERS_OF_LABEL) for label in label_names(entry.label))
+    labels = labels or NO_LABEL
     return f"<b>{_lines(labels)}</b><br>{_lines(text)}"
 
 

@@ -46,8 +46,9 @@ def calibrate(
 ) -> Calibration:
     r"""The sharpness that makes left-out answers most likely.
 
-    The examples of each label are dealt into folds, every fold is answered by the memory without it, and β minimises
-    the cross entropy of the answers (temperature scaling, Guo et al. 2017, section 4.2, on cross-validated scores).
+    The examples of each label, and those of none, are dealt into folds, every fold is answered by the memory without
+    it, and β minimises the cross entropy of the answers (temperature scaling, Guo et al. 2017, section 4.2, on
+    cross-validated scores).
     Each fold takes about as many examples from every label, so that no label is at a disadvantage when it is asked
     for; that the whole memory holds more examples than the one that answered is made up for by $n^{-0.25}$.
 
@@ -75,7 +76,7 @@ def calibrate(
     kept = _in_order(state, examples, sample)
     state, examples = state.select(kept), examples[kept]
     folds = _deal(state, examples)
-    if (folds == NEVER_LEFT_OUT).all():
+    if not state.values[0, folds != NEVER_LEFT_OUT].any():  # nothing is left out, or what has no label alone
         return Calibration(prior)
     if before is not None and before.fitted is not None and _same_sample(before, state, examples):
         fitted = before.fitted
@@ -130,6 +131,7 @@ def _deal(state: KeyValueState, examples: Tensor) -> Tensor:
     values = state.values[0].masked_fill(~state.mask[0, :, None], 0)
     # an entry of several labels is dealt with the first of them, in an order that the order of the writes is not in
     values = values[:, (values.long() * state.ids[0, :, None]).sum(0).argsort()]
+    values = torch.cat([values, (values.sum(1, keepdim=True) == 0).to(values.dtype)], dim=1)  # of none
     label = values.argmax(dim=1)
     total = values.sum(0)[label]
     order = state.ids[0].argsort(stable=True)

@@ -58,6 +58,7 @@ def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
         max_tokens=model.max_length(),
         labels=_labels(memory),
         entries=len(memory),
+        unlabelled=len(memory.unlabelled),
         questions=_questions(memory),
         stores_texts=all(entry.text is not None for entry in memory.entries),
         adapter=adapter,
@@ -109,7 +110,7 @@ def _questions(memory: LabelledMemory) -> tuple[tuple[str, str], ...]:
     """A few stored texts with their labels, each of another label where there are as many."""
     first: dict[Any, tuple[str, str]] = {}
     for entry in memory.entries:
-        if entry.text is not None and entry.kind == "example" and entry.label not in first:
+        if entry.text is not None and entry.kind == "example" and entry.label and entry.label not in first:
             label = entry.label if isinstance(entry.label, str) else ", ".join(map(str, entry.label))
             first[entry.label] = (" ".join(entry.text.split())[:LONGEST_QUESTION], label)
             if len(first) == QUESTIONS:

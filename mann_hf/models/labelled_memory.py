@@ -15,12 +15,12 @@ from torch import Tensor
 from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
-from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
 from ..wording import listed
 
 Label = str | tuple[str, ...] | tuple[float, ...]
-"""What an example is labelled with: a name; several names; or numbers, for regression."""
+"""What an example is labelled with: a name; several names, or none; or numbers, for regression."""
 
 Kind = Literal["example", "description", "name"]
 
@@ -143,6 +143,12 @@ class LabelledMemory:
         return torch.nn.functional.pad(self._are_examples, (0, len(self.named_labels)))
 
     @cached_property
+    def unlabelled(self) -> Tensor:
+        """[M], the slots of texts that have none of several labels."""
+        without = [not label_names(entry.label) for entry in self.entries] if self.problem_type == MULTI_LABEL else []
+        return torch.tensor(without, dtype=torch.bool, device=self.state.keys.device).nonzero()[:, 0]
+
+    @cached_property
     def _slots_by_column(self) -> dict[int, Tensor]:
         """Those that have been asked for."""
         return {}
@@ -180,12 +186,15 @@ class LabelledMemory:
         Raises:
             InvalidInputError: keys that are not finite or do not fit, lists of different length, or more than
                 `MOST_VALUES` entries times labels.
+            InvalidTypeError: labels that are no names where each text has one.
         """
         if not len(keys) == len(labels) == len(texts) == len(kinds):
             raise InvalidInputError(
                 f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
                 "there must be one of each for every example."
             )
+        if self.problem_type == SINGLE_LABEL and not all(isinstance(label, str) for label in labels):
+            raise InvalidTypeError("labels must be names (str): this memory has one label for each text.")
         for name, key in (names or {}).items():
             if tuple(key.shape) != (self.law.key_size,) or not torch.isfinite(key).all():
                 raise InvalidInputError(

@@ -317,7 +317,9 @@ def _entry(described: Any, problem_type: str) -> Entry:
     id_, text, label, kind = (described[field] for field in ("id", "text", "label", "kind"))
     _expect(text is None or isinstance(text, str), "a text is no string")
     _expect(kind in ("example", "description"), f"unknown kind of entry {kind!r}")
-    return Entry(_whole(id_, 0, LARGEST_ID), text, _label(label, problem_type), kind)
+    meant = _label(label, problem_type)
+    _expect(bool(meant) or kind == "example", "a description of no label")
+    return Entry(_whole(id_, 0, LARGEST_ID), text, meant, kind)
 
 
 def _label(label: Any, problem_type: str) -> Label:
@@ -325,7 +327,6 @@ def _label(label: Any, problem_type: str) -> Label:
         _expect(isinstance(label, str), "a label is no string")
         return label
     if problem_type == MULTI_LABEL:
-        _expect(len(label) > 0, "an entry without a label")
         return _strings(label)
     _expect(isinstance(label, list) and all(type(number) in (int, float) for number in label), "a label is no number")
     return tuple(float(number) for number in label)

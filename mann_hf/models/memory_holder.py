@@ -11,6 +11,8 @@ from torch import Tensor
 from ..errors import EmptyMemoryError
 from ..forks import free, renew_in_children
 from ..memory import Calibration, Reading, Solution, calibrate
+from ..memory.reading import REGRESSION
+from ..wording import counted
 from .labelled_memory import LabelledMemory
 
 
@@ -101,6 +103,11 @@ class MemoryHolder:
         kept = self._ready
         if _is_ready(kept, memory, reading):
             return kept[0]
+        if not memory.labels and memory.problem_type != REGRESSION:
+            raise EmptyMemoryError(
+                f"the memory holds {counted(len(memory), 'text')} of no label and none with one, so there is nothing "
+                "to answer: teach it a text that has a label."
+            )
         with self._solving, torch.inference_mode(False), torch.no_grad():
             kept = self._ready
             if _is_ready(kept, memory, reading):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..controllers.padding import VECTOR_WIDTH
 from ..errors import InvalidTypeError
+from ..memory.addressing import unit
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
@@ -127,7 +128,8 @@ class RememberingModel(MANNPreTrainedModel):
 
         Args:
             keys: [N, K], from `embed` or `embed_texts`.
-            labels: N labels: names; tuples of names for several labels; numbers for regression.
+            labels: N labels: names; tuples of names for several labels, empty ones for texts that have none; tuples of
+                numbers for regression.
             texts: what the keys stand for.
             kinds: `"example"` (the default) or `"description"` for each.
             names: the key [K] of the words of labels (see `name_keys`).
@@ -183,6 +185,12 @@ class RememberingModel(MANNPreTrainedModel):
         )  # one may be the label's words
         entries = ready.memory.entries
         used = [next(entries[slot].id for slot in told.slots if slot < len(entries)) for (told,) in best]
+        without = ready.memory.unlabelled
+        if len(without):  # they speak for no label, but against all: for an answer of none it is the nearest of them
+            near = (unit(keys.float()) @ unit(ready.memory.state.keys[0, without]).mT).argmax(-1)
+            none = (logits <= 0).all(-1).tolist()
+            nearest = without[near].tolist()
+            used = [entries[nearest[row]].id if none[row] else id_ for row, id_ in enumerate(used)]
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
             weights = torch.zeros(1, len(memory), device=keys.device)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mann_hf.demo.map import COLOURS, MOST_DRAWN, MOST_LETTERS_OF_LABEL, SYMBOLS, MemoryMap, mark_of, principal_axes
+from mann_hf.memory.reading import MULTI_LABEL
 from mann_hf.models import LabelledMemory
 
 from .conftest import NASTY
@@ -131,3 +132,13 @@ def test_marks_tell_many_labels_apart() -> None:
     marks = [mark_of(column) for column in range(len(COLOURS) * len(SYMBOLS))]
     assert len(set(marks)) == len(marks)
     assert mark_of(len(marks)) == marks[0]
+
+
+def test_texts_of_no_label_have_a_mark_of_their_own() -> None:
+    keys = torch.randn(3, 8)
+    memory, _ = LabelledMemory.empty(8, MULTI_LABEL).remember(
+        keys, [("card",), (), ("card",)], ["a", "b", "c"], ["example"] * 3
+    )
+    of_card, of_none = MemoryMap.of(memory).figure().data
+    assert len(of_card.x) == 2 and len(of_none.x) == 1
+    assert of_none.marker.color != of_card.marker.color and "no label" in of_none.hovertext[0]

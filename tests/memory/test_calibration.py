@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mann_hf.memory import READINGS, KeyValueMemory, KeyValueState, Reading, calibrate
-from mann_hf.memory.calibration import FOLDS, PRIOR_STRENGTH, SIZE_EXPONENT, Calibration
+from mann_hf.memory.calibration import FOLDS, PRIOR_STRENGTH, SIZE_EXPONENT, Calibration, _deal
 from mann_hf.memory.reading import (
     MULTI_LABEL,
     NEVER_LEFT_OUT,
@@ -431,3 +431,19 @@ def test_a_reading_in_half_precision_is_calibrated_in_single(name: str, problem_
     torch.testing.assert_close(found.sharpness, expected.sharpness, rtol=1e-3, atol=0.0)
     nothing = calibrate(half, state, torch.zeros(state.slots, dtype=torch.bool))
     assert nothing.sharpness.dtype == torch.float32 and nothing.sharpness == half.sharpness
+
+
+def test_examples_of_no_label_are_dealt_among_themselves() -> None:
+    """With them each fold of the labelled ones stays, and they alone bring no calibration."""
+    torch.manual_seed(0)
+    values = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [0, 0], [0, 0]]).float()[None]
+    law = KeyValueMemory(4, 2)
+    state = law.write(law.initial_state(), torch.randn(1, 7, 4), values)
+    examples = torch.ones(7, dtype=torch.bool)
+    folds = _deal(state, examples)
+    assert folds[:4].tolist() == _deal(state.select(torch.arange(4)), examples[:4]).tolist()
+    assert sorted(folds[4:].tolist()) == [0, 1, 2]
+    reading = READINGS["logistic"](4, problem_type=MULTI_LABEL)
+    one_each = state.select(torch.tensor([0, 2, 4, 5, 6]))
+    assert torch.equal(calibrate(reading, one_each).sharpness, reading.sharpness)
+    assert calibrate(reading, state).fitted is not None

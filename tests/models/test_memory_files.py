@@ -429,10 +429,19 @@ def test_tensors_that_no_memory_has_are_refused(tensors: dict, tmp_path: Path) -
         load_memory(path)
 
 
-@pytest.mark.parametrize("label", [["red", "red"], ["red", 3], [], "red", [["red"]], {"red": 1}])
+@pytest.mark.parametrize("label", [["red", "red"], ["red", 3], "red", [["red"]], {"red": 1}])
 def test_lists_of_labels_that_no_memory_has_are_refused(label: object, tmp_path: Path) -> None:
     path = damaged(tmp_path, MULTI_LABEL, described=_set("entries", 3, "label", to=label))
     with pytest.raises(MemoryFileError, match=MEMORY_FILE):
+        load_memory(path)
+
+
+def test_a_description_of_no_label_is_refused(tmp_path: Path) -> None:
+    def change(described: dict) -> None:
+        described["entries"][3] |= {"label": [], "kind": "description"}
+
+    path = damaged(tmp_path, MULTI_LABEL, described=change)
+    with pytest.raises(MemoryFileError, match="description"):
         load_memory(path)
 
 
