@@ -25,6 +25,15 @@ def demo(
     host: Annotated[
         str, typer.Option(metavar="HOST", help="The address to answer at; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name by which the page may be reached beside this machine's own, for example of a proxy; may be "
+            "given several times.",
+            show_default="none",
+        ),
+    ] = None,
     save: Annotated[
         bool,
         typer.Option(
@@ -44,6 +53,9 @@ def demo(
             f"--save writes to a folder, and there is no folder {folder!r}; a classifier from the Hub is saved to one "
             "with save_pretrained."
         )
+    from ..demo.hosts import read_names
+
+    read_names(allow_host or ())
     find_config(folder, on_hub=True)
     if port is not None:
         _check_free(host, port)
@@ -59,6 +71,7 @@ def demo(
                 classifier,
                 title=Path(folder).resolve().name if os.path.isdir(folder) else folder,
                 on_change=(lambda: save_memory(classifier, folder)) if save else None,
+                allowed_hosts=allow_host or (),
                 server_name=host,
                 server_port=port,
                 inbrowser=open_browser,

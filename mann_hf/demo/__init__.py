@@ -1,5 +1,6 @@
 """A live page over a classifier: ask it, see why, teach it, make it forget. Needs `pip install 'mann_hf[demo]'`."""
 
+from .guard import PageGuard
 from .page import build_page, launch
 
-__all__ = ["build_page", "launch"]
+__all__ = ["PageGuard", "build_page", "launch"]

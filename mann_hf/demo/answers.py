@@ -5,16 +5,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import InvalidInputError
 from ..memory.reading import MULTI_LABEL
 from ..models import Entry, LabelledMemory
 from ..models.labelled_memory import label_names
 from ..wording import counted
-from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of, short
+from .bounds import MOST_LETTERS_SENT, called, short
+from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of
 
 MOST_LETTERS = 300
 """Of a text that is shown."""
 MOST_LABELS = 60
 """Labels that are listed."""
+MOST_CHIPS = 12
+"""Labels of one example that are shown."""
 
 MOST_CHOICES = 500
 """Labels that are offered to choose from."""
@@ -32,10 +36,15 @@ def shown(text: str | None) -> str:
 
 
 def named(label: str) -> str:
-    """A label in its own direction of writing, cut if it is long; then all of it stands under the pointer."""
+    """A label in its own direction of writing, cut if it is long; then more of it stands under the pointer."""
     cut = short(label, MOST_LETTERS_OF_LABEL)
-    whole = f' title="{html.escape(label)}"' if cut != label else ""
+    whole = f' title="{_sent(label)}"' if cut != label else ""
     return f'<bdi dir="auto"{whole}>{html.escape(cut)}</bdi>'
+
+
+def _sent(label: str) -> str:
+    """What of a label is sent for the browser to send back; see `called`."""
+    return html.escape(label[:MOST_LETTERS_SENT])
 
 
 def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str) -> str:
@@ -154,34 +163,54 @@ def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
         most: how many are shown.
     """
     words = wanted.strip().casefold()
-    found = [entry for entry in reversed(memory.entries) if _holds(entry, words)]
+    found, count = _found(memory, words, most)
     if not found:
         return (
             f'<p class="mh-quiet">{"Nothing is stored yet." if not len(memory) else "No stored example has that."}</p>'
         )
     labels = {label: column for column, label in enumerate(memory.labels)}
     rows = "".join(
-        f"<li><span>{''.join(_chip(label, labels[label]) for label in label_names(entry.label)) or NO_LABEL}"
-        f" {shown(entry.text)}"
+        f"<li><span>{_chips(entry, labels) or NO_LABEL} {shown(entry.text)}"
         f"{' <small>a description</small>' if entry.kind == 'description' else ''}</span>{_forget_button(entry)}</li>"
-        for entry in found[:most]
+        for entry in found
     )
-    more = f'<p class="mh-quiet">{most} of {counted(len(found), "example")}; type to find others.</p>'
-    whole = ""
-    if wanted.strip() in labels:
-        name = wanted.strip()
-        count = sum(name in label_names(entry.label) for entry in memory.entries)
-        whole = (
-            f'<button type="button" class="mh-whole" data-forget-label="{html.escape(name)}">Forget the label '
-            f"{named(name)} and its {counted(count, 'example')}</button>"
-        )
-    return f'<ul class="mh-stored">{rows}</ul>{more if len(found) > most else ""}{whole}'
+    more = f'<p class="mh-quiet">{most} of {counted(count, "example")}; type to find others.</p>'
+    return f'<ul class="mh-stored">{rows}</ul>{more if count > most else ""}{_forget_whole(wanted, memory)}'
 
 
-def _holds(entry: Entry, words: str) -> bool:
-    if words in (entry.text or "").casefold():
-        return True
-    return any(words in label.casefold() for label in label_names(entry.label))
+def _found(memory: LabelledMemory, words: str, most: int) -> tuple[list[Entry], int]:
+    """The newest entries that hold words, folded in case, and how many hold them."""
+    if not words:
+        return list(memory.entries[: -most - 1 : -1]), len(memory)
+    labels = {label for label in memory.labels if words in label.casefold()}
+    found, count = [], 0
+    for entry in reversed(memory.entries):
+        if words in (entry.text or "").casefold() or not labels.isdisjoint(label_names(entry.label)):
+            count += 1
+            if count <= most:
+                found.append(entry)
+    return found, count
+
+
+def _forget_whole(wanted: str, memory: LabelledMemory) -> str:
+    """A button to forget a label, if its name is what is looked for."""
+    try:
+        name = called(wanted, memory.labels) or called(wanted.strip(), memory.labels)
+    except InvalidInputError:
+        name = None
+    if name is None:
+        return ""
+    count = sum(name in label_names(entry.label) for entry in memory.entries)
+    return (
+        f'<button type="button" class="mh-whole" data-forget-label="{_sent(name)}">Forget the label '
+        f"{named(name)} and its {counted(count, 'example')}</button>"
+    )
+
+
+def _chips(entry: Entry, columns: dict[str, int]) -> str:
+    names = label_names(entry.label)
+    more = f" <small>and {len(names) - MOST_CHIPS:,} more labels</small>" if len(names) > MOST_CHIPS else ""
+    return "".join(_chip(label, columns[label]) for label in names[:MOST_CHIPS]) + more
 
 
 def _chip(label: str, column: int) -> str:
@@ -199,7 +228,7 @@ def legend(memory: LabelledMemory) -> str:
     """
     counts = Counter(label for entry in memory.entries for label in label_names(entry.label))
     chips = "".join(
-        f'<button type="button" data-find="{html.escape(label)}">{_chip(label, column)} {counts[label]:,}</button>'
+        f'<button type="button" data-find="{_sent(label)}">{_chip(label, column)} {counts[label]:,}</button>'
         for column, label in enumerate(memory.labels[:MOST_LABELS])
     )
     notes = ["Each point is a stored example, and near ones are alike to the encoder; the star is your text."]
@@ -208,7 +237,7 @@ def legend(memory: LabelledMemory) -> str:
     if len(memory) > MOST_DRAWN:
         notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
     told = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>' if len(memory) else ""
-    choices = "".join(f'<option value="{html.escape(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
+    choices = "".join(f'<option value="{_sent(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
     return (
         f'{told}<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>'
         f'<datalist id="{KNOWN_LABELS}">{choices}</datalist>'

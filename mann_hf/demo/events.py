@@ -5,11 +5,15 @@ from typing import Any, NamedTuple
 
 from transformers.utils import logging
 
-from ..errors import MannError
+from ..errors import InvalidInputError, MannError
 from ..memory.reading import SINGLE_LABEL
+from ..models import LabelledMemory
 from ..models.card_files import public_name
+from ..models.labelled_memory import LARGEST_ID
 from ..wording import counted
 from . import answers
+from .bounds import typed_search
+from .downloads import Downloads
 from .session import Session
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -20,6 +24,10 @@ MOST_STORED = 6
 
 IN_THE_LOG = "Who runs this page finds the reason in its log."
 FAILED = f"That did not work. {IN_THE_LOG}"
+NO_BUTTON = "That is no button of this page. Reload the page and try again."
+NO_DOWNLOADS = (
+    "This page gives no downloads, as it does not stand behind its guard. Who runs it adds mann_hf.demo.PageGuard."
+)
 
 Changes = dict[Any, Any]
 """From parts of the page to what they become."""
@@ -39,6 +47,7 @@ class Parts(NamedTuple):
     wanted: Any
     stored: Any
     forgotten: Any
+    file: Any
 
 
 class Events:
@@ -52,6 +61,7 @@ class Events:
         on_change: called after each change of a memory.
         title: of the page.
         examples: texts to try, offered before the first question.
+        downloads: where a memory is offered.
     """
 
     def __init__(
@@ -61,16 +71,18 @@ class Events:
         on_change: Callable[[], None] | None,
         title: str,
         examples: Sequence[str],
+        downloads: Downloads,
     ) -> None:
         self.parts, self.begin, self.on_change, self.title, self.examples = parts, begin, on_change, title, examples
+        self.downloads = downloads
         self.view = [parts.state, parts.head, parts.answer, parts.map, parts.legend, parts.stored]
         self.notices = [parts.taught, parts.forgotten]
 
-    def load(self, words: str) -> Changes:
+    def load(self, words: object) -> Changes:
         """A visitor opens the page; the words in the search box may be those from before a reload."""
         return self._views(self.begin(), words)
 
-    def ask(self, session: Session | None, text: str, words: str) -> Changes:
+    def ask(self, session: Session | None, text: object, words: object) -> Changes:
         """A text is asked."""
         session = session or self.begin()
         try:
@@ -82,7 +94,7 @@ class Events:
         changes[self.parts.answer] = problem + changes[self.parts.answer]
         return changes
 
-    def teach(self, session: Session | None, text: str, label: str, kind: str, words: str) -> Changes:
+    def teach(self, session: Session | None, text: object, label: object, kind: object, words: object) -> Changes:
         """A text and its label are taught, or a description of a label."""
         session = session or self.begin()
 
@@ -91,49 +103,61 @@ class Events:
                 said = f"Taught. The memory holds {counted(len(session.memory), 'example')}."
             else:
                 said = "That was in the memory already; it counts once more now."
-            cut = session.cut(text)
+            cut = session.cut(str(text))
             return f"{said} {answers.shortened(*cut)}" if cut else said
 
         changes, done = self._try(act, self.parts.taught, session, words)
         return {**changes, self.parts.lesson: ""} if done else changes
 
-    def click(self, session: Session | None, text: str, words: str, event: Any) -> Changes:
+    def click(self, session: Session | None, text: object, words: object, event: Any) -> Changes:
         """A button in the answer, under the map or in the list was clicked: its `data-*` say what it does."""
         session = session or self.begin()
-        data = event._data or {}
-        if "ask" in data:
-            return {**self.ask(session, data["ask"], words), self.parts.question: data["ask"]}
-        if "find" in data:
-            return {self.parts.wanted: data["find"], self.parts.stored: self.find(session, data["find"])}
+        name, value = _clicked(event._data)
+        if name == "ask":
+            changes = self.ask(session, value, words)
+            return {**changes, self.parts.question: value} if session.asked == value else changes
+        if name == "find":
+            return self._found(session.memory, value, echo=True)
 
         def act() -> str:
             before = len(session.memory)
-            if "forgetLabel" in data:
-                session.forget_label(data["forgetLabel"])
+            if name == "forgetLabel":
+                session.forget_label(value)
+            elif name == "forget" and value.isdecimal() and len(value) <= len(str(LARGEST_ID)):
+                session.forget(int(value))
             else:
-                session.forget(int(data["forget"]))
+                raise InvalidInputError(NO_BUTTON)
             gone = before - len(session.memory)
             never = "it had" if gone == 1 else "they had"
             return f"Forgot {counted(gone, 'example')}, as if {never} never been there."
 
         return self._try(act, self.parts.forgotten, session, words)[0]
 
-    def find(self, session: Session | None, words: str) -> str:
+    def find(self, session: Session | None, words: object) -> str:
         """Stored examples are looked for."""
-        return answers.stored((session or self.begin()).memory, words, MOST_STORED)
+        return self._found((session or self.begin()).memory, words)[self.parts.stored]
 
-    def download(self, session: Session | None) -> tuple[str | None, str]:
-        """The memory is asked for as a file."""
+    def download(self, session: Session | None) -> Changes:
+        """The memory is asked for as a file: what comes back is where to fetch it, and a message in place of it."""
         session = session or self.begin()
+        changes = {self.parts.state: session, self.parts.file: None, self.parts.taught: ""}
         if not len(session.memory):
-            return None, answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
-        try:
-            return session.save(), ""
-        except OSError:
-            logger.exception("the live page could not write the memory to a file")
-            return None, answers.notice(FAILED, is_problem=True)
+            told = answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
+            return {**changes, self.parts.taught: told}
+        if not self.downloads.can_be_fetched:
+            return {**changes, self.parts.taught: answers.notice(NO_DOWNLOADS, is_problem=True)}
+        return {**changes, self.parts.file: {"path": self.downloads.offer(session)}}
 
-    def _try(self, act: Callable[[], str], where: Any, session: Session, words: str) -> tuple[Changes, bool]:
+    def _found(self, memory: LabelledMemory, words: object, echo: bool = False) -> Changes:
+        """The list of what is stored, and with `echo` the words in the search box, if they can be looked for."""
+        try:
+            sought = typed_search(words)
+        except InvalidInputError as error:
+            return {self.parts.stored: answers.notice(str(error), is_problem=True)}
+        found = {self.parts.stored: answers.stored(memory, sought, MOST_STORED)}
+        return {**found, self.parts.wanted: words} if echo else found
+
+    def _try(self, act: Callable[[], str], where: Any, session: Session, words: object) -> tuple[Changes, bool]:
         """What a change of the memory leaves on the page, its message or why it failed; and whether it was made."""
         done = is_problem = False
         try:
@@ -159,7 +183,7 @@ class Events:
             return f"But this could not be saved, and is lost when the page ends. {IN_THE_LOG}"
         return ""
 
-    def _views(self, session: Session, words: str) -> Changes:
+    def _views(self, session: Session, words: object) -> Changes:
         """Everything on the page that follows from the memory and the question."""
         config = session.classifier.model.config
         try:
@@ -179,5 +203,16 @@ class Events:
             self.parts.answer: shown,
             self.parts.map: figure,
             self.parts.legend: answers.legend(memory),
-            self.parts.stored: answers.stored(memory, words, MOST_STORED),
+            **self._found(memory, words),
         }
+
+
+def _clicked(data: Any) -> tuple[str, str]:
+    """What a button of the page says it does, and with what; no button's name if it is none of them."""
+    for name in ("ask", "find", "forgetLabel", "forget"):
+        value = data.get(name) if isinstance(data, dict) else None
+        if isinstance(value, str):
+            return name, value
+        if name == "forget" and isinstance(value, int) and 0 <= value <= LARGEST_ID:
+            return name, str(int(value))
+    return "", ""

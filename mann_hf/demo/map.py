@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import import_extra
 from ..models import Entry, LabelledMemory
 from ..models.labelled_memory import label_names
+from .bounds import short
 
 MOST_DRAWN = 1000
 """Points on a map; of a larger memory as many, evenly spread over it, are drawn and make the axes."""
@@ -22,6 +23,7 @@ LINE, LINES = 48, 5
 """Of a text that is shown under the pointer."""
 MOST_LETTERS_OF_LABEL = 60
 """Of a label wherever it is shown."""
+MOST_LABELS_OF_POINT = 6
 EMPTY = "Nothing is stored yet"
 """What stands in place of the map of an empty memory."""
 
@@ -185,15 +187,10 @@ def _layout(go: Any) -> Any:
     )
 
 
-def short(text: str, most: int) -> str:
-    """A text of at most so many letters, with … in place of what is cut."""
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def _told(entry: Entry) -> str:
     text = entry.text if entry.text is not None else "(its text was not stored)"
-    labels = ", ".join(short(label, MOST_LETTERS_OF_LABEL) for label in label_names(entry.label))
-    labels = labels or NO_LABEL
+    names = label_names(entry.label)[:MOST_LABELS_OF_POINT]
+    labels = ", ".join(short(label, MOST_LETTERS_OF_LABEL) for label in names) or NO_LABEL
     return f"<b>{_lines(labels)}</b><br>{_lines(text)}"
 
 

@@ -1,6 +1,7 @@
 """The page: its layout, and which event does what."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,20 @@ from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..models.card_files import public_name
 from ..pipelines import FewShotTextClassificationPipeline
 from . import answers
+from .bounds import MOST_LETTERS_OF_NAME, MOST_LETTERS_SENT, MOST_LETTERS_TYPED, MOST_NAMES, typed_text
+from .downloads import FILE_NAME, Downloads
 from .events import DESCRIPTION, EXAMPLE, Events, Parts
+from .guard import PageGuard
+from .hosts import read_names
 from .session import Session
 
 TITLE = "A classifier with a memory"
 SECONDS_KEPT = 3600
-"""How long a visitor's memory and files are kept after the last use."""
+"""How long a visitor's memory is kept after the last use."""
+MOST_SESSIONS = 500
+"""Visitors whose memories are kept at a time."""
+MOST_QUEUED = 100
+"""Events that wait for their turn."""
 YOURS_ALONE = (
     "What you teach is yours alone: other visitors do not see it, and it is gone when you reload the page. Download "
     "the memory to keep it."
@@ -47,7 +56,17 @@ ON_LOAD = f"""
         'of like meaning, and the text that was asked as a star. The labels are listed below it.');
 }}
 """
-START_DOWNLOAD = "() => setTimeout(() => document.querySelector('#mh-file').click(), 200)"
+START_DOWNLOAD = f"""
+file => {{
+    if (!file) return;
+    const link = document.createElement('a');
+    link.href = `${{window.gradio_config?.root ?? '.'}}/gradio_api/file=${{file.path}}`;
+    link.download = '{FILE_NAME}';
+    document.body.append(link);
+    link.click();
+    link.remove();
+}}
+"""
 
 
 def build_page(
@@ -57,10 +76,14 @@ def build_page(
     title: str = TITLE,
     examples: Sequence[str] = (),
     on_change: Callable[[], None] | None = None,
+    allowed_hosts: Iterable[str] = (),
 ) -> Any:
     """A Gradio page over a classifier: ask, see why, teach, forget, see the memory as a map, download it.
 
-    Its look comes with `launch`, which takes theme and styles; the page that is returned can be mounted anywhere.
+    Its look comes with `launch`, which takes theme and styles. The page answers behind a `PageGuard` when it is
+    launched; where you mount it in an application of yours, put the guard before it:
+
+        gradio.mount_gradio_app(app, page, "/page", app_kwargs={"middleware": [Middleware(PageGuard, page=page)]})
 
     Args:
         classifier: for one label or several; its memory may be empty.
@@ -69,14 +92,17 @@ def build_page(
         title: of the page.
         examples: texts to try, offered before the first question.
         on_change: called after each change of a shared memory, for example to save it.
+        allowed_hosts: names by which the page may be reached beside those of this machine's own, for example of a
+            proxy before it. Pages of these hosts may use it, too.
 
     Returns:
         A `gradio.Blocks`.
 
     Raises:
         MissingExtraError: gradio or plotly is not installed.
-        InvalidTypeError: the classifier is no few-shot pipeline.
-        InvalidInputError: it is a regression, whose answers are numbers.
+        InvalidTypeError: the classifier is no few-shot pipeline, or `examples` or `allowed_hosts` is no list of texts.
+        InvalidInputError: it is a regression, whose answers are numbers; an example is empty or too long to be asked;
+            a host is no name.
     """
     gr: Any = import_extra("gradio", "the live page", "demo")
     import_extra("plotly", "the live page", "demo")
@@ -91,10 +117,16 @@ def build_page(
             "the live page shows labels and their scores, and a regression has numbers in their place: ask it with "
             "the pipeline or `mann-hf predict`."
         )
+    if isinstance(examples, str) or not all(isinstance(one, str) for one in examples):
+        raise InvalidTypeError(f"examples is a list of texts, and {examples!r} is none.")
+    examples = [typed_text(one) for one in examples]
+    hosts, downloads = read_names(allowed_hosts), Downloads()
     several = problem_type == MULTI_LABEL
     _warm_up(classifier)
 
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True) as page:
+    page = _guarded(gr)(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True)
+    page.allowed_hosts, page.downloads = hosts, downloads
+    with page:
         state = gr.State(time_to_live=SECONDS_KEPT)
         head = gr.HTML(answers.header(title, classifier.model.memory, public_name(config.encoder_name), config.reading))
         if not shared:
@@ -110,6 +142,7 @@ def build_page(
                         scale=5,
                         min_width=180,
                         elem_id="mh-question",
+                        max_length=_letters(MOST_LETTERS_TYPED),
                     )
                     ask = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="mh-ask")
                 told = gr.HTML(elem_id="mh-answer", elem_classes="mh-card", js_on_load=ON_CLICK)
@@ -119,7 +152,13 @@ def build_page(
         with gr.Row():
             with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
                 gr.HTML("<h2>Teach</h2>")
-                lesson = gr.Textbox(label="Text", placeholder="A text it should know", lines=1, elem_id="mh-lesson")
+                lesson = gr.Textbox(
+                    label="Text",
+                    placeholder="A text it should know",
+                    lines=1,
+                    elem_id="mh-lesson",
+                    max_length=_letters(MOST_LETTERS_TYPED),
+                )
                 label = gr.Textbox(
                     label="Labels" if several else "Label",
                     info=f"A known label or a new one{', several with | between them' if several else ''}. A new "
@@ -127,6 +166,7 @@ def build_page(
                     lines=1,
                     max_lines=1,
                     elem_id="mh-label",
+                    max_length=_letters(MOST_LETTERS_OF_NAME * (MOST_NAMES if several else 1)),
                 )
                 kind = gr.Radio(
                     [EXAMPLE, DESCRIPTION], value=EXAMPLE, label="The text is", elem_id="mh-kind", container=False
@@ -134,7 +174,7 @@ def build_page(
                 teach = gr.Button("Teach", variant="primary", elem_id="mh-teach")
                 taught = gr.HTML(elem_id="mh-taught")
                 download = gr.Button("Download the memory", elem_id="mh-download")
-                file = gr.DownloadButton("memory.safetensors", visible="hidden", elem_id="mh-file")
+                file = gr.JSON(visible="hidden", elem_id="mh-file")
             with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
                 gr.HTML("<h2>Forget</h2>")
                 wanted = gr.Textbox(
@@ -143,16 +183,20 @@ def build_page(
                     lines=1,
                     max_lines=1,
                     elem_id="mh-wanted",
+                    max_length=_letters(MOST_LETTERS_SENT),
                 )
                 stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)
                 forgotten = gr.HTML(elem_id="mh-forgotten")
-        parts = Parts(state, head, question, told, chart, labels_shown, lesson, taught, wanted, stored, forgotten)
+        parts = Parts(state, head, question, told, chart, labels_shown, lesson, taught, wanted, stored, forgotten, file)
+        for box in (question, lesson, label, wanted):
+            box.preprocess = _as_it_came
         events = Events(
             parts,
             begin=lambda: Session(classifier if shared else classifier.with_own_memory()),
             on_change=on_change if shared else None,
             title=title,
             examples=examples,
+            downloads=downloads,
         )
         # by which gradio knows what to pass; written "gr.EventData" it would need gradio when it is imported
         Events.click.__annotations__["event"] = gr.EventData
@@ -187,9 +231,10 @@ def build_page(
         wanted.change(
             events.find, [state, wanted], stored, trigger_mode="always_last", api_visibility="private", **options
         )
-        download.click(events.download, [state], [file, taught], api_visibility="private", **one_by_one).success(
-            None, js=START_DOWNLOAD, api_visibility="private"
+        download.click(events.download, [state], [file, taught, state], api_visibility="private", **one_by_one).success(
+            None, [file], js=START_DOWNLOAD, api_visibility="private"
         )
+    page.queue(max_size=MOST_QUEUED, api_open=False)
     return page
 
 
@@ -200,12 +245,13 @@ def launch(
     title: str = TITLE,
     examples: Sequence[str] = (),
     on_change: Callable[[], None] | None = None,
+    allowed_hosts: Iterable[str] = (),
     **kwargs: Any,
 ) -> Any:
     """Builds the page and serves it; it asks nothing of any other machine, no fonts and no scripts.
 
     Args:
-        classifier: see `build_page`, as are `shared`, `title`, `examples` and `on_change`.
+        classifier: see `build_page`, as are `shared`, `title`, `examples`, `on_change` and `allowed_hosts`.
         kwargs: of `gradio.Blocks.launch`, for example `server_port` or `prevent_thread_lock`.
 
     Returns:
@@ -216,7 +262,9 @@ def launch(
         InvalidInputError: the classifier is a regression.
         OSError: the port is taken.
     """
-    page = build_page(classifier, shared=shared, title=title, examples=examples, on_change=on_change)
+    page = build_page(
+        classifier, shared=shared, title=title, examples=examples, on_change=on_change, allowed_hosts=allowed_hosts
+    )
     gr: Any = import_extra("gradio", "the live page", "demo")
     fonts = [gr.themes.Font(name) for name in ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "Consolas", "monospace")]
@@ -226,9 +274,32 @@ def launch(
         "css_paths": Path(__file__).with_name("page.css"),
         "footer_links": ["api"],
         "ssr_mode": False,  # or it would look for Node.js
+        "state_session_capacity": MOST_SESSIONS,
     }
+    if "run_history" in inspect.signature(gr.Blocks.launch).parameters:
+        look["run_history"] = False  # or the browser would keep what was asked and taught, after it was forgotten
     page.launch(**{**look, **kwargs})
     return page
+
+
+def _guarded(gr: Any) -> Any:
+    """Gradio's `Blocks` whose app answers behind a guard, before anything else of it, whenever one is made."""
+
+    def set_app(page: Any, app: Any) -> None:
+        app.add_middleware(PageGuard, page=page)
+        page.guarded_app = app
+
+    return type(gr.Blocks)("Page", (gr.Blocks,), {"app": property(lambda page: page.guarded_app, set_app)})
+
+
+def _letters(most: int) -> int:
+    """How many letters a browser takes, so that one too many arrives and is told: it counts some letters as two."""
+    return 2 * (most + 1)
+
+
+def _as_it_came(value: Any) -> Any:
+    """In place of what Gradio would make of it: a text of whatever came."""
+    return value
 
 
 def _warm_up(classifier: FewShotTextClassificationPipeline) -> None:

@@ -1,25 +1,21 @@
 """What one visitor of the page has: a classifier, what was asked last, and the map of its memory."""
 
-import tempfile
-from pathlib import Path
+import secrets
 from typing import Any, NamedTuple, cast
 
 from transformers import PreTrainedTokenizerBase
 
 from ..controllers.text import tokenize
-from ..errors import EmptyMemoryError, InvalidInputError, NotInMemoryError
+from ..errors import EmptyMemoryError, NotInMemoryError
 from ..memory.reading import MULTI_LABEL
 from ..models import LabelledMemory
-from ..models.memory_files import MEMORY_FILE
+from ..models.memory_files import memory_bytes
 from ..pipelines import FewShotTextClassificationPipeline
+from .bounds import called, typed_names, typed_text
 from .map import MemoryMap
 
 RANKS, EVIDENCE = 5, 5
 """Labels that are ranked, and stored examples that are named behind an answer."""
-
-NO_TEXT, NO_LABEL = "Type a text first.", "Give the label a name."
-HALF_LABELLED = "One of the labels has no name: write the names with one | between them."
-HALF_CHARACTER = "Half of a character is missing in what you typed or pasted. Type it again."
 
 
 class View(NamedTuple):
@@ -53,26 +49,29 @@ class Session:
 
     Args:
         classifier: that answers and is taught; other sessions may share it.
+
+    Attributes:
+        token: that only this visitor knows.
     """
 
     def __init__(self, classifier: FewShotTextClassificationPipeline) -> None:
         self.classifier = classifier
         self.asked: str | None = None
         self._map: MemoryMap | None = None
-        self._folder: tempfile.TemporaryDirectory | None = None
+        self.token = secrets.token_urlsafe(24)
 
     @property
     def memory(self) -> LabelledMemory:
         """The present memory."""
         return self.classifier.model.memory
 
-    def ask(self, text: str | None) -> None:
+    def ask(self, text: object) -> None:
         """Keeps a text as the question that `view` answers, now and after each change of the memory.
 
         Raises:
-            InvalidInputError: it is empty. The question stays what it was.
+            InvalidInputError: it is empty, no text or too long. The question stays what it was.
         """
-        self.asked = _typed(text, NO_TEXT)
+        self.asked = typed_text(text)
 
     def view(self) -> View:
         """The present memory, what it answers to what was asked last, and the map of both."""
@@ -98,7 +97,7 @@ class Session:
         tokens = len(whole["input_ids"])
         return Cut(tokens, most) if most is not None and tokens > most else None
 
-    def teach(self, text: str | None, label: str | None, is_description: bool) -> bool:
+    def teach(self, text: object, label: object, is_description: bool) -> bool:
         """Remembers an example of a label, or a description of it.
 
         Args:
@@ -110,13 +109,11 @@ class Session:
             Whether it is new; what was there already counts once more.
 
         Raises:
-            InvalidInputError: the text or the label is empty.
+            InvalidInputError: the text or a label is empty, no text or too long, or there are too many labels.
         """
-        text, label = _typed(text, NO_TEXT), _typed(label, NO_LABEL).strip()
+        text = typed_text(text)
         several = self.classifier.model.config.problem_type == MULTI_LABEL
-        names = [name.strip() for name in label.split("|")] if several else [label]
-        if not all(names):
-            raise InvalidInputError(HALF_LABELLED if any(names) else NO_LABEL)
+        names = typed_names(label, several)
         labels = [names] if several else names
         before = self.memory
         if is_description:
@@ -138,8 +135,10 @@ class Session:
 
         Raises:
             NotInMemoryError: it is not there, any more.
+            InvalidInputError: of a long label only the beginning came, and several begin so.
         """
-        self._forget("That label is no longer there.", label=label)
+        whole = called(label, self.memory.labels)
+        self._forget("That label is no longer there.", label=label if whole is None else whole)
 
     def _forget(self, gone: str, **which: Any) -> None:
         try:
@@ -147,25 +146,12 @@ class Session:
         except NotInMemoryError as error:
             raise NotInMemoryError(gone, error.missing) from None
 
-    def save(self) -> str:
-        """Writes the memory and says where; the file is gone when the session is."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="mann_hf-")
-        self.classifier.save_memory(self._folder.name)
-        return str(Path(self._folder.name, MEMORY_FILE))
+    def file(self) -> bytes | None:
+        """The present memory as the file that `save_memory` writes; None if it is empty."""
+        memory = self.memory
+        return memory_bytes(memory) if len(memory) else None
 
     def _map_of(self, memory: LabelledMemory) -> MemoryMap:
         if self._map is None or not self._map.memory.reads_like(memory):
             self._map = MemoryMap.of(memory)
         return self._map
-
-
-def _typed(typed: str | None, missing: str) -> str:
-    """What was typed, if there is something that can be read; `missing` says that there is not."""
-    if not typed or typed.isspace():
-        raise InvalidInputError(missing)
-    try:
-        typed.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(HALF_CHARACTER) from None
-    return typed

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import mann_hf.cli
+import mann_hf.demo
+from mann_hf.errors import InvalidInputError
 from mann_hf.models import MANNForSequenceClassification
 
 from .conftest import Shell
@@ -108,6 +110,20 @@ def test_a_port_that_is_taken_is_refused_before_the_work(shell: Shell, taught: P
 
 def test_a_host_that_is_not_this_machine_s_is_refused(shell: Shell, taught: Path, port: int) -> None:
     assert "cannot be opened at 127.0.0.1.5" in shell.fails("demo", taught, "--port", port, "--host", "127.0.0.1.5")
+
+
+def test_what_is_no_host_is_refused_before_the_work(shell: Shell, taught: Path) -> None:
+    assert "'http://x' is not the name of a host" in shell.fails("demo", taught, "--allow-host", "http://x")
+
+
+@pytest.mark.parametrize("names", [[], ["demo.example.org", "192.0.2.7"]])
+def test_hosts_are_handed_on(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) -> None:
+    def launched(*_: Any, **kwargs: Any) -> None:
+        raise InvalidInputError(f"hosts: {list(kwargs['allowed_hosts'])}")
+
+    monkeypatch.setattr(mann_hf.demo, "launch", launched)
+    options = [word for name in names for word in ("--allow-host", name)]
+    assert f"hosts: {names}" in shell.fails("demo", taught, *options)
 
 
 def test_a_folder_without_a_classifier_is_refused(shell: Shell, tmp_path: Path) -> None:

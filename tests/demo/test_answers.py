@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mann_hf.demo import answers
+from mann_hf.demo.bounds import MOST_LETTERS_SENT
 from mann_hf.demo.map import MOST_LETTERS_OF_LABEL
 from mann_hf.models import LabelledMemory
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -149,6 +150,22 @@ def test_a_long_label_is_shortened_and_can_be_read_whole(make: Make) -> None:
     assert found.data["data-forget-label"] == [LONG]
     assert LONG in legend.data["data-find"] and LONG in legend.data["value"]
     assert "title" not in Reader(answers.stored(memory, "refund", 9)).data
+
+
+def test_of_an_endless_label_and_of_endless_labels_a_beginning_is_sent(make: Make) -> None:
+    label = "b" * 1_000_000
+    one = make({"my card": label}, label_names=False)
+    sent = [answers.legend(one.model.memory), answers.stored(one.model.memory, "b" * MOST_LETTERS_SENT, 9)]
+    ranked = one("my card", top_k=5)
+    sent.append(answers.answer(ranked, one.model.memory, "single_label_classification", "logistic"))
+    assert max(map(len, sent)) < 5000
+    assert Reader(sent[1]).data["data-forget-label"] == ["b" * MOST_LETTERS_SENT]
+
+    names = [f"label {number}" for number in range(300)]
+    many = make({"my card": names}, problem_type="multi_label_classification", label_names=False)
+    read = Reader(answers.stored(many.model.memory, "card", 9))
+    assert f"label {answers.MOST_CHIPS - 1} " in read.text and f"label {answers.MOST_CHIPS} " not in read.text
+    assert f"and {300 - answers.MOST_CHIPS} more labels" in read.text
 
 
 def test_missing_texts(make: Make) -> None:

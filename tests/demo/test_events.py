@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mann_hf.demo.downloads import Downloads
 from mann_hf.demo.events import EXAMPLE, Events, Parts
 from mann_hf.demo.session import Session
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -22,7 +23,7 @@ class Clicked:
 
 @pytest.fixture
 def events(classifier: FewShotTextClassificationPipeline) -> Events:
-    return Events(Parts(*Parts._fields), lambda: Session(classifier), None, "A title", ())
+    return Events(Parts(*Parts._fields), lambda: Session(classifier), None, "A title", (), Downloads())
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_an_example_that_is_taught_again_is_said_to_count_once_more(events: Even
 def test_what_is_cut_is_said_so(make: Make) -> None:
     classifier = make(TAUGHT, max_seq_length=8)
     session = Session(classifier)
-    events = Events(Parts(*Parts._fields), lambda: session, None, "A title", ())
+    events = Events(Parts(*Parts._fields), lambda: session, None, "A title", (), Downloads())
     said = "only its beginning counts, 8 of its 12 tokens"
     assert said in events.ask(session, "card " * 10, "")["answer"]
     assert "only its beginning" not in events.ask(session, "my card", "")["answer"]
@@ -82,17 +83,6 @@ def test_what_no_one_foresaw_is_kept_from_the_visitor(
     monkeypatch.setattr(session, "teach", fail)
     told = events.teach(session, "hello", "greeting", EXAMPLE, "")
     assert "That did not work." in told["taught"] and "secret" not in told["taught"]
-
-
-def test_a_file_that_cannot_be_written_is_said_so(
-    events: Events, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full() -> str:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(session, "save", full)
-    file, told = events.download(session)
-    assert file is None and "That did not work." in told
 
 
 def test_no_folder_of_this_machine_is_shown(events: Events, session: Session) -> None:

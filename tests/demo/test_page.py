@@ -50,6 +50,14 @@ def test_something_else_is_refused() -> None:
         mann_hf.demo.build_page("my-intents")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("examples", ["a text", [7], [None]])
+def test_examples_are_a_list_of_texts(classifier: FewShotTextClassificationPipeline, examples: Any) -> None:
+    with pytest.raises(InvalidTypeError, match="examples is a list of texts"):
+        mann_hf.demo.build_page(classifier, examples=examples)
+    with pytest.raises(InvalidInputError, match="at most 10,000 letters"):
+        mann_hf.demo.build_page(classifier, examples=["x" * 10_001])
+
+
 @pytest.mark.parametrize("package", ["gradio", "plotly"])
 def test_a_missing_package_is_named_with_the_extra(
     classifier: FewShotTextClassificationPipeline, monkeypatch: pytest.MonkeyPatch, package: str

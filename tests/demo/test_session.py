@@ -1,7 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mann_hf.demo.bounds import MOST_LETTERS_SENT
 from mann_hf.demo.session import EVIDENCE, RANKS, Session
 from mann_hf.errors import InvalidInputError, NotInMemoryError
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -96,11 +98,18 @@ def test_a_description_makes_a_label(session: Session) -> None:
         ("text", "  ", "Give the label a name."),
         ("text", None, "Give the label a name."),
         ("text", "half \ud800", "Half of a character is missing"),
+        (7, "a", "That is not a text"),
+        (["text"], "a", "That is not a text"),
+        ("text", 7, "That is not a text"),
+        ("x" * 10_001, "a", "at most 10,000 letters"),
+        (" " * 5_000_000, "a", "at most 10,000 letters"),
+        ("text", "a" * 201, "at most 200 letters"),
+        ("text", "a" * 1_000_000, "at most 200 letters"),
+        ("text", "two\nlines", "a line break"),
+        ("text", "a\x00b", "a line break"),
     ],
 )
-def test_what_cannot_be_taught_changes_nothing(
-    session: Session, text: str | None, label: str | None, message: str
-) -> None:
+def test_what_cannot_be_taught_changes_nothing(session: Session, text: Any, label: Any, message: str) -> None:
     before = session.memory
     with pytest.raises(InvalidInputError, match=message):
         session.teach(text, label, is_description=False)
@@ -141,6 +150,11 @@ def test_several_labels(make: Make) -> None:
         session.teach("my card", "card |", is_description=False)
     with pytest.raises(InvalidInputError, match=r"Give the label a name\."):
         session.teach("my card", " | ", is_description=False)
+    with pytest.raises(InvalidInputError, match="at most 50"):
+        session.teach("my card", "|".join(map(str, range(51))), is_description=False)
+    with pytest.raises(InvalidInputError, match="at most 200 letters"):
+        session.teach("my card", "card|" + "a" * 201, is_description=False)
+    assert session.memory.labels == ("card", "lost")
     Session(make()).teach("my card", "|", is_description=False)  # a name as good as any, where a text has one label
 
 
@@ -163,15 +177,14 @@ def test_the_map_is_made_once_for_each_memory(session: Session) -> None:
     assert session._map is not first
 
 
-def test_what_is_saved_can_be_loaded(session: Session, make: Make) -> None:
-    path = session.save()
-    other = make()
-    other.load_memory(path.removesuffix("/memory.safetensors"))
-    assert other.model.memory.entries == session.memory.entries
-    session.classifier.forget(label="refund")
-    assert session.save() == path
-    other.load_memory(path.removesuffix("/memory.safetensors"))
-    assert "refund" not in other.model.memory.labels
+def test_the_file_is_of_the_present_memory(session: Session, make: Make, tmp_path: Path) -> None:
+    for label in session.memory.labels:
+        (tmp_path / "memory.safetensors").write_bytes(session.file() or b"")
+        other = make()
+        other.load_memory(tmp_path)
+        assert other.model.memory.entries == session.memory.entries
+        session.forget_label(label)
+    assert session.file() is None
 
 
 def test_sessions_of_one_weight_and_two_memories(classifier: FewShotTextClassificationPipeline) -> None:
@@ -192,3 +205,15 @@ def test_what_is_gone_cannot_be_forgotten_again(session: Session) -> None:
     with pytest.raises(NotInMemoryError, match=r"^That label is no longer there\.$"):
         session.forget_label("refund")
     assert session.memory is left
+
+
+def test_a_long_label_is_forgotten_by_its_beginning(make: Make) -> None:
+    """As the page sends and takes no more of it."""
+    long = "a" * MOST_LETTERS_SENT
+    session = Session(make({"my card": f"{long} one", "refund": f"{long} two", "help": "short"}, label_names=False))
+    with pytest.raises(InvalidInputError, match="Several long labels begin like that"):
+        session.forget_label(long)
+    assert len(session.memory.labels) == 3
+    session.classifier.forget(label=f"{long} two")
+    session.forget_label(long)
+    assert session.memory.labels == ("short",)

@@ -1,0 +1,142 @@
+"""Bodies of requests: read within bounds of size, time and depth before anyone works on them."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, NoReturn
+
+MOST_BYTES = 1 << 20
+MOST_SECONDS = 20
+"""In which a body has to arrive."""
+MOST_DEPTH, MOST_VALUES = 6, 1000
+"""Of lists and objects in one another, and of values in all."""
+MOST_INPUTS = 16
+"""Of one event."""
+SESSION = re.compile(r"[\w.-]{1,64}", re.ASCII)
+"""What the browser may call its session."""
+
+
+Headers = dict[bytes, list[bytes]]
+"""Names in lower case, with all values of each."""
+
+
+class Refusal(NamedTuple):
+    """A status of HTTP, and why, in words."""
+
+    status: int
+    why: str
+
+
+class Refused(Exception):
+    """A body is refused."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.refusal = Refusal(status, why)
+
+
+TOO_LARGE = Refusal(413, f"That is too much at once: at most {MOST_BYTES:,} bytes.")
+
+
+def check_length(headers: Headers) -> None:
+    """Refuses a body by the length that it says it has."""
+    lengths = set(headers.get(b"content-length", []))
+    if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
+        raise Refused(400, "The Content-Length is not one number.")
+    if any(len(length) > 12 or int(length) > MOST_BYTES for length in lengths):
+        raise Refused(*TOO_LARGE)
+
+
+async def read_body(receive: Callable[[], Awaitable[Any]]) -> bytes:
+    """All of a body, if it is not too long and does not take too long.
+
+    Raises:
+        Refused: it is, or it does.
+        ConnectionError: the other side has gone.
+    """
+    parts, size = [], 0
+
+    async def read() -> bytes:
+        nonlocal size
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ConnectionResetError
+            part = message.get("body", b"")
+            size += len(part)
+            if size > MOST_BYTES:
+                raise Refused(*TOO_LARGE)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    try:
+        return await asyncio.wait_for(read(), MOST_SECONDS)
+    except asyncio.TimeoutError:
+        raise Refused(408, f"The request took longer than {MOST_SECONDS} seconds to arrive.") from None
+
+
+def check_json(headers: Headers) -> None:
+    """Refuses a body that does not say it is JSON as it stands."""
+    kinds = [kind.split(b";")[0].strip().lower() for kind in headers.get(b"content-type", [])]
+    if kinds != [b"application/json"]:
+        raise Refused(415, "The request has to be JSON: Content-Type: application/json.")
+    if any(coding.strip().lower() not in (b"", b"identity") for coding in headers.get(b"content-encoding", [])):
+        raise Refused(415, "A compressed request is not read.")
+
+
+def read_event(body: bytes) -> dict[str, Any]:
+    """What an event of the page is told.
+
+    Raises:
+        Refused: it is no JSON, is too deep, or no event's inputs.
+    """
+    try:
+        told = json.loads(body, parse_constant=_no_number, parse_float=_number)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        raise Refused(400, "The request is not JSON that can be read.") from None
+    if not isinstance(told, dict):
+        raise Refused(422, "The request has to be a JSON object.")
+    _check_depth(told)
+    session = told.get("session_hash")
+    if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
+        raise Refused(422, "session_hash is up to 64 letters, digits, dots and dashes.")
+    inputs = told.get("data", [])
+    if not isinstance(inputs, list) or len(inputs) > MOST_INPUTS:
+        raise Refused(422, f"data is a list of at most {MOST_INPUTS} inputs.")
+    if any(isinstance(one, (list, dict)) for one in inputs):
+        raise Refused(422, "Each input of this page is a text.")
+    if told.get("batched"):
+        raise Refused(422, "This page takes one event at a time.")
+    return told
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)
+    return number
+
+
+def _check_depth(told: Any) -> None:
+    """Refuses lists and objects that lie too deep in one another, or hold too much."""
+    level, values = [told], 0
+    for _ in range(MOST_DEPTH):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (list, dict))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        values += len(level)
+        if not level:
+            return
+        if values > MOST_VALUES:
+            break
+    raise Refused(422, "The request holds too much, or lists too deep in one another.")

@@ -1,0 +1,105 @@
+"""How much a visitor may type, and how much of what is stored is sent to a browser."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from ..errors import InvalidInputError
+
+MOST_LETTERS_TYPED = 10_000
+"""Of a text that is asked or taught."""
+MOST_LETTERS_OF_NAME = 200
+"""Of a label that is taught."""
+MOST_NAMES = 50
+"""Labels of one text."""
+MOST_LETTERS_SENT = 600
+"""Of a label that is sent to be clicked; a longer one is found again by its beginning."""
+
+NO_TEXT, NO_LABEL = "Type a text first.", "Give the label a name."
+NOT_TEXT = "That is not a text. Type one."
+HALF_LABELLED = "One of the labels has no name: write the names with one | between them."
+HALF_CHARACTER = "Half of a character is missing in what you typed or pasted. Type it again."
+LONG_TEXT = f"The text is too long: this page takes at most {MOST_LETTERS_TYPED:,} letters."
+LONG_NAME = f"The name is too long: a label may have at most {MOST_LETTERS_OF_NAME} letters."
+LONG_SEARCH = f"Look for at most {MOST_LETTERS_SENT} letters."
+MANY_NAMES = f"These are too many labels: a text may have at most {MOST_NAMES}."
+CONTROL_CHARACTER = "The name of the label holds a line break or another control character. Type it without."
+LIKE_BEGINNINGS = "Several long labels begin like that one. Forget their examples one by one."
+
+
+def short(text: str, most: int) -> str:
+    """A text of at most so many letters, with … in place of what is cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def typed_text(typed: object, missing: str = NO_TEXT, most: int = MOST_LETTERS_TYPED, too_long: str = LONG_TEXT) -> str:
+    """What was typed, if it can be read.
+
+    Args:
+        typed: None or a text, if the page is used by a browser.
+        missing: says that nothing was typed.
+        most: letters.
+        too_long: says that there are more.
+
+    Raises:
+        InvalidInputError: it is empty, no text or too long.
+    """
+    if typed is None:
+        raise InvalidInputError(missing)
+    if not isinstance(typed, str):
+        raise InvalidInputError(NOT_TEXT)
+    if len(typed) > most:
+        raise InvalidInputError(too_long)
+    if not typed or typed.isspace():
+        raise InvalidInputError(missing)
+    try:
+        typed.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(HALF_CHARACTER) from None
+    return typed
+
+
+def typed_names(typed: object, several: bool) -> list[str]:
+    """The labels that were typed.
+
+    Args:
+        typed: a name; where a text has several labels, names with | between them.
+        several: whether it has.
+
+    Raises:
+        InvalidInputError: there is none, one is empty or too long, or there are too many.
+    """
+    most = MOST_LETTERS_OF_NAME if not several else MOST_NAMES * (MOST_LETTERS_OF_NAME + 3)
+    text = typed_text(typed, NO_LABEL, most, MANY_NAMES if several else LONG_NAME).strip()
+    names = [name.strip() for name in text.split("|")] if several else [text]
+    if not all(names):
+        raise InvalidInputError(HALF_LABELLED if any(names) else NO_LABEL)
+    if len(names) > MOST_NAMES:
+        raise InvalidInputError(MANY_NAMES)
+    if any(len(name) > MOST_LETTERS_OF_NAME for name in names):
+        raise InvalidInputError(LONG_NAME)
+    if any(unicodedata.category(letter) == "Cc" for name in names for letter in name):
+        raise InvalidInputError(CONTROL_CHARACTER)
+    return names
+
+
+def typed_search(typed: object) -> str:
+    """The words that are looked for; none if nothing was typed.
+
+    Raises:
+        InvalidInputError: they are no text or too long.
+    """
+    if typed is None or (isinstance(typed, str) and not typed[:MOST_LETTERS_SENT].strip()):
+        return ""
+    return typed_text(typed, NO_TEXT, MOST_LETTERS_SENT, LONG_SEARCH)
+
+
+def called(name: str, labels: Iterable[str]) -> str | None:
+    """The label of a name that was sent and came back; None if there is none any more.
+
+    Raises:
+        InvalidInputError: only the beginning was sent, and several begin so.
+    """
+    found = [label for label in labels if label[:MOST_LETTERS_SENT] == name]
+    if len(found) > 1 and name not in found:
+        raise InvalidInputError(LIKE_BEGINNINGS)
+    return name if name in found else next(iter(found), None)
