@@ -1,6 +1,11 @@
 """Words that many messages share."""
 
+import re
 from collections.abc import Iterable
+from difflib import get_close_matches
+
+LETTERS_COMPARED = 100
+"""Of each name, for comparing takes the square of its length."""
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -19,3 +24,25 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     names = list(names)
     shown = ", ".join(names[:most]) or "none"
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """Names that were probably meant, likeliest first.
+
+    First come those that differ in case, white space, hyphens and underscores alone, then those spelled alike, then
+    those that begin with the name or hold it as a word.
+    """
+    plain: dict[str, list[str]] = {}
+    for each in names:
+        plain.setdefault(_plain(each), []).append(each)
+    asked = _plain(name)
+    if not asked:
+        return []
+    found = [asked] if asked in plain else []
+    found += get_close_matches(asked, plain, n=most, cutoff=0.7)
+    found += [each for each in plain if re.search(rf"\b{re.escape(asked)}", each)]
+    return [each for key in dict.fromkeys(found) for each in plain[key]][:most]
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name[:LETTERS_COMPARED].casefold())).strip()

@@ -1,4 +1,6 @@
-from mann_hf.wording import counted, listed
+import pytest
+
+from mann_hf.wording import counted, listed, near
 
 
 def test_counted() -> None:
@@ -10,3 +12,32 @@ def test_the_first_few_of_many_names() -> None:
     assert listed([]) == "none"
     assert listed(["a", "b"]) == "a, b"
     assert listed(iter(["a", "b", "c"]), most=2) == "a, b and 1 more"
+
+
+LABELS = [f"intent_{number}" for number in range(1500)]
+LABELS += ["lost_card", "Refund", "refund_status", "refused", "card arrival", "change my PIN", "Straße", "x" * 100_000]
+
+
+@pytest.mark.parametrize(
+    "name, likeliest",
+    [
+        ("refund", ["Refund", "refused", "refund_status"]),
+        ("refnud", ["Refund", "refused"]),
+        (" REFUND\n", ["Refund"]),
+        ("Lost-Card", ["lost_card"]),
+        ("card_arival", ["card arrival"]),
+        ("pin", ["change my PIN"]),
+        ("change my", ["change my PIN"]),
+        ("STRASSE", ["Straße"]),
+        ("intent_1234", ["intent_1234"]),
+        ("pizza", []),
+        ("", []),
+        (" ", []),
+        ("x" * 1_000_000, ["x" * 100_000]),
+        ("(", []),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_names_that_were_meant(name: str, likeliest: list[str]) -> None:
+    found = near(name, LABELS)
+    assert found[: len(likeliest)] == likeliest and bool(found) == bool(likeliest) and len(found) <= 3

@@ -17,7 +17,7 @@ from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
-from ..wording import listed
+from ..wording import listed, near
 
 Label = str | tuple[str, ...] | tuple[float, ...]
 """What an example is labelled with: a name; several names, or none; or numbers, for regression."""
@@ -260,8 +260,11 @@ class LabelledMemory:
             raise NotInMemoryError(("; ".join(hints) or unknown) + ".", missing)
         if label is not None:
             if label not in self.labels:
+                meant = " or ".join(map(repr, near(label, self.labels)))
                 raise NotInMemoryError(
-                    f"the memory holds no label {label!r}; it knows {listed(map(repr, self.labels))}.", [label]
+                    f"the memory holds no label {label!r}; {f'did you mean {meant}? It' if meant else 'it'} knows "
+                    f"{listed(map(repr, self.labels))}.",
+                    [label],
                 )
             gone |= {entry.id for entry in self.entries if label in label_names(entry.label)}
         entries = tuple(entry for entry in self.entries if entry.id not in gone)

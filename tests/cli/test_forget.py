@@ -81,6 +81,11 @@ def test_everything_may_be_forgotten_and_taught_anew(shell: Shell, taught: Path,
     ("options", "message"),
     [
         (["--label", "pizza"], "the memory holds no label 'pizza'; it knows 'lost_card', 'card_arrival', 'refund'"),
+        (
+            ["--label", "refnud"],
+            "the memory holds no label 'refnud'; did you mean 'refund'? It knows 'lost_card', 'card_a",
+        ),
+        (["--label", "Lost card"], "the memory holds no label 'Lost card'; did you mean 'lost_card'? It knows"),
         (["--label", "refund", "--label", "pizza"], "the memory holds no label 'pizza'"),
         (["--id", "12"], "the memory holds no 12"),
     ],
