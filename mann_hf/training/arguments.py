@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 from transformers.utils import logging
 
 from ..counts import as_count
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, import_extra
 from .objectives import OBJECTIVES
 from .regularizers import REGULARIZERS
 
@@ -66,6 +66,10 @@ class EpisodicTrainingArguments(TrainingArguments):
         label_column: the column of the labels.
         shared_labels: what to do about classes that are in both data sets, whose evaluation would say nothing of new
             classes: `"refuse"`, `"drop"` them from the training data, or `"allow"`.
+
+    Raises:
+        InvalidInputError: values that make no sense.
+        MissingExtraError: accelerate is not installed.
     """
 
     n_way: Count = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
@@ -114,6 +118,7 @@ class EpisodicTrainingArguments(TrainingArguments):
         return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
 
     def __post_init__(self) -> None:
+        import_extra("accelerate", "training", "train")
         for name, choices in {"trainable": TRAINABLE, "shared_labels": SHARED_LABELS}.items():
             if getattr(self, name) not in choices:
                 raise InvalidInputError(

@@ -2,8 +2,9 @@
 
 import logging as std_logging
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, fields
 from datetime import date
 from enum import Enum
@@ -127,6 +128,8 @@ class EnergyMeter:
 
     def __init__(self) -> None:
         self._tracker: Any = None
+        self._quiet = ExitStack()
+        """Left when it stops: codecarbon measures, and would tell of it, from a thread of its own."""
 
     def start(self) -> None:
         """Begins anew."""
@@ -135,7 +138,9 @@ class EnergyMeter:
             return
         try:
             codecarbon = import_extra("codecarbon", "measuring energy", "energy")
-            with _silenced("codecarbon"):
+            self._quiet.enter_context(_silenced("codecarbon"))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 # Offline, for it would look up where the machine is; the country is for emissions, which are not told.
                 tracker = codecarbon.OfflineEmissionsTracker(
                     country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
@@ -143,6 +148,7 @@ class EnergyMeter:
                 tracker.start()
             self._tracker = tracker
         except Exception as error:
+            self._quiet.close()
             logger.warning(f"The energy of this run is not measured, as codecarbon failed: {error!r}")
 
     def stop(self) -> float | None:
@@ -151,12 +157,15 @@ class EnergyMeter:
         if tracker is None:
             return None
         try:
-            with _silenced("codecarbon"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 tracker.stop()
             return float(tracker.final_emissions_data.energy_consumed)
         except Exception as error:
             logger.warning(f"The energy of this run is not known, as codecarbon failed: {error!r}")
             return None
+        finally:
+            self._quiet.close()
 
 
 @contextmanager

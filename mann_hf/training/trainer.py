@@ -15,7 +15,7 @@ from transformers import set_seed
 from transformers.utils import logging
 
 from ..episodes import EpisodeCollator, EpisodeSampler
-from ..errors import InvalidInputError, InvalidTypeError
+from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..models import MANNForSequenceClassification, adapters
 from ..models.card_files import card_in, write_cards
 from ..models.saving import write_whole
@@ -68,6 +68,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         InvalidInputError: data that cannot make an episode, classes that are in both data sets, or settings that do not
             go together, FSDP of version 1 among them. All of it before training.
         InvalidTypeError: data of the wrong type, or another kind of model.
+        MissingExtraError: what training or evaluating takes is not installed.
     """
 
     def __init__(
@@ -87,6 +88,8 @@ class EpisodicTrainer(EvaluatingTrainer):
         args = EpisodicTrainingArguments("trainer_output") if args is None else args
         if not isinstance(args, EpisodicTrainingArguments):
             raise InvalidTypeError(f"args are a {type(args).__name__}; give EpisodicTrainingArguments.")
+        if eval_dataset is not None:  # now, rather than after the first steps
+            import_extra("evaluate", "evaluating episodes", "train")
         ignored = [name for name in NO_EFFECT if kwargs.get(name) is not None]
         ignored += [name for name in NO_EFFECT_ARGUMENTS if getattr(args, name)]
         if ignored:

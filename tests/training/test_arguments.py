@@ -1,10 +1,15 @@
 """What a run is told, from Python, JSON and the command line."""
 
+import sys
 from typing import Any
 
+import pytest
 from transformers import HfArgumentParser
 
-from mann_hf import EpisodicTrainingArguments
+from mann_hf import EpisodicTrainer, EpisodicTrainingArguments
+from mann_hf.errors import MissingExtraError
+
+from .conftest import VALID
 
 
 def test_ranges_as_text_are_read() -> None:
@@ -32,3 +37,14 @@ def test_by_the_parser_of_transformers() -> None:
     assert (args.n_way, args.k_shot, args.eval_k_shot) == (7, (1, 3), (2, 4))
     assert (args.episodes_per_step, args.objective) == (2, "resampled")
     assert (args.objective_options, args.regularizers) == ({"shots": 2}, {"uniformity": 0.1})
+
+
+def test_without_what_training_takes(monkeypatch: pytest.MonkeyPatch, tiny_classifier: Any) -> None:
+    args = EpisodicTrainingArguments("out", use_cpu=True)
+    for package in ("accelerate", "evaluate"):
+        monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+    for call in (lambda: EpisodicTrainingArguments("out"), lambda: EpisodicTrainer(tiny_classifier())):
+        with pytest.raises(MissingExtraError, match=r"training needs .*'accelerate': pip install 'mann_hf\[train\]'"):
+            call()
+    with pytest.raises(MissingExtraError, match=r"evaluating .*'evaluate': pip install 'mann_hf\[train\]'"):
+        EpisodicTrainer(tiny_classifier(), args, eval_dataset=VALID)

@@ -1,8 +1,10 @@
 """What a run leaves for the card."""
 
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -238,6 +240,30 @@ class TestEnergy:
         run.train()
         assert 0 < run.model.model_card_data.training.energy_kwh < 0.01
         assert not list(Path.cwd().glob("emissions*.csv"))
+
+    def test_codecarbon_says_nothing_while_a_run_goes_on(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, measured: None
+    ) -> None:
+        speaker = logging.getLogger("codecarbon")
+        monkeypatch.setattr(speaker, "level", logging.INFO)
+
+        def tell() -> None:
+            speaker.info("Energy consumed for RAM : 0.000047 kWh.")
+            speaker.warning("We will use the default power consumption.")
+            warnings.warn("an old driver", FutureWarning, stacklevel=1)
+
+        energy = SimpleNamespace(energy_consumed=1)
+        made = SimpleNamespace(start=tell, stop=tell, final_emissions_data=energy)
+        module = SimpleNamespace(OfflineEmissionsTracker=lambda **kwargs: made, __spec__=SimpleNamespace())
+        monkeypatch.setitem(sys.modules, "codecarbon", module)  # type: ignore[arg-type]
+        meter = EnergyMeter()
+        with warnings.catch_warnings(record=True) as warned:
+            meter.start()
+            speaker.info("Energy consumed for all CPU : 0.000019 kWh")  # from a thread, every 15 seconds
+            assert meter.stop() == 1
+        assert not caplog.records and not warned
+        speaker.info("of a tracker of one's own")
+        assert [record.getMessage() for record in caplog.records] == ["of a tracker of one's own"]
 
     def test_without_codecarbon(self) -> None:
         meter = EnergyMeter()
