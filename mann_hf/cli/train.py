@@ -75,7 +75,12 @@ def train(
             metavar="NAME", help=f"Where curves go as well: tensorboard (to FOLDER/{LOGS}), trackio, or none."
         ),
     ] = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder, if there is one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew in a folder where another run has been.")
+    ] = False,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     split: Annotated[str | None, split_option("train")] = None,
@@ -117,6 +122,7 @@ def train(
         given |= {name: value for name, value in told.items() if name not in given}
         tables = given.pop("train")
         resume = bool(given.pop("resume", False)) or resume
+        overwrite = bool(given.pop("overwrite", False)) or overwrite
     data = {name: given.pop(name, None) for name in DATA}
     columns = (given["text_column"], given["label_column"])
     if data["valid_split"] is not None and data["valid"] is None:
@@ -139,7 +145,7 @@ def train(
 
         run = TrainingRun.from_dict({"logging_steps": 10, **given})
         with _logs_in(Path(run.output, LOGS)), training_bar(run.arguments["max_steps"]) as advance:
-            result = run.train(train_data, valid_data, [Progress(say, advance)], resume)
+            result = run.train(train_data, valid_data, [Progress(say, advance)], resume, overwrite)
     from accelerate import PartialState
 
     if not PartialState().is_main_process:  # of several processes the first alone speaks

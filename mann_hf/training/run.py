@@ -31,6 +31,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 NOT_OF_A_RUN = {
     "output_dir": "output names the folder",
     "resume_from_checkpoint": "resume=True (in a yaml file resume: true) goes on from the newest checkpoint",
+    "overwrite_output_dir": "overwrite=True (in a yaml file overwrite: true) starts anew where another run has been",
 }
 """Fields of `EpisodicTrainingArguments` that a run has no use for, and what does their work."""
 SWITCHES = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "report_to": "none"}
@@ -157,6 +158,7 @@ class TrainingRun:
         valid: Dataset | None = None,
         callbacks: Sequence[Any] = (),
         resume: bool = False,
+        overwrite: bool = False,
     ) -> dict[str, Any]:
         """Trains and saves: the model, `train_results.json` and `curves.png` lie in the folder afterwards.
 
@@ -164,19 +166,21 @@ class TrainingRun:
             train: labelled texts, or several data sets of them by name, to be mixed.
             valid: labelled texts of other classes; some classes of `train` if left out.
             callbacks: further ones of the trainer.
-            resume: goes on from the newest checkpoint in the folder, if there is one; otherwise those of a run that
-                came to its end are removed.
+            resume: goes on from the newest checkpoint in the folder, if there is one that was written to the end.
+            overwrite: starts anew in a folder where another run has been, finished or not, or another model. Its
+                checkpoints are removed once the new run starts, its model is replaced when the new one has ended.
 
         Returns:
             What `train_results.json` holds: the run's settings, the figures before and after, the seconds that this
             call took, and the log.
 
         Raises:
-            InvalidInputError: what lies in the folder would be lost, or cannot be resumed with these settings.
+            InvalidInputError: what lies in the folder would be lost and `overwrite` is not set, or it cannot be resumed
+                with these settings.
         """
         started = time.perf_counter()
         import_extra("matplotlib", "drawing curves", "train")  # now, rather than after the last step
-        begun = checkpoint_to_resume(asdict(self), resume)
+        begun = checkpoint_to_resume(asdict(self), resume, overwrite)
         trainer = self.trainer(train, valid, callbacks)
         if trainer.is_world_process_zero():
             begin(asdict(self), begun is not None)

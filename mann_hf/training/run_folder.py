@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import logging
+from transformers.utils import CONFIG_NAME, logging
 
 from ..errors import InvalidInputError
 from ..models.memory_files import MEMORY_FILE
 from ..models.saving import recover, write_whole
 from ..wording import listed
-from .checkpoints import newest_checkpoint
+from .checkpoints import newest_checkpoint, steps_done
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -20,21 +20,23 @@ CHECKPOINTS = "checkpoints"
 RESULTS_FILE = "train_results.json"
 SETTINGS_FILE = "run.json"
 """The settings of the run, beside its checkpoints."""
+RESUME = "(--resume, or resume=True)"
 FREE = {"output", "max_steps", "report_to", "run_name", "logging_steps", "disable_tqdm", "use_cpu"}
 FREE |= {"save_total_limit", "dataloader_num_workers", "push_to_hub", "hub_model_id", "hub_token"}
 """Settings that may be others when a run is resumed."""
 
 
-def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool) -> str | None:
+def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool, overwrite: bool = False) -> str | None:
     """The checkpoint that a run goes on from; None for one that begins.
 
     Args:
         settings: the fields of a `TrainingRun`.
         resume: whether it is to go on.
+        overwrite: whether it may begin where another run has been.
 
     Raises:
-        InvalidInputError: the folder is a file, holds what has been taught, the checkpoints of an unfinished run that
-            is not to be resumed, or those of a run with other settings.
+        InvalidInputError: the folder is a file, holds what has been taught, a model or checkpoints that the run is
+            neither to resume nor to overwrite, or the checkpoints of a run with other settings.
     """
     folder = Path(settings["output"])
     if folder.exists() and not folder.is_dir():
@@ -47,15 +49,11 @@ def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool) -> str | Non
             "folder. To train on from it and keep what it was taught, give it as the encoder."
         )
     newest = newest_checkpoint(folder / CHECKPOINTS)
-    if not resume:
-        if newest is not None and not (folder / RESULTS_FILE).exists():
-            raise InvalidInputError(
-                f"{folder} holds the checkpoints of a run that did not come to its end: resume it (--resume, or "
-                f"resume=True), or remove {folder / CHECKPOINTS} to start anew."
-            )
-        return None
-    if newest is None:
-        logger.warning(f"{folder} holds no checkpoint to go on from: the run starts anew.")
+    if newest is None or not resume:
+        if not overwrite:
+            _check_nothing_lost(folder, newest)
+        if resume:
+            logger.warning(f"{folder} holds no checkpoint to go on from: the run starts anew.")
         return None
     file = folder / CHECKPOINTS / SETTINGS_FILE
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
@@ -67,6 +65,26 @@ def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool) -> str | Non
             "had, or train into another folder."
         )
     return newest
+
+
+def _check_nothing_lost(folder: Path, newest: str | None) -> None:
+    """Refuses to begin a run where another one, or another model, has been."""
+    anew = "(--overwrite, or overwrite=True)"
+    if (folder / RESULTS_FILE).exists():
+        on = f"resume it with more steps {RESUME}, " if newest else ""
+        raise InvalidInputError(
+            f"{folder} holds a finished run: {on}train anew in its place {anew}, or choose another folder."
+        )
+    if newest is not None:
+        raise InvalidInputError(
+            f"{folder} holds the checkpoints of a run that did not come to its end, up to step {steps_done(newest)}: "
+            f"resume it {RESUME}, start anew in its place {anew}, or choose another folder."
+        )
+    if (folder / CONFIG_NAME).exists():
+        raise InvalidInputError(
+            f"{folder} holds a model, and the trained one would take its place: allow it {anew}, or choose another "
+            "folder."
+        )
 
 
 def begin(settings: Mapping[str, Any], resumed: bool) -> None:

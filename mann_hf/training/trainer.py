@@ -237,7 +237,10 @@ class EpisodicTrainer(EvaluatingTrainer):
         if resume_from_checkpoint is True:
             resume_from_checkpoint = newest_checkpoint(str(self.args.output_dir))
             if resume_from_checkpoint is None:
-                raise InvalidInputError(f"{self.args.output_dir} holds no checkpoint that was written to the end.")
+                raise InvalidInputError(
+                    f"{self.args.output_dir} holds no checkpoint that was written to the end, so there is nothing to "
+                    "resume: start from the beginning with train(), without resume_from_checkpoint."
+                )
         elif resume_from_checkpoint and not is_whole(Path(resume_from_checkpoint)):
             raise InvalidInputError(f"{resume_from_checkpoint} is no checkpoint that was written to the end.")
         model = self.model

@@ -19,7 +19,7 @@ from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.training.callbacks import draw_curves
 from mann_hf.training.run import TrainingRun
 
-from .conftest import Shell
+from .conftest import Shell, files
 
 pytestmark = pytest.mark.usefixtures("no_energy_meter", "no_picture")
 
@@ -100,6 +100,7 @@ class Told(NamedTuple):
     train: Dataset
     valid: Dataset | None
     resume: bool
+    overwrite: bool
 
 
 @pytest.fixture
@@ -107,9 +108,9 @@ def told_by(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told
     """Calls the command with these arguments, in front of a run that only takes down what it is told."""
     taken: list[Told] = []
 
-    def take(run: TrainingRun, train: Any, valid: Any, callbacks: Any, resume: bool) -> dict[str, Any]:
+    def take(run: TrainingRun, train: Any, valid: Any, callbacks: Any, *how: bool) -> dict[str, Any]:
         fields = asdict(run)
-        taken.append(Told(fields.pop("arguments") | fields, train, valid, resume))
+        taken.append(Told(fields.pop("arguments") | fields, train, valid, *how))
         return {"steps": 0, "before": {}, "after": {}, "best_step": None}
 
     def call(*arguments: object) -> Told:
@@ -149,7 +150,7 @@ COUNTS: dict[str, Any] = {"n_way": (5, 10), "k_shot": (1, 3), "n_query": 4}
 
 def test_a_run_is_told_no_more_than_was_asked_for(told_by: Callable[..., Told], table: Path) -> None:
     told = told_by(table)
-    assert told.settings == USUAL and told.valid is None and told.resume is False
+    assert told.settings == USUAL and told.valid is None and told.resume is False and told.overwrite is False
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -171,14 +172,24 @@ def test_what_only_a_yaml_file_says_reaches_the_run(told_by: Callable[..., Told]
     assert told_by(tmp_path / "run.yaml").settings == USUAL | settings
 
 
-def test_going_on_is_asked_for_by_the_option_or_the_file(
-    told_by: Callable[..., Told], table: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["resume", "overwrite"])
+def test_going_on_and_starting_anew_are_asked_for_by_the_option_or_the_file(
+    told_by: Callable[..., Told], table: Path, tmp_path: Path, name: str
 ) -> None:
     yaml = tmp_path / "run.yaml"
-    assert told_by(table, "--resume").resume is True
-    for written, option, resume in [(True, [], True), (False, [], False), (False, ["--resume"], True)]:
-        yaml.write_text(json.dumps({"train": str(table), "resume": written}))
-        assert told_by(yaml, *option).resume is resume
+    assert getattr(told_by(table, f"--{name}"), name) is True
+    for written, option, asked in [(True, [], True), (False, [], False), (False, [f"--{name}"], True)]:
+        yaml.write_text(json.dumps({"train": str(table), name: written}))
+        assert getattr(told_by(yaml, *option), name) is asked
+
+
+def test_a_finished_run_is_not_overwritten_unless_asked(shell: Shell, short: list, tmp_path: Path) -> None:
+    arguments = [*short, "--output", tmp_path / "model", "--eval-every", 1]
+    shell(*arguments)
+    before = files(tmp_path / "model")
+    assert "holds a finished run: resume it with more steps (--resume" in shell.fails(*arguments)
+    assert files(tmp_path / "model") == before
+    assert "Trained for 1 step;" in shell(*arguments, "--max-steps", 1, "--overwrite")
 
 
 def test_the_columns_asked_for_are_read(told_by: Callable[..., Told], tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ class TestTrain:
         with pytest.raises(
             InvalidInputError, match="without one to choose the best model by: give valid, or valid_share=0"
         ):
-            run_of(settings).train(parts)
-        run_of(settings, valid_share=0).train(parts)
+            run_of(settings).train(parts, overwrite=True)
+        run_of(settings, valid_share=0).train(parts, overwrite=True)
 
     def test_what_it_returns_is_in_the_folder(self, settings: dict, tmp_path: Path) -> None:
         started = time.perf_counter()
@@ -80,7 +80,7 @@ class TestTrain:
         run_of(settings).train(TRAIN, VALID)
         run = run_of(settings, objective="leave_one_out", k_shot=2)
         with pytest.raises(KeyboardInterrupt):
-            run.train(TRAIN, VALID, [Interrupted(1)])
+            run.train(TRAIN, VALID, [Interrupted(1)], overwrite=True)
         assert [folder.name for folder in (tmp_path / "run" / CHECKPOINTS).glob("checkpoint-*")] == ["checkpoint-1"]
         assert run.train(TRAIN, VALID, resume=True)["steps"] == 4
 
@@ -184,6 +184,7 @@ class TestFromDict:
         [
             ("output_dir", r" \(output names the folder\)"),
             ("resume_from_checkpoint", r" \(resume=True .* newest checkpoint\)"),
+            ("overwrite_output_dir", r" \(overwrite=True .* where another run has been\)"),
             ("epochs", ""),
         ],
     )

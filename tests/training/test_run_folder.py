@@ -21,8 +21,10 @@ def settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"max_steps": 3}
 
 
-def train(settings: dict, *callbacks: Any, resume: bool = False, **more: Any) -> dict[str, Any]:
-    return TrainingRun.from_dict(settings | more).train(TRAIN, VALID, callbacks, resume)
+def train(
+    settings: dict, *callbacks: Any, resume: bool = False, overwrite: bool = False, **more: Any
+) -> dict[str, Any]:
+    return TrainingRun.from_dict(settings | more).train(TRAIN, VALID, callbacks, resume, overwrite)
 
 
 class Begun(TrainerCallback):
@@ -59,15 +61,50 @@ class TestBegin:
 
     def test_checkpoints_of_an_unfinished_run_are_not_lost(self, settings: dict) -> None:
         folder = stopped(settings)
-        with pytest.raises(InvalidInputError, match="did not come to its end: resume it .*or remove .*checkpoints"):
+        with pytest.raises(InvalidInputError, match="not come to its end, up to step 2: resume it .*--overwrite"):
             train(settings)
         assert (folder / CHECKPOINTS / "checkpoint-2").is_dir()
-        shutil.rmtree(folder / CHECKPOINTS)
-        assert train(settings)["steps"] == 3
+        begun = Begun()
+        assert train(settings, begun, overwrite=True)["steps"] == 3 and begun.step == 0
 
-    def test_a_run_that_is_begun_anew_is_unfinished(self, settings: dict) -> None:
+    def test_a_finished_run_is_not_lost(self, settings: dict) -> None:
         train(settings)
-        assert not (stopped(settings) / RESULTS_FILE).exists()
+        folder = Path(settings["output"])
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        with pytest.raises(InvalidInputError, match="holds a finished run: resume it with more steps .*--overwrite"):
+            train(settings)
+        with pytest.raises(ValueError, match="10 classes|takes 50"):  # refused before it starts
+            train(settings, overwrite=True, n_way=50)
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        shutil.rmtree(folder / CHECKPOINTS)
+        for resume in (False, True):
+            with pytest.raises(InvalidInputError, match="holds a finished run: train anew in its place"):
+                train(settings, resume=resume)
+
+    def test_a_run_that_is_begun_anew_is_unfinished_and_leaves_the_old_model_until_it_ends(
+        self, settings: dict
+    ) -> None:
+        train(settings)
+        old = Path(settings["output"], "model.safetensors").read_bytes()
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, Interrupted(2), overwrite=True, learning_rate=1e-3)
+        folder = Path(settings["output"])
+        assert not (folder / RESULTS_FILE).exists() and (folder / "model.safetensors").read_bytes() == old
+        assert train(settings, resume=True, learning_rate=1e-3)["steps"] == 3
+        assert (folder / "model.safetensors").read_bytes() != old
+
+    def test_another_model_is_not_lost(self, settings: dict, tiny_encoder: Path) -> None:
+        shutil.copytree(tiny_encoder, settings["output"])
+        for resume in (False, True):
+            with pytest.raises(InvalidInputError, match="run holds a model, and the trained one would take its place"):
+                train(settings, resume=resume)
+        assert train(settings, overwrite=True)["steps"] == 3
+
+    def test_what_a_run_without_a_whole_checkpoint_left_is_no_obstacle(self, settings: dict) -> None:
+        checkpoint = stopped(settings) / CHECKPOINTS / "checkpoint-2"
+        for whole in checkpoint.parent.glob("checkpoint-*/trainer_state.json"):
+            whole.unlink()
+        assert train(settings, resume=True)["steps"] == 3
 
     def test_a_file_is_no_folder(self, settings: dict, tmp_path: Path) -> None:
         (tmp_path / "run").write_text("text,label\n")
