@@ -3,6 +3,7 @@
 #   make demo     teach, ask, extend, save and load a classifier of customer messages
 #   make test     the fast tests             make slow   the slow ones
 #   make style    format and mend (writes)   make quality   only check
+#   make docs     the site of docs/, into site/
 #   make bench    the benchmarks, on the data in DATA
 #
 # PYTHON, VENV, CONSTRAINTS, DATA, WORKERS and PYTEST_ARGS can be given:
@@ -18,11 +19,11 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 # Parts not yet in a checkout are left out of the checks.
-SOURCES := $(wildcard mann_hf tasks examples tests)
+SOURCES := $(wildcard mann_hf tasks examples tests docs)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test slow style quality bench clean
+.PHONY: help install demo test slow style quality docs bench clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -60,9 +61,13 @@ quality: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 
+# Any warning fails: a broken link, a reference to what does not exist, a notebook that ends in an error.
+docs: $(VENV)/.installed-docs
+	HF_HUB_OFFLINE=1 NO_MKDOCS_2_WARNING=1 PYTHONWARNINGS="ignore:IProgress not found" $(BIN)/python -m mkdocs build --strict --site-dir site
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tasks.few_shot_text.benchmark --data $(DATA)
 	$(BIN)/python -m tasks.few_shot_text.speed
 
 clean:
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -14,12 +14,15 @@ from typing import Any
 
 from mann_hf.memory import READINGS
 
-from .render_trained import front_trained, load_trained, trained_tables
+from .render_docs import docs_tables, front_tables
+from .render_trained import load_trained, trained_tables
 from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, with_names
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
-FRONT_PAGE = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+FRONT_PAGE = ROOT / "README.md"
+DOCS = ROOT / "docs"
 READING_TITLES = {name: f"`{name}`" for name in READINGS}
 BASELINE_TITLES = {
     "logistic_regression": "scikit-learn LogisticRegression",
@@ -208,26 +211,6 @@ def made_with(results: Results) -> str:
     return f"{len(_cells(results))} result files, {minutes:.0f} minutes in all, {with_what}."
 
 
-def front_page(results: Results) -> str:
-    """Accuracy and calibration error of the default reading with all classes at once, beside logistic regression."""
-    sets = ("banking77", "hwu64", "clinc150")
-
-    def row(title: str, method: str, names: bool, field: str = "accuracy") -> list[str]:
-        cells = [[value(results, ("all_classes", d, shots, names), method, field) for shots in SHOTS] for d in sets]
-        return [title, *map(shown, cells)]
-
-    return table(
-        ["K = 1 / 5 / 10 examples a class, all classes at once, %", *(TITLES[d] for d in sets)],
-        [
-            row("mann_hf, frozen all-MiniLM-L6-v2", "logistic", True),
-            row("the same, without label names", "logistic", False),
-            row("scikit-learn LogisticRegression on the same vectors", "logistic_regression", False),
-            row("mann_hf, calibration error", "logistic", True, "calibration_error"),
-            row("LogisticRegression, calibration error", "logistic_regression", False, "calibration_error"),
-        ],
-    )
-
-
 def speed(results: Results) -> str:
     """What the speed command measured."""
     told = results.get(SPEED)
@@ -267,12 +250,9 @@ TABLES: dict[str, Callable[[Results], str]] = {
 }
 
 
-FRONT_TABLES: dict[str, Callable[[Results], str]] = {"front_page": front_page}
-
-
-def tables(results: Results, which: dict[str, Callable[[Results], str]] = TABLES) -> dict[str, str]:
+def tables(results: Results) -> dict[str, str]:
     """Every table by name."""
-    return {name: make(results) for name, make in which.items()}
+    return {name: make(results) for name, make in TABLES.items()}
 
 
 def rendered(page: str, blocks: dict[str, str]) -> str:
@@ -299,12 +279,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, and fail where the page has other figures")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, help="write the tables of this task's page into another")
+    parser.add_argument("--page", type=Path, help="write the tables of this task's page into another one")
     chosen = parser.parse_args(arguments)
     results, trained = load(chosen.results), load_trained(chosen.results)
     own = tables(results) | trained_tables(trained)
-    front = tables(results, FRONT_TABLES) | {"front_trained": front_trained(trained)}
-    for page, blocks in {PAGE: own, FRONT_PAGE: front}.items() if chosen.page is None else [(chosen.page, own)]:
+    pages = {PAGE: own, FRONT_PAGE: front_tables(results, trained)}
+    pages |= {DOCS / name: blocks for name, blocks in docs_tables(results, trained).items()}
+    for page, blocks in pages.items() if chosen.page is None else [(chosen.page, own)]:
         before = page.read_text(encoding="utf-8")
         after = rendered(before, blocks)
         if chosen.check and after != before:

@@ -23,26 +23,22 @@ def load_trained(folder: Path) -> list[dict[str, Any]]:
 
 def trained(files: Trained) -> str:
     """Accuracy in 5-way episodes of the encoder frozen and trained, the mean over the splits that were measured."""
-    return _five_way(files, {"trained": False, MORE: True}, gains=True)
+    return _five_way(files, {"trained": False, MORE: True})
 
 
-def front_trained(files: Trained) -> str:
-    """What training by the protocol brings, for the front page."""
-    return _five_way(files, {"trained": False}, gains=False)
-
-
-def _five_way(files: Trained, encoders: dict[str, bool], gains: bool) -> str:
+def _five_way(files: Trained, encoders: dict[str, bool]) -> str:
     """The table of frozen and trained encoders.
 
     Args:
         files: the result files.
         encoders: by their title, whether they are those that saw the classes of other data sets, too.
-        gains: whether there are rows of the gain over the frozen encoder.
     """
 
     def row(title: str, names: str, encoder: str, more: bool, field: str = "accuracy") -> list[str]:
         figures = (
-            " / ".join(_over_splits(_of(files, dataset, shots, more), names, encoder, field) for shots in (1, 5))
+            " / ".join(
+                over_splits(trained_files(files, dataset, shots, more), names, encoder, field) for shots in (1, 5)
+            )
             for dataset in SPLIT_DATASETS
         )
         return [with_names(title, names == "names"), *figures]
@@ -52,8 +48,7 @@ def _five_way(files: Trained, encoders: dict[str, bool], gains: bool) -> str:
         rows.append(row("frozen", names, "frozen", False))
         for title, more in encoders.items():
             rows.append(row(title, names, "trained", more))
-            if gains:
-                rows.append(row("gain in points", names, "gain", more, "points"))
+            rows.append(row("gain in points", names, "gain", more, "points"))
     rows += [[title, *(shown(figures[dataset].values()) for dataset in SPLIT_DATASETS)]
              for title, figures in PUBLISHED_FIVE_WAY.items()]  # fmt: skip
     return table(["1-shot / 5-shot, %", *(TITLES[dataset] for dataset in SPLIT_DATASETS)], rows)
@@ -113,12 +108,20 @@ def _more(file: dict[str, Any]) -> bool:
     return bool(file["settings"].get("sources"))
 
 
-def _of(files: Trained, dataset: str, shots: int, more: bool) -> list[dict[str, Any]]:
-    told = (dataset, shots, more)
-    return [file for file in files if (file["trained"]["dataset"], file["trained"]["k_shot"], _more(file)) == told]
+def trained_files(files: Trained, dataset: str, shots: int, more: bool = False) -> list[dict[str, Any]]:
+    """The files of one data set and number of shots.
+
+    Args:
+        files: the result files.
+        dataset: by its short name.
+        shots: examples of a class.
+        more: whether those of encoders that saw the classes of other data sets, too.
+    """
+    wanted = (dataset, shots, more)
+    return [file for file in files if (file["trained"]["dataset"], file["trained"]["k_shot"], _more(file)) == wanted]
 
 
-def _over_splits(files: Trained, names: str, encoder: str, field: str) -> str:
+def over_splits(files: Trained, names: str, encoder: str, field: str = "accuracy") -> str:
     """The mean over splits with its interval, which holds for the splits that there are."""
     parts = [file["test"][names][encoder] for file in files]
     if not parts:

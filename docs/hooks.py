@@ -1,0 +1,175 @@
+"""What the site shows of the library itself, made anew at each build so that it cannot drift.
+
+A page asks for it by a comment, ``<!-- made: NAME -->``. Whole pages come from files of the repository, and formulas
+are written as MathML, which browsers show without a script.
+"""
+
+import dataclasses
+import html
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+COPIED = {
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "measurements.md": "tasks/few_shot_text/README.md",
+    "pictures/how_it_works.svg": "examples/pictures/how_it_works.svg",
+    "pictures/live_page.png": "examples/space/screenshot.png",
+}
+"""Files of the site by the file of the repository that they are."""
+PLACE = re.compile(r"<!-- made: (\w+) -->")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in line) + " |" for line in lines
+    )
+
+
+def first_sentences(part: Any) -> str:
+    """The first paragraph of a docstring."""
+    return (inspect.getdoc(part) or "").partition("\n\n")[0]
+
+
+def readings() -> str:
+    """Every way of reading, what it computes, and the problems it is for."""
+    from mann_hf.memory.reading import MULTI_LABEL, READINGS, REGRESSION, SINGLE_LABEL
+
+    words = {SINGLE_LABEL: "one label", MULTI_LABEL: "several labels", REGRESSION: "numbers"}
+    rows = [
+        [f"`{name}`", first_sentences(reading), ", ".join(words[problem] for problem in reading.problem_types)]
+        for name, reading in READINGS.items()
+    ]
+    return table(["`reading`", "what an answer is", "for"], rows)
+
+
+def named(kind: str, registry: Any) -> str:
+    """The parts of one kind with the first sentences about each."""
+    return table(
+        [f"`{kind}`", "what it does"], [[f"`{name}`", first_sentences(part)] for name, part in registry.items()]
+    )
+
+
+def evictions() -> str:
+    """Every rule for a full memory."""
+    from mann_hf.memory import EVICTIONS
+
+    return named("eviction", EVICTIONS)
+
+
+def similarities() -> str:
+    """Every similarity."""
+    from mann_hf.memory import SIMILARITIES
+
+    return named("similarity", SIMILARITIES)
+
+
+def poolings() -> str:
+    """Every pooling."""
+    from mann_hf.controllers.pooling import POOLINGS
+
+    return named("pooling", POOLINGS)
+
+
+def objectives() -> str:
+    """Every objective of training."""
+    from mann_hf.training import OBJECTIVES
+
+    return named("objective", OBJECTIVES)
+
+
+def regularizers() -> str:
+    """Every regularizer."""
+    from mann_hf.training import REGULARIZERS
+
+    return named("regularizers", REGULARIZERS)
+
+
+def arguments() -> str:
+    """The arguments of training that are not those of transformers, or have another default."""
+    from mann_hf import EpisodicTrainingArguments
+
+    fields = {field.name: field for field in dataclasses.fields(EpisodicTrainingArguments)}
+    rows = []
+    for name in inspect.get_annotations(EpisodicTrainingArguments):
+        default = fields[name].default
+        shown = "depends on the machine" if default is dataclasses.MISSING else f"`{default!r}`"
+        rows.append([f"`{name}`", fields[name].metadata["help"], shown])
+    return table(["argument", "what it is", "default"], rows)
+
+
+def commands() -> str:
+    """Every command of the shell with its options."""
+    import typer
+
+    from mann_hf.cli import PROGRAM, app
+
+    group: Any = typer.main.get_command(app)
+    parts = []
+    for name, command in group.commands.items():
+        takes = " ".join(one.metavar for one in command.params if one.param_type_name == "argument")
+        rows = [_option(one) for one in command.params]
+        parts.append(
+            f"### {PROGRAM} {name}\n\n{inspect.cleandoc(command.help)}\n\n    {PROGRAM} {name} [OPTIONS] {takes}\n"
+        )
+        parts.append(table(["argument or option", "what it is", "default"], rows) + "\n")
+    return "\n".join(parts)
+
+
+def _option(parameter: Any) -> list[str]:
+    """A row about an argument or option."""
+    if parameter.param_type_name == "argument":
+        return [f"`{parameter.metavar}`", parameter.help or "", ""]
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    shown = parameter.show_default
+    default = shown if isinstance(shown, str) else parameter.default
+    plain = default is None or default is False or default == () or callable(default) or shown is False
+    value = "" if parameter.is_flag or parameter.metavar is None else f" `{parameter.metavar}`"
+    return [names + value, parameter.help or "", "" if plain else f"{default}"]
+
+
+MADE: dict[str, Callable[[], str]] = {
+    made.__name__: made
+    for made in (readings, evictions, similarities, poolings, objectives, regularizers, arguments, commands)
+}
+"""What a page can ask for."""
+
+
+def on_files(files: Any, config: Any, **_: Any) -> Any:
+    """Adds the files that lie elsewhere in the repository."""
+    from mkdocs.structure.files import File
+
+    for name, source in COPIED.items():
+        path = ROOT / source
+        if path.suffix == ".md":
+            files.append(File.generated(config, name, content=without_links(path.read_text(encoding="utf-8"))))
+        else:
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def without_links(page: str) -> str:
+    """A page of the repository with links to its other files as plain words: they are not part of the site."""
+    return re.sub(r"(?<!!)\[([^\]\n]+(?:\n[^\]\n]+)?)\]\((?!https?://|#)[^)\s]+\)", r"\1", page)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Fills the places of a page."""
+    return PLACE.sub(lambda place: MADE[place[1]](), markdown)
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Formulas as MathML, and notebooks without a script that would ask another machine for one that draws diagrams."""
+    from latex2mathml.converter import convert
+
+    def inline(found: re.Match[str]) -> str:
+        return convert(html.unescape(found[2]), display="block" if found[1] == "div" else "inline")
+
+    content = re.sub(r'<script type="module">(?:(?!</script>).)*mermaid.*?</script>', "", content, flags=re.DOTALL)
+    return re.sub(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', inline, content, flags=re.DOTALL)

