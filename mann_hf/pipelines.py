@@ -89,7 +89,7 @@ class FewShotTextClassificationPipeline(Pipeline):
 
         Returns:
             The ids of the examples, then of the descriptions. An example that is remembered already has the same id
-            again, and counts once more.
+            again, and counts once more; one that `eviction="kaiser"` merged into another's slot has the id of that.
 
         Raises:
             InvalidInputError: empty texts, unequal lengths. The memory stays as it was.
@@ -111,6 +111,9 @@ class FewShotTextClassificationPipeline(Pipeline):
 
     def forget(self, ids: int | Sequence[int] | None = None, label: str | None = None) -> None:
         """Takes examples out of the memory, which is then as if it had never seen them.
+
+        With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
+        that was merged into it.
 
         Args:
             ids: one or several, as `remember` returned them or as evidence names them.

@@ -76,13 +76,31 @@ class KeyValueMemory:
             InvalidInputError: shapes or types that do not fit, keys or values that are not finite in the type of the
                 state, or ids that are taken.
         """
+        return self.place(state, keys, values, ids, mask)[0]
+
+    def place(
+        self,
+        state: KeyValueState,
+        keys: Tensor,
+        values: Tensor,
+        ids: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[KeyValueState, Tensor]:
+        """The state after N more examples, as `write` gives it, and where each went.
+
+        Returns:
+            The state, and for each example the id [B, N] of the slot that it was written to: of one that was merged the
+            id of what was there already. A slot may have been evicted again by a later example of the same call.
+        """
         keys, values, ids, mask = self._check(state, keys, values, ids, mask)
         if self.capacity is None or state.slots + keys.shape[1] <= self.capacity:
-            return self._append(state, keys, values, ids, mask)
+            return self._append(state, keys, values, ids, mask), ids
+        placed = []
         for n in range(keys.shape[1]):
             one = slice(n, n + 1)
-            state = self._write_one(state, keys[:, one], values[:, one], ids[:, one], mask[:, one])
-        return state
+            state, place = self._write_one(state, keys[:, one], values[:, one], ids[:, one], mask[:, one])
+            placed.append(place)
+        return state, torch.cat(placed, dim=1)
 
     def count(self, state: KeyValueState, slots: Tensor, times: Tensor) -> KeyValueState:
         """The state after examples that it holds were written again: they count for more, and no slot grows older.
@@ -176,11 +194,13 @@ class KeyValueMemory:
         older = (state.age + written.sum(dim=1, keepdim=True)).masked_fill(~state.mask, 0)
         return concatenate(state._replace(age=older), new)
 
-    def _write_one(self, state: KeyValueState, key: Tensor, value: Tensor, id_: Tensor, mask: Tensor) -> KeyValueState:
-        """One example, [B, 1, ...], into a memory of limited capacity."""
+    def _write_one(
+        self, state: KeyValueState, key: Tensor, value: Tensor, id_: Tensor, mask: Tensor
+    ) -> tuple[KeyValueState, Tensor]:
+        """One example, [B, 1, ...], into a memory of limited capacity, and the id [B, 1] of its slot."""
         assert self.capacity is not None
         if state.slots < self.capacity:
-            return self._append(state, key, value, id_, mask)
+            return self._append(state, key, value, id_, mask), id_
         free = ~state.mask
         full = ~free.any(dim=1)
         slot, merges = self.eviction(state, key[:, 0], value[:, 0])
@@ -194,7 +214,8 @@ class KeyValueMemory:
         blend = unit(unit(state.keys) + unit(key)) * length
         keys = torch.where(merged[..., None], blend, state.keys)
         older = (state.age + mask.long()).masked_fill(~state.mask, 0)
-        return KeyValueState(
+        placed = torch.where(merges[:, None] & mask, state.ids.gather(1, slot[:, None]), id_)
+        written = KeyValueState(
             keys=torch.where(replaced[..., None], key, keys),
             values=torch.where(replaced[..., None], value, state.values),
             usage=state.usage.masked_fill(here, 1),
@@ -203,3 +224,4 @@ class KeyValueMemory:
             mask=state.mask | here,
             ids=torch.where(replaced, id_, state.ids),
         )
+        return written, placed

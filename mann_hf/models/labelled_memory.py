@@ -17,7 +17,7 @@ from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
-from ..wording import listed, near
+from ..wording import counted, listed, near
 
 Label = str | tuple[str, ...] | tuple[float, ...]
 """What an example is labelled with: a name; several names, or none; or numbers, for regression."""
@@ -180,8 +180,8 @@ class LabelledMemory:
             store_texts: whether the new memory keeps the texts; ids follow from them in any case.
 
         Returns:
-            The new memory, and the N ids. With a capacity, an example may be evicted or merged into another slot within
-            the call, and its id be gone.
+            The new memory, and the N ids. With a capacity, an example that was merged into another slot has the id of
+            that, and one may be evicted within the call, and its id be gone.
 
         Raises:
             InvalidInputError: keys that are not finite or do not fit, lists of different length, or more than
@@ -213,16 +213,22 @@ class LabelledMemory:
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([labels[n] for n in fresh])
         before = wider.state
-        state = wider.law.write(
+        state, places = wider.law.place(
             before,
             keys[torch.tensor(fresh).long().to(keys.device)][None].to(before.keys),
             values[None],
             torch.tensor([[ids[n] for n in fresh]]).long(),
         )
+        place = dict(zip((ids[n] for n in fresh), places[0].tolist(), strict=True))
         again = Counter(ids) - Counter(ids[n] for n in fresh)
+        ids = [place.get(id_, id_) for id_ in ids]
         if again:
             slots = {id_: slot for slot, id_ in enumerate(state.ids[0].tolist())}
-            times = {slots[id_]: count for id_, count in again.items() if id_ in slots}  # some may be evicted by now
+            times: dict[int, int] = {}
+            for id_, count in again.items():
+                slot = slots.get(place.get(id_, id_))
+                if slot is not None:  # or it is evicted by now
+                    times[slot] = times.get(slot, 0) + count
             state = wider.law.count(state, torch.tensor([*times]).long(), torch.tensor([*times.values()]).long())
         memory = replace(wider, entries=(*self.entries, *new), state=state, names={**self.names, **(names or {})})
         if self.law.capacity is None:
@@ -232,6 +238,8 @@ class LabelledMemory:
 
     def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> "LabelledMemory":
         """This memory as if some entries had never been written.
+
+        With a capacity, what gave way to them does not come back, and with them goes what was merged into their slots.
 
         Args:
             ids: which entries go.
@@ -257,6 +265,8 @@ class LabelledMemory:
                 if id_ in names
             ]
             unknown = f"the memory holds no {', '.join(map(str, missing))}; remember() returns ids, evidence names them"
+            if self.law.capacity is not None:
+                unknown += f". It has room for {counted(self.law.capacity, 'text')}: what gave way to others is gone"
             raise NotInMemoryError(("; ".join(hints) or unknown) + ".", missing)
         if label is not None:
             if label not in self.labels:

@@ -135,7 +135,8 @@ class RememberingModel(MANNPreTrainedModel):
             names: the key [K] of the words of labels (see `name_keys`).
 
         Returns:
-            The N ids.
+            The N ids, by which they are forgotten. Of an example that `eviction="kaiser"` merged into another's slot it
+            is the id of that.
 
         Raises:
             InvalidTypeError: keys that are no tensor.
@@ -169,6 +170,9 @@ class RememberingModel(MANNPreTrainedModel):
 
     def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> None:
         """Takes entries out of the model's own memory, as if they had never been written.
+
+        With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
+        that was merged into it.
 
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.

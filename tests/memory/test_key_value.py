@@ -368,3 +368,16 @@ def test_the_law_for_values_of_another_size_is_the_same_otherwise() -> None:
     assert state.ids.tolist() == [[2, 1]]
     with pytest.raises(InvalidInputError, match="values have the shape"):
         law.write(law.initial_state(), torch.ones(1, 3, K), torch.ones(1, 3, V + 2))
+
+
+def test_where_each_example_goes_is_told_for_each_episode() -> None:
+    """Two slots; in the first episode the third example is merged, in the second it replaces the oldest."""
+    memory = KeyValueMemory(2, 2, capacity=2, eviction="kaiser")
+    keys = torch.tensor([[[1.0, 0], [0, 1], [0, 2]]] * 2)
+    values = torch.tensor([[[1.0, 0], [0, 1], [0, 1]], [[1, 0], [0, 1], [1, 0]]])
+    ids = torch.tensor([[3, 5, 7]] * 2)
+    state, placed = memory.place(memory.initial_state(2), keys, values, ids)
+    assert placed.tolist() == [[3, 5, 5], [3, 5, 7]]
+    assert state.ids.tolist() == [[3, 5], [7, 5]]
+    padded, placed = memory.place(state, keys[:, :1], values[:, :1], ids[:, :1] + 10, torch.tensor([[False], [True]]))
+    assert placed[0].tolist() == [-1] and torch.equal(padded.keys[0], state.keys[0])

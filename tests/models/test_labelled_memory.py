@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mann_hf.errors import InvalidInputError, NotInMemoryError
+from mann_hf.memory import EVICTIONS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
 from mann_hf.models.labelled_memory import LARGEST_ID, Label, LabelledMemory, content_id, label_words, name_id
 
@@ -221,15 +222,35 @@ def test_lists_of_different_length() -> None:
             memory.remember(keys(1, 2), labels, texts, ["example"] * kinds)  # type: ignore[list-item]
 
 
-def test_a_merge_keeps_the_entry_it_merges_into() -> None:
+def test_a_merge_keeps_the_entry_it_merges_into_and_gives_its_id() -> None:
     memory, ids = taught(("a", "x"), ("b", "y"), capacity=2, eviction="kaiser")
     merged, new = memory.remember(keys(ord("a")), ["x"], ["almost a"], ["example"])
     assert [entry.text for entry in merged.entries] == ["a", "b"]
     assert merged.state.write_count[0].tolist() == [2, 1]
-    assert new[0] not in merged.ids
-    with pytest.raises(NotInMemoryError):
-        merged.forget(new)
-    assert [entry.text for entry in merged.forget([ids[0]]).entries] == ["b"]
+    assert new == ids[:1]
+    left = merged.forget(new)
+    assert [entry.text for entry in left.entries] == ["b"]
+    assert torch.equal(left.state.keys, memory.forget(new).state.keys)  # no trace of what was merged
+
+
+@pytest.mark.parametrize("eviction", EVICTIONS)
+def test_every_id_is_forgotten_or_told_to_have_given_way(eviction: str) -> None:
+    """Within one call and over several, with examples that come twice."""
+    memory = LabelledMemory.empty(4, capacity=3, eviction=eviction)
+    letters = "abcdefgabcahij"
+    told: list[int] = []
+    for call in (letters[:6], letters[6:9], letters[9:]):
+        labels = ["xy"[ord(letter) % 2] for letter in call]
+        memory, ids = memory.remember(keys(*map(ord, call)), labels, [*call], ["example"] * len(call))
+        assert ids[-1] in memory.ids  # what came last is always there
+        told += ids
+    assert sum(memory.state.write_count[0].tolist()) <= len(letters)
+    for id_ in told:
+        if id_ in memory.ids:
+            assert id_ not in memory.forget([id_]).ids
+        else:
+            with pytest.raises(NotInMemoryError, match="gave way"):
+                memory.forget([id_])
 
 
 @pytest.mark.parametrize("eviction", ["oldest", "least_recently_used"])
