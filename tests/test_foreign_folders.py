@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from mann_hf import FewShotTextClassificationPipeline, MANNConfig, MANNForSequenceClassification
 from mann_hf.cli import app
-from mann_hf.errors import InvalidInputError, MemoryFileError, UnsafeFileError
+from mann_hf.errors import FolderError, InvalidInputError, MannError, MemoryFileError, UnsafeFileError
 from mann_hf.models import adapters
 from mann_hf.models.saving import COMMITTED, MANIFEST
 
@@ -340,3 +340,137 @@ def test_damaged_card_data_are_passed_over(folder: Path, told: Callable, content
     warned = [line for line in told() if "model_card.json" in line]
     assert len(warned) == 1 and "is passed over" in warned[0] and len(warned[0]) < 600
     model.save_pretrained(tmp_path / "again")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_no_file_is_followed_out_of_the_folder(folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copyfile(folder / name, tmp_path / name)
+    (folder / name).unlink()
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(UnsafeFileError, match=f"{name}' is refused: it is a link to a file outside") as caught:
+        MANNForSequenceClassification.from_pretrained(folder)
+    assert caught.value.file == name
+
+
+def test_shards_and_links_of_ones_own_are_fine(folder: Path, tmp_path: Path) -> None:
+    model = MANNForSequenceClassification.from_pretrained(folder)
+    model.save_pretrained(tmp_path / "sharded", max_shard_size="30KB")
+    shards = sorted((tmp_path / "sharded").glob("model-*.safetensors"))
+    assert len(shards) > 1
+    (tmp_path / "sharded" / "weights").mkdir()
+    shards[0].rename(tmp_path / "sharded" / "weights" / "first")
+    shards[0].symlink_to(tmp_path / "sharded" / "weights" / "first")
+    (tmp_path / "linked").symlink_to(tmp_path / "sharded")
+    MANNForSequenceClassification.from_pretrained(tmp_path / "linked")
+    shards[1].unlink()
+    shards[1].symlink_to(folder / WEIGHTS)
+    with pytest.raises(UnsafeFileError, match="outside of its folder"):
+        MANNForSequenceClassification.from_pretrained(tmp_path / "linked")
+
+
+@pytest.mark.parametrize("task", [TASK, "text-classification"])
+@pytest.mark.parametrize("file", ["config.json", WEIGHTS, "memory.safetensors"])
+def test_in_a_pipeline_our_words_stand_first(folder: Path, task: str, file: str) -> None:
+    if file == "config.json":
+        change(folder, encoder_config=[])
+    else:
+        (folder / file).write_bytes((folder / file).read_bytes()[:900])
+    with pytest.raises(MannError) as by_pipeline:
+        pipeline(task, model=str(folder))
+    with pytest.raises(MannError) as by_model:
+        MANNForSequenceClassification.from_pretrained(str(folder))
+    assert str(by_pipeline.value) == str(by_model.value) and type(by_pipeline.value) is type(by_model.value)
+
+
+def test_without_a_configuration_there_is_no_model(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").unlink()
+    with pytest.raises(MemoryFileError, match="holds a memory without a model"):
+        MANNForSequenceClassification.from_pretrained(folder)
+    (folder / "memory.safetensors").unlink()
+    with pytest.raises(FolderError, match="holds no model, as it has no config.json"):
+        MANNForSequenceClassification.from_pretrained(folder)
+
+
+def test_an_encoders_folder_is_no_model(tiny_encoder: Path) -> None:
+    with pytest.raises(InvalidInputError, match="of type 'bert' .* from_encoder_pretrained"):
+        MANNForSequenceClassification.from_pretrained(tiny_encoder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reading_options", [1]),
+        ("reading_options", {"evil": 1}),
+        ("reading_options", {"key_size": 9}),
+        ("reading_options", {"constant": "x"}),
+        ("reading_options", {"tolerance": float("nan")}),
+        ("prompts", [1]),
+        ("prompts", {"a": 1}),
+        ("prompt_name", {}),
+        ("prompt_name", "absent"),
+        ("max_seq_length", "abc"),
+        ("max_seq_length", 2.5),
+        ("max_seq_length", 0),
+        ("normalize", "yes"),
+        ("label_names", 1),
+        ("capacity", "9"),
+        ("encoder_name", 5),
+        ("pooling", "evil"),
+        ("pooling", ["mean"]),
+        ("similarity", {}),
+        ("eviction", 7),
+        ("reading", "evil"),
+        ("problem_type", "evil"),
+        ("id2label", [1]),
+        ("label2id", 5),
+        ("architectures", 5),
+        ("architectures", [5]),
+        ("dtype", "os.system"),
+        ("dtype", "load"),
+        ("quantization_config", 5),
+        ("encoder_config", []),
+        ("encoder_config", {}),
+        ("encoder_config", {"model_type": "mann"}),
+        ("encoder_config", None),
+    ],
+)
+def test_a_field_that_cannot_be_meant_is_named(folder: Path, field: str, value: Any) -> None:
+    change(folder, **{field: value})
+    with pytest.raises(MannError) as caught:
+        MANNForSequenceClassification.from_pretrained(folder)
+    named = [field, field.replace("_", " "), repr(value), *(value if isinstance(value, dict) else ())]
+    assert any(name in str(caught.value) for name in named)
+
+
+def test_ones_own_wrong_argument_is_told_in_the_same_words(folder: Path) -> None:
+    change(folder, prompts=[1])
+    with pytest.raises(InvalidInputError) as by_folder:
+        MANNForSequenceClassification.from_pretrained(folder)
+    with pytest.raises(InvalidInputError) as by_argument:
+        MANNConfig(prompts=[1])  # type: ignore[arg-type]
+    assert str(by_folder.value) == str(by_argument.value)
+    change(folder, prompts={})
+    with pytest.raises(TypeError, match="colour"):
+        MANNForSequenceClassification.from_pretrained(folder, colour="red")
+
+
+def test_tokens_that_the_encoder_does_not_have_are_refused(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["card"] = 99_999
+    path.write_text(json.dumps(content))
+    classifier = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(folder))
+    with pytest.raises(
+        InvalidInputError, match="gives the token 99999, and the encoder has .* resize_token_embeddings"
+    ):
+        classifier("where is my card")
+
+
+def test_a_damaged_tokenizer_is_not_replaced_by_the_encoders(folder: Path) -> None:
+    model = MANNForSequenceClassification.from_pretrained(folder)
+    (folder / "tokenizer.json").write_bytes(b"{")
+    with pytest.raises(FolderError, match="tokenizer.json' is damaged"):
+        model.load_tokenizer()
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    assert model.load_tokenizer()("card")["input_ids"]  # of the encoder by its name

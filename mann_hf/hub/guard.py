@@ -1,10 +1,13 @@
 """Errors of readers, told as errors of this library with the place, the file and the cure."""
 
+import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from transformers import pipelines
 
 from ..errors import FolderError, MannError
 
@@ -64,6 +67,15 @@ def _told(place: Any, file: str, error: BaseException) -> str:
         f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} The "
         "file is damaged, or it does not belong to the others beside it: download or save the folder again."
     )
+
+
+def called_by_pipeline() -> bool:
+    """Whether it is `pipeline` of transformers that loads a model just now; it gives no other sign of it."""
+    loading = getattr(getattr(pipelines.base, "load_model", None), "__code__", None)
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not loading:
+        frame = frame.f_back
+    return frame is not None
 
 
 class Refused:

@@ -168,7 +168,4 @@ def _check_settings(tokenizer: Any, place: Any) -> None:
     for name in ("padding_side", "truncation_side"):
         if getattr(tokenizer, name) not in ("left", "right"):
             raise damaged(where, f"{name} is {getattr(tokenizer, name)!r}, and must be 'left' or 'right'")
-    kind = tokenizer.pad_token_type_id
-    if isinstance(kind, bool) or not isinstance(kind, int) or not 0 <= kind < LARGEST_PADDING:
-        raise damaged(where, f"pad_token_type_id is {kind!r}, and must be a whole number from 0 on")
     tokenizer.num_special_tokens_to_add()

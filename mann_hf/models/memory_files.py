@@ -18,6 +18,7 @@ from transformers.utils import cached_file, logging
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
 from ..hub.files import leads_out
 from ..hub.resolve import hub_refusal
+from ..hub.weight_sizes import headers
 from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
@@ -205,6 +206,7 @@ def load_memory(
     path = Path(path)
     try:
         _check_file(path)
+        headers([path])  # of a file that is larger than its header says nothing is mapped
         with safe_open(path, framework="pt") as file:
             name, _, version = (file.metadata() or {}).get("format", "").partition("/")
             if name != FORMAT:

@@ -15,7 +15,7 @@ from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
 from ..errors import EmptyMemoryError, FolderError, MannError
 from ..hub.encoders import load_encoder
-from ..hub.guard import Refused, told_as_ours
+from ..hub.guard import Refused, called_by_pipeline, told_as_ours
 from ..hub.resolve import resolve_encoder
 from ..hub.sentence_transformers import read_sentence_transformers
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
@@ -154,7 +154,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         try:
             return cls._load(pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs)
         except MannError as error:
-            if "_from_pipeline" not in kwargs:
+            if not called_by_pipeline():
                 raise
             return Refused(error)
 

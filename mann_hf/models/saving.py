@@ -129,6 +129,16 @@ def _finish(folder: Path) -> bool:
     if names is None:  # none, or stopped while it removed the emptied folder
         shutil.rmtree(committed, ignore_errors=True)
         return False
+    try:
+        _put_in_place(folder, committed, names)
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:  # a folder where a file belongs
+        raise _no_save(committed, error) from error
+    shutil.rmtree(committed, ignore_errors=True)
+    return True
+
+
+def _put_in_place(folder: Path, committed: Path, names: list[str]) -> None:
+    """Moves the files of a finished save, and removes what it has superseded."""
     # The configuration first: whoever reads it then loads by our classes, which finish the rest before they read on.
     for name in sorted(names, key=lambda name: name != "config.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +150,12 @@ def _finish(folder: Path) -> bool:
         for old in folder.iterdir():
             if old.name not in names and is_superseded(old.name):
                 old.unlink(missing_ok=True)
-    shutil.rmtree(committed, ignore_errors=True)
-    return True
+
+
+def _no_save(committed: Path, why: object) -> MemoryFileError:
+    return MemoryFileError(
+        f"{committed} is not what a stopped save leaves behind ({str(why)[:200]}); remove it and load again."
+    )
 
 
 def sweep(folder: Path) -> None:
@@ -162,10 +176,10 @@ def _manifest(committed: Path) -> list[str] | None:
         names = read_json(committed / MANIFEST, LARGEST_MANIFEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (FolderError, UnsafeFileError):
-        names = None
+    except (FolderError, UnsafeFileError) as error:
+        raise _no_save(committed, error) from error
     if not isinstance(names, list) or not all(_stays_inside(committed, name) for name in names):
-        raise MemoryFileError(f"{committed} is not what a stopped save leaves behind; remove it and load again.")
+        raise _no_save(committed, f"its {MANIFEST} is no list of its files")
     return names
 
 

@@ -1,0 +1,111 @@
+"""Tokenizers of strangers: what a text could blow up or wait for in vain for is refused before a text is read."""
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mann_hf.errors import FolderError, UnsafeFileError
+from mann_hf.hub.tokenizers import check_tokenizer, load_tokenizer
+
+
+@pytest.fixture
+def folder(tiny_encoder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+
+
+def change(folder: Path, file: str, edit: Callable[[dict], Any]) -> None:
+    content = json.loads((folder / file).read_text())
+    edit(content)
+    (folder / file).write_text(json.dumps(content))
+
+
+def replace(content: str, **pattern: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def charsmap(longest: int) -> dict[str, str]:
+    tree = b"\1\0\0\0"
+    content = len(tree).to_bytes(4, "little") + tree + b"a" * longest + b"\0b\0"
+    return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(content).decode()}
+
+
+TRAPS: dict[str, tuple[dict[str, Any], str]] = {
+    "a slow pattern": ({"normalizer": replace("", Regex="^(([a-z ])+.)+[A-Z]([a-z])+$")}, "may take for ever"),
+    "within a sequence": (
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, replace("", Regex="(a*)*b")]}},
+        "a pattern of its normalizer",
+    ),
+    "of a split": (
+        {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|b)*c"}, "behavior": "Isolated", "invert": False}},
+        "a pattern of its pre_tokenizer",
+    ),
+    "long": ({"normalizer": replace("a" * 1000, String="a")}, "has 1,000 letters"),
+    "again and again": (
+        {"normalizer": {"type": "Sequence", "normalizers": [replace("aa", String="a")] * 30}},
+        "times as long",
+    ),
+    "between all letters": ({"normalizer": replace("b" * 100, Regex="")}, "times as long"),
+    "in front": ({"normalizer": {"type": "Prepend", "prepend": "a" * 10**6}}, "the prepend of a step"),
+    "a map": ({"normalizer": charsmap(5000)}, "times as long"),
+    "many steps": ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 500}}, "more than 256 parts"),
+    "padding": ({"padding": {"strategy": {"Fixed": 2**40}}}, "it pads texts"),
+    "a template": ({"post_processor": {"type": "TemplateProcessing", "single": [{}] * 200}}, "has 200 pieces"),
+}
+
+
+@pytest.mark.parametrize(("parts", "why"), TRAPS.values(), ids=TRAPS)
+def test_a_trap_is_refused(folder: Path, parts: dict[str, Any], why: str) -> None:
+    change(folder, "tokenizer.json", lambda content: content.update(parts))
+    with pytest.raises(UnsafeFileError, match=why) as caught:
+        load_tokenizer(folder)
+    assert caught.value.file == "tokenizer.json" and "Ask its author" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("continuing_subword_prefix", "#" * 10**5), ("max_input_chars_per_word", 10**9)]
+)
+def test_a_models_own_sizes(folder: Path, field: str, value: Any) -> None:
+    change(folder, "tokenizer.json", lambda content: content["model"].update({field: value}))
+    with pytest.raises(UnsafeFileError, match=f"{field} of its model"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "_"}, replace("▁", String=" ")]},
+        {"type": "Sequence", "normalizers": [replace('"', String="``"), replace(" ", Regex=" {2,}")]},
+        charsmap(33),
+    ],
+    ids=["Llama", "ALBERT", "NFKC"],
+)
+def test_what_is_in_use_is_no_trap(folder: Path, normalizer: dict[str, Any]) -> None:
+    change(folder, "tokenizer.json", lambda content: content.update(normalizer=normalizer))
+    check_tokenizer(folder / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "why"),
+    [
+        ("tokenizer.json", lambda c: c["model"]["vocab"].update(card=-5), "expected u32"),
+        ("tokenizer.json", lambda c: c.pop("added_tokens"), "added_tokens"),
+        ("tokenizer.json", lambda c: c.update(model=[]), "tokenizer.json"),
+        ("tokenizer_config.json", lambda c: c.update(pad_token=5), "pad_token"),
+        ("tokenizer_config.json", lambda c: c.update(tokenizer_class={}), "unhashable"),
+        ("tokenizer_config.json", lambda c: c.update(model_max_length="x"), "model_max_length is 'x'"),
+        ("tokenizer_config.json", lambda c: c.update(model_max_length=-1), "model_max_length is -1"),
+    ],
+)
+def test_damage_is_told(folder: Path, file: str, edit: Callable, why: str) -> None:
+    change(folder, file, edit)
+    with pytest.raises(FolderError, match=why):
+        load_tokenizer(folder)
+
+
+def test_a_whole_one_loads(folder: Path) -> None:
+    assert load_tokenizer(folder)("where is my card")["input_ids"]
