@@ -3,18 +3,35 @@
 import sys
 from contextlib import ExitStack
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..targets import known_as
 from ..wording import counted, listed
 from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
-from .options import Debug, FolderOrHub, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
+from .options import (
+    Debug,
+    Delimiter,
+    Encoding,
+    FolderOrHub,
+    Json,
+    LabelColumn,
+    NoHeader,
+    ProblemType,
+    SkipBadRows,
+    Table,
+    TableFormat,
+    TableOptions,
+    TextColumn,
+    split_option,
+)
 from .output import print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
 from .tables import Table as TableOfTexts
-from .tables import labels_of, read_table, texts_of
+from .tables import examples_of, read_table
 
 NAMES = {
     "texts": "texts",
@@ -38,9 +55,14 @@ def evaluate(
     to_card: Annotated[
         bool, typer.Option("--to-card", help="Write the figures into the model card of the folder, too.")
     ] = False,
-    text_column: TextColumn = "text",
-    label_column: LabelColumn = "label",
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
     split: Annotated[str | None, split_option("test")] = None,
+    table_format: TableFormat = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -54,20 +76,25 @@ def evaluate(
         if to_card:
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
-        found = read_table(table, [text_column, label_column], split, "test")
-        texts, truth = texts_of(found, text_column), labels_of(found, label_column, problem_type)
+        options = TableOptions(
+            text_column, label_column, split, table_format, delimiter, encoding, not no_header, skip_bad_rows
+        )
+        found = read_table(table, options, "test")
+        texts, truth, _ = examples_of(found, problem_type, skip_bad_rows)
         with working():
             classifier = open_classifier(folder)
             check_taught(classifier, folder)
-            options = {"top_k": 1 if problem_type is ProblemType.SINGLE_LABEL else None, "evidence": 0}
+            wanted = {"top_k": 1 if problem_type is ProblemType.SINGLE_LABEL else None, "evidence": 0}
             with progress_bar("Answering", len(texts)) as progress:
-                answers = classifier(texts, progress=progress, **options)
+                answers = classifier(texts, progress=progress, **wanted)
         if problem_type is ProblemType.REGRESSION:
             columns = classifier.model.config.label2id or {}
             given = [[answer["score"] for answer in sorted(a, key=lambda b: columns[b["label"]])] for a in answers]
             report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, given)}
         else:
             names = [[label] for label in truth] if problem_type is ProblemType.SINGLE_LABEL else truth
+            as_stored = known_as(chain.from_iterable(names), classifier.model.memory.labels)
+            names = [[as_stored[label] for label in each] for each in names]
             report = {"texts": len(texts), **_scores(names, answers, problem_type, per_label)}
             known = set(classifier.model.memory.labels)
             report["unknown_labels"] = list(

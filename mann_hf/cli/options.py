@@ -1,7 +1,7 @@
 """Arguments and options that several commands take."""
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,14 +16,61 @@ class ProblemType(str, Enum):
     REGRESSION = "regression"
 
 
+class Format(str, Enum):
+    """How a table is written, by the endings of files, or `lines` of text."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
+    LINES = "lines"
+
+
+class TableOptions(NamedTuple):
+    """How a table is read.
+
+    Attributes:
+        text_column: the name of the column of texts; found by its usual names if left out.
+        label_column: of the column of labels, in the same way.
+        split: of a data set or a folder, or the sheet of an Excel file.
+        format: how it is written, whatever its name says.
+        delimiter: between the cells of csv and tsv; found if left out.
+        encoding: of files of text; UTF-8, or found, if left out.
+        header: whether the first row names the columns.
+        skip_bad_rows: whether rows that cannot be used are skipped, counted and listed, and not an error.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+    split: str | None = None
+    format: Format | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool = True
+    skip_bad_rows: bool = False
+
+
 def _keep(ctx: typer.Context, value: bool) -> bool:
     if value:
         ctx.meta[DEBUG] = True
     return value
 
 
+def as_delimiter(value: str | None) -> str | None:
+    """A delimiter by its sign or by name."""
+    if value is None:
+        return None
+    value = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "bar": "|"}.get(value, value)
+    if len(value) != 1 or value in '"\r\n':
+        raise typer.BadParameter(f"{value!r} is no delimiter; give one sign, such as ';' or ',', or tab.")
+    return value
+
+
 TABLE_HELP = (
-    "A csv, tsv, json, json lines or parquet file (csv, tsv and json also .gz), or a data set on the Hub as 'name' or "
+    "A csv, tsv, json, json lines, parquet or Excel file (those of text also packed, as .gz); a folder of such files, "
+    "or of a folder of .txt files for each class; - for standard input; or a data set on the Hub as 'name' or "
     "'name:configuration'."
 )
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="The classifier's folder.", show_default=False)]
@@ -31,12 +78,45 @@ FolderOrHub = Annotated[
     str, typer.Argument(metavar="FOLDER", help="The classifier's folder, or its name on the Hub.", show_default=False)
 ]
 Table = Annotated[str, typer.Argument(metavar="TABLE", help=TABLE_HELP, show_default=False)]
-TextColumn = Annotated[str, typer.Option(metavar="NAME", help="The column of texts.")]
-LabelColumn = Annotated[str, typer.Option(metavar="NAME", help="The column of labels.")]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column of texts.", show_default="text, or another usual name"),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column of labels.", show_default="label, or another usual name"),
+]
+TableFormat = Annotated[
+    Format | None,
+    typer.Option("--format", help="How the table is written.", show_default="by its name or content"),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIGN", callback=as_delimiter, help="Between the cells of a csv file.", show_default="found in the file"
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of a file of text, as cp1252.", show_default="utf-8, or found in the file"),
+]
+NoHeader = Annotated[
+    bool,
+    typer.Option(
+        "--no-header", help="The first row is no header; columns are called 1, 2, ...: texts in 1, labels in 2."
+    ),
+]
+SkipBadRows = Annotated[
+    bool, typer.Option("--skip-bad-rows", help="Skip rows that cannot be used, and list them, instead of stopping.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", callback=_keep, is_eager=True, help="Show the traceback of an error.")]
 
 
 def split_option(default: str) -> Any:
     """The option `--split` of a command that reads the split `default` of a data set unless told otherwise."""
-    return typer.Option(metavar="NAME", help="The split of a Hub data set.", show_default=default)
+    return typer.Option(
+        metavar="NAME",
+        help="The split of a Hub data set or a folder; the sheet of an Excel file.",
+        show_default=default,
+    )

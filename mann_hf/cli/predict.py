@@ -11,7 +11,20 @@ import typer
 from ..errors import InvalidInputError
 from ..wording import counted
 from .classifier import check_taught, find_config, open_classifier
-from .options import TABLE_HELP, Debug, FolderOrHub, Json, TextColumn, split_option
+from .options import (
+    TABLE_HELP,
+    Debug,
+    Delimiter,
+    Encoding,
+    FolderOrHub,
+    Json,
+    NoHeader,
+    SkipBadRows,
+    TableFormat,
+    TableOptions,
+    TextColumn,
+    split_option,
+)
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import DELIMITERS, is_table, read_table, texts_of
 
@@ -21,7 +34,12 @@ OUTPUTS = (*DELIMITERS, ".json", ".jsonl")
 def predict(
     folder: FolderOrHub,
     text: Annotated[
-        str, typer.Argument(metavar="TEXT-or-TABLE", help=f"A text; or a table: {TABLE_HELP}", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TEXT-or-TABLE",
+            help=f"A text; or a table: {TABLE_HELP} What comes through a pipe may be lines of text, too.",
+            show_default=False,
+        ),
     ],
     top_k: Annotated[
         int | None,
@@ -44,8 +62,13 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    text_column: TextColumn = "text",
+    text_column: TextColumn = None,
     split: Annotated[str | None, split_option("test")] = None,
+    table_format: TableFormat = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
+    skip_bad_rows: SkipBadRows = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,11 +83,11 @@ def predict(
     """Ask a classifier for the label of a text, or of each text in a table."""
     ending = _check_output(output, evidence) if output is not None else None
     find_config(folder, on_hub=True)
-    from_table = is_table(text) if table is None else table
+    reading = TableOptions(text_column, None, split, table_format, delimiter, encoding, not no_header, skip_bad_rows)
+    from_table = is_table(text, reading) if table is None else table
+    texts, numbers = [text], [1]
     if from_table:
-        texts = texts_of(read_table(text, [text_column], split, "test"), text_column)
-    else:
-        texts = [text]
+        texts, _, numbers = texts_of(read_table(text, reading, "test", labels=False), skip_bad_rows)
     most = evidence
     if most is None and (ending in DELIMITERS or (from_table and not as_json and output is None)):
         most = 0  # it would not be shown
@@ -77,7 +100,7 @@ def predict(
         with progress_bar("Answering", len(texts)) as progress:
             answers = classifier(texts, progress=progress, **options)
     if output is not None:
-        _write(output, texts, answers)
+        _write(output, texts, answers, numbers)
         say(f"Wrote the answers for {counted(len(texts), 'text')} to {output}.")
         if as_json:
             print_json({"output": str(output), "texts": len(texts)})
@@ -108,13 +131,13 @@ def _ranked(answer: Any) -> list[dict[str, Any]]:
     return answer if isinstance(answer, list) else [answer]
 
 
-def _write(output: Path, texts: list[str], answers: list[Any]) -> None:
+def _write(output: Path, texts: list[str], answers: list[Any], numbers: list[int]) -> None:
     """Writes one row for each answer, whole or not at all."""
     from ..models.saving import write_whole
 
     rows = [
         {"row": number, "text": text, **answer}
-        for number, (text, ranked) in enumerate(zip(texts, answers, strict=True), start=1)
+        for number, text, ranked in zip(numbers, texts, answers, strict=True)
         for answer in _ranked(ranked)
     ]
     ending = output.suffix.lower()

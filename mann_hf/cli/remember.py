@@ -17,9 +17,24 @@ from .classifier import (
     problem_type_of,
     save_memory,
 )
-from .options import Debug, Folder, Json, LabelColumn, ProblemType, Table, TextColumn, split_option
+from .options import (
+    Debug,
+    Delimiter,
+    Encoding,
+    Folder,
+    Json,
+    LabelColumn,
+    NoHeader,
+    ProblemType,
+    SkipBadRows,
+    Table,
+    TableFormat,
+    TableOptions,
+    TextColumn,
+    split_option,
+)
 from .output import print_json, print_lines, progress_bar, working
-from .tables import labels_of, read_table, texts_of
+from .tables import examples_of, read_table
 
 
 def remember(
@@ -48,16 +63,21 @@ def remember(
         bool,
         typer.Option(
             "--multi-label",
-            help="For a new folder: a text may have several labels, in a list, or in a cell with | between them.",
+            help="For a new folder: a text may have several labels or none: a list, or a cell with | between them.",
         ),
     ] = False,
     descriptions: Annotated[
         bool,
         typer.Option("--descriptions", help="The texts say what their labels mean; they are not examples of them."),
     ] = False,
-    text_column: TextColumn = "text",
-    label_column: LabelColumn = "label",
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
     split: Annotated[str | None, split_option("train")] = None,
+    table_format: TableFormat = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -78,8 +98,10 @@ def remember(
             config = find_config(folder, on_hub=False)
             _check_same(folder, config, encoder, reading, problem_type)
             problem_type = problem_type_of(config)
-        found = read_table(table, [text_column, label_column], split, "train")
-        texts, labels = texts_of(found, text_column), labels_of(found, label_column, problem_type)
+        options = TableOptions(
+            text_column, label_column, split, table_format, delimiter, encoding, not no_header, skip_bad_rows
+        )
+        texts, labels, _ = examples_of(read_table(table, options, "train"), problem_type, skip_bad_rows)
         with working():
             if new:
                 targets = len(labels[0]) if problem_type is ProblemType.REGRESSION else None

@@ -12,13 +12,30 @@ from ..controllers import DEFAULT_ENCODER
 from ..counts import as_count
 from ..errors import InvalidInputError
 from ..wording import counted
-from .options import Debug, Json, LabelColumn, ProblemType, TextColumn, split_option
+from .options import (
+    Debug,
+    Delimiter,
+    Encoding,
+    Format,
+    Json,
+    LabelColumn,
+    NoHeader,
+    ProblemType,
+    SkipBadRows,
+    TableFormat,
+    TableOptions,
+    TextColumn,
+    as_delimiter,
+    split_option,
+)
 from .output import print_json, print_lines, say, training_bar, working
-from .tables import labels_of, read_table, texts_of
+from .tables import examples_of, read_table
 
 YAML = (".yaml", ".yml")
 DATA = ("train", "valid", "split", "valid_split")
 """Settings of a yaml file that say where the data is."""
+READING = ("text_column", "label_column", "format", "delimiter", "encoding", "no_header", "skip_bad_rows")
+"""Settings that say how a table is read."""
 LOGS = "logs"
 """TensorBoard's folder in that of the model."""
 LOGS_VARIABLE = "TENSORBOARD_LOGGING_DIR"
@@ -81,9 +98,14 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew in a folder where another run has been.")
     ] = False,
-    text_column: TextColumn = "text",
-    label_column: LabelColumn = "label",
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
     split: Annotated[str | None, split_option("train")] = None,
+    table_format: TableFormat = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -114,6 +136,11 @@ def train(
         "text_column": text_column,
         "label_column": label_column,
         "split": split,
+        "format": table_format,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "no_header": no_header,
+        "skip_bad_rows": skip_bad_rows,
     }
     tables: Any = table
     if table.lower().endswith(YAML):
@@ -124,7 +151,7 @@ def train(
         resume = bool(given.pop("resume", False)) or resume
         overwrite = bool(given.pop("overwrite", False)) or overwrite
     data = {name: given.pop(name, None) for name in DATA}
-    columns = (given["text_column"], given["label_column"])
+    reading = _reading({name: given.pop(name, None) for name in READING})
     if data["valid_split"] is not None and data["valid"] is None:
         raise InvalidInputError("valid_split came without valid, the table that it is a split of.")
     if isinstance(tables, list):
@@ -132,10 +159,10 @@ def train(
             "train is a list of tables; give them by name, as in `train: {one: one.csv, two: two.csv}`."
         )
     if isinstance(tables, dict):
-        train_data = {str(name): _data_set(each, columns, data["split"]) for name, each in tables.items()}
+        train_data = {str(name): _data_set(each, reading, data["split"]) for name, each in tables.items()}
     else:
-        train_data = _data_set(tables, columns, data["split"])
-    valid_data = None if data["valid"] is None else _data_set(data["valid"], columns, data["valid_split"])
+        train_data = _data_set(tables, reading, data["split"])
+    valid_data = None if data["valid"] is None else _data_set(data["valid"], reading, data["valid_split"])
     given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
     if isinstance(given.get("source_weights"), dict):  # yaml may take names for numbers
         given["source_weights"] = {str(name): weight for name, weight in given["source_weights"].items()}
@@ -207,10 +234,29 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return told
 
 
-def _data_set(table: Any, columns: tuple[str, str], split: str | None) -> Any:
+def _reading(told: dict[str, Any]) -> TableOptions:
+    """How tables are read, from an option or a setting each."""
+    try:
+        table_format = told["format"] and Format(told["format"])
+    except ValueError:
+        raise InvalidInputError(
+            f"format is {told['format']!r}; choose one of {', '.join(each.value for each in Format)}."
+        ) from None
+    return TableOptions(
+        text_column=told["text_column"],
+        label_column=told["label_column"],
+        format=table_format,
+        delimiter=as_delimiter(told["delimiter"]),
+        encoding=told["encoding"],
+        header=not told["no_header"],
+        skip_bad_rows=bool(told["skip_bad_rows"]),
+    )
+
+
+def _data_set(table: Any, reading: TableOptions, split: str | None) -> Any:
     from datasets import Dataset, DatasetInfo
 
-    found = read_table(str(table), columns, split, "train")
-    labels = labels_of(found, columns[1], ProblemType.SINGLE_LABEL)
+    found = read_table(str(table), reading._replace(split=split), "train")
+    examples = examples_of(found, ProblemType.SINGLE_LABEL, reading.skip_bad_rows)
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)
-    return Dataset.from_dict({"text": texts_of(found, columns[0]), "label": labels}, info=info)
+    return Dataset.from_dict({"text": examples.texts, "label": examples.labels}, info=info)

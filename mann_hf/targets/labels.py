@@ -25,6 +25,9 @@ WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+|[+-]?[1-9](?:\.\d+)?e\+\d+", re.ASC
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)", re.DOTALL)
 """Lists as numpy and others write them, without commas or without quotes."""
+BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
+"""Bytes as Python writes them."""
+A_DATE = "a date or a time is no label"
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]."
 
 
@@ -65,7 +68,11 @@ def spell_label(label: Any) -> str:
             "takes"
         )
     if isinstance(label, (dt.date, dt.time)):
-        raise InvalidTypeError(f"{label} is a date or a time and no label")
+        raise InvalidTypeError(A_DATE)
+    if isinstance(label, Mapping):
+        raise InvalidTypeError(f"{_shown(dict(label))} is a dict and no label")
+    if isinstance(label, bytes):
+        raise InvalidTypeError(f"{_shown(label)} is of bytes and no label; decode it, as in label.decode()")
     raise InvalidTypeError(f"{_shown(label)} is of type {type(label).__name__}; a label is a name or a whole number")
 
 
@@ -96,7 +103,7 @@ def check_not_multi_hot(rows: Sequence[Any]) -> None:
     Raises:
         InvalidInputError: they are multi-hot rows.
     """
-    rows = [list(row) for row in map(_plain, rows) if isinstance(row, (list, tuple))]
+    rows = [list(row) for row in map(_plain, rows) if isinstance(row, (list, tuple)) and row]
     if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) and _is_zeros_and_ones(row) for row in rows):
         raise InvalidInputError(f"all rows are of zeros and ones (multi-hot), such as {_shown(rows[0])}; {MULTI_HOT}")
 
@@ -153,7 +160,7 @@ def list_in(text: str) -> list[Any] | None:
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
     if isinstance(found, Mapping):
-        raise InvalidInputError(f"{_shown(text)} is a dict that was written as text, and no label")
+        raise InvalidInputError(f"{_shown(found)} is a dict and no label")
     # Python reads numpy's ['a' 'b'] as one text
     joined = isinstance(found, list) and re.search(r"""['"]\s+['"]""", stripped) is not None
     if isinstance(found, (list, tuple, set)) and not joined:
@@ -175,13 +182,11 @@ def _checked(text: str) -> str:
         ) from None
     spelled = same_label(text)
     if DATE.fullmatch(spelled):
-        raise InvalidInputError(f"{spelled} is a date or a time and no label")
-    if list_in(spelled) is not None:
-        raise InvalidInputError(
-            f"{_shown(text)} is a list that was written as text, and no label; of several labels a text, make a "
-            "classifier of the problem type multi_label_classification"
-        )
-    return spelled
+        raise InvalidInputError(A_DATE)
+    written = list_in(spelled) if spelled[:1] in ("[", "(", "{", "a") else None
+    if written is None and BYTES.fullmatch(spelled):
+        written = ast.literal_eval(spelled)
+    return spelled if written is None else spell_label(written)  # which is refused
 
 
 def _plain(value: Any) -> Any:

@@ -30,20 +30,20 @@ class Shell:
     def __init__(self) -> None:
         self.stderr = ""
 
-    def __call__(self, *arguments: object) -> str:
-        """What a call that must succeed prints to standard output."""
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name=PROGRAM)
+    def __call__(self, *arguments: object, given: str | bytes | None = None) -> str:
+        """What a call that must succeed prints to standard output; `given` comes on standard input."""
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], given, prog_name=PROGRAM)
         self.stderr = result.stderr
         assert result.exit_code == 0, result.stderr
         return result.stdout
 
-    def json(self, *arguments: object) -> Any:
+    def json(self, *arguments: object, given: str | bytes | None = None) -> Any:
         """The one document on standard output."""
-        return json.loads(self(*arguments, "--json"))
+        return json.loads(self(*arguments, "--json", given=given))
 
-    def fails(self, *arguments: object, status: int = 1) -> str:
+    def fails(self, *arguments: object, status: int = 1, given: str | bytes | None = None) -> str:
         """The one line on standard error of a call that must fail and print nothing else."""
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name=PROGRAM)
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], given, prog_name=PROGRAM)
         assert (result.exit_code, result.stdout) == (status, "")
         assert result.stderr.count("\n") == 1 and result.stderr.startswith(f"{PROGRAM}"), result.stderr
         return result.stderr.strip()

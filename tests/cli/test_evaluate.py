@@ -110,7 +110,7 @@ def test_the_split_of_a_data_set(shell: Shell, taught: Path, tmp_path: Path) -> 
         Dataset.from_dict(rows).to_parquet(folder / f"{split}.parquet")
     assert shell.json("evaluate", taught, folder)["texts"] == 2
     assert shell.json("evaluate", taught, folder, "--split", "train")["texts"] == 1
-    assert "Unknown split" in shell.fails("evaluate", taught, folder, "--split", "dev")
+    assert "has no split 'dev'; it has 'train', 'test'" in shell.fails("evaluate", taught, folder, "--split", "dev")
 
 
 def test_several_labels(shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ class TestToCard:
             return real("csv", data_files=str(shots), split="train")
 
         monkeypatch.setattr(datasets, "load_dataset", load)
-        monkeypatch.setattr("mann_hf.cli.tables.check_on_hub", lambda name, kind: None)
+        monkeypatch.setattr("mann_hf.cli.tables.hub.check_on_hub", lambda name, kind: None)
         shell("evaluate", taught, "me/messages:plain", "--split", "validation", "--to-card")
         assert asked == [("me/messages", "plain", "validation")]
         for result in MANNModelCardData.from_json((taught / "model_card.json").read_text()).results:

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -91,9 +92,9 @@ def test_texts_that_are_not_stored_are_said_so(shell: Shell, shots: Path, tiny_e
 
 
 def test_the_text_column_has_any_name(shell: Shell, taught: Path, write: Write) -> None:
-    table = write("t.csv", "id,body\n1,my card\n")
-    assert len(shell.json("predict", taught, table, "--text-column", "body")) == 1
-    assert "has no column 'text'; it has 'id', 'body'" in shell.fails("predict", taught, table)
+    table = write("t.csv", "id,words\n1,my card\n")
+    assert len(shell.json("predict", taught, table, "--text-column", "words")) == 1
+    assert "has no column 'text' nor another usual name; it has 'id', 'words'" in shell.fails("predict", taught, table)
 
 
 def test_the_second_argument_may_be_said_to_be_a_text_or_a_table(
@@ -104,9 +105,33 @@ def test_the_second_argument_may_be_said_to_be_a_text_or_a_table(
     assert len(shell.json("predict", taught, shots, "--text")) == 1
     notes = write("notes.txt", "hello")
     assert "if the words themselves are meant, add --text." in shell.fails("predict", taught, notes)
-    assert "is read only if its name ends in" in shell.fails("predict", taught, notes, "--table")
+    assert "is read as a table only if its name ends in" in shell.fails("predict", taught, notes, "--table")
     assert "Couldn't reach 'owner/name' on the Hub" in shell.fails("predict", taught, "owner/name", "--table")
     assert len(shell.json("predict", taught, "owner/name")) == 1
+
+
+def test_what_exists_is_read_and_never_its_name(
+    shell: Shell, taught: Path, shots: Path, write: Write, tmp_path: Path
+) -> None:
+    folder = tmp_path / "questions"
+    folder.mkdir()
+    shutil.copy(shots, folder / "test.csv")
+    expected = shell.json("predict", taught, shots)
+    assert shell.json("predict", taught, folder) == expected
+    assert shell.json("predict", taught, "-", given="\n".join(EXAMPLES)) == expected
+    assert len(shell.json("predict", taught, folder, "--text")) == 1
+    assert "nothing came from standard input" in shell.fails("predict", taught, "-")
+    assert "there is no file or folder 'missing.csv'" in shell.fails("predict", taught, "missing.csv")
+    (tmp_path / "empty").mkdir()
+    assert "holds no table" in shell.fails("predict", taught, tmp_path / "empty")
+
+
+def test_rows_of_answers_are_those_of_the_table(shell: Shell, taught: Path, write: Write, tmp_path: Path) -> None:
+    table = write("t.csv", "text\nmy card\nlost, card\nmoney\n")
+    shell("predict", taught, table, "--skip-bad-rows", "--output", tmp_path / "answers.jsonl")
+    assert "skipped 1 of 3 rows: row 2 (line 3) has 2 cells" in shell.stderr
+    answers = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
+    assert [(answer["row"], answer["text"]) for answer in answers] == [(1, "my card"), (3, "money")]
 
 
 def test_the_split_of_a_data_set(shell: Shell, taught: Path, tmp_path: Path) -> None:

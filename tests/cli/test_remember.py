@@ -170,8 +170,14 @@ def test_a_refused_call_changes_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text,label\nfine,a\n ,b\n", "row 2 (line 3), column 'text': no text; mend or remove such rows."),
-        ("text,label\nfine,\n", "row 1 (line 2), column 'label': no label; mend or remove such rows."),
+        (
+            "text,label\nfine,a\n ,b\n",
+            "row 2 (line 3), column 'text': no text; mend or remove such rows, or skip them with --skip-bad-rows.",
+        ),
+        (
+            "text,label\nfine,\n",
+            "row 1 (line 2), column 'label': no label; mend or remove such rows, or skip them with --skip-bad-rows.",
+        ),
     ],
 )
 def test_a_bad_row_changes_nothing(shell: Shell, taught: Path, write: Write, content: str, message: str) -> None:
@@ -264,3 +270,33 @@ def test_the_card_follows(shell: Shell, taught: Path, shots: Path, write: Callab
     (taught / "README.md").unlink()
     shell("remember", taught, shots)
     assert not (taught / "README.md").exists()
+
+
+def test_a_table_may_come_on_standard_input(shell: Shell, taught: Path, shots: Path) -> None:
+    before = len(entries(taught))
+    table = "Query;Intent\nwhere is it;lost_card \nnew;new\n"
+    assert len(shell.json("remember", taught, "-", given=table)["ids"]) == 2
+    assert "reads texts from the column 'Query' (--text-column) and labels from the column 'Intent'" in shell.stderr
+    assert "(1 label has white space at the ends)" in shell.stderr
+    assert len(entries(taught)) == before + 2
+
+
+def test_a_label_of_a_memory_keeps_the_spelling_that_it_has_there(shell: Shell, taught: Path, write: Write) -> None:
+    classifier = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(taught))
+    keys = classifier.model.embed_texts(classifier.tokenizer, ["yes please"])
+    classifier.model.remember(keys, ["True"], ["yes please"])
+    classifier.save_memory(taught)
+    labels = shell.json("remember", taught, write("t.csv", "text,label\nno,true\nyes,TRUE\n"))["labels"]
+    assert [label for label in labels if label.lower() == "true"] == ["True"]
+    assert shell.json("evaluate", taught, write("t.csv", "text,label\nno,true\n"))["unknown_labels"] == []
+
+
+def test_texts_of_no_label_are_taught_and_evaluated(
+    shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path
+) -> None:
+    table = write("t.csv", "text,label\nmy card,card\nmy money,card|money\nhello,\n")
+    folder = tmp_path / "several"
+    assert shell.json("remember", folder, table, "--multi-label", "--encoder", tiny_encoder)["entries"] == 3
+    assert "1 text has no label, and so counts against every label" in shell.stderr
+    report = shell.json("evaluate", folder, table)
+    assert (report["texts"], report["unknown_labels"]) == (3, [])

@@ -1,0 +1,166 @@
+"""Reads tables of texts and labels, by one way whatever names them: a file, a folder, a pipe, a data set of the Hub.
+
+Files of text are read as they are written, by Python's own csv and json: `007` and `NA` stay texts and labels, and a
+row with a cell too many is told with its line, where a data frame would guess types and shift columns. Parquet and the
+Hub are read by datasets, Excel by openpyxl. What a label is, is said in one place, `mann_hf.targets`.
+"""
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ...errors import InvalidInputError
+from ..options import TableOptions
+from .columns import Columns
+from .content import (
+    EXCELS,
+    JSONS,
+    PARQUET,
+    Content,
+    ending_of,
+    endings,
+    is_stream,
+    read_file,
+    read_stream,
+)
+from .decoding import decode
+from .delimited import DELIMITERS, read_delimited
+from .examples import Examples, examples_of, texts_of
+from .excel import read_excel
+from .folders import choose, choose_of, choose_texts, data_files, read_class_folders, text_files
+from .hub import read_hub, read_parquet
+from .objects import read_objects
+from .rows import BadRow, Row, Table
+from .saved import files_by_card, is_saved_data_set, read_saved
+
+__all__ = ["DELIMITERS", "Examples", "Row", "Table", "examples_of", "is_table", "read_table", "texts_of"]
+
+
+def is_table(argument: str, options: TableOptions) -> bool:
+    """Whether an argument that may be a text or a table is a table: what exists, or has the ending of one.
+
+    Raises:
+        InvalidInputError: it is a file of another kind.
+    """
+    if is_stream(argument) or os.path.isdir(argument):
+        return True
+    ending = ending_of(argument)
+    if os.path.isfile(argument):
+        if ending is None and options.format is None:
+            raise InvalidInputError(
+                f"{argument!r} is a file, but none that is read as a table ({endings()}); --format says how to read "
+                "it; if the words themselves are meant, add --text."
+            )
+        return True
+    in_folder = os.path.dirname(argument)
+    return ending is not None and (len(argument.split()) == 1 or (in_folder != "" and os.path.isdir(in_folder)))
+
+
+def read_table(source: str, options: TableOptions, usual_split: str, *, labels: bool = True) -> Table:
+    """Reads the texts of a table and, where they are wanted, their labels.
+
+    Args:
+        source: a file, a folder of data files or of class folders, `-` for standard input, a pipe, or a data set on
+            the Hub as `name` or `name:configuration`.
+        options: of the command.
+        usual_split: of this command, if the options name none.
+        labels: whether labels are wanted; where they are not, a stream and a `.txt` may be lines of text.
+
+    Raises:
+        InvalidInputError: there is no such table, it cannot be read, lacks a column or is empty.
+        MissingExtraError: an Excel file, without the package that reads it.
+    """
+    columns = Columns(options, ("text", "label") if labels else ("text",))
+    if is_stream(source):
+        content = read_stream(source, options, columns, lines=not labels)
+        table = _table(content.source, _rows(content, options, columns), columns, content.source)
+    elif os.path.isfile(source):
+        content = read_file(source, options)
+        if options.split is not None and content.ending not in EXCELS:
+            raise InvalidInputError(f"{source!r} is a file and has no splits: leave out --split, or name its own file.")
+        table = _table(source, _rows(content, options, columns), columns, os.path.basename(source))
+    elif os.path.isdir(source):
+        table = _folder(source, options, usual_split, columns)
+    else:
+        table = read_hub(source, columns, options.split or usual_split)
+    if not table.rows and not table.bad:
+        raise InvalidInputError(f"{table.source!r} has no rows.")
+    return table
+
+
+def _table(source: str, found: Iterable[Row | BadRow], columns: Columns, name: str, split: str | None = None) -> Table:
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    for row in found:
+        if isinstance(row, Row):
+            rows.append(row)
+        else:
+            bad.append(row)
+    return Table(source, rows, columns.found, bad, name, split=split)
+
+
+def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
+    source, data, ending = content
+    if ending == PARQUET:
+        if os.path.isfile(source):
+            return read_parquet(source, source, columns)
+        return _parquet_of(source, data, columns)
+    if ending in EXCELS:
+        return read_excel(source, data, columns, options.split)
+    text = decode(data, options.encoding, source, columns, options.skip_bad_rows)
+    if ending in JSONS:
+        return read_objects(source, text, columns)
+    if ending in DELIMITERS:
+        return read_delimited(source, text, ending, columns, options)
+    return _lines(source, text, columns)
+
+
+def _parquet_of(source: str, data: bytes, columns: Columns) -> Iterator[Row]:
+    """The rows of a parquet file that came through a pipe: it is read from its end."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place, "table.parquet")
+        path.write_bytes(data)
+        yield from read_parquet(source, str(path), columns)
+
+
+def _lines(source: str, text: str, columns: Columns) -> Iterator[Row]:
+    if "label" in columns.kinds:
+        raise InvalidInputError(f"{source!r} is read as lines of text, which have no labels; give a table.")
+    columns.find(source, [columns.asked["text"] or ("text" if columns.header else "1")])
+    lines = (line.rstrip("\r\n") for line in io.StringIO(text, newline=""))
+    written = ((place, line) for place, line in enumerate(lines, start=1) if line.strip())
+    yield from (Row(number, (line,), place) for number, (place, line) in enumerate(written, start=1))
+
+
+def _folder(folder: str, options: TableOptions, usual_split: str, columns: Columns) -> Table:
+    name = os.path.basename(os.path.abspath(folder))
+    if is_saved_data_set(folder):
+        return read_saved(folder, name, options.split, usual_split, columns)
+    carded = files_by_card(folder)
+    files = data_files(folder)
+    if carded is not None:
+        chosen = choose_of(folder, carded.files, options.split, usual_split)
+        found = carded.named(_rows_of_files(folder, chosen.files, options, columns), columns)
+    elif files:
+        chosen = choose(folder, files, options.split, usual_split, columns)
+        found = _rows_of_files(folder, chosen.files, options, columns)
+    else:
+        files = text_files(folder)
+        if not files:
+            raise InvalidInputError(
+                f"the folder {folder!r} holds no table ({endings()}), and no folders of texts (.txt) by class."
+            )
+        chosen = choose_texts(folder, files, options.split, usual_split, columns)
+        found = read_class_folders(folder, chosen.files, columns, options)
+    title = folder if chosen.split is None else f"{folder} ({chosen.split})"
+    table = _table(title, found, columns, name, chosen.split)
+    return table if table.columns else table._replace(columns=columns.kinds)  # of class folders
+
+
+def _rows_of_files(folder: str, files: list[Path], options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
+    options = options._replace(split=None)
+    for path in files:
+        file = path.relative_to(folder).as_posix() if len(files) > 1 else ""
+        yield from (row._replace(file=file) for row in _rows(read_file(str(path), options), options, columns))

@@ -1,0 +1,85 @@
+"""Bytes to text: UTF-8, or an encoding that is named or found."""
+
+import codecs
+import re
+
+from ...errors import InvalidInputError
+from .columns import Columns
+
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+WESTERN = "cp1252"
+"""What Windows and Excel write in Western Europe and America; Latin-1 but for signs that no text has."""
+MOST_ACCENTS = 0.3
+"""The largest share of letters outside of ASCII, to those in it, that a text of a Western language has."""
+
+
+def decode(data: bytes, encoding: str | None, source: str, columns: Columns, skip_bad_rows: bool) -> str:
+    """The text of a file.
+
+    Args:
+        data: of the file.
+        encoding: its encoding; found if left out, and told where it is not UTF-8.
+        source: as messages say it.
+        columns: by which notes are said once.
+        skip_bad_rows: whether rows with bytes that are no UTF-8 are left to be skipped.
+
+    Raises:
+        InvalidInputError: it is no text in that encoding, or none is found.
+    """
+    named = encoding or next((name for mark, name in MARKS if data.startswith(mark)), None) or _two_byte(data)
+    if named is not None:
+        try:
+            text = data.decode(named)
+        except LookupError:
+            raise InvalidInputError(
+                f"there is no encoding {named!r}; some are utf-8, utf-16, cp1252, latin-1, cp1251, shift_jis, gb18030."
+            ) from None
+        except UnicodeError as error:
+            raise InvalidInputError(f"{source!r} is no text in {named}: {error}.") from None
+        if encoding is None:
+            columns.say(f"{source}: is read as {named} (--encoding names another).")
+        return text.removeprefix("\ufeff")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        told = error
+    lossy = data.decode("utf-8", "replace")
+    damaged, whole = lossy.count("\ufffd"), len(re.findall(r"[^\x00-\x7f\ufffd]", lossy))
+    if whole > damaged:  # UTF-8 with some damage, and not another encoding
+        if skip_bad_rows:
+            return data.decode("utf-8-sig", "surrogateescape")
+    else:
+        accents = sum(byte >= 0x80 for byte in data)
+        letters = len(re.findall(rb"[A-Za-z]", data))
+        try:
+            text = data.decode(WESTERN)
+        except UnicodeDecodeError:
+            text = ""
+        if text and accents <= max(1, MOST_ACCENTS * letters):
+            example = re.search(r"\S*[^\x00-\x7f]\S*", text)
+            shown = f", as in {example[0][:40]!r}" if example else ""
+            columns.say(f"{source}: is no UTF-8 and is read as {WESTERN}{shown} (--encoding names another).")
+            return text
+    raise InvalidInputError(
+        f"{source!r} is no text in UTF-8 ({told.reason} at byte {told.start}): save it again in UTF-8, or name its "
+        "encoding, as in --encoding cp1251."
+    )
+
+
+def _two_byte(data: bytes) -> str | None:
+    """UTF-16 without a mark, by the zero bytes beside letters of ASCII."""
+    start = data[:4096]
+    half = len(start) // 2
+    if half < 2:
+        return None
+    zeros = [start[place::2].count(0) for place in (0, 1)]
+    if zeros[1] > half / 2 and zeros[0] < half / 20:
+        return "utf-16-le"
+    if zeros[0] > half / 2 and zeros[1] < half / 20:
+        return "utf-16-be"
+    return None

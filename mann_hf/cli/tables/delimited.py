@@ -1,0 +1,160 @@
+"""Reads csv and its kin, as they are written.
+
+Cells stay text: `007` and `NA` are labels, and a row with a cell too many is told with its line, where a data frame
+would guess types and shift columns.
+"""
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...errors import InvalidInputError
+from ..options import TableOptions
+from .columns import Columns
+from .rows import BadRow, Row
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+OTHERS = (",", ";", "\t", "|")
+NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar (|)"}
+SAMPLE = 100
+"""Rows by which a delimiter is found."""
+
+
+class _Lines:
+    """The lines of a text, which can be gone back in."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = list(io.StringIO(text, newline=""))
+        self.read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.read >= len(self.lines):
+            raise StopIteration
+        self.read += 1
+        return self.lines[self.read - 1]
+
+
+def read_delimited(
+    source: str, text: str, ending: str, columns: Columns, options: TableOptions
+) -> Iterator[Row | BadRow]:
+    """The rows of a text whose cells have a delimiter between them.
+
+    Args:
+        source: as messages say it.
+        text: of the file.
+        ending: `.csv` or `.tsv`, for the delimiter that is usual.
+        columns: those that are wanted.
+        options: of the command.
+
+    Raises:
+        InvalidInputError: a column is missing, or the file cannot be read on.
+    """
+    with _cells_of_any_size():
+        lines = _Lines(text)
+        told = re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None  # which Excel writes and reads
+        if told:
+            lines.read = 1
+        delimiter = options.delimiter or (told and told[1]) or _found(lines, DELIMITERS[ending], columns)
+        if delimiter != DELIMITERS[ending] and not options.delimiter:
+            columns.say(f"{source}: has {_name(delimiter)} between its columns (--delimiter names another).")
+        yield from _rows(source, lines, delimiter, columns)
+
+
+def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Iterator[Row | BadRow]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    positions: tuple[int, ...] | None = None
+    width = number = 0
+    while True:
+        begin = lines.read + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            if positions is None:
+                raise InvalidInputError(f"{source}: its header, at line {begin}, cannot be read: {error}.") from None
+            number += 1
+            yield BadRow(number, f"{error}; is a quote not closed or not doubled?", begin)
+            lines.read = begin  # on with the next line
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            continue
+        if cells is None:
+            break
+        if not any(cells) or not any(map(str.strip, cells)):  # an empty line, or one of delimiters alone
+            continue
+        if positions is None:
+            width = len(cells)
+            if columns.header:
+                cure = "; if the first line is a row and no header, add --no-header"
+                positions = columns.find(source, cells, cure if width > 1 else "")
+                continue
+            positions = columns.find(source, [str(place) for place in range(1, width + 1)])
+        number += 1
+        if (len(cells) != width and any(cells[width:])) or len(cells) < width:
+            yield BadRow(
+                number,
+                f"has {len(cells)} cells and the {'header' if columns.header else 'first row'} {width}; put quotes "
+                f"around a text that holds {_name(delimiter)}",
+                begin,
+            )
+            continue
+        yield Row(number, tuple(cells[place] for place in positions), begin)
+    if positions is None:
+        columns.find(source, [])
+
+
+def first_cells(text: str, delimiter: str) -> list[str]:
+    """The cells of the first line that is not empty; none if it cannot be read."""
+    with _cells_of_any_size():
+        return next(iter(_sample(_Lines(text), delimiter, 1)), [])
+
+
+def find_delimiter(text: str, usual: str, columns: Columns) -> str:
+    """The delimiter of a text."""
+    with _cells_of_any_size():
+        return _found(_Lines(text), usual, columns)
+
+
+def _found(lines: _Lines, usual: str, columns: Columns) -> str:
+    candidates = (usual, *(each for each in OTHERS if each != usual))
+    samples = {each: _sample(lines, each, SAMPLE) for each in candidates}
+    if columns.header:
+        named = [each for each in candidates if samples[each] and columns.match(samples[each][0])]
+        if named:
+            return named[0]
+    widths = {each: {len(cells) for cells in sample} for each, sample in samples.items()}
+    even = [each for each in candidates if len(widths[each]) == 1 and max(widths[each]) > 1]
+    return even[0] if even else usual
+
+
+def _sample(lines: _Lines, delimiter: str, most: int) -> list[list[str]]:
+    """The first rows as a delimiter cuts them, up to one that cannot be read."""
+    some = iter(lines.lines[lines.read : lines.read + 20 * most])
+    rows: list[list[str]] = []
+    try:
+        for cells in csv.reader(some, delimiter=delimiter, strict=True):
+            if any(map(str.strip, cells)):
+                rows.append(cells)
+            if len(rows) >= most:
+                break
+    except csv.Error:
+        pass
+    return rows
+
+
+def _name(delimiter: str) -> str:
+    return NAMES.get(delimiter, repr(delimiter))
+
+
+@contextmanager
+def _cells_of_any_size() -> Iterator[None]:
+    """While csv takes cells of more than 131,072 letters; the limit is one for the whole process."""
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,235 @@
+"""The texts and labels of a table's rows, what is wrong with some of them, and how labels were spelled."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ...errors import InvalidInputError, InvalidTypeError
+from ...targets import check_not_multi_hot, is_missing, spell_label, spell_labels
+from ...targets.labels import list_in
+from ...wording import counted, listed
+from ..options import ProblemType
+from ..output import say
+from .rows import BadRow, Table
+
+BETWEEN_LABELS = "|"
+FRACTION = re.compile(r"[+-]?\d+\.\d+")
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+MOST_LISTED = 5
+"""Skipped rows that are named."""
+
+
+class Examples(NamedTuple):
+    """What a command works with.
+
+    Attributes:
+        texts: of the rows that can be used.
+        labels: for each text its name; a tuple of names with several labels; a list of numbers for regression. Empty
+            where no labels were asked for.
+        numbers: of the rows, counted from 1 over all files.
+    """
+
+    texts: list[str]
+    labels: list[Any]
+    numbers: list[int]
+
+
+class _BadCell(Exception):
+    """What is wrong with a cell."""
+
+
+def texts_of(table: Table, skip_bad_rows: bool) -> Examples:
+    """The texts of a table.
+
+    Raises:
+        InvalidInputError: a row has none, and bad rows are not skipped; the message says which.
+    """
+    return _examples(table, None, skip_bad_rows)
+
+
+def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) -> Examples:
+    """The texts of a table and their labels, spelled by `mann_hf.targets`.
+
+    In a cell of text several labels, or several numbers, have `|` between them, or are a list as Python writes it.
+
+    Raises:
+        InvalidInputError: a row has no text, no label, or one of another problem type, and bad rows are not skipped;
+            the message says which.
+    """
+    convert = {
+        ProblemType.SINGLE_LABEL: _name,
+        ProblemType.MULTI_LABEL: _names,
+        ProblemType.REGRESSION: _numbers,
+    }[problem_type]
+    if problem_type is ProblemType.MULTI_LABEL:
+        _check_not_multi_hot(table)
+    examples = _examples(table, convert, skip_bad_rows)
+    if problem_type is ProblemType.REGRESSION:
+        return examples
+    _say_spelling(table, examples, several=problem_type is ProblemType.MULTI_LABEL)
+    return examples
+
+
+def _examples(table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool) -> Examples:
+    """The rows with their cells converted, without those that are bad, or one error for all of them."""
+    bad = list(table.bad)
+    before = _rows_before(table)
+    good: list[tuple[int, str, Any]] = []
+    width: int | None = None
+    for row in table.rows:
+        column = table.columns[0]
+        try:
+            text = _text(row.cells[0])
+            label = None
+            if convert is not None:
+                column = table.columns[1]
+                label = convert(row.cells[1])
+                if convert is _numbers:
+                    width = width or len(label)
+                    if len(label) != width:
+                        raise _BadCell(f"{len(label)} numbers, where the first row has {width}; give each row as many")
+            good.append((before[row.file] + row.number, text, label))
+        except _BadCell as error:
+            bad.append(BadRow(row.number, f"column {column!r}: {error}", row.line, row.file))
+    if bad:
+        bad.sort(key=lambda row: (row.file, row.number))
+        _skip(table, bad, len(good), skip_bad_rows)
+    numbers, texts, labels = zip(*good, strict=True)
+    return Examples(list(texts), list(labels) if convert is not None else [], list(numbers))
+
+
+def _rows_before(table: Table) -> dict[str, int]:
+    """How many rows stand in front of each file of a folder."""
+    lengths: dict[str, int] = {}
+    for file, number in ((row.file, row.number) for rows in (table.rows, table.bad) for row in rows):
+        lengths[file] = max(lengths.get(file, 0), number)
+    files = sorted(lengths)
+    return {file: sum(lengths[each] for each in files[:place]) for place, file in enumerate(files)}
+
+
+def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> None:
+    """Says which rows are skipped, or raises the error of the first."""
+    said = [f"{row.place}{' ' if row.reason.startswith('has ') else ', '}{row.reason}" for row in bad[:MOST_LISTED]]
+    if not skip_bad_rows:
+        more = "" if len(bad) == 1 else f" ({counted(len(bad) - 1, 'more row is', 'more rows are')} wrong)"
+        raise InvalidInputError(
+            f"{table.source}: {said[0]}{more}; mend or remove such rows, or skip them with --skip-bad-rows."
+        )
+    left = "" if len(bad) <= MOST_LISTED else f"; and {len(bad) - MOST_LISTED:,} more"
+    listing = f"{table.source}: skipped {len(bad):,} of {counted(len(bad) + good, 'row')}: {'; '.join(said)}{left}."
+    if not good:
+        raise InvalidInputError(f"{listing} No row is left.")
+    say(listing)
+
+
+def _text(cell: Any) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not cell.strip()):
+        raise _BadCell("no text")
+    if not isinstance(cell, str):
+        raise _BadCell(f"{cell!r} is no text but of type {type(cell).__name__}")
+    if "\0" in cell:
+        raise _BadCell("the text holds a NUL byte; is the file damaged, or in another encoding (--encoding)?")
+    try:
+        cell.encode()
+    except UnicodeEncodeError as error:
+        if "\udc80" <= cell[error.start] <= "\udcff":
+            raise _BadCell("the text holds bytes that are no UTF-8") from None
+        raise _BadCell("the text holds half a surrogate pair, which is no letter") from None
+    return cell
+
+
+def _name(cell: Any) -> str:
+    if is_missing(cell):
+        raise _BadCell("no label")
+    if isinstance(cell, float) and math.isfinite(cell) and not cell.is_integer():
+        cell = repr(cell)  # as csv has it, whose numbers are texts
+    if isinstance(cell, str) and "\0" in cell:
+        raise _BadCell("the label holds a NUL byte; is the file damaged, or in another encoding (--encoding)?")
+    try:
+        return spell_label(cell)
+    except (InvalidInputError, InvalidTypeError) as error:
+        said = str(error)
+        if "multi_label_classification" in said:
+            said += " (--multi-label)"
+        raise _BadCell(said) from None
+
+
+def _names(cell: Any) -> tuple[str, ...]:
+    parts = _several(cell)
+    try:
+        spelled = [_name(part) for part in parts]
+        spell_labels([part for part in parts if not isinstance(part, float)])
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise _BadCell(str(error)) from None
+    return tuple(dict.fromkeys(spelled))
+
+
+def _several(cell: Any) -> list[Any]:
+    """The labels of a cell, none of an empty one."""
+    if isinstance(cell, list):
+        return cell
+    if is_missing(cell):
+        return []
+    if not isinstance(cell, str):
+        return [cell]
+    try:
+        written = list_in(cell)
+    except InvalidInputError as error:
+        raise _BadCell(str(error)) from None
+    return cell.split(BETWEEN_LABELS) if written is None else written
+
+
+def _numbers(cell: Any) -> list[float]:
+    parts = cell.split(BETWEEN_LABELS) if isinstance(cell, str) else cell if isinstance(cell, list) else [cell]
+    try:
+        numbers = [math.nan if isinstance(part, bool) else float(part) for part in parts]
+    except (TypeError, ValueError, OverflowError):
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise _BadCell(f"{cell!r} is no finite number")
+    return numbers
+
+
+def _check_not_multi_hot(table: Table) -> None:
+    lists = []
+    for row in table.rows:
+        try:
+            lists.append(_several(row.cells[1]))
+        except _BadCell:
+            continue
+    try:
+        check_not_multi_hot(lists)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{table.source}: column {table.columns[1]!r}: {error}") from None
+
+
+def _say_spelling(table: Table, examples: Examples, several: bool) -> None:
+    """Says once which labels are not as they are written in the table."""
+    changed: Counter[tuple[str, str]] = Counter()
+    spaces = 0
+    for row in table.rows:
+        cell = row.cells[1]
+        try:
+            written = _several(cell) if several else [cell]
+            for part in written:
+                if isinstance(part, str) and (name := _name(part)) != part:
+                    if several and part.strip() == name:
+                        continue
+                    changed[part, name] += 1
+                    spaces += part.strip() != part
+        except _BadCell:
+            continue
+    if changed:
+        said = [f"{written!r} as {name!r}" for written, name in changed]
+        ends = f" ({counted(spaces, 'label has', 'labels have')} white space at the ends)" if spaces else ""
+        say(f"{table.source}: labels are spelled in one way, {listed(said, 5)}{ends}.")
+    labels = [name for each in examples.labels for name in each] if several else examples.labels
+    if several and (empty := sum(not each for each in examples.labels)):
+        say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, and so counts against every label.")
+    if labels and all(map(NUMBER.fullmatch, labels)) and any(map(FRACTION.fullmatch, labels)):
+        say(
+            f"{table.source}: each of {counted(len(set(labels)), 'number')} in the column {table.columns[1]!r} is a "
+            "class of its own; if they are amounts, make the classifier with --problem-type regression."
+        )

@@ -1,0 +1,153 @@
+"""Which files of a folder make a table: data files by split, or texts in folders of their classes."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import InvalidInputError
+from ...wording import counted, listed
+from ..options import TableOptions
+from .columns import Columns
+from .content import LINES, ending_of
+from .decoding import decode
+from .rows import Row
+
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""The words in names of files and folders that say of which split they are, as datasets has them."""
+SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}.*\..*")
+HIDDEN = (".", "__")
+NO_DATA = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+
+
+class Chosen(NamedTuple):
+    """Files of a folder.
+
+    Attributes:
+        files: in order.
+        split: that they are of; None where the folder has no splits.
+    """
+
+    files: list[Path]
+    split: str | None
+
+
+def data_files(folder: str) -> list[Path]:
+    """The tables in a folder and those below, in order."""
+    return [path for path in _all_files(folder) if ending_of(path.name) is not None and path.name not in NO_DATA]
+
+
+def text_files(folder: str) -> list[Path]:
+    """The text files in a folder and those below, in order."""
+    return [path for path in _all_files(folder) if path.suffix.lower() == LINES]
+
+
+def choose(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
+    """Those files that are of a split, by the names of files or folders.
+
+    Args:
+        folder: that they lie in.
+        files: all of them.
+        split: that is asked for.
+        usual: the split of this command.
+        columns: by which notes are said once.
+
+    Raises:
+        InvalidInputError: the folder has no such split.
+    """
+    there = _by_split(folder, files)
+    if not there:
+        if split not in (None, "train", "all"):
+            raise InvalidInputError(f"{folder!r} has no split {split!r}: no file in it is named after one.")
+        return Chosen(files, None)
+    chosen = choose_of(folder, there, split, usual)
+    left = len(files) - sum(map(len, there.values()))
+    if left:
+        columns.say(f"{folder}: {counted(left, 'file is', 'files are')} of no split by name, and left out.")
+    return chosen
+
+
+def choose_of(folder: str, there: dict[str, list[Path]], split: str | None, usual: str) -> Chosen:
+    """The files of the split that is asked for, or else of the usual one.
+
+    Raises:
+        InvalidInputError: there is no such split.
+    """
+    wanted = split or usual
+    if wanted not in there:
+        wanted = next((name for name, also in SPLITS.items() if wanted in also), wanted)
+    if wanted not in there:
+        raise InvalidInputError(
+            f"{folder!r} has no split {split or usual!r}; it has {listed(map(repr, there))}: choose with --split."
+        )
+    return Chosen(there[wanted], wanted)
+
+
+def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
+    """Those text files that are of a split, where all folders of classes lie in folders named after splits.
+
+    Raises:
+        InvalidInputError: the folder has no such split.
+    """
+    parts = [path.relative_to(folder).parts for path in files]
+    if all(len(names) > 2 and _split_in(names[0]) for names in parts):
+        return choose(folder, files, split, usual, columns)
+    return choose(folder, [], split, usual, columns)._replace(files=files)
+
+
+def read_class_folders(folder: str, files: list[Path], columns: Columns, options: TableOptions) -> Iterator[Row]:
+    """Rows of texts, each a file, and their classes, each the folder that the file lies in.
+
+    Raises:
+        InvalidInputError: files lie in no folder of a class, where classes are asked for.
+    """
+    if "label" in columns.kinds:
+        loose = [path.name for path in files if path.parent == Path(folder)]
+        if len(loose) == len(files):
+            raise InvalidInputError(
+                f"{folder!r} holds texts without labels, {listed(map(repr, loose), 3)}; put each in a folder with the "
+                "name of its class."
+            )
+        files = [path for path in files if path.parent != Path(folder)]
+    for number, path in enumerate(files, start=1):
+        name = path.relative_to(folder).as_posix()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InvalidInputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
+        text = decode(data, options.encoding, str(path), columns, options.skip_bad_rows).rstrip("\r\n")
+        yield Row(number, (text, path.parent.name)[: len(columns.kinds)], file=name)
+
+
+def _all_files(folder: str) -> list[Path]:
+    """Every file but hidden ones, in the order of their paths."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        found += [Path(place, name) for name in names if not name.startswith(HIDDEN)]
+    return sorted(filter(Path.is_file, found), key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _by_split(folder: str, files: list[Path]) -> dict[str, list[Path]]:
+    """Files by the split that their folder is named after, or else their name; none where no name is."""
+    relative = {path: path.relative_to(folder) for path in files}
+    shards = [SHARD.fullmatch(name.as_posix()) for name in relative.values()]
+    if files and all(shards):
+        named = {path: match["split"] for path, match in zip(files, shards, strict=True) if match}
+    else:
+        by_folder = {path: next(filter(None, map(_split_in, name.parts[:-1])), None) for path, name in relative.items()}
+        by_name = {path: _split_in(name.name) for path, name in relative.items()}
+        named = {path: split for path, split in (by_folder if any(by_folder.values()) else by_name).items() if split}
+    order = [*SPLITS, *sorted({*named.values()} - {*SPLITS})]
+    return {split: [path for path in files if named.get(path) == split] for split in order if split in named.values()}
+
+
+def _split_in(name: str) -> str | None:
+    """The split that a name of a file or folder says."""
+    words = re.split(r"[-._ \d]+", name.lower())
+    return next((split for split, names in SPLITS.items() if any(word in names for word in words)), None)

@@ -1,0 +1,103 @@
+"""Reads parquet files and data sets of the Hub, by datasets."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ...errors import InvalidInputError
+from ...hub_names import HUB_NAME
+from ..hub_names import check_on_hub
+from .columns import Columns
+from .content import ending_of, endings
+from .rows import Row, Table
+
+DATA_SET = re.compile(rf"(?P<name>{HUB_NAME.pattern})(:(?P<configuration>[\w.+-]+))?")
+BATCH = 1000
+"""Rows that are read at a time."""
+
+
+def read_parquet(source: str, path: str, columns: Columns) -> Iterator[Row]:
+    """The rows of a parquet file, of which nothing is copied into a cache.
+
+    Raises:
+        InvalidInputError: it cannot be read, or a column is missing.
+    """
+    with in_words(source):
+        import datasets
+
+        found = datasets.load_dataset("parquet", data_files=os.path.abspath(path), split="train", streaming=True)
+        yield from rows_of(source, found, columns)
+
+
+def read_hub(source: str, columns: Columns, split: str) -> Table:
+    """The rows of a data set on the Hub, `name` or `name:configuration`.
+
+    Raises:
+        InvalidInputError: there is none of that name, or it cannot be read.
+    """
+    match = DATA_SET.fullmatch(source)
+    if ending_of(source) is not None or match is None:
+        raise InvalidInputError(
+            f"there is no file or folder {source!r}; give a file ({endings()}), a folder of files, - for standard "
+            "input, or a data set on the Hub as 'name' or 'name:configuration'."
+        )
+    check_on_hub(match["name"], "dataset")
+    title = f"{source} ({split})"
+    with in_words(source):
+        import datasets
+
+        rows = list(rows_of(title, datasets.load_dataset(match["name"], match["configuration"], split=split), columns))
+    return Table(title, rows, columns.found, [], source, match["name"], split)
+
+
+@contextmanager
+def in_words(source: str) -> Iterator[None]:
+    """Keeps the talk of datasets back and says which table an error of it is about."""
+    import datasets
+    from datasets.utils import logging
+
+    level, had_bars = logging.get_verbosity(), not datasets.are_progress_bars_disabled()
+    logging.set_verbosity(logging.CRITICAL)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        yield
+    except InvalidInputError:
+        raise
+    except Exception as error:  # pyarrow's and the Hub's among them
+        said = str(error.__cause__ or error) or type(error).__name__
+        unknown = DATA_SET.fullmatch(source) and not os.path.exists(source)
+        missing = f"there is no file or folder {source!r}, and as a data set " if unknown else ""
+        raise InvalidInputError(f"{missing}{source!r} cannot be read: {said}") from error
+    finally:
+        logging.set_verbosity(level)
+        if had_bars:
+            datasets.enable_progress_bars()
+
+
+def rows_of(source: str, found: Any, columns: Columns) -> Iterator[Row]:
+    """The rows of a data set, with the names of classes in place of their numbers."""
+    there = list(found.features)
+    names = [there[place] for place in columns.find(source, there)]
+    features = [found.features[name] for name in names]
+    number = 0
+    for batch in found.select_columns(names).iter(BATCH):
+        for cells in zip(*(batch[name] for name in names), strict=True):
+            number += 1
+            yield Row(number, tuple(map(named, features, cells)))
+
+
+def named(feature: Any, cell: Any) -> Any:
+    """A cell with the names of its classes, -1 and null, which stand for no label, as None, and numbers as written."""
+    if isinstance(cell, list) and hasattr(feature, "feature"):
+        return [named(feature.feature, part) for part in cell]
+    if hasattr(feature, "int2str"):
+        return None if cell is None or cell < 0 else feature.int2str(cell)
+    if isinstance(cell, float) and getattr(feature, "dtype", "") in ("float16", "float32"):
+        import numpy as np
+
+        return float(str(np.dtype(feature.dtype).type(cell)))  # 0.1 is no 0.10000000149011612
+    return cell

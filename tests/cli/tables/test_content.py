@@ -1,0 +1,164 @@
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+
+from mann_hf.cli.options import Format, TableOptions
+from mann_hf.cli.tables import content, is_table, read_table
+from mann_hf.errors import InvalidInputError
+
+ROWS = [{"text": "my card, lost", "label": "lost_card"}, {"text": "refund me", "label": "refund"}]
+CSV = 'text,label\n"my card, lost",lost_card\nrefund me,refund\n'
+LINES = "my card, lost\n\nrefund me\n"
+
+
+def parquet() -> bytes:
+    file = io.BytesIO()
+    Dataset.from_list(ROWS).to_parquet(file)
+    return file.getvalue()
+
+
+def jsonl() -> str:
+    return "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], str]:
+    """Hands bytes to standard input, and says by which name they are read."""
+
+    def give(data: bytes) -> str:
+        monkeypatch.setattr(content, "_standard_input", lambda: io.BytesIO(data))
+        return "-"
+
+    return give
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0", "pipe", "fifo"])
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_stream_is_read_by_any_name(stream: Callable[[bytes], str], name: str, labels: bool, tmp_path: Path) -> None:
+    stream(CSV.encode())
+    if name == "pipe":
+        ends = os.pipe()
+        os.write(ends[1], CSV.encode())
+        os.close(ends[1])
+        name = f"/dev/fd/{ends[0]}"
+    if name == "fifo":
+        name = str(tmp_path / "fifo")
+        os.mkfifo(name)
+        threading.Thread(target=Path(name).write_bytes, args=[CSV.encode()]).start()
+    assert is_table(name, TableOptions())
+    table = read_table(name, TableOptions(), "train", labels=labels)
+    assert [row.cells[0] for row in table.rows] == ["my card, lost", "refund me"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CSV.encode(),
+        CSV.replace(",", ";").replace("card;", "card,").encode(),
+        CSV.encode("utf-16"),
+        CSV.replace("text", "utterance").replace("label", "intent").encode(),
+        jsonl().encode(),
+        json.dumps(ROWS, indent=1).encode(),
+        parquet(),
+        gzip.compress(CSV.encode(), mtime=0),
+        bz2.compress(CSV.encode()),
+        lzma.compress(jsonl().encode()),
+    ],
+    ids=range(10),
+)
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_table_is_known_by_its_content(stream: Callable[[bytes], str], data: bytes, labels: bool) -> None:
+    table = read_table(stream(data), TableOptions(), "train", labels=labels)
+    assert [row.cells for row in table.rows] == [tuple(row.values())[: 1 + labels] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINES,
+        LINES.replace("\n", "\r\n"),
+        "question, please\nmy card\n",
+        "{curly}\n[square]\n",
+        "message\nlabel\n",
+        '"open\nquote',
+    ],
+)
+def test_anything_else_is_lines_of_text(stream: Callable[[bytes], str], text: str) -> None:
+    table = read_table(stream(text.encode()), TableOptions(), "test", labels=False)
+    assert [row.cells[0] for row in table.rows] == [line for line in text.replace("\r", "").split("\n") if line]
+    with pytest.raises(InvalidInputError, match="has no column|header, at line 1, cannot be read"):
+        read_table(stream(text.encode()), TableOptions(), "train")
+
+
+def test_the_form_may_be_named(stream: Callable[[bytes], str], tmp_path: Path) -> None:
+    options = TableOptions(format=Format.LINES)
+    lines = read_table(stream(CSV.encode()), options, "test", labels=False)
+    assert [row.cells[0] for row in lines.rows] == CSV.splitlines()
+    (tmp_path / "notes.txt").write_text(LINES)
+    assert is_table(str(tmp_path / "notes.txt"), options)
+    assert len(read_table(str(tmp_path / "notes.txt"), options, "test", labels=False).rows) == 2
+    with pytest.raises(InvalidInputError, match="is read as lines of text, which have no labels; give a table"):
+        read_table(stream(LINES.encode()), options, "train")
+    (tmp_path / "shots.dat").write_text(CSV)
+    found = read_table(str(tmp_path / "shots.dat"), TableOptions(format=Format.CSV), "train")
+    assert len(found.rows) == 2
+
+
+def test_what_was_guessed_is_said(stream: Callable[[bytes], str], capsys: pytest.CaptureFixture) -> None:
+    read_table(stream(CSV.encode()), TableOptions(), "test", labels=False)
+    assert capsys.readouterr().err == (
+        "standard input: is read as a table, by its header (--format lines reads each line as a text).\n"
+    )
+    read_table(stream(LINES.encode()), TableOptions(), "test", labels=False)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\n"])
+def test_an_empty_stream_is_told(stream: Callable[[bytes], str], data: bytes) -> None:
+    with pytest.raises(InvalidInputError, match="nothing came from standard input; give it texts or a table"):
+        read_table(stream(data), TableOptions(), "test", labels=False)
+    with pytest.raises(InvalidInputError, match="nothing came from /dev/null; give it a table"):
+        read_table("/dev/null", TableOptions(), "train")
+
+
+def test_a_terminal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    with pytest.raises(InvalidInputError, match="standard input is a terminal; send it texts or a table"):
+        read_table("-", TableOptions(), "test", labels=False)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InvalidInputError, match="there is no standard input"):
+        read_table("-", TableOptions(), "test", labels=False)
+
+
+def test_a_device_and_a_stream_without_end_are_refused(
+    stream: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidInputError, match="'/dev/zero' is a device"):
+        read_table("/dev/zero", TableOptions(), "train")
+    monkeypatch.setattr(content, "LARGEST", 10)
+    with pytest.raises(InvalidInputError, match="standard input gives more than 10 bytes; give it in parts"):
+        read_table(stream(CSV.encode()), TableOptions(), "train")
+    with pytest.raises(InvalidInputError, match="standard input gives more than 10 bytes"):
+        read_table(stream(b"\x1f\x8b" + gzip.compress(CSV.encode())[2:]), TableOptions(), "train")
+
+
+@pytest.mark.parametrize("name", ["missing/shots.csv", "some shots.csv"])
+def test_what_has_the_ending_of_a_table_is_one_where_its_folder_is(tmp_path: Path, name: Any) -> None:
+    assert is_table("missing/shots.csv", TableOptions())
+    assert is_table(str(tmp_path / "some shots.csv"), TableOptions())
+    assert not is_table("what is in shots.csv", TableOptions())

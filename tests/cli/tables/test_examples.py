@@ -1,0 +1,163 @@
+from typing import Any
+
+import pytest
+
+from mann_hf.cli.options import ProblemType
+from mann_hf.cli.tables import Row, Table, examples_of, texts_of
+from mann_hf.cli.tables.rows import BadRow
+from mann_hf.errors import InvalidInputError
+
+AMOUNTS = (
+    "t.csv: each of 2 numbers in the column 'c' is a class of its own; if they are amounts, make the classifier with "
+    "--problem-type regression.\n"
+)
+
+
+def table(*cells: Any, bad: tuple[BadRow, ...] = ()) -> Table:
+    """Rows of a text and these labels."""
+    rows = [Row(number, ("text", cell)) for number, cell in enumerate(cells, start=1)]
+    return Table("t.csv", rows, ("t", "c"), list(bad), "t.csv")
+
+
+def of_texts(*cells: Any) -> Table:
+    return Table("t.csv", [Row(number, (cell,)) for number, cell in enumerate(cells, start=1)], ("t",), [], "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "cells", "labels"),
+    [
+        (ProblemType.SINGLE_LABEL, ["a|b", 3, True, "007", 1.0, 1.5], ["a|b", "3", "true", "007", "1", "1.5"]),
+        (
+            ProblemType.MULTI_LABEL,
+            ["a|b", "c", "d | e", ["f", 1], 3, "['g', 'h']", '["i"]', "", None, [], "[]", "a|a"],
+            [("a", "b"), ("c",), ("d", "e"), ("f", "1"), ("3",), ("g", "h"), ("i",), (), (), (), (), ("a",)],
+        ),
+        (ProblemType.REGRESSION, ["1.5", 2, -0.5, [3], "1e3"], [[1.5], [2.0], [-0.5], [3.0], [1000.0]]),
+        (ProblemType.REGRESSION, ["1|2", [3, 4.5]], [[1.0, 2.0], [3.0, 4.5]]),
+    ],
+)
+def test_labels_are_of_the_problem(problem_type: ProblemType, cells: list[Any], labels: list[Any]) -> None:
+    examples = examples_of(table(*cells), problem_type, False)
+    assert examples.labels == labels
+    assert examples.numbers == list(range(1, len(cells) + 1))
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "cell", "message"),
+    [
+        (ProblemType.SINGLE_LABEL, None, "no label"),
+        (ProblemType.SINGLE_LABEL, float("nan"), "no label"),
+        (ProblemType.SINGLE_LABEL, " \t", "no label"),
+        (ProblemType.SINGLE_LABEL, ["a", "b"], "['a', 'b'] are several labels, .* (--multi-label)"),
+        (ProblemType.SINGLE_LABEL, "['a', 'b']", "['a', 'b'] are several labels, .* (--multi-label)"),
+        (ProblemType.SINGLE_LABEL, "['a' 'b']", "is a list that was written as text without commas"),
+        (ProblemType.SINGLE_LABEL, [0, 1], "[0, 1] is a row of zeros and ones"),
+        (ProblemType.SINGLE_LABEL, {"a": 1}, "{'a': 1} is a dict and no label"),
+        (ProblemType.SINGLE_LABEL, b"a", "b'a' is of bytes"),
+        (ProblemType.SINGLE_LABEL, "2020-01-01", "a date or a time is no label"),
+        (ProblemType.SINGLE_LABEL, "a\0", "the label holds a NUL byte"),
+        (ProblemType.MULTI_LABEL, ["a", None], "no label"),
+        (ProblemType.MULTI_LABEL, "a||b", "no label"),
+        (ProblemType.MULTI_LABEL, [1, 1, 0], "[1, 1, 0] is a row of zeros and ones"),
+        (ProblemType.MULTI_LABEL, "1|1|0", "['1', '1', '0'] is a row of zeros and ones"),
+        (ProblemType.MULTI_LABEL, "[1 1 0]", "is a list that was written as text without commas"),
+        (ProblemType.MULTI_LABEL, "['a' 'b']", "is a list that was written as text without commas"),
+        (ProblemType.MULTI_LABEL, {"a": 1}, "{'a': 1} is a dict and no label"),
+        (ProblemType.REGRESSION, "much", "'much' is no finite number"),
+        (ProblemType.REGRESSION, "", "'' is no finite number"),
+        (ProblemType.REGRESSION, "nan", "'nan' is no finite number"),
+        (ProblemType.REGRESSION, None, "None is no finite number"),
+        (ProblemType.REGRESSION, True, "True is no finite number"),
+        (ProblemType.REGRESSION, [], "[] is no finite number"),
+        (ProblemType.REGRESSION, 10**400, "is no finite number"),
+        (ProblemType.REGRESSION, "1|2", "2 numbers, where the first row has 1; give each row as many"),
+    ],
+)
+def test_a_wrong_label_is_told_with_its_row(problem_type: ProblemType, cell: Any, message: str) -> None:
+    good = "1" if problem_type is ProblemType.REGRESSION else "a"
+    with pytest.raises(InvalidInputError) as caught:
+        examples_of(table(good, cell), problem_type, False)
+    told = str(caught.value)
+    assert told.startswith("t.csv: row 2, column 'c': ")
+    assert all(part in told for part in message.split(" .* "))
+
+
+def test_rows_that_are_all_of_zeros_and_ones_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"t.csv: column 'c': all rows are of zeros and ones .*\[0, 1\]"):
+        examples_of(table([0, 1], [1, 0], []), ProblemType.MULTI_LABEL, False)
+    assert examples_of(table([0, 1], [2]), ProblemType.MULTI_LABEL, False).labels == [("0", "1"), ("2",)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (None, "no text"),
+        (float("nan"), "no text"),
+        ("", "no text"),
+        (" \n", "no text"),
+        (12, "12 is no text but of type int"),
+        ("\ud800", "the text holds half a surrogate pair"),
+        ("\udc80", "the text holds bytes that are no UTF-8"),
+        ("a\0b", "the text holds a NUL byte"),
+    ],
+)
+def test_a_wrong_text_is_told_with_its_row(cell: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        texts_of(of_texts("good", cell), False)
+    assert str(caught.value).startswith(f"t.csv: row 2, column 't': {message}")
+
+
+def test_all_wrong_rows_are_counted() -> None:
+    with pytest.raises(InvalidInputError, match=r"row 2, column 't': no text \(2 more rows are wrong\); mend or"):
+        texts_of(of_texts("good", "", "good", None, 7), False)
+
+
+def test_wrong_rows_are_skipped_and_listed(capsys: pytest.CaptureFixture) -> None:
+    bad = (BadRow(3, "has 3 cells and the header 2", 9),)
+    found = table("a", None, "b", "", bad=bad)
+    found.rows[2] = found.rows[2]._replace(number=4)
+    found.rows[3] = found.rows[3]._replace(number=5)
+    examples = examples_of(found, ProblemType.SINGLE_LABEL, True)
+    assert (examples.labels, examples.numbers) == (["a", "b"], [1, 4])
+    assert capsys.readouterr().err == (
+        "t.csv: skipped 3 of 5 rows: row 2, column 'c': no label; row 3 (line 9) has 3 cells and the header 2; row 5, "
+        "column 'c': no label.\n"
+    )
+    texts_of(of_texts("good", *[None] * 9), True)
+    assert capsys.readouterr().err.endswith("; and 4 more.\n")
+    with pytest.raises(InvalidInputError, match=r"skipped 2 of 2 rows: .* No row is left"):
+        texts_of(of_texts("", None), True)
+
+
+def test_rows_of_several_files_are_numbered_on() -> None:
+    rows = [Row(1, ("a",), file="one"), Row(2, ("b",), file="one"), Row(1, ("c",), file="two")]
+    assert texts_of(Table("folder", rows, ("t",), [], "folder"), False).numbers == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "cells", "said"),
+    [
+        (ProblemType.SINGLE_LABEL, ["card", "refund", "007"], ""),
+        (ProblemType.SINGLE_LABEL, [1, 2.0, True, None][:3], ""),
+        (
+            ProblemType.SINGLE_LABEL,
+            ["card ", "card", " card", "card "],
+            "t.csv: labels are spelled in one way, 'card ' as 'card', ' card' as 'card' (3 labels have white space at "
+            "the ends).\n",
+        ),
+        (ProblemType.SINGLE_LABEL, ["True"], "t.csv: labels are spelled in one way, 'True' as 'true'.\n"),
+        (ProblemType.MULTI_LABEL, ["a | b", "True|c"], "t.csv: labels are spelled in one way, 'True' as 'true'.\n"),
+        (ProblemType.MULTI_LABEL, ["a", ""], "t.csv: 1 text has no label, and so counts against every label.\n"),
+        (ProblemType.SINGLE_LABEL, [0.5, 1, "0.5"], AMOUNTS),
+        (ProblemType.SINGLE_LABEL, ["1.1", "2"], AMOUNTS),
+    ],
+)  # fmt: skip
+def test_what_was_made_of_labels_is_said_once(
+    problem_type: ProblemType, cells: list[Any], said: str, capsys: pytest.CaptureFixture
+) -> None:
+    examples_of(table(*cells), problem_type, False)
+    assert capsys.readouterr().err == said
+
+
+def test_texts_are_given_in_order() -> None:
+    assert texts_of(of_texts("b", " a "), False).texts == ["b", " a "]

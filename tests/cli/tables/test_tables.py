@@ -1,0 +1,531 @@
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import openpyxl
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from mann_hf.cli.options import ProblemType, TableOptions
+from mann_hf.cli.tables import examples_of, hub, is_table, read_table, texts_of
+from mann_hf.errors import InvalidInputError, MissingExtraError
+
+Write = Callable[[str, str | bytes], Path]
+ROWS = [{"text": "my card, lost", "label": "lost_card"}, {"text": 'say "please"', "label": "refund"}]
+CELLS = [(row["text"], row["label"]) for row in ROWS]
+CSV = 'text,label\n"my card, lost",lost_card\n"say ""please""",refund\n'
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+@pytest.fixture(autouse=True)
+def bars_as_before() -> Iterator[None]:
+    """The switch of datasets' progress bars is one for the whole process."""
+    before = datasets.are_progress_bars_disabled()
+    yield
+    assert datasets.are_progress_bars_disabled() == before
+
+
+def packed(files: dict[str, str]) -> bytes:
+    """The bytes of a zip file, the same each time."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name, text in files.items():
+            file.writestr(zipfile.ZipInfo(name), text)
+    return content.getvalue()
+
+
+def options(*columns: str, **given: Any) -> TableOptions:
+    names = dict(zip(("text_column", "label_column"), columns, strict=False))
+    return TableOptions(**{**names, **given})
+
+
+def read(path: Path | str, *columns: str, **given: Any) -> list[tuple[Any, ...]]:
+    """The cells of all rows; with one column named, of that alone."""
+    table = read_table(str(path), options(*columns, **given), "train", labels=len(columns) != 1)
+    assert not table.bad
+    return [row.cells for row in table.rows]
+
+
+def refusal(path: Path | str, *columns: str, **given: Any) -> str:
+    """What is wrong with a table, or with its first bad row."""
+    try:
+        table = read_table(str(path), options(*columns, **given), "train", labels=len(columns) != 1)
+    except InvalidInputError as error:
+        return str(error)
+    assert table.bad
+    return f"{table.source}: {table.bad[0].place} {table.bad[0].reason}"
+
+
+# No time in a gzip file: the workers of a run compare the names of the tests, which hold the content.
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", CSV),
+        ("T.CSV", CSV),
+        ("t.csv", CSV.replace("\n", "\r")),
+        ("t.csv", CSV.replace(",", ";").replace("card;", "card,")),
+        ("t.csv", "sep=;\n" + CSV.replace(",", ";").replace("card;", "card,")),
+        ("t.csv", CSV.replace(",", "\t").replace("card\t", "card,")),
+        ("t.csv", CSV.replace(",", "|").replace("card|", "card,")),
+        ("t.csv", CSV.replace("text,", "id, Text ,").replace('\n"', '\n1,"')),
+        ("t.csv", CSV.replace("text", "utterance").replace("label", "INTENT")),
+        ("t.csv", CSV.encode("utf-16")),
+        ("t.csv", CSV.encode("utf-16-le")),
+        ("t.csv", CSV.encode("utf-16-be")),
+        ("t.csv", CSV.encode("utf-32")),
+        ("t.csv", CSV + ",\n ,\n"),
+        ("t.csv", CSV.replace("lost_card", "lost_card,,")),
+        ("t.csv.bz2", bz2.compress(CSV.encode())),
+        ("t.csv.xz", lzma.compress(CSV.encode())),
+        ("t.csv.zip", packed({"rows.csv": CSV})),
+        ("t.csv", "\ufeff" + CSV.replace("\n", "\r\n")),
+        ("t.csv", CSV.replace("\n", "\n\n")),
+        ("t.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
+        ("t.tsv", 'text\tlabel\nmy card, lost\tlost_card\n"say ""please"""\trefund\n'),
+        ("t.jsonl", LINES),
+        ("t.ndjson", "\n" + LINES + "\n"),
+        ("t.json", LINES),
+        ("t.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)),
+        ("t.json", "\ufeff" + LINES),
+        ("t.json", json.dumps(ROWS)),
+        ("t.json", "\n " + json.dumps(ROWS, indent=2)),
+        ("t.jsonl", json.dumps(ROWS)),
+    ],
+)
+def test_every_kind_of_text_file_is_read(write: Write, name: str, content: str | bytes) -> None:
+    assert read(write(name, content)) == CELLS
+
+
+def test_parquet_is_read_and_class_numbers_become_names(tmp_path: Path) -> None:
+    features = Features(
+        {"text": Value("string"), "label": ClassLabel(names=["a", "b"]), "tags": List(ClassLabel(names=["x", "y"]))}
+    )
+    rows = {"text": ["one", "two", "three"], "label": [1, -1, None], "tags": [[0, 1], [], [1]]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet") == [("one", "b"), ("two", None), ("three", None)]
+    assert read(tmp_path / "t.parquet", "text", "tags") == [("one", ["x", "y"]), ("two", []), ("three", ["y"])]
+
+
+def test_numbers_of_little_precision_are_read_as_they_are_written(tmp_path: Path) -> None:
+    features = Features({"text": Value("string"), "label": Value("float32")})
+    Dataset.from_dict({"text": ["one"], "label": [0.1]}, features=features).to_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet") == [("one", 0.1)]
+
+
+def test_nothing_is_copied_into_a_cache(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", str(tmp_path / "home"))
+    secret = "a very private message"
+    Dataset.from_dict({"text": [secret], "label": ["a"]}).to_parquet(tmp_path / "t.parquet")
+    read(tmp_path / "t.parquet")
+    read(write("t.csv", f"text,label\n{secret},a\n"))
+    holders = {path.name for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()}
+    assert holders == {"t.parquet", "t.csv"}
+
+
+@pytest.mark.parametrize("cell", ["007", "NA", "None", "null", "nan", "2020-01-01", "1e5", "true", " padded "])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_cells_stay_as_they_are_written(write: Write, name: str, cell: str) -> None:
+    content = f"text,label\n{cell},{cell}\n" if name == "t.csv" else json.dumps({"text": cell, "label": cell})
+    path = write(name, content)
+    assert read(path) == read(path.parent) == [(cell, cell)]
+
+
+def test_a_folder_of_data_files_has_splits(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for split in ("train", "test"):
+        Dataset.from_dict({"text": [f"of {split}"], "label": ["a"]}).to_parquet(folder / f"{split}.parquet")
+    assert read(folder, "text") == [("of train",)]
+    assert read(folder, "text", split="test") == [("of test",)]
+    assert "has no split 'dev'; it has 'train', 'test': choose with --split" in refusal(folder, split="dev")
+    assert read_table(str(folder), options(), "test").source.endswith("set (test)")
+
+
+@pytest.mark.parametrize(
+    ("names", "of_train", "of_test"),
+    [
+        (["train.csv", "test.csv"], ["train.csv"], ["test.csv"]),
+        (["a_train-1.csv", "a_train-2.csv", "eval.jsonl"], ["a_train-1.csv", "a_train-2.csv"], ["eval.jsonl"]),
+        (["train/a.csv", "train/b.csv", "test/a.csv"], ["train/a.csv", "train/b.csv"], ["test/a.csv"]),
+        (["data/train-00000-of-00001.csv", "data/test-00000-of-00001.csv"], *(
+            [[f"data/{split}-00000-of-00001.csv"] for split in ("train", "test")]
+        )),
+        (["one.csv", "sub/two.jsonl"], ["one.csv", "sub/two.jsonl"], ["one.csv", "sub/two.jsonl"]),
+        (["latest.csv", ".hidden.csv", "__pycache__/x.csv", "README.md"], ["latest.csv"], ["latest.csv"]),
+    ],
+)  # fmt: skip
+def test_files_are_of_the_split_that_their_names_say(
+    tmp_path: Path, names: list[str], of_train: list[str], of_test: list[str]
+) -> None:
+    for name in names:
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            json.dumps({"text": name, "label": "a"}) if name.endswith("jsonl") else f"text,label\n{name},a\n"
+        )
+    for usual, expected in (("train", of_train), ("test", of_test)):
+        table = read_table(str(tmp_path / "set"), options(), usual)
+        assert [row.cells[0] for row in table.rows] == expected
+
+
+def test_rows_of_several_files_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\none,a\n")
+    (tmp_path / "b.csv").write_text("text,label\ntwo,a,b\n")
+    assert "b.csv, row 1 (line 2) has 3 cells" in refusal(tmp_path)
+
+
+def test_the_card_of_a_folder_says_which_file_is_of_which_split(tmp_path: Path) -> None:
+    card = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: "one.csv"
+  - split: held_out
+    path: "two.csv"
+dataset_info:
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          "0": card
+          "1": refund
+---
+"""
+    (tmp_path / "README.md").write_text(card)
+    (tmp_path / "one.csv").write_text("text,label\none,0\n")
+    (tmp_path / "two.csv").write_text("text,label\n007,1\n")
+    assert read(tmp_path) == [("one", "card")]
+    assert read(tmp_path, split="held_out") == [("007", "refund")]
+
+
+def test_what_datasets_saved_is_read(tmp_path: Path) -> None:
+    Dataset.from_list(ROWS).save_to_disk(tmp_path / "one")
+    datasets.DatasetDict(train=Dataset.from_list(ROWS)).save_to_disk(tmp_path / "splits")
+    assert read(tmp_path / "one") == read(tmp_path / "splits") == CELLS
+    assert "has no split 'test'; it has 'train'" in refusal(tmp_path / "splits", split="test")
+    assert "has no splits" in refusal(tmp_path / "one", split="test")
+
+
+class TestClassFolders:
+    @staticmethod
+    def plant(folder: Path, *names: str) -> Path:
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"text of {name}\n")
+        return folder
+
+    def test_the_name_of_the_folder_is_the_label(self, tmp_path: Path) -> None:
+        self.plant(tmp_path, "refund/b.txt", "card/a.txt", "card/b.TXT", "README.txt", "card/.hidden.txt")
+        assert read(tmp_path) == [
+            (f"text of {name}", name.split("/")[0]) for name in ("card/a.txt", "card/b.TXT", "refund/b.txt")
+        ]
+        assert len(read(tmp_path, "text")) == 4
+
+    def test_splits_lie_above_classes(self, tmp_path: Path) -> None:
+        self.plant(tmp_path, "train/card/a.txt", "test/card/b.txt")
+        assert read(tmp_path) == [("text of train/card/a.txt", "card")]
+        assert read(tmp_path, split="test") == [("text of test/card/b.txt", "card")]
+
+    def test_a_class_may_be_called_as_a_split(self, tmp_path: Path) -> None:
+        self.plant(tmp_path, "training/a.txt", "refund/b.txt")
+        assert [label for _, label in read(tmp_path)] == ["refund", "training"]
+
+    def test_texts_without_a_class_are_refused(self, tmp_path: Path) -> None:
+        self.plant(tmp_path, "a.txt", "b.txt")
+        assert "holds texts without labels, 'a.txt', 'b.txt'; put each in a folder" in refusal(tmp_path)
+        assert len(read(tmp_path, "text")) == 2
+
+    def test_a_folder_of_neither_is_refused(self, tmp_path: Path) -> None:
+        self.plant(tmp_path, "a.pdf")
+        assert "holds no table (.csv, " in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "configuration"),
+    [
+        ("banking77", "banking77", None),
+        ("owner/name", "owner/name", None),
+        ("owner/na.me-2:plain_text", "owner/na.me-2", "plain_text"),
+    ],
+)
+def test_a_name_is_asked_of_the_hub(
+    monkeypatch: pytest.MonkeyPatch, source: str, name: str, configuration: str | None
+) -> None:
+    asked: list[Any] = []
+
+    def load_dataset(path: str, name: str | None = None, *, split: str) -> Dataset:
+        asked.append((path, name, split))
+        return Dataset.from_list(ROWS)
+
+    monkeypatch.setattr(hub, "check_on_hub", lambda *it: asked.append(it))
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert read(source) == CELLS
+    assert read(source, split="dev") == CELLS
+    assert asked == [
+        (name, "dataset"),
+        (name, configuration, "train"),
+        (name, "dataset"),
+        (name, configuration, "dev"),
+    ]
+
+
+def test_a_hub_out_of_reach_is_told() -> None:
+    assert refusal("owner/name") == (
+        "there is no file or folder 'owner/name', and as a data set 'owner/name' cannot be read: "
+        "Couldn't reach 'owner/name' on the Hub (OfflineModeIsEnabled)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "t.csv",
+            "id,label,x\na,b,c\n",
+            "no column 'text' nor another usual name; it has 'id', 'label', 'x': choose with --",
+        ),
+        (
+            "t.csv",
+            "where is my card,card\n",
+            "it has 'where is my card', 'card': choose with --text-column; if the first line",
+        ),
+        (
+            "t.csv",
+            "query,question,label\na,b,c\n",
+            "several columns that could hold the texts, 'query', 'question': choose",
+        ),
+        ("t.csv", "", "has no column 'text' nor another usual name; it has none"),
+        ("t.csv", "text,label\n", "has no rows."),
+        ("t.csv", "text,text,label\na,b,c\n", "has 2 columns called 'text'; rename one."),
+        (
+            "t.csv",
+            'text,label\n"two\nlines",b\n\nhello, you,c\n',
+            "row 2 (line 5) has 3 cells and the header 2; put quotes around a text that holds a comma",
+        ),
+        ("t.tsv", "text\tlabel\nhello\n", "row 1 (line 2) has 1 cells and the header 2; put quotes around a text that"),
+        (
+            "t.csv",
+            'text,label\na,b\n"never closed,b\nc,d\n',
+            "row 2 (line 3) unexpected end of data; is a quote not closed",
+        ),
+        (
+            "t.csv",
+            'text,label\n"a"b,c\n',
+            "row 1 (line 2) ',' expected after '\"'; is a quote not closed or not doubled",
+        ),
+        (
+            "t.csv",
+            "text,label\nпривет,b\n".encode("cp1251"),
+            "is no text in UTF-8 (invalid continuation byte at byte 11)",
+        ),
+        ("t.csv.gz", CSV, "is no whole gzip file"),
+        ("t.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "is no whole gzip file"),
+        ("t.parquet.gz", b"", "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
+        ("t.txt", CSV, "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
+        ("t.xlsx", b"junk", "is no Excel file (.xlsx) that can be read: File is not a zip file"),
+        ("t.csv.zip", packed({"a.csv": CSV, "b.csv": CSV}), "holds 2 files, 'a.csv', 'b.csv'; unpack it"),
+        ("t.json", "", "has no rows."),
+        ("t.json", "[]", "has no rows."),
+        (
+            "t.json",
+            '{"text": "a"',
+            "row 1 (line 1) no valid JSON: Expecting ',' delimiter; give an object a line, or a list",
+        ),
+        ("t.jsonl", LINES + "\noops\n", "row 3 (line 4) no valid JSON: Expecting value; give an object a line"),
+        ("t.json", '{\n "text": "a"\n}', "is one JSON object over many lines; give a list of objects"),
+        ("t.json", "[" * 100_000, "no JSON that can be read: maximum recursion depth"),
+        (
+            "t.jsonl",
+            '{"text": "a", "label": ' + "1" * 5000 + "}",
+            "row 1 (line 1) no JSON that can be read: Exceeds the",
+        ),
+        ("t.json", "[{},\n oops]", "no valid JSON at line 2: Expecting value"),
+        ("t.json", '[{"text": "a", "label": "b"}, 3]', 'row 2 is no object such as {"text": '),
+        ("t.jsonl", '{"text": "a", "label": "b"}\n\n[3]\n', "row 2 (line 3) is no object such as"),
+        ("t.jsonl", '{"x": "a", "label": "b"}\n', "has no column 'text' nor another usual name; it has 'x', 'label'"),
+        ("t.jsonl", "{}\n", "has no column 'text' nor another usual name; it has none"),
+        ("t.parquet", b"junk" * 20, "cannot be read: Parquet magic bytes not found in footer"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(write: Write, name: str, content: str | bytes, message: str) -> None:
+    path = write(name, content)
+    told = refusal(path)
+    assert message in told
+    assert str(path) in told
+
+
+def test_a_column_missing_in_parquet_is_told(tmp_path: Path) -> None:
+    Dataset.from_list(ROWS).to_parquet(tmp_path / "t.parquet")
+    assert "has no column 'body'; it has 'text', 'label'" in refusal(tmp_path / "t.parquet", "body", "label")
+
+
+@pytest.mark.parametrize("source", ["missing.csv", "a b", "a/b/c", "missing.parquet", "owner/name:"])
+def test_what_is_neither_file_nor_name_is_told(source: str) -> None:
+    assert refusal(source) == (
+        f"there is no file or folder {source!r}; give a file (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, .xlsx, "
+        ".xlsm), a folder of files, - for standard input, or a data set on the Hub as 'name' or 'name:configuration'."
+    )
+
+
+@pytest.mark.parametrize("letters", [160_000, 10_000_000])
+def test_a_cell_may_be_of_any_size(write: Write, letters: int) -> None:
+    assert read(write("t.csv", f"text,label\n{'x' * letters},a\n")) == [("x" * letters, "a")]
+    assert csv.field_size_limit() < 160_000  # one for the whole process
+
+
+def test_a_header_may_be_missing(write: Write) -> None:
+    path = write("t.csv", "where is my card;card\nrefund me, please;refund\n")
+    cells = [("where is my card", "card"), ("refund me, please", "refund")]
+    assert read(path, header=False) == cells
+    assert read(path, "2", "1", header=False) == [(label, text) for text, label in cells]
+    assert read(write("u.csv", "0,1\na,b\n")) == [("a", "b")]  # a data frame's, of columns without names
+    assert "has no column '3'; it has '1', '2'" in refusal(path, "3", "1", header=False)
+
+
+def test_a_delimiter_and_an_encoding_may_be_named(write: Write) -> None:
+    path = write("t.csv", "text~label\nпривет~a\n".encode("cp1251"))
+    assert read(path, delimiter="~", encoding="cp1251") == [("привет", "a")]
+    assert "there is no encoding 'nothing'; some are utf-8" in refusal(path, encoding="nothing")
+    assert "is no text in utf-8: 'utf-8' codec can't decode" in refusal(path, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (CSV, ""),
+        (CSV.replace(",", ";"), "has a semicolon between its columns (--delimiter names another)."),
+        (
+            "text,label\nGrüße,a\n".encode("latin-1"),
+            "is no UTF-8 and is read as cp1252, as in 'Grüße,a' (--encoding names",
+        ),
+        (CSV.encode("utf-16"), "is read as utf-16 (--encoding names another)."),
+        (CSV.replace("text", "Query"), "reads texts from the column 'Query' (--text-column)."),
+    ],
+)
+def test_what_was_guessed_is_said_once(
+    write: Write, content: str | bytes, said: str, capsys: pytest.CaptureFixture
+) -> None:
+    path = write("t.csv", content)
+    read(path)
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == bool(said)
+
+
+def test_damaged_utf_8_is_no_other_encoding(write: Write) -> None:
+    path = write("t.csv", "text,label\nÄpfel und Öl,ä\n".encode() + b"cut \xc3,b\n")
+    assert "is no text in UTF-8" in refusal(path)
+    table = read_table(str(path), options(skip_bad_rows=True), "train")
+    assert table.rows[0].cells == ("Äpfel und Öl", "ä")
+    with pytest.raises(
+        InvalidInputError, match=r"row 2 \(line 3\), column 'text': the text holds bytes that are no UTF-8"
+    ):
+        texts_of(table, False)
+
+
+def test_after_a_bad_row_the_next_are_read(write: Write) -> None:
+    content = 'text,label\na,b\nhello, you,c\n"never closed,d\ne,f\n"g"h,i\nj,k\n'
+    table = read_table(str(write("t.csv", content)), options(), "train")
+    assert [(row.number, row.line, row.cells) for row in table.rows] == [
+        (1, 2, ("a", "b")),
+        (4, 5, ("e", "f")),
+        (6, 7, ("j", "k")),
+    ]
+    assert [(row.number, row.line) for row in table.bad] == [(2, 3), (3, 4), (5, 6)]
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_read_in_bounded_time(write: Write) -> None:
+    path = write("t.csv", "text,label\n" + "".join(f'"text, number {n}",label {n % 50}\n' for n in range(1_000_000)))
+    begin = time.monotonic()
+    assert (
+        len(examples_of(read_table(str(path), options(), "train"), ProblemType.SINGLE_LABEL, False).texts) == 1_000_000
+    )
+    assert time.monotonic() - begin < 120
+
+
+class TestExcel:
+    @staticmethod
+    def write(path: Path, *rows: list[Any], sheets: tuple[str, ...] = ("one",)) -> Path:
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for sheet in sheets:
+            page = book.create_sheet(sheet)
+            for row in rows:
+                page.append(row)
+        book.save(path)
+        return path
+
+    def test_cells_are_of_their_types(self, tmp_path: Path) -> None:
+        path = self.write(
+            tmp_path / "t.xlsx", [None], ["text", "label"], ["a", 1], [None, None], ["b", True], ["c", None]
+        )
+        assert read(path) == [("a", 1), ("b", True), ("c", None)]
+        table = read_table(str(path), options(), "train")
+        assert [row.place for row in table.rows] == ["row 1 (line 3)", "row 2 (line 5)", "row 3 (line 6)"]
+        assert read(self.write(tmp_path / "u.xlsx", ["a", "b"]), header=False) == [("a", "b")]
+
+    def test_a_sheet_is_named_as_a_split(self, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+        path = self.write(tmp_path / "t.xlsx", ["text", "label"], ["a", "b"], sheets=("one", "two"))
+        assert read(path) == [("a", "b")]
+        assert "reads the first sheet, 'one', of 2 (--split names another)" in capsys.readouterr().err
+        assert read(path, split="two") == [("a", "b")]
+        assert capsys.readouterr().err == ""
+        assert "has no sheet 'three'; it has 'one', 'two'" in refusal(path, split="three")
+
+    def test_without_the_package_the_extra_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = self.write(tmp_path / "t.xlsx", ["text", "label"], ["a", "b"])
+        monkeypatch.setitem(sys.modules, "openpyxl", None)
+        with pytest.raises(MissingExtraError, match=r"an Excel file needs the package 'openpyxl'.*mann_hf\[excel\]"):
+            read(path)
+
+
+def test_a_file_has_no_splits(write: Write) -> None:
+    assert "is a file and has no splits: leave out --split" in refusal(write("t.csv", CSV), split="test")
+
+
+def test_an_unreadable_file_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:  # whoever runs the tests may read every file
+        raise PermissionError(13, "Permission denied")
+
+    path = write("t.csv.gz", gzip.compress(CSV.encode(), mtime=0))
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert refusal(path) == f"{str(path)!r} cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("argument", "answer"),
+    [
+        ("where is my card?", False),
+        ("hello", False),
+        ("and/or", False),
+        ("what is in report.csv", False),
+        ("report.csv", True),
+        ("some/folder/Report.JSONL.gz", True),
+        ("x" * 5000, False),
+        ("nul\0byte", False),
+    ],
+)
+def test_a_text_is_told_from_a_table_by_its_ending(argument: str, answer: bool) -> None:
+    assert is_table(argument, options()) is answer
+
+
+def test_a_file_is_a_table_whatever_its_name_holds(write: Write) -> None:
+    assert is_table(str(write("my shots.csv", CSV)), options())
+    with pytest.raises(InvalidInputError, match="is a file, but none that is read as a table .* add --text"):
+        is_table(str(write("notes.txt", CSV)), options())
