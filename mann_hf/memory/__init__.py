@@ -1,6 +1,6 @@
-"""Memories in pure torch: explicit states, addressing as functions, ways of reading, eviction rules.
+"""Memories in pure torch: explicit states, addressing functions, readings and eviction rules.
 
-Nothing in here knows of transformers, tokenizers or text.
+This package does not use transformers, tokenizers or text.
 """
 
 from .addressing import (

@@ -56,7 +56,7 @@ def content_weights(
     Args:
         scores: [B, Q, S] similarities.
         sharpness: β, a number or a tensor that broadcasts to `scores`.
-        mask: [B, S], whether a slot may be read. A query that no slot is open to gets zero weights.
+        mask: [B, S], whether a slot may be read. A query without a slot to read gets zero weights.
         counts: [B, S], how many examples a slot stands for.
 
     Returns:
@@ -97,8 +97,8 @@ def sparse_content_weights(
         mask: [B, S], whether a slot may be read.
 
     Returns:
-        Weights [B, Q, k] that sum to 1 and the slots [B, Q, k] they belong to, best first. An episode with fewer than
-        k open slots is filled up with weight zero at slot 0.
+        Weights [B, Q, k] that sum to 1 and the slots [B, Q, k] they belong to, best first. In an episode with fewer
+        than k readable slots the rest are weight zero at slot 0.
     """
     found = [
         nearest(keys[b], queries[b], k, None if mask is None else mask[b]) for b in range(keys.shape[0])

@@ -1,4 +1,4 @@
-"""One sharpness that turns scores into probabilities, fitted on what the memory holds and nothing else."""
+"""Turns scores into probabilities by one number, fitted on the memory's own examples."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,13 +21,13 @@ SAMPLE = 1024
 
 
 class Calibration(NamedTuple):
-    """A fitted sharpness, and what it was fitted on.
+    """A fitted sharpness, and the slots it was fitted on.
 
     Attributes:
-        sharpness: by which the scores of the whole memory become calibrated logits.
-        fitted: the sharpness for memories as small as those that gave the left-out answers; None without such answers.
-        sample: the slots that were looked at, in the order of their ids.
-        examples: [S], which of them were left out in turn.
+        sharpness: multiplies the scores of the whole memory; the results are calibrated logits.
+        fitted: the sharpness for the smaller memories that answered for left-out examples; None if there were none.
+        sample: the slots used for fitting, in the order of their ids.
+        examples: [S], which of these slots were left out in turn.
     """
 
     sharpness: Tensor
@@ -44,28 +44,27 @@ def calibrate(
     sample: int = SAMPLE,
     before: Calibration | None = None,
 ) -> Calibration:
-    r"""The sharpness that makes left-out answers most likely.
+    r"""Fits the sharpness on the memory's answers about its own examples, each left out of the memory when asked.
 
-    The examples of each label, and those of none, are dealt into folds, every fold is answered by the memory without
-    it, and β minimises the cross entropy of the answers (temperature scaling, Guo et al. 2017, section 4.2, on
+    The examples of each label, and those of none, are split into folds, the memory without a fold answers for that
+    fold, and β minimises the cross entropy of the answers (temperature scaling, Guo et al. 2017, section 4.2, on
     cross-validated scores).
     Each fold takes about as many examples from every label, so that no label is at a disadvantage when it is asked
-    for; that the whole memory holds more examples than the one that answered is made up for by $n^{-0.25}$.
+    for. The whole memory holds more examples than the memories that answered; the factor $n^{-0.25}$ corrects for that.
 
-    The result depends on what is stored, not on the order: folds and sample are drawn by the ids, and solved in their
-    order.
+    The result depends on what is stored, not on the order of writing.
 
     Args:
         reading: how the memory is read.
-        state: of one episode (B = 1).
-        examples: [S], the slots that are like queries; only they are left out. All slots in use if not given.
-        sample: the most slots that are looked at.
-        before: an earlier calibration of this reading, with the parameters that it has now. Where the sample is still
-            the same, nothing is fitted again.
+        state: a memory of one episode (B = 1).
+        examples: [S], the slots that are like queries; only they are left out. By default all slots in use.
+        sample: the largest number of slots used for fitting.
+        before: an earlier calibration with the same reading and parameters. If the sample is still the same, it is not
+            fitted again.
 
     Returns:
-        With the reading's own sharpness where no left-out answer can be had (no label has two slots), and for
-        regression, which has no probabilities.
+        The calibration. If no label has two slots, and for regression (which has no probabilities), it has the
+        reading's own sharpness.
     """
     prior = reading.sharpness.detach()
     prior = prior.to(torch.promote_types(prior.dtype, torch.float32))  # half precision would round what is fitted

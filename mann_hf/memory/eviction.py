@@ -1,4 +1,4 @@
-"""Where a new example goes when the memory is full."""
+"""Rules for a full memory: which slot a new example replaces."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ EVICTIONS: Registry[EvictionRule] = Registry("eviction rule")
 
 @EVICTIONS.register("least_recently_used")
 def least_recently_used(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Replaces the slot of the least usage (Santoro et al. 2016, section 3.2); of equal ones the oldest."""
+    """Replaces the least recently used slot (Santoro et al. 2016, section 3.2); of equally used ones the oldest."""
     lowest = state.usage.amin(dim=1, keepdim=True)
     slot = state.age.masked_fill(state.usage > lowest, -1).argmax(dim=1)
     return slot, torch.zeros_like(slot, dtype=torch.bool)
@@ -33,12 +33,12 @@ def oldest(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Te
 
 @EVICTIONS.register("kaiser")
 def kaiser(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Merges into the nearest slot if that holds the same value, else replaces the oldest.
+    """Merges the example into the nearest slot if that has the same label; otherwise replaces the oldest slot.
 
     See Kaiser et al. 2017, section 2.
 
-    The paper adds noise to the ages to break ties between parallel writers; here writes come one after another and no
-    two ages are equal, so there is none.
+    The paper adds noise to the ages to break ties between parallel writers. Here writes come one after another and no
+    two ages are equal, so no noise is needed.
     """
     nearest = (unit(state.keys) @ unit(key)[..., None]).squeeze(-1).argmax(dim=1)
     held = state.values.gather(1, nearest[:, None, None].expand(-1, 1, state.values.shape[-1])).squeeze(1)

@@ -15,17 +15,17 @@ USAGE_DECAY = 0.99
 
 
 class KeyValueMemory:
-    """The law by which a `KeyValueState` is written, forgotten and marked as used. It has no weights and no state.
+    """The operations on a `KeyValueState`: write, forget, mark as used. It has no weights and keeps no state.
 
-    Writing without eviction appends, so the order and the batches of the writes change nothing but the order of the
-    slots; every way of reading is blind to that order. Forgetting a slot leaves the state that would be there had it
-    never been written (unless something was evicted or merged in between, which cannot be undone).
+    Without eviction, writing appends. The order and batches of writes then change only the order of the slots, and no
+    reading depends on that order. Forgetting a slot gives the state that would be there if it had never been written,
+    unless something was evicted or merged in between, which cannot be undone.
 
     Args:
         key_size: K.
         value_size: V.
-        capacity: the most slots an episode may hold; without it the memory grows.
-        eviction: what a full memory does with one more example: a name of `EVICTIONS`.
+        capacity: the largest number of slots in an episode; None for no limit.
+        eviction: the rule for a full memory: a name of `EVICTIONS`.
 
     Raises:
         UnknownNameError: there is no such eviction rule.
@@ -41,7 +41,7 @@ class KeyValueMemory:
         self.eviction_name, self.eviction = eviction, EVICTIONS[eviction]
 
     def with_value_size(self, value_size: int) -> "KeyValueMemory":
-        """The same law for values of another size."""
+        """The same memory for values of another size."""
         law = copy(self)
         law.value_size = value_size
         return law
@@ -66,8 +66,8 @@ class KeyValueMemory:
             state: S slots.
             keys: [B, N, K].
             values: [B, N, V].
-            ids: [B, N] names for the slots, unique within an episode; left out, an episode counts on from its largest.
-            mask: [B, N], whether there is an example; episodes of different length are padded.
+            ids: [B, N] ids of the new slots, unique within an episode; by default the numbers after the largest id.
+            mask: [B, N], False for padding, where episodes have different numbers of examples.
 
         Returns:
             The new state, S + N slots, or at most `capacity`. The input is unchanged.
@@ -103,7 +103,7 @@ class KeyValueMemory:
         return state, torch.cat(placed, dim=1)
 
     def count(self, state: KeyValueState, slots: Tensor, times: Tensor) -> KeyValueState:
-        """The state after examples that it holds were written again: they count for more, and no slot grows older.
+        """The state after stored examples were written again: they count for more, and no slot grows older.
 
         Args:
             state: S slots.

@@ -17,7 +17,7 @@ class Similarity(nn.Module):
     """
 
     scale_free: ClassVar[bool] = False
-    """Whether the length of keys and queries is without influence."""
+    """Whether the result does not depend on the length of keys and queries."""
 
     def __init__(self, key_size: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ SIMILARITIES: Registry[type[Similarity]] = Registry("similarity")
 
 @SIMILARITIES.register("cosine")
 class CosineSimilarity(Similarity):
-    """The cosine of the angle between key and query; see `addressing.cosine_similarity`."""
+    """The cosine of the angle between key and query."""
 
     scale_free = True
 
@@ -42,7 +42,7 @@ class CosineSimilarity(Similarity):
 
 @SIMILARITIES.register("dot")
 class DotSimilarity(Similarity):
-    """The inner product; see `addressing.dot_similarity`."""
+    """The inner product of key and query."""
 
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:
         return addressing.dot_similarity(keys, queries)
@@ -50,7 +50,7 @@ class DotSimilarity(Similarity):
 
 @SIMILARITIES.register("euclidean")
 class EuclideanSimilarity(Similarity):
-    """The negative squared distance; see `addressing.euclidean_similarity`."""
+    """The negative squared distance between key and query."""
 
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:
         return addressing.euclidean_similarity(keys, queries)
@@ -58,7 +58,7 @@ class EuclideanSimilarity(Similarity):
 
 @SIMILARITIES.register("bilinear")
 class BilinearSimilarity(Similarity):
-    """A learned bilinear form that starts as the inner product; see `addressing.bilinear_similarity`."""
+    """A learned bilinear form; before training it is the inner product."""
 
     def __init__(self, key_size: int) -> None:
         super().__init__(key_size)
@@ -66,7 +66,7 @@ class BilinearSimilarity(Similarity):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Starts from the identity, at which the form is the inner product."""
+        """Sets the weight to the identity, so that the form is the inner product."""
         nn.init.eye_(self.weight)
 
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:

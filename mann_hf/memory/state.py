@@ -10,20 +10,20 @@ NO_ID = -1
 
 
 class KeyValueState(NamedTuple):
-    """What a key-value memory holds, for B episodes side by side.
+    """The content of a key-value memory, for B episodes side by side.
 
     Shapes:
         keys: [B, S, K] · values: [B, S, V] · every other field: [B, S]
 
     Attributes:
-        keys: where each slot is found.
-        values: what each slot says.
-        usage: how much a slot was in use lately: 1 when written, then a decaying sum of the weights it was read with
-            (Santoro et al. 2016, eq. 20).
-        age: how many examples were written since this slot was last written; 0 for the newest.
-        write_count: how many examples this slot stands for (more than one after a merge).
-        mask: whether the slot holds anything; what an empty slot holds is zero everywhere and id `NO_ID`.
-        ids: a number by which a slot can be named from outside, unique within an episode.
+        keys: the vectors that queries are compared with.
+        values: what is stored under each key.
+        usage: how much a slot was used recently: 1 when written, then a decaying sum of its read weights (Santoro et
+            al. 2016, eq. 20).
+        age: how many examples were written after this slot; 0 for the newest.
+        write_count: how many examples this slot stands for (more than one after a merge or a repetition).
+        mask: whether the slot is in use. Empty slots are zero everywhere and have the id `NO_ID`.
+        ids: a number that identifies the slot, unique within an episode.
     """
 
     keys: Tensor
@@ -54,7 +54,7 @@ class KeyValueState(NamedTuple):
         )
 
     def select(self, slots: Tensor) -> "KeyValueState":
-        """The state of some slots alone.
+        """The state with only some slots.
 
         Args:
             slots: [M] slot numbers, the same in every episode.
@@ -62,7 +62,7 @@ class KeyValueState(NamedTuple):
         return KeyValueState(*(field.index_select(1, slots) for field in self))
 
     def detach(self) -> "KeyValueState":
-        """The state cut from the graph."""
+        """The state without gradients."""
         return KeyValueState(*(field.detach() for field in self))
 
 
@@ -93,7 +93,7 @@ def empty_state(
 
 
 def concatenate(*states: KeyValueState) -> KeyValueState:
-    """The slots of several states of the same episodes behind each other."""
+    """Joins the slots of several states of the same episodes."""
     return KeyValueState(*(torch.cat(fields, dim=1) for fields in zip(*states, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""Ways to read values out of a memory, by name in `READINGS`."""
+"""Readings: ways to compute an answer from a memory, by name in `READINGS`."""
 
 from .attention import AttentionReading
 from .base import (

@@ -9,7 +9,9 @@ from .base import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, So
 
 @READINGS.register("attention")
 class AttentionReading(Reading):
-    r"""The mean of the stored values under the content weights: $r = \sum_i w_i v_i$ (Graves et al. 2014, eq. 2 and 5).
+    r"""The weighted mean of the stored labels, with softmax weights by similarity to the query.
+
+    $r = \sum_i w_i v_i$ (Graves et al. 2014, eq. 2 and 5).
 
     With one-hot values the outputs are probabilities (Vinyals et al. 2016, eq. 1). Scores are similarities, the
     sharpness is that of the weights, logits are log probabilities, and the terms of a label are the read weights of its
@@ -19,14 +21,14 @@ class AttentionReading(Reading):
     name = "attention"
     default_sharpness = 20.0
     floor = 1e-9
-    """The least probability that a logit may stand for."""
+    """The smallest probability that logits represent."""
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         scores = self.similarity(solution.state.keys, queries)
         return scores.masked_fill(~solution.state.mask[:, None, :], float("-inf"))
 
     def weights(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
-        """The read weights [B, Q, S] that belong to scores."""
+        """The read weights [B, Q, S] for given scores."""
         sharpness = self.sharpness if sharpness is None else sharpness
         return content_weights(scores, sharpness, counts=solution.state.write_count)
 

@@ -1,4 +1,4 @@
-"""What every way of reading offers."""
+"""The base class of readings."""
 
 import math
 from typing import Any, ClassVar, NamedTuple
@@ -22,11 +22,11 @@ NEVER_LEFT_OUT = -1
 
 
 class Solution(NamedTuple):
-    """What a way of reading prepares from a state once, to answer any number of queries.
+    """What a reading computes once from a state, to answer any number of queries.
 
     Attributes:
-        state: the state it was prepared from.
-        parts: tensors that only the way of reading that made them understands.
+        state: the state.
+        parts: further tensors; their meaning depends on the reading.
     """
 
     state: KeyValueState
@@ -34,18 +34,18 @@ class Solution(NamedTuple):
 
 
 class Reading(nn.Module):
-    """A way to read values out of stored keys and values: a law with at most a few parameters.
+    """Computes answers from stored keys and values; has at most a few parameters.
 
-    A read has two halves: `solve` looks at the memory alone and is kept until the next write, `scores` and `logits`
-    look at the queries. Every half is differentiable with respect to the stored keys and the queries.
+    A read has two steps: `solve` uses the memory alone, and its result is kept until the next write; `scores` and
+    `logits` use the queries. Both are differentiable with respect to the stored keys and the queries.
 
     Args:
         key_size: K.
         problem_type: what values are. `"single_label_classification"`: one-hot rows; logits go through a softmax.
             `"multi_label_classification"`: rows of 0 and 1; logits go through a sigmoid. `"regression"`: numbers.
         similarity: a name of `SIMILARITIES`, where the reading allows a choice.
-        sharpness: β, by which scores are multiplied before they become logits; the reading's own default if left out.
-        learn_sharpness: whether β is a parameter that training moves.
+        sharpness: β, the factor that turns scores into logits; by default the reading's own.
+        learn_sharpness: whether β is trained.
 
     Raises:
         UnknownNameError: there is no such similarity.
@@ -80,7 +80,7 @@ class Reading(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Sets the sharpness to where it starts."""
+        """Sets the sharpness to its initial value."""
         nn.init.constant_(self.log_sharpness, math.log(self.initial_sharpness))
 
     @property
@@ -89,25 +89,25 @@ class Reading(nn.Module):
         return self.log_sharpness.exp().squeeze(0)
 
     def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
-        """Prepares to answer.
+        """Prepares the memory for answering queries.
 
         Args:
             state: keys [B, S, K], values [B, S, V].
-            start: the solution of a similar state, from which a new one is reached sooner. It changes the time a solve
-                takes, never where it ends (but for a rough solve).
-            rough: whether a few digits are enough, where fewer digits take less time.
+            start: the solution of a similar state, as a starting point. It makes solving faster and does not change the
+                result (unless `rough`).
+            rough: whether a few digits are enough, which is faster for some readings.
         """
         return Solution(state)
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
-        """What the memory says before sharpness: [B, Q, K] -> [B, Q, V], or [B, Q, S] for a read by weights."""
+        """Scores before the sharpness is applied: [B, Q, K] -> [B, Q, V], or [B, Q, S] for `attention`."""
         raise NotImplementedError
 
     def logits(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
-        """The logits [B, Q, V] (for regression the numbers) that belong to scores.
+        """The logits [B, Q, V] (for regression the numbers) for given scores.
 
         Args:
-            sharpness: β; the reading's own if left out.
+            sharpness: β; by default the reading's own.
         """
         if self.problem_type == REGRESSION:
             return scores
@@ -125,7 +125,7 @@ class Reading(nn.Module):
         slots: Tensor,
         sharpness: Tensor | float | None = None,
     ) -> Tensor:
-        """How much single slots add to one column of what is predicted.
+        """How much each of some slots adds to one output.
 
         Over all slots the terms sum to `predicted(...)`.
 
@@ -140,18 +140,19 @@ class Reading(nn.Module):
         raise NotImplementedError
 
     def predicted(self, solution: Solution, logits: Tensor) -> Tensor:
-        """What `terms` sum to, [B, Q, V]: the logits, where a reading does not say otherwise."""
+        """What the `terms` of all slots sum to, [B, Q, V]: the logits, except for `attention`."""
         return logits
 
     def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
-        """Scores for each slot's own key, from a memory that lacks the slot's fold.
+        """Scores for each slot's own key, from a memory without the slot's fold.
 
         Args:
-            folds: [S], a slot's fold; `NEVER_LEFT_OUT` for slots that always stay. Leave-one-out is `arange(S)`.
+            folds: [S], the fold of each slot; `NEVER_LEFT_OUT` for slots that always stay. Leave-one-out is
+                `arange(S)`.
             rough: whether a few digits are enough; see `solve`.
 
         Returns:
-            [B, S, ·] scores as `scores` gives them; those of slots that are never left out mean nothing.
+            [B, S, ·] scores as from `scores`; those of slots that are never left out have no meaning.
         """
         state = solution.state
         result = self.scores(solution, state.keys)
@@ -165,7 +166,7 @@ class Reading(nn.Module):
         return result
 
     def targets(self, state: KeyValueState) -> Tensor:
-        """The values as a solved reading fits them, zero in empty slots: [B, S, V]."""
+        """The values that the reading is fitted to, zero in empty slots: [B, S, V]."""
         values = state.values.to(state.keys.dtype)
         if self.problem_type == MULTI_LABEL:
             values = 2 * values - 1

@@ -36,21 +36,21 @@ class LeastSquaresParts(NamedTuple):
 
 @READINGS.register("least_squares")
 class LeastSquaresReading(Reading):
-    r"""The memory as a kernel least-squares associative memory.
+    r"""Kernel least squares (ridge regression) on the stored keys.
 
     $r(q) = \sum_i \alpha_i \kappa(k_i, q)$ with $(K + \lambda N^{-1}) A = V$ (Saunders et al. 1998, eq. 8),
     $\kappa(k, q) = \exp(\gamma (\cos(k, q) - 1))$ and N the number of examples that each slot stands for. A left-out
     answer is the stored value less $[K'^{-1}]_{FF}^{-1} \alpha_F$ for a fold F, in closed form (for single slots Rifkin
     and Lippert 2007, section 3). For regression the values are taken around their mean.
 
-    One more example extends the factor. Above `exact_slots` slots, each query is answered from the solution over its
-    `neighbours` nearest slots alone, and a write costs nothing.
+    One more example extends the Cholesky factor. Above `exact_slots` slots, each query is answered by solving for its
+    `neighbours` nearest slots, and a write costs nothing.
 
     Args:
         width: γ of the kernel.
         ridge: λ.
-        exact_slots: the most slots that are solved together.
-        neighbours: how many slots a query is answered from above that.
+        exact_slots: the largest number of slots that are solved together.
+        neighbours: how many slots a query is answered from in larger memories.
     """
 
     name = "least_squares"

@@ -38,23 +38,23 @@ class LogisticParts(NamedTuple):
 
 @READINGS.register("logistic")
 class LogisticReading(Reading):
-    r"""Multinomial logistic regression on the unit keys, at its optimum.
+    r"""Multinomial logistic regression on the stored keys, solved to its optimum.
 
-    $W = \arg\min_W \sum_i s n_i \, \mathrm{CE}(W k_i, v_i) + \frac{\mu}{2} \lVert W \rVert^2$ is unique, so neither the
-    order of the writes nor where the solver starts matters. At the optimum $W = \sum_i \alpha_i k_i^\top$ with
+    $W = \arg\min_W \sum_i s n_i \, \mathrm{CE}(W k_i, v_i) + \frac{\mu}{2} \lVert W \rVert^2$ is unique, so the
+    result depends neither on the order of the writes nor on where the solver starts. At the optimum
+    $W = \sum_i \alpha_i k_i^\top$ with
     $\alpha_i = \frac{s n_i}{\mu} (v_i - p_i)$ (the representer theorem; Yeh et al. 2018, theorem 3.1), so each slot
-    adds $\alpha_{ic} \langle k_i, q \rangle$ to the score of label c, while a read costs $K \cdot V$ whatever S is.
+    adds $\alpha_{ic} \langle k_i, q \rangle$ to the score of label c. The cost of a read is $K \cdot V$, whatever S is.
 
-    A constant c behind each unit key is a decayed intercept, which takes from a label what its keys have in common with
-    everything; it adds $c^2$ to every $\langle k_i, q \rangle$. Several labels at once are as many binary regressions,
-    where the constant is 1 and stands for how common a label is.
-    Gradients with respect to the keys go through the optimum by the implicit function theorem.
+    A constant c appended to each unit key is an intercept with weight decay; it adds $c^2$ to every
+    $\langle k_i, q \rangle$. For several labels there is one binary regression a label, with a constant of 1.
+    Gradients with respect to the keys are computed by the implicit function theorem.
 
     Args:
-        example_weight: s, what an example counts against the weight decay.
+        example_weight: s, the weight of an example against the weight decay.
         weight_decay: μ.
-        constant: c, where an example has exactly one label; 0 for no intercept.
-        tolerance: the length of the objective's gradient at which the solve ends, a slot's average.
+        constant: c, if an example has exactly one label; 0 for no intercept.
+        tolerance: the length of the gradient, averaged over slots, at which solving stops.
     """
 
     name = "logistic"

@@ -13,9 +13,9 @@ from .base import NEVER_LEFT_OUT, READINGS, SINGLE_LABEL, Reading, Solution
 class PrototypeReading(Reading):
     r"""The similarity of the query to each label's mean key (Snell et al. 2017, eq. 1 and 2).
 
-    $c_l = \frac{\sum_i n_i v_{il} k_i}{\sum_i n_i v_{il}}$, scores $s(c_l, q)$. A label without examples scores minus
-    infinity. The term of a slot is the share of the label's score that its key brings. Prototypes are made and compared
-    in double precision, so that the order of the slots does not show in the answers.
+    $c_l = \frac{\sum_i n_i v_{il} k_i}{\sum_i n_i v_{il}}$, scores $s(c_l, q)$. The score of a label without
+    examples is minus infinity. The term of a slot is the share of its key in the label's score. Prototypes are computed
+    and compared in double precision, so that the answers do not depend on the order of the slots.
     """
 
     name = "prototype"

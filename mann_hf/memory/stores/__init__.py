@@ -1,4 +1,4 @@
-"""Searches over the keys of very large memories."""
+"""Search in the keys of very large memories."""
 
 from .exact import nearest
 
