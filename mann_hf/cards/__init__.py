@@ -1,4 +1,4 @@
-"""Model cards: the page that a repository on the Hub shows, from plain facts alone."""
+"""Model cards: the page that a repository on the Hub shows."""
 
 from .data import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
 from .render import LabelFacts, ModelFacts, is_own, memory_card, merged, model_card, results_file

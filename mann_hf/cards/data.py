@@ -1,4 +1,4 @@
-"""What a model card says that neither weights nor memory tell: how a model was trained, and what was measured of it."""
+"""Facts for a model card that neither weights nor memory hold: how a model was trained and how it was measured."""
 
 import json
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ class EvaluationResult:
     """One measured figure.
 
     Args:
-        metric: its name, as `evaluate` has it: `"accuracy"`, `"f1"`, `"mse"`, ...
-        value: of it; accuracies and the like as a share from 0 to 1.
-        dataset: the data set's name, for people.
-        task: what was asked, such as `"5-way 1-shot, classes that training never saw"`.
-        interval: half of its 95 % interval, in the same unit.
-        ends: the interval's two ends, where the value is not in its middle.
-        measured_by: what wrote the figure, which replaces it where it measures anew; empty for one of your own.
-        before: the figure of the same encoder before it was trained.
-        count: how many texts or episodes it is the mean of.
-        dataset_id: the data set's name on the Hub. Results that have one go into `.eval_results`, too.
-        dataset_split: which part of it.
-        dataset_revision: which version of it.
-        date: when it was measured, `YYYY-MM-DD`.
+        metric: the name of the metric in `evaluate`: `"accuracy"`, `"f1"`, `"mse"`, ...
+        value: the figure; accuracies and similar metrics as a share from 0 to 1.
+        dataset: the data set's name for readers.
+        task: the test, such as `"5-way 1-shot, classes that training never saw"`.
+        interval: half the width of the 95 % interval, in the same unit.
+        ends: the two ends of the interval, if the value is not in its middle.
+        measured_by: the command that measured the figure, and replaces it when it measures again; empty for your own.
+        before: the figure of the same encoder before training.
+        count: number of texts or episodes in the mean.
+        dataset_id: the data set's name on the Hub. Results with one are also written to `.eval_results`.
+        dataset_split: the split of the data set.
+        dataset_revision: the version of the data set.
+        date: the date of the measurement, `YYYY-MM-DD`.
     """
 
     metric: str
@@ -50,7 +50,7 @@ class EvaluationResult:
     measured_by: str = ""
 
     def measures(self) -> tuple[str | None, ...]:
-        """What it is a figure of: another of the same takes its place."""
+        """What the figure measures; a new figure of the same replaces it."""
         return self.metric, self.dataset, self.task, self.dataset_split
 
 
@@ -60,10 +60,10 @@ class TrainingData:
     """A data set that a model was trained on.
 
     Args:
-        name: for people.
-        classes: how many.
-        texts: how many.
-        dataset_id: its name on the Hub.
+        name: the name for readers.
+        classes: number of classes.
+        texts: number of texts.
+        dataset_id: the name on the Hub.
     """
 
     name: str
@@ -78,15 +78,15 @@ class TrainingRecord:
     """How a model was trained.
 
     Args:
-        data: what on.
+        data: the training data.
         settings: hyperparameters by name.
-        steps: of the optimizer.
-        episodes: that were drawn in them.
-        best_step: the step whose weights these are, where the best were kept.
-        seconds: that it took.
-        energy_kwh: that the machine used for it, in kWh, where codecarbon was installed.
-        hardware: on what.
-        versions: of the packages it was done with.
+        steps: number of optimizer steps.
+        episodes: number of training episodes.
+        best_step: the step of these weights, if the best checkpoint was kept.
+        seconds: training time.
+        energy_kwh: energy used by the machine in kWh, if codecarbon was installed.
+        hardware: the hardware used.
+        versions: package versions.
     """
 
     data: list = field(default_factory=list)
@@ -106,19 +106,19 @@ class TrainingRecord:
 @strict
 @dataclass
 class MANNModelCardData:
-    """What the card of a model says beside what the model shows by itself. A model keeps it as `model_card_data`.
+    """Facts for a model's card that the model itself does not show; a model keeps them as `model_card_data`.
 
     Args:
         model_name: the card's title; by default the name of the repository or folder.
-        language: of the texts, as ISO codes: `"en"` or `["de", "fr"]`.
-        license: an identifier that the Hub knows, such as `"apache-2.0"`.
-        tags: further ones for the Hub's search.
-        datasets: names on the Hub of what the model was taught or trained with, beside those of `training`.
+        language: language of the texts, as ISO codes: `"en"` or `["de", "fr"]`.
+        license: a license identifier of the Hub, such as `"apache-2.0"`.
+        tags: further tags for the Hub's search.
+        datasets: names on the Hub of data sets the model was taught or trained with, besides those of `training`.
         description: a paragraph about this model.
-        limits: what it should not be used for, a sentence each, beside what every card says.
-        training: how it was trained.
-        earlier_training: how it had been trained before that, the first time first.
-        results: what was measured of it.
+        limits: what the model should not be used for, a sentence each, in addition to what every card says.
+        training: how the model was trained.
+        earlier_training: how it was trained before that, the oldest first.
+        results: measured figures.
     """
 
     model_name: str | None = None
@@ -142,7 +142,7 @@ class MANNModelCardData:
 
     @classmethod
     def from_json(cls, text: str) -> "MANNModelCardData":
-        """What `to_json` wrote. A stranger may have written it, so every field is checked.
+        """Reads what `to_json` wrote. Every field is checked, as the file may come from a stranger.
 
         Raises:
             ValueError: it is something else.
@@ -157,7 +157,7 @@ class MANNModelCardData:
             raise ValueError(str(error)) from error
 
     def to_json(self) -> str:
-        """As JSON, without what is not said."""
+        """The facts as JSON, without empty fields."""
         return json.dumps(_said(asdict(self)), indent=1, ensure_ascii=False) + "\n"
 
     def replace_results(
@@ -167,7 +167,7 @@ class MANNModelCardData:
         dataset: str | None = None,
         split: str | None = None,
     ) -> None:
-        """Puts figures in place of the earlier ones of what measured them, of one part of a data set if it is named."""
+        """Replaces the figures of one measuring command, or only those of one data set split."""
         self.results = [
             other
             for other in self.results
@@ -178,7 +178,7 @@ class MANNModelCardData:
             self.add_result(result)
 
     def add_result(self, result: EvaluationResult) -> None:
-        """Adds a figure, in place of an earlier one of the same metric, data and task."""
+        """Adds a figure and removes an earlier one of the same metric, data and task."""
         self.results = [other for other in self.results if other.measures() != result.measures()] + [result]
 
 

@@ -1,4 +1,4 @@
-"""A card as Markdown with its metadata, from the facts of a model or a memory."""
+"""Renders the card of a model or a memory as Markdown with metadata."""
 
 import json
 import re
@@ -41,10 +41,10 @@ class LabelFacts:
     """What a memory holds of one label.
 
     Args:
-        name: of the label.
-        examples: how many.
-        example: one of them; None where texts are not stored, or the label has a description alone.
-        description: what the label means, if it was told.
+        name: the label.
+        examples: number of examples.
+        example: one example; None if texts are not stored or the label has only a description.
+        description: what the label means, if it has a description.
     """
 
     name: str
@@ -55,25 +55,25 @@ class LabelFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a card is told of a model as it is.
+    """Facts of a model for its card.
 
     Args:
-        place: the repository or folder by which it is loaded.
+        place: the repository or folder to load it from.
         model_class: the name of its class.
         problem_type: what its labels are.
-        encoder: the name of the encoder; None for one without.
+        encoder: the name of the encoder; None for an encoder without a name.
         reading: how the memory is read.
-        settings: other choices of its configuration that are not the default's, by name.
-        max_tokens: after how many tokens a text is cut.
-        labels: what it knows.
-        entries: how many texts it holds.
-        unlabelled: how many of them have none of the labels.
-        questions: a few texts that may be asked, for the examples.
+        settings: other settings of its configuration that differ from the defaults, by name.
+        max_tokens: number of tokens after which a text is cut.
+        labels: the labels it knows.
+        entries: number of stored texts.
+        unlabelled: number of stored texts without a label.
+        questions: a few texts to ask, for the examples.
         stores_texts: whether the texts can be read from the memory's file.
-        adapter: in a few words, where the weights are those of an adapter alone.
-        base: what the adapter is put on, where that is a model of this library.
-        extra: of the package, that loading needs.
-        versions: of the packages.
+        adapter: a few words about the adapter, if the weights are those of an adapter alone.
+        base: the model under the adapter, if it is one of this library.
+        extra: the extra of the package that loading needs.
+        versions: package versions.
     """
 
     place: str
@@ -106,7 +106,7 @@ class ModelFacts:
 
 
 def model_card(facts: ModelFacts, said: MANNModelCardData | None = None) -> str:
-    """The card of a model: `README.md`."""
+    """Renders the card of a model, its `README.md`."""
     said = said or MANNModelCardData()
     name = said.model_name or Path(facts.place).name
     return _card(
@@ -115,13 +115,12 @@ def model_card(facts: ModelFacts, said: MANNModelCardData | None = None) -> str:
 
 
 def memory_card(facts: ModelFacts, loaded_by: str | None, said: MANNModelCardData | None = None) -> str:
-    """The card of a memory that is published alone.
+    """Renders the card of a memory that is published alone.
 
     Args:
-        facts: of the model whose memory it is; `place` is that of the memory.
-        loaded_by: the Python expression that gives a model with the encoder that wrote it; None where others cannot
-            have it.
-        said: what else is known; training and results are of the model and not told.
+        facts: facts of the model whose memory it is; `place` is that of the memory.
+        loaded_by: the Python expression for a model with the encoder of this memory; None if others cannot load it.
+        said: further facts; training and results belong to the model and are left out.
     """
     said = said or MANNModelCardData()
     name = said.model_name or Path(facts.place).name

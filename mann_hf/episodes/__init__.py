@@ -1,4 +1,4 @@
-"""Small tasks drawn from labelled texts, and the tensors they become."""
+"""Episodes: small tasks drawn from labelled texts, and their tensors."""
 
 from .collator import EpisodeCollator
 from .episode import Episode, Examples

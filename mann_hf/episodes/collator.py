@@ -1,4 +1,4 @@
-"""From episodes to the tensors of one call of a model."""
+"""Turns episodes into the tensors of one call of a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ class EpisodeCollator:
     """Packs the texts of several episodes, each text once, and numbers them.
 
     Args:
-        tokenizer: of the encoder.
-        max_length: tokens of a text that are read.
-        prompt: put in front of each text, as the model's configuration has it.
+        tokenizer: the encoder's tokenizer.
+        max_length: the largest number of tokens of a text; longer texts are cut.
+        prompt: text put in front of each text, as in the model's configuration.
         lower_case: whether texts are lower-cased first.
-        label_names: whether label names go along.
-        group_by_length: whether texts of like length are batched apart, with little padding: on a CPU several times
-            faster than one batch as wide as the longest text. By default where there is no GPU.
+        label_names: whether label names are included.
+        group_by_length: whether texts of similar length form batches of their own, with little padding. On a CPU this
+            is several times faster than one batch as wide as the longest text; it is the default without a GPU.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EpisodeCollator:
 
     @classmethod
     def for_model(cls, model: Any, tokenizer: Any, **kwargs: Any) -> "EpisodeCollator":
-        """One that prepares texts as a model's `embed_texts` does."""
+        """A collator that prepares texts as a model's `embed_texts` does."""
         config = model.config
         return cls(
             tokenizer,

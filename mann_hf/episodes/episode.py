@@ -1,10 +1,10 @@
-"""One task: a few labelled texts to learn from, and others to be asked."""
+"""One task: a few labelled texts to learn from, and others to classify."""
 
 from typing import NamedTuple
 
 
 class Examples(NamedTuple):
-    """Texts and what they are.
+    """Texts and their labels.
 
     Attributes:
         texts: n texts.
@@ -19,10 +19,10 @@ class Episode(NamedTuple):
     """A small task of N classes.
 
     Attributes:
-        support: what is written to the memory.
-        query: what is asked.
-        names: the N classes as the data set spells them, each at the place of its number.
-        seed: by which an objective draws what it draws within the episode; None for draws that cannot be repeated.
+        support: the examples that are written to the memory.
+        query: the texts that are classified.
+        names: the N class names as in the data set, in the order of their numbers.
+        seed: random seed for draws of an objective within the episode; None for draws that cannot be repeated.
     """
 
     support: Examples

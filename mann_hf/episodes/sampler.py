@@ -1,4 +1,4 @@
-"""Drawing small tasks from labelled texts."""
+"""Draws small tasks from labelled texts."""
 
 import hashlib
 import json
@@ -27,41 +27,41 @@ Count = int | tuple[int, int]
 
 
 class EpisodeSampler:
-    """N-way K-shot tasks from a data set, as many as asked for.
+    """Draws N-way K-shot episodes from a data set, without end.
 
-    Episode number t depends on the data, the settings, the seed and t alone: any can be drawn again by
-    `sampler[t]`, two samplers that are made alike draw alike, and processes that draw different numbers draw different
-    episodes. Iterating counts on from `state_dict()`'s `drawn`.
+    Episode number t depends only on the data, the settings, the seed and t: `sampler[t]` draws it again, two samplers
+    made with the same arguments draw the same episodes, and processes that draw different numbers draw different
+    episodes. Iterating continues at the `drawn` of `state_dict()`.
 
-    Classes of an episode are drawn without replacement, in random order, so that their numbers mean nothing; texts are
-    drawn without replacement, too, so that no text is both taught and asked, or stands under two labels. A text that a
-    class has in several rows counts once. One that several classes have is drawn for the first of them that draws it,
-    and is never an unknown text beside one of them.
+    Classes of an episode are drawn without replacement, in random order, so that their numbers carry no meaning. Texts
+    are drawn without replacement, too: no text is both support and query, or has two labels. A text that a class has in
+    several rows counts once. A text of several classes goes to the first class that draws it, and is never an unknown
+    text beside one of them.
 
     Args:
         dataset: a `datasets.Dataset`, or several by name; each episode is drawn from one of them.
-        n_way: classes in an episode.
-        k_shot: texts of each class that are taught.
-        n_query: texts of each class that are asked; with 0 all that is drawn is taught.
+        n_way: number of classes in an episode, or a range.
+        k_shot: number of support texts of each class, or a range.
+        n_query: number of query texts of each class, or a range; with 0 there is only support.
         text_column: the column of the texts.
         label_column: the column of their classes: names, numbers or a `ClassLabel`.
-        classes: which classes to draw from, such as those of one side of a class split; all if left out.
-        weights: how often each of several data sets is drawn from, by its name, in proportion; by default as often as
-            it has classes. One that is left out (see below) has no part in the proportion.
+        classes: the classes to draw from, for example one part of a class split; by default all.
+        weights: relative frequency of each of several data sets, by name; by default the number of its classes. A data
+            set that is left out (see below) does not count.
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
-        n_unknown: texts of other classes of the same data set that are asked, too, with the label `UNKNOWN`.
-        batch_size: how many episodes in a row have the same number of classes, where that is a range: episodes that
-            are packed together must.
-        seed: of the draws, 0 or more.
-        process_index: which of several processes draws.
-        num_processes: of how many. Process p takes every `num_processes`-th episode from the p-th on, or batch of them
-            where `n_way` is a range, so together they draw what one process would.
+        n_unknown: number of further queries from other classes of the same data set, with the label `UNKNOWN`.
+        batch_size: if `n_way` is a range, how many episodes in a row have the same number of classes; episodes packed
+            into one batch must.
+        seed: random seed, 0 or more.
+        process_index: the number of this process.
+        num_processes: number of processes. Process p takes every `num_processes`-th episode from the p-th on (or batch
+            of episodes, if `n_way` is a range), so together they draw what one process would.
 
     Raises:
-        InvalidTypeError: no `datasets.Dataset`, texts or labels of the wrong type, or `classes` in one text.
-        InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with texts enough.
-            Classes with fewer texts of their own than an episode may need are passed over, and of several data sets
-            those with none of the `classes` are left out, each with a warning that names them.
+        InvalidTypeError: no `datasets.Dataset`, texts or labels of the wrong type, or `classes` that is one text.
+        InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with enough texts.
+            Classes with fewer texts of their own than an episode may need are skipped, and data sets with none of the
+            `classes` are left out, each with a warning that names them.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class EpisodeSampler:
         return episode
 
     def shard(self, process_index: int, num_processes: int) -> "EpisodeSampler":
-        """The same draws for one of several processes."""
+        """The sampler for one of several processes, with the same draws."""
         if not 0 <= process_index < num_processes:
             raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
         shard = object.__new__(type(self))
@@ -167,16 +167,16 @@ class EpisodeSampler:
         return shard
 
     def state_dict(self) -> dict[str, Any]:
-        """How many episodes each of how many processes has drawn, and what tells them from another sampler's."""
+        """The number of episodes drawn, and what identifies this sampler."""
         told = {"drawn": self.drawn, "num_processes": self.num_processes}
         return {**told, "seed": self.seed, "fingerprint": self.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where a sampler stopped that was made alike.
+        """Continues where a sampler made with the same arguments stopped.
 
         Raises:
-            InvalidInputError: it drew from other data, with other settings, or for a number of processes whose episodes
-                cannot be shared out among this sampler's.
+            InvalidInputError: it had other data or settings, or a number of processes whose episodes cannot be divided
+                among this sampler's.
         """
         if (state["seed"], state["fingerprint"]) != (self.seed, self.fingerprint):
             raise InvalidInputError(
@@ -201,7 +201,7 @@ class EpisodeSampler:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all that episodes depend on but the seed."""
+        """A digest of everything that episodes depend on except the seed."""
         settings: list[Any] = [self.n_way, self.k_shot, self.n_query, self.n_unknown, self.unbalanced]
         settings.append(self._turn)
         settings += [[name, table.fingerprint, self.classes[name]] for name, table in self.tables.items()]

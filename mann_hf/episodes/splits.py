@@ -1,4 +1,4 @@
-"""Splits of a data set by class, so that what is asked in the end was never seen in training."""
+"""Splits of a data set by class, so that the classes of a test were never seen in training."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,18 +37,18 @@ def split_classes(
     text_column: str = "text",
     label_column: str = "label",
 ) -> DatasetDict:
-    """Meta-train, meta-validation and meta-test data sets that have no class in common.
+    """Splits a data set into train, validation and test sets that have no class in common.
 
     Args:
-        dataset: all of it.
+        dataset: the data set to split.
         sizes: for train, validation and test, the share of the classes (numbers below 1 that sum to at most 1) or
             their number.
-        seed: which classes go where.
+        seed: random seed that decides which classes go where.
         text_column: as in `EpisodeSampler`.
         label_column: as in `EpisodeSampler`.
 
     Returns:
-        With the keys `"train"`, `"validation"` and `"test"`.
+        A `DatasetDict` with the keys `"train"`, `"validation"` and `"test"`.
 
     Raises:
         InvalidInputError: sizes that make no sense, more classes than there are, or a part without a class.

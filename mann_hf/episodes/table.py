@@ -22,8 +22,8 @@ class LabelledTable:
 
     Args:
         dataset: with a column of texts and one of labels (names, whole numbers, or a `ClassLabel`).
-        text_column: the name of the one.
-        label_column: the name of the other.
+        text_column: the name of the column of texts.
+        label_column: the name of the column of labels.
         source: what error messages call the data set.
 
     Attributes:
@@ -78,20 +78,20 @@ class LabelledTable:
 
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
-        """For each class the rows that are of it, in order."""
+        """The rows of each class, in order."""
         order = np.argsort(self.labels, kind="stable")
         ends = np.cumsum(np.bincount(self.labels, minlength=len(self.names)))
         return dict(zip(self.names, np.split(order, ends[:-1]), strict=True))
 
     @cached_property
     def distinct(self) -> dict[str, np.ndarray]:
-        """For each class the first row of each of its texts, in order."""
+        """The first row of each different text, for each class, in order."""
         first = {name: {self.texts[row]: row for row in reversed(rows)} for name, rows in self.rows.items()}
         return {name: np.array(sorted(rows.values())) for name, rows in first.items()}
 
     @cached_property
     def shared(self) -> dict[str, set[str]]:
-        """The texts that several classes have, in order, and which."""
+        """The texts that several classes have, in order, with these classes."""
         classes: dict[str, set[str]] = {}
         for text, label in zip(self.texts, self.labels.tolist(), strict=True):
             classes.setdefault(text, set()).add(self.names[label])

@@ -1,4 +1,4 @@
-"""Training over many small tasks."""
+"""Training the encoder over many small tasks (episodes)."""
 
 from .arguments import EpisodicTrainingArguments
 from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes

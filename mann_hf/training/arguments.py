@@ -1,4 +1,4 @@
-"""What an episodic run is told."""
+"""Arguments of the episodic trainer."""
 
 import json
 import math
@@ -34,38 +34,38 @@ else:
 
 @dataclass
 class EpisodicTrainingArguments(TrainingArguments):
-    """`TrainingArguments` of a run over episodes, with defaults of their own for some of its fields.
+    """`TrainingArguments` for training over episodes; some fields have other defaults.
 
-    A step takes `episodes_per_step` episodes on each process, `gradient_accumulation_steps` times. How long a run is
-    `max_steps` says; `num_train_epochs` is of no effect.
+    A step takes `episodes_per_step` episodes on each process, `gradient_accumulation_steps` times. `max_steps` sets the
+    length of a run; `num_train_epochs` has no effect.
 
     Args:
-        n_way: classes in an episode, or the lowest and highest number of them: a pair, or a text such as "5-10".
-        k_shot: support texts of each class, or a range.
-        n_query: query texts of each class, or a range.
-        episodes_per_step: episodes in one forward of a process; another name for `per_device_train_batch_size`.
-        eval_episodes: episodes of an evaluation; the same ones each time.
-        eval_n_way: N in evaluation; as in training if left out.
-        eval_k_shot: K in evaluation; as in training if left out.
-        eval_n_query: Q in evaluation; as in training if left out.
-        eval_n_unknown: queries of other classes in an episode of the evaluation, or a range. They have no part in the
-            accuracy: `eval_unknown_auroc` says how well the scores tell them from the others.
-        eval_seed: by which the episodes of an evaluation are drawn.
-        objective: what is minimised, a name of `OBJECTIVES`.
+        n_way: number of classes in an episode, or a range: a pair `(5, 10)` or the text "5-10".
+        k_shot: number of support texts of each class, or a range.
+        n_query: number of query texts of each class, or a range.
+        episodes_per_step: episodes in one forward pass of a process; another name for `per_device_train_batch_size`.
+        eval_episodes: number of episodes in an evaluation; the same ones each time.
+        eval_n_way: `n_way` in evaluation; by default as in training.
+        eval_k_shot: `k_shot` in evaluation; by default as in training.
+        eval_n_query: `n_query` in evaluation; by default as in training.
+        eval_n_unknown: number of queries from other classes in each evaluation episode, or a range. They do not count
+            for the accuracy; `eval_unknown_auroc` measures how well the scores separate them from the others.
+        eval_seed: random seed of the evaluation episodes.
+        objective: loss function, a name of `OBJECTIVES`.
         objective_options: arguments of the objective.
-        regularizers: what is added to the objective, the weight of each by its name in `REGULARIZERS`, as in
-            `{"uniformity": 0.1}`; with arguments of its own as in `{"uniformity": {"weight": 0.1, "t": 1.0}}`.
-        trainable: `"full"`: all weights; `"adapter"`: a PEFT adapter on the encoder, by itself with a `peft_config`;
-            `"memory"`: the memory's own parameters alone.
+        regularizers: terms added to the loss, with their weights, by name of `REGULARIZERS`: `{"uniformity": 0.1}`, or
+            with arguments `{"uniformity": {"weight": 0.1, "t": 1.0}}`.
+        trainable: `"full"`: all weights; `"adapter"`: a PEFT adapter on the encoder (the default with a `peft_config`);
+            `"memory"`: only the memory's own parameters.
         label_names: whether label names are written to the memory beside the support, in training and in evaluation.
-            (In `TrainingArguments` this is a list of a model's inputs, which are known here.)
+            (In `TrainingArguments` this field lists a model's label inputs; here they are known.)
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
-        source_weights: how often each of several training data sets is drawn from, by its name, in proportion; by
-            default as often as it has classes.
+        source_weights: relative frequency of each of several training data sets, by name; by default the number of its
+            classes.
         text_column: the column of the texts.
         label_column: the column of the labels.
-        shared_labels: what to do about classes that are in both data sets, whose evaluation would say nothing of new
-            classes: `"refuse"`, `"drop"` them from the training data, or `"allow"`.
+        shared_labels: what to do if training and evaluation data share classes (their accuracy would say nothing about
+            new classes): `"refuse"`, `"drop"` them from the training data, or `"allow"`.
 
     Raises:
         InvalidInputError: values that make no sense.
@@ -76,45 +76,58 @@ class EpisodicTrainingArguments(TrainingArguments):
     k_shot: Count = field(default=1, metadata={"help": "Support texts of each class, or a range."})
     n_query: Count = field(default=5, metadata={"help": "Query texts of each class, or a range."})
     episodes_per_step: int | None = field(
-        default=None, metadata={"help": "Episodes in one forward of a process (default: 4)."}
+        default=None, metadata={"help": "Episodes in one forward pass of a process (default: 4)."}
     )
-    per_device_train_batch_size: int = field(default=4, metadata={"help": "The same by the Trainer's name."})
-    eval_episodes: int = field(default=600, metadata={"help": "Episodes of an evaluation."})
-    eval_n_way: Count | None = field(default=None, metadata={"help": "N in evaluation; as in training if left out."})
-    eval_k_shot: Count | None = field(default=None, metadata={"help": "K in evaluation; as in training if left out."})
-    eval_n_query: Count | None = field(default=None, metadata={"help": "Q in evaluation; as in training if left out."})
-    eval_n_unknown: Count = field(default=0, metadata={"help": "Queries of other classes in evaluation, or a range."})
-    eval_seed: int = field(default=0, metadata={"help": "By which the episodes of an evaluation are drawn."})
-    objective: str = field(default="episode", metadata={"help": f"One of {', '.join(OBJECTIVES)}."})
+    per_device_train_batch_size: int = field(default=4, metadata={"help": "The Trainer's name for episodes_per_step."})
+    eval_episodes: int = field(default=600, metadata={"help": "Number of episodes in an evaluation."})
+    eval_n_way: Count | None = field(default=None, metadata={"help": "n_way in evaluation; by default as in training."})
+    eval_k_shot: Count | None = field(
+        default=None, metadata={"help": "k_shot in evaluation; by default as in training."}
+    )
+    eval_n_query: Count | None = field(
+        default=None, metadata={"help": "n_query in evaluation; by default as in training."}
+    )
+    eval_n_unknown: Count = field(
+        default=0, metadata={"help": "Queries from other classes in each evaluation episode, or a range."}
+    )
+    eval_seed: int = field(default=0, metadata={"help": "Random seed of the evaluation episodes."})
+    objective: str = field(default="episode", metadata={"help": f"Loss function: one of {', '.join(OBJECTIVES)}."})
     objective_options: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Arguments of the objective."}
     )
     regularizers: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": f"Weights of what is added to it; names are {', '.join(REGULARIZERS)}."}
+        default=None, metadata={"help": f"Weights of terms added to the loss, by name: {', '.join(REGULARIZERS)}."}
     )
-    trainable: str = field(default="full", metadata={"help": f"One of {', '.join(TRAINABLE)}."})
+    trainable: str = field(
+        default="full", metadata={"help": f"Which weights are trained: one of {', '.join(TRAINABLE)}."}
+    )
     label_names: bool = field(  # type: ignore[assignment]  # of TrainingArguments: names of inputs, which are known here
-        default=False, metadata={"help": "Whether label names are written beside the support."}
+        default=False, metadata={"help": "Whether label names are stored beside the support."}
     )
     unbalanced: bool = field(default=False, metadata={"help": "Whether each class draws its own number of shots."})
     source_weights: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "How often each of several training data sets is drawn from, by its name."}
+        default=None, metadata={"help": "Relative frequency of each of several training data sets, by name."}
     )
     text_column: str = field(default="text", metadata={"help": "The column of the texts."})
     label_column: str = field(default="label", metadata={"help": "The column of the labels."})
-    shared_labels: str = field(default="refuse", metadata={"help": f"One of {', '.join(SHARED_LABELS)}."})
+    shared_labels: str = field(
+        default="refuse",
+        metadata={"help": f"For classes in both training and evaluation data: one of {', '.join(SHARED_LABELS)}."},
+    )
 
     learning_rate: float = field(default=1e-5, metadata={"help": "The highest learning rate."})
-    max_steps: int = field(default=300, metadata={"help": "Steps of the optimizer."})
+    max_steps: int = field(default=300, metadata={"help": "Optimizer steps in the run."})
     dataloader_pin_memory: bool = field(
-        default_factory=torch.cuda.is_available, metadata={"help": "Whether batches are made in pinned memory."}
+        default_factory=torch.cuda.is_available, metadata={"help": "Whether batches are placed in pinned memory."}
     )
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Of no effect: episodes have no columns."})
-    metric_for_best_model: str | None = field(default="accuracy", metadata={"help": "What the best model is best in."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Has no effect: episodes have no columns."})
+    metric_for_best_model: str | None = field(
+        default="accuracy", metadata={"help": "Metric that selects the best checkpoint."}
+    )
 
     @property
     def step_episodes(self) -> int:
-        """Episodes of a step on all processes together."""
+        """Episodes in a step over all processes."""
         return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
 
     def __post_init__(self) -> None:
@@ -161,7 +174,7 @@ class EpisodicTrainingArguments(TrainingArguments):
             )
 
     def read_counts(self) -> None:
-        """Turns counts that are texts, such as "5-10", into numbers and pairs.
+        """Turns counts given as text, such as "5-10", into numbers and pairs.
 
         Raises:
             InvalidInputError: a text that is neither a number nor a range.

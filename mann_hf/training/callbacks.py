@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on, and kept of it afterwards."""
+"""Progress messages during a run, and its curves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ CURVES_FILE = "curves.png"
 
 
 class Progress(TrainerCallback):
-    """Tells each logged loss and each evaluation in one line; of several processes the first alone speaks.
+    """Reports each logged loss and each evaluation in one line, on the first process.
 
     Args:
         tell: called with a line.
@@ -52,11 +52,11 @@ class Progress(TrainerCallback):
 
 
 def draw_curves(history: list[dict[str, Any]], file: Path) -> None:
-    """The losses and accuracies of a run as a picture.
+    """Draws the losses and accuracies of a run.
 
     Args:
         history: `trainer.state.log_history`.
-        file: a png.
+        file: the png file to write.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run can be gone on from."""
+"""Finding checkpoints from which a run can be resumed."""
 
 import json
 import re
@@ -14,7 +14,7 @@ STATE_FILE = "trainer_state.json"
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a checkpoint was written to the end: a process that is killed leaves a part of one."""
+    """Whether a checkpoint is complete; a process killed while writing leaves a part of one."""
     try:
         TrainerState.load_from_json(str(folder / STATE_FILE))
     except (OSError, ValueError, TypeError):
@@ -23,7 +23,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def newest_checkpoint(output_dir: str | Path) -> str | None:
-    """The newest checkpoint of a run that is whole; None if there is none."""
+    """The newest complete checkpoint of a run; None if there is none."""
     numbered = {}
     for folder in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         number = re.fullmatch(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)", folder.name)
@@ -33,5 +33,5 @@ def newest_checkpoint(output_dir: str | Path) -> str | None:
 
 
 def steps_done(folder: str | Path) -> int:
-    """The steps after which a checkpoint was written."""
+    """The number of steps at which a checkpoint was written."""
     return int(json.loads(Path(folder, STATE_FILE).read_text(encoding="utf-8"))["global_step"])

@@ -1,4 +1,4 @@
-"""A Trainer that is evaluated by episodes."""
+"""A Trainer that evaluates on episodes."""
 
 import time
 from typing import Any
@@ -19,12 +19,12 @@ from .sharding import whole_weights
 
 
 class EvaluatingTrainer(Trainer):
-    """Answers seeded episodes in place of a Trainer's batches.
+    """Evaluates on seeded episodes instead of batches.
 
     Attributes:
-        data: what is trained and evaluated on.
-        sampler: of the episodes that are trained on; None without training data.
-        eval_samplers: of those that are evaluated on, by name.
+        data: the training and evaluation data.
+        sampler: draws the training episodes; None without training data.
+        eval_samplers: draw the evaluation episodes, by the name of the data set.
     """
 
     args: EpisodicTrainingArguments
@@ -36,19 +36,18 @@ class EvaluatingTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Answers `eval_episodes` episodes, the same ones each time.
+        """Evaluates on `eval_episodes` episodes, the same ones each time.
 
         Args:
-            eval_dataset: in place of the trainer's own, or the name of one of these; several by name are answered one
-                after the other.
-            ignore_keys: of no effect.
+            eval_dataset: data to use instead of the trainer's own, or the name of one of the trainer's; several by name
+                are evaluated one after the other.
+            ignore_keys: has no effect.
             metric_key_prefix: put in front of each name.
 
         Returns:
             `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
-            `eval_macro_f1`; `eval_loss`; and how long it took. With several data sets, such as class splits, their
-            names follow the prefix, and the means over them come with the prefix alone, with `eval_accuracy_std` over
-            the data sets.
+            `eval_macro_f1`; `eval_loss`; and run times. With several data sets, such as class splits, their names
+            follow the prefix; the means over them have the prefix alone, with `eval_accuracy_std` over the data sets.
 
         Raises:
             InvalidInputError: there is no evaluation data.
@@ -73,11 +72,11 @@ class EvaluatingTrainer(Trainer):
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
-        """Answers `eval_episodes` episodes of a data set.
+        """Predicts the queries of `eval_episodes` episodes of a data set.
 
         Returns:
             `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, and `metrics` as
-            those of `evaluate`.
+            from `evaluate`.
         """
         samplers = self._asked(test_dataset)
         if len(samplers) > 1:

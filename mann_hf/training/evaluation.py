@@ -1,4 +1,4 @@
-"""Answering the same seeded episodes each time, so that two evaluations are paired."""
+"""Evaluation on the same seeded episodes each time, so that two evaluations are paired."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ AT_A_TIME = 32
 
 
 class EpisodeAnswers(NamedTuple):
-    """What a model answers to episodes.
+    """A model's answers to the queries of episodes, one episode after the other.
 
     Attributes:
-        predictions: [n] the number of the best label of each query, all episodes one behind the other.
-        references: [n] its own; `UNKNOWN` where it is of none.
-        episodes: [n] the episode it belongs to.
+        predictions: [n] the number of the best label of each query.
+        references: [n] the number of its true label; `UNKNOWN` if that is none of the episode's.
+        episodes: [n] the number of its episode.
         scores: [n] the probability of the best label.
         losses: [E] the cross entropy of each episode.
     """
@@ -46,15 +46,15 @@ def answer_episodes(
     label_names: bool = False,
     embed_texts: Callable[[list[str]], Tensor] | None = None,
 ) -> EpisodeAnswers:
-    """Teaches each episode's support to a memory of its own and asks its queries.
+    """Answers the queries of each episode from a memory of its support.
 
-    Each text is encoded once, in however many episodes it is.
+    Each text is encoded once, even if several episodes have it.
 
     Args:
-        model: whose encoder and reading are used; its own memory is left alone.
+        model: the model whose encoder and reading are used; its own memory is not used or changed.
         tokenizer: of the encoder.
         episodes: E tasks.
-        label_names: whether label names are written beside the support.
+        label_names: whether label names are stored beside the support.
         embed_texts: keys [n, K] for n texts; by default the model's own.
     """
     number: dict[str, int] = {}
@@ -113,5 +113,5 @@ def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode]) -> Ep
 
 
 def evaluation_episodes(sampler: EpisodeSampler, count: int) -> list[Episode]:
-    """The first episodes of a sampler, whatever it has drawn already."""
+    """The first episodes of a sampler, regardless of how many it has drawn already."""
     return [sampler[number] for number in range(count)]

@@ -1,4 +1,4 @@
-"""What training minimises over a batch of episodes, by name."""
+"""Loss functions over a batch of episodes, by name."""
 
 import math
 from collections.abc import Mapping
@@ -22,21 +22,21 @@ OF_NAMES, OF_SUPPORTS = 0, 1
 
 
 class Objective:
-    """A loss over the keys of episodes: the mean within each, then over the B episodes of the batch.
+    """Loss function of an episode batch: the mean within each episode, then over the B episodes.
 
-    One with nothing to ask counts as 0, so that processes, or steps that are accumulated, of as many episodes each
-    average to one step of all their episodes.
+    An episode without queries counts as 0, so that several processes, or accumulated steps, with the same number of
+    episodes average to one step over all their episodes.
 
-    Called with the model's reading and the episodes; returns the loss and, where the objective answers queries, their
-    logits. It has no parameters of its own: what it trains is the encoder, through the keys, and the reading.
+    Called with the model's reading and the episodes; returns the loss and, if the objective answers queries, their
+    logits. It has no parameters: it trains the encoder, through the keys, and the reading.
 
     Args:
-        name_dropout: the share of the labels whose words are left out of an episode, drawn anew each time, so that the
-            model copes without. Of effect where episodes come with label names.
+        name_dropout: the share of label names that is left out of each episode at random, so that the model learns to
+            work without them. Has an effect only if episodes have label names.
     """
 
     needs_queries = True
-    """Whether an episode must have texts that are asked apart from those that are taught."""
+    """Whether an episode needs query texts beside the support."""
     needs_names = False
     """Whether it needs label names."""
 
@@ -60,16 +60,16 @@ OBJECTIVES: Registry[type[Objective]] = Registry("objective")
 
 
 class OwnReading:
-    """The way in which an objective reads, whatever the model's own is. Its parameters are not trained.
+    """The reading that an objective uses instead of the model's own. Its parameters are not trained.
 
     Args:
-        name: of `READINGS`.
-        sharpness: β; the reading's default if left out.
-        options: what else it takes.
+        name: a name of `READINGS`.
+        sharpness: β; by default the reading's own.
+        options: further arguments of the reading.
 
     Raises:
         UnknownNameError: there is no such reading.
-        InvalidInputError: it takes no such options.
+        InvalidInputError: the reading does not take these options.
     """
 
     def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
@@ -77,17 +77,17 @@ class OwnReading:
         make(READINGS, name, {"key_size": 1, **self.options})  # what is wrong is told now, not at the first step
 
     def like(self, reading: Reading, episodes: EpisodeKeys) -> Reading:
-        """For keys of the size that the model's reading has, where the episodes are."""
+        """The reading for the key size of the model's own, on the device of the episodes."""
         return self.made(reading.key_size).to(episodes.support.device).requires_grad_(False)
 
     def made(self, key_size: int) -> Reading:
-        """For keys of that size."""
+        """The reading for keys of this size."""
         return READINGS[self.name](key_size, **self.options)
 
 
 @OBJECTIVES.register("episode")
 class EpisodeCrossEntropy(Objective):
-    """The cross entropy of the queries' answers, read from a memory of the support (Vinyals et al. 2016, eq. 2)."""
+    """Cross entropy of the queries, read from a memory of the support (Vinyals et al. 2016, eq. 2)."""
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         _, logits = read_episodes(reading, episodes)
@@ -98,15 +98,15 @@ class EpisodeCrossEntropy(Objective):
 
 @OBJECTIVES.register("leave_one_out")
 class LeaveOneOut(Objective):
-    """The cross entropy of every text's answer, read from a memory of all other texts of its episode.
+    """Cross entropy of every text, read from a memory of all other texts of its episode.
 
-    Support and queries are one, so no text is spent on being taught alone. Texts whose label has neither another text
-    nor words are left out of the mean.
+    Support and queries are the same texts, so every text is a query. Texts whose label has neither another text nor a
+    label name are left out of the mean.
 
     Args:
-        reading: how the memory is read: a way with left-out answers in closed form, `"prototype"` or `"least_squares"`.
+        reading: a reading with left-out answers in closed form: `"prototype"` or `"least_squares"`.
         sharpness: β of that reading.
-        reading_options: what else it takes.
+        reading_options: further arguments of the reading.
         name_dropout: see `Objective`.
     """
 
@@ -146,10 +146,10 @@ class LeaveOneOut(Objective):
 
 @OBJECTIVES.register("label_semantic")
 class LabelSemantic(LeaveOneOut):
-    """`leave_one_out` with label names in the memory, of which half are left out at random.
+    """`leave_one_out` with label names in the memory, half of them left out at random; needs `label_names=True`.
 
     Args:
-        name_dropout: the share that is left out.
+        name_dropout: the share of label names that is left out.
         kwargs: of `LeaveOneOut`.
     """
 
@@ -166,18 +166,17 @@ class LabelSemantic(LeaveOneOut):
 
 @OBJECTIVES.register("resampled")
 class Resampled(Objective):
-    """The cross entropy of the answers of many episodes over the same texts.
+    """Cross entropy over several random splits of the same texts into support and queries; each text is encoded once.
 
-    Support and queries are one, and out of them a few texts of each label are drawn as the support, anew `draws` times;
-    all others are asked. A text is encoded once and serves as support in some draws and as query in the rest, at the
-    shots that the model is to be used at. Each draw counts as an episode in the mean.
+    In each of `draws` splits, a few texts of each label are the support and all others are queries, so the model is
+    trained with the number of shots it will be used with. Each split counts as an episode in the mean.
 
     Args:
-        shots: texts of each label in a support; a label with no more than that has all but one of its own there.
-        draws: supports that are drawn.
-        reading: how the memory is read, a name of `READINGS`; the model's own reading if left out.
+        shots: support texts of each label; a label with no more texts than that keeps one as a query.
+        draws: number of splits.
+        reading: how the memory is read: a name of `READINGS`; by default the model's own reading.
         sharpness: β of that reading.
-        reading_options: what else it takes.
+        reading_options: further arguments of the reading.
         name_dropout: see `Objective`.
     """
 
@@ -223,9 +222,9 @@ class Resampled(Objective):
 
 @OBJECTIVES.register("supervised_contrastive")
 class SupervisedContrastive(Objective):
-    """Texts of one label are drawn together, all others of the episode apart (Khosla et al. 2020, eq. 2).
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2): pulls texts of one label together, pushes others apart.
 
-    With label names the words of a label are one more text of it.
+    With label names, the words of a label count as one more text of it.
 
     Args:
         temperature: τ.
@@ -277,7 +276,7 @@ def _drawn(seeds: Tensor | None, there: Tensor, purpose: int, times: int = 1) ->
 
 
 def merged(episodes: EpisodeKeys) -> EpisodeKeys:
-    """Episodes whose queries, those of known label, are part of the support."""
+    """The episodes with their labelled queries added to the support."""
     if episodes.labels is None or not episodes.queries.shape[1]:
         return episodes
     known = episodes.labels != IGNORED

@@ -1,4 +1,4 @@
-"""Parts that are chosen by name and told their arguments as a mapping."""
+"""Parts that are chosen by name, with arguments from a mapping."""
 
 import inspect
 from collections.abc import Mapping

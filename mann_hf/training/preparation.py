@@ -1,4 +1,4 @@
-"""Makes trainable the parts of a model that are asked for."""
+"""Makes the chosen parts of a model trainable."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 def prepare_model(
     model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Objective
 ) -> MANNForSequenceClassification:
-    """The model with the adapter that is asked for, and with gradients where they are.
+    """The model with its adapter, if one is wanted, and with gradients for the chosen parts.
 
     Weights that are frozen already, such as layers frozen by hand, stay so.
 

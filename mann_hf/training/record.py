@@ -1,4 +1,4 @@
-"""What a run leaves for the model's card: its data, settings, figures, time and energy."""
+"""Records data, settings, results, time and energy of a run for the model card."""
 
 import logging as std_logging
 import time
@@ -41,10 +41,10 @@ FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
 
 
 class Recorder(TrainerCallback):
-    """Collects while a run goes on, and writes into the model's `model_card_data` when it has ended.
+    """Records a run, and writes the record into the model's `model_card_data` when the run has ended.
 
     Args:
-        trainer: of the run.
+        trainer: the trainer of the run.
     """
 
     def __init__(self, trainer: "EpisodicTrainer") -> None:
@@ -124,7 +124,7 @@ class Recorder(TrainerCallback):
 
 
 class EnergyMeter:
-    """Measures what a machine uses, where codecarbon is installed; otherwise, or where it fails, nothing."""
+    """Measures the energy a machine uses with codecarbon; measures nothing if that is not installed or fails."""
 
     def __init__(self) -> None:
         self._tracker: Any = None
@@ -132,7 +132,7 @@ class EnergyMeter:
         """Left when it stops: codecarbon measures, and would tell of it, from a thread of its own."""
 
     def start(self) -> None:
-        """Begins anew."""
+        """Starts a measurement."""
         self.stop()
         if find_spec("codecarbon") is None:
             return
@@ -152,7 +152,7 @@ class EnergyMeter:
             logger.warning(f"The energy of this run is not measured, as codecarbon failed: {error!r}")
 
     def stop(self) -> float | None:
-        """The kWh since the start; None if it does not measure."""
+        """The energy since the start in kWh; None without a measurement."""
         tracker, self._tracker = self._tracker, None
         if tracker is None:
             return None

@@ -1,4 +1,4 @@
-"""What is added to an objective to keep a memory readable and what the encoder knew, by name."""
+"""Regularizers: terms added to the loss, by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,17 +17,17 @@ from .options import make
 
 
 class Regularizer:
-    """A term of the loss, 0 or more where nothing else is said.
+    """A term added to the loss; not negative unless its docstring says so.
 
-    Called with the reading and the episodes of a step; `start` is called once, before the first step. A term of the
-    keys is the mean over the B episodes of what it is of each, which is 0 where an episode has no two keys.
+    Called with the reading and the episodes of a step; `start` is called once, before the first step. Terms of the keys
+    are means over the B episodes; an episode with fewer than two keys counts as 0.
     """
 
     needs_whole_weights = False
-    """Whether it compares the model's weights, which no process has where they are spread over several."""
+    """Whether it needs the model's whole weights, which no process has when they are sharded."""
 
     def start(self, model: nn.Module) -> None:
-        """Takes from the model what it needs to remember of how it was before training."""
+        """Stores what it needs of the model before training."""
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
         raise NotImplementedError
@@ -38,12 +38,12 @@ REGULARIZERS: Registry[type[Regularizer]] = Registry("regularizer")
 
 @REGULARIZERS.register("uniformity")
 class Uniformity(Regularizer):
-    """The keys of an episode lie apart on the sphere: the logarithm of the mean of exp(−t ‖kᵢ − kⱼ‖²) over its pairs.
+    """Keeps the keys of an episode apart on the sphere (Wang & Isola 2020, eq. 2).
 
-    It is 0 where all keys are one, and below otherwise (Wang & Isola 2020, eq. 2).
+    The logarithm of the mean of exp(−t ‖kᵢ − kⱼ‖²) over pairs of keys; 0 if all keys are equal, negative otherwise.
 
     Args:
-        t: how fast a pair stops to count with its distance.
+        t: how fast the influence of a pair falls with its distance.
     """
 
     def __init__(self, t: float = 2.0) -> None:
@@ -62,9 +62,10 @@ class Uniformity(Regularizer):
 
 @REGULARIZERS.register("read_entropy")
 class ReadEntropy(Regularizer):
-    """Reads are of few slots: the mean entropy, in nats, of each key's read weights over the other keys of its episode.
+    """Keeps reads concentrated on few slots: the mean entropy of the read weights, in nats.
 
-    The weights are those of content addressing, w(i) = softmax(β cos(q, kᵢ)) (Graves et al. 2014, eq. 5).
+    Each key reads the other keys of its episode. The weights are those of content addressing:
+    w(i) = softmax(β cos(q, kᵢ)) (Graves et al. 2014, eq. 5).
 
     Args:
         sharpness: β.
@@ -85,9 +86,9 @@ class ReadEntropy(Regularizer):
 
 @REGULARIZERS.register("weight_anchor")
 class WeightAnchor(Regularizer):
-    """Trained weights stay near where they began: the sum of (w − w₀)² (L2-SP, Li et al. 2018, eq. 2, not halved).
+    """Keeps trained weights near their initial values: the sum of (w − w₀)² (L2-SP, Li et al. 2018, eq. 2, not halved).
 
-    The parameters of an adapter, whose start changes nothing, are drawn to 0 where they began there.
+    Adapter parameters are pulled to their initial values, too, which for a new adapter mean no change of the encoder.
     """
 
     needs_whole_weights = True
@@ -105,11 +106,11 @@ class WeightAnchor(Regularizer):
 
 
 class Regularized:
-    """An objective and weighted regularizers as one, called as the objective is.
+    """An objective plus weighted regularizers, called like the objective.
 
     Args:
-        objective: what the regularizers are added to.
-        weights: of each regularizer by name, or its `weight` among its arguments.
+        objective: the objective.
+        weights: the weight of each regularizer by name, or a mapping of its arguments that has `weight`.
 
     Raises:
         UnknownNameError: there is no such regularizer.
@@ -133,7 +134,7 @@ class Regularized:
         self.needs_whole_weights = [name for name in weights if REGULARIZERS[name].needs_whole_weights]
 
     def start(self, model: nn.Module) -> None:
-        """To be called before the first step."""
+        """Starts the regularizers; call it before the first step."""
         for _, term in self.terms:
             term.start(model)
 

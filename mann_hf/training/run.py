@@ -40,20 +40,20 @@ SWITCHES = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "n
 
 @dataclass
 class TrainingRun:
-    """What a run is told beside its data.
+    """The settings of a run.
 
     Args:
-        encoder: the pretrained text encoder, a folder or a name on the Hub; or a model of this library, which is
-            trained on and keeps what it was taught.
+        encoder: the pretrained text encoder: a folder or a name on the Hub. A model of this library is trained further
+            and keeps its memory.
         output: the folder of the trained model.
         model_options: fields of `MANNConfig`, such as `reading`.
         arguments: of `EpisodicTrainingArguments`.
-        valid_share: the share of the classes that are kept from training to choose the best model by, where no
-            validation data is given; 0 for none.
+        valid_share: without validation data, the share of the classes kept from training to choose the best checkpoint;
+            0 for none.
         eval_every: steps between two evaluations.
-        patience: evaluations without a better one after which the run stops; None to go on to the end.
-        lora_rank: of a LoRA adapter to be trained in place of all weights; None for all weights.
-        lora_targets: the modules that it is put on; PEFT's choice for this type of encoder if left out.
+        patience: evaluations without an improvement after which the run stops; None to run to the end.
+        lora_rank: rank of a LoRA adapter to train instead of all weights; None for all weights.
+        lora_targets: the modules with an adapter; by default PEFT's choice for this type of encoder.
     """
 
     encoder: str = DEFAULT_ENCODER
@@ -68,7 +68,7 @@ class TrainingRun:
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> "TrainingRun":
-        """Fields of a run and of `EpisodicTrainingArguments` side by side, as a yaml file has them.
+        """Makes a run from fields of `TrainingRun` and `EpisodicTrainingArguments` in one mapping, as in a yaml file.
 
         Raises:
             InvalidInputError: a name that neither has.
@@ -112,7 +112,7 @@ class TrainingRun:
     def trainer(
         self, train: Dataset | Mapping[str, Dataset], valid: Dataset | None = None, callbacks: Sequence[Any] = ()
     ) -> EpisodicTrainer:
-        """The trainer of this run.
+        """Makes the trainer of this run.
 
         Args:
             train: labelled texts, or several data sets of them by name, to be mixed.
@@ -160,7 +160,7 @@ class TrainingRun:
         resume: bool = False,
         overwrite: bool = False,
     ) -> dict[str, Any]:
-        """Trains and saves: the model, `train_results.json` and `curves.png` lie in the folder afterwards.
+        """Trains, and saves the model, `train_results.json` and `curves.png` in the folder.
 
         Args:
             train: labelled texts, or several data sets of them by name, to be mixed.

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, by the `evaluate` modules of this library."""
+"""Metrics of an evaluation, computed by the `evaluate` modules of this library."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -16,9 +16,9 @@ METRICS = Path(__file__).parents[1] / "metrics"
 
 
 def load_metric(name: str) -> Any:
-    """One of this library's `evaluate` modules, `"episodic_accuracy"`, `"episodic_f1"` or `"split_accuracy"`.
+    """Loads an `evaluate` module of this library: `"episodic_accuracy"`, `"episodic_f1"` or `"split_accuracy"`.
 
-    Several go together, and with those of others, by `evaluate.combine`.
+    `evaluate.combine` combines several of them, also with those of others.
 
     Raises:
         UnknownNameError: there is no such module.
@@ -31,9 +31,9 @@ def load_metric(name: str) -> Any:
 
 
 def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
-    """`accuracy`, `accuracy_ci95`, `macro_f1` and `loss` of what was answered.
+    """`accuracy`, `accuracy_ci95`, `macro_f1` and `loss` of answers.
 
-    Episodes without a query of their classes have no part in any of them. Where queries of no class were asked, also
+    Episodes without a query of their classes do not count. If there were queries of no class, the result also has
     `unknown_auroc`: the probability that a query of the episode's classes has a higher score than one of none, the area
     under the ROC curve (Hendrycks & Gimpel 2017).
 
@@ -55,13 +55,14 @@ def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
 
 
 def split_scores(answers: Mapping[str, EpisodeAnswers]) -> dict[str, float]:
-    """The means over several class splits of their `episodic_scores`, as far as all have them.
+    """The means of `episodic_scores` over several class splits, for scores that all of them have.
 
     Args:
-        answers: of each split, by name.
+        answers: the answers of each split, by name.
 
     Returns:
-        With the interval of the accuracy as `accuracy_ci95` and its standard deviation over splits as `accuracy_std`.
+        The means, the interval of the accuracy as `accuracy_ci95` and its standard deviation over splits as
+        `accuracy_std`.
     """
     parts = [episodic_scores(each) for each in answers.values()]
     shared = set.intersection(*map(set, parts))

@@ -1,4 +1,4 @@
-"""Weights that FSDP spreads over processes, and what takes them whole."""
+"""Access to whole weights when FSDP shards them over processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from torch.distributed.fsdp import FSDPModule
 
 @contextmanager
 def whole_weights(model: Any) -> Iterator[None]:
-    """Gathers the weights that belong to no wrapped layer, so that a model's methods beside `forward` can be called.
+    """Gathers the weights of no wrapped layer, so that methods other than `forward` can be called on a sharded model.
 
-    Layers that are wrapped by themselves are gathered whenever they run, by all processes together: within this each
-    process must encode the same texts in the same order. Weights that are not spread stay as they are.
+    Wrapped layers are gathered whenever they run, by all processes together: within this context each process must
+    encode the same texts in the same order. Weights that are not sharded stay as they are.
 
     Args:
-        model: as Accelerate has prepared it.
+        model: the model as prepared by Accelerate.
     """
     if not isinstance(model, FSDPModule):
         yield

@@ -1,4 +1,4 @@
-"""Training over episodes, as a transformers Trainer."""
+"""The episodic trainer, a transformers Trainer."""
 
 import contextlib
 import json
@@ -47,28 +47,28 @@ MODEL_SETTINGS = ("reading", "reading_options", "pooling", "normalize")
 class EpisodicTrainer(EvaluatingTrainer):
     """Trains the encoder and the memory's parameters over many small tasks.
 
-    Each step draws episodes, writes their support to memories that live for the step, reads for their queries, and
-    updates by the objective. All texts of the step's episodes go through the encoder in one call of the model, each
-    text once. Everything else is a `Trainer`'s: devices and processes, precision, accumulation, checkpoints, callbacks,
-    logging and hyperparameter search.
+    Each step draws episodes, writes their support to a memory for that step, reads it for their queries, and updates
+    the weights by the objective. All texts of a step go through the encoder in one call of the model, each text once.
+    Devices, processes, precision, accumulation, checkpoints, callbacks, logging and hyperparameter search are those of
+    `Trainer`.
 
     Args:
-        model: what is trained.
-        args: how; `EpisodicTrainingArguments("trainer_output")` if left out.
-        train_dataset: a `datasets.Dataset`, several by name to be mixed, or an `EpisodeSampler`, whose own settings
-            then count in place of those in `args`; its episodes are drawn from the first one on.
+        model: the model to train.
+        args: the training arguments; by default `EpisodicTrainingArguments("trainer_output")`.
+        train_dataset: a `datasets.Dataset`; a dict of several by name, which are mixed; or an `EpisodeSampler`, whose
+            settings then replace those in `args`; its episodes are used from the first one on.
         eval_dataset: likewise; several by name are evaluated one after the other.
-        processing_class: the encoder's tokenizer; found from the model if left out.
-        peft_config: of a PEFT adapter to be trained on the encoder, such as `LoraConfig`.
-        text_column: in place of that in `args`.
-        label_column: in place of that in `args`.
-        kwargs: what `Trainer` takes.
+        processing_class: the encoder's tokenizer; by default that of the model.
+        peft_config: configuration of a PEFT adapter to train on the encoder, such as `LoraConfig`.
+        text_column: replaces the one in `args`.
+        label_column: replaces the one in `args`.
+        kwargs: further arguments of `Trainer`.
 
     Raises:
-        InvalidInputError: data that cannot make an episode, classes that are in both data sets, or settings that do not
-            go together, FSDP of version 1 among them. All of it before training.
+        InvalidInputError: the data cannot make an episode, classes are in both data sets, or settings do not go
+            together (FSDP version 1 is one). Raised before training.
         InvalidTypeError: data of the wrong type, or another kind of model.
-        MissingExtraError: what training or evaluating takes is not installed.
+        MissingExtraError: a package for training or evaluation is not installed.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         direction: str | list[str] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """`Trainer.hyperparameter_search`; by default for the best `metric_for_best_model`."""
+        """As `Trainer.hyperparameter_search`; the default objective is `metric_for_best_model`."""
         if compute_objective is None:
             name = f"eval_{(self.args.metric_for_best_model or 'accuracy').removeprefix('eval_')}"
             compute_objective = lambda metrics: metrics[name]  # noqa: E731
@@ -223,16 +223,15 @@ class EpisodicTrainer(EvaluatingTrainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # drawn at random already
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """`Trainer.train`; a memory that the model had is set aside, and written again with the trained encoder.
+        """Trains; the keys of a memory that the model already has are computed again with the trained encoder.
 
         Args:
-            resume_from_checkpoint: a checkpoint's folder, or True for the newest in `output_dir` that was written to
-                the end.
-            args: of `Trainer.train`.
-            kwargs: of `Trainer.train`.
+            resume_from_checkpoint: a checkpoint's folder, or True for the newest complete one in `output_dir`.
+            args: further arguments of `Trainer.train`.
+            kwargs: further arguments of `Trainer.train`.
 
         Raises:
-            InvalidInputError: there is no whole checkpoint, or the model's memory keeps no texts.
+            InvalidInputError: there is no complete checkpoint, or the model's memory keeps no texts.
         """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = newest_checkpoint(str(self.args.output_dir))
@@ -275,7 +274,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """About 6 operations a token, padding included, and weight (Kaplan et al. 2020, section 2.1)."""
+        """An estimate: 6 operations for each token (padding included) and weight (Kaplan et al. 2020, section 2.1)."""
         tokens = sum(mask.numel() for mask in inputs["attention_mask"])
         return 6 * tokens * self._weights
 
@@ -284,7 +283,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         return self.model.num_parameters(exclude_embeddings=True)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """`Trainer.save_model`: the model, its memory, the tokenizer and the arguments."""
+        """Saves the model, its memory, the tokenizer and the training arguments."""
         if not (self._is_sharded and adapters.has_adapter(self.model)):
             super().save_model(output_dir, _internal_call)
             return
@@ -309,7 +308,7 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     @property
     def trained_model(self) -> MANNForSequenceClassification:
-        """The model without what devices and processes wrap it in."""
+        """The model without the wrappers for devices and processes."""
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     def create_model_card(
@@ -320,12 +319,12 @@ class EpisodicTrainer(EvaluatingTrainer):
         """Writes the model's card into `output_dir`, as `push_to_hub` does before it uploads that folder.
 
         Args:
-            language: of the texts.
-            license: an identifier that the Hub knows.
-            tags: further ones.
+            language: language of the texts.
+            license: a license identifier of the Hub.
+            tags: further tags.
             model_name: the title; by default the name of the repository.
-            dataset_tags: names of data sets on the Hub, beside those of the training data.
-            finetuned_from: of no effect, as are `tasks`, `dataset` and `dataset_args`: the model tells them.
+            dataset_tags: names of data sets on the Hub, in addition to those of the training data.
+            finetuned_from: has no effect, as `tasks`, `dataset` and `dataset_args`: they are known from the model.
         """
         if not self.is_world_process_zero():
             return
