@@ -90,6 +90,18 @@ class FolderError(MannError, OSError, ValueError):
         super().__init__(message)
 
 
+class FolderChangedError(MannError, OSError):
+    """Another process has changed, replaced or removed a folder since this one read it. Nothing has been saved.
+
+    Attributes:
+        folder: its path.
+    """
+
+    def __init__(self, message: str, folder: str) -> None:
+        self.folder = folder
+        super().__init__(message)
+
+
 class HubError(MannError, OSError):
     """The Hub refuses an upload, would refuse it as there is no token, or is out of reach.
 

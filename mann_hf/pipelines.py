@@ -18,11 +18,11 @@ from .controllers.text import check_texts
 from .errors import InvalidInputError, InvalidTypeError
 from .memory.reading import MULTI_LABEL, REGRESSION
 from .models import Evidence, MANNForSequenceClassification
-from .models.card_files import write_local_cards
+from .models.folder_saves import saving_model, write_model
 from .models.labelled_memory import Label
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
-from .models.saving import take_upload, whole_save
+from .models.saving import take_upload
 from .targets import check_not_multi_hot, known_as, same_label, spell_label, spell_labels
 
 FEW_SHOT_TASK = "few-shot-text-classification"
@@ -136,24 +136,29 @@ class FewShotTextClassificationPipeline(Pipeline):
         """Puts a saved memory in place of the present one; see `MANNPreTrainedModel.load_memory`."""
         self.model.load_memory(folder_or_repo, reencode=reencode, tokenizer=self.tokenizer, **kwargs)
 
-    def save_memory(self, save_directory: str | os.PathLike) -> None:
+    def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Saves the memory without the weights; see `MANNPreTrainedModel.save_memory`."""
-        self.model.save_memory(save_directory)
+        self.model.save_memory(save_directory, overwrite=overwrite)
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, *, create_model_card: bool = True, **kwargs: Any
+        self,
+        save_directory: str | os.PathLike,
+        *,
+        create_model_card: bool = True,
+        overwrite: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Saves model, memory, tokenizer and card; a save that is killed leaves the folder as it was or as it is after.
 
-        No code is saved along: the folder is read by the installed library. Arguments are those of
+        No code is saved along: the folder is read by the installed library. Arguments and errors are those of
         `MANNPreTrainedModel.save_pretrained`.
         """
+        if not kwargs.pop("is_main_process", True):
+            return
         upload = take_upload(save_directory, kwargs)
-        with whole_save(save_directory) as staging:
-            self.model.save_pretrained(staging, create_model_card=False, **kwargs)
+        with saving_model(self.model, save_directory, create_model_card, overwrite) as staging:
+            write_model(self.model, staging, **kwargs)
             save_tokenizer(self.model, self.tokenizer, staging)
-            if create_model_card:
-                write_local_cards(self.model, staging, save_directory)
         if upload is not None:
             self.push_to_hub(**upload)
 

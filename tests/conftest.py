@@ -18,10 +18,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import torch
     from huggingface_hub import HfApi
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -346,3 +349,30 @@ def kill_at(number: int, action: Callable[[], object], folder: Path) -> bool:
 def killed_at() -> Callable[[int, Callable[[], object], Path], bool]:
     """The function `kill_at` above."""
     return kill_at
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> "Callable[[Path], AbstractContextManager[None]]":
+    """A context in which another process is the only writer of a folder."""
+
+    @contextmanager
+    def locked(folder: Path) -> Iterator[None]:
+        from mann_hf.hub.folder_lock import only_writer
+
+        here, theirs = socket.socketpair()
+        child = os.fork()
+        if child == 0:
+            with only_writer(folder):
+                theirs.send(b"locked")
+                theirs.recv(1)
+            os._exit(0)
+        assert here.recv(6) == b"locked"
+        try:
+            yield
+        finally:
+            here.send(b"x")
+            os.waitpid(child, 0)
+            here.close()
+            theirs.close()
+
+    return locked

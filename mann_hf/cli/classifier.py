@@ -1,6 +1,5 @@
 """The classifier behind a folder: made, opened, saved."""
 
-import hashlib
 import os
 import shlex
 from collections.abc import Iterator
@@ -12,8 +11,10 @@ from ..errors import EmptyMemoryError, InvalidInputError
 from ..hub_names import HUB_ID
 from .hub_names import check_on_hub
 from .options import ProblemType
+from .output import say
 
 if TYPE_CHECKING:
+    from ..hub.folder_lock import FolderLock
     from ..pipelines import FewShotTextClassificationPipeline
 
 
@@ -58,13 +59,14 @@ def is_new(folder: str) -> bool:
     Raises:
         InvalidInputError: it is a file.
     """
+    from ..hub.folder_lock import LOCK
     from ..models.saving import STAGING
 
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise InvalidInputError(f"{folder!r} is a file; give a folder for the classifier.")
-    # what a killed first save left half written is nothing yet
-    return not path.exists() or all(file.name.startswith(STAGING) for file in path.iterdir())
+    # what a killed first save left half written is nothing yet, nor is the lock
+    return not path.exists() or all(file.name.startswith((STAGING, LOCK)) for file in path.iterdir())
 
 
 def problem_type_of(config: dict[str, Any]) -> ProblemType:
@@ -73,19 +75,24 @@ def problem_type_of(config: dict[str, Any]) -> ProblemType:
 
 
 @contextmanager
-def only_writer(folder: str) -> Iterator[None]:
-    """Waits until no other command writes to this folder, and keeps others waiting until the block ends.
+def only_writer(folder: str) -> Iterator["FolderLock"]:
+    """Waits until nobody else writes to this folder, and keeps others waiting until the block ends.
 
     Without it, of two commands that open a classifier at once, the one that saves last would undo the other.
-    """
-    from filelock import FileLock
-    from huggingface_hub.constants import HF_HOME
 
-    name = hashlib.blake2b(os.path.realpath(folder).encode(), digest_size=16).hexdigest()
-    locks = Path(HF_HOME) / "mann_hf" / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{name}.lock"):
-        yield
+    Raises:
+        InvalidInputError: it is a file.
+    """
+    is_new(folder)  # or a file's error is another one
+    from ..hub.folder_lock import only_writer as locked
+    from ..models.saving import recover
+
+    def waiting() -> None:
+        say(f"waiting for another command or process that writes to {folder} (Ctrl-C ends the wait) ...")
+
+    with locked(folder, waiting) as lock:
+        recover(folder)
+        yield lock
 
 
 def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
@@ -94,18 +101,6 @@ def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
     from ..pipelines import FewShotTextClassificationPipeline
 
     return FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(place))
-
-
-def save_memory(classifier: "FewShotTextClassificationPipeline", folder: str) -> None:
-    """Saves the memory, and after it the labels in the configuration and, where there is one, the card."""
-    from ..models.card_files import card_in, write_local_cards
-    from ..models.saving import write_whole
-
-    classifier.save_memory(folder)
-    config = classifier.model.config.to_json_string(use_diff=True)
-    write_whole(Path(folder, "config.json"), config.encode())
-    if card_in(folder) is not None:
-        write_local_cards(classifier.model, Path(folder), folder)
 
 
 def make_classifier(encoder: str, **config: Any) -> "FewShotTextClassificationPipeline":

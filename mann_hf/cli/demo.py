@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInputError
-from .classifier import find_config, only_writer, open_classifier, save_memory
+from .classifier import find_config, only_writer, open_classifier
 from .options import Debug, FolderOrHub
 from .output import print_lines, say, working
 
@@ -61,16 +61,21 @@ def demo(
         _check_free(host, port)
     stop = threading.Event()
     with ExitStack() as stack:
-        if save:
-            stack.enter_context(only_writer(folder))
+        lock = stack.enter_context(only_writer(folder)) if save else None
         with working():
             from ..demo import launch
 
             classifier = open_classifier(folder)
+
+            def keep() -> None:
+                assert lock is not None
+                with lock.joined():  # the page works in threads of its own
+                    classifier.save_memory(folder)
+
             page: Any = launch(
                 classifier,
                 title=Path(folder).resolve().name if os.path.isdir(folder) else folder,
-                on_change=(lambda: save_memory(classifier, folder)) if save else None,
+                on_change=keep if save else None,
                 allowed_hosts=allow_host or (),
                 server_name=host,
                 server_port=port,

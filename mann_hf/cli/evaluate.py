@@ -74,6 +74,7 @@ def evaluate(
     """
     with ExitStack() as stack:
         if to_card:
+            find_config(folder, on_hub=False)  # or a folder would be made where there is none
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
         options = TableOptions(
@@ -112,7 +113,8 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
     """Adds the figures to what the card says, and writes the card of the folder anew."""
     from ..cards import EvaluationResult
     from ..cards.render import MODEL_MARK
-    from ..models.card_files import CARD, card_in, write_local_cards
+    from ..models.card_files import CARD, card_in
+    from ..models.folder_saves import save_cards
 
     results = [
         EvaluationResult(
@@ -131,7 +133,7 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
         if name != "texts" and report.get(name) is not None
     ]
     classifier.model.model_card_data.replace_results(MEASURED_BY, results, table.name, table.split)
-    write_local_cards(classifier.model, Path(folder), folder)
+    save_cards(classifier.model, folder)
     if MODEL_MARK in (card_in(folder) or ""):
         say(f"The figures are in the card, {Path(folder, CARD)}.")
     else:

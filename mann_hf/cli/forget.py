@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from ..errors import NotInMemoryError
 from ..wording import counted
-from .classifier import find_config, only_writer, open_classifier, save_memory
+from .classifier import find_config, only_writer, open_classifier
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
 
@@ -32,14 +33,18 @@ def forget(
 
         classifier = open_classifier(folder)
         before = classifier.model.memory
-        if id_:
-            classifier.forget(ids=id_)
-        for name in label or []:
-            if name not in before.labels:
-                classifier.forget(label=name)  # says so
-        if label:
-            classifier.forget(ids=[entry.id for entry in before.entries if {*label} & {*label_names(entry.label)}])
-        save_memory(classifier, folder)
+        try:
+            if id_:
+                classifier.forget(ids=id_)
+            for name in label or []:
+                if name not in before.labels:
+                    classifier.forget(label=name)  # says so
+            if label:
+                classifier.forget(ids=[entry.id for entry in before.entries if {*label} & {*label_names(entry.label)}])
+        except NotInMemoryError:
+            classifier.save_memory(folder)  # where a release before was killed, the memory's copies still tell of it
+            raise
+        classifier.save_memory(folder)
     memory = classifier.model.memory
     gone = [id_ for id_ in before.ids if id_ not in memory.ids]
     if as_json:

@@ -15,7 +15,6 @@ from .classifier import (
     only_writer,
     open_classifier,
     problem_type_of,
-    save_memory,
 )
 from .options import (
     Debug,
@@ -116,7 +115,7 @@ def remember(
             if new:
                 classifier.save_pretrained(folder)
             else:
-                save_memory(classifier, folder)
+                classifier.save_memory(folder)
     memory = classifier.model.memory
     if as_json:
         print_json(

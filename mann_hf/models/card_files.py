@@ -1,7 +1,9 @@
 """The card of a model as files: what it is told of the model, what is kept beside the weights for it."""
 
+import json
 import os
 import platform
+import re
 from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -12,12 +14,15 @@ from transformers.utils import cached_file, logging
 
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
+from ..errors import MemoryFileError
 from ..hub.files import read_text
 from ..hub_names import HUB_NAME
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..wording import counted
 from . import adapters
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory, label_names
+from .memory_files import CONFIG, load_memory
 from .saving import write_whole
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ CARD_DATA = "model_card.json"
 LARGEST_CARD_DATA = 2**20
 """Bytes; one that is larger is passed over."""
 RESULTS = ".eval_results/mann_hf.yaml"
+CARD_FILES = (CARD_DATA, RESULTS)
+"""What is written beside a card, or removed where there is nothing to write."""
 PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
 TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
 """Fields of the configuration that a card tells where they are not the default's."""
@@ -152,9 +159,55 @@ def write_local_cards(model: "MANNPreTrainedModel", staging: Path, save_director
     """Writes the cards of a save into `staging` that will lie in `save_directory`."""
     # its name alone: a path of this machine would be published with the folder
     write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
-    for name in (CARD_DATA, RESULTS):
-        if not (staging / name).exists():
-            Path(save_directory, name).unlink(missing_ok=True)
+
+
+def write_labels(own: "MANNPreTrainedModel", told: dict[str, Any], folder: Path) -> None:
+    """Writes a saved configuration with the labels of another model's memory, and has that model take it.
+
+    Args:
+        own: a model of one's own, whose card is then that of the saved model.
+        told: the fields of the saved configuration.
+        folder: where to.
+    """
+    told = told | {"id2label": own.config.id2label, "label2id": own.config.label2id}
+    (folder / CONFIG).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    own.config = MANNConfig.from_dict(told)
+
+
+def warn_of_own_card(
+    card: str | None, name: str | os.PathLike, saved: str | os.PathLike, memory: LabelledMemory
+) -> None:
+    """Says so where a card of the user's own, which nobody else changes, holds what a memory no longer does.
+
+    Args:
+        card: its content.
+        name: by which the user finds it.
+        saved: the memory that was saved beside it until now; it need not be there.
+        memory: the one that is saved in its place.
+    """
+    if not os.path.exists(saved):
+        return
+    try:
+        before = load_memory(saved)
+    except MemoryFileError:
+        return
+    written = " ".join((card or "").split())
+    texts = {entry.text for entry in before.entries if entry.text} - {entry.text for entry in memory.entries}
+    texts = {text for text in texts if " ".join(text.split()) in written}
+    labels = {*before.labels} - {*memory.labels}
+    labels = {label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", written)}
+    if texts or labels:
+        found = [counted(len(some), what) for some, what in ((texts, "text"), (labels, "label")) if some]
+        logger.warning(
+            f"{os.fspath(name)} is a card of your own and stays as it is; it still holds {' and '.join(found)} that "
+            "the memory has forgotten. Take them out of it yourself."
+        )
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder has a card that was written here, not one of the user's own."""
+    card = card_in(folder)
+    return card is not None and not cards.is_own(card)
 
 
 def card_in(folder: str | os.PathLike) -> str | None:

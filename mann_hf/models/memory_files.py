@@ -23,7 +23,7 @@ from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
-from .saving import recover, sweep, write_whole
+from .saving import whole_save, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -38,13 +38,13 @@ NO_SIGNS = bytes(set(range(256)) - set(b'"[{'))
 
 
 def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
-    """Writes both files. Each is replaced at one stroke; a save that is killed leaves the old memory or the new."""
-    folder = Path(folder)
-    if folder.is_file():
-        raise MemoryFileError(f"{str(folder)!r} is a file; give a folder to save the memory into.")
-    folder.mkdir(parents=True, exist_ok=True)
-    recover(folder)  # or the save that was stopped here would come back over this one
-    sweep(folder)
+    """Puts both files into a folder at one stroke; a save that is killed leaves the old memory or the new."""
+    with whole_save(folder) as staging:
+        write_memory(memory, staging)
+
+
+def write_memory(memory: LabelledMemory, folder: Path) -> None:
+    """Writes both files into a folder that nobody reads yet."""
     described = describe(memory)
     write_whole(folder / MEMORY_FILE, _packed(memory, described))
     write_whole(folder / READABLE_FILE, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())

@@ -22,12 +22,11 @@ from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, 
 from ..hub.weight_sizes import check_fits, headers
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from . import adapters, card_files, memory_files, publishing
+from . import adapters, card_files, folder_saves, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
-from .plain_modules import check_loadable, plain_modules, plain_names
-from .saving import recover, take_upload, whole_save
+from .saving import recover, take_upload
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
@@ -191,8 +190,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.model_card_data = card_files.read_card_data(place, **hub)
         model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
-        path = memory_files.find_memory(place, optional=True, **hub)
-        with told_as_ours(place, memory_files.CONFIG):
+        with told_as_ours(place, memory_files.CONFIG), folder_saves.reading_memory(model, folder):
+            path = memory_files.find_memory(place, optional=True, **hub)
             if path is None:
                 model._swap(lambda memory: (memory.to(model.device), None))
             else:
@@ -206,39 +205,33 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         is_main_process: bool = True,
         *args: Any,
         create_model_card: bool = True,
+        overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
         """Saves weights, configuration, memory and card; of an encoder with an adapter, the adapter's weights alone.
 
-        A save that is killed leaves a folder that loads as it was before, or as it is after.
+        A save that is killed leaves a folder that loads as it was before, or as it is after. Other savers wait.
 
         Args:
             save_directory: a folder.
             is_main_process: whether this process saves.
             args: of `PreTrainedModel.save_pretrained`.
-            create_model_card: whether to write `README.md`. One of your own is kept: see its first line.
+            create_model_card: whether to write `README.md`; that of an earlier save is written anew in any case. One of
+                your own is kept: see its first line.
+            overwrite: whether a memory may be lost that others saved there since this model was loaded from or saved to
+                the folder.
             kwargs: of `PreTrainedModel.save_pretrained`.
 
         Raises:
             InvalidInputError: the model is not what its configuration stands for, so that nobody could load it.
+            FolderChangedError: a memory would be lost that others saved, and `overwrite` is off; or the folder was
+                removed or replaced meanwhile.
         """
         if not is_main_process:
             return
         upload = take_upload(save_directory, kwargs)
-        if kwargs.get("state_dict") is not None:
-            kwargs["state_dict"] = plain_names(self, kwargs["state_dict"])
-        plain = plain_modules(self)
-        if not adapters.has_adapter(self):
-            check_loadable(plain, kwargs.get("state_dict"))
-        with whole_save(save_directory) as staging:
-            if adapters.has_adapter(self):
-                adapters.save(plain, staging, kwargs.get("state_dict"))
-            else:
-                super(MANNPreTrainedModel, plain).save_pretrained(staging, True, *args, **kwargs)
-            if len(self.memory):
-                memory_files.save_memory(self.memory, staging)
-            if create_model_card:
-                card_files.write_local_cards(self, staging, save_directory)
+        with folder_saves.saving_model(self, save_directory, create_model_card, overwrite) as staging:
+            folder_saves.write_model(self, staging, *args, **kwargs)
         if upload is not None:
             self.push_to_hub(**upload)
 
@@ -344,9 +337,20 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             create_pr=create_pr,
         )
 
-    def save_memory(self, save_directory: str | os.PathLike) -> None:
-        """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights."""
-        memory_files.save_memory(self.memory, save_directory)
+    def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights.
+
+        In a model's folder its configuration and card follow, so that nothing there keeps what has been forgotten.
+
+        Args:
+            save_directory: a folder.
+            overwrite: as for `save_pretrained`.
+
+        Raises:
+            MemoryFileError: `save_directory` is a file.
+            FolderChangedError: as for `save_pretrained`.
+        """
+        folder_saves.save_memory(self, save_directory, overwrite)
 
     @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
     def load_memory(
@@ -381,7 +385,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         path = memory_files.find_memory(folder_or_repo, optional=False, **kwargs)
         assert path is not None
         find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
-        self._take_file(path, str(folder_or_repo), find_tokenizer)
+        with folder_saves.reading_memory(self, folder):
+            self._take_file(path, str(folder_or_repo), find_tokenizer)
 
 
 def _config_fields() -> set[str]:

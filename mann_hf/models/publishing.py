@@ -25,7 +25,9 @@ from .card_files import (
     model_facts,
     public_name,
     read_card_data,
+    warn_of_own_card,
     write_cards,
+    write_labels,
 )
 from .configuration_mann import MANNConfig
 from .memory_files import CONFIG, MEMORY_FILE, load_memory, save_memory
@@ -78,12 +80,14 @@ def push_model(
         here = card_in(origin) if os.path.isdir(origin) and not leads_out(Path(origin, CARD)) else None
         if here is not None and cards.is_own(here) and not cards.is_own(before):
             (folder / CARD).write_text(here, encoding="utf-8")
+        _warn_of_own_card(own, repository, before)
 
     return upload(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **options)
 
 
 def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
+    model = model.with_own_memory()  # which does not change meanwhile
     own = _with_public_names(model)
 
     def fill(repository: Repository, folder: Path) -> None:
@@ -91,17 +95,35 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> C
         before = repository.card()
         if repository.has(CONFIG):
             _beside_model(own, repository, folder, before)
-            return
-        facts, said = model_facts(own, repository.id), model.model_card_data
-        if _is_fitted(model):  # the encoder of that name is not the one that wrote it
-            public = model.name_or_path if _is_published(model) else None
-            facts = replace(facts, encoder=public, base=None)
-        of_memory = MANNModelCardData(language=said.language, license=said.license, limits=list(said.limits))
-        card = cards.merged(cards.memory_card(facts, _loading(model), of_memory), before)
-        if card is not None:
-            (folder / CARD).write_text(card, encoding="utf-8")
+        else:
+            write_memory_card(model, folder, repository.id, before)
+        _warn_of_own_card(own, repository, before)
 
     return upload(fill, repo_id, lambda name: False, "memory", **options)
+
+
+def write_memory_card(model: "MANNPreTrainedModel", folder: Path, place: str, before: str | None) -> None:
+    """Writes the card of a memory that lies in a repository or folder of its own.
+
+    Args:
+        model: whose memory it is.
+        folder: where to.
+        place: the repository or folder by which the memory will be loaded.
+        before: the card that is there now; one of the user's own is kept.
+    """
+    facts, said = model_facts(model, place), model.model_card_data
+    if _is_fitted(model):  # the encoder of that name is not the one that wrote it
+        public = model.name_or_path if _is_published(model) else None
+        facts = replace(facts, encoder=public, base=None)
+    of_memory = MANNModelCardData(language=said.language, license=said.license, limits=list(said.limits))
+    card = cards.merged(cards.memory_card(facts, _loading(model), of_memory), before)
+    if card is not None:
+        (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _warn_of_own_card(model: "MANNPreTrainedModel", repository: Repository, card: str | None) -> None:
+    if cards.is_own(card) and (saved := repository.read(MEMORY_FILE)) is not None:
+        warn_of_own_card(card, f"{CARD} of {repository.id}", saved, model.memory)
 
 
 def has_local_base(model: "MANNPreTrainedModel") -> bool:
@@ -142,9 +164,7 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
         own._check_encoder(load_memory(there), own.encoder_probe(), f"in {repository.id}")
     else:
         _check_model(own, repository, path.parent)
-    labels = {"id2label": own.config.id2label, "label2id": own.config.label2id}
-    (folder / CONFIG).write_text(json.dumps(told | labels, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    own.config = MANNConfig.from_dict(told | labels)  # the card is that of the model there
+    write_labels(own, told, folder)  # the card is that of the model there
     said = read_card_data(path.parent) if repository.read(CARD_DATA) else MANNModelCardData()
     write_cards(own, folder, repository.id, before, said)
 

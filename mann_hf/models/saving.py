@@ -1,23 +1,21 @@
 """Saving so that a folder always holds the old content or the new, whole."""
 
-import importlib
+import errno
 import json
 import os
 import re
 import shutil
 import stat
-import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import FolderError, MemoryFileError, UnsafeFileError
-from ..forks import wait_at_forks
 from ..hub.files import read_json
-
-fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+from ..hub.folder_lock import STEP, FolderLock, hold, is_held, only_writer, only_writer_now
 
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
@@ -29,47 +27,64 @@ UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private"
 SUPERSEDED = ("model.safetensors.index.json", "memory.safetensors", "memory.json")
 
 _unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind
-_moving = threading.RLock()
-wait_at_forks(_moving)  # or a child would keep the folder locked, as it has what is open
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Puts a file in place at one stroke: a reader finds the old content or the new, never a part."""
     with _staged(path.parent) as temporary:
-        with open(temporary, "xb") as file:
+        with _held(temporary) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
 
 
+def _held(path: Path) -> BinaryIO:
+    """Makes a file that `sweep` leaves alone until it is closed."""
+    while True:
+        file = open(path, "xb")  # noqa: SIM115
+        if hold(file.fileno()):
+            return file
+        file.close()
+
+
 @contextmanager
-def whole_save(folder: str | os.PathLike) -> Iterator[Path]:
+def whole_save(folder: str | os.PathLike, owned: Collection[str] = ()) -> Iterator[Path]:
     """Gives a folder to save into, and puts its files in place of those of `folder` once all are written.
 
     Several files cannot be replaced at one stroke, so the finished folder first gets the name `COMMITTED` beside the
     old files, at one stroke; from then on the save has happened, and `recover` finishes it if this process does not.
+    Others who save into the folder wait meanwhile.
+
+    Args:
+        folder: where to; it is made if need be.
+        owned: names of files that the folder loses with this save where it does not write them.
 
     Raises:
         NotADirectoryError: `folder` is a file.
+        FolderChangedError: the folder was removed or replaced meanwhile.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; give a folder to save into.")
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
-    with _staged(folder) as staging:
-        staging.mkdir()
-        yield staging
-        names = [str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()]
-        (staging / MANIFEST).write_text(json.dumps(names), encoding="utf-8")
-        readable = stat.S_IMODE((staging / MANIFEST).stat().st_mode)
-        for name in names:  # safetensors keeps its files from everyone but their owner
-            (staging / name).chmod(readable)
-        with _alone_in(folder):
-            _finish(folder)
-            os.rename(staging, folder / COMMITTED)
-            _finish(folder)
+    with only_writer(folder) as lock:
+        _settle(folder, lock)
+        with _staged(folder) as staging:
+            try:
+                staging.mkdir()
+                yield staging
+                names = [str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()]
+                gone = [name for name in owned if name not in names]
+                manifest = json.dumps({"files": names, "removed": gone})
+                (staging / MANIFEST).write_text(manifest, encoding="utf-8")
+                readable = stat.S_IMODE((staging / MANIFEST).stat().st_mode)
+                for name in names:  # safetensors keeps its files from everyone but their owner
+                    (staging / name).chmod(readable)
+                lock.check()
+                os.rename(staging, folder / COMMITTED)
+                _finish(folder)
+            except FileNotFoundError:
+                lock.check()  # says so where the whole folder is gone
+                raise
+            lock.check(names)
 
 
 def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -90,55 +105,75 @@ def is_superseded(name: str) -> bool:
 
 
 def recover(folder: str | os.PathLike) -> bool:
-    """Finishes a save that was stopped between being whole and being in place.
+    """Finishes a save that was stopped between being whole and being in place, and removes what others left half done.
 
     The folder may be a stranger's, with what looks like such a save: nothing is moved into or out of other folders.
 
     Returns:
-        Whether there was one.
+        Whether there was a save to finish.
 
     Raises:
-        MemoryFileError: what lies there is no save of ours.
+        MemoryFileError: what lies there is no save of ours, or its files are partly in place and this process may not
+            write to the folder.
     """
-    folder = Path(folder)
-    if not (folder / COMMITTED).exists():
-        return False
-    with _alone_in(folder):
-        return _finish(folder)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other threads, and where the system can lock a folder other processes, from moving files in it."""
-    with _moving:
-        if fcntl is None:
-            yield
-            return
-        handle = os.open(folder, os.O_RDONLY)
+    folder, found = Path(folder), False
+    while _is_left(folder / COMMITTED) or any(folder.glob(f"{STAGING}*")):
+        stopped = _is_left(folder / COMMITTED)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # ends with the process, whatever becomes of it
-            yield
-        finally:
-            os.close(handle)
+            with only_writer_now(folder) as lock:
+                if lock is not None:
+                    return _settle(folder, lock) or found
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            return stopped and _check_untouched(folder)
+        if not stopped:  # somebody is writing there now
+            break
+        found = True
+        time.sleep(STEP)  # whoever writes there finishes it first
+    return found
+
+
+def _is_left(committed: Path) -> bool:
+    return committed.exists() or committed.is_symlink()
+
+
+def _check_untouched(folder: Path) -> bool:
+    """Passes over a stopped save that may not be finished by this process, as long as the files before it are whole."""
+    files, _ = _manifest(folder / COMMITTED) or ([], [])
+    if any(not (folder / COMMITTED / name).exists() for name in files):
+        raise MemoryFileError(
+            f"a save into {folder} was stopped halfway, and may not be finished by this user: load it once as a user "
+            "who may write there."
+        )
+    return False
+
+
+def _settle(folder: Path, lock: FolderLock) -> bool:
+    """Finishes and removes what stopped processes left, for one who holds the lock; whether a save was finished."""
+    finished = _finish(folder)
+    sweep(folder, lock.excludes)
+    return finished
 
 
 def _finish(folder: Path) -> bool:
     """Puts the files of a finished save in their places; whether there was one."""
     committed = folder / COMMITTED
-    names = _manifest(committed)
-    if names is None:  # none, or stopped while it removed the emptied folder
+    found = _manifest(committed)
+    if found is None:  # none, or stopped while it removed the emptied folder
         shutil.rmtree(committed, ignore_errors=True)
         return False
+    names, gone = found
     try:
-        _put_in_place(folder, committed, names)
+        _put_in_place(folder, committed, names, gone)
     except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:  # a folder where a file belongs
         raise _no_save(committed, error) from error
     shutil.rmtree(committed, ignore_errors=True)
     return True
 
 
-def _put_in_place(folder: Path, committed: Path, names: list[str]) -> None:
-    """Moves the files of a finished save, and removes what it has superseded."""
+def _put_in_place(folder: Path, committed: Path, names: list[str], gone: list[str]) -> None:
+    """Moves the files of a finished save, and removes those that go with it and what it has superseded."""
     # The configuration first: whoever reads it then loads by our classes, which finish the rest before they read on.
     for name in sorted(names, key=lambda name: name != "config.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -147,9 +182,10 @@ def _put_in_place(folder: Path, committed: Path, names: list[str]) -> None:
         except FileNotFoundError:  # in place already
             continue
     if any(map(WEIGHTS.fullmatch, names)):
-        for old in folder.iterdir():
-            if old.name not in names and is_superseded(old.name):
-                old.unlink(missing_ok=True)
+        gone = [*gone, *(old.name for old in folder.iterdir() if is_superseded(old.name))]
+    for name in gone:
+        if name not in names:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _no_save(committed: Path, why: object) -> MemoryFileError:
@@ -158,29 +194,41 @@ def _no_save(committed: Path, why: object) -> MemoryFileError:
     )
 
 
-def sweep(folder: Path) -> None:
-    """Removes what stopped processes left half written."""
+def sweep(folder: Path, alone: bool) -> None:
+    """Removes what stopped processes left half written.
+
+    Args:
+        folder: where to look.
+        alone: whether no other process saves into the folder now.
+    """
     for left in folder.glob(f"{STAGING}*"):
-        process = left.name.removeprefix(STAGING).split("-")[0]
-        if left.name in _unfinished or (process.isdecimal() and int(process) != os.getpid() and _alive(int(process))):
+        if left.name in _unfinished:
             continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
+        if left.is_dir() and not left.is_symlink():
+            if alone:
+                shutil.rmtree(left, ignore_errors=True)
+        elif not is_held(left):
             left.unlink(missing_ok=True)
 
 
-def _manifest(committed: Path) -> list[str] | None:
-    """The names of the files of a finished save; None if there is none."""
+def _manifest(committed: Path) -> tuple[list[str], list[str]] | None:
+    """The names of the files of a finished save, and of those that go with it; None if there is none."""
     try:
-        names = read_json(committed / MANIFEST, LARGEST_MANIFEST)
+        told = read_json(committed / MANIFEST, LARGEST_MANIFEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (FolderError, UnsafeFileError) as error:
         raise _no_save(committed, error) from error
-    if not isinstance(names, list) or not all(_stays_inside(committed, name) for name in names):
-        raise _no_save(committed, f"its {MANIFEST} is no list of its files")
-    return names
+    if isinstance(told, list):  # of an earlier release
+        told = {"files": told, "removed": []}
+    fields: dict[str, Any] = told if isinstance(told, dict) else {}
+    lists = fields.get("files"), fields.get("removed")
+    for names in lists:
+        if not isinstance(names, list) or not all(_stays_inside(committed, name) for name in names):
+            raise _no_save(committed, f"its {MANIFEST} is no list of its files")
+    files, removed = lists
+    assert isinstance(files, list) and isinstance(removed, list)
+    return files, removed
 
 
 def _stays_inside(committed: Path, name: Any) -> bool:
@@ -198,7 +246,7 @@ def _stays_inside(committed: Path, name: Any) -> bool:
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """A path to write to, which is gone or moved when the block ends."""
-    name = f"{STAGING}{os.getpid()}-{uuid.uuid4().hex}"
+    name = f"{STAGING}{uuid.uuid4().hex}"
     _unfinished.add(name)
     try:
         yield folder / name
@@ -210,13 +258,3 @@ def _staged(folder: Path) -> Iterator[Path]:
         raise
     finally:
         _unfinished.discard(name)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -4,17 +4,20 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from mann_hf.errors import MemoryFileError
+from mann_hf.errors import FolderChangedError, MemoryFileError
+from mann_hf.hub import folder_lock
 from mann_hf.hub.files import leads_out
 from mann_hf.models import saving
 from mann_hf.models.saving import recover, whole_save, write_whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
 
+Elsewhere = Callable[[Path], AbstractContextManager[None]]
 KilledAt = Callable[[int, Callable[[], object], Path], bool]
 OLD = {
     "config.json": "old",
@@ -208,17 +211,39 @@ def test_a_folder_that_is_reached_by_a_link_is_saved_into(tmp_path: Path) -> Non
 
 
 def test_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    dead = tmp_path / f"{saving.STAGING}{child}-abc"
-    put(dead, {"model.safetensors": "half"})
-    (tmp_path / f"{saving.STAGING}{child}-def").write_text("half")
-    living = tmp_path / f"{saving.STAGING}{os.getppid()}-abc"
-    living.mkdir()
+    put(tmp_path / f"{saving.STAGING}1-abc", {"model.safetensors": "half"})  # number 1 is alive in every namespace
+    (tmp_path / f"{saving.STAGING}def").write_text("half")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / f"{saving.STAGING}link").symlink_to(tmp_path / "mine")
     save(tmp_path, NEW)
-    assert [path.name for path in tmp_path.glob(".mann-*")] == [living.name]
+    assert not list(tmp_path.glob(".mann-*"))
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_a_file_that_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
+    living = tmp_path / f"{saving.STAGING}abc"
+    with living.open("xb") as file:
+        assert folder_lock.hold(file.fileno())
+        save(tmp_path, NEW)
+        assert living.exists()
+    save(tmp_path, NEW)
+    assert not living.exists()
+
+
+def test_loading_clears_what_a_killed_save_left(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    put(tmp_path / f"{saving.STAGING}abc", {"memory.json": "forgotten"})
+    assert not recover(tmp_path)
+    assert content(tmp_path) == OLD and not list(tmp_path.glob(".mann-*"))
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path, elsewhere: Elsewhere) -> None:
+    """Told by its lock: the process may be in another container, or on another machine."""
+    put(tmp_path, OLD)
+    with elsewhere(tmp_path):
+        put(tmp_path / f"{saving.STAGING}abc", {"memory.json": "half"})
+        assert not recover(tmp_path)
+        assert (tmp_path / f"{saving.STAGING}abc").exists()
 
 
 def test_what_an_earlier_process_of_our_number_left_is_swept(tmp_path: Path) -> None:
@@ -238,21 +263,62 @@ def test_saves_of_one_process_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", [recover, lambda folder: save(folder, NEW)])
-def test_who_moves_files_waits_for_others_who_do(action: Callable[[Path], object], tmp_path: Path) -> None:
-    fcntl = pytest.importorskip("fcntl")
+def test_who_reads_or_saves_waits_for_others_who_move_files(
+    action: Callable[[Path], object], tmp_path: Path, elsewhere: Elsewhere
+) -> None:
     committed = tmp_path / saving.COMMITTED
     put(committed, OLD | {saving.MANIFEST: json.dumps(list(OLD))})
-    other = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
-    thread = threading.Thread(target=action, args=(tmp_path,))
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive() and committed.exists()
-    assert not (tmp_path / "config.json").exists()
-    os.close(other)
+    with elsewhere(tmp_path):
+        thread = threading.Thread(target=action, args=(tmp_path,))
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive() and committed.exists()
+        assert not (tmp_path / "config.json").exists()
     thread.join(10)
     assert not thread.is_alive()
     assert content(tmp_path)["config.json"] == ("old" if action is recover else "new")
+
+
+def test_a_folder_that_is_removed_or_replaced_while_it_is_saved_into(tmp_path: Path) -> None:
+    for number, moment in enumerate(("before", "during")):
+        folder = tmp_path / str(number)
+        put(folder, OLD)
+        with pytest.raises(FolderChangedError, match="removed or replaced"), whole_save(folder) as staging:  # noqa: PT012
+            if moment == "during":
+                put(staging, NEW)
+            shutil.rmtree(folder)
+            folder.mkdir()
+            if moment == "before":
+                put(staging, NEW)
+        assert not (folder / "config.json").exists()
+
+
+def test_files_that_are_removed_while_they_are_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = saving._finish
+
+    def finish_and_lose(folder: Path) -> bool:
+        found = finish(folder)
+        (folder / "model.safetensors").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(saving, "_finish", finish_and_lose)
+    with pytest.raises(FolderChangedError):
+        save(tmp_path, NEW)
+
+
+def test_files_that_a_save_owns_go_with_it(tmp_path: Path, killed_at: KilledAt) -> None:
+    """At the same stroke as the others come."""
+
+    def without_tokenizer(folder: Path) -> None:
+        with whole_save(folder, owned=["tokenizer.json", "config.json", "not-there"]) as staging:
+            put(staging, {"config.json": "new"})
+
+    after = {name: content for name, content in OLD.items() if name != "tokenizer.json"} | {"config.json": "new"}
+    for number, folder in kills(killed_at, without_tokenizer, OLD, tmp_path):
+        recover(folder)
+        assert content(folder) in (OLD, after), f"a mixture after kill {number}"
+    without_tokenizer(folder)
+    assert content(folder) == after
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
@@ -315,6 +381,13 @@ def test_saving_into_a_folder_that_may_not_be_written(locked_folder: Path) -> No
 
 def test_loading_from_a_folder_that_may_not_be_written(locked_folder: Path) -> None:
     assert as_reader(lambda: recover(locked_folder)) == "nothing"
+    locked_folder.chmod(0o755)
+    put(locked_folder / f"{saving.STAGING}abc", {"memory.json": "half"})
+    put(locked_folder / saving.COMMITTED, NEW | {saving.MANIFEST: json.dumps(list(NEW))})
+    locked_folder.chmod(0o555)
+    assert as_reader(lambda: recover(locked_folder)) == "nothing"
+    (locked_folder / saving.COMMITTED / "config.json").unlink()  # as if it were in place
+    assert "stopped halfway" in as_reader(lambda: recover(locked_folder))
 
 
 def test_one_file_at_one_stroke(tmp_path: Path, killed_at: KilledAt) -> None:
