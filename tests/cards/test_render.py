@@ -129,9 +129,9 @@ class TestModelCard:
         assert "Texts are cut after 256 tokens." in card.text
 
     def test_texts_that_are_not_stored(self) -> None:
-        assert "who can read this" in section(rendered(), "Limits and bias")
+        assert "anyone who can\n  read this" in section(rendered(), "Limits and bias")
         card = rendered(stores_texts=False, labels=(LabelFacts("a", 1),), questions=())
-        assert "holds no texts" in section(card, "Limits and bias") and "| `a` | 1 |  |" in card.text
+        assert "holds embeddings, not texts" in section(card, "Limits and bias") and "| `a` | 1 |  |" in card.text
 
     def test_training(self) -> None:
         training = TrainingRecord(
@@ -170,7 +170,7 @@ class TestModelCard:
         ]
         card = rendered(MANNModelCardData(results=results))
         assert section(card, "Evaluation").strip().splitlines() == [
-            "| data | what was asked | metric | value, 95 % interval | before training |",
+            "| data | test | metric | value, 95 % interval | before training |",
             "| --- | --- | --- | ---: | ---: |",
             "| BANKING77 | 5-way, n = 600 | accuracy | 90.1 ± 0.3 % | 87.0 % |",
             "| own texts, test |  | AUROC of unknown texts | 0.95 |  |",
@@ -256,7 +256,7 @@ class TestMemoryCard:
     def test_of_a_regression(self) -> None:
         facts = dataclasses.replace(FACTS, problem_type="regression", labels=(), questions=(("it broke", "0.1"),))
         card = ModelCard(memory_card(facts, LOADED_BY))
-        assert "- it broke: 0.1" in card.text and "3 texts with their numbers, as keys" in card.text
+        assert "- it broke: 0.1" in card.text and "3 texts with their numbers, as embeddings" in card.text
         assert "label" not in card.text
 
 

@@ -319,7 +319,7 @@ for revision in (None, {first!r}, {second!r}):
         assert told.data.eval_results is None  # they are the model's
         assert MEMORY_MARK in told.content and "card_arrival" in told.text and str(tiny_encoder) not in told.text
         assert 'model.load_memory("me/bank-skill")' in told.text
-        assert "or another with the same weights, loads it by" in told.text and "```python" not in told.text
+        assert "or into one with the same weights: " in told.text and "```python" not in told.text
 
     def test_what_its_card_says_runs(
         self, build: Any, hub_api: HfApi, tiny_encoder: Path, texts: Any, labels: Any
@@ -344,8 +344,8 @@ for revision in (None, {first!r}, {second!r}):
         clf.model.model_card_data.training = TrainingRecord(steps=1)
         clf.push_memory_to_hub(SKILL)
         told = card(hub_api, SKILL)
-        assert "MiniLM" not in told.content and "as keys of\none encoder" in told.text
-        assert "or another with the same weights, loads it by" in told.text
+        assert "MiniLM" not in told.content and "as embeddings of\none encoder" in told.text
+        assert "or into one with the same weights: " in told.text
 
     def test_beside_a_model_all_follows(self, clf: Any, hub_api: HfApi) -> None:
         clf.model.model_card_data.license = "mit"
