@@ -293,7 +293,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         if self.model.config.problem_type == REGRESSION:
             return logits
         function = sigmoid if self.model.config.problem_type == MULTI_LABEL else softmax
-        return torch.from_numpy(function(logits.float().cpu().numpy()))
+        return torch.from_numpy(function(logits.detach().float().cpu().numpy()))
 
     def _name(self, ready: ReadyMemory, column: int) -> str:
         names: Any = ready.memory.labels or self.model.config.id2label

@@ -21,6 +21,8 @@ from .pooling import POOLINGS
 
 RANDOM_ATTENTION = {"reformer"}
 """Types of encoders whose states are not the same at each call."""
+LONG = 1e12
+"""Numbers above this are divided before they are squared."""
 POSITION_TABLES = ("position_embeddings", "char_position_embeddings", "embed_positions", "wpe", "positions_embed")
 """What encoders call their tables of absolute positions, one row a position."""
 
@@ -82,7 +84,13 @@ def embed(
     else:
         kwargs, attention_mask = in_whole_vectors(encoder, kwargs, attention_mask)
         keys = pool(_hidden(encoder, kwargs, attention_mask), attention_mask)
-    return F.normalize(keys, dim=-1) if normalize else keys
+    return _unit(keys) if normalize else keys
+
+
+def _unit(keys: Tensor) -> Tensor:
+    """Keys of unit length; those so long that their squares overflow, too."""
+    largest = keys.detach().abs().amax(dim=-1, keepdim=True)
+    return F.normalize(keys / torch.where(largest > LONG, largest, 1), dim=-1)
 
 
 def _hidden(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..errors import InvalidInputError, NotInMemoryError
 from .addressing import unit
 from .eviction import EVICTIONS
+from .precision import LARGEST, strange
 from .state import NO_ID, KeyValueState, compact, concatenate, empty_state
 
 USAGE_DECAY = 0.99
@@ -164,10 +165,12 @@ class KeyValueMemory:
             raise InvalidInputError(f"mask is of {mask.dtype}; it must be torch.bool: give mask.bool().")
         keys, values = keys.to(state.keys.dtype), values.to(state.values.dtype)
         for name, tensor in {"keys": keys, "values": values}.items():
-            bad = ~torch.isfinite(tensor).all(dim=-1) & mask
+            bad = (strange(tensor) if name == "keys" else ~torch.isfinite(tensor).all(dim=-1)) & mask
             if bad.any():
+                beyond = f"; numbers above {LARGEST:g} count as infinity" if name == "keys" else ""
                 raise InvalidInputError(
-                    f"{name} hold NaN or infinity in {tensor.dtype}, first at example {int(bad.nonzero()[0, 1])}."
+                    f"{name} hold NaN or infinity in {tensor.dtype}, first at example {int(bad.nonzero()[0, 1])}"
+                    f"{beyond}."
                 )
         if ids is None:
             first = state.ids.amax(dim=1, keepdim=True) + 1 if state.slots else state.ids.new_zeros(batch, 1)

@@ -76,6 +76,7 @@ def _check_options(reading: Any, options: Any) -> None:
             raise _wrong(f"{name} in reading_options", value, "give a whole number from 0 on")
         if kind is float and not _is_number(value) and not (value is None and name == "sharpness"):
             raise _wrong(f"{name} in reading_options", value, "give a finite number")
+    READINGS[reading].check_options(options or {})
 
 
 def _options_of(reading: Any) -> dict[str, type]:

@@ -15,6 +15,8 @@ from ..errors import InvalidInputError, MannError
 from ..hub.guard import CODE, told_as_ours
 from ..hub.resolve import resolve_encoder
 from ..hub.tokenizers import TOKENIZER, has_tokenizer, load_tokenizer
+from ..memory.precision import LARGEST, strange
+from ..wording import counted
 from .configuration_mann import MANNConfig
 
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
@@ -53,6 +55,9 @@ class EncodingModel(PreTrainedModel):
             texts: N texts.
             batch_size: texts at a time; by default batches are cut by tokens.
             progress: called with the number of texts done after each batch.
+
+        Raises:
+            InvalidInputError: a key that is not finite; it names the text.
         """
         texts = check_texts(texts)
         with told_as_ours(self.name_or_path or None, TOKENIZER):
@@ -73,6 +78,14 @@ class EncodingModel(PreTrainedModel):
                     keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
                 if progress is not None:
                     progress(len(batch))
+        if (unlike := strange(keys)).any():
+            first = int(unlike.nonzero()[0])
+            raise InvalidInputError(
+                f"the encoder gave NaN, infinity or a number above {LARGEST:g} for "
+                f"{counted(int(unlike.sum()), 'text')} "
+                f"of {len(texts):,}, first for text {first} (counted from 0), {texts[first][:40]!r}. Its weights may "
+                "hold such numbers, or half precision overflowed: load it with dtype=torch.float32."
+            )
         return keys.to(self.device)
 
     def _check_tokens(self, input_ids: Tensor) -> None:

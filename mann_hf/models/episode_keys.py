@@ -100,7 +100,7 @@ def strongest(
             stored = solution.state.mask
             if reading.problem_type != REGRESSION:
                 stored = stored & (solution.state.values[..., column] != 0)
-            terms = terms.masked_fill(~stored[:, None], float("-inf"))
+            terms = terms.masked_fill(~stored[:, None], float("-inf")).to(weights)
             weights = torch.where((best == column)[..., None], terms, weights)
     weights, slots = weights.topk(min(most, len(every)), dim=-1)
     empty = weights.isneginf()

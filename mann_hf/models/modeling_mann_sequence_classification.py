@@ -260,7 +260,7 @@ class MANNForSequenceClassification(RememberingModel):
         weights, slots, _, _ = self._evidence(ready, keys, logits, logits.argmax(-1, keepdim=True), SLOTS_TOLD)
         ids = ready.solution.state.ids[0][slots].masked_fill(slots < 0, -1)
         more = (0, SLOTS_TOLD - slots.shape[1])
-        return F.pad(weights, more), F.pad(ids, more, value=-1)
+        return F.pad(weights, more).to(logits.dtype), F.pad(ids, more, value=-1)
 
     def _embed_together(
         self, inputs: dict[str, Tensor], support: dict[str, Tensor], **kwargs: Any

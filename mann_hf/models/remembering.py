@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..controllers.padding import VECTOR_WIDTH
+<<<<<<< HEAD
 from ..errors import InvalidTypeError
 from ..memory.addressing import unit
+=======
+from ..errors import InvalidInputError, InvalidTypeError
+from ..memory.precision import LARGEST, precise, strange
+>>>>>>> 70d9f47 (wip)
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
@@ -50,7 +55,16 @@ class RememberingModel(MANNPreTrainedModel):
 
         A query's key has the same logits by itself and among others, to the last bit: products are kept to whole
         vectors of the processor.
+
+        Raises:
+            InvalidInputError: keys that are not finite, or beyond all bounds.
         """
+        if (unlike := strange(keys)).any():
+            raise InvalidInputError(
+                f"the key of query {int(unlike.nonzero()[0])} (counted from 0) holds NaN, infinity or a number above "
+                f"{LARGEST:g}, so there is no answer to it. The encoder's weights or its input may hold such numbers, "
+                "or half precision overflowed: load it with dtype=torch.float32."
+            )
         whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
         with full_precision(keys):
             return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
@@ -98,7 +112,7 @@ class RememberingModel(MANNPreTrainedModel):
             for column, count in zip(*(part.tolist() for part in counts), strict=True)
         ]
         lengths = [len(stored) if most is None else min(len(stored), most) for _, _, stored in groups]
-        weights = logits.new_zeros(len(order), max(lengths, default=0))
+        weights = precise(logits).new_zeros(len(order), max(lengths, default=0))  # large ones may cancel out
         slots = torch.full_like(weights, -1, dtype=torch.long)
         first = 0
         with full_precision(keys):
@@ -108,9 +122,9 @@ class RememberingModel(MANNPreTrainedModel):
                 if length:
                     queries = keys.index_select(0, rows[group]).float()
                     terms = self.reading.terms(ready.solution, queries[None], column, stored, ready.sharpness)[0]
-                    weights[group, :length], best = terms.topk(length, dim=1)
+                    weights[group, :length], best = precise(terms).topk(length, dim=1)
                     slots[group, :length] = stored[best]
-        rest = predicted[rows, asked] - weights.sum(1)
+        rest = precise(predicted)[rows, asked] - weights.sum(1)
         back = order.argsort()
         every = [length for (_, count, _), length in zip(groups, lengths, strict=True) for _ in range(count)]
         return weights[back], slots[back], [every[place] for place in back.tolist()], rest[back]

@@ -1,6 +1,8 @@
 """The base class of readings."""
 
 import math
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -55,6 +57,11 @@ class Reading(nn.Module):
     problem_types: ClassVar[tuple[str, ...]] = PROBLEM_TYPES
     default_sharpness: ClassVar[float] = 1.0
     name: ClassVar[str] = ""
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {"sharpness": (1e-6, 1e6)}
+    """Options as numbers, the least and the largest that a model takes; where both are whole, they count something.
+
+    Beyond them answers in single precision overflow, or are no longer the sum of their evidence.
+    """
 
     def __init__(
         self,
@@ -78,6 +85,20 @@ class Reading(nn.Module):
         self.similarity = SIMILARITIES[similarity](key_size)
         self.log_sharpness = nn.Parameter(torch.empty(1), requires_grad=learn_sharpness)  # FSDP takes no scalars
         self.reset_parameters()
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Refuses options of a model that are out of `ranges`.
+
+        Raises:
+            InvalidInputError: it names option, value and range.
+        """
+        for name, (least, most) in cls.ranges.items():
+            if name == "sharpness" and options.get(name) is None:
+                continue
+            if name in options and not _is_between(options[name], least, most):
+                kind = "a whole number" if isinstance(least, int) else "a number"
+                raise InvalidInputError(f"{name} is {options[name]!r}; give {kind} from {least:g} to {most:g}.")
 
     def reset_parameters(self) -> None:
         """Sets the sharpness to its initial value."""
@@ -171,6 +192,11 @@ class Reading(nn.Module):
         if self.problem_type == MULTI_LABEL:
             values = 2 * values - 1
         return values.masked_fill(~state.mask[..., None], 0)
+
+
+def _is_between(value: Any, least: float, most: float) -> bool:
+    number = isinstance(value, int if isinstance(least, int) else Real) and not isinstance(value, bool)
+    return number and least <= value <= most
 
 
 READINGS: Registry[type[Reading]] = Registry("reading")

@@ -55,6 +55,13 @@ class LeastSquaresReading(Reading):
 
     name = "least_squares"
     default_sharpness = 30.0
+    ranges = {
+        **Reading.ranges,
+        "width": (1e-6, 1e5),
+        "ridge": (1e-8, 1e8),
+        "exact_slots": (0, 2**31),
+        "neighbours": (1, 2**31),
+    }
 
     def __init__(
         self,
@@ -86,7 +93,7 @@ class LeastSquaresReading(Reading):
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         parts: LeastSquaresParts = solution.parts
         if parts.coefficients is None:
-            return self._local(solution, queries)[0]
+            return self._local(solution, queries)[0].to(queries.dtype)
         kernel = self._kernel(precise(parts.keys), precise(unit(queries)))
         return (kernel @ parts.coefficients + parts.offset).to(queries.dtype)
 
@@ -101,11 +108,11 @@ class LeastSquaresReading(Reading):
         parts: LeastSquaresParts = solution.parts
         if parts.coefficients is None:
             _, near, coefficients, kernel = self._local(solution, queries)
-            dense = queries.new_zeros(*queries.shape[:2], solution.state.slots)
+            dense = kernel.new_zeros(*queries.shape[:2], solution.state.slots)
             terms = dense.scatter_add(2, near, coefficients[..., column] * kernel)[..., slots]
         else:
             kernel = self._kernel(precise(parts.keys[:, slots]), precise(unit(queries)))
-            terms = (kernel * parts.coefficients[:, None, slots, column]).to(queries.dtype)
+            terms = kernel * parts.coefficients[:, None, slots, column]
         return self.logits(solution, terms, sharpness)
 
     def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
@@ -200,12 +207,12 @@ class LeastSquaresReading(Reading):
         rows = []
         for b, near in enumerate(found):
             around = KeyValueState(*(field[b][near] for field in state))  # a memory of M slots for each query
-            keys = around.keys.to(torch.promote_types(around.keys.dtype, torch.float32))
+            keys = precise(around.keys)
             ridge = torch.diag_embed(self.ridge / precise(around.write_count))
-            factor = torch.linalg.cholesky(precise(self._kernel(keys, keys)) + ridge)
+            factor = torch.linalg.cholesky(self._kernel(keys, keys) + ridge)
             targets = precise(self.targets(around) - parts.offset[b])
-            coefficients = torch.cholesky_solve(targets, factor).to(queries.dtype)
-            kernel = self._kernel(around.keys, queries[b][:, None])[:, 0]
+            coefficients = torch.cholesky_solve(targets, factor)
+            kernel = self._kernel(keys, precise(queries[b][:, None]))[:, 0]
             scores = (kernel[:, None] @ coefficients)[:, 0] + parts.offset[b]
             more = widest - near.shape[1]  # an episode of fewer slots gets coefficients of zero, at slot 0
             rows.append(

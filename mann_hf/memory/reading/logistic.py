@@ -1,7 +1,7 @@
 """Reading by logistic regression on the stored keys."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -60,6 +60,15 @@ class LogisticReading(Reading):
     name = "logistic"
     problem_types = (SINGLE_LABEL, MULTI_LABEL)
     default_sharpness = 2.5
+    ranges = {
+        **Reading.ranges,
+        "example_weight": (1e-3, 1e6),
+        "weight_decay": (1e-3, 1e6),
+        "constant": (0.0, 2.0),
+        "tolerance": (1e-12, 1e-6),
+    }
+    most_times_decay = 1e3
+    """The most that s may be of μ: a slot's term is a probability's distance from its target, times s / μ."""
 
     def __init__(
         self,
@@ -82,6 +91,16 @@ class LogisticReading(Reading):
         self.example_weight, self.weight_decay, self.tolerance = example_weight, weight_decay, tolerance
         self.constant = 1.0 if self.problem_type == MULTI_LABEL else constant
 
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        super().check_options(options)
+        weight, decay = options.get("example_weight", 10.0), options.get("weight_decay", 1.0)
+        if weight > cls.most_times_decay * decay:
+            raise InvalidInputError(
+                f"example_weight is {weight!r} and weight_decay {decay!r}; the first may be at most "
+                f"{cls.most_times_decay:g} times the second."
+            )
+
     def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         keys = self._features(state.keys)
         objective = LogisticObjective(
@@ -91,7 +110,8 @@ class LogisticReading(Reading):
             weight_decay=self.weight_decay,
             exclusive=self.problem_type == SINGLE_LABEL,
         )
-        tolerance = (ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance) * max(1, state.slots)
+        tolerance = ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance * min(1.0, self.weight_decay)
+        tolerance *= max(1, state.slots)
         first, sketch = self._first_guess(objective, state, start)
         found = minimise(objective.detach(), first, tolerance, sketch)
         weight = implicit(objective, found.weight).to(keys.dtype)
