@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading, Solution
+from ..memory.precision import LARGEST, strange
 from ..memory.reading import REGRESSION
 from .memory_holder import full_precision
 
@@ -71,12 +73,31 @@ class EpisodeKeys(NamedTuple):
         return own[: self.named.shape[1]] * self.named[..., None]
 
 
+def check_queries(keys: Tensor) -> None:
+    """Refuses queries [..., Q, K] to which there is no answer.
+
+    Raises:
+        InvalidInputError: a key that is not finite, or beyond all bounds.
+    """
+    unlike = strange(keys)
+    if unlike.any():
+        raise InvalidInputError(
+            f"the key of query {int(unlike.nonzero()[0, -1])} (counted from 0) holds NaN, infinity or a number above "
+            f"{LARGEST:g}, so there is no answer to it. The encoder's weights or its input may hold such numbers, "
+            "or half precision overflowed: load it with dtype=torch.float32."
+        )
+
+
 def read_episodes(reading: Reading, episodes: EpisodeKeys) -> tuple[Solution, Tensor]:
     """Writes each episode's support, the words of its labels included, and reads for its queries.
 
     Returns:
         The solutions, and logits [B, Q, V].
+
+    Raises:
+        InvalidInputError: keys that are not finite, or beyond all bounds.
     """
+    check_queries(episodes.queries)
     with full_precision(episodes.support):
         solution = episodes.solve(reading)
         return solution, reading(solution, episodes.queries)

@@ -8,14 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..controllers.padding import VECTOR_WIDTH
-<<<<<<< HEAD
 from ..errors import InvalidTypeError
 from ..memory.addressing import unit
-=======
-from ..errors import InvalidInputError, InvalidTypeError
-from ..memory.precision import LARGEST, precise, strange
->>>>>>> 70d9f47 (wip)
+from ..memory.precision import precise
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from .episode_keys import check_queries
 from .labelled_memory import Kind, Label, LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
@@ -59,12 +56,7 @@ class RememberingModel(MANNPreTrainedModel):
         Raises:
             InvalidInputError: keys that are not finite, or beyond all bounds.
         """
-        if (unlike := strange(keys)).any():
-            raise InvalidInputError(
-                f"the key of query {int(unlike.nonzero()[0])} (counted from 0) holds NaN, infinity or a number above "
-                f"{LARGEST:g}, so there is no answer to it. The encoder's weights or its input may hold such numbers, "
-                "or half precision overflowed: load it with dtype=torch.float32."
-            )
+        check_queries(keys)
         whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
         with full_precision(keys):
             return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]

@@ -104,7 +104,6 @@ NO_TEXT_ENCODERS = {
     "reformer": "random numbers at each call",
     "speech_to_text": "needs input_features",
     "vit": "takes no input_ids",
-    "wav2vec2": "needs input_values",
 }
 
 
