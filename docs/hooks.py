@@ -9,8 +9,9 @@ import html
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 ROOT = Path(__file__).parents[1]
 COPIED = {
@@ -114,7 +115,8 @@ def commands() -> str:
     parts = []
     for name, command in group.commands.items():
         takes = " ".join(one.metavar for one in command.params if one.param_type_name == "argument")
-        rows = [_option(one) for one in command.params]
+        kinds = get_type_hints(command.callback)
+        rows = [_option(one, kinds.get(one.name)) for one in command.params]
         parts.append(
             f"### {PROGRAM} {name}\n\n{inspect.cleandoc(command.help)}\n\n    {PROGRAM} {name} [OPTIONS] {takes}\n"
         )
@@ -122,15 +124,21 @@ def commands() -> str:
     return "\n".join(parts)
 
 
-def _option(parameter: Any) -> list[str]:
-    """A row about an argument or option."""
+def _choices(kind: Any) -> str:
+    """The names that an option of an enumeration takes."""
+    kinds = [one for one in (get_args(kind) or (kind,)) if isinstance(one, type) and issubclass(one, Enum)]
+    return ", ".join(f"`{choice.value}`" for one in kinds for choice in one)
+
+
+def _option(parameter: Any, kind: Any) -> list[str]:
+    """A row about an argument or option of a kind."""
     if parameter.param_type_name == "argument":
         return [f"`{parameter.metavar}`", parameter.help or "", ""]
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     shown = parameter.show_default
     default = shown if isinstance(shown, str) else parameter.default
     plain = default is None or default is False or default == () or callable(default) or shown is False
-    value = "" if parameter.is_flag or parameter.metavar is None else f" `{parameter.metavar}`"
+    value = "" if parameter.is_flag else f" `{parameter.metavar}`" if parameter.metavar else f" {_choices(kind)}"
     return [names + value, parameter.help or "", "" if plain else f"{default}"]
 
 

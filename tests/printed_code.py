@@ -10,7 +10,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 FIRST_EXAMPLE = ROOT / "docs" / "index.md"
 """The page whose code the others go on from."""
-PROGRAMS = re.compile(r"(?:mann-hf|hf|python|pip|make|accelerate|torchrun|bash|[A-Z_]+=\w+) .+")
+PROGRAMS = re.compile(r"(?:mann-hf|hf|python|pip|make|accelerate|torchrun|bash|cat|[A-Z_]+=\w+) .+")
 
 
 def text(page: Path) -> str:

@@ -49,6 +49,7 @@ INLINE = {
     "hf auth login": "--token hf_loopback",
     TRAIN: SHORT,
     "mann-hf train run.yaml --resume": "--max-steps 3",
+    "mann-hf train run.yaml --overwrite": "",
     "mann-hf train TABLE --encoder FOLDER --output OTHER": SHORT,
     "mann-hf train TABLE --report-to tensorboard": SHORT,
     "ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m mann_hf.cli train TABLE": f"--output SIX {SHORT}",

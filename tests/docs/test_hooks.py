@@ -74,6 +74,7 @@ def test_every_command_and_option_is_listed(hooks: ModuleType) -> None:
         for parameter in command.params:
             assert all(f"`{option}" in part for option in parameter.opts if option.startswith("-")), parameter.name
             assert parameter.help, parameter.name
+    assert "| `--problem-type` `single_label_classification`, `multi_label_classification`, `regression` |" in page
 
 
 def test_links_of_copied_files_become_words(hooks: ModuleType) -> None:
