@@ -368,7 +368,7 @@ def test_shards_and_links_of_ones_own_are_fine(folder: Path, tmp_path: Path) -> 
         MANNForSequenceClassification.from_pretrained(tmp_path / "linked")
 
 
-@pytest.mark.parametrize("task", [TASK, "text-classification"])
+@pytest.mark.parametrize("task", [TASK, "text-classification", "feature-extraction"])
 @pytest.mark.parametrize("file", ["config.json", WEIGHTS, "memory.safetensors"])
 def test_in_a_pipeline_our_words_stand_first(folder: Path, task: str, file: str) -> None:
     if file == "config.json":

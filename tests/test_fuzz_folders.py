@@ -3,6 +3,7 @@
 `MANN_FUZZ=5000:7` asks for another number of mutations, and for another seed.
 """
 
+import json
 import os
 import random
 import resource
@@ -105,6 +106,13 @@ def folders(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
         (place / "sentences" / name).parent.mkdir(exist_ok=True)
         (place / "sentences" / name).write_text(content)
 
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    shutil.copytree(place / "encoder", place / "words")
+    (place / "words" / "tokenizer.json").unlink()
+    for name, content in word_files(tokenizer).items():
+        (place / "words" / name).parent.mkdir(exist_ok=True)
+        (place / "words" / name).write_text(content)
+
     peft = pytest.importorskip("peft")
     adapted = taught()
     adapted.model.add_adapter(peft.LoraConfig(r=2, target_modules=["query"]))
@@ -120,6 +128,21 @@ SENTENCE_FILES = {
     "sentence_bert_config.json": """{"max_seq_length": 60, "do_lower_case": false}""",
     "config_sentence_transformers.json": """{"prompts": {"query": "q: "}, "default_prompt_name": "query"}""",
 }
+
+
+def word_files(tokenizer: Any) -> dict[str, str]:
+    """The files of a tokenizer as earlier releases wrote them."""
+    tokens = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
+    special = {name: getattr(tokenizer, name) for name in ("pad_token", "unk_token", "cls_token", "sep_token")}
+    return {
+        "vocab.txt": "\n".join(token for token, _ in tokens) + "\n",
+        "tokenizer_config.json": json.dumps({"tokenizer_class": "BertTokenizer", "model_max_length": 60}),
+        "special_tokens_map.json": json.dumps(special),
+        "added_tokens.json": json.dumps({"card": tokenizer.get_vocab()["card"]}),
+        "generation_config.json": "{}",
+        "chat_template.jinja": "{{ messages }}",
+        "additional_chat_templates/other.jinja": "{{ messages }}",
+    }
 
 
 def start(number: int, kind: str, source: Path, target: Path, others: list[Path], doors: list[Callable]) -> Case:
@@ -191,7 +214,7 @@ def test_each_loads_or_is_refused(
         ask(FewShotTextClassificationPipeline(model=model, tokenizer=tokenizer))
 
     doors: dict[str, list[Callable]] = {name: [by_model, by_model, by_command] for name in folders}
-    doors |= {"memory": [by_memory], "encoder": [by_encoder], "sentences": [by_encoder]}
+    doors |= {"memory": [by_memory], "encoder": [by_encoder], "sentences": [by_encoder], "words": [by_encoder]}
     for name, folder in folders.items():  # undamaged, each loads
         doors[name][0](Path(shutil.copytree(folder, tmp_path / name)))
 

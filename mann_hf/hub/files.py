@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import FolderError, UnsafeFileError
 
 CONFIG = "config.json"
-SMALL, LARGE = 2**24, 2**27
-"""Bytes of a file of settings, and of one that holds a vocabulary or a list of weights."""
+SMALL, MEDIUM, LARGE = 2**24, 2**25, 2**27
+"""Bytes of a file of settings, of a vocabulary in binary form, and of one in text or a list of weights."""
 LARGE_FILES = re.compile(
     r"tokenizer\.json|vocab.*\.json|entity_vocab\.json|.*\.safetensors\.index.*\.json|merges\.json"
 )
@@ -27,6 +27,9 @@ MOST_MEMORY = 2**29
 """Bytes that a JSON file may take in memory once it is read, as estimated from its signs."""
 SIGNS = {b"[": 64, b"{": 232, b",": 64}
 """About how many bytes a list, an object and one more value take in memory."""
+MOST_LINES = 2**22
+"""Lines of a vocabulary in text; the largest have half a million."""
+TEMPLATES = "additional_chat_templates"
 SAFETENSORS = ".safetensors"
 
 
@@ -34,6 +37,8 @@ def largest(name: str) -> int | None:
     """Bytes that a file of this name may have; None where its own content bounds it."""
     if name.endswith(SAFETENSORS):
         return None
+    if name.endswith((".model", ".spm")):
+        return MEDIUM
     return SMALL if name.endswith((".json", ".jinja", ".md")) and not LARGE_FILES.fullmatch(name) else LARGE
 
 
@@ -79,13 +84,19 @@ def check_folder(folder: Path) -> None:
     """Refuses a folder where a file that loading may open is not a regular file of its own, of a bounded size.
 
     Raises:
-        UnsafeFileError: as of `check_file`.
+        UnsafeFileError: as of `check_file`, or a vocabulary has more than `MOST_LINES`.
     """
+    if (folder / TEMPLATES).is_dir():
+        for path in (folder / TEMPLATES).iterdir():
+            check_file(path, root=folder)
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if READ_BY_LOADING.fullmatch(entry.name)]
     for entry in found:
         if entry.is_symlink() or not entry.is_dir():  # which nothing takes for a file
             check_file(entry.path)
+        long = entry.name.endswith(".txt") and entry.is_file() and entry.stat().st_size > MOST_LINES
+        if long and read_bytes(entry.path).count(b"\n") > MOST_LINES:
+            raise _refused(Path(entry.path), f"it has more than {MOST_LINES:,} lines.")
 
 
 def read_bytes(path: str | os.PathLike, most: int | None = None, root: Path | None = None) -> bytes:

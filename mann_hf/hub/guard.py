@@ -59,7 +59,9 @@ def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) 
 
 def _told(place: Any, file: str, error: BaseException) -> str:
     said = " ".join(str(error).split())
-    if isinstance(error, ImportError) or CODE in said:  # nothing is damaged, and the error says what helps
+    if (
+        isinstance(error, ImportError | PermissionError) or CODE in said
+    ):  # nothing is damaged, and the error says what helps
         return f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {said}"
     short = f"{said.rstrip('.')}." if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
     kind = "" if isinstance(error, OSError | ValueError) and said else f"{type(error).__name__}: "

@@ -22,6 +22,7 @@ from transformers.utils import logging
 from ..controllers import DEFAULT_ENCODER
 from ..errors import EncoderNotFoundError
 from .files import read_object
+from .guard import told_as_ours
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
@@ -206,7 +207,8 @@ def _lacking(snapshot: Path) -> str | None:
     index = snapshot / "model.safetensors.index.json"
     weights = {"model.safetensors"}
     if index.is_file():
-        weights = set(read_object(index)["weight_map"].values())
+        with told_as_ours(snapshot, index.name):
+            weights = set(read_object(index)["weight_map"].values())
     missing = sorted(file for file in weights if not (snapshot / file).is_file())
     if missing:
         return f"only a part of it there, without {', '.join(missing)}"

@@ -3,7 +3,7 @@
 import base64
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from transformers import AutoTokenizer
@@ -46,17 +46,49 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     folder = Path(place, kwargs.get("subfolder") or "")
     if folder.is_dir():
         check_folder(folder)
-        path: Any = folder / TOKENIZER
-    else:
-        quiet = {f"_raise_exceptions_for_{name}": False for name in ("gated_repo", "missing_entries")}
-        path = cached_file(place, TOKENIZER, _raise_exceptions_for_connection_errors=False, **quiet, **kwargs)
-    if path is not None and os.path.isfile(path):
-        check_tokenizer(path)
+    settings = _find(place, folder, SETTINGS, kwargs)
+    for name in [TOKENIZER] if settings is None else _named_in(settings):
+        if (path := _find(place, folder, name, kwargs)) is not None:
+            check_tokenizer(path)
     with told_as_ours(place, TOKENIZER, kwargs):
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
     with told_as_ours(place, SETTINGS):
         _check_settings(tokenizer, place)
     return tokenizer
+
+
+def _find(place: Any, folder: Path, name: str, kwargs: dict[str, Any]) -> str | None:
+    """Where a file of the place is on this machine, fetched if need be; None where it is not to be had."""
+    if folder.is_dir():
+        return os.fspath(folder / name) if (folder / name).is_file() else None
+    quiet = {f"_raise_exceptions_for_{name}": False for name in ("gated_repo", "missing_entries", "connection_errors")}
+    return cached_file(place, name, **quiet, **kwargs)
+
+
+def _named_in(settings: str) -> list[str]:
+    """The files in the form of `tokenizer.json` that may be read by these settings.
+
+    Raises:
+        UnsafeFileError: the settings name files or arguments that only code on this machine can mean.
+    """
+    content, folder = read_object(settings), Path(settings).parent
+    others = content.get("fast_tokenizer_files") or []
+    if not isinstance(others, list) or any(not isinstance(name, str) or PurePath(name).name != name for name in others):
+        raise _refused(folder, SETTINGS, f"it names {str(others)[:80]} as its files")
+    for name in ("init_inputs", "vocab", "merges"):
+        if content.get(name):
+            raise _refused(folder, SETTINGS, f"it gives {name}, by which a file anywhere could be read")
+    for name, value in content.items():
+        here = name.endswith("_file") and isinstance(value, str) and os.path.exists(value)
+        if here and not Path(value).resolve().is_relative_to(folder.resolve()):
+            raise _refused(folder, SETTINGS, f"its {name} is {value[:80]!r}, a file of this machine")
+    return [TOKENIZER, *others]
+
+
+def _refused(folder: Path, file: str, why: str) -> UnsafeFileError:
+    return UnsafeFileError(
+        f"{str(folder / file)!r} is refused: {why}. Ask its author for a tokenizer without it, or remove it.", file
+    )
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -75,10 +107,7 @@ def check_tokenizer(path: str | os.PathLike[str]) -> None:
     content = read_object(path)
     with told_as_ours(path.parent, path.name):
         for why in _reasons(content):
-            raise UnsafeFileError(
-                f"{path.name} in {str(path.parent)!r} is refused: {why}. Ask its author for a tokenizer without it.",
-                path.name,
-            )
+            raise _refused(path.parent, path.name, why)
 
 
 def _reasons(content: dict[str, Any]) -> Iterator[str]:

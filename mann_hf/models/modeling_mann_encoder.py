@@ -5,6 +5,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from ..controllers.encoder import build_encoder
+from ..hub.guard import Refused
 from .configuration_mann import MANNConfig
 from .modeling_mann_sequence_classification import MANNForSequenceClassification
 
@@ -20,7 +21,10 @@ class MANNEncoder:
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
         """The encoder from a folder or repository; see `MANNForSequenceClassification.from_pretrained`."""
-        model, told = MANNForSequenceClassification.from_pretrained(*args, output_loading_info=True, **kwargs)
+        loaded = MANNForSequenceClassification.from_pretrained(*args, output_loading_info=True, **kwargs)
+        if type(loaded) is Refused:
+            return loaded
+        model, told = loaded
         encoder = model.encoder
         encoder.name_or_path = model.name_or_path
         return (encoder, told) if output_loading_info else encoder

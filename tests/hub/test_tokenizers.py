@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,50 @@ def test_what_is_in_use_is_no_trap(folder: Path, normalizer: dict[str, Any]) -> 
 def test_damage_is_told(folder: Path, file: str, edit: Callable, why: str) -> None:
     change(folder, file, edit)
     with pytest.raises(FolderError, match=why):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fast_tokenizer_files", ["../elsewhere/tokenizer.4.0.json"]),
+        ("fast_tokenizer_files", "tokenizer.4.0.json"),
+        ("init_inputs", [__file__]),
+        ("vocab", __file__),
+        ("merges", __file__),
+        ("vocab_file", __file__),
+    ],
+)
+def test_settings_that_name_files_of_the_machine(folder: Path, name: str, value: Any) -> None:
+    change(folder, "tokenizer_config.json", lambda content: content.update({name: value}))
+    with pytest.raises(UnsafeFileError, match="tokenizer_config.json' is refused"):
+        load_tokenizer(folder)
+
+
+def test_a_file_for_another_version_is_no_way_around(folder: Path) -> None:
+    change(folder, "tokenizer_config.json", lambda content: content.update(fast_tokenizer_files=["tokenizer.4.0.json"]))
+    shutil.copyfile(folder / "tokenizer.json", folder / "tokenizer.4.0.json")
+    change(folder, "tokenizer.4.0.json", lambda content: content.update(normalizer=replace("a" * 1000, String="a")))
+    with pytest.raises(UnsafeFileError, match="has 1,000 letters"):
+        load_tokenizer(folder)
+
+
+def test_paths_that_are_left_of_another_machine_are_passed_over(folder: Path) -> None:
+    left = {"special_tokens_map_file": "/somewhere/else/special_tokens_map.json", "vocab_file": None}
+    change(folder, "tokenizer_config.json", lambda content: content.update(left))
+    assert load_tokenizer(folder)("card")["input_ids"]
+
+
+def test_further_chat_templates_are_files_too(folder: Path) -> None:
+    (folder / "additional_chat_templates").mkdir()
+    os.mkfifo(folder / "additional_chat_templates" / "a.jinja")
+    with pytest.raises(UnsafeFileError, match="a.jinja' is refused: it is a pipe"):
+        load_tokenizer(folder)
+
+
+def test_a_vocabulary_of_nothing_but_lines(folder: Path) -> None:
+    (folder / "vocab.txt").write_bytes(b"\n" * (2**22 + 1))
+    with pytest.raises(UnsafeFileError, match="more than 4,194,304 lines"):
         load_tokenizer(folder)
 
 
