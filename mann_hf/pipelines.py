@@ -1,10 +1,10 @@
 """Text in, answers out: the pipelines of memory-augmented models."""
 
 import copy
-import math
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,14 +16,14 @@ from transformers.pipelines.text_classification import sigmoid, softmax
 
 from .controllers.text import check_texts
 from .errors import InvalidInputError, InvalidTypeError
-from .memory.reading import MULTI_LABEL, REGRESSION
+from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .models import Evidence, MANNForSequenceClassification
 from .models.folder_saves import saving_model, write_model
-from .models.labelled_memory import Label
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
 from .models.saving import take_upload
-from .targets import check_not_multi_hot, known_as, same_label, spell_label, spell_labels
+from .targets import known_as, same_label
+from .targets.given import given_labels
 
 FEW_SHOT_TASK = "few-shot-text-classification"
 """By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
@@ -101,9 +101,10 @@ class FewShotTextClassificationPipeline(Pipeline):
             raise InvalidInputError("nothing to remember: give texts and labels, or labels and descriptions.")
         if described and self.model.config.problem_type == REGRESSION:
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
-        wanted = self._labels(labels, len(examples), len(described))
+        batch_size = _whole("batch_size", batch_size)
+        problem_type, known = self.model.config.problem_type or SINGLE_LABEL, self.model.memory.labels
+        wanted = given_labels(labels, len(examples), len(described), problem_type, known)
         everything = [*examples, *described]
-        _check_whole(batch_size=batch_size)
         keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
         names = self.model.name_keys(wanted[: len(examples)], self.tokenizer, known=self.model.memory.names)
         kinds = ["example"] * len(examples) + ["description"] * len(described)
@@ -124,7 +125,10 @@ class FewShotTextClassificationPipeline(Pipeline):
         """
         if label is not None and label not in self.model.memory.labels:
             (label,) = known_as([same_label(str(label))], self.model.memory.labels).values()
-        self.model.forget([ids] if ids is not None and not isinstance(ids, Iterable) else ids, label)
+        given: Any = ids.tolist() if hasattr(ids, "tolist") else ids  # type: ignore[union-attr]
+        if given is not None and not isinstance(given, Iterable):
+            given = [given]
+        self.model.forget(given, label)
 
     def with_own_memory(self) -> "FewShotTextClassificationPipeline":
         """A pipeline of the same weights whose memory begins as the present one and then goes its own way."""
@@ -206,9 +210,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         """
         _, _, given = self._sanitize_parameters(**kwargs)
         options = {**self._postprocess_params, **given}
-        if batch_size is None:
-            batch_size = self._batch_size
-        _check_whole(batch_size=batch_size)
+        batch_size = _whole("batch_size", self._batch_size if batch_size is None else batch_size)
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
             return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
@@ -240,9 +242,8 @@ class FewShotTextClassificationPipeline(Pipeline):
             raise InvalidTypeError(
                 f"unknown argument {', '.join(sorted(unknown))}; there are top_k, evidence, batch_size and progress."
             )
-        _check_whole(top_k=kwargs.get("top_k"))
-        _check_whole(0, evidence=kwargs.get("evidence"))
-        return {}, {}, kwargs
+        least = {"top_k": 1, "evidence": 0}
+        return {}, {}, {name: _whole(name, value, least[name]) for name, value in kwargs.items()}
 
     def _stream(
         self, texts: Iterator[str], batch_size: int | None, progress: Progress | None, options: dict
@@ -313,40 +314,23 @@ class FewShotTextClassificationPipeline(Pipeline):
             listed.append({"id": entry.id, "text": entry.text, "label": label, "weight": weight})
         return {"evidence": listed, "rest": evidence.rest}
 
-    def _labels(self, labels: Any, examples: int, descriptions: int) -> list[Label]:
-        if labels is None:
-            raise InvalidInputError("labels are missing: give one for each text and each description.")
-        labels = _plain(_with_names(labels))
-        if isinstance(labels, (str, int, float)):
-            labels = [labels]
-        if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
-            raise InvalidTypeError(f"labels are a {type(labels).__name__}; give a list with one label for each text.")
-        labels = [_plain(label) for label in labels]
-        if len(labels) != examples + descriptions:
-            counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
-            raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
-        known = self.model.memory.labels
-        if self.model.config.problem_type == REGRESSION:
-            return [_numbers(label, position) for position, label in enumerate(labels)]
-        if self.model.config.problem_type == MULTI_LABEL:
-            check_not_multi_hot(labels)
-            several = [_several_names(label, position) for position, label in enumerate(labels)]
-            if not all(several[examples:]):
-                raise InvalidInputError(
-                    "a description came without a label; a text of no label is an example, and a description says what "
-                    "a label means."
-                )
-            named = known_as(chain.from_iterable(several), known)
-            return [tuple(named[name] for name in names) for names in several]
-        names = [_one_name(label, position) for position, label in enumerate(labels)]
-        named = known_as(names, known)
-        return [named[name] for name in names]
+
+class _NoDefault(dict):
+    """In place of a task's default model, which is asked for where a pipeline is made without one."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise InvalidInputError(
+            f"pipeline({FEW_SHOT_TASK!r}) needs a model, as there is none for all labels: a saved one, as in "
+            "model='folder', or one with an empty memory, as in model=mann_hf.MANNForSequenceClassification."
+            "from_encoder_pretrained('sentence-transformers/all-MiniLM-L6-v2')."
+        )
 
 
 PIPELINE_REGISTRY.register_pipeline(
     FEW_SHOT_TASK,
     pipeline_class=FewShotTextClassificationPipeline,
     pt_model=AutoModelForSequenceClassification,
+    default=_NoDefault(model=None),
 )
 
 
@@ -361,49 +345,14 @@ def _texts(texts: Any, name: str) -> list[str]:
         raise type(error)(f"{name}: {error}") from None
 
 
-def _one_name(label: Any, position: int) -> str:
+def _whole(name: str, value: Any, least: int = 1) -> int | None:
+    """A whole number from `least` on, of numpy's and torch's, too; None stays None."""
     try:
-        return spell_label(label)
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise type(error)(f"label {position} (counted from 0): {error}.") from None
-
-
-def _several_names(label: Any, position: int) -> tuple[str, ...]:
-    try:
-        names = spell_labels(label)
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise type(error)(f"label {position} (counted from 0): {error}.") from None
-    return names
-
-
-def _numbers(label: Any, position: int) -> tuple[float, ...]:
-    numbers = [_plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
-    try:
-        if all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
-            found = tuple(float(number) for number in numbers)
-            if found and all(map(math.isfinite, found)):
-                return found
-    except OverflowError:
-        pass
-    raise InvalidTypeError(f"label {position} is {str(label)[:80]}; a regression takes finite numbers.")
-
-
-def _with_names(labels: Any) -> Any:
-    """A column of a data set with the names of its classes in place of their numbers; anything else as it is."""
-    column = getattr(labels, "column_name", None)
-    feature: Any = (getattr(getattr(labels, "source", None), "features", None) or {}).get(column)
-    if not hasattr(feature, "int2str"):
-        return labels
-    return [None if label is None or label < 0 else feature.int2str(int(label)) for label in labels]
-
-
-def _plain(value: Any) -> Any:
-    """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _check_whole(least: int = 1, **given: Any) -> None:
-    """Refuses an argument that is neither None nor a whole number from `least` on."""
-    for name, value in given.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None.")
+        if value is None:
+            return None
+        number = operator.index(value)
+        if isinstance(value, bool) or number < least:
+            raise TypeError
+    except TypeError:
+        raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None.") from None
+    return number

@@ -17,8 +17,8 @@ PACKAGE = "mann_hf"
 LAYERS = [
     ["errors", "forks", "wording", "hub_names"],
     ["registry", "counts"],
-    ["memory", "targets"],
-    ["controllers"],
+    ["memory"],
+    ["controllers", "targets"],
     ["hub", "cards"],
     ["models"],
     ["metrics", "episodes"],

@@ -1030,3 +1030,39 @@ class TestTextsOfNoLabel:
         with pytest.raises(InvalidTypeError, match="one label"):
             make().model.remember(torch.ones(1, 32), [()])
         assert not len(several.model.memory)
+
+
+class TestNumbers:
+    """Whole numbers of numpy and torch are as good as Python's."""
+
+    @pytest.mark.parametrize("number", [2, np.int64(2), np.uint8(2), torch.tensor(2)], ids=repr)
+    def test_in_a_call(self, taught: Any, number: Any) -> None:
+        assert taught(ASKED, top_k=number, evidence=number, batch_size=number) == taught(
+            ASKED, top_k=2, evidence=2, batch_size=2
+        )
+        assert taught.remember(TEXTS[:1], LABELS[:1], batch_size=number)
+
+    @pytest.mark.parametrize("number", [True, np.True_, 2.0, np.float32(2), "2", np.int64(0), -1], ids=repr)
+    def test_what_is_none_is_refused(self, taught: Any, number: Any) -> None:
+        with pytest.raises(InvalidInputError, match="top_k is"):
+            taught(ASKED, top_k=number)
+
+    @pytest.mark.parametrize("given", [np.array, torch.tensor, tuple, set, iter])
+    def test_ids_in_any_form(self, taught: Any, given: Callable[[list[int]], Any]) -> None:
+        ids = [entry.id for entry in taught.model.memory.entries]
+        taught.forget(given(ids[:2]))
+        assert [*taught.model.memory.ids] == ids[2:]
+        taught.forget(np.int64(ids[2]))
+        taught.forget(torch.tensor(ids[3]))
+        assert [*taught.model.memory.ids] == ids[4:]
+
+    def test_in_a_configuration(self, make: Make, tmp_path: Path) -> None:
+        classifier = make(capacity=np.int64(3), max_seq_length=np.int32(9))
+        classifier.save_pretrained(tmp_path)
+        told = json.loads((tmp_path / "config.json").read_text())
+        assert (told["capacity"], told["max_seq_length"]) == (3, 9)
+
+
+def test_a_pipeline_without_a_model_says_that_it_needs_one() -> None:
+    with pytest.raises(InvalidInputError, match="needs a model.*from_encoder_pretrained"):
+        pipeline(TASK)

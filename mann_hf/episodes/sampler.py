@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..errors import InvalidInputError, InvalidTypeError
+from ..errors import InvalidInputError
 from ..models.label_tensors import IGNORED
-from ..targets import spell_label
 from ..wording import listed
 from .episode import Episode, Examples
 from .table import LabelledTable
@@ -45,7 +44,7 @@ class EpisodeSampler:
         n_query: number of query texts of each class, or a range; with 0 there is only support.
         text_column: the column of the texts.
         label_column: the column of their classes: names, numbers or a `ClassLabel`.
-        classes: the classes to draw from, for example one part of a class split; by default all.
+        classes: the classes to draw from, by name or number, for example one part of a class split; by default all.
         weights: relative frequency of each of several data sets, by name; by default the number of its classes. A data
             set that is left out (see below) does not count.
         unbalanced: whether each class of an episode draws its own number of shots from the range `k_shot`.
@@ -73,7 +72,7 @@ class EpisodeSampler:
         *,
         text_column: str = "text",
         label_column: str = "label",
-        classes: Iterable[str] | None = None,
+        classes: Iterable[str | int] | None = None,
         weights: Mapping[str, float] | None = None,
         unbalanced: bool = False,
         n_unknown: Count = 0,
@@ -99,14 +98,14 @@ class EpisodeSampler:
         sources = dict(dataset) if several else {"the data set": dataset}
         if not sources:
             raise InvalidInputError("there is no data set to draw from.")
-        if isinstance(classes, str):
-            raise InvalidTypeError(f"classes is the text {classes!r}; give a list of names.")
-        wanted = None if classes is None else {spell_label(name) for name in classes}
         self.tables = {
             name: LabelledTable(source, text_column, label_column, repr(name) if several else name)
             for name, source in sources.items()
         }
-        if wanted is not None:
+        wanted = None
+        if classes is not None:
+            classes = list(classes) if isinstance(classes, Iterator) else classes  # of each data set in turn
+            wanted = {name for table in self.tables.values() for name in table.class_names(classes)}
             if not wanted:
                 raise InvalidInputError("classes is empty; name those to draw from, or leave it out to draw from all.")
             unknown = wanted - {name for table in self.tables.values() for name in table.names}

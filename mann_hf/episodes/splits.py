@@ -13,15 +13,22 @@ PARTS = ("train", "validation", "test")
 
 
 def select_classes(
-    dataset: Dataset, classes: Iterable[str], *, text_column: str = "text", label_column: str = "label"
+    dataset: Dataset, classes: Iterable[str | int], *, text_column: str = "text", label_column: str = "label"
 ) -> Dataset:
     """The rows of some classes.
 
+    Args:
+        dataset: all of it.
+        classes: a list of names, or of the numbers that labels are; of a `ClassLabel` either.
+        text_column: as in `EpisodeSampler`.
+        label_column: as in `EpisodeSampler`.
+
     Raises:
         InvalidInputError: a class that the data set does not have.
+        InvalidTypeError: `classes` is no list: of one text it would not be clear whether its letters are meant.
     """
     table = LabelledTable(dataset, text_column, label_column)
-    wanted = list(dict.fromkeys(classes))
+    wanted = list(dict.fromkeys(table.class_names(classes)))
     missing = [name for name in wanted if name not in table.rows]
     if missing:
         raise InvalidInputError(f"the data set has no class {', '.join(map(repr, missing[:8]))}.")

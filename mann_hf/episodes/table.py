@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +56,9 @@ class LabelledTable:
         if not len(dataset):
             raise InvalidInputError(f"{source} has no rows.")
         self.source = source
+        feature = dataset.features[label_column]
+        named = feature.names if isinstance(feature, ClassLabel) and feature.names is not None else ()
+        self._numbered: dict[int | None, str] = {number: spell_label(name) for number, name in enumerate(named)}
         self.dataset_id = _on_hub(dataset)
         self.name = self.dataset_id or dataset.info.dataset_name or "labelled texts"
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
@@ -75,6 +79,19 @@ class LabelledTable:
             return spell_label(label)
         except (InvalidInputError, InvalidTypeError) as error:
             raise type(error)(f"{where}: {error}; episodes are made of texts with one class each.") from None
+
+    def class_names(self, classes: Any) -> list[str]:
+        """The names of classes that are given by name or by number.
+
+        Raises:
+            InvalidTypeError: no list, or something else in it.
+        """
+        if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
+            raise InvalidTypeError(f"classes is {classes!r}; give a list, as in [{classes!r}].")
+        try:
+            return [self._numbered.get(_index(name)) or spell_label(name) for name in classes]
+        except (InvalidInputError, InvalidTypeError) as error:
+            raise type(error)(f"classes: {error}.") from None
 
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
@@ -104,6 +121,11 @@ class LabelledTable:
         for text, label in zip(self.texts, self.labels.tolist(), strict=True):
             digest.update(f"{len(text)}\x1f{text}\x1f{self.names[label]}\x1e".encode())
         return digest.hexdigest()
+
+
+def _index(name: Any) -> int | None:
+    """The number that a class is given by; None of a name."""
+    return int(name) if isinstance(name, (int, np.integer)) and not isinstance(name, bool) else None
 
 
 def _named(dataset: Dataset, column: str) -> list[Any]:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..errors import InvalidInputError
 from ..memory.reading import PROBLEM_TYPES, READINGS
 
@@ -93,7 +95,7 @@ def _options_of(reading: Any) -> dict[str, type]:
 
 
 def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
 def _is_number(value: Any) -> bool:

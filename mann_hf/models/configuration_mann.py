@@ -88,14 +88,14 @@ class MANNConfig(PreTrainedConfig):
         self.encoder_name = encoder_name
         self.pooling = pooling
         self.normalize = normalize
-        self.max_seq_length = max_seq_length
+        self.max_seq_length = None if max_seq_length is None else int(max_seq_length)  # of numpy's JSON takes none
         self.prompts = dict(prompts or {})
         self.prompt_name = prompt_name
         self.lower_case = lower_case
         self.reading = chosen
         self.similarity = similarity
         self.reading_options = dict(reading_options or {})
-        self.capacity = capacity
+        self.capacity = None if capacity is None else int(capacity)
         self.eviction = eviction
         self.label_names = label_names
         self.store_texts = store_texts

@@ -253,7 +253,7 @@ class LabelledMemory:
         if ids is None and label is None:
             raise InvalidInputError("say what to forget: ids=[...] or label=...")
         try:
-            gone = {operator.index(id_) for id_ in ids or ()}
+            gone = {operator.index(id_) for id_ in (() if ids is None else ids)}
         except TypeError:
             raise InvalidTypeError(f"ids are {ids!r}; give the whole numbers that remember() returned.") from None
         missing = [id_ for id_ in gone if id_ not in self.ids]

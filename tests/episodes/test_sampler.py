@@ -486,7 +486,7 @@ class TestErrors:
             EpisodeSampler(rows, **settings)
 
     def test_classes_in_one_text(self) -> None:
-        with pytest.raises(InvalidTypeError, match="classes is the text 'ab'; give a list of names"):
+        with pytest.raises(InvalidTypeError, match="classes is 'ab'; give a list"):
             EpisodeSampler(data(), classes="ab")
 
     @pytest.mark.parametrize("process_index, num_processes", [(2, 2), (-1, 2), (0, 0)])

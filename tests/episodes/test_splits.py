@@ -1,13 +1,14 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mann_hf.episodes import select_classes, split_classes
-from mann_hf.errors import InvalidInputError
+from mann_hf.episodes import EpisodeSampler, select_classes, split_classes
+from mann_hf.errors import InvalidInputError, InvalidTypeError
 
 PARTS = ["train", "validation", "test"]
 
@@ -110,3 +111,29 @@ class TestSelect:
     def test_a_class_that_is_not_there(self) -> None:
         with pytest.raises(InvalidInputError, match="no class 'class 7', 'other'"):
             select_classes(data(4), ["class 1", "class 7", "other"])
+
+
+@pytest.mark.parametrize("classes", [[0, 1], (1, 0), np.array([0, 1]), ["0", 1], {0.0, "1"}, range(2)], ids=str)
+def test_classes_that_are_numbers_are_chosen_by_number(classes: Any) -> None:
+    data = Dataset.from_dict({"text": [f"text {n}" for n in range(6)], "label": [0, 0, 1, 1, 2, 2]})
+    assert select_classes(data, classes)["label"][:] == [0, 0, 1, 1]
+    assert EpisodeSampler(data, n_way=2, k_shot=1, n_query=1, classes=classes).labels == {"0", "1"}
+
+
+@pytest.mark.parametrize("classes", [[0, 1], ["card", "refund"], [np.int64(1), "card"]], ids=str)
+def test_classes_of_a_class_label_are_chosen_by_name_or_number(classes: Any) -> None:
+    feature = ClassLabel(names=["card", "refund", "order"])
+    columns = {"text": [f"text {n}" for n in range(6)], "label": [0, 0, 1, 1, 2, 2]}
+    data = Dataset.from_dict(columns, features=Features({"text": Value("string"), "label": feature}))
+    assert select_classes(data, classes)["label"][:] == [0, 0, 1, 1]
+    assert EpisodeSampler(data, n_way=2, k_shot=1, n_query=1, classes=classes).labels == {"card", "refund"}
+
+
+@pytest.mark.parametrize("classes", ["refund", 0, b"refund", None, [["refund"]]], ids=repr)
+def test_what_is_no_list_of_classes_is_refused(classes: Any) -> None:
+    data = Dataset.from_dict({"text": ["a", "b"], "label": ["refund", "card"]})
+    with pytest.raises((InvalidTypeError, InvalidInputError), match="classes"):
+        select_classes(data, classes)
+    if classes is not None:
+        with pytest.raises((InvalidTypeError, InvalidInputError), match="classes"):
+            EpisodeSampler(data, n_way=2, k_shot=1, n_query=0, classes=classes)

@@ -1,0 +1,95 @@
+"""Labels as people give them beside texts, checked one by one and as a whole."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from ..errors import InvalidInputError, InvalidTypeError
+from ..memory.reading import MULTI_LABEL, REGRESSION
+from .labels import check_not_multi_hot, known_as, spell_label, spell_labels
+
+
+def given_labels(
+    labels: Any, examples: int, descriptions: int, problem_type: str, known: Sequence[str]
+) -> list[str] | list[tuple[str, ...]] | list[tuple[float, ...]]:
+    """The labels of examples and descriptions, each as it is kept.
+
+    Args:
+        labels: what a user gave: a list, an array, a tensor, a column; one label alone for one text.
+        examples: how many texts it is for.
+        descriptions: how many descriptions, whose labels come behind those of the texts.
+        problem_type: what a label is: one name, several, or numbers.
+        known: the labels of the memory, some perhaps as they came to a version that did not spell them.
+
+    Raises:
+        InvalidInputError: none came, another number of them, or one that is missing.
+        InvalidTypeError: labels of a type that the problem does not have.
+    """
+    if labels is None:
+        raise InvalidInputError("labels are missing: give one for each text and each description.")
+    labels = _plain(_with_names(labels))
+    if isinstance(labels, (str, int, float)):
+        labels = [labels]
+    if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
+        raise InvalidTypeError(f"labels are a {type(labels).__name__}; give a list with one label for each text.")
+    labels = [_plain(label) for label in labels]
+    if len(labels) != examples + descriptions:
+        counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
+        raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
+    if problem_type == REGRESSION:
+        return [_numbers(label, position) for position, label in enumerate(labels)]
+    if problem_type == MULTI_LABEL:
+        check_not_multi_hot(labels)
+        several = [_several_names(label, position) for position, label in enumerate(labels)]
+        if not all(several[examples:]):
+            raise InvalidInputError(
+                "a description came without a label; a text of no label is an example, and a description says what "
+                "a label means."
+            )
+        named = known_as(chain.from_iterable(several), known)
+        return [tuple(named[name] for name in names) for names in several]
+    names = [_one_name(label, position) for position, label in enumerate(labels)]
+    named = known_as(names, known)
+    return [named[name] for name in names]
+
+
+def _one_name(label: Any, position: int) -> str:
+    try:
+        return spell_label(label)
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"label {position} (counted from 0): {error}.") from None
+
+
+def _several_names(label: Any, position: int) -> tuple[str, ...]:
+    try:
+        names = spell_labels(label)
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"label {position} (counted from 0): {error}.") from None
+    return names
+
+
+def _numbers(label: Any, position: int) -> tuple[float, ...]:
+    numbers = [_plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
+    try:
+        if all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
+            found = tuple(float(number) for number in numbers)
+            if found and all(map(math.isfinite, found)):
+                return found
+    except OverflowError:
+        pass
+    raise InvalidTypeError(f"label {position} is {str(label)[:80]}; a regression takes finite numbers.")
+
+
+def _with_names(labels: Any) -> Any:
+    """A column of a data set with the names of its classes in place of their numbers; anything else as it is."""
+    column = getattr(labels, "column_name", None)
+    feature: Any = (getattr(getattr(labels, "source", None), "features", None) or {}).get(column)
+    if not hasattr(feature, "int2str"):
+        return labels
+    return [None if label is None or label < 0 else feature.int2str(int(label)) for label in labels]
+
+
+def _plain(value: Any) -> Any:
+    """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
