@@ -17,7 +17,7 @@ from transformers import (
 
 from ..errors import InvalidInputError
 from .padding import in_whole_vectors, padded_behind, reads_padding, stated_positions, wide_enough, without_padding
-from .pooling import POOLINGS
+from .pooling import pooling_named
 
 RANDOM_ATTENTION = {"reformer"}
 """Types of encoders whose states are not the same at each call."""
@@ -51,6 +51,7 @@ def embed(
     normalize: bool,
     input_ids: Tensor | None = None,
     attention_mask: Tensor | None = None,
+    projection: Any = None,
     **kwargs: Any,
 ) -> Tensor:
     """The keys of a batch of texts: encoded, pooled and, if asked for, scaled to unit length.
@@ -59,16 +60,18 @@ def embed(
 
     Args:
         encoder: what `load_encoder` gives, or any module with a `last_hidden_state` in its output.
-        pooling: a name in `POOLINGS`.
+        pooling: what `pooling_named` takes.
         normalize: whether to scale keys to unit length; a key of zeros stays one.
         input_ids: `[B, L]`; `inputs_embeds` `[B, L, H]` can be given in its place.
         attention_mask: `[B, L]`, zero on padding; no padding if left out.
+        projection: what turns pooled states into keys [B, K]; nothing if left out.
         **kwargs: further inputs of the encoder, such as `token_type_ids`.
 
     Returns:
-        `[B, H]`, in float32 for an encoder of half precision, in the encoder's own precision otherwise.
+        `[B, K]`, with K = H where there is no projection; in float32 for an encoder of half precision, in the
+        encoder's own precision otherwise.
     """
-    pool = POOLINGS[pooling]
+    pool = pooling_named(pooling)
     given = kwargs.get("inputs_embeds") if input_ids is None else input_ids
     if given is None:
         raise InvalidInputError("the encoder got no text: give input_ids [B, L] or inputs_embeds [B, L, H].")
@@ -84,6 +87,8 @@ def embed(
     else:
         kwargs, attention_mask = in_whole_vectors(encoder, kwargs, attention_mask)
         keys = pool(_hidden(encoder, kwargs, attention_mask), attention_mask)
+    if projection is not None:
+        keys = projection(keys)
     return _unit(keys) if normalize else keys
 
 

@@ -17,6 +17,26 @@ Pooling = Callable[[Tensor, Tensor], Tensor]
 
 POOLINGS: Registry[Pooling] = Registry("pooling")
 
+JOINT = "+"
+"""What stands between the names of poolings whose vectors are put one behind the other."""
+
+
+def pooling_named(name: str) -> Pooling:
+    """A pooling by its name in `POOLINGS`, or several, as in `"mean+max"`: [B, L, H] and [B, L] -> [B, n H].
+
+    Raises:
+        UnknownNameError: there is none of a name.
+    """
+    pools = [POOLINGS[one] for one in name.split(JOINT)]
+    if len(pools) == 1:
+        return pools[0]
+    return lambda hidden, attention_mask: torch.cat([pool(hidden, attention_mask) for pool in pools], dim=-1)
+
+
+def pooled_size(name: str, size: int) -> int:
+    """The size of pooled states, from that of a token's."""
+    return size * len(name.split(JOINT))
+
 
 def _prepared(hidden: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
     """The hidden states in at least float32 and the mask as booleans `[B, L]`, after a check of their shapes."""
@@ -42,6 +62,24 @@ def mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     hidden, present = _prepared(hidden, attention_mask)
     total = hidden.masked_fill(~present[..., None], 0.0).sum(1)
     return total / present.sum(1, keepdim=True).clamp(min=1)
+
+
+@POOLINGS.register("mean_sqrt_len")
+def mean_sqrt_len(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """The sum over the text's tokens by the root of their number (Cer et al. 2018, section 3.2)."""
+    hidden, present = _prepared(hidden, attention_mask)
+    total = hidden.masked_fill(~present[..., None], 0.0).sum(1)
+    return total / present.sum(1, keepdim=True).clamp(min=1).to(hidden.dtype).sqrt()
+
+
+@POOLINGS.register("weighted_mean")
+def weighted_mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    r"""$\sum_i \frac{i h_i}{\sum_j j}$ over the text's tokens: later ones have seen more (Muennighoff 2022, eq. 3)."""
+    hidden, present = _prepared(hidden, attention_mask)
+    place = torch.arange(1, hidden.shape[1] + 1, device=hidden.device) - present.int().argmax(1, keepdim=True)
+    weights = (place * present).to(hidden.dtype)
+    total = (hidden.masked_fill(~present[..., None], 0.0) * weights[..., None]).sum(1)
+    return total / weights.sum(1, keepdim=True).clamp(min=1)
 
 
 @POOLINGS.register("cls")

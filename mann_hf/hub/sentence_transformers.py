@@ -11,15 +11,25 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import hf_hub_download, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
 from transformers.utils import logging
 
-from ..errors import EncoderNotFoundError, FolderError, InvalidInputError
-from .files import read_json
+from ..controllers.pooling import JOINT
+from ..controllers.projection import ACTIVATIONS, projected_size
+from ..errors import EncoderNotFoundError, FolderError, InvalidInputError, UnsafeFileError
+from .files import check_file, damaged, read_json
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
 # Their names of a pooling, in the order of their flags, and ours.
-_POOLINGS = {"cls": "cls", "max": "max", "mean": "mean", "lasttoken": "last_token"}
+_POOLINGS = {
+    "cls": "cls",
+    "max": "max",
+    "mean": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
+    "weightedmean": "weighted_mean",
+    "lasttoken": "last_token",
+}
 _POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -28,7 +38,9 @@ _POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_MODULES = ("Transformer", "Pooling", "Normalize")
+_FIRST, _LATER = ("Transformer", "Pooling"), ("Dense", "LayerNorm", "Normalize")
+_WITH_WEIGHTS = ("Dense", "LayerNorm")
+WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"
 # The file of the first module, under the names that it has had.
 _TRANSFORMER_FILES = tuple(
     f"sentence_{kind}_config.json"
@@ -46,6 +58,8 @@ class TextEncoderSettings(NamedTuple):
         prompts: texts to put in front of a text, by the name of their purpose; `""` for none.
         default_prompt_name: the prompt for texts that come without a purpose, or None.
         lower_case: whether texts are lower-cased whatever the tokenizer does.
+        projection: what follows the pooling, as `Projection` takes it.
+        projection_weights: the file of each of these steps that has weights.
     """
 
     pooling: str | None
@@ -54,6 +68,8 @@ class TextEncoderSettings(NamedTuple):
     prompts: dict[str, str]
     default_prompt_name: str | None
     lower_case: bool = False
+    projection: tuple[dict[str, Any], ...] = ()
+    projection_weights: tuple[Path | None, ...] = ()
 
     @property
     def default_prompt(self) -> str:
@@ -72,13 +88,17 @@ class _Files(NamedTuple):
 
     def read(self, file: str, subfolder: str = "") -> Any:
         """The content of a JSON file, or None if the folder or repository has no such file."""
-        path = self._path((PurePosixPath(subfolder) / file).as_posix())
+        path = self.path(file, subfolder)
         if path is None:
             return None
         try:
             return read_json(path, root=Path(self.name) if Path(self.name).is_dir() else None)
         except FolderError as error:
             raise self.refused(f"its {file} is no JSON that can be read ({error})") from error
+
+    def path(self, file: str, subfolder: str = "") -> Path | None:
+        """Where a file is on this machine, fetched if need be; None where there is none."""
+        return self._path((PurePosixPath(subfolder) / file).as_posix())
 
     def _path(self, file: str) -> Path | None:
         if Path(self.name).is_dir():
@@ -117,7 +137,7 @@ class _Files(NamedTuple):
         """The error for a folder that asks for what is not carried."""
         return InvalidInputError(
             f"{self.name!r} is a sentence-transformers model that mann_hf cannot follow: {reason}. Carried are a "
-            f"Transformer, a Pooling of one mode ({', '.join(_POOLINGS)}) and a Normalize module, in this order; take "
+            f"Transformer, a Pooling ({', '.join(_POOLINGS)}) and then any of {', '.join(_LATER)}, in this order; take "
             "another encoder, or keep only the transformers model of this one and set the pooling by name."
         )
 
@@ -150,9 +170,14 @@ def read_sentence_transformers(
 def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     steps = _steps(files, modules)
     max_length, lower_case = _transformer(files)
-    pooling = _pooling(files, steps["Pooling"]) if "Pooling" in steps else None
-    if "Normalize" in steps:
-        _check_normalize(files, steps["Normalize"])
+    pooling = _pooling(files, steps[1][1]) if len(steps) > 1 and steps[1][0] == "Pooling" else None
+    later = steps[1:] if pooling is None else steps[2:]
+    read = {"Dense": _dense, "LayerNorm": _layer_norm, "Normalize": _normalize}
+    projection = [read[kind](files, subfolder) for kind, subfolder in later]
+    weights = [_weights(files, subfolder) if kind in _WITH_WEIGHTS else None for kind, subfolder in later]
+    normalize = bool(later) and later[-1][0] == "Normalize"
+    if normalize:
+        del projection[-1], weights[-1]
 
     config = files.read("config_sentence_transformers.json") or {}
     kind = config.get("model_type", "SentenceTransformer")
@@ -162,26 +187,35 @@ def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     default = config.get("default_prompt_name")
     if default is not None and default not in prompts:
         raise files.refused(f"its default prompt {default!r} is not among its prompts ({', '.join(prompts) or 'none'})")
-    return TextEncoderSettings(pooling, "Normalize" in steps, max_length, prompts, default, lower_case)
+    return TextEncoderSettings(
+        pooling, normalize, max_length, prompts, default, lower_case, tuple(projection), tuple(weights)
+    )
 
 
-def _steps(files: _Files, modules: Any) -> dict[str, str]:
-    """The subfolder of each module by the module's name, if they are modules we carry in the order we carry."""
-    steps: dict[str, str] = {}
+def _steps(files: _Files, modules: Any) -> list[tuple[str, str]]:
+    """Kind and subfolder of each module, if they are modules we carry in the order we carry."""
+    steps: list[tuple[str, str]] = []
     for module in modules:
         package, _, kind = module["type"].rpartition(".")
         subfolder = module.get("path", "")
-        if kind not in _MODULES or package.split(".")[0] != "sentence_transformers":
+        if kind not in (*_FIRST, *_LATER) or package.split(".")[0] != "sentence_transformers":
             raise files.refused(f"its module {module['type']}")
-        if kind in steps:
+        if kind in _FIRST and kind in [kind for kind, _ in steps]:
             raise files.refused(f"its second module of the kind {kind}")
         if PurePosixPath(subfolder).is_absolute() or ".." in PurePosixPath(subfolder).parts:
             raise files.refused(f"its module {module['type']} lies outside the folder, in {subfolder!r}")
-        steps[kind] = subfolder
-    if list(steps) != [kind for kind in _MODULES if kind in steps] or "Transformer" not in steps:
-        raise files.refused(f"its modules come as {', '.join(steps) or 'none'}")
-    if steps["Transformer"]:
-        raise files.refused(f"its Transformer lies in the subfolder {steps['Transformer']!r}")
+        steps.append((kind, subfolder))
+    kinds = [kind for kind, _ in steps]
+    first = [kind for kind in kinds if kind in _FIRST]
+    later = {*kinds} - {*_FIRST, "Normalize"}
+    if (
+        kinds[: len(first)] != first
+        or first not in (["Transformer", "Pooling"], ["Transformer"])
+        or (later and "Pooling" not in first)
+    ):
+        raise files.refused(f"its modules come as {', '.join(kinds) or 'none'}")
+    if steps[0][1]:
+        raise files.refused(f"its Transformer lies in the subfolder {steps[0][1]!r}")
     return steps
 
 
@@ -211,16 +245,92 @@ def _pooling(files: _Files, subfolder: str) -> str:
     if modes is None:
         modes = [mode for flag, mode in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else list(modes)
-    if len(modes) != 1:
-        raise files.refused(f"the concatenation of the poolings {', '.join(modes)}")
-    if modes[0] not in _POOLINGS:
-        raise files.refused(f"its pooling {modes[0]}")
-    return _POOLINGS[modes[0]]
+    for mode in modes:
+        if mode not in _POOLINGS:
+            raise files.refused(f"its pooling {mode}")
+    return JOINT.join(_POOLINGS[mode] for mode in modes)
 
 
-def _check_normalize(files: _Files, subfolder: str) -> None:
-    """Refuses a Normalize module that works on anything but the text's vector."""
-    config = files.read("config.json", subfolder) or {}
+def _of_the_vector(files: _Files, kind: str, config: dict[str, Any]) -> None:
+    """Refuses a module that works on anything but the text's vector."""
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
-            raise files.refused(f"its Normalize module with {key} {config[key]!r}")
+            raise files.refused(f"its {kind} module with {key} {config[key]!r}")
+
+
+def _normalize(files: _Files, subfolder: str) -> dict[str, Any]:
+    _of_the_vector(files, "Normalize", files.read("config.json", subfolder) or {})
+    return {"kind": "normalize"}
+
+
+def _layer_norm(files: _Files, subfolder: str) -> dict[str, Any]:
+    if files.read("config.json", subfolder) is None:
+        raise files.refused(f"the file {subfolder}/config.json of its LayerNorm module is missing")
+    return {"kind": "layer_norm"}
+
+
+def _dense(files: _Files, subfolder: str) -> dict[str, Any]:
+    """The step of `Projection` that a Dense module is; its activation is one of ours by name, and no import."""
+    config = files.read("config.json", subfolder)
+    if config is None:
+        raise files.refused(f"the file {subfolder}/config.json of its Dense module is missing")
+    _of_the_vector(files, "Dense", config)
+    if config.get("use_residual"):
+        raise files.refused("use_residual in its Dense module")
+    path = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+    package, _, activation = path.rpartition(".")
+    if not (package == "torch.nn" or package.startswith("torch.nn.modules.")) or activation not in ACTIVATIONS:
+        raise files.refused(f"the activation {path!r:.80} of its Dense module; known are {', '.join(ACTIVATIONS)}")
+    step = {"kind": "dense", "size": config["out_features"], "bias": config.get("bias", True), "activation": activation}
+    try:
+        projected_size([step], 1)
+    except InvalidInputError as error:
+        raise files.refused(f"its Dense module: {error}") from error
+    return step
+
+
+def _weights(files: _Files, subfolder: str) -> Path:
+    """The file of a module's weights."""
+    path = files.path(WEIGHTS, subfolder)
+    if path is None and files.path(PICKLE, subfolder) is not None:
+        raise UnsafeFileError(
+            f"{subfolder}/{PICKLE} in {files.name!r} is refused: it is a pickle, which can run code, and there is no "
+            f"{WEIGHTS} beside it. Ask its author for safetensors, or load it with sentence-transformers where nothing "
+            "else runs, and save it again.",
+            f"{subfolder}/{PICKLE}",
+        )
+    if path is None:
+        raise files.refused(f"the file {subfolder}/{WEIGHTS} is missing")
+    check_file(path, root=Path(files.name) if Path(files.name).is_dir() else None)
+    return path
+
+
+def load_projection(projection: Any, settings: TextEncoderSettings) -> None:
+    """Fills the layers behind the pooling with the weights of their modules.
+
+    Args:
+        projection: a `Projection` of `settings.projection`.
+        settings: what `read_sentence_transformers` gave.
+
+    Raises:
+        InvalidInputError: a file is damaged, or holds other weights than its module has.
+    """
+    for step, path in zip(projection.steps, settings.projection_weights, strict=True):
+        if path is None:
+            continue
+        wanted = step.state_dict()
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = {name.rpartition(".")[2]: name for name in file.keys()}  # noqa: SIM118
+                shapes = {name: tuple(file.get_slice(stored).get_shape()) for name, stored in names.items()}
+                if shapes != {name: tuple(tensor.shape) for name, tensor in wanted.items()}:
+                    raise InvalidInputError(
+                        f"{str(path)!r} holds {shapes}, and its place in the encoder takes "
+                        f"{ {name: tuple(tensor.shape) for name, tensor in wanted.items()} }: pooling, projection and "
+                        "weights do not belong together."
+                    )
+                step.load_state_dict({name: file.get_tensor(stored) for name, stored in names.items()})
+        except (SafetensorError, OSError, ValueError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise damaged(path, f"{type(error).__name__}: {error}") from error

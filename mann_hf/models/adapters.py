@@ -36,8 +36,8 @@ SAME_ENCODER = 0.05
 ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
 _KEPT = "_base_probe"
-READING = "reading."
-"""What the names of a reading's parameters begin with; they are saved beside the adapter."""
+READING, PROJECTION = "reading.", "projection."
+"""What the names of the parameters of reading and projection begin with; they are saved beside the adapter."""
 
 
 def same_keys(before: Tensor, now: Tensor) -> bool:
@@ -106,6 +106,9 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
     probe = state.pop(BASE_PROBE, None)
     if probe is None:
         raise InvalidInputError(f"the adapter {place} is damaged: its weights have no {BASE_PROBE}.")
+    projection = _part(state, PROJECTION)
+    _check_shapes(model.projection.state_dict(), projection, place)
+    model.projection.load_state_dict(projection)
     if not same_keys(probe, model.encoder_probe()):
         raise EncoderMismatchError(
             f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now: its "
@@ -250,7 +253,7 @@ def trained_state(model: "MANNPreTrainedModel", state_dict: dict[str, Tensor] | 
     """
     state = dict(model.get_adapter_state_dict(model.active_adapters()[0], state_dict=state_dict))
     every = model.state_dict() if state_dict is None else state_dict
-    return state | {name: tensor for name, tensor in every.items() if name.startswith(READING)}
+    return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
 
 
 def load_trained_state(model: "MANNPreTrainedModel", state: dict[str, Tensor], source: str) -> None:
@@ -259,11 +262,16 @@ def load_trained_state(model: "MANNPreTrainedModel", state: dict[str, Tensor], s
     Raises:
         InvalidInputError: it is of another adapter.
     """
-    reading = {name.removeprefix(READING): tensor for name, tensor in state.items() if name.startswith(READING)}
-    adapter = {name: tensor for name, tensor in state.items() if not name.startswith(READING)}
+    adapter = {name: tensor for name, tensor in state.items() if not name.startswith((READING, PROJECTION))}
     _check_shapes(trained_state(model), state, source)
     _peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])
-    model.reading.load_state_dict(reading)
+    model.reading.load_state_dict(_part(state, READING))
+    model.projection.load_state_dict(_part(state, PROJECTION))
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The part of a state whose names have a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def has_adapter(model: "MANNPreTrainedModel") -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..memory.reading import PROBLEM_TYPES, READINGS
 
@@ -44,6 +45,10 @@ def check_fields(fields: Mapping[str, Any]) -> None:
         raise _wrong(
             "max_seq_length", limit, "give a whole number of tokens from 1 on, or None for the encoder's limit"
         )
+    if fields["projection"] is not None:
+        projected_size(fields["projection"], 1)
+    if not isinstance(fields["pooling"], str):
+        raise _wrong("pooling", fields["pooling"], "give a name")
     _check_prompts(fields["prompts"], fields["prompt_name"])
     _check_options(fields["reading"], fields["reading_options"])
 

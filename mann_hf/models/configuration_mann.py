@@ -4,7 +4,8 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-from ..controllers.pooling import POOLINGS
+from ..controllers.pooling import pooled_size, pooling_named
+from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.configs import check_config, without_attention
 from ..hub.files import CONFIG
@@ -24,7 +25,10 @@ class MANNConfig(PreTrainedConfig):
     Args:
         encoder_config: the encoder's own configuration, as an object or a dict with its `model_type`.
         encoder_name: the name by which the encoder was asked for; messages and memory files name it.
-        pooling: how token states become one vector: a name of `POOLINGS`.
+        pooling: how token states become one vector: a name of `POOLINGS`, or several, as in `"mean+max"`, for their
+            vectors one behind the other.
+        projection: the layers that follow, as sentence-transformers folders list them: dicts with `kind`, which is
+            `"dense"` (with `size`, `bias` and `activation`), `"layer_norm"` or `"normalize"`.
         normalize: whether keys are brought to unit length.
         max_seq_length: the most tokens of a text that are read; the encoder's limit if left out.
         prompts: texts by name, one of which may stand before every text.
@@ -71,6 +75,7 @@ class MANNConfig(PreTrainedConfig):
         store_texts: bool = True,
         adapter: dict[str, Any] | None = None,
         problem_type: str | None = None,
+        projection: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         chosen = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
@@ -100,7 +105,8 @@ class MANNConfig(PreTrainedConfig):
         self.label_names = label_names
         self.store_texts = store_texts
         self.adapter = adapter
-        POOLINGS[pooling], SIMILARITIES[similarity], EVICTIONS[eviction]
+        self.projection = [dict(step) for step in projection] if isinstance(projection, list | tuple) else []
+        pooling_named(pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
         named: Any = None if problem_type == SINGLE_LABEL else problem_type
         super().__init__(problem_type=named, **kwargs)
@@ -133,8 +139,18 @@ class MANNConfig(PreTrainedConfig):
 
     @property
     def hidden_size(self) -> int:
-        """H, the size of the encoder's states and so K, the size of keys."""
+        """H, the size of the encoder's states."""
         return self.encoder_config.hidden_size
+
+    @property
+    def pooled_size(self) -> int:
+        """The size of pooled states: H for each pooling."""
+        return pooled_size(self.pooling, self.hidden_size)
+
+    @property
+    def key_size(self) -> int:
+        """K, the size of keys: that of pooled states, after the projection."""
+        return projected_size(self.projection, self.pooled_size)
 
 
 def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:

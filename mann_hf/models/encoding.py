@@ -27,11 +27,13 @@ class EncodingModel(PreTrainedModel):
 
     Attributes:
         encoder: the pretrained text encoder.
+        projection: what turns its pooled states into keys.
     """
 
     config_class = MANNConfig
     config: MANNConfig
     encoder: Any
+    projection: nn.Module
 
     def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
         """Keys for tokens: `input_ids` and `attention_mask` [B, L] -> [B, K] in float32."""
@@ -41,6 +43,7 @@ class EncodingModel(PreTrainedModel):
             self.config.normalize,
             input_ids=input_ids,
             attention_mask=attention_mask,
+            projection=self.projection,
             **kwargs,
         )
 
@@ -68,7 +71,7 @@ class EncodingModel(PreTrainedModel):
                 prompt=self.config.prompt,
                 lower_case=self.config.lower_case,
             )
-        keys = torch.empty(len(texts), self.config.hidden_size, dtype=torch.float32)
+        keys = torch.empty(len(texts), self.config.key_size, dtype=torch.float32)
         with self._evaluating():
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
                 with told_as_ours(self.name_or_path or None, TOKENIZER):

@@ -124,7 +124,7 @@ class MemoryKeepingModel(EncodingModel):
             return
 
         def check(encoder_name: str | None, key_size: int) -> None:
-            if key_size != self.config.hidden_size:
+            if key_size != self.config.key_size:
                 raise self._mismatch(encoder_name, key_size, source)
 
         self._take(memory_files.load_memory(path, check), source)
@@ -159,7 +159,7 @@ class MemoryKeepingModel(EncodingModel):
         self._swap(lambda _: (memory.to(self.device), None))
 
     def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
-        same = memory.law.key_size == self.config.hidden_size
+        same = memory.law.key_size == self.config.key_size
         if same and memory.probe is not None:
             same = adapters.same_keys(memory.probe, probe)
         if not same:
@@ -168,7 +168,7 @@ class MemoryKeepingModel(EncodingModel):
     def _mismatch(self, encoder_name: str | None, key_size: int, source: str) -> EncoderMismatchError:
         here = self.config.encoder_name or self.config.encoder_config.model_type
         theirs = encoder_name or "an encoder without a name"
-        if encoder_name != self.config.encoder_name or key_size != self.config.hidden_size:
+        if encoder_name != self.config.encoder_name or key_size != self.config.key_size:
             difference = "another model"
         elif encoder_name is not None:
             difference = "with other weights"
@@ -176,7 +176,7 @@ class MemoryKeepingModel(EncodingModel):
             difference = "with other weights or of another type"  # a memory does not tell the type
         return EncoderMismatchError(
             f"the memory {source} was written by {theirs!r} (key size {key_size}), this model's encoder "
-            f"is {here!r} (key size {self.config.hidden_size}, {difference}): keys of one mean nothing to the "
+            f"is {here!r} (key size {self.config.key_size}, {difference}): keys of one mean nothing to the "
             "other. from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) write a saved "
             "memory again from its texts.",
             theirs,
@@ -207,7 +207,7 @@ class MemoryKeepingModel(EncodingModel):
         config, device = self.config, self.device
         problem_type = config.problem_type or SINGLE_LABEL
         return LabelledMemory.empty(
-            config.hidden_size,
+            config.key_size,
             problem_type,
             (config.num_labels or 1) if problem_type == REGRESSION else 0,
             config.capacity,

@@ -13,11 +13,12 @@ from transformers import PreTrainedModel
 
 from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
+from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, FolderError, MannError
 from ..hub.encoders import load_encoder
 from ..hub.guard import Refused, called_by_pipeline, told_as_ours
 from ..hub.resolve import resolve_encoder
-from ..hub.sentence_transformers import read_sentence_transformers
+from ..hub.sentence_transformers import load_projection, read_sentence_transformers
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits, headers
 from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
@@ -53,8 +54,9 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             config.encoder_config, attn_implementation=config.encoder_config._attn_implementation
         )
         config.encoder_config = self.encoder.config  # one object, so that what changes the encoder is saved
+        self.projection = Projection(config.projection, config.pooled_size)
         self.reading = READINGS[config.reading](
-            config.hidden_size,
+            config.key_size,
             problem_type=config.problem_type or SINGLE_LABEL,
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
@@ -68,12 +70,16 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
         elif isinstance(module, BilinearSimilarity):
             init.eye_(module.weight)
+        elif isinstance(module, Dense):
+            init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                init.zeros_(module.bias)
 
     @classmethod
     def from_encoder_pretrained(cls: type[Model], encoder_name: str | os.PathLike, **kwargs: Any) -> Model:
         """A model with an empty memory around a pretrained text encoder.
 
-        Pooling, normalisation, length limit and prompts of a sentence-transformers model are taken over.
+        Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are taken over.
 
         Args:
             encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
@@ -97,6 +103,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 "prompts": settings.prompts,
                 "prompt_name": settings.default_prompt_name,
                 "lower_case": settings.lower_case,
+                "projection": list(settings.projection),
             }
             fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
         encoder = load_encoder(place, **kwargs)
@@ -104,7 +111,11 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         if fields.get("problem_type") == REGRESSION and not fields.keys() & {"num_labels", "id2label"}:
             fields["num_labels"] = 1
         config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
-        return cls._around(encoder, config)
+        model = cls._around(encoder, config)
+        if settings is not None and config.projection == list(settings.projection):
+            load_projection(model.projection, settings)
+            model.projection.to(encoder.device, encoder.dtype)
+        return model
 
     @classmethod
     def _around(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:

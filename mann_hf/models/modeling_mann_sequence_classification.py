@@ -253,7 +253,7 @@ class MANNForSequenceClassification(RememberingModel):
         return MANNSequenceClassifierOutput(loss, logits, *told, episodes.queries)
 
     def _law(self, values: Tensor) -> KeyValueMemory:
-        return KeyValueMemory(self.config.hidden_size, values.shape[-1], self.config.capacity, self.config.eviction)
+        return KeyValueMemory(self.config.key_size, values.shape[-1], self.config.capacity, self.config.eviction)
 
     @torch.no_grad()
     def _told(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

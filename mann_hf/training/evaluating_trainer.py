@@ -136,7 +136,7 @@ class EvaluatingTrainer(Trainer):
         share = -(-len(texts) // processes)
         first = share * self.accelerator.process_index
         own = texts[first : first + share]
-        keys = model.embed_texts(self.processing_class, own) if own else torch.zeros(0, model.config.hidden_size)
+        keys = model.embed_texts(self.processing_class, own) if own else torch.zeros(0, model.config.key_size)
         if processes == 1:
             return keys
         keys = torch.nn.functional.pad(keys, (0, 0, 0, share - len(keys))).to(self.accelerator.device)

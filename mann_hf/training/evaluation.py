@@ -84,7 +84,7 @@ def _read(model: MANNForSequenceClassification, keys: Tensor, packed: list, epis
     rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731
     labels = torch.tensor([episode.support.labels for episode in episodes])
     values, mask = support_values(labels.to(keys.device), SINGLE_LABEL, classes)
-    law = KeyValueMemory(model.config.hidden_size, classes, model.config.capacity, model.config.eviction)
+    law = KeyValueMemory(model.config.key_size, classes, model.config.capacity, model.config.eviction)
     names, named = keys[rows(2).clamp_min(0)], (rows(2) >= 0).to(keys.device)
     return read_episodes(
         model.reading, EpisodeKeys(law, keys[rows(0)], values, mask, keys[rows(1)], None, names, named)

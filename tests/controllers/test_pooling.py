@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mann_hf.controllers.pooling import POOLINGS
-from mann_hf.errors import InvalidInputError
+from mann_hf.controllers.pooling import POOLINGS, pooled_size, pooling_named
+from mann_hf.errors import InvalidInputError, UnknownNameError
 
 B, L, H = 4, 6, 3
 LENGTHS = [6, 1, 3, 4]
@@ -16,6 +16,10 @@ REFERENCES = {
     "cls": lambda tokens: tokens[0],
     "max": lambda tokens: np.max(np.stack(tokens), axis=0),
     "last_token": lambda tokens: tokens[-1],
+    "mean_sqrt_len": lambda tokens: sum(tokens) / len(tokens) ** 0.5,
+    "weighted_mean": lambda tokens: (
+        sum((n + 1) * token for n, token in enumerate(tokens)) / sum(range(1, len(tokens) + 1))
+    ),
 }
 
 every_pooling = pytest.mark.parametrize("name", POOLINGS.names())
@@ -42,6 +46,16 @@ def test_pools_as_a_loop_over_the_tokens_does(name, side, mask_type):
     pooled = POOLINGS[name](hidden, mask.to(mask_type))
     assert pooled.dtype == torch.float64
     np.testing.assert_allclose(pooled.numpy(), np.stack(expected), rtol=1e-14, atol=1e-14)
+
+
+def test_vectors_of_several_stand_one_behind_the_other():
+    hidden, mask = torch.randn(B, L, H), mask_of(LENGTHS, "right")
+    joint = pooling_named("max+cls+mean")(hidden, mask)
+    assert torch.equal(joint, torch.cat([POOLINGS[name](hidden, mask) for name in ("max", "cls", "mean")], dim=-1))
+    assert joint.shape[-1] == pooled_size("max+cls+mean", H)
+    assert pooling_named("mean") is POOLINGS["mean"]
+    with pytest.raises(UnknownNameError, match="median"):
+        pooling_named("mean+median")
 
 
 @every_pooling

@@ -157,6 +157,17 @@ def test_the_length_limit_is_found_under_the_older_names_of_its_file(write: Writ
     assert read_sentence_transformers(folder) == PLAIN._replace(max_length=77)
 
 
+def test_poolings_are_those_of_the_file_in_its_order(write: Write):
+    for config, pooling in (
+        ({"pooling_mode": "weightedmean"}, "weighted_mean"),
+        ({"pooling_mode": ["max", "cls"]}, "max+cls"),
+        ({"pooling_mode_max_tokens": True, "pooling_mode_mean_sqrt_len_tokens": True}, "max+mean_sqrt_len"),
+    ):
+        settings = read_sentence_transformers(write({"1_Pooling/config.json": config}))
+        assert settings is not None
+        assert settings.pooling == pooling
+
+
 # What is refused
 
 
@@ -175,13 +186,10 @@ def test_the_length_limit_is_found_under_the_older_names_of_its_file(write: Writ
         ({"modules.json": modules("Transformer", "Pooling", Pooling="/etc")}, "outside the folder"),
         ({"modules.json": "{"}, r"modules\.json is no JSON"),
         ({"1_Pooling/config.json": None}, r"1_Pooling/config\.json .* missing"),
-        ({"1_Pooling/config.json": {"pooling_mode": "weightedmean"}}, "pooling weightedmean"),
-        ({"1_Pooling/config.json": {"pooling_mode_mean_sqrt_len_tokens": True}}, "pooling mean_sqrt_len_tokens"),
-        ({"1_Pooling/config.json": {"pooling_mode": ["cls", "mean"]}}, "concatenation of the poolings cls, mean"),
-        (
-            {"1_Pooling/config.json": {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}},
-            "concatenation of the poolings max, mean",
-        ),
+        ({"1_Pooling/config.json": {"pooling_mode": "median"}}, "pooling median"),
+        ({"1_Pooling/config.json": {"pooling_mode": ["cls", "median"]}}, "pooling median"),
+        ({"modules.json": modules("Transformer", OLD + "Dense", "Pooling")}, "Transformer, Dense, Pooling"),
+        ({"modules.json": modules("Transformer", OLD + "Dense")}, "modules come as Transformer, Dense"),
         ({"1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False}}, "include_prompt=False"),
         (
             {

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,21 @@ import pytest
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import (  # type: ignore[import-not-found]
+    Dense,
+    LayerNorm,
+    Normalize,
+    Pooling,
+    Transformer,
+)
 from tokenizers.processors import TemplateProcessing
+from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from mann_hf import MANNForSequenceClassification
 from mann_hf.controllers.encoder import max_positions
 from mann_hf.controllers.pooling import POOLINGS
-from mann_hf.errors import InvalidInputError
+from mann_hf.errors import InvalidInputError, UnsafeFileError
 from tests.conftest import WORDS
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -244,6 +253,8 @@ def test_poolings_by_name(
             "max": states.max(0).values,
             "cls": states[0],
             "last_token": states[-1],
+            "mean_sqrt_len": states.sum(0) / len(states) ** 0.5,
+            "weighted_mean": (states * torch.arange(1, len(states) + 1)[:, None]).sum(0),  # up to its length
         }[pooling]
         assert torch.allclose(key, pooled / pooled.norm(), atol=1e-5)
     assert make_again(model, tmp_path / "saved").config.pooling == pooling
@@ -252,6 +263,31 @@ def test_poolings_by_name(
 def make_again(model: Any, folder: Path) -> Any:
     model.save_pretrained(folder)
     return MANNForSequenceClassification.from_pretrained(folder)
+
+
+def several_poolings() -> nn.Module:
+    """By flags, which all versions of the package take."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        flags = dict.fromkeys(("mean_tokens", "max_tokens", "lasttoken"), True)
+        return Pooling(32, **{f"pooling_mode_{flag}": value for flag, value in flags.items()})
+
+
+HEADS: dict[str, Callable[[], list[nn.Module]]] = {
+    "LaBSE": lambda: [Pooling(32, "cls"), Dense(32, 32), Normalize()],
+    "distiluse": lambda: [Pooling(32, "mean"), Dense(32, 16)],
+    "SGPT": lambda: [Pooling(32, "weightedmean")],
+    "sentence-t5": lambda: [Pooling(32, "mean"), Dense(32, 48, bias=False, activation_function=None), Normalize()],
+    "two layers": lambda: [
+        Pooling(32, "mean_sqrt_len_tokens"),
+        Dense(32, 64, activation_function=nn.GELU()),
+        LayerNorm(64),
+        Dense(64, 24, activation_function=nn.Identity()),
+        Normalize(),
+    ],
+    "several poolings": lambda: [several_poolings(), Normalize(), Dense(96, 8)],
+}
+"""What follows the Transformer in folders like theirs."""
 
 
 class TestSentenceTransformersFolders:
@@ -308,6 +344,77 @@ class TestSentenceTransformersFolders:
         for one in (model, make_again(model, tmp_path / "saved")):
             found = one.embed_texts(one.load_tokenizer() if one is model else model.load_tokenizer(), asked)
             assert torch.allclose(found, expected.cpu(), atol=1e-5)
+
+    @pytest.mark.parametrize("make_modules", HEADS.values(), ids=HEADS)
+    def test_vectors_of_other_heads_are_those_of_the_package(
+        self, make_modules: Callable, tmp_path: Path, tiny_encoder: Path, texts: list[str]
+    ) -> None:
+        torch.manual_seed(3)
+        package = SentenceTransformer(modules=[Transformer(str(tiny_encoder)), *make_modules()], device="cpu")
+        package.save(str(tmp_path / "encoder"))
+        asked = [*texts, "a much longer text, which is " + "long " * 70]
+        expected = package.encode(asked, convert_to_tensor=True)
+        model: Any = MANNForSequenceClassification.from_encoder_pretrained(tmp_path / "encoder")
+        tokenizer = model.load_tokenizer()
+        assert model.config.key_size == expected.shape[1]
+        found = model.embed_texts(tokenizer, asked)
+        assert torch.allclose(found, expected, atol=1e-5)
+
+        model.remember(found[:5], ["a", "b", "a", "b", "a"], asked[:5])
+        model.save_pretrained(tmp_path / "saved")
+        again: Any = MANNForSequenceClassification.from_pretrained(tmp_path / "saved")
+        assert torch.allclose(again.embed_texts(tokenizer, asked), found, atol=1e-6)
+        assert torch.allclose(again.read(again.ready_memory(), found), model.read(model.ready_memory(), found))
+        again.remember(found[5:], ["c"])
+
+    def test_an_adapter_is_saved_with_what_follows_the_pooling(
+        self, tmp_path: Path, tiny_encoder: Path, texts: list[str]
+    ) -> None:
+        peft = pytest.importorskip("peft")
+        package = SentenceTransformer(modules=[Transformer(str(tiny_encoder)), *HEADS["distiluse"]()], device="cpu")
+        package.save(str(tmp_path / "encoder"))
+        model: Any = MANNForSequenceClassification.from_encoder_pretrained(tmp_path / "encoder")
+        model.add_adapter(peft.LoraConfig(target_modules="all-linear", init_lora_weights=False))
+        with torch.no_grad():
+            model.projection.steps[0].weight.mul_(1.5)  # as training would change it
+        model.save_pretrained(tmp_path / "saved")
+        again: Any = MANNForSequenceClassification.from_pretrained(tmp_path / "saved")
+        tokenizer = model.load_tokenizer()
+        found = again.embed_texts(tokenizer, texts)
+        assert torch.allclose(found, model.embed_texts(tokenizer, texts), atol=1e-6)
+
+    def test_a_pickle_of_dense_weights_is_refused_with_the_way_to_convert(
+        self, tmp_path: Path, tiny_encoder: Path
+    ) -> None:
+        package = SentenceTransformer(modules=[Transformer(str(tiny_encoder)), *HEADS["distiluse"]()], device="cpu")
+        package.save(str(tmp_path))
+        weights = tmp_path / "2_Dense" / "model.safetensors"
+        weights.rename(weights.with_name("pytorch_model.bin"))
+        with pytest.raises(UnsafeFileError, match=r"2_Dense/pytorch_model.bin.*a pickle.*save it again"):
+            MANNForSequenceClassification.from_encoder_pretrained(tmp_path)
+
+    @pytest.mark.parametrize(
+        "change, named",
+        [
+            ({"activation_function": "os.system"}, "the activation 'os.system'"),
+            ({"activation_function": "torch.nn.modules.activation.MultiheadAttention"}, "the activation"),
+            ({"activation_function": "torch.hub.Tanh"}, "the activation"),
+            ({"out_features": 10**9}, "size 1000000000"),
+            ({"out_features": 17}, "do not belong together"),
+            ({"bias": False}, "do not belong together"),
+            ({"use_residual": True}, "use_residual"),
+            ({"module_input_name": "token_embeddings"}, "module_input_name"),
+        ],
+    )
+    def test_a_dense_module_of_another_kind_is_refused_in_words(
+        self, change: dict, named: str, tmp_path: Path, tiny_encoder: Path
+    ) -> None:
+        package = SentenceTransformer(modules=[Transformer(str(tiny_encoder)), *HEADS["distiluse"]()], device="cpu")
+        package.save(str(tmp_path))
+        file = tmp_path / "2_Dense" / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+        with pytest.raises(InvalidInputError, match=named):
+            MANNForSequenceClassification.from_encoder_pretrained(tmp_path)
 
     def test_another_prompt_by_name(self, tmp_path: Path, tiny_encoder: Path, texts: list[str]) -> None:
         folder = self.write(tmp_path, tiny_encoder, prompts={"query": "please find: ", "document": "this is "})
