@@ -1,20 +1,20 @@
-"""The exceptions of the library. Each is also the built-in type that a caller would expect."""
+"""The exceptions of the library. Each is also the built-in exception that a caller would expect."""
 
 import importlib
 from typing import Any
 
 
 class MannError(Exception):
-    """Base class of every error the library raises on purpose."""
+    """Base class of all errors that the library raises on purpose."""
 
 
 class UnknownNameError(MannError, ValueError):
     """A name is not in its registry.
 
     Attributes:
-        kind: what was looked up, for example `"reading"`.
-        name: the name that came.
-        choices: the names that exist.
+        kind: the kind of name, for example `"reading"`.
+        name: the unknown name.
+        choices: the known names.
     """
 
     def __init__(self, kind: str, name: object, choices: list[str]) -> None:
@@ -23,15 +23,15 @@ class UnknownNameError(MannError, ValueError):
 
 
 class InvalidInputError(MannError, ValueError):
-    """Texts, labels, tensors or ids that a call cannot use. Nothing has been changed when it is raised."""
+    """Texts, labels, tensors or ids that a call cannot use. Nothing has changed when it is raised."""
 
 
 class InvalidTypeError(MannError, TypeError):
-    """An argument of a type that a call cannot use. Nothing has been changed when it is raised."""
+    """An argument of a type that a call cannot use. Nothing has changed when it is raised."""
 
 
 class EmptyMemoryError(MannError, ValueError):
-    """A prediction was asked of a memory that holds nothing."""
+    """A prediction was requested from an empty memory."""
 
 
 class NotInMemoryError(MannError, KeyError):
@@ -54,11 +54,11 @@ class MemoryFileError(MannError, OSError):
 
 
 class EncoderMismatchError(MannError, ValueError):
-    """A memory was written by another encoder than the one that is to read it.
+    """A memory was written by another encoder than the model's.
 
     Attributes:
         written_by: the name of the encoder that wrote the memory.
-        read_by: the name of the encoder that is to read it.
+        read_by: the name of the model's encoder.
     """
 
     def __init__(self, message: str, written_by: str, read_by: str) -> None:
@@ -103,11 +103,11 @@ class FolderChangedError(MannError, OSError):
 
 
 class HubError(MannError, OSError):
-    """The Hub refuses an upload, would refuse it as there is no token, or is out of reach.
+    """The Hub refuses an upload, there is no token for it, or the Hub cannot be reached.
 
     Attributes:
         repo_id: the repository.
-        status: the status of HTTP, 401 without a token; None where the Hub did not answer.
+        status: the HTTP status, 401 without a token; None if the Hub did not answer.
     """
 
     def __init__(self, message: str, repo_id: str, status: int | None = None) -> None:
@@ -116,15 +116,15 @@ class HubError(MannError, OSError):
 
 
 class EncoderNotFoundError(MannError, OSError):
-    """An encoder's name stands for no folder, Hub repository or installed package within reach."""
+    """There is no folder, Hub repository or installed package for an encoder's name, or it cannot be reached."""
 
 
 class MissingExtraError(MannError, ImportError):
     """A feature needs a package that is not installed.
 
     Args:
-        feature: what was asked for.
-        package: the package that is missing.
+        feature: what needs the package.
+        package: the missing package.
         extra: the extra of `mann_hf` that installs it.
     """
 
@@ -134,7 +134,7 @@ class MissingExtraError(MannError, ImportError):
 
 
 def import_extra(module: str, feature: str, extra: str) -> Any:
-    """A module of an optional package.
+    """Imports a module of an optional package.
 
     Args:
         module: its dotted name, the package's first.

@@ -1,4 +1,4 @@
-"""Text in, answers out: the pipelines of memory-augmented models."""
+"""The pipeline of memory-augmented models: texts in, labels out."""
 
 import copy
 import operator
@@ -30,13 +30,13 @@ FEW_SHOT_TASK = "few-shot-text-classification"
 CHUNK = 4096
 """Texts that are answered at a time when many are given."""
 EVIDENCE = 5
-"""How many stored examples an answer names unless told otherwise."""
+"""How many stored examples an answer names by default."""
 
 Progress = Callable[[int], None]
 
 
 class FewShotTextClassificationPipeline(Pipeline):
-    """Classifies texts by a handful of labelled examples that it was shown, and says which of them decided.
+    """Classifies texts from a handful of labelled examples, and names the examples behind each answer.
 
     ```python
     >>> import mann_hf
@@ -49,7 +49,7 @@ class FewShotTextClassificationPipeline(Pipeline):
     'card_arrival'
     ```
 
-    The tokenizer is found from the model when it is left out.
+    If no tokenizer is given, that of the model is used.
     """
 
     _load_tokenizer = None  # found from the model, where none is given
@@ -74,7 +74,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[int]:
-        """Writes labelled texts to the memory; no gradient step is taken, and a new label is a new class.
+        """Stores labelled texts in the memory, without training. A new label makes a new class.
 
         Args:
             texts: the examples.
@@ -111,7 +111,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         return self.model.remember(keys, wanted, everything, kinds, names)  # type: ignore[arg-type]
 
     def forget(self, ids: int | Sequence[int] | None = None, label: str | None = None) -> None:
-        """Takes examples out of the memory, which is then as if it had never seen them.
+        """Removes examples from the memory, which is then as if it had never seen them.
 
         With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
         that was merged into it.
@@ -131,13 +131,13 @@ class FewShotTextClassificationPipeline(Pipeline):
         self.model.forget(given, label)
 
     def with_own_memory(self) -> "FewShotTextClassificationPipeline":
-        """A pipeline of the same weights whose memory begins as the present one and then goes its own way."""
+        """A pipeline that shares these weights and has its own copy of the memory."""
         own = copy.copy(self)
         own.model = self.model.with_own_memory()
         return own
 
     def load_memory(self, folder_or_repo: str | os.PathLike, *, reencode: bool = False, **kwargs: Any) -> None:
-        """Puts a saved memory in place of the present one; see `MANNPreTrainedModel.load_memory`."""
+        """Replaces the memory with a saved one; see `MANNPreTrainedModel.load_memory`."""
         self.model.load_memory(folder_or_repo, reencode=reencode, tokenizer=self.tokenizer, **kwargs)
 
     def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -152,9 +152,9 @@ class FewShotTextClassificationPipeline(Pipeline):
         overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Saves model, memory, tokenizer and card; a save that is killed leaves the folder as it was or as it is after.
+        """Saves model, memory, tokenizer and card. If the save is killed, the folder loads as before or as after it.
 
-        No code is saved along: the folder is read by the installed library. Arguments and errors are those of
+        No code is saved: the installed library reads the folder. Arguments and errors are those of
         `MANNPreTrainedModel.save_pretrained`.
         """
         if not kwargs.pop("is_main_process", True):
@@ -187,12 +187,12 @@ class FewShotTextClassificationPipeline(Pipeline):
 
         Args:
             inputs: a text, a list of texts (or another collection: a column of a table, an array), or a torch data set
-                or generator of texts, which is read as answers are taken.
-            top_k: how many labels to return for a text, best first; all of them with None. If not given, a text has
-                one answer, not a list of one.
-            evidence: how many stored examples to name behind each answer (5 if not given); all of them with None.
-            batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
-            num_workers: of no effect; taken because other pipelines take it, as `truncation=True` is.
+                or generator of texts, which is read as its answers are taken.
+            top_k: how many labels to return for a text, best first; None for all. By default a text has one answer, not
+                a list of one.
+            evidence: how many stored examples to name for each answer (default 5); None for all.
+            batch_size: texts in a batch; by default batches have about the same number of tokens.
+            num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
             progress: called with the number of texts done after each batch.
 
         Returns:
@@ -260,7 +260,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         return {"texts": check_texts(input_)}
 
     def forward(self, model_inputs: dict[str, Any], **forward_params: Any) -> dict[str, Any]:
-        """The memory that was read, as `ready`, with the `keys` and `logits` of texts, all left on their device."""
+        """The `keys` and `logits` of texts, and the memory that was read as `ready`; all stay on their device."""
         with self.device_placement(), torch.no_grad():
             return self._forward(model_inputs, **forward_params)
 

@@ -1,4 +1,4 @@
-"""One list of names for each kind of exchangeable part."""
+"""Registries: the names of interchangeable parts, one registry for each kind."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The only list of the parts of one kind, each under the name that configurations use.
+    """All parts of one kind, by the names that configurations use.
 
-    Exports, tables in the docs, choices of the command line and the contract tests are read from it.
+    Tables in the documentation, choices of the command line and contract tests are made from it.
 
     Args:
-        kind: what the parts are, as error messages call it, for example `"reading"`.
+        kind: the kind of the parts in error messages, for example `"reading"`.
     """
 
     def __init__(self, kind: str) -> None:
@@ -22,7 +22,7 @@ class Registry(Generic[T]):
         self._parts: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that files a part under `name`.
+        """A decorator that registers a part under `name`.
 
         Raises:
             ValueError: the name is taken.
@@ -37,7 +37,7 @@ class Registry(Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> T:
-        """The part called `name`; an `UnknownNameError` that lists the choices if there is none."""
+        """The part called `name`; raises an `UnknownNameError` with the choices if there is none."""
         try:
             return self._parts[name]
         except (KeyError, TypeError):

@@ -17,38 +17,37 @@ from .config_fields import check_fields
 
 
 class MANNConfig(PreTrainedConfig):
-    r"""What a memory-augmented model is made of: an encoder as controller, and a memory that it writes and reads.
+    r"""Configuration of a memory-augmented model: its encoder, and how the memory is written and read.
 
-    The defaults of the encoder's part come from the sentence-transformers files beside the encoder, where there are
-    any, when a model is made with `from_encoder_pretrained`.
+    `from_encoder_pretrained` takes pooling, normalisation, length limit and prompts from the sentence-transformers
+    files of the encoder, if it has any.
 
     Args:
-        encoder_config: the encoder's own configuration, as an object or a dict with its `model_type`.
-        encoder_name: the name by which the encoder was asked for; messages and memory files name it.
-        pooling: how token states become one vector: a name of `POOLINGS`, or several, as in `"mean+max"`, for their
-            vectors one behind the other.
-        projection: the layers that follow, as sentence-transformers folders list them: dicts with `kind`, which is
-            `"dense"` (with `size`, `bias` and `activation`), `"layer_norm"` or `"normalize"`.
-        normalize: whether keys are brought to unit length.
-        max_seq_length: the most tokens of a text that are read; the encoder's limit if left out.
-        prompts: texts by name, one of which may stand before every text.
-        prompt_name: which of `prompts` to use; none if left out.
-        lower_case: whether texts are lower-cased whatever the tokenizer does.
-        reading: how values are read out of the memory: a name of `READINGS`. If left out, `"logistic"`, or for
+        encoder_config: the encoder's configuration, as an object or a dict with its `model_type`.
+        encoder_name: the name the encoder was loaded by; messages and memory files show it.
+        pooling: how token states become one vector: a name of `POOLINGS`, or several joined by `+`, as in `"mean+max"`,
+            whose vectors are concatenated.
+        projection: layers after the pooling, as in sentence-transformers folders: dicts with `kind`, which is `"dense"`
+            (with `size`, `bias` and `activation`), `"layer_norm"` or `"normalize"`.
+        normalize: whether embeddings are scaled to unit length.
+        max_seq_length: the largest number of tokens of a text; longer texts are cut. By default the encoder's limit.
+        prompts: prompts by name.
+        prompt_name: the prompt that is put in front of every text; None for no prompt.
+        lower_case: whether texts are lower-cased before the tokenizer.
+        reading: how answers are computed from the memory: a name of `READINGS`. The default is `"logistic"`, for
             regression `"least_squares"`.
-        similarity: how keys and queries are compared, in the readings that allow a choice: a name of `SIMILARITIES`.
-        reading_options: keyword arguments of the reading beyond these, for example `{"ridge": 0.1}`.
-        capacity: the most examples that the memory holds; without it the memory grows.
-        eviction: which example gives way in a full memory: a name of `EVICTIONS`.
-        label_names: whether the words of a label are kept in the memory beside the label's examples.
-        store_texts: whether the memory keeps the texts it was taught, and saves them.
-        adapter: the PEFT configuration of an adapter on the encoder. The weights beside such a configuration are those
-            of the adapter alone; the encoder's are loaded by its name.
-        problem_type: `"single_label_classification"` (also if left out), `"multi_label_classification"` or
-            `"regression"`.
+        similarity: how stored keys and queries are compared, for readings with a choice: a name of `SIMILARITIES`.
+        reading_options: further arguments of the reading, for example `{"ridge": 0.1}`.
+        capacity: the largest number of examples in the memory; None for no limit.
+        eviction: which example is replaced in a full memory: a name of `EVICTIONS`.
+        label_names: whether the words of a label are stored beside its examples.
+        store_texts: whether the memory keeps and saves the texts it was taught.
+        adapter: the PEFT configuration of an adapter on the encoder. The saved weights are then those of the adapter;
+            the encoder is loaded by its name.
+        problem_type: `"single_label_classification"` (the default), `"multi_label_classification"` or `"regression"`.
 
     Raises:
-        UnknownNameError: a name that is in no registry.
+        UnknownNameError: there is no reading, pooling, similarity or eviction rule of that name.
         InvalidInputError: a field of a type or range that cannot be meant, such as a capacity below 1.
     """
 
@@ -119,7 +118,7 @@ class MANNConfig(PreTrainedConfig):
 
         Raises:
             InvalidInputError: a field of a type or size that nobody's has, or no `encoder_config`.
-            UnknownNameError: a name that is in no registry.
+            UnknownNameError: there is no reading, pooling, similarity or eviction rule of that name.
             FolderError: the encoder's part is none that transformers takes.
         """
         if not isinstance(config_dict, dict) or not isinstance(config_dict.get("encoder_config"), dict):

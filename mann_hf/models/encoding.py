@@ -1,4 +1,4 @@
-"""A model whose encoder turns texts into keys."""
+"""A model whose encoder turns texts into keys (embeddings)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
 
 
 class EncodingModel(PreTrainedModel):
-    """What a memory-augmented model does with its encoder alone.
+    """The encoder's part of a memory-augmented model.
 
     Attributes:
         encoder: the pretrained text encoder.
@@ -54,9 +54,9 @@ class EncodingModel(PreTrainedModel):
         """Keys for texts, [N, K], without gradients.
 
         Args:
-            tokenizer: of the encoder.
+            tokenizer: the encoder's tokenizer.
             texts: N texts.
-            batch_size: texts at a time; by default batches are cut by tokens.
+            batch_size: texts in a batch; by default batches have about the same number of tokens.
             progress: called with the number of texts done after each batch.
 
         Raises:
@@ -112,17 +112,18 @@ class EncodingModel(PreTrainedModel):
             )
 
     def max_length(self, tokenizer: Any = None) -> int | None:
-        """The most tokens of a text that the encoder reads."""
+        """The largest number of tokens of a text; longer texts are cut."""
         limits = [self.config.max_seq_length, getattr(tokenizer, "model_max_length", None), max_positions(self.encoder)]
         return min((limit for limit in limits if limit is not None and limit > 0), default=None)
 
     def load_tokenizer(self, **kwargs: Any) -> Any:
-        """The tokenizer that belongs to the model: from the folder it was loaded from, else from the encoder's name.
+        """Loads the model's tokenizer from the folder or repository of the model, or else from the encoder's name.
 
-        One that is code of the repository is not loaded, nor asked about: load it yourself and pass it.
+        A tokenizer that is code of the repository is not loaded: load it yourself and pass it.
 
         Args:
-            kwargs: how that folder was loaded: `subfolder`, `revision`, `token`, `cache_dir` or `local_files_only`.
+            kwargs: how the folder or repository was loaded: `subfolder`, `revision`, `token`, `cache_dir` or
+                `local_files_only`.
 
         Raises:
             InvalidInputError: neither has one.
@@ -142,7 +143,7 @@ class EncodingModel(PreTrainedModel):
 
     @torch.no_grad()
     def encoder_probe(self) -> Tensor:
-        """[P, K]: the keys of a few fixed inputs, by which this encoder can be told from another.
+        """[P, K]: the keys of a few fixed inputs, which identify this encoder.
 
         Computed at each call: adapters are switched and merged without a trace in the weights' versions.
         """

@@ -1,4 +1,4 @@
-"""A model's lasting memory: the state, and what its slots mean to people."""
+"""A model's memory: the stored vectors with their texts and labels."""
 
 import hashlib
 import operator
@@ -32,15 +32,15 @@ MOST_VALUES = 2**30
 
 
 class Entry(NamedTuple):
-    """What one slot means.
+    """An entry of a memory.
 
     Attributes:
-        id: by which it can be forgotten; it follows from the text and the label, so the same example has the same id
-            in every memory.
-        text: what was taught; None where texts are not stored.
-        label: of the example.
-        kind: an `"example"` is like the texts that will be asked, a `"description"` says what a label means, a `"name"`
-            is a label's own words.
+        id: identifies the entry, for example to forget it. It follows from text and label, so the same example has the
+            same id in every memory.
+        text: the text; None if texts are not stored.
+        label: the label.
+        kind: `"example"`: a text like those to be classified; `"description"`: says what a label means; `"name"`: a
+            label's own words.
     """
 
     id: int
@@ -51,20 +51,20 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledMemory:
-    """What a model remembers, as one value that is never changed: every method returns a new one.
+    """The content of a model's memory, as an immutable value: every method returns a new one.
 
-    Labels count in the order in which their first entry was written. The words of a label ("names") are kept apart
-    from what was taught: they take no part in eviction, and are there exactly as long as the label has an example.
+    Labels are numbered in the order in which their first entry was written. The words of labels ("names") are kept
+    apart from the entries: they are never evicted, and exist exactly as long as their label has an example.
 
     Attributes:
-        law: by which the state is written.
-        problem_type: what labels are.
-        entries: what was taught, in the order of the slots.
+        law: the rules for writing and eviction.
+        problem_type: whether labels are one name, several names or numbers.
+        entries: the taught texts, in the order of the slots.
         state: keys [1, S, K] and values [1, S, C] of the entries.
         labels: the C labels in the order of the columns of the values; empty for regression.
         names: the key [K] of each label's words, for labels that have words.
-        probe: [P, K], the encoder's keys for fixed inputs, by which another encoder is told from this one.
-        encoder_name: the encoder that wrote the keys.
+        probe: [P, K], the encoder's keys for fixed inputs, which identify the encoder.
+        encoder_name: the name of the encoder that wrote the keys.
     """
 
     law: KeyValueMemory
@@ -86,7 +86,7 @@ class LabelledMemory:
         eviction: str = "least_recently_used",
         device: torch.device | str | None = None,
     ) -> "LabelledMemory":
-        """A memory that holds nothing. `value_size` is the number of targets of a regression."""
+        """An empty memory. `value_size` is the number of targets of a regression."""
         law = KeyValueMemory(key_size, value_size, capacity, eviction)
         return cls(law, problem_type, (), law.initial_state(1, device, torch.float32))
 
@@ -110,7 +110,7 @@ class LabelledMemory:
 
     @cached_property
     def named_labels(self) -> tuple[str, ...]:
-        """The labels whose words are in the memory now."""
+        """The labels whose words are in the memory."""
         if not self.names:
             return ()
         with_example = (self._are_examples.to(self.state.values.dtype) @ self.state.values[0] > 0).tolist()
@@ -118,13 +118,13 @@ class LabelledMemory:
 
     @cached_property
     def all_entries(self) -> tuple[Entry, ...]:
-        """What is read, slot by slot of `reading_state`: the entries, then the labels' words."""
+        """The entries, then the labels' words, in the order of the slots of `reading_state`."""
         names = (Entry(name_id(label), label_words(label), label, "name") for label in self.named_labels)
         return (*self.entries, *names)
 
     @cached_property
     def reading_state(self) -> KeyValueState:
-        """The entries' state with the labels' words behind it."""
+        """The state that is read: the entries, then the labels' words."""
         if not self.named_labels:
             return self.state
         columns = torch.tensor([self.labels.index(label) for label in self.named_labels], device=self.state.keys.device)
@@ -169,7 +169,7 @@ class LabelledMemory:
         names: dict[str, Tensor] | None = None,
         store_texts: bool = True,
     ) -> tuple["LabelledMemory", list[int]]:
-        """This memory and N entries more. One that is there already counts once more and has its id again.
+        """This memory with N more entries. An entry that is stored already counts once more and keeps its id.
 
         Args:
             keys: [N, K].
@@ -237,13 +237,13 @@ class LabelledMemory:
         return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
 
     def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> "LabelledMemory":
-        """This memory as if some entries had never been written.
+        """This memory without some entries, as if they had never been written.
 
         With a capacity, what gave way to them does not come back, and with them goes what was merged into their slots.
 
         Args:
-            ids: which entries go.
-            label: every entry that has this label goes.
+            ids: the entries to remove.
+            label: removes every entry with this label.
 
         Raises:
             NotInMemoryError: an id or a label that is not there.

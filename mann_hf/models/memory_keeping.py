@@ -1,4 +1,4 @@
-"""A model with a memory of its own: a value that fits the encoder and is swapped whole."""
+"""A model with a memory that fits its encoder."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,17 +21,17 @@ Model = TypeVar("Model", bound="MemoryKeepingModel")
 
 
 class MemoryKeepingModel(EncodingModel):
-    """Keeps the lasting memory: takes one that its encoder wrote, writes it again when the encoder has changed.
+    """Keeps the model's memory consistent with its encoder.
 
-    `config.id2label` follows the memory: while another thread writes, the labels that belong to an answer are those of
-    the memory that was read (`ready_memory().memory.labels`).
+    `config.id2label` follows the memory. While another thread writes, the labels of an answer are those of the memory
+    that was read (`ready_memory().memory.labels`).
     """
 
     _holder: MemoryHolder
 
     @property
     def memory(self) -> LabelledMemory:
-        """What the model remembers: a value that never changes; writes put a new one in its place."""
+        """The model's memory, an immutable value; each write replaces it by a new one."""
         return self._holder.memory
 
     def __getstate__(self) -> dict[str, Any]:
@@ -40,9 +40,9 @@ class MemoryKeepingModel(EncodingModel):
             return {**self.__dict__, "config": copy.copy(self.config), "_holder": self._holder.branch()}
 
     def with_own_memory(self: Model) -> Model:
-        """A model with these very weights, whose memory and labels begin as the present ones and then go their own way.
+        """A model that shares these weights and has its own copy of the memory and labels.
 
-        It costs no copy of the weights, so that each user of a service can have one.
+        The weights are not copied, so each user of a service can have such a model.
         """
         model = copy.copy(self)  # with a configuration and a holder of its own
         for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
@@ -70,10 +70,10 @@ class MemoryKeepingModel(EncodingModel):
         return keys
 
     def reencode_memory(self, tokenizer: Any = None) -> None:
-        """Writes the model's own memory again from its texts, after the encoder was trained.
+        """Computes the keys of the memory again from its texts, after the encoder was trained.
 
         Args:
-            tokenizer: by default that of `load_tokenizer`.
+            tokenizer: the encoder's tokenizer; by default that of `load_tokenizer`.
 
         Raises:
             InvalidInputError: the memory keeps no texts. It stays as it was.
@@ -86,7 +86,7 @@ class MemoryKeepingModel(EncodingModel):
     def memory_set_aside(
         self, find_tokenizer: Callable[[], Any], encoding: Callable[[], AbstractContextManager] = nullcontext
     ) -> Iterator[None]:
-        """Empties the memory while the encoder changes, and writes it again in the end from its texts.
+        """Empties the memory while the encoder changes, and computes its keys again afterwards.
 
         Args:
             find_tokenizer: gives the encoder's tokenizer.

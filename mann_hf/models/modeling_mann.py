@@ -1,4 +1,4 @@
-"""What all memory-augmented models share: how they are made, saved, loaded and published."""
+"""The base class of memory-augmented models: making, saving, loading and publishing them."""
 
 import inspect
 import math
@@ -35,7 +35,7 @@ Model = TypeVar("Model", bound="MANNPreTrainedModel")
 class MANNPreTrainedModel(MemoryKeepingModel):
     """Loads, saves and initialises memory-augmented models.
 
-    The memory is apart from the weights: a value that is swapped whole (see `LabelledMemory`), saved as
+    The memory is separate from the weights. It is a `LabelledMemory`, replaced as a whole by each change, and saved as
     `memory.safetensors` beside `model.safetensors`.
     """
 
@@ -77,9 +77,9 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
     @classmethod
     def from_encoder_pretrained(cls: type[Model], encoder_name: str | os.PathLike, **kwargs: Any) -> Model:
-        """A model with an empty memory around a pretrained text encoder.
+        """Makes a model with an empty memory from a pretrained text encoder.
 
-        Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are taken over.
+        Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are kept.
 
         Args:
             encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
@@ -89,7 +89,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         Raises:
             EncoderNotFoundError: nothing within reach has this name.
             UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
-            UnknownNameError: a reading, pooling, similarity or eviction rule that there is not.
+            UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
         """
         places = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
         place = resolve_encoder(str(encoder_name), **places)
@@ -138,19 +138,19 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         tokenizer: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Loads weights, configuration, and the memory if one lies beside them.
+        """Loads weights, configuration, and the memory if there is one.
 
-        Whoever made the folder or repository is not trusted: no code of it runs, weights and memory are read from
-        safetensors of its own, and sizes are checked before memory is taken.
+        The folder or repository may come from a stranger: none of its code is run, weights and memory are read from
+        safetensors only, and sizes are checked before memory is allocated.
 
         Args:
             pretrained_model_name_or_path: a folder, or a Hub repository.
-            args: of `PreTrainedModel.from_pretrained`.
-            reencode: writes the memory again from its texts, with the loaded encoder: for one that was trained after
-                it had been taught.
-            tokenizer: for `reencode`; by default that of `load_tokenizer`.
-            kwargs: of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with the
-                `weights_only` loading of transformers.
+            args: further arguments of `PreTrainedModel.from_pretrained`.
+            reencode: whether to compute the memory's keys again from its texts, with the loaded encoder; for an encoder
+                that was trained after its memory was taught.
+            tokenizer: the tokenizer for `reencode`; by default that of `load_tokenizer`.
+            kwargs: further arguments of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with
+                the `weights_only` loading of transformers.
 
         Raises:
             MemoryFileError: the memory is damaged, or there is no model with it.
@@ -219,24 +219,24 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Saves weights, configuration, memory and card; of an encoder with an adapter, the adapter's weights alone.
+        """Saves weights, configuration, memory and model card; with an adapter, only the adapter's weights.
 
-        A save that is killed leaves a folder that loads as it was before, or as it is after. Other savers wait.
+        If the save is killed, the folder loads as it was before or as it is after. Other savers wait.
 
         Args:
-            save_directory: a folder.
+            save_directory: the folder.
             is_main_process: whether this process saves.
-            args: of `PreTrainedModel.save_pretrained`.
-            create_model_card: whether to write `README.md`; that of an earlier save is written anew in any case. One of
-                your own is kept: see its first line.
-            overwrite: whether a memory may be lost that others saved there since this model was loaded from or saved to
-                the folder.
-            kwargs: of `PreTrainedModel.save_pretrained`.
+            args: further arguments of `PreTrainedModel.save_pretrained`.
+            create_model_card: whether to write `README.md`; the card of an earlier save is written again in any case. A
+                card of your own is kept: see its first line.
+            overwrite: whether to replace a memory that another process saved there after this model was loaded from or
+                saved to the folder.
+            kwargs: further arguments of `PreTrainedModel.save_pretrained`.
 
         Raises:
-            InvalidInputError: the model is not what its configuration stands for, so that nobody could load it.
-            FolderChangedError: a memory would be lost that others saved, and `overwrite` is off; or the folder was
-                removed or replaced meanwhile.
+            InvalidInputError: the model does not match its configuration, so it could not be loaded again.
+            FolderChangedError: the save would lose a memory that another process saved, and `overwrite` is off; or the
+                folder was removed or replaced meanwhile.
         """
         if not is_main_process:
             return
@@ -262,30 +262,28 @@ class MANNPreTrainedModel(MemoryKeepingModel):
     ) -> CommitInfo:
         """Uploads weights, configuration, tokenizer, memory and model card as one commit.
 
-        Until it is done, and where it is cut off, the repository loads as it was before. Files that have not changed
-        are not sent again. The card is written anew from what the model is, what it knows and `model_card_data`; a
-        text of your own is kept.
+        If the upload is cut off, the repository stays as it was. Files that have not changed are not sent again. The
+        model card is written again from the model, its memory and `model_card_data`; a card of your own is kept.
 
         Args:
-            repo_id: `"name"` or `"owner/name"`; it is made if it is not there. It holds the texts of the memory.
-            tokenizer: of the encoder; by default that of `load_tokenizer`.
-            commit_message: "Upload model" if left out.
-            commit_description: a longer one.
-            private: whether a repository that is made is private; by default it is public, or as your organisation has
-                it.
-            token: of the Hub; the stored one if left out.
-            revision: the branch to commit to, made if it is not there; `main` if left out.
-            create_pr: opens a pull request.
-            max_shard_size: of a file of weights.
-            tags: further ones of the card.
+            repo_id: `"name"` or `"owner/name"`; created if needed. It will hold the texts of the memory.
+            tokenizer: the encoder's tokenizer; by default that of `load_tokenizer`.
+            commit_message: default "Upload model".
+            commit_description: longer description of the commit.
+            private: whether a new repository is private; by default it is public, or as your organisation has set it.
+            token: Hub token; by default the stored one.
+            revision: the branch to commit to, created if needed; default `main`.
+            create_pr: whether to open a pull request.
+            max_shard_size: largest size of a weights file.
+            tags: further tags of the model card.
 
         Returns:
-            The commit; its `oid` is a `revision` that loads exactly this.
+            The commit; its `oid` is the `revision` that loads exactly this version.
 
         Raises:
-            InvalidInputError: no tokenizer is found, or a public repository is there and `private=True`.
-            HubError: there is no token, the Hub refuses, or it is out of reach.
-            HFValidationError: `repo_id` is no name of a repository.
+            InvalidInputError: no tokenizer is found, or `private=True` and the repository exists and is public.
+            HubError: there is no token, the Hub refuses, or it cannot be reached.
+            HFValidationError: `repo_id` is not a valid name.
         """
         return publishing.push_model(
             self,
@@ -312,28 +310,27 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         revision: str | None = None,
         create_pr: bool = False,
     ) -> CommitInfo:
-        """Uploads the memory alone: some KB that `load_memory` brings to any model with the same encoder.
+        """Uploads the memory alone, a few KB that any model with the same encoder can load with `load_memory`.
 
         Args:
-            repo_id: `"name"` or `"owner/name"`; it is made if it is not there. In the repository of a model its
-                memory is replaced, with what configuration and card tell of it.
-            commit_message: "Upload memory" if left out.
-            commit_description: a longer one.
-            private: whether a repository that is made is private; by default it is public, or as your organisation has
-                it.
-            token: of the Hub; the stored one if left out.
-            revision: the branch to commit to, made if it is not there; `main` if left out.
-            create_pr: opens a pull request.
+            repo_id: `"name"` or `"owner/name"`; created if needed. In the repository of a model, its memory is
+                replaced, and configuration and card are updated.
+            commit_message: default "Upload memory".
+            commit_description: longer description of the commit.
+            private: whether a new repository is private; by default it is public, or as your organisation has set it.
+            token: Hub token; by default the stored one.
+            revision: the branch to commit to, created if needed; default `main`.
+            create_pr: whether to open a pull request.
 
         Returns:
-            The commit; with its `oid` as `revision` of `load_memory` a later memory is rolled back.
+            The commit; pass its `oid` as `revision` of `load_memory` to go back to this version.
 
         Raises:
-            EmptyMemoryError: there is nothing to publish.
-            InvalidInputError: a public repository is there and `private=True`.
-            EncoderMismatchError: the repository's own memory was written by another encoder.
-            HubError: there is no token, the Hub refuses, or it is out of reach.
-            HFValidationError: `repo_id` is no name of a repository.
+            EmptyMemoryError: the memory is empty.
+            InvalidInputError: `private=True` and the repository exists and is public.
+            EncoderMismatchError: the repository's memory was written by another encoder.
+            HubError: there is no token, the Hub refuses, or it cannot be reached.
+            HFValidationError: `repo_id` is not a valid name.
         """
         if not len(self.memory):
             raise EmptyMemoryError("the memory is empty, so there is nothing to publish: teach it first.")
@@ -372,18 +369,18 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         tokenizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Puts a saved memory in place of the present one.
+        """Replaces the model's memory with a saved one.
 
         Args:
-            folder_or_repo: a folder, a Hub repository, or the file `memory.safetensors` by whatever name.
-            reencode: writes the memory again from its texts, with this model's encoder.
-            tokenizer: for `reencode`; by default that of `load_tokenizer`.
+            folder_or_repo: a folder, a Hub repository, or a memory file (`memory.safetensors`, under any name).
+            reencode: whether to compute the keys again from the memory's texts, with this model's encoder.
+            tokenizer: the tokenizer for `reencode`; by default that of `load_tokenizer`.
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
 
         Raises:
             TypeError: any other argument.
-            MemoryFileError: there is no memory, or it is damaged. The present memory stays.
-            EncoderMismatchError: another encoder wrote it and `reencode` is off. The present memory stays.
+            MemoryFileError: there is no memory, or it is damaged. The model keeps its memory.
+            EncoderMismatchError: another encoder wrote it and `reencode` is off. The model keeps its memory.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
                 types differ.
         """

@@ -28,14 +28,14 @@ SLOTS_TOLD = 8
 
 @dataclass
 class MANNSequenceClassifierOutput(ModelOutput):
-    """What a memory-augmented classifier gives.
+    """Output of a memory-augmented classifier.
 
-    Shapes are those of a call without episodes; with episodes a dimension B stands before each.
+    Shapes are those of a call without episodes; with episodes there is a dimension B in front.
 
     Attributes:
         loss: cross entropy (binary for several labels, squared error for regression), if labels were given: the mean
-            over queries; with episodes that within each, then over the B episodes.
-        logits: [Q, C], calibrated: their softmax (sigmoid) are the scores.
+            over queries; with episodes the mean within each, then over the B episodes.
+        logits: [Q, C], calibrated: their softmax (for several labels their sigmoid) gives the scores.
         memory_weights: [Q, M], what the M = `SLOTS_TOLD` slots that speak most for the best label add to it.
         slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer.
         read_keys: [Q, K], the keys that the memory was read with.
@@ -49,10 +49,10 @@ class MANNSequenceClassifierOutput(ModelOutput):
 
 
 class MANNForSequenceClassification(RememberingModel):
-    """Classifies texts by what a memory holds, without a gradient step for a new example or a new label.
+    """Classifies texts from a memory of labelled examples; new examples and labels need no training.
 
-    The encoder turns texts into keys. `forward` reads the model's own memory, which `remember` and `forget` change, or,
-    given `support_*` inputs, a memory that lives for the one call.
+    The encoder turns texts into keys (embeddings). `forward` reads the model's own memory, which `remember` and
+    `forget` change, or, with `support_*` inputs, a memory made for this call.
 
     Args:
         config: the configuration.
@@ -86,12 +86,12 @@ class MANNForSequenceClassification(RememberingModel):
         seeds: Tensor | None = None,
         **kwargs: Any,
     ) -> MANNSequenceClassifierOutput | tuple:
-        """Reads the memory for each text.
+        """Classifies texts by reading the memory.
 
-        Without `support_*` the model's own memory is read: inputs are [Q, L], labels number the memory's labels. With
-        them, each episode gets a memory of its own for this call: inputs are [B, Q, L] and support [B, S, L], or [Q, L]
-        and [S, L] for a single episode. With `support_index` episodes are packed: inputs are all their texts, [U, L],
-        each once, and the indices say which of them is what in which episode.
+        Without `support_*`, the model's own memory is read: inputs are [Q, L], and `labels` are positions in the
+        memory's labels. With `support_*`, each episode gets a memory for this call: inputs are [B, Q, L] and support
+        [B, S, L], or [Q, L] and [S, L] for a single episode. With `support_index`, episodes are packed: inputs are all
+        their texts, [U, L], each once, and the indices say which texts are support and queries of which episode.
 
         Args:
             input_ids: [Q, L] or [B, Q, L].
@@ -101,26 +101,26 @@ class MANNForSequenceClassification(RememberingModel):
             inputs_embeds: [Q, L, H], in place of `input_ids`.
             labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes; for
                 one number a text [Q] will do. -100 leaves a query out of the loss, for regression NaN does.
-            support_input_ids: [S, L'] or [B, S, L'], the texts that are written.
+            support_input_ids: [S, L'] or [B, S, L'], the texts to write to the memory.
             support_attention_mask: of the same shape.
             support_token_type_ids: of the same shape.
             support_labels: [S] or [B, S]; for several labels [.., C], for regression [.., V]. -100 marks padding, for
                 regression too.
-            n_way: N, the labels in an episode; one more than the largest support label if left out.
-            support_index: [B, S], the texts of packed episodes that are written; what `support_labels` mark as padding
-                may be -1. `input_ids` and its like may then be lists of tensors, one for texts of like length; texts
-                are numbered through them.
-            query_index: [B, Q], the texts that are asked; with labels of -100 for padding.
-            name_index: [B, N], the words of the episodes' labels, written beside the examples; -1 for labels without.
-            objective: computes loss and logits from packed episodes, in place of a read and its cross entropy (see
+            n_way: N, the number of labels in an episode; by default one more than the largest support label.
+            support_index: [B, S], positions of the support texts of packed episodes; may be -1 where `support_labels`
+                mark padding. `input_ids` and the other inputs may then be lists of tensors, one for texts of similar
+                length; positions count through all of them.
+            query_index: [B, Q], positions of the query texts; padding has the label -100.
+            name_index: [B, N], positions of the label names, written beside the examples; -1 for labels without one.
+            objective: computes loss and logits from packed episodes, instead of a read and its cross entropy (see
                 `mann_hf.training.OBJECTIVES`).
-            seeds: [B], by which the objective draws what it draws within each episode.
+            seeds: [B], random seeds for draws of the objective within each episode.
             return_dict: whether the output is a `MANNSequenceClassifierOutput` (the default) or a tuple.
             kwargs: further inputs of the encoder.
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
-            InvalidInputError: support without labels, shapes that do not fit, indices of texts that there are not, or
+            InvalidInputError: support without labels, shapes that do not fit, positions of texts that do not exist, or
                 labels that the memory does not have.
         """
         inputs = {

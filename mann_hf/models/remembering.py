@@ -1,4 +1,4 @@
-"""Models that are taught: their own memory written, read and explained."""
+"""Models with a memory of their own: writing it, reading it, and naming the evidence."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,12 +19,12 @@ from .modeling_mann import MANNPreTrainedModel
 
 
 class Evidence(NamedTuple):
-    """What stands behind one output of one query.
+    """The stored entries behind one output of one query.
 
     Attributes:
-        slots: [M] the slots that were stored under the label, largest weight first.
-        weights: [M] what each adds.
-        rest: what everything else adds: weights and rest sum to what was predicted.
+        slots: [M] slots stored under the label, largest weight first.
+        weights: [M] what each of them adds to the output.
+        rest: what everything else adds; weights and rest sum to the output.
     """
 
     slots: list[int]
@@ -33,14 +33,14 @@ class Evidence(NamedTuple):
 
 
 class RememberingModel(MANNPreTrainedModel):
-    """Writes keys to the model's own memory, reads it, and says which entries speak for what was read."""
+    """Writes keys to the model's memory, reads it, and names the entries behind an answer."""
 
     @property
     def _problem_type(self) -> str:
         return self.config.problem_type or SINGLE_LABEL
 
     def ready_memory(self) -> ReadyMemory:
-        """The present memory, ready for any number of reads; what others write meanwhile does not change it.
+        """The present memory, ready for any number of reads; later writes do not change it.
 
         Raises:
             EmptyMemoryError: it holds nothing.
@@ -65,20 +65,19 @@ class RememberingModel(MANNPreTrainedModel):
     def evidence(
         self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
     ) -> list[list[Evidence]]:
-        """Which stored examples speak for outputs, and how much.
+        """The stored entries behind outputs, with their weights.
 
-        For attention the weights are read weights and sum with the rest to the score; for the other readings they are
-        terms of the label's logit and sum with the rest to it.
+        Weights and rest sum to the label's logit; with the reading `"attention"` to its score.
 
         Args:
-            ready: what the logits were read from.
+            ready: the memory that the logits were read from.
             keys: [Q, K].
             logits: [Q, C].
-            columns: [Q, R], for each query the outputs to explain.
-            most: the most slots to name for each; all with None.
+            columns: [Q, R], the outputs to explain for each query.
+            most: the largest number of slots to name for each output; None for all.
 
         Returns:
-            For each query R.
+            For each query, R of them.
         """
         weights, slots, lengths, rest = self._evidence(ready, keys, logits, columns, most)
         told = [
@@ -175,7 +174,7 @@ class RememberingModel(MANNPreTrainedModel):
         return self._swap(change)
 
     def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> None:
-        """Takes entries out of the model's own memory, as if they had never been written.
+        """Removes entries from the model's memory, as if they had never been written.
 
         With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
         that was merged into it.
@@ -186,7 +185,7 @@ class RememberingModel(MANNPreTrainedModel):
         self._swap(lambda memory: (memory.forget(ids, label), None))
 
     def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
-        """Tells a memory that evicts what was least recently used what has been used: each query's strongest entry."""
+        """Records each query's top entry as used, for LRU eviction."""
         law = ready.memory.law
         if law.capacity is None or law.eviction_name != "least_recently_used":
             return
