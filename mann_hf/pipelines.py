@@ -3,7 +3,7 @@
 import copy
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.text_classification import sigmoid, softmax
 
+from .controllers.progress import Progress, following
 from .controllers.text import check_texts
 from .errors import InvalidInputError, InvalidTypeError
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -31,8 +32,6 @@ CHUNK = 4096
 """Texts that are answered at a time when many are given."""
 EVIDENCE = 5
 """How many stored examples an answer names by default."""
-
-Progress = Callable[[int], None]
 
 
 class FewShotTextClassificationPipeline(Pipeline):
@@ -65,6 +64,11 @@ class FewShotTextClassificationPipeline(Pipeline):
         if self.tokenizer is None:
             self.tokenizer = self.model.load_tokenizer()
 
+    def __repr__(self) -> str:
+        encoder, held = self.model.config.encoder_name, self.model.memory.summary
+        reading = self.model.config.reading
+        return f"{type(self).__name__}(memory: {held}; reading={reading!r}, encoder={encoder!r}, device={self.device})"
+
     def remember(
         self,
         texts: str | Sequence[str] | None = None,
@@ -72,7 +76,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         *,
         descriptions: str | Sequence[str] | None = None,
         batch_size: int | None = None,
-        progress: Progress | None = None,
+        progress: Progress = None,
     ) -> list[int]:
         """Stores labelled texts in the memory, without training. A new label makes a new class.
 
@@ -85,7 +89,7 @@ class FewShotTextClassificationPipeline(Pipeline):
                 descriptions.
             descriptions: what labels mean, in words.
             batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
-            progress: called with the number of texts done after each batch.
+            progress: True for a bar, or a function that is called with the number of texts done after each batch.
 
         Returns:
             The ids of the examples, then of the descriptions. An example that is remembered already has the same id
@@ -180,7 +184,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         *,
         batch_size: int | None = None,
         num_workers: int | None = None,
-        progress: Progress | None = None,
+        progress: Progress = None,
         **kwargs: Any,
     ) -> Any:
         """Classifies texts.
@@ -193,7 +197,7 @@ class FewShotTextClassificationPipeline(Pipeline):
             evidence: how many stored examples to name for each answer (default 5); None for all.
             batch_size: texts in a batch; by default batches have about the same number of tokens.
             num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
-            progress: called with the number of texts done after each batch.
+            progress: True for a bar, or a function that is called with the number of texts done after each batch.
 
         Returns:
             For each text a dict, or with `top_k` a list of dicts: `label`, `score`, `evidence` (a list of dicts with
@@ -219,17 +223,19 @@ class FewShotTextClassificationPipeline(Pipeline):
         if isinstance(inputs, Sized) and not lazy and not isinstance(inputs, (Mapping, bytes)):
             answers: list[Any] = []
             texts = check_texts(inputs) if len(inputs) else []
-            for start in range(0, len(texts), CHUNK):
-                answers += self._answer(texts[start : start + CHUNK], batch_size, progress, options)
+            with following(progress, len(texts)) as advance:
+                for start in range(0, len(texts), CHUNK):
+                    answers += self._answer(texts[start : start + CHUNK], batch_size, advance, options)
             return answers
         if isinstance(inputs, torch.utils.data.Dataset) and not isinstance(inputs, Iterable):
-            count = len(inputs)  # type: ignore[arg-type]
-            return self._stream((inputs[n] for n in range(count)), batch_size, progress, options)
+            known = len(inputs)  # type: ignore[arg-type]
+            return self._stream((inputs[n] for n in range(known)), known, batch_size, progress, options)
         if not isinstance(inputs, Iterable) or isinstance(inputs, (dict, bytes)):
             raise InvalidTypeError(
                 f"a {type(inputs).__name__} came; give a text, a list of texts or a dataset of texts."
             )
-        return self._stream(iter(inputs), batch_size, progress, options)
+        count = len(inputs) if isinstance(inputs, Sized) else None
+        return self._stream(iter(inputs), count, batch_size, progress, options)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
         if not kwargs.pop("truncation", True):
@@ -246,12 +252,13 @@ class FewShotTextClassificationPipeline(Pipeline):
         return {}, {}, {name: _whole(name, value, least[name]) for name, value in kwargs.items()}
 
     def _stream(
-        self, texts: Iterator[str], batch_size: int | None, progress: Progress | None, options: dict
+        self, texts: Iterator[str], count: int | None, batch_size: int | None, progress: Progress, options: dict
     ) -> Iterator[Any]:
-        while chunk := list(islice(texts, CHUNK)):
-            yield from self._answer(chunk, batch_size, progress, options)
+        with following(progress, count) as advance:
+            while chunk := list(islice(texts, CHUNK)):
+                yield from self._answer(chunk, batch_size, advance, options)
 
-    def _answer(self, texts: list[str], batch_size: int | None, progress: Progress | None, options: dict) -> list[Any]:
+    def _answer(self, texts: list[str], batch_size: int | None, progress: Progress, options: dict) -> list[Any]:
         outputs = self.forward(self.preprocess(texts), batch_size=batch_size, progress=progress)
         with self.device_placement(), torch.no_grad():
             return self.postprocess(outputs, **options)

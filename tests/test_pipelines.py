@@ -1066,3 +1066,35 @@ class TestNumbers:
 def test_a_pipeline_without_a_model_says_that_it_needs_one() -> None:
     with pytest.raises(InvalidInputError, match="needs a model.*from_encoder_pretrained"):
         pipeline(TASK)
+
+
+def test_a_bar_counts_all_texts_of_a_call(
+    taught: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mann_hf.pipelines.CHUNK", 2)
+    transformers.logging.enable_progress_bar()
+    for given in (ASKED, (text for text in ASKED), KeyDataset([{"text": text} for text in ASKED], "text")):
+        list(taught(given, progress=True))
+        shown = capsys.readouterr()
+        assert ("3/3" in shown.err or "3 texts [" in shown.err) and not shown.out
+    taught.remember(TEXTS, LABELS, progress=True)
+    assert "5/5" in capsys.readouterr().err
+    with pytest.raises(InvalidTypeError, match="progress"):
+        taught(ASKED, progress="yes")
+
+
+def test_what_a_memory_holds_is_seen_in_one_line(make: Make) -> None:
+    classifier = make()
+    assert "\n  memory: empty\n" in repr(classifier.model)
+    classifier.remember(TEXTS[:3], LABELS[:3])
+    classifier.remember(labels=LABELS[:1], descriptions=["when it comes"])
+    held = "3 examples and 1 description of 2 labels"
+    assert f"\n  memory: {held}\n" in repr(classifier.model)
+    assert repr(classifier).startswith(f"FewShotTextClassificationPipeline(memory: {held}; ")
+    assert "\n" not in repr(classifier) and repr(classifier.model.memory) == f"LabelledMemory({held})"
+    several = make(problem_type=MULTI_LABEL, capacity=1000)
+    several.remember(["a", "b"], [["x"], []])
+    assert "memory: 2 examples of 1 label, 1 without a label, at most 1,000\n" in repr(several.model)
+    numbers = make(problem_type=REGRESSION)
+    numbers.remember(["a text"], [1.5])
+    assert "memory: 1 example with 1 number each\n" in repr(numbers.model)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..controllers.encoder import embed, max_positions
+from ..controllers.progress import Progress, following
 from ..controllers.text import check_texts, pad, token_batches, tokenize
 from ..errors import InvalidInputError, MannError
 from ..hub.guard import CODE, told_as_ours
@@ -49,7 +50,7 @@ class EncodingModel(PreTrainedModel):
 
     @torch.no_grad()
     def embed_texts(
-        self, tokenizer: Any, texts: list[str], batch_size: int | None = None, progress: Any = None
+        self, tokenizer: Any, texts: list[str], batch_size: int | None = None, progress: Progress = None
     ) -> Tensor:
         """Keys for texts, [N, K], without gradients.
 
@@ -57,7 +58,7 @@ class EncodingModel(PreTrainedModel):
             tokenizer: the encoder's tokenizer.
             texts: N texts.
             batch_size: texts in a batch; by default batches have about the same number of tokens.
-            progress: called with the number of texts done after each batch.
+            progress: True for a bar, or a function that is called with the number of texts done after each batch.
 
         Raises:
             InvalidInputError: a key that is not finite; it names the text.
@@ -72,15 +73,15 @@ class EncodingModel(PreTrainedModel):
                 lower_case=self.config.lower_case,
             )
         keys = torch.empty(len(texts), self.config.key_size, dtype=torch.float32)
-        with self._evaluating():
+        with self._evaluating(), following(progress, len(texts)) as advance:
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
                 with told_as_ours(self.name_or_path or None, TOKENIZER):
                     padded = pad(tokenizer, encodings, batch)
                     self._check_tokens(padded["input_ids"])
                     inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
                     keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
-                if progress is not None:
-                    progress(len(batch))
+                if advance is not None:
+                    advance(len(batch))
         if (unlike := strange(keys)).any():
             first = int(unlike.nonzero()[0])
             raise InvalidInputError(

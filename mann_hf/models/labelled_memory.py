@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     kind: Kind = "example"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelledMemory:
     """The content of a model's memory, as an immutable value: every method returns a new one.
 
@@ -92,6 +92,27 @@ class LabelledMemory:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def __repr__(self) -> str:
+        return f"LabelledMemory({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """What it holds, in a few words."""
+        if not self.entries:
+            return "empty"
+        described = sum(entry.kind == "description" for entry in self.entries)
+        parts = [counted(len(self) - described, "example")] if len(self) > described else []
+        if described:
+            parts.append(counted(described, "description"))
+        held = " and ".join(parts)
+        if self.problem_type == REGRESSION:
+            held += f" with {counted(self.law.value_size, 'number')} each"
+        else:
+            held += f" of {counted(len(self.labels), 'label')}"
+        if len(self.unlabelled):
+            held += f", {len(self.unlabelled):,} without a label"
+        return held if self.law.capacity is None else f"{held}, at most {self.law.capacity:,}"
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a reader may add what is worked out from them while a copy is made."""

@@ -34,6 +34,11 @@ class MemoryKeepingModel(EncodingModel):
         """The model's memory, an immutable value; each write replaces it by a new one."""
         return self._holder.memory
 
+    def extra_repr(self) -> str:
+        """What the memory holds, in one line of `repr(model)`."""
+        holder = self.__dict__.get("_holder")
+        return "" if holder is None else f"memory: {holder.memory.summary}"
+
     def __getstate__(self) -> dict[str, Any]:
         """For a pickle or copy: the memory and the labels in the configuration are of one moment."""
         with self._holder.unchanged():
@@ -177,8 +182,8 @@ class MemoryKeepingModel(EncodingModel):
         return EncoderMismatchError(
             f"the memory {source} was written by {theirs!r} (key size {key_size}), this model's encoder "
             f"is {here!r} (key size {self.config.key_size}, {difference}): keys of one mean nothing to the "
-            "other. from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) write a saved "
-            "memory again from its texts.",
+            "other. model.reencode_memory() writes the model's own memory again from its texts, once it was quantised "
+            "or trained; from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) a saved one.",
             theirs,
             here,
         )

@@ -1,0 +1,36 @@
+"""How far a long call has come."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers.utils import logging
+
+from ..errors import InvalidTypeError
+
+Progress = Callable[[int], Any] | bool | None
+"""A function that is called with the number of texts done since its last call; True for a bar."""
+
+
+@contextmanager
+def following(progress: Progress, total: int | None) -> Iterator[Callable[[int], Any] | None]:
+    """Gives the function to call, and shows a bar on standard error meanwhile if `progress` is True.
+
+    `transformers.utils.logging.disable_progress_bar()` turns the bar off, as others.
+
+    Args:
+        progress: what a user asked for.
+        total: how many texts there are; None if that is not known.
+
+    Raises:
+        InvalidTypeError: it is neither a function nor True, False or None.
+    """
+    if progress is None or progress is False:
+        yield None
+    elif progress is True:
+        with logging.tqdm(total=total, unit=" texts") as bar:
+            yield bar.update
+    elif callable(progress):
+        yield progress
+    else:
+        raise InvalidTypeError(f"progress is {progress!r}; give True for a bar, or a function of the texts done.")
