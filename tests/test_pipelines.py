@@ -1073,7 +1073,8 @@ def test_a_bar_counts_all_texts_of_a_call(
 ) -> None:
     monkeypatch.setattr("mann_hf.pipelines.CHUNK", 2)
     transformers.logging.enable_progress_bar()
-    for given in (ASKED, (text for text in ASKED), KeyDataset([{"text": text} for text in ASKED], "text")):
+    rows: Any = [{"text": text} for text in ASKED]
+    for given in (ASKED, (text for text in ASKED), KeyDataset(rows, "text")):
         list(taught(given, progress=True))
         shown = capsys.readouterr()
         assert ("3/3" in shown.err or "3 texts [" in shown.err) and not shown.out
