@@ -23,14 +23,13 @@ def demo(
         typer.Option(min=1, max=65535, metavar="PORT", help="The port.", show_default="the first free one from 7860"),
     ] = None,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="The address to answer at; 0.0.0.0 lets other machines in.")
+        str, typer.Option(metavar="HOST", help="The address to serve the page at; 0.0.0.0 opens it to other machines.")
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A name by which the page may be reached beside this machine's own, for example of a proxy; may be "
-            "given several times.",
+            help="A further host name that may open the page, for example that of a proxy; may be repeated.",
             show_default="none",
         ),
     ] = None,
@@ -38,15 +37,15 @@ def demo(
         bool,
         typer.Option(
             "--save",
-            help="Write every change back to the folder; other commands that write to it wait until the page ends.",
+            help="Save every change to the folder; other commands that write to it wait until the page ends.",
         ),
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Show a classifier as a live page: ask it, see which stored texts decided, teach it, make it forget.
+    """Serve a live page of a classifier: ask it, see which stored texts decided, teach it, make it forget.
 
-    All who open the page see and teach one memory. Ctrl-C ends it.
+    Everyone who opens the page sees and teaches the same memory. Ctrl-C ends it.
     """
     if save and not os.path.isdir(folder):
         raise InvalidInputError(

@@ -51,9 +51,11 @@ WIDE = 10_000
 def evaluate(
     folder: FolderOrHub,
     table: Table,
-    per_label: Annotated[bool, typer.Option("--per-label", help="Precision, recall and F1 of each label too.")] = False,
+    per_label: Annotated[
+        bool, typer.Option("--per-label", help="Also show precision, recall and F1 of each label.")
+    ] = False,
     to_card: Annotated[
-        bool, typer.Option("--to-card", help="Write the figures into the model card of the folder, too.")
+        bool, typer.Option("--to-card", help="Also write the figures into the folder's model card.")
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -68,9 +70,9 @@ def evaluate(
 ) -> None:
     """Evaluate a classifier on a table of labelled texts.
 
-    Gives accuracy, macro F1 over all labels of the table and of the answers, and the expected calibration error in 15
-    bins. With several labels a text, an answer is right if all its labels are, and the error is that of each label's
-    score. Of a regression: mean absolute error, mean squared error and R².
+    Shows accuracy, macro F1 over all labels of the table and the answers, and the expected calibration error in 15
+    bins. With several labels a text, an answer is right if all its labels are right, and the calibration error is over
+    the scores of all labels. For a regression: mean absolute error, mean squared error and R².
     """
     with ExitStack() as stack:
         if to_card:

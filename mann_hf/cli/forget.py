@@ -19,7 +19,9 @@ def forget(
     ] = None,
     id_: Annotated[
         list[int] | None,
-        typer.Option("--id", metavar="ID", help="Forget the text with this id, as evidence names it; may be repeated."),
+        typer.Option(
+            "--id", metavar="ID", help="Forget the text with this id (see the evidence of an answer); may be repeated."
+        ),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,

@@ -69,8 +69,8 @@ def as_delimiter(value: str | None) -> str | None:
 
 
 TABLE_HELP = (
-    "A csv, tsv, json, json lines, parquet or Excel file (those of text also packed, as .gz); a folder of such files, "
-    "or of a folder of .txt files for each class; - for standard input; or a data set on the Hub as 'name' or "
+    "A csv, tsv, json, json lines, parquet or Excel file (text files also compressed, as .gz); a folder of such files; "
+    "a folder with a folder of .txt files for each class; - for standard input; or a data set on the Hub, as 'name' or "
     "'name:configuration'."
 )
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="The classifier's folder.", show_default=False)]
@@ -88,26 +88,32 @@ LabelColumn = Annotated[
 ]
 TableFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="How the table is written.", show_default="by its name or content"),
+    typer.Option("--format", help="The format of the table.", show_default="by its name or content"),
 ]
 Delimiter = Annotated[
     str | None,
     typer.Option(
-        metavar="SIGN", callback=as_delimiter, help="Between the cells of a csv file.", show_default="found in the file"
+        metavar="SIGN",
+        callback=as_delimiter,
+        help="The sign between the cells of a csv file.",
+        show_default="found in the file",
     ),
 ]
 Encoding = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Of a file of text, as cp1252.", show_default="utf-8, or found in the file"),
+    typer.Option(
+        metavar="NAME", help="The encoding of a text file, such as cp1252.", show_default="utf-8, or found in the file"
+    ),
 ]
 NoHeader = Annotated[
     bool,
     typer.Option(
-        "--no-header", help="The first row is no header; columns are called 1, 2, ...: texts in 1, labels in 2."
+        "--no-header", help="The table has no header: columns are named 1, 2, ..., with texts in 1 and labels in 2."
     ),
 ]
 SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", help="Skip rows that cannot be used, and list them, instead of stopping.")
+    bool,
+    typer.Option("--skip-bad-rows", help="Skip and list rows that cannot be used, instead of stopping at the first."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", callback=_keep, is_eager=True, help="Show the traceback of an error.")]

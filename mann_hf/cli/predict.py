@@ -37,20 +37,20 @@ def predict(
         str,
         typer.Argument(
             metavar="TEXT-or-TABLE",
-            help=f"A text; or a table: {TABLE_HELP} What comes through a pipe may be lines of text, too.",
+            help=f"A text, or a table: {TABLE_HELP} Standard input may also be lines of text.",
             show_default=False,
         ),
     ],
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Give the N best labels of each text, not the best alone."),
+        typer.Option(min=1, metavar="N", help="Show the N best labels of each text instead of only the best."),
     ] = None,
     evidence: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="Name the N stored texts that speak most for an answer.",
+            help="Show the N most important stored texts behind each answer.",
             show_default="5; 0 where a table of answers is printed",
         ),
     ] = None,
@@ -58,7 +58,7 @@ def predict(
         bool | None,
         typer.Option(
             "--table/--text",
-            help="Take the second argument as a table or a text, whatever it looks like.",
+            help="Read the second argument as a table or as a text, whatever it looks like.",
             show_default=False,
         ),
     ] = None,
@@ -73,14 +73,14 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=f"Write a table of answers instead of printing them ({', '.join(OUTPUTS)}); texts count from 1.",
+            help=f"Write the answers to a table ({', '.join(OUTPUTS)}) instead of printing them; texts count from 1.",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Ask a classifier for the label of a text, or of each text in a table."""
+    """Classify a text, or each text of a table."""
     ending = _check_output(output, evidence) if output is not None else None
     find_config(folder, on_hub=True)
     reading = TableOptions(text_column, None, split, table_format, delimiter, encoding, not no_header, skip_bad_rows)

@@ -13,21 +13,21 @@ from .output import print_json, print_lines, working
 def push(
     folder: Folder,
     repository: Annotated[
-        str, typer.Argument(metavar="REPOSITORY", help="Its name on the Hub: owner/name.", show_default=False)
+        str, typer.Argument(metavar="REPOSITORY", help="The repository on the Hub: owner/name.", show_default=False)
     ],
     memory_only: Annotated[
-        bool, typer.Option("--memory-only", help="Publish the memory alone, for models with the same encoder.")
+        bool, typer.Option("--memory-only", help="Publish only the memory, for models with the same encoder.")
     ] = False,
     private: Annotated[
         bool | None,
-        typer.Option("--private/--public", help="Who sees a repository that is made.", show_default="your own default"),
+        typer.Option("--private/--public", help="Who can see a new repository.", show_default="your own default"),
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(metavar="BRANCH", help="The branch to commit to; made if need be.", show_default="main"),
+        typer.Option(metavar="BRANCH", help="The branch to commit to; created if needed.", show_default="main"),
     ] = None,
     create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="Open a pull request, also to a repository of others.")
+        bool, typer.Option("--create-pr", help="Open a pull request, also in a repository of others.")
     ] = False,
     message: Annotated[str | None, typer.Option(metavar="TEXT", help="The commit's message.")] = None,
     as_json: Json = False,

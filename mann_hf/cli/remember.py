@@ -43,7 +43,7 @@ def remember(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For a new folder: the text encoder, as a folder or a name on the Hub.",
+            help="For a new folder: the text encoder, a folder or a name on the Hub.",
             show_default=DEFAULT_ENCODER,
         ),
     ] = None,
@@ -51,23 +51,24 @@ def remember(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For a new folder: how answers are read out of the memory; a wrong name shows the choices.",
+            help="For a new folder: how answers are computed: logistic, least_squares, attention or prototype.",
             show_default=False,
         ),
     ] = None,
     problem_type: Annotated[
-        ProblemType | None, typer.Option(help="For a new folder: what the labels are.", show_default=False)
+        ProblemType | None,
+        typer.Option(help="For a new folder: one label, several labels or a number for each text.", show_default=False),
     ] = None,
     multi_label: Annotated[
         bool,
         typer.Option(
             "--multi-label",
-            help="For a new folder: a text may have several labels or none: a list, or a cell with | between them.",
+            help="For a new folder: a text may have several labels or none, in a list or separated by | in a cell.",
         ),
     ] = False,
     descriptions: Annotated[
         bool,
-        typer.Option("--descriptions", help="The texts say what their labels mean; they are not examples of them."),
+        typer.Option("--descriptions", help="The texts are descriptions of their labels, not examples."),
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -82,7 +83,7 @@ def remember(
 ) -> None:
     """Teach a classifier the labelled texts of a table.
 
-    A new FOLDER is made with the encoder of your choice; to one that exists the texts are added.
+    If FOLDER does not exist, it is created with the encoder you choose; otherwise the texts are added to it.
     """
     if multi_label:
         if problem_type not in (None, ProblemType.MULTI_LABEL):

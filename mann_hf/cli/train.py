@@ -48,13 +48,15 @@ def train(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="A table of labelled texts (a file, or a data set on the Hub), or a yaml file of a run.",
+            help="A table of labelled texts (a file or a data set on the Hub), or a yaml file of a run's settings.",
             show_default=False,
         ),
     ],
     encoder: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The text encoder or a model to train on: a folder, or a name on the Hub."),
+        typer.Option(
+            metavar="NAME", help="The text encoder, or a model to train further: a folder or a name on the Hub."
+        ),
     ] = DEFAULT_ENCODER,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FOLDER", help="The trained model's folder.")
@@ -63,40 +65,44 @@ def train(
         str | None,
         typer.Option(
             metavar="TABLE",
-            help="Labelled texts of other classes to choose the best model by; if left out, a fifth of the classes.",
+            help="Labelled texts of other classes, to choose the best checkpoint; by default a fifth of the classes.",
             show_default=False,
         ),
     ] = None,
-    n_way: Annotated[str, typer.Option(metavar="N", help="Classes in an episode; a range as 5-10.")] = "5",
-    k_shot: Annotated[str, typer.Option(metavar="K", help="Support texts of each class; a range as 1-5.")] = "1",
-    n_query: Annotated[str, typer.Option(metavar="Q", help="Query texts of each class.")] = "5",
-    episodes_per_step: Annotated[int, typer.Option(metavar="B", help="Episodes in a step.")] = 4,
-    max_steps: Annotated[int, typer.Option(metavar="STEPS", help="Steps at most.")] = 300,
+    n_way: Annotated[str, typer.Option(metavar="N", help="Number of classes in an episode, or a range: 5-10.")] = "5",
+    k_shot: Annotated[
+        str, typer.Option(metavar="K", help="Number of support texts of each class, or a range: 1-5.")
+    ] = "1",
+    n_query: Annotated[str, typer.Option(metavar="Q", help="Number of query texts of each class.")] = "5",
+    episodes_per_step: Annotated[int, typer.Option(metavar="B", help="Number of episodes in a step.")] = 4,
+    max_steps: Annotated[int, typer.Option(metavar="STEPS", help="The largest number of steps.")] = 300,
     learning_rate: Annotated[float, typer.Option(metavar="RATE", help="The highest learning rate.")] = 1e-5,
     objective: Annotated[
-        str, typer.Option(metavar="NAME", help="What is minimised; a wrong name shows the choices.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The loss function: episode, leave_one_out, label_semantic, resampled or supervised_contrastive.",
+        ),
     ] = "episode",
-    label_names: Annotated[bool, typer.Option("--label-names", help="Write label names beside the support.")] = False,
+    label_names: Annotated[bool, typer.Option("--label-names", help="Store label names beside the support.")] = False,
     lora_rank: Annotated[
-        int | None, typer.Option(metavar="R", help="Train a LoRA adapter of this rank alone.", show_default=False)
+        int | None, typer.Option(metavar="R", help="Train only a LoRA adapter, of this rank.", show_default=False)
     ] = None,
     eval_every: Annotated[int, typer.Option(metavar="STEPS", help="Steps between two evaluations.")] = 50,
-    eval_episodes: Annotated[int, typer.Option(metavar="E", help="Episodes of an evaluation.")] = 600,
+    eval_episodes: Annotated[int, typer.Option(metavar="E", help="Number of episodes in an evaluation.")] = 600,
     patience: Annotated[
-        int, typer.Option(metavar="P", min=1, help="Evaluations without a better one after which the run stops.")
+        int, typer.Option(metavar="P", min=1, help="Stop after this many evaluations without an improvement.")
     ] = 3,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Random seed of episodes and training.")] = 0,
     report_to: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help=f"Where curves go as well: tensorboard (to FOLDER/{LOGS}), trackio, or none."
-        ),
+        typer.Option(metavar="NAME", help=f"Also report curves to tensorboard (in FOLDER/{LOGS}) or trackio; or none."),
     ] = "none",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder, if there is one.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder, if there is one.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew in a folder where another run has been.")
+        bool, typer.Option("--overwrite", help="Start again in a folder that holds another run or model.")
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -109,11 +115,11 @@ def train(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train an encoder over many small tasks, so that it classifies new classes better from a few examples.
+    """Train an encoder on many small tasks, so that it classifies new classes better from a few examples.
 
-    The folder is then taught with `mann-hf remember`. A yaml file has the same settings by the same names (with _ for
-    -), `train` for the table or for several by name, and any of transformers' TrainingArguments; options on the command
-    line come before it. Several tables are mixed, and need `valid`, or `valid_share: 0` to go without.
+    Teach the trained folder with `mann-hf remember`. A yaml file has the same settings under the same names (with _ for
+    -), `train` for the table or for several tables by name, and any of transformers' TrainingArguments; options on the
+    command line replace those of the file. Several tables are mixed, and need `valid`, or `valid_share: 0` for none.
     """
     given: dict[str, Any] = {
         "encoder": encoder,

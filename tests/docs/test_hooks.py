@@ -77,6 +77,16 @@ def test_every_command_and_option_is_listed(hooks: ModuleType) -> None:
     assert "| `--problem-type` `single_label_classification`, `multi_label_classification`, `regression` |" in page
 
 
+def test_the_shell_names_every_reading_and_objective(hooks: ModuleType) -> None:
+    from mann_hf.memory import READINGS
+    from mann_hf.training import OBJECTIVES
+
+    rows = {row.split("`")[1]: row for row in hooks.commands().splitlines() if row.startswith("| `--")}
+    for option, registry in {"--reading": READINGS, "--objective": OBJECTIVES}.items():
+        named = re.findall(r"[a-z_]+", rows[option].partition(": ")[2].rpartition(":")[2])
+        assert set(registry.names()) <= set(named), option
+
+
 def test_links_of_copied_files_become_words(hooks: ModuleType) -> None:
     page = (
         "see [results](results), [here](#data), [there](https://example.org/a), ![picture](a.png)\n[two\nlines](x.md)"
