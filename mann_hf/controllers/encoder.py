@@ -52,6 +52,7 @@ def embed(
     input_ids: Tensor | None = None,
     attention_mask: Tensor | None = None,
     projection: Any = None,
+    not_pooled: int = 0,
     **kwargs: Any,
 ) -> Tensor:
     """The keys of a batch of texts: encoded, pooled and, if asked for, scaled to unit length.
@@ -65,13 +66,19 @@ def embed(
         input_ids: `[B, L]`; `inputs_embeds` `[B, L, H]` can be given in its place.
         attention_mask: `[B, L]`, zero on padding; no padding if left out.
         projection: what turns pooled states into keys [B, K]; nothing if left out.
+        not_pooled: how many tokens at the beginning of each text take no part in pooling.
         **kwargs: further inputs of the encoder, such as `token_type_ids`.
 
     Returns:
         `[B, K]`, with K = H where there is no projection; in float32 for an encoder of half precision, in the
         encoder's own precision otherwise.
     """
-    pool = pooling_named(pooling)
+    pooled = pooling_named(pooling)
+
+    def pool(hidden: Tensor, mask: Tensor) -> Tensor:
+        shown = torch.arange(mask.shape[1], device=mask.device) >= not_pooled
+        return pooled(hidden, mask if not not_pooled else mask * shown)
+
     given = kwargs.get("inputs_embeds") if input_ids is None else input_ids
     if given is None:
         raise InvalidInputError("the encoder got no text: give input_ids [B, L] or inputs_embeds [B, L, H].")

@@ -110,6 +110,16 @@ def tokenize(
     return encodings
 
 
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, *, lower_case: bool = False) -> int:
+    """How many tokens stand before those of a text that a prompt was put in front of, special ones included.
+
+    As sentence-transformers counts them: those of the prompt by itself, less a special token at their end.
+    """
+    (encoding,) = tokenize(tokenizer, [prompt], max_length=None, lower_case=lower_case)
+    ids = encoding["input_ids"]
+    return len(ids) - bool(ids and ids[-1] in tokenizer.all_special_ids)
+
+
 def token_batches(
     lengths: Sequence[int], *, batch_size: int | None = None, max_tokens: int = MAX_TOKENS
 ) -> list[list[int]]:

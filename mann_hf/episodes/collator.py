@@ -24,6 +24,7 @@ class EpisodeCollator:
         label_names: whether label names are included.
         group_by_length: whether texts of similar length form batches of their own, with little padding. On a CPU this
             is several times faster than one batch as wide as the longest text; it is the default without a GPU.
+        not_pooled: how many tokens at the beginning of each text take no part in pooling: a prompt's.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class EpisodeCollator:
         lower_case: bool = False,
         label_names: bool = False,
         group_by_length: bool | None = None,
+        not_pooled: int = 0,
     ) -> None:
         self.tokenizer, self.max_length, self.prompt, self.lower_case = tokenizer, max_length, prompt, lower_case
-        self.label_names = label_names
+        self.label_names, self.not_pooled = label_names, not_pooled
         self.group_by_length = not torch.cuda.is_available() if group_by_length is None else group_by_length
 
     @classmethod
@@ -49,6 +51,7 @@ class EpisodeCollator:
             max_length=model.max_length(tokenizer),
             prompt=config.prompt,
             lower_case=config.lower_case,
+            **model.tokens_not_pooled(tokenizer),
             **kwargs,
         )
 
@@ -91,6 +94,8 @@ class EpisodeCollator:
             "labels": _padded([episode.query.labels for episode in episodes], IGNORED),
             "n_way": ways[0],
         }
+        if self.not_pooled:
+            packed["not_pooled"] = self.not_pooled
         if names:
             packed["name_index"] = place(_padded(names, -1))
         seeds = [episode.seed for episode in episodes if episode.seed is not None]

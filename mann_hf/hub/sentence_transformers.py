@@ -60,6 +60,7 @@ class TextEncoderSettings(NamedTuple):
         lower_case: whether texts are lower-cased whatever the tokenizer does.
         projection: what follows the pooling, as `Projection` takes it.
         projection_weights: the file of each of these steps that has weights.
+        pool_prompt: whether the tokens of a prompt take part in pooling.
     """
 
     pooling: str | None
@@ -70,6 +71,7 @@ class TextEncoderSettings(NamedTuple):
     lower_case: bool = False
     projection: tuple[dict[str, Any], ...] = ()
     projection_weights: tuple[Path | None, ...] = ()
+    pool_prompt: bool = True
 
     @property
     def default_prompt(self) -> str:
@@ -170,7 +172,8 @@ def read_sentence_transformers(
 def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     steps = _steps(files, modules)
     max_length, lower_case = _transformer(files)
-    pooling = _pooling(files, steps[1][1]) if len(steps) > 1 and steps[1][0] == "Pooling" else None
+    has_pooling = len(steps) > 1 and steps[1][0] == "Pooling"
+    pooling, pool_prompt = _pooling(files, steps[1][1]) if has_pooling else (None, True)
     later = steps[1:] if pooling is None else steps[2:]
     read = {"Dense": _dense, "LayerNorm": _layer_norm, "Normalize": _normalize}
     projection = [read[kind](files, subfolder) for kind, subfolder in later]
@@ -188,7 +191,7 @@ def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     if default is not None and default not in prompts:
         raise files.refused(f"its default prompt {default!r} is not among its prompts ({', '.join(prompts) or 'none'})")
     return TextEncoderSettings(
-        pooling, normalize, max_length, prompts, default, lower_case, tuple(projection), tuple(weights)
+        pooling, normalize, max_length, prompts, default, lower_case, tuple(projection), tuple(weights), pool_prompt
     )
 
 
@@ -234,13 +237,11 @@ def _transformer(files: _Files) -> tuple[int | None, bool]:
     return config.get("max_seq_length"), bool(config.get("do_lower_case", False))
 
 
-def _pooling(files: _Files, subfolder: str) -> str:
-    """Our name of the pooling, from the Pooling module's file."""
+def _pooling(files: _Files, subfolder: str) -> tuple[str, bool]:
+    """Our name of the pooling, and whether a prompt takes part in it, from the Pooling module's file."""
     config = files.read("config.json", subfolder)
     if config is None:
         raise files.refused(f"the file {subfolder}/config.json of its Pooling module is missing")
-    if config.get("include_prompt", True) is False:
-        raise files.refused("include_prompt=False in its Pooling module, which leaves the prompt's tokens out")
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [mode for flag, mode in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
@@ -248,7 +249,10 @@ def _pooling(files: _Files, subfolder: str) -> str:
     for mode in modes:
         if mode not in _POOLINGS:
             raise files.refused(f"its pooling {mode}")
-    return JOINT.join(_POOLINGS[mode] for mode in modes)
+    pool_prompt = config.get("include_prompt", True) is not False
+    if not pool_prompt and "weightedmean" in modes:
+        raise files.refused("the pooling weightedmean with include_prompt=False")
+    return JOINT.join(_POOLINGS[mode] for mode in modes), pool_prompt
 
 
 def _of_the_vector(files: _Files, kind: str, config: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ LONGEST_PROMPT = 2**16
 LARGEST_OPTION = 2**31
 GIVEN_ELSEWHERE = ("self", "key_size", "problem_type", "similarity")
 """What a reading is told by other fields."""
-FLAGS = ("normalize", "lower_case", "label_names", "store_texts")
+FLAGS = ("normalize", "lower_case", "label_names", "store_texts", "pool_prompt")
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:

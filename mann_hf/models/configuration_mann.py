@@ -44,6 +44,7 @@ class MANNConfig(PreTrainedConfig):
         store_texts: whether the memory keeps and saves the texts it was taught.
         adapter: the PEFT configuration of an adapter on the encoder. The saved weights are then those of the adapter;
             the encoder is loaded by its name.
+        pool_prompt: whether the tokens of the prompt are pooled too.
         problem_type: `"single_label_classification"` (the default), `"multi_label_classification"` or `"regression"`.
 
     Raises:
@@ -75,6 +76,7 @@ class MANNConfig(PreTrainedConfig):
         adapter: dict[str, Any] | None = None,
         problem_type: str | None = None,
         projection: list[dict[str, Any]] | None = None,
+        pool_prompt: bool = True,
         **kwargs: Any,
     ) -> None:
         chosen = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
@@ -104,6 +106,7 @@ class MANNConfig(PreTrainedConfig):
         self.label_names = label_names
         self.store_texts = store_texts
         self.adapter = adapter
+        self.pool_prompt = pool_prompt
         self.projection = [dict(step) for step in projection] if isinstance(projection, list | tuple) else []
         pooling_named(pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone

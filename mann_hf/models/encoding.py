@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from ..controllers.encoder import embed, max_positions
 from ..controllers.progress import Progress, following
-from ..controllers.text import check_texts, pad, token_batches, tokenize
+from ..controllers.text import check_texts, pad, prompt_tokens, token_batches, tokenize
 from ..errors import InvalidInputError, MannError
 from ..hub.guard import CODE, told_as_ours
 from ..hub.resolve import resolve_encoder
@@ -72,6 +72,7 @@ class EncodingModel(PreTrainedModel):
                 prompt=self.config.prompt,
                 lower_case=self.config.lower_case,
             )
+            not_pooled = self.tokens_not_pooled(tokenizer)
         keys = torch.empty(len(texts), self.config.key_size, dtype=torch.float32)
         with self._evaluating(), following(progress, len(texts)) as advance:
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
@@ -79,7 +80,7 @@ class EncodingModel(PreTrainedModel):
                     padded = pad(tokenizer, encodings, batch)
                     self._check_tokens(padded["input_ids"])
                     inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
-                    keys[batch] = self.embed(**inputs).to("cpu", torch.float32)
+                    keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
                 if advance is not None:
                     advance(len(batch))
         if (unlike := strange(keys)).any():
@@ -111,6 +112,13 @@ class EncodingModel(PreTrainedModel):
                 "tokens, counted from 0: take the tokenizer that was saved with it, or after tokens were added call "
                 "resize_token_embeddings."
             )
+
+    def tokens_not_pooled(self, tokenizer: Any) -> dict[str, Any]:
+        """The argument of `embed` that leaves the prompt's tokens out of pooling, where the model does; or none."""
+        config = self.config
+        if config.pool_prompt or not config.prompt:
+            return {}
+        return {"not_pooled": prompt_tokens(tokenizer, config.prompt, lower_case=config.lower_case)}
 
     def max_length(self, tokenizer: Any = None) -> int | None:
         """The largest number of tokens of a text; longer texts are cut."""

@@ -104,6 +104,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 "prompt_name": settings.default_prompt_name,
                 "lower_case": settings.lower_case,
                 "projection": list(settings.projection),
+                "pool_prompt": settings.pool_prompt,
             }
             fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
         encoder = load_encoder(place, **kwargs)

@@ -42,7 +42,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 LOADED_TRAINING = "_loaded_training"
 """The attribute of a model that holds the record of training with which it was loaded."""
 ENCODING = (
-    *("pooling", "projection", "normalize", "max_seq_length", "prompts", "prompt_name", "lower_case"),
+    *("pooling", "projection", "normalize", "max_seq_length", "prompts", "prompt_name", "pool_prompt", "lower_case"),
     *("reading", "similarity", "reading_options", "problem_type"),
 )
 """Fields of the configuration without which another model would not read a memory as this one does."""

@@ -190,7 +190,7 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ({"1_Pooling/config.json": {"pooling_mode": ["cls", "median"]}}, "pooling median"),
         ({"modules.json": modules("Transformer", OLD + "Dense", "Pooling")}, "Transformer, Dense, Pooling"),
         ({"modules.json": modules("Transformer", OLD + "Dense")}, "modules come as Transformer, Dense"),
-        ({"1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False}}, "include_prompt=False"),
+        ({"1_Pooling/config.json": {"pooling_mode": "weightedmean", "include_prompt": False}}, "include_prompt=False"),
         (
             {
                 "modules.json": modules("Transformer", "Pooling", "Normalize"),

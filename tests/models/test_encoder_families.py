@@ -25,6 +25,7 @@ from transformers import AutoConfig, AutoModel
 from mann_hf import MANNForSequenceClassification
 from mann_hf.controllers.encoder import max_positions
 from mann_hf.controllers.pooling import POOLINGS
+from mann_hf.episodes import Episode, EpisodeCollator, Examples
 from mann_hf.errors import InvalidInputError, UnsafeFileError
 from tests.conftest import WORDS
 
@@ -366,6 +367,28 @@ class TestSentenceTransformersFolders:
         assert torch.allclose(again.embed_texts(tokenizer, asked), found, atol=1e-6)
         assert torch.allclose(again.read(again.ready_memory(), found), model.read(model.ready_memory(), found))
         again.remember(found[5:], ["c"])
+
+    @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "lasttoken"])
+    def test_a_prompt_can_be_left_out_of_pooling(
+        self, pooling: str, tmp_path: Path, tiny_encoder: Path, texts: list[str]
+    ) -> None:
+        prompts: dict[str, Any] = {"prompts": {"task": "please find: "}, "default_prompt_name": "task"}
+        folder = self.write(tmp_path / "encoder", tiny_encoder, pooling, limit=40, **prompts)
+        file = folder / "1_Pooling" / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"include_prompt": False}))
+        package = SentenceTransformer(str(folder), device="cpu")
+        model: Any = MANNForSequenceClassification.from_encoder_pretrained(folder)
+        tokenizer = model.load_tokenizer()
+        for one in (model, make_again(model, tmp_path / "saved")):
+            expected = package.encode(texts, convert_to_tensor=True)
+            assert torch.allclose(one.embed_texts(tokenizer, texts), expected, atol=1e-5)
+        whole: Any = MANNForSequenceClassification.from_encoder_pretrained(folder, pool_prompt=True)
+        assert pooling == "lasttoken" or not torch.allclose(whole.embed_texts(tokenizer, texts), expected, atol=1e-2)
+
+        episode = Episode(Examples(texts[:2], [0, 1]), Examples(texts[2:], [0] * len(texts[2:])), ("a", "b"))
+        with torch.no_grad():
+            asked = model(**EpisodeCollator.for_model(model, tokenizer)([episode])).read_keys[0]
+        assert torch.allclose(asked, expected[2:], atol=1e-5), "training and asking see the same keys"
 
     def test_an_adapter_is_saved_with_what_follows_the_pooling(
         self, tmp_path: Path, tiny_encoder: Path, texts: list[str]
