@@ -39,7 +39,7 @@ def main(owner: str) -> None:
     clf.remember(["the code does not work at the till"], ["voucher"])
     clf.push_memory_to_hub(f"{owner}/customer-skill", commit_message="Add vouchers")
 
-    # Any model with the same encoder takes it over.
+    # Any model with the same encoder can load it.
     other = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(ENCODER)
     other.load_memory(f"{owner}/customer-skill")
     print("The newest memory:", ", ".join(other.memory.labels))

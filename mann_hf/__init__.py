@@ -1,4 +1,4 @@
-"""Memory-augmented neural networks for Hugging Face: few-shot classification with an editable memory."""
+"""Memory-augmented neural networks for Hugging Face: few-shot text classification with an editable memory."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""Pretrained text encoders as they come from transformers, without the parts that a key has no use for."""
+"""Pretrained text encoders of transformers, without the parts that keys do not need."""
 
 import inspect
 from typing import Any
@@ -28,7 +28,7 @@ POSITION_TABLES = ("position_embeddings", "char_position_embeddings", "embed_pos
 
 
 def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, **kwargs: Any) -> PreTrainedModel:
-    """The encoder that `load_encoder` would give for this configuration, with random weights.
+    """Builds the encoder that `load_encoder` would load for this configuration, with random weights.
 
     Args:
         config: the encoder's own configuration; it is left as it is.
@@ -55,18 +55,18 @@ def embed(
     not_pooled: int = 0,
     **kwargs: Any,
 ) -> Tensor:
-    """The keys of a batch of texts: encoded, pooled and, if asked for, scaled to unit length.
+    """The keys of a batch of texts: encoded, pooled and optionally scaled to unit length.
 
     A key depends on its text alone: padding may stand on either side, and positions count from the text's first token.
 
     Args:
-        encoder: what `load_encoder` gives, or any module with a `last_hidden_state` in its output.
-        pooling: what `pooling_named` takes.
+        encoder: an encoder from `load_encoder`, or any module with a `last_hidden_state` in its output.
+        pooling: a name of `POOLINGS`, or several joined by `+`.
         normalize: whether to scale keys to unit length; a key of zeros stays one.
         input_ids: `[B, L]`; `inputs_embeds` `[B, L, H]` can be given in its place.
         attention_mask: `[B, L]`, zero on padding; no padding if left out.
-        projection: what turns pooled states into keys [B, K]; nothing if left out.
-        not_pooled: how many tokens at the beginning of each text take no part in pooling.
+        projection: turns pooled states into keys [B, K]; by default they are the keys.
+        not_pooled: number of tokens at the beginning of each text that are left out of pooling.
         **kwargs: further inputs of the encoder, such as `token_type_ids`.
 
     Returns:
@@ -123,10 +123,10 @@ def _hidden(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tensor) 
 
 
 def max_positions(encoder: nn.Module) -> int | None:
-    """The tokens a text may have before the encoder runs out of positions, special tokens included; None: no limit.
+    """The largest number of tokens that the encoder has positions for, special tokens included; None for no limit.
 
-    The least of what its configuration says, what its tables of positions hold, and how many positions it has counted
-    out beforehand.
+    The smallest of the limit in its configuration, the size of its tables of positions, and the number of positions it
+    has prepared.
     """
     limits = [stated_positions(encoder)]
     for module in encoder.modules():

@@ -1,8 +1,8 @@
-"""From one vector a token to one vector a text: poolings by name, as pure functions.
+"""Poolings by name: pure functions from one vector for each token to one vector for each text.
 
 Every pooling takes the hidden states `[B, L, H]` and the attention mask `[B, L]` (nonzero: a token of the text; zero:
-padding) and gives `[B, H]`. Padding may stand on either side and hold anything, not-a-number included. A text without
-a token gives zeros. Half-precision input is accumulated and returned in float32; other input keeps its dtype.
+padding) and gives `[B, H]`. Padding may be on either side and hold anything, NaN included. A text without a token
+gives zeros. Half-precision input is accumulated and returned in float32; other input keeps its dtype.
 """
 
 from collections.abc import Callable
@@ -99,6 +99,6 @@ def maximum(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 @POOLINGS.register("last_token")
 def last_token(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The text's last token, the only one that has seen the whole text in a causal model (Neelakantan et al. 2022)."""
+    """The text's last token, which in a causal model has seen the whole text (Neelakantan et al. 2022)."""
     hidden, present = _prepared(hidden, attention_mask)
     return _token_at(hidden, present, hidden.shape[1] - 1 - present.int().flip(1).argmax(1))

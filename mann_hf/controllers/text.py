@@ -1,4 +1,4 @@
-"""From texts to the tensors of an encoder: checked, tokenized in one call, batched with little padding."""
+"""Turns texts into an encoder's tensors: checks, tokenizes and batches them with little padding."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence

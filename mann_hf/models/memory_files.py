@@ -1,4 +1,4 @@
-"""A memory as a file: `memory.safetensors` is the memory, `memory.json` a copy for people to read and compare."""
+"""Memory files: `memory.safetensors` is the memory, `memory.json` a copy for people to read and compare."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
 
 
 def local_folder(place: Any, subfolder: str | None) -> Path | None:
-    """The folder that a place and a folder below it stand for; None for a Hub repository."""
+    """The local folder of a place and its subfolder, or None for a Hub repository."""
     if place is None or not os.path.isdir(place):
         return None
     return Path(place, subfolder or "")
@@ -142,7 +142,7 @@ def check_with_model(place: Any, **kwargs: Any) -> None:
     if cached_file(place, CONFIG, **kwargs) is None and (path := cached_file(place, MEMORY_FILE, **kwargs)):
         encoder = load_memory(path).encoder_name
         raise MemoryFileError(
-            f"{place} holds a memory without a model; a model with its encoder ({encoder}) takes it over, by "
+            f"{place} holds a memory without a model; load it into a model with its encoder ({encoder}), by "
             f"model.load_memory({os.fspath(place)!r})."
         )
 

@@ -123,7 +123,7 @@ class MemoryHolder:
             return ready
 
     def branch(self) -> "MemoryHolder":
-        """A holder of the present memory that goes its own way; what was prepared for reads is prepared there too."""
+        """An independent holder of the present memory, with what was prepared for reads."""
         branch = MemoryHolder(self.memory)
         branch._ready = self._ready
         return branch

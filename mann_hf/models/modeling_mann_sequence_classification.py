@@ -20,7 +20,8 @@ from .remembering import RememberingModel
 from .trainer_labels import labels_for_trainers
 
 EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
-"""What is minimised: from a reading and the episodes' keys to the loss and, where there are any, logits."""
+"""Loss function of an episode batch: from a reading and the episodes' keys to the loss and, if there are any,
+logits."""
 
 SLOTS_TOLD = 8
 """How many slots `MANNSequenceClassifierOutput` names for each query."""

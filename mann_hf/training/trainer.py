@@ -95,7 +95,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         if ignored:
             raise InvalidInputError(
                 f"{', '.join(ignored)} would be of no effect: episodes have metrics of their own (answer_episodes "
-                "gives all answers), and an objective says what is minimised."
+                "gives all answers), and an objective is the loss function."
             )
         cuts = [name for name in ("dispatch_batches", "split_batches") if getattr(args.accelerator_config, name)]
         if cuts:

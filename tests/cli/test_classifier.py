@@ -30,8 +30,8 @@ def test_a_path_in_a_hint_can_be_pasted(shell: Shell, tmp_path: Path) -> None:
 def test_a_memory_without_a_model_is_told(shell: Shell, taught: Path, tmp_path: Path) -> None:
     open_classifier(str(taught)).save_memory(tmp_path / "skill")
     told = shell.fails("predict", tmp_path / "skill", "hello")
-    assert "holds a memory without a model; a model with its encoder (" in told
-    assert told.endswith(f" takes it over, by model.load_memory('{tmp_path}/skill').")
+    assert "holds a memory without a model; load it into a model with its encoder (" in told
+    assert told.endswith(f", by model.load_memory('{tmp_path}/skill').")
 
 
 def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:
