@@ -21,6 +21,18 @@ BIN := $(VENV)/bin
 # Parts not yet in a checkout are left out of the checks.
 SOURCES := $(wildcard mann_hf tasks examples tests docs)
 
+SHELL := bash
+
+# A line for each package that pip fetches, none for those that are there, and one as it installs them all.
+define SAY_WHAT_COMES
+while read -r what name rest; do case "$$what $$name $$rest" in \
+	Collecting*) echo "  $$name" ;; \
+	Processing*) echo "  $${name##*/}" ;; \
+	Downloading*MB*) echo "    downloading $$rest" ;; \
+	'Installing collected'*) echo "  installing $$(wc -w <<< "$${rest#packages:}") of them" ;; \
+esac; done
+endef
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test slow style quality docs bench clean
@@ -29,13 +41,14 @@ help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making an environment in $(VENV)."
+	@$(PYTHON) -m venv $(VENV)
 
 # One stamp for each extra installed. An older pip reads the constraints otherwise, so pip comes first.
 $(VENV)/.installed-%: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "Installing mann_hf[$*] into $(VENV); the first time takes minutes."
 	@$(BIN)/python -m pip install -qq --upgrade pip -c $(CONSTRAINTS)
-	@$(BIN)/python -m pip install -qq --editable ".[$*]" -c $(CONSTRAINTS)
+	@set -o pipefail; $(BIN)/python -m pip install --no-color --editable ".[$*]" -c $(CONSTRAINTS) | $(SAY_WHAT_COMES)
 	@touch $@
 
 # So that make does not take a stamp for an intermediate file and remove it.
