@@ -58,9 +58,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers are as many as the cores,
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
+gc.set_threshold(50_000, 10, 10)  # each collection walks over the many objects of the libraries
+
 # A machine under load is slow, not wrong; the same examples on every run, so that a failure is seen again.
 hypothesis.settings.register_profile("mann_hf", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("mann_hf")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tells what tests have measured and recorded with `record_property`, those in workers too."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties if report.when == "call" else ():
+            terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
 
 
 class TorchRandom:
@@ -149,6 +158,14 @@ def nothing_old_to_collect() -> None:
     """Spares collections of garbage the millions of objects of imported libraries: each training run asks for some."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Spares each save the milliseconds until it is on the disk; what a killed process has written stays without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ def between(messages: dict[str, list[str]], start: int, stop: int | None) -> tup
     return [text for text, _ in pairs], [label for _, label in pairs]
 
 
+@pytest.mark.slow
 def test_customer_messages(tmp_path: Path) -> None:
     messages = read_messages()
     new = messages.pop(NEW)

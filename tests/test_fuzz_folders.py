@@ -203,7 +203,10 @@ def end(case: Case) -> str | None:
 
 @pytest.mark.slow
 def test_each_loads_or_is_refused(
-    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.set_num_threads(1)
     model = MANNForSequenceClassification.from_pretrained(folders["single"])
@@ -236,7 +239,6 @@ def test_each_loads_or_is_refused(
                 outcomes[told.split(":")[0]] += 1
                 if told in ("hang", "memory") or told.startswith(("bare", "signal")):
                     wrong.append(f"{case.number} {case.kind}/{case.file} {case.done} {case.door}: {told}")
-    with capsys.disabled():
-        print(f"\n{COUNT} mutations, seed {SEED}: " + ", ".join(f"{told} {n}" for told, n in outcomes.most_common()))
+    record_property(f"{COUNT} mutations, seed {SEED}", ", ".join(f"{told} {n}" for told, n in outcomes.most_common()))
     assert not wrong, "\n".join(wrong)
     assert outcomes["loaded"] > COUNT / 10 and outcomes["FolderError"] > COUNT / 20

@@ -106,6 +106,7 @@ def picture(page: "Page", name: str) -> None:
         page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
 
+@pytest.mark.slow
 def test_a_text_is_answered(serve: Serve, visit: Visit, classifier: FewShotTextClassificationPipeline) -> None:
     page = visit(serve(classifier))
     assert ask(page, "where is my new card") == classifier("where is my new card")[0]["label"]
