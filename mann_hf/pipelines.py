@@ -118,7 +118,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         """Removes examples from the memory, which is then as if it had never seen them.
 
         With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
-        that was merged into it.
+        that was merged into it. How often the others were used stays as it was counted.
 
         Args:
             ids: one or several, as `remember` returned them or as evidence names them.

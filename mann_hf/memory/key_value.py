@@ -20,7 +20,8 @@ class KeyValueMemory:
 
     Without eviction, writing appends. The order and batches of writes then change only the order of the slots, and no
     reading depends on that order. Forgetting a slot gives the state that would be there if it had never been written,
-    unless something was evicted or merged in between, which cannot be undone.
+    unless something was evicted or merged in between, which cannot be undone; the usage that reads have counted for the
+    other slots stays.
 
     Args:
         key_size: K.

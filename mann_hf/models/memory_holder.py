@@ -50,6 +50,7 @@ class MemoryHolder:
         self.memory = memory
         self._writing, self._solving = threading.RLock(), threading.RLock()
         self._ready: tuple[ReadyMemory, list[Tensor]] | None = None
+        self._forgotten = 0
         self._following: Callable[[], None] | None = None
         renew_in_children(self)
 
@@ -57,12 +58,14 @@ class MemoryHolder:
         self,
         change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]],
         then: Callable[[LabelledMemory, LabelledMemory], None] | None = None,
+        forgets: bool = False,
     ) -> Any:
         """Swaps in the memory that `change` makes of the present one, and returns what else it returns.
 
         Args:
             change: from the memory to the new one and a result.
             then: called with the memory before and after, before another writer has its turn.
+            forgets: whether nothing is kept of the memory before, though the next read then takes longer.
         """
         with self._writing, torch.inference_mode(False):  # what is made in inference mode cannot be trained with later
             before = self.memory
@@ -70,6 +73,9 @@ class MemoryHolder:
                 if then is not None:
                     self._following = lambda: then(before, self.memory)
                 self.memory, result = change(before)
+                if forgets:  # what was made ready for reads holds the keys and texts of before
+                    self._forgotten += 1
+                    self._ready = None
                 if self._following is not None:
                     self._following()
             finally:
@@ -94,7 +100,7 @@ class MemoryHolder:
         Raises:
             EmptyMemoryError: it holds nothing.
         """
-        memory = self.memory
+        forgotten, memory = self._forgotten, self.memory
         if not len(memory):
             raise EmptyMemoryError(
                 "the memory is empty: teach it with remember(texts, labels), load one with load_memory(folder), "
@@ -120,6 +126,8 @@ class MemoryHolder:
                 calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
             ready = ReadyMemory(memory, solution, calibration)
             self._ready = (ready, parameters)
+            if self._forgotten != forgotten:  # meanwhile, so this is not for later reads
+                self._ready = None
             return ready
 
     def branch(self) -> "MemoryHolder":

@@ -161,7 +161,7 @@ class MemoryKeepingModel(EncodingModel):
             ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
-        self._swap(lambda _: (memory.to(self.device), None))
+        self._swap(lambda _: (memory.to(self.device), None), forgets=True)
 
     def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
         same = memory.law.key_size == self.config.key_size
@@ -192,8 +192,13 @@ class MemoryKeepingModel(EncodingModel):
         """The memory with the mark of the encoder that is about to write it."""
         return replace(memory, probe=probe, encoder_name=self.config.encoder_name)
 
-    def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]]) -> Any:
-        """Updates the memory and, after it, the labels in the configuration."""
+    def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:
+        """Updates the memory and, after it, the labels in the configuration.
+
+        Args:
+            change: from the memory to the new one and a result.
+            forgets: whether this process keeps nothing of the memory before.
+        """
 
         def follow(before: LabelledMemory, memory: LabelledMemory) -> None:
             if memory.labels == before.labels:
@@ -206,7 +211,7 @@ class MemoryKeepingModel(EncodingModel):
             self.config.id2label = dict(enumerate(names))
             self.config.label2id = {label: number for number, label in enumerate(names)}
 
-        return self._holder.update(change, follow)
+        return self._holder.update(change, follow, forgets)
 
     def _empty_memory(self) -> LabelledMemory:
         config, device = self.config, self.device

@@ -177,12 +177,13 @@ class RememberingModel(MANNPreTrainedModel):
         """Removes entries from the model's memory, as if they had never been written.
 
         With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
-        that was merged into it.
+        that was merged into it. How often the others were used stays as it was counted: what the forgotten ones
+        answered is not counted again for others.
 
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.
         """
-        self._swap(lambda memory: (memory.forget(ids, label), None))
+        self._swap(lambda memory: (memory.forget(ids, label), None), forgets=True)
 
     def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
         """Records each query's top entry as used, for LRU eviction."""

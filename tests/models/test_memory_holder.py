@@ -1,5 +1,7 @@
 import copy
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -142,3 +144,28 @@ def test_what_is_made_ready_under_autocast_is_as_precise_as_without(reading: Rea
     assert torch.equal(
         reading(inside.solution, queries, inside.sharpness), reading(outside.solution, queries, outside.sharpness)
     )
+
+
+def test_what_is_forgotten_is_not_kept_for_the_next_read(reading: Reading) -> None:
+    """Nothing of it is left in the process, before anybody asks again."""
+    holder = MemoryHolder(taught())
+    gone = weakref.ref(holder.ready(reading).memory)
+    keys = weakref.ref(holder.memory.state.keys)
+    holder.update(lambda memory: (memory.forget(label="y"), None), forgets=True)
+    gc.collect()
+    assert gone() is None and keys() is None
+    assert holder.ready(reading).memory.labels == ("x",)
+
+
+def test_what_is_forgotten_while_a_read_is_prepared_is_not_kept(reading: Reading) -> None:
+    holder = MemoryHolder(taught())
+    solve = reading.solve
+
+    def forgetting(*args: Any, **kwargs: Any) -> Any:
+        if "y" in holder.memory.labels:
+            holder.update(lambda memory: (memory.forget(label="y"), None), forgets=True)
+        return solve(*args, **kwargs)
+
+    reading.solve = forgetting  # type: ignore[method-assign]
+    assert holder.ready(reading).memory.labels == ("x", "y")
+    assert holder._ready is None
