@@ -1,6 +1,5 @@
 """The base class of memory-augmented models: making, saving, loading and publishing them."""
 
-import inspect
 import math
 import os
 from typing import Any, TypeVar
@@ -15,18 +14,17 @@ from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, FolderError, MannError
-from ..hub.encoders import load_encoder
 from ..hub.guard import Refused, called_by_pipeline, told_as_ours
-from ..hub.resolve import resolve_encoder
-from ..hub.sentence_transformers import load_projection, read_sentence_transformers
+from ..hub.sentence_transformers import load_projection
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits, headers
-from ..memory.reading import READINGS, REGRESSION, SINGLE_LABEL, Reading
+from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, card_files, folder_saves, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
+from .pretrained_encoder import LEFT_OUT, read_encoder
 from .saving import recover, take_upload
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
@@ -76,42 +74,49 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 init.zeros_(module.bias)
 
     @classmethod
-    def from_encoder_pretrained(cls: type[Model], encoder_name: str | os.PathLike, **kwargs: Any) -> Model:
+    def from_encoder_pretrained(
+        cls: type[Model],
+        encoder_name: str | os.PathLike,
+        *,
+        pooling: str = LEFT_OUT,
+        normalize: bool = LEFT_OUT,
+        max_seq_length: int | None = LEFT_OUT,
+        prompts: dict[str, str] | None = LEFT_OUT,
+        prompt_name: str | None = LEFT_OUT,
+        lower_case: bool = LEFT_OUT,
+        reading: str | None = LEFT_OUT,
+        similarity: str = LEFT_OUT,
+        reading_options: dict[str, Any] | None = LEFT_OUT,
+        capacity: int | None = LEFT_OUT,
+        eviction: str = LEFT_OUT,
+        label_names: bool = LEFT_OUT,
+        store_texts: bool = LEFT_OUT,
+        problem_type: str | None = LEFT_OUT,
+        pool_prompt: bool = LEFT_OUT,
+        num_labels: int = LEFT_OUT,
+        id2label: dict[int, str] = LEFT_OUT,
+        label2id: dict[str, int] = LEFT_OUT,
+        **kwargs: Any,
+    ) -> Model:
         """Makes a model with an empty memory from a pretrained text encoder.
 
         Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are kept.
 
         Args:
             encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
-            kwargs: fields of `MANNConfig`; any other goes to the encoder's `from_pretrained` (`dtype`,
-                `attn_implementation`, `revision`, `token`, `cache_dir`, ...).
+            pooling: this and the arguments up to `label2id` are fields of `MANNConfig`, which says what they are; one
+                that is left out is that of the sentence-transformers model, or the default.
+            kwargs: arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`, `token`,
+                `cache_dir`, ...).
 
         Raises:
             EncoderNotFoundError: nothing within reach has this name.
             UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
             UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
         """
-        places = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
-        place = resolve_encoder(str(encoder_name), **places)
-        fields = {name: kwargs.pop(name) for name in list(kwargs) if name in _config_fields()}
-        settings = read_sentence_transformers(place, **places)
-        if settings is not None:
-            known = {
-                "pooling": settings.pooling,
-                "normalize": settings.normalize,
-                "max_seq_length": settings.max_length,
-                "prompts": settings.prompts,
-                "prompt_name": settings.default_prompt_name,
-                "lower_case": settings.lower_case,
-                "projection": list(settings.projection),
-                "pool_prompt": settings.pool_prompt,
-            }
-            fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
-        encoder = load_encoder(place, **kwargs)
-        encoder.config.name_or_path = ""  # a folder of this machine, maybe that of a package
-        if fields.get("problem_type") == REGRESSION and not fields.keys() & {"num_labels", "id2label"}:
-            fields["num_labels"] = 1
-        config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
+        given = {name: value for name, value in locals().items() if name not in ("cls", "encoder_name", "kwargs")}
+        given = {name: value for name, value in given.items() if value is not LEFT_OUT}
+        encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
         model = cls._around(encoder, config)
         if settings is not None and config.projection == list(settings.projection):
             load_projection(model.projection, settings)
@@ -396,12 +401,6 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
         with folder_saves.reading_memory(self, folder):
             self._take_file(path, str(folder_or_repo), find_tokenizer)
-
-
-def _config_fields() -> set[str]:
-    """The names of a configuration's fields that a user may set beside an encoder's name."""
-    own = set(inspect.signature(MANNConfig.__init__).parameters) - {"self", "kwargs", "encoder_config", "encoder_name"}
-    return own | {"num_labels", "id2label", "label2id"}
 
 
 def _from_hub(kwargs: dict[str, Any]) -> dict[str, Any]:
