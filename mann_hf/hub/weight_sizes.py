@@ -26,6 +26,8 @@ POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "
 """Fields that may be the length of a table."""
 WITHOUT_TABLE = re.compile(r"rope|rotary|alibi|relative")
 """Parts of the names of fields in families that need no table for positions."""
+WINDOW = "attention_window"
+"""A field to a multiple of which texts are padded."""
 SLACK = 2**22
 """Numbers that a model may hold beyond twice those of its weights."""
 PACKED = 16
@@ -61,6 +63,8 @@ def check_fits(config: Any, shapes: dict[str, tuple[int, ...]], build: Callable[
             raise _refused(place, f"it has {name} = {value:,}, and the weights beside it hold {len(shapes):,} tensors")
         if name in POSITIONS and value > max(FEW_POSITIONS, largest) and not any(map(WITHOUT_TABLE.search, content)):
             raise _refused(place, f"it has {name} = {value:,}, and no tensor of the weights is longer than {largest:,}")
+        if name == WINDOW and value > max(FEW, content.get("max_position_embeddings") or 0):
+            raise _refused(place, f"it has {name} = {value:,}, which is wider than the longest text")
     held = sum(map(math.prod, shapes.values())) * (PACKED if content.get("quantization_config") else 1)
     with torch.device("meta"):
         model = build()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, DistilBertConfig, LlamaConfig, PreTrainedConfig
+from transformers import BertConfig, DistilBertConfig, LlamaConfig, LongformerConfig, PreTrainedConfig
 
 from mann_hf.controllers.encoder import build_encoder
 from mann_hf.errors import FolderError
@@ -45,8 +45,21 @@ def test_headers_say_what_there_is(weights: Path) -> None:
         (BertConfig(**SMALL | {"max_position_embeddings": 10**9}), "max_position_embeddings = 1,000,000,000"),
         (DistilBertConfig(n_layers=3000), "n_layers = 3,000"),
         (DistilBertConfig(max_position_embeddings=10**8, sinusoidal_pos_embds=True), "100,000,000"),
+        (
+            LongformerConfig(**SMALL, max_position_embeddings=40, attention_window=[4000, 4000]),
+            "attention_window = 4,000",
+        ),
     ],
-    ids=["layers", "width", "vocabulary", "inner width", "positions", "another name", "a table that is computed"],
+    ids=[
+        "layers",
+        "width",
+        "vocabulary",
+        "inner width",
+        "positions",
+        "another name",
+        "a table that is computed",
+        "a window",
+    ],
 )
 def test_what_asks_for_more_is_refused_at_once(weights: Path, config: PreTrainedConfig, why: str) -> None:
     started = time.monotonic()
