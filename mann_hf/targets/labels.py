@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
@@ -27,6 +28,8 @@ UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)
 """Lists as numpy and others write them, without commas or without quotes."""
 BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
 """Bytes as Python writes them."""
+SHORT = 200
+"""Letters of a label up to which its spelling is kept, so that it is found once for all rows."""
 A_DATE = "a date or a time is no label"
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]."
 
@@ -46,7 +49,8 @@ def spell_label(label: Any) -> str:
         raise InvalidInputError("no label; leave out what has none")
     label = _plain(label)
     if isinstance(label, str):
-        return _checked(str.__str__(label))  # of a member of an enumeration the text, not the member's name
+        text = str.__str__(label)  # of a member of an enumeration the text, not the member's name
+        return _checked(text) if len(text) <= SHORT else _checked.__wrapped__(text)
     if isinstance(label, bool):
         return "true" if label else "false"
     if isinstance(label, int):
@@ -123,6 +127,11 @@ def same_label(text: str) -> str:
 
     For labels of a memory that was saved by a version that kept them as they came.
     """
+    return _same(text) if len(text) <= SHORT else _same.__wrapped__(text)
+
+
+@lru_cache(maxsize=1024)  # a table has few labels and many rows
+def _same(text: str) -> str:
     text = unicodedata.normalize("NFC", " ".join(AT_ENDS.sub("", UNSEEN.sub("", text)).split()))
     if text in ("True", "TRUE", "False", "FALSE"):
         return text.lower()
@@ -173,6 +182,7 @@ def list_in(text: str) -> list[Any] | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def _checked(text: str) -> str:
     try:
         text.encode()

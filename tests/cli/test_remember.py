@@ -297,6 +297,6 @@ def test_texts_of_no_label_are_taught_and_evaluated(
     table = write("t.csv", "text,label\nmy card,card\nmy money,card|money\nhello,\n")
     folder = tmp_path / "several"
     assert shell.json("remember", folder, table, "--multi-label", "--encoder", tiny_encoder)["entries"] == 3
-    assert "1 text has no label, and so counts against every label" in shell.stderr
+    assert "1 text has no label, which tells against every label" in shell.stderr
     report = shell.json("evaluate", folder, table)
     assert (report["texts"], report["unknown_labels"]) == (3, [])

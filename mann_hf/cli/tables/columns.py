@@ -35,25 +35,27 @@ class Columns:
         self.found: tuple[str, ...] = ()
         self._said: set[str] = set()
 
-    def find(self, source: str, there: Sequence[str], cure: str = "") -> tuple[int, ...]:
+    def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
         """The positions of the columns.
 
         Args:
             source: as messages say it.
             there: the names of all columns.
             cure: what else may help, at the end of an error.
+            named: whether columns have names in any case, as those of json and parquet do.
 
         Raises:
             InvalidInputError: a column is missing, or there are several that it could be.
         """
+        header = self.header or named
         positions: list[int] = []
         for kind in self.kinds:
             option = f"--{kind}-column"
             asked = self.asked[kind]
-            name = asked or USUAL[kind][0]
-            places = self._places(kind, there)
+            name = asked or (USUAL[kind][0] if header else str(list(USUAL).index(kind) + 1))
+            places = self._places(kind, there, header)
             if not places:
-                also = "" if asked else " nor another usual name"
+                also = "" if asked or not header else " nor another usual name"
                 raise InvalidInputError(
                     f"{source!r} has no column {name!r}{also}; it has {listed(map(repr, there), 20)}: choose with "
                     f"{option}{cure}."
@@ -73,7 +75,7 @@ class Columns:
         guessed = [
             f"{kind}s from the column {name!r} (--{kind}-column)"
             for kind, name in zip(self.kinds, self.found, strict=True)
-            if self.header and name != (self.asked[kind] or USUAL[kind][0])
+            if header and name != (self.asked[kind] or USUAL[kind][0])
         ]
         if guessed:
             self.say(f"{source}: reads {' and '.join(guessed)}.")
@@ -81,7 +83,7 @@ class Columns:
 
     def match(self, there: Sequence[str]) -> bool:
         """Whether these names have all that is asked for."""
-        return all(self._places(kind, there) for kind in self.kinds)
+        return all(self._places(kind, there, self.header) for kind in self.kinds)
 
     def are_header(self, there: Sequence[str]) -> bool:
         """Whether these are surely names of columns and no words of a text: the first name of texts, or usual ones of
@@ -98,10 +100,10 @@ class Columns:
             self._said.add(message)
             say(message)
 
-    def _places(self, kind: str, there: Sequence[str]) -> list[int]:
+    def _places(self, kind: str, there: Sequence[str], header: bool) -> list[int]:
         """Where a column may be; several places where that is not clear."""
         asked = self.asked[kind]
-        if not self.header:
+        if not header:
             name = asked or str(list(USUAL).index(kind) + 1)
             return [place for place, each in enumerate(there) if each == name]
         names = [asked or USUAL[kind][0]]

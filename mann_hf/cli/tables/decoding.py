@@ -35,12 +35,12 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
     if named is not None:
         try:
             text = data.decode(named)
-        except LookupError:
+        except UnicodeError as error:
+            raise InvalidInputError(f"{source!r} is no text in {named}: {error}.") from None
+        except (LookupError, ValueError):  # a name with a zero in it is a ValueError
             raise InvalidInputError(
                 f"there is no encoding {named!r}; some are utf-8, utf-16, cp1252, latin-1, cp1251, shift_jis, gb18030."
             ) from None
-        except UnicodeError as error:
-            raise InvalidInputError(f"{source!r} is no text in {named}: {error}.") from None
         if encoding is None:
             columns.say(f"{source}: is read as {named} (--encoding names another).")
         return text.removeprefix("\ufeff")

@@ -78,7 +78,7 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
             if positions is None:
                 raise InvalidInputError(f"{source}: its header, at line {begin}, cannot be read: {error}.") from None
             number += 1
-            yield BadRow(number, f"{error}; is a quote not closed or not doubled?", begin)
+            yield BadRow(number, f"{error} (is a quote not closed or not doubled?)", begin)
             lines.read = begin  # on with the next line
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue

@@ -111,7 +111,10 @@ def _rows_before(table: Table) -> dict[str, int]:
 
 def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> None:
     """Says which rows are skipped, or raises the error of the first."""
-    said = [f"{row.place}{' ' if row.reason.startswith('has ') else ', '}{row.reason}" for row in bad[:MOST_LISTED]]
+    said = [
+        f"{row.place}{' ' if row.reason.startswith(('has ', 'is no ')) else ', '}{row.reason}"
+        for row in bad[:MOST_LISTED]
+    ]
     if not skip_bad_rows:
         more = "" if len(bad) == 1 else f" ({counted(len(bad) - 1, 'more row is', 'more rows are')} wrong)"
         raise InvalidInputError(
@@ -130,7 +133,7 @@ def _text(cell: Any) -> str:
     if not isinstance(cell, str):
         raise _BadCell(f"{cell!r} is no text but of type {type(cell).__name__}")
     if "\0" in cell:
-        raise _BadCell("the text holds a NUL byte; is the file damaged, or in another encoding (--encoding)?")
+        raise _BadCell("the text holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
     try:
         cell.encode()
     except UnicodeEncodeError as error:
@@ -146,7 +149,7 @@ def _name(cell: Any) -> str:
     if isinstance(cell, float) and math.isfinite(cell) and not cell.is_integer():
         cell = repr(cell)  # as csv has it, whose numbers are texts
     if isinstance(cell, str) and "\0" in cell:
-        raise _BadCell("the label holds a NUL byte; is the file damaged, or in another encoding (--encoding)?")
+        raise _BadCell("the label holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
     try:
         return spell_label(cell)
     except (InvalidInputError, InvalidTypeError) as error:
@@ -227,7 +230,7 @@ def _say_spelling(table: Table, examples: Examples, several: bool) -> None:
         say(f"{table.source}: labels are spelled in one way, {listed(said, 5)}{ends}.")
     labels = [name for each in examples.labels for name in each] if several else examples.labels
     if several and (empty := sum(not each for each in examples.labels)):
-        say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, and so counts against every label.")
+        say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, which tells against every label.")
     if labels and all(map(NUMBER.fullmatch, labels)) and any(map(FRACTION.fullmatch, labels)):
         say(
             f"{table.source}: each of {counted(len(set(labels)), 'number')} in the column {table.columns[1]!r} is a "

@@ -81,7 +81,7 @@ def in_words(source: str) -> Iterator[None]:
 def rows_of(source: str, found: Any, columns: Columns) -> Iterator[Row]:
     """The rows of a data set, with the names of classes in place of their numbers."""
     there = list(found.features)
-    names = [there[place] for place in columns.find(source, there)]
+    names = [there[place] for place in columns.find(source, there, named=True)]
     features = [found.features[name] for name in names]
     number = 0
     for batch in found.select_columns(names).iter(BATCH):

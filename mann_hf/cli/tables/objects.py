@@ -19,9 +19,14 @@ def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row | Bad
     listed = text.lstrip()[:1] == "["
     found = list(_listed(source, text) if listed else _lines(source, text))
     there = dict.fromkeys(name for _, cells in found if isinstance(cells, dict) for name in cells)
+    if len(found) == 1 and there and all(isinstance(cells, (list, dict)) for cells in found[0][1].values()):
+        raise InvalidInputError(
+            f"{source}: is one object of columns; give a list of objects, or an object a line, as pandas writes with "
+            "to_json(path, orient='records')."
+        )
     names: list[str] = []
     if any(isinstance(cells, dict) for _, cells in found):
-        names = [list(there)[place] for place in columns.find(source, list(there))]
+        names = [list(there)[place] for place in columns.find(source, list(there), named=True)]
     for number, (line, cells) in enumerate(found, start=1):
         if isinstance(cells, dict):
             yield Row(number, tuple(cells.get(name) for name in names), line)

@@ -147,7 +147,7 @@ def test_rows_of_several_files_are_numbered_on() -> None:
         ),
         (ProblemType.SINGLE_LABEL, ["True"], "t.csv: labels are spelled in one way, 'True' as 'true'.\n"),
         (ProblemType.MULTI_LABEL, ["a | b", "True|c"], "t.csv: labels are spelled in one way, 'True' as 'true'.\n"),
-        (ProblemType.MULTI_LABEL, ["a", ""], "t.csv: 1 text has no label, and so counts against every label.\n"),
+        (ProblemType.MULTI_LABEL, ["a", ""], "t.csv: 1 text has no label, which tells against every label.\n"),
         (ProblemType.SINGLE_LABEL, [0.5, 1, "0.5"], AMOUNTS),
         (ProblemType.SINGLE_LABEL, ["1.1", "2"], AMOUNTS),
     ],

@@ -322,12 +322,12 @@ def test_a_hub_out_of_reach_is_told() -> None:
         (
             "t.csv",
             'text,label\na,b\n"never closed,b\nc,d\n',
-            "row 2 (line 3) unexpected end of data; is a quote not closed",
+            "row 2 (line 3) unexpected end of data (is a quote not closed",
         ),
         (
             "t.csv",
             'text,label\n"a"b,c\n',
-            "row 1 (line 2) ',' expected after '\"'; is a quote not closed or not doubled",
+            "row 1 (line 2) ',' expected after '\"' (is a quote not closed or not doubled",
         ),
         (
             "t.csv",
@@ -359,6 +359,7 @@ def test_a_hub_out_of_reach_is_told() -> None:
         ("t.json", '[{"text": "a", "label": "b"}, 3]', 'row 2 is no object such as {"text": '),
         ("t.jsonl", '{"text": "a", "label": "b"}\n\n[3]\n', "row 2 (line 3) is no object such as"),
         ("t.jsonl", '{"x": "a", "label": "b"}\n', "has no column 'text' nor another usual name; it has 'x', 'label'"),
+        ("t.json", '{"text": ["a"], "label": ["b"]}', "is one object of columns; give a list of objects"),
         ("t.jsonl", "{}\n", "has no column 'text' nor another usual name; it has none"),
         ("t.parquet", b"junk" * 20, "cannot be read: Parquet magic bytes not found in footer"),
     ],
@@ -396,12 +397,15 @@ def test_a_header_may_be_missing(write: Write) -> None:
     assert read(path, "2", "1", header=False) == [(label, text) for text, label in cells]
     assert read(write("u.csv", "0,1\na,b\n")) == [("a", "b")]  # a data frame's, of columns without names
     assert "has no column '3'; it has '1', '2'" in refusal(path, "3", "1", header=False)
+    assert "has no column '2'; it has '1': choose" in refusal(write("v.csv", "hello\n"), header=False)
+    assert read(write("w.jsonl", LINES), header=False) == CELLS  # whose columns have names in any case
 
 
 def test_a_delimiter_and_an_encoding_may_be_named(write: Write) -> None:
     path = write("t.csv", "text~label\nпривет~a\n".encode("cp1251"))
     assert read(path, delimiter="~", encoding="cp1251") == [("привет", "a")]
     assert "there is no encoding 'nothing'; some are utf-8" in refusal(path, encoding="nothing")
+    assert "there is no encoding" in refusal(path, encoding="nul\0")
     assert "is no text in utf-8: 'utf-8' codec can't decode" in refusal(path, encoding="utf-8")
 
 
