@@ -37,13 +37,14 @@ def inline_commands(page: Path) -> list[str]:
 def checked(block: str) -> str:
     """A block of Python in which a line `EXPRESSION  # VALUE` calls `same(EXPRESSION, VALUE)`.
 
-    Comments that are no values are for people alone.
+    A line `print(EXPRESSION)  # TEXT` compares what is printed. Other comments that are no values are for people alone.
     """
     lines = []
     for line in block.splitlines():
         code, _, comment = line.partition("  # ")
-        if comment and not line.startswith(" ") and _is_value(comment):
-            line = f"same({code}, {comment})"
+        shown = re.fullmatch(r"print\(([^,]+)\)", code)
+        if comment and not line.startswith(" ") and (shown or _is_value(comment)):
+            line = f"same(str({shown[1]}), {comment!r})" if shown else f"same({code}, {comment})"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

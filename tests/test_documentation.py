@@ -165,6 +165,7 @@ def test_comments_that_are_values_are_compared() -> None:
     block = 'ask(1)  # [{"label": "a", "score": 0.99, "more": [...]}]\nshow(2)  # for people\nif x:\n    f(3)  # 3\n'
     lines = checked(block).splitlines()
     assert lines[0].startswith("same(ask(1), [{") and lines[1:] == block.splitlines()[1:]
+    assert checked("print(memory)  # 2 examples") == "same(str(memory), '2 examples')\n"
     promised = [{"label": "a", "score": 0.99, "more": [...]}]
     same([{"label": "a", "score": 0.991, "more": [1], "other": 2}], promised)
     for wrong in ([{"label": "b", "score": 0.99}], [{"label": "a", "score": 0.97}], []):
