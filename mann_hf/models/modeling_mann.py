@@ -68,6 +68,9 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
         elif isinstance(module, BilinearSimilarity):
             init.eye_(module.weight)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
         elif isinstance(module, Dense):
             init.normal_(module.weight, std=0.02)
             if module.bias is not None:
@@ -128,7 +131,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         """A model with fresh memory parameters around an encoder that is loaded already."""
         with init.no_init_weights():
             model = cls(config)
-        for module in model.reading.modules():
+        for module in (*model.reading.modules(), *model.projection.modules()):
             model._init_weights(module)
         model.encoder, model.config.encoder_config = encoder, encoder.config
         model.config.dtype = encoder.dtype

@@ -406,6 +406,15 @@ class TestSentenceTransformersFolders:
         found = again.embed_texts(tokenizer, texts)
         assert torch.allclose(found, model.embed_texts(tokenizer, texts), atol=1e-6)
 
+    def test_a_projection_of_ones_own_starts_from_small_numbers(self, build: Callable) -> None:
+        steps = [{"kind": "dense", "size": 12, "bias": True, "activation": "Tanh"}, {"kind": "layer_norm"}]
+        model = build(projection=steps)
+        dense, norm = model.projection.steps
+        assert 0.01 < dense.weight.std() < 0.04
+        assert torch.equal(dense.bias, torch.zeros(12))
+        assert torch.equal(norm.weight, torch.ones(12))
+        assert model.config.key_size == model.encoder_probe().shape[1] == 12
+
     def test_a_pickle_of_dense_weights_is_refused_with_the_way_to_convert(
         self, tmp_path: Path, tiny_encoder: Path
     ) -> None:
