@@ -31,7 +31,7 @@ def forget(
         raise typer.BadParameter("give --label or --id, one of the two.", param_hint="--label / --id")
     find_config(folder, on_hub=False)
     with working(), only_writer(folder):
-        from ..models.labelled_memory import label_names
+        from ..models.entries import label_names
 
         classifier = open_classifier(folder)
         before = classifier.model.memory

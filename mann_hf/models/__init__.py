@@ -3,7 +3,8 @@
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from .configuration_mann import MANNConfig
-from .labelled_memory import Entry, LabelledMemory
+from .entries import Entry
+from .labelled_memory import LabelledMemory
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_sequence_classification import MANNForSequenceClassification, MANNSequenceClassifierOutput

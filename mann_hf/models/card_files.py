@@ -21,7 +21,8 @@ from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import counted
 from . import adapters
 from .configuration_mann import MANNConfig
-from .labelled_memory import LabelledMemory, label_names
+from .entries import label_names
+from .labelled_memory import LabelledMemory
 from .memory_files import CONFIG, load_memory
 from .saving import write_whole
 

@@ -1,13 +1,11 @@
 """A model's memory: the stored vectors with their texts and labels."""
 
-import hashlib
 import operator
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,35 +16,10 @@ from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
 from ..wording import counted, listed, near
-
-Label = str | tuple[str, ...] | tuple[float, ...]
-"""What an example is labelled with: a name; several names, or none; or numbers, for regression."""
-
-Kind = Literal["example", "description", "name"]
-
-LARGEST_ID = 2**53 - 1
-"""Ids are whole numbers that JSON readers and JavaScript keep exactly."""
+from .entries import Entry, Kind, Label, content_id, label_names, label_words, name_id
 
 MOST_VALUES = 2**30
 """The most that entries times labels may be: the values are a table of both, here of 4 GiB."""
-
-
-class Entry(NamedTuple):
-    """An entry of a memory.
-
-    Attributes:
-        id: identifies the entry, for example to forget it. It follows from text and label, so the same example has the
-            same id in every memory.
-        text: the text; None if texts are not stored.
-        label: the label.
-        kind: `"example"`: a text like those to be classified; `"description"`: says what a label means; `"name"`: a
-            label's own words.
-    """
-
-    id: int
-    text: str | None
-    label: Label
-    kind: Kind = "example"
 
 
 @dataclass(frozen=True, repr=False)
@@ -410,36 +383,5 @@ def check_size(entries: int, labels: int) -> None:
         )
 
 
-def content_id(kind: str, text: str, label: Label) -> int:
-    """A whole number up to `LARGEST_ID` that follows from an entry, in whichever order it has several labels."""
-    if isinstance(label, tuple) and label and isinstance(label[0], str):
-        label = tuple(sorted(map(str, label)))
-    told = "\x1f".join([kind, text, repr(label)])
-    return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") & LARGEST_ID
-
-
 def _hexadecimal(key: Tensor) -> str:
     return key.detach().float().cpu().numpy().tobytes().hex()
-
-
-def name_id(label: str) -> int:
-    """The id of a label's own words."""
-    return content_id("name", label_words(label) or label, label)
-
-
-def label_names(label: Label) -> tuple[str, ...]:
-    """The names in a label; none in the numbers of a regression."""
-    if isinstance(label, str):
-        return (label,)
-    return tuple(name for name in label if isinstance(name, str))
-
-
-def label_words(label: str) -> str | None:
-    """The words of a label's name, without underscores, hyphens and camel case; None if it holds no word.
-
-    >>> label_words("card_arrival"), label_words("BookFlight"), label_words("3")
-    ('card arrival', 'book flight', None)
-    """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", label)
-    words = re.sub(r"[_\-./:\s]+", " ", spaced).strip().lower()
-    return words if re.search(r"[^\W\d_]{2,}", words) else None

@@ -22,7 +22,8 @@ from ..hub.weight_sizes import headers
 from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
-from .labelled_memory import LARGEST_ID, Entry, Label, LabelledMemory, check_size, label_names
+from .entries import LARGEST_ID, Entry, Label, label_names
+from .labelled_memory import LabelledMemory, check_size
 from .saving import whole_save, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")

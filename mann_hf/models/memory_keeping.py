@@ -14,7 +14,8 @@ from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from . import adapters, memory_files
 from .encoding import EncodingModel
-from .labelled_memory import Label, LabelledMemory, label_names, label_words
+from .entries import Label, label_names, label_words
+from .labelled_memory import LabelledMemory
 from .memory_holder import MemoryHolder
 
 Model = TypeVar("Model", bound="MemoryKeepingModel")

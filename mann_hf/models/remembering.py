@@ -12,8 +12,9 @@ from ..errors import InvalidTypeError
 from ..memory.addressing import unit
 from ..memory.precision import precise
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from .entries import Kind, Label
 from .episode_keys import check_queries
-from .labelled_memory import Kind, Label, LabelledMemory
+from .labelled_memory import LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
 

@@ -1,0 +1,62 @@
+"""What the slots of a memory mean to people: entries, their labels and their ids."""
+
+import hashlib
+import re
+from typing import Literal, NamedTuple
+
+Label = str | tuple[str, ...] | tuple[float, ...]
+"""What an example is labelled with: a name; several names, or none; or numbers, for regression."""
+
+Kind = Literal["example", "description", "name"]
+
+LARGEST_ID = 2**53 - 1
+"""Ids are whole numbers that JSON readers and JavaScript keep exactly."""
+
+
+class Entry(NamedTuple):
+    """An entry of a memory.
+
+    Attributes:
+        id: identifies the entry, for example to forget it. It follows from text and label, so the same example has the
+            same id in every memory.
+        text: the text; None if texts are not stored.
+        label: the label.
+        kind: `"example"`: a text like those to be classified; `"description"`: says what a label means; `"name"`: a
+            label's own words.
+    """
+
+    id: int
+    text: str | None
+    label: Label
+    kind: Kind = "example"
+
+
+def content_id(kind: str, text: str, label: Label) -> int:
+    """A whole number up to `LARGEST_ID` that follows from an entry, in whichever order it has several labels."""
+    if isinstance(label, tuple) and label and isinstance(label[0], str):
+        label = tuple(sorted(map(str, label)))
+    told = "\x1f".join([kind, text, repr(label)])
+    return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") & LARGEST_ID
+
+
+def name_id(label: str) -> int:
+    """The id of a label's own words."""
+    return content_id("name", label_words(label) or label, label)
+
+
+def label_names(label: Label) -> tuple[str, ...]:
+    """The names in a label; none in the numbers of a regression."""
+    if isinstance(label, str):
+        return (label,)
+    return tuple(name for name in label if isinstance(name, str))
+
+
+def label_words(label: str) -> str | None:
+    """The words of a label's name, without underscores, hyphens and camel case; None if it holds no word.
+
+    >>> label_words("card_arrival"), label_words("BookFlight"), label_words("3")
+    ('card arrival', 'book flight', None)
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", label)
+    words = re.sub(r"[_\-./:\s]+", " ", spaced).strip().lower()
+    return words if re.search(r"[^\W\d_]{2,}", words) else None
