@@ -152,6 +152,6 @@ class Session:
         return memory_bytes(memory) if len(memory) else None
 
     def _map_of(self, memory: LabelledMemory) -> MemoryMap:
-        if self._map is None or not self._map.memory.reads_like(memory):
+        if self._map is None or not self._map.memory.same_contents(memory):
             self._map = MemoryMap.of(memory)
         return self._map

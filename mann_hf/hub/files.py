@@ -42,8 +42,8 @@ def largest(name: str) -> int | None:
     return SMALL if name.endswith((".json", ".jinja", ".md")) and not LARGE_FILES.fullmatch(name) else LARGE
 
 
-def leads_out(path: Path, root: Path | None = None) -> bool:
-    """Whether a link leads out of its folder: who made the folder may mean a private file of whoever reads it.
+def escapes_folder(path: Path, root: Path | None = None) -> bool:
+    """Whether a link points outside its folder, for example to a private file of the user.
 
     Those of the Hub's cache, from a snapshot to its blobs, do not.
 
@@ -71,7 +71,7 @@ def check_file(path: str | os.PathLike, most: int | None = None, root: Path | No
         UnsafeFileError: it says what it is, and the cure.
     """
     path = Path(path)
-    if (root is not None or path.is_symlink()) and leads_out(path, root):
+    if (root is not None or path.is_symlink()) and escapes_folder(path, root):
         raise _refused(path, "it is a link to a file outside of its folder. Put the file itself there.")
     try:
         status = path.stat()

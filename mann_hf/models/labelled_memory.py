@@ -282,14 +282,14 @@ class LabelledMemory:
         """This memory after reads that took `weights` [Q, S] from its entries."""
         return replace(self, state=self.law.use(self.state, weights[None]))
 
-    def reads_like(self, other: "LabelledMemory") -> bool:
-        """Whether nothing but the use of entries has changed between the two."""
+    def same_contents(self, other: "LabelledMemory") -> bool:
+        """Whether both hold the same, apart from how much entries were used."""
         return self is other or (
             self.entries is other.entries and self.state.keys is other.state.keys and self.names is other.names
         )
 
-    def under(self, law: KeyValueMemory, with_names: bool) -> "LabelledMemory":
-        """This memory under another capacity and rule of eviction, with or without the words of labels.
+    def with_law(self, law: KeyValueMemory, with_names: bool) -> "LabelledMemory":
+        """This memory with another capacity and eviction rule, with or without the words of labels.
 
         Raises:
             InvalidInputError: it holds more than that.
@@ -300,7 +300,7 @@ class LabelledMemory:
         return replace(self, law=own, names=self.names if with_names else {})
 
     def with_counts_of(self, other: "LabelledMemory") -> "LabelledMemory":
-        """This memory with usage, age and counts of the entries that another has by the same ids."""
+        """This memory with the usage, age and counts that entries of the same ids have in another."""
         pairs = [(slot, other.ids[id_]) for id_, slot in self.ids.items() if id_ in other.ids]
         own, theirs = torch.tensor(pairs, device=self.state.keys.device).long().view(-1, 2).unbind(1)
         kept = {

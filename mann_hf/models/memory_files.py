@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
-from ..hub.files import leads_out
+from ..hub.files import escapes_folder
 from ..hub.resolve import hub_refusal
 from ..hub.weight_sizes import headers
 from ..hub_names import HUB_NAME
@@ -97,7 +97,7 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
     if not optional and place is not None and os.path.isfile(place):
         return os.fspath(place)
     folder = local_folder(place, kwargs.get("subfolder"))
-    if folder is not None and (path := folder / MEMORY_FILE).exists() and (not path.is_file() or leads_out(path)):
+    if folder is not None and (path := folder / MEMORY_FILE).exists() and (not path.is_file() or escapes_folder(path)):
         raise MemoryFileError(
             f"{str(path)!r} is refused: it is no file of that folder, but a folder or a link out of it."
         )

@@ -154,7 +154,7 @@ Kept = tuple[ReadyMemory, list[Tensor]]
 
 def _is_ready(kept: Kept | None, memory: LabelledMemory, reading: Reading) -> TypeGuard[Kept]:
     """Whether what is kept was made from what this memory holds, with the parameters that the reading has now."""
-    return kept is not None and kept[0].memory.reads_like(memory) and _has_parameters(reading, kept[1])
+    return kept is not None and kept[0].memory.same_contents(memory) and _has_parameters(reading, kept[1])
 
 
 def _comparable(kept: Kept, now: LabelledMemory, reading: Reading) -> bool:

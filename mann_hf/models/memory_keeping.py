@@ -154,7 +154,7 @@ class MemoryKeepingModel(EncodingModel):
             )
         self._check_encoder(memory, self.encoder_probe(), source)
         try:
-            memory = memory.under(mine.law, self.config.label_names)
+            memory = memory.with_law(mine.law, self.config.label_names)
         except InvalidInputError as error:
             raise InvalidInputError(
                 f"the memory {source} does not fit this model: {error} Give the model more room, or write the memory "

@@ -23,7 +23,7 @@ EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
 """Loss function of an episode batch: from a reading and the episodes' keys to the loss and, if there are any,
 logits."""
 
-SLOTS_TOLD = 8
+NUM_EVIDENCE_SLOTS = 8
 """How many slots `MANNSequenceClassifierOutput` names for each query."""
 
 
@@ -37,7 +37,7 @@ class MANNSequenceClassifierOutput(ModelOutput):
         loss: cross entropy (binary for several labels, squared error for regression), if labels were given: the mean
             over queries; with episodes the mean within each, then over the B episodes.
         logits: [Q, C], calibrated: their softmax (for several labels their sigmoid) gives the scores.
-        memory_weights: [Q, M], what the M = `SLOTS_TOLD` slots that speak most for the best label add to it.
+        memory_weights: [Q, M], what the M = `NUM_EVIDENCE_SLOTS` most important slots add to the best label.
         slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer.
         read_keys: [Q, K], the keys that the memory was read with.
     """
@@ -249,7 +249,7 @@ class MANNForSequenceClassification(RememberingModel):
                 minimised, answers = objective(self.reading, episodes)
             return MANNSequenceClassifierOutput(minimised, answers, None, None, episodes.queries)
         solution, logits = read_episodes(self.reading, episodes)
-        told = strongest(self.reading, solution, episodes.queries, logits, SLOTS_TOLD)
+        told = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
         loss = query_loss(logits, episodes.labels, self._problem_type)
         return MANNSequenceClassifierOutput(loss, logits, *told, episodes.queries)
 
@@ -258,9 +258,9 @@ class MANNForSequenceClassification(RememberingModel):
 
     @torch.no_grad()
     def _told(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        weights, slots, _, _ = self._evidence(ready, keys, logits, logits.argmax(-1, keepdim=True), SLOTS_TOLD)
+        weights, slots, _, _ = self._evidence(ready, keys, logits, logits.argmax(-1, keepdim=True), NUM_EVIDENCE_SLOTS)
         ids = ready.solution.state.ids[0][slots].masked_fill(slots < 0, -1)
-        more = (0, SLOTS_TOLD - slots.shape[1])
+        more = (0, NUM_EVIDENCE_SLOTS - slots.shape[1])
         return F.pad(weights, more).to(logits.dtype), F.pad(ids, more, value=-1)
 
     def _embed_together(

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from .. import cards
 from ..cards import MANNModelCardData
 from ..errors import InvalidInputError
-from ..hub.files import leads_out, read_object
+from ..hub.files import escapes_folder, read_object
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from . import adapters
 from .card_files import (
@@ -77,7 +77,7 @@ def push_model(
         before = repository.card()
         write_cards(own, folder, repository.id, before, said)
         origin = model.name_or_path or ""
-        here = card_in(origin) if os.path.isdir(origin) and not leads_out(Path(origin, CARD)) else None
+        here = card_in(origin) if os.path.isdir(origin) and not escapes_folder(Path(origin, CARD)) else None
         if here is not None and cards.is_own(here) and not cards.is_own(before):
             (folder / CARD).write_text(here, encoding="utf-8")
         _warn_of_own_card(own, repository, before)

@@ -11,7 +11,7 @@ import pytest
 
 from mann_hf.errors import FolderChangedError, MemoryFileError
 from mann_hf.hub import folder_lock
-from mann_hf.hub.files import leads_out
+from mann_hf.hub.files import escapes_folder
 from mann_hf.models import saving
 from mann_hf.models.saving import recover, whole_save, write_whole
 
@@ -426,6 +426,6 @@ def test_links_that_lead_out_of_their_folder(tmp_path: Path) -> None:
         (folder / name).symlink_to(target)
     (folder / "chain").symlink_to(folder / "out")
     (tmp_path / "linked").symlink_to(folder)
-    told = {name: leads_out(folder / name) for name in ("file", "out", "within", "cached", "chain", "absent")}
+    told = {name: escapes_folder(folder / name) for name in ("file", "out", "within", "cached", "chain", "absent")}
     assert [name for name, out in told.items() if out] == ["out", "chain"]
-    assert not leads_out(tmp_path / "linked" / "file") and leads_out(tmp_path / "linked" / "out")
+    assert not escapes_folder(tmp_path / "linked" / "file") and escapes_folder(tmp_path / "linked" / "out")
