@@ -82,18 +82,17 @@ class FewShotTextClassificationPipeline(Pipeline):
 
         Args:
             texts: the examples.
-            labels: one label for each text: a name, or a whole number or boolean, which is a name, too (see
-                `mann_hf.targets.spell_label`); a list of them for several labels, an empty one for a text that has none
-                of them and counts against each; a number (or a list of numbers) for regression. With `descriptions`
-                and no texts, one label for each description. With both, the labels of the texts and then those of the
-                descriptions.
+            labels: one label for each text: a name (whole numbers and booleans count as names, see
+                `mann_hf.targets.spell_label`); for several labels a list of names, empty for a text that has none of
+                them and counts against each; for regression a number or a list of numbers. With `descriptions` alone,
+                one label for each description; with both, the labels of the texts and then those of the descriptions.
             descriptions: what labels mean, in words.
-            batch_size: texts the encoder reads at a time; by default batches are cut by tokens.
+            batch_size: texts in a batch; by default batches have about the same number of tokens.
             progress: True for a bar, or a function that is called with the number of texts done after each batch.
 
         Returns:
-            The ids of the examples, then of the descriptions. An example that is remembered already has the same id
-            again, and counts once more; one that `eviction="kaiser"` merged into another's slot has the id of that.
+            The ids of the examples, then of the descriptions. An example that is stored already keeps its id and counts
+            once more; an example that `eviction="kaiser"` merges into another slot gets the id of that slot.
 
         Raises:
             InvalidInputError: empty texts, unequal lengths. The memory stays as it was.
@@ -117,12 +116,12 @@ class FewShotTextClassificationPipeline(Pipeline):
     def forget(self, ids: int | Sequence[int] | None = None, label: str | None = None) -> None:
         """Removes examples from the memory, which is then as if it had never seen them.
 
-        With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
-        that was merged into it. How often the others were used stays as it was counted.
+        With a `capacity`, examples that were evicted to make room for them do not come back, and with
+        `eviction="kaiser"` a slot is removed with everything merged into it. Usage counts of other examples stay.
 
         Args:
-            ids: one or several, as `remember` returned them or as evidence names them.
-            label: every example and description of this label.
+            ids: one id or several, from `remember` or from the evidence of an answer.
+            label: removes every example and description of this label.
 
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.

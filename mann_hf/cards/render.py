@@ -136,11 +136,11 @@ def memory_card(facts: ModelFacts, loaded_by: str | None, said: MANNModelCardDat
 
 
 def results_file(said: MANNModelCardData, place: str) -> str | None:
-    """The results as `.eval_results/*.yaml` holds them; None where no data set is known by a name on the Hub.
+    """The results in the format of `.eval_results/*.yaml`; None if no data set has a name on the Hub.
 
     Args:
-        said: has the results.
-        place: the repository's name, which is given as the source.
+        said: the card data with the results.
+        place: the repository's name, which is named as the source.
     """
     entries = []
     for result in said.results:
@@ -167,11 +167,11 @@ def results_file(said: MANNModelCardData, place: str) -> str | None:
 
 
 def merged(card: str, before: str | None) -> str | None:
-    """What becomes of a card that is there already.
+    """Merges a new card with one that exists.
 
-    A text of the user's own stays, and so does a model's card where a memory is pushed beside the model: then there is
-    nothing to write, and None is returned. Of a rendered card, or one that has metadata alone, the metadata stay that
-    a rendered card leaves open, such as the license.
+    A card of the user's own stays, and so does a model's card when a memory is pushed beside the model; then the result
+    is None. From a rendered card, or a card with only metadata, metadata that the new card leaves open are kept, such
+    as the license.
     """
     if before is None:
         return card

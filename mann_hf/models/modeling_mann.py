@@ -107,13 +107,13 @@ class MANNPreTrainedModel(MemoryKeepingModel):
 
         Args:
             encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
-            pooling: this and the arguments up to `label2id` are fields of `MANNConfig`, which says what they are; one
-                that is left out is that of the sentence-transformers model, or the default.
-            kwargs: arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`, `token`,
-                `cache_dir`, ...).
+            pooling: a field of `MANNConfig`, as are the arguments up to `label2id`; see there. Fields that are not
+                given are those of the sentence-transformers model, or the defaults.
+            kwargs: further arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`,
+                `token`, `cache_dir`, ...).
 
         Raises:
-            EncoderNotFoundError: nothing within reach has this name.
+            EncoderNotFoundError: no encoder of this name was found.
             UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
             UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
         """

@@ -1,4 +1,4 @@
-"""From the data sets of a run to the episodes it draws."""
+"""Turns the data sets of a run into episodes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ logger = logging.get_logger(f"transformers.{__name__}")
 
 
 class DrawnEpisodes(torch.utils.data.Dataset):
-    """The episodes of a run as a data set that is read from front to back.
+    """The episodes of a run as a data set that is read in order.
 
     Args:
-        sampler: that draws them.
-        count: how many there are.
+        sampler: draws the episodes.
+        count: number of episodes.
     """
 
     def __init__(self, sampler: EpisodeSampler, count: int) -> None:
@@ -35,7 +35,7 @@ class DrawnEpisodes(torch.utils.data.Dataset):
 
 
 class EpisodeData:
-    """What is trained on and evaluated on, and how it is drawn from.
+    """Training and evaluation data, and how episodes are drawn from them.
 
     Args:
         train: a `datasets.Dataset`, several by name, an `EpisodeSampler`, or None.

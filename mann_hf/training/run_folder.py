@@ -1,4 +1,4 @@
-"""What lies in the folder of a run, and whether a run may begin or go on there."""
+"""The folder of a run: whether a run may start or continue there."""
 
 import json
 import shutil
@@ -27,12 +27,12 @@ FREE |= {"save_total_limit", "dataloader_num_workers", "push_to_hub", "hub_model
 
 
 def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool, overwrite: bool = False) -> str | None:
-    """The checkpoint that a run goes on from; None for one that begins.
+    """The checkpoint from which a run continues; None for a run that starts.
 
     Args:
         settings: the fields of a `TrainingRun`.
-        resume: whether it is to go on.
-        overwrite: whether it may begin where another run has been.
+        resume: whether to continue an earlier run.
+        overwrite: whether the run may replace another one.
 
     Raises:
         InvalidInputError: the folder is a file, holds what has been taught, a model or checkpoints that the run is
