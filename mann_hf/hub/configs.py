@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InvalidInputError
+from ..errors import FolderError, InvalidInputError
 from .files import CONFIG, read_object
 
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
@@ -57,6 +57,15 @@ def check_readable(place: str | os.PathLike[str], subfolder: str | None = None) 
     path = Path(place, subfolder or "", CONFIG) if os.path.isdir(place) else Path(place)
     if os.path.lexists(path):
         read_object(path)
+
+
+def no_model(folder: Path) -> FolderError:
+    """The error for a folder without a `config.json`."""
+    return FolderError(
+        f"the folder {str(folder)!r} holds no model, as it has no {CONFIG}; give one that save_pretrained or "
+        "`mann-hf remember` made.",
+        CONFIG,
+    )
 
 
 def check_config(config: Any) -> None:

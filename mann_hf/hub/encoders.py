@@ -17,7 +17,7 @@ from .configs import check_config, check_readable
 from .files import CONFIG
 from .guard import told_as_ours
 from .weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
-from .weight_sizes import check_fits, headers
+from .weight_sizes import check_fits
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -71,8 +71,7 @@ def load_encoder(
     files = [] if trust_remote_code else weights_of(name_or_path, config, kwargs)
     with told_as_ours(name_or_path, CONFIG, kwargs):
         kind, options = auto_class(config), without_pooler(config)
-        if files:
-            check_fits(config, headers(files), lambda: kind.from_config(copy.deepcopy(config), **options), name_or_path)
+        check_fits(config, files, lambda: kind.from_config(copy.deepcopy(config), **options), name_or_path)
         with _quiet_load_report():
             encoder, report = kind.from_pretrained(
                 name_or_path,

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import FolderError
 from .files import CONFIG, check_file, damaged, parse_json
+from .guard import told_as_ours
 
 LARGEST_HEADER = 2**26
 """Bytes; headers have some hundred for a tensor."""
@@ -44,18 +45,26 @@ def headers(paths: Iterable[str | os.PathLike[str]]) -> dict[str, tuple[int, ...
     return {name: shape for path in paths for name, shape in _header(Path(path))}
 
 
-def check_fits(config: Any, shapes: dict[str, tuple[int, ...]], build: Callable[[], nn.Module], place: Any) -> None:
+def check_fits(
+    config: Any, files: Iterable[str | os.PathLike[str]], build: Callable[[], nn.Module], place: Any
+) -> None:
     """Refuses a configuration that asks for much more than its weights hold, before memory is taken for it.
 
     Args:
         config: of the encoder.
-        shapes: of its weights, as `headers` gives them.
+        files: its weights; if there are none, nothing is refused.
         build: makes the model; it is called on the meta device, where tensors take no memory.
         place: the folder or repository, for the message.
 
     Raises:
-        FolderError: it names the field, or how much is asked for.
+        FolderError: it names the field, or how much is asked for; or a file of weights or the configuration is damaged.
     """
+    if shapes := headers(files):
+        with told_as_ours(place, CONFIG):
+            _check_shapes(config, shapes, build, place)
+
+
+def _check_shapes(config: Any, shapes: dict[str, tuple[int, ...]], build: Callable[[], nn.Module], place: Any) -> None:
     content = config.to_dict()
     largest = max((size for shape in shapes.values() for size in shape), default=0)
     for name, value in _numbers(content):

@@ -13,11 +13,12 @@ from transformers import PreTrainedModel
 from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
-from ..errors import EmptyMemoryError, FolderError, MannError
+from ..errors import EmptyMemoryError, MannError
+from ..hub.configs import no_model
 from ..hub.guard import Refused, called_by_pipeline, told_as_ours
 from ..hub.sentence_transformers import load_projection
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
-from ..hub.weight_sizes import check_fits, headers
+from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, card_files, folder_saves, memory_files, publishing
@@ -187,17 +188,12 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         hub = _from_hub(kwargs)
         if folder is not None and kwargs.get("config") is None and not (folder / memory_files.CONFIG).exists():
             memory_files.check_with_model(place, **hub)
-            raise FolderError(
-                f"the folder {str(folder)!r} holds no model, as it has no config.json; give one that save_pretrained "
-                "or `mann-hf remember` made.",
-                memory_files.CONFIG,
-            )
+            raise no_model(folder)
         config = adapters.config_of(place, kwargs)
         kwargs = safetensors_alone(place, config, kwargs)
-        files = weights_of(place, config, kwargs)
-        if config is not None and config.adapter is None and files:
-            with told_as_ours(place, memory_files.CONFIG):
-                check_fits(config.encoder_config, headers(files), lambda: build_encoder(config.encoder_config), place)
+        if config is not None and config.adapter is None:
+            inner = config.encoder_config
+            check_fits(inner, weights_of(place, config, kwargs), lambda: build_encoder(inner), place)
         with told_as_ours(place, adapters.WEIGHTS, kwargs):
             if config is not None and config.adapter is not None:
                 loaded: Any = adapters.load(cls, place, **kwargs)

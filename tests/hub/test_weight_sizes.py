@@ -64,18 +64,18 @@ def test_headers_say_what_there_is(weights: Path) -> None:
 def test_what_asks_for_more_is_refused_at_once(weights: Path, config: PreTrainedConfig, why: str) -> None:
     started = time.monotonic()
     with pytest.raises(FolderError, match=f"config.json .* do not belong together: .*{why}") as caught:
-        check_fits(config, headers([weights]), lambda: build_encoder(config), "folder")
+        check_fits(config, [weights], lambda: build_encoder(config), "folder")
     assert time.monotonic() - started < 5 and caught.value.file == "config.json"
 
 
 def test_its_own_configuration_fits(weights: Path) -> None:
-    check_fits(BertConfig(**SMALL), headers([weights]), lambda: build_encoder(BertConfig(**SMALL)), "folder")
+    check_fits(BertConfig(**SMALL), [weights], lambda: build_encoder(BertConfig(**SMALL)), "folder")
 
 
 def test_a_family_without_a_table_may_have_any_number_of_positions(tmp_path: Path) -> None:
     config = LlamaConfig(**SMALL, max_position_embeddings=10_485_760, num_key_value_heads=2)
     save_file(build_encoder(config).state_dict(), tmp_path / "model.safetensors")
-    check_fits(config, headers([tmp_path / "model.safetensors"]), lambda: build_encoder(config), tmp_path)
+    check_fits(config, [tmp_path / "model.safetensors"], lambda: build_encoder(config), tmp_path)
 
 
 def test_damaged_headers_are_told(weights: Path, tmp_path: Path) -> None:
@@ -104,5 +104,5 @@ def test_a_build_takes_no_memory(weights: Path) -> None:
         seen.append(build_encoder(BertConfig(**SMALL)))
         return seen[0]
 
-    check_fits(BertConfig(**SMALL), headers([weights]), build, "folder")
+    check_fits(BertConfig(**SMALL), [weights], build, "folder")
     assert all(parameter.device.type == "meta" for parameter in seen[0].parameters())
