@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers.utils import cached_file, logging
 
-from ..errors import EncoderMismatchError, InvalidInputError, MemoryFileError
+from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
 from ..hub.files import escapes_folder
 from ..hub.resolve import hub_refusal
 from ..hub.weight_sizes import headers
@@ -222,6 +222,8 @@ def load_memory(
         raise
     except FileNotFoundError:
         raise MemoryFileError(f"there is no memory at {path}.") from None
+    except FolderError as error:
+        raise MemoryFileError(str(error)) from error
     except (
         *(SafetensorError, OSError, LookupError, TypeError, ValueError),
         *(AttributeError, ArithmeticError, RuntimeError),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import MULTI_LABEL, REGRESSION
-from .labels import check_not_multi_hot, known_as, spell_label, spell_labels
+from .labels import check_not_multi_hot, known_as, plain, spell_label, spell_labels
 
 
 def given_labels(
@@ -28,12 +28,12 @@ def given_labels(
     """
     if labels is None:
         raise InvalidInputError("labels are missing: give one for each text and each description.")
-    labels = _plain(_with_names(labels))
+    labels = plain(_with_names(labels))
     if isinstance(labels, (str, int, float)):
         labels = [labels]
     if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
         raise InvalidTypeError(f"labels are a {type(labels).__name__}; give a list with one label for each text.")
-    labels = [_plain(label) for label in labels]
+    labels = [plain(label) for label in labels]
     if len(labels) != examples + descriptions:
         counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
         raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
@@ -70,7 +70,7 @@ def _several_names(label: Any, position: int) -> tuple[str, ...]:
 
 
 def _numbers(label: Any, position: int) -> tuple[float, ...]:
-    numbers = [_plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
+    numbers = [plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
     try:
         if all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
             found = tuple(float(number) for number in numbers)
@@ -88,8 +88,3 @@ def _with_names(labels: Any) -> Any:
     if not hasattr(feature, "int2str"):
         return labels
     return [None if label is None or label < 0 else feature.int2str(int(label)) for label in labels]
-
-
-def _plain(value: Any) -> Any:
-    """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value

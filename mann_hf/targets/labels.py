@@ -1,7 +1,7 @@
 """The one spelling of a label, whatever file, data frame or call it comes from.
 
 A label that one tool writes as `True`, `1.0` or `card ` and another as `true`, `1` or `card` is one class. What can be
-no label is refused by name: a list that was written as text, a row of zeros and ones, a date, a missing value.
+no label is refused by name: a list that was written as text, a row of zeros and ones, a missing value.
 """
 
 import ast
@@ -23,14 +23,14 @@ AT_ENDS = re.compile(r"^[\s\u200c-\u200f]+|[\s\u200c-\u200f]+$")
 """White space, and the joiners and marks of direction that mean something only between letters."""
 WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+|[+-]?[1-9](?:\.\d+)?e\+\d+", re.ASCII)
 """A whole number as data frames write it to a file in a column that has gaps: 1.0, 1e+16."""
-DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+"""A date with a time, as files have it. Data frames write a date with the time of midnight to some of them."""
 UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)", re.DOTALL)
 """Lists as numpy and others write them, without commas or without quotes."""
 BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
 """Bytes as Python writes them."""
 SHORT = 200
 """Letters of a label up to which its spelling is kept, so that it is found once for all rows."""
-A_DATE = "a date or a time is no label"
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]."
 
 
@@ -39,15 +39,16 @@ def spell_label(label: Any) -> str:
 
     Runs of white space within it become one space, marks without width go, and letters are composed (Unicode NFC).
     Booleans are `true` and `false`, and so are the texts TRUE, True and true; whole numbers have neither sign of plus
-    nor point, and so have texts such as 1.0; 007 stays as it is.
+    nor point, and so have texts such as 1.0; 007 stays as it is. A date is 2020-01-31, with a time of day other than
+    midnight 2020-01-31 10:00:00.
 
     Raises:
-        InvalidInputError: no label, half a surrogate pair, a date, or a list that was written as text.
+        InvalidInputError: no label, half a surrogate pair, or a list that was written as text.
         InvalidTypeError: a list, a number with a fraction, bytes, or anything else that is no name.
     """
     if is_missing(label):
         raise InvalidInputError("no label; leave out what has none")
-    label = _plain(label)
+    label = plain(label)
     if isinstance(label, str):
         text = str.__str__(label)  # of a member of an enumeration the text, not the member's name
         return _checked(text) if len(text) <= SHORT else _checked.__wrapped__(text)
@@ -72,7 +73,7 @@ def spell_label(label: Any) -> str:
             "takes"
         )
     if isinstance(label, (dt.date, dt.time)):
-        raise InvalidTypeError(A_DATE)
+        return same_label(label.isoformat())
     if isinstance(label, Mapping):
         raise InvalidTypeError(f"{_shown(dict(label))} is a dict and no label")
     if isinstance(label, bytes):
@@ -87,7 +88,7 @@ def spell_labels(labels: Any) -> tuple[str, ...]:
         InvalidInputError: a label of it is missing or none that `spell_label` takes.
         InvalidTypeError: no list, tuple, set or array.
     """
-    labels = _plain(labels)
+    labels = plain(labels)
     if not isinstance(labels, (list, tuple, set, frozenset)):
         raise InvalidTypeError(f"{_shown(labels)} is no list; with several labels an example, give a list of names")
     spelled = [spell_label(label) for label in labels]
@@ -107,7 +108,7 @@ def check_not_multi_hot(rows: Sequence[Any]) -> None:
     Raises:
         InvalidInputError: they are multi-hot rows.
     """
-    rows = [list(row) for row in map(_plain, rows) if isinstance(row, (list, tuple)) and row]
+    rows = [list(row) for row in map(plain, rows) if isinstance(row, (list, tuple)) and row]
     if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) and _is_zeros_and_ones(row) for row in rows):
         raise InvalidInputError(f"all rows are of zeros and ones (multi-hot), such as {_shown(rows[0])}; {MULTI_HOT}")
 
@@ -116,7 +117,7 @@ def is_missing(label: Any) -> bool:
     """Whether it stands for no label: None, NaN, NaT or NA of any library, or a text without a letter."""
     if label is None or type(label).__name__ in ("NAType", "NaTType"):
         return True
-    label = _plain(label)
+    label = plain(label)
     if isinstance(label, str):
         return not same_label(label)
     return label is None or (isinstance(label, (float, Decimal)) and math.isnan(label))
@@ -135,7 +136,14 @@ def _same(text: str) -> str:
     text = unicodedata.normalize("NFC", " ".join(AT_ENDS.sub("", UNSEEN.sub("", text)).split()))
     if text in ("True", "TRUE", "False", "FALSE"):
         return text.lower()
+    if moment := MOMENT.fullmatch(text):
+        return _spelled_moment(*moment.groups(default=""))
     return str(int(Decimal(text))) if len(text) < 400 and WHOLE.fullmatch(text) and Decimal(text) < 10**309 else text
+
+
+def _spelled_moment(date: str, minutes: str, seconds: str, fraction: str, zone: str) -> str:
+    time = f"{minutes}{seconds or ':00'}{fraction.rstrip('0').rstrip('.')}"
+    return date if time == "00:00:00" and not zone else f"{date} {time}{zone.replace('Z', '+00:00')}"
 
 
 def known_as(labels: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -191,21 +199,21 @@ def _checked(text: str) -> str:
             f"{text[:80]!r} holds half a surrogate pair, which no file can hold; read it again as UTF-8"
         ) from None
     spelled = same_label(text)
-    if DATE.fullmatch(spelled):
-        raise InvalidInputError(A_DATE)
     written = list_in(spelled) if spelled[:1] in ("[", "(", "{", "a") else None
     if written is None and BYTES.fullmatch(spelled):
         written = ast.literal_eval(spelled)
     return spelled if written is None else spell_label(written)  # which is refused
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
+    if getattr(getattr(value, "dtype", None), "kind", None) == "M" and hasattr(value, "tolist"):
+        value = value.astype("M8[us]")  # of a finer unit numpy gives whole numbers
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _is_zeros_and_ones(row: Iterable[Any]) -> bool:
-    row = [_plain(value) for value in row]
+    row = [plain(value) for value in row]
     return len(row) > 1 and all(
         (isinstance(value, (int, float)) and value in (0, 1))
         or (isinstance(value, str) and value.strip() in ("0", "1"))

@@ -42,6 +42,20 @@ class Kind(str, enum.Enum):
         ("tRUE", ["tRUE"]),
         ("[other]", ["[other]"]),
         ("(a, b)", ["(a, b)"]),
+        (
+            "2020-01-31",
+            [
+                *("2020-01-31", " 2020-01-31", "2020-01-31 00:00:00", "2020-01-31T00:00:00.000", "2020-01-31T00:00"),
+                *(dt.date(2020, 1, 31), dt.datetime(2020, 1, 31), pd.Timestamp("2020-01-31")),
+                *(np.datetime64("2020-01-31"), np.datetime64("2020-01-31", "ns"), np.array("2020-01-31", "M8[ns]")),
+            ],
+        ),
+        (
+            "2020-01-31 10:00:00.5+00:00",
+            ["2020-01-31T10:00:00.500Z", dt.datetime(2020, 1, 31, 10, 0, 0, 500_000, dt.timezone.utc)],
+        ),
+        ("10:00:00", [dt.time(10), "10:00:00"]),
+        ("31.1.2020", ["31.1.2020"]),
         ("\U0001f468\u200d\U0001f469", ["\U0001f468\u200d\U0001f469"]),
     ],
 )  # fmt: skip
@@ -86,11 +100,6 @@ def test_what_is_missing_is_told_as_that(missing: Any) -> None:
         ({"a": 1}, "is a dict and no label"),
         (b"card", "is of bytes and no label"),
         ("b'card'", "is of bytes and no label"),
-        (dt.date(2020, 1, 1), "a date or a time is no label"),
-        (pd.Timestamp("2020-01-01"), "a date or a time is no label"),
-        (np.datetime64("2020-01-01"), "a date or a time is no label"),
-        ("2020-01-01", "a date or a time is no label"),
-        ("2020-01-01T10:00:00Z", "a date or a time is no label"),
         (object, "is of type type"),
         ("\ud800", "half a surrogate pair"),
     ],

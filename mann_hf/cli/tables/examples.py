@@ -130,6 +130,8 @@ def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> No
 def _text(cell: Any) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not cell.strip()):
         raise _BadCell("no text")
+    if isinstance(cell, (int, float)):
+        return repr(cell)  # as csv has it, whose numbers are texts
     if not isinstance(cell, str):
         raise _BadCell(f"{cell!r} is no text but of type {type(cell).__name__}")
     if "\0" in cell:
