@@ -179,6 +179,13 @@ def test_every_block_is_of_a_known_language() -> None:
         assert len(fenced) == len(blocks(page, "python")) + len(blocks(page, "")), page.name
 
 
+def test_every_extra_is_explained() -> None:
+    section = text(ROOT / "pyproject.toml").partition("[project.optional-dependencies]")[2].partition("\n[project.")[0]
+    extras = re.findall(r"^(\w+) = \[", section, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", text(ROOT / "docs" / "install.md"), re.MULTILINE)
+    assert len(extras) > 5 and sorted(rows) == sorted(extras)
+
+
 def test_notebooks_are_kept_without_output() -> None:
     notebooks = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
     assert len(notebooks) >= 2
