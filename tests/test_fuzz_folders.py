@@ -78,9 +78,7 @@ def folders(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     place = tmp_path_factory.mktemp("kinds")
 
     def taught(problem_type: str | None = None, **fields: Any) -> FewShotTextClassificationPipeline:
-        model = MANNForSequenceClassification.from_encoder_pretrained(
-            tiny_encoder, **fields, **({"problem_type": problem_type} if problem_type else {})
-        )
+        model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, problem_type=problem_type, **fields)
         classifier = FewShotTextClassificationPipeline(model=model)
         classifier.remember(TEXTS, LABELS[problem_type])
         return classifier

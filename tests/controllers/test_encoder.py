@@ -75,7 +75,7 @@ def config_of(family: str) -> PreTrainedConfig:
     return getattr(transformers, f"{family}Config")(**FAMILIES[family][0])
 
 
-def batch() -> dict[str, torch.Tensor]:
+def batch() -> dict[str, Any]:
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
     return {"input_ids": torch.randint(3, VOCABULARY, mask.shape) * mask, "attention_mask": mask}
 
@@ -366,7 +366,8 @@ def test_the_default_encoder_tells_likeness_of_meaning(warnings: list[str]):
     encoder, tokenizer = load_encoder(place).eval(), AutoTokenizer.from_pretrained(place)
     encodings = tokenize(tokenizer, ["where is my card?", "my card has not come", "i like rain"], max_length=256)
     with torch.no_grad():
-        keys = embed(encoder, "mean", True, **pad(tokenizer, encodings, [0, 1, 2]))
+        inputs: dict[str, Any] = pad(tokenizer, encodings, [0, 1, 2])
+        keys = embed(encoder, "mean", True, **inputs)
     assert not warnings
     similarity = keys @ keys.T
     assert similarity[0, 1] > 0.6 > 0.2 > similarity[0, 2]

@@ -82,7 +82,8 @@ def test_the_shell_names_every_reading_and_objective(hooks: ModuleType) -> None:
     from mann_hf.training import OBJECTIVES
 
     rows = {row.split("`")[1]: row for row in hooks.commands().splitlines() if row.startswith("| `--")}
-    for option, registry in {"--reading": READINGS, "--objective": OBJECTIVES}.items():
+    registries: dict[str, Any] = {"--reading": READINGS, "--objective": OBJECTIVES}
+    for option, registry in registries.items():
         named = re.findall(r"[a-z_]+", rows[option].partition(": ")[2].rpartition(":")[2])
         assert set(registry.names()) <= set(named), option
 

@@ -291,7 +291,7 @@ def test_vectors_are_those_of_sentence_transformers(write: Write, tiny_encoder: 
         tokenizer = AutoTokenizer.from_pretrained(folder)
         limit = settings.max_length or tokenizer.model_max_length
         encodings = tokenize(tokenizer, texts, max_length=limit, prompt=settings.default_prompt)
-        inputs = pad(tokenizer, encodings, range(len(texts)))
+        inputs: dict[str, Any] = pad(tokenizer, encodings, range(len(texts)))
         with torch.no_grad():
             keys = embed(load_encoder(folder).eval(), settings.pooling, settings.normalize, **inputs)
         torch.testing.assert_close(keys, expected, rtol=1e-5, atol=1e-5)
