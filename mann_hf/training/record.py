@@ -91,7 +91,7 @@ class Recorder(TrainerCallback):
             steps=state.global_step,
             episodes=state.global_step * args.step_episodes,
             best_step=best,
-            seconds=round(time.perf_counter() - self.started, 1) if whole else None,
+            seconds=round(time.perf_counter() - self.started, 2) if whole else None,
             energy_kwh=kwh if whole else None,
             hardware=_hardware(args),
             versions=versions(),

@@ -70,7 +70,7 @@ def test_a_folder_of_something_else_is_told(
 
 def test_a_damaged_memory_is_told(shell: Shell, taught: Path) -> None:
     (taught / "memory.safetensors").write_bytes(b"junk" * 10)
-    assert "memory.safetensors is damaged or no memory file" in shell.fails("predict", taught, "hello")
+    assert "memory.safetensors' is damaged: its header claims" in shell.fails("predict", taught, "hello")
 
 
 def test_a_save_that_was_killed_once_whole_is_found(shell: Shell, taught: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import mann_hf.cli
-from mann_hf.errors import InvalidInputError
+from mann_hf.errors import FolderError
 
 from .conftest import Shell
 
@@ -63,7 +63,7 @@ def test_debug_shows_where_an_error_comes_from(shots: Path, tmp_path: Path, comm
     (tmp_path / "config.json").touch()
     arguments = [command, str(tmp_path), *{"forget": ["--label", "a"]}.get(command, [str(shots)])]
     result = CliRunner().invoke(mann_hf.cli.app, [*arguments, "--debug"])
-    assert isinstance(result.exception, InvalidInputError)
+    assert isinstance(result.exception, FolderError)
     assert result.stderr == ""
 
 
