@@ -65,7 +65,7 @@ hypothesis.settings.register_profile("mann_hf", deadline=None, derandomize=True,
 hypothesis.settings.load_profile("mann_hf")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Tells what tests have measured and recorded with `record_property`, those in workers too."""
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties if report.when == "call" else ():
