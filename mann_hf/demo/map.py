@@ -105,21 +105,21 @@ class MemoryMap:
                 (x, y), (to_x, to_y) = asked, where[slot]
                 line = {"color": "#8a8f98", "width": max(1.0, 3.5 - rank * 0.7)}
                 figure.add_scatter(x=[x, to_x], y=[y, to_y], mode="lines", line=line, hoverinfo="skip")
-        for column, group in _by_column(self.memory, slots).items():
-            mark = UNLABELLED if column is None else mark_of(column)
-            deciding = [slot in behind for slot in group]
+        if slots:  # in one trace, as each takes plotly milliseconds; those that decided lie on top
+            slots.sort(key=lambda slot: slot in behind)
+            marks = _marks(self.memory, slots)
             figure.add_scatter(
-                x=[where[slot][0] for slot in group],
-                y=[where[slot][1] for slot in group],
+                x=[where[slot][0] for slot in slots],
+                y=[where[slot][1] for slot in slots],
                 mode="markers",
                 marker={
-                    "color": mark.colour,
-                    "symbol": mark.symbol,
-                    "size": [13 if one else 9 for one in deciding],
-                    "opacity": [1.0 if one or asked is None else 0.6 for one in deciding],
+                    "color": [mark.colour for mark in marks],
+                    "symbol": [mark.symbol for mark in marks],
+                    "size": [13 if slot in behind else 9 for slot in slots],
+                    "opacity": [1.0 if slot in behind or asked is None else 0.6 for slot in slots],
                     "line": {"width": 1, "color": "rgba(255, 255, 255, 0.7)"},
                 },
-                hovertext=[_told(self.memory.entries[slot]) for slot in group],
+                hovertext=[_told(self.memory.entries[slot]) for slot in slots],
                 hoverinfo="text",
             )
         if asked is not None:
@@ -160,14 +160,11 @@ def principal_axes(centred: Tensor) -> Tensor:
     return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
 
-def _by_column(memory: LabelledMemory, slots: list[int]) -> dict[int | None, list[int]]:
-    """Slots by the column of their (first) label, None for those without."""
+def _marks(memory: LabelledMemory, slots: list[int]) -> list[Mark]:
+    """How the points of entries look: as their (first) label does."""
     columns = {label: column for column, label in enumerate(memory.labels)}
-    groups: dict[int | None, list[int]] = {}
-    for slot in slots:
-        names = label_names(memory.entries[slot].label)
-        groups.setdefault(columns[names[0]] if names else None, []).append(slot)
-    return groups
+    names = [label_names(memory.entries[slot].label) for slot in slots]
+    return [mark_of(columns[one[0]]) if one else UNLABELLED for one in names]
 
 
 def _layout(go: Any) -> Any:

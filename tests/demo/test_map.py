@@ -74,8 +74,19 @@ def test_the_question_lies_where_its_key_would_be_stored() -> None:
     figure = chart.figure("asked", memory.state.keys[0, 2])
     star = figure.data[-1]
     assert star.marker.symbol == "star"
-    group = next(trace for trace in figure.data if "text 2" in str(trace.hovertext))
-    assert (star.x[0], star.y[0]) == pytest.approx((group.x[1], group.y[1]))
+    points = figure.data[0]
+    (place,) = [place for place, hover in enumerate(points.hovertext) if "text 2" in hover]
+    assert (star.x[0], star.y[0]) == pytest.approx((points.x[place], points.y[place]))
+
+
+def test_points_of_one_label_look_alike_and_those_that_decided_lie_on_top() -> None:
+    points = MemoryMap.of(remembered(["a", "b", "b", "c"])).figure("asked", torch.randn(K), [1]).data[1]
+    marks = {
+        hover.split("</b>")[0].removeprefix("<b>"): (colour, symbol)
+        for hover, colour, symbol in zip(points.hovertext, points.marker.color, points.marker.symbol, strict=True)
+    }
+    assert marks == {name: mark_of(column)[:2] for column, name in enumerate("abc")}
+    assert "text 1" in points.hovertext[-1] and points.marker.size == (9, 9, 9, 13)
 
 
 def test_a_line_leads_to_each_entry_that_decided() -> None:
@@ -139,6 +150,11 @@ def test_texts_of_no_label_have_a_mark_of_their_own() -> None:
     memory, _ = LabelledMemory.empty(8, MULTI_LABEL).remember(
         keys, [("card",), (), ("card",)], ["a", "b", "c"], ["example"] * 3
     )
-    of_card, of_none = MemoryMap.of(memory).figure().data
-    assert len(of_card.x) == 2 and len(of_none.x) == 1
-    assert of_none.marker.color != of_card.marker.color and "no label" in of_none.hovertext[0]
+    (points,) = MemoryMap.of(memory).figure().data
+    first, none, again = points.marker.color
+    assert first == again != none and "no label" in points.hovertext[1]
+
+
+def test_a_thousand_labels_are_drawn_as_fast_as_one() -> None:
+    (points,) = MemoryMap.of(remembered([f"label {number}" for number in range(1000)])).figure().data
+    assert len(set(points.hovertext)) == 1000

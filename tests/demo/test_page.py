@@ -146,11 +146,13 @@ def test_a_visitor_s_memory_is_dropped_in_time(classifier: FewShotTextClassifica
 
 @pytest.mark.slow
 def test_a_large_memory_is_not_sent_whole(make: Make, visit: Callable[..., Any]) -> None:
-    classifier = make({"my card": "card"}, label_names=False)
-    count = 10_000
-    texts = [f"text number {number} of many " + "words " * 20 for number in range(count)]
-    labels = [f"label {number % 300}" for number in range(count)]
+    classifier = make({"my card": "card"}, label_names=False, reading="attention")
+    count = 100_000
+    texts = [f"text number {number} of many " + "words & <b>signs</b> " * 20 for number in range(count)]
+    labels = [f"{'a long label ' * 8}{number % 1500}" for number in range(count)]
     classifier.model.remember(torch.randn(count, classifier.model.config.hidden_size), labels, texts)
-    sent = visit(classifier).predict("my card", "", api_name="/ask")
-    assert len(str(sent)) < 1_000_000
-    assert "The map shows 1,000 of 10,001 examples" in sent[3]
+    page = visit(classifier)
+    for words in ("", "99999"):
+        sent = page.predict("my card", words, api_name="/ask")
+        assert len(str(sent)) < 1_000_000
+    assert "The map shows 1,000 of 100,001 examples" in sent[3] and "text number 99999" in sent[4]
