@@ -64,12 +64,12 @@ class PageGuard:
             self._check_sender(scope, route, headers)
             if self._open >= MOST_OPEN:
                 raise Refused(503, "Too many use the page at this moment. Try again a little later.")
-            check_length(headers)
             token = route.download()
             if token is not None:
                 await self._send_memory(token, route.method, send)
                 return
             route.check()
+            check_length(headers)
             if route.method == "POST":
                 event = route.event()
                 if event is not None:

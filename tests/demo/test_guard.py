@@ -85,7 +85,7 @@ def visitor(one_page: Visitor) -> Visitor:
     return one_page
 
 
-LESSON = {"data": ["rebound", "evil", "an example", ""]}
+LESSON = {"data": [None, "rebound", "evil", "an example", ""]}
 FOREIGN = [
     {"host": "evil.example:7860"},
     {"host": "evil.example"},
@@ -172,7 +172,7 @@ def test_a_link_from_another_page_opens_it(visitor: Visitor) -> None:
 
 def test_by_its_own_names_it_is_used(visitor: Visitor) -> None:
     for number, headers in enumerate(OWN):
-        told = {"data": [f"lesson {number}", f"own {number}", "an example", ""]}
+        told = {"data": [None, f"lesson {number}", f"own {number}", "an example", ""]}
         assert visitor.client.get("/robots.txt", headers=headers).status_code == 200, headers
         asked = visitor.client.post("/gradio_api/call/teach", json=told, headers=headers)
         assert asked.status_code == 200, (headers, asked.text)
@@ -197,7 +197,7 @@ def test_hosts_that_are_named_are_its_own(
         for host in [*hosts, "123abc.gradio.live", "proxy.example", "box.local:7860"]:
             assert one.client.get("/robots.txt", headers={"host": host}).status_code == 200, host
         named = {"origin": "https://demo.example.org", "sec-fetch-site": "cross-site"}
-        assert one.client.post("/gradio_api/call/ask", json={"data": ["x", ""]}, headers=named).status_code == 200
+        assert one.client.post("/gradio_api/call/ask", json={"data": [None, "x", ""]}, headers=named).status_code == 200
         refused = one.client.get("/", headers={"host": "other.example"})
         assert refused.status_code == 403 and "--allow-host other.example" in refused.text
 
@@ -441,7 +441,7 @@ def test_answers_that_no_one_fetches_are_dropped(visitor: Visitor, monkeypatch: 
     monkeypatch.setattr(guard, "MOST_WAITING", 3)
     waiting = visitor.page._queue.pending_messages_per_session
     for _ in range(8):
-        event = visitor.client.post("/gradio_api/call/ask", json={"data": ["my card", ""]}).json()["event_id"]
+        event = visitor.client.post("/gradio_api/call/ask", json={"data": [None, "my card", ""]}).json()["event_id"]
         while event in visitor.page._queue.event_ids_to_events:
             pass
     assert len(waiting) <= 4
