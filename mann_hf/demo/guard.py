@@ -144,10 +144,12 @@ class PageGuard:
         """Drops the oldest answers that no one has fetched, which Gradio would keep for ever."""
         queue = self.page._queue
         waiting, events = queue.pending_messages_per_session, queue.pending_event_ids_session
+        busy = sessions_at_work(queue)
         for session in list(waiting)[: max(0, len(waiting) - MOST_WAITING)]:
-            if not any(event in queue.event_ids_to_events for event in events.get(session, ())):
+            if session not in busy:
                 waiting.pop(session)
-                events.pop(session, None)
+                for event in events.pop(session, ()):
+                    queue.event_ids_to_events.pop(event, None)
 
     async def _send_memory(self, token: str, method: str, send: Send) -> None:
         async with self._one_by_one:
@@ -165,6 +167,12 @@ class PageGuard:
         }
         await _start(200, headers, send)
         await send({"type": "http.response.body", "body": content if method == "GET" else b""})
+
+
+def sessions_at_work(queue: Any) -> set[str]:
+    """The sessions whose events wait for their turn in Gradio's queue or are answered now."""
+    jobs = [*queue.active_jobs, *(one.queue for one in queue.event_queue_per_concurrency_id.values())]
+    return {event.session_hash for job in jobs for event in job or ()}
 
 
 class _Incoming:
