@@ -356,8 +356,10 @@ def _whole(name: str, value: Any, least: int = 1) -> int | None:
     try:
         if value is None:
             return None
+        if type(value).__name__ in ("bool", "bool_"):  # of Python or numpy, whose older releases take one for a number
+            raise TypeError
         number = operator.index(value)
-        if isinstance(value, bool) or number < least:
+        if number < least:
             raise TypeError
     except TypeError:
         raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None.") from None

@@ -2,9 +2,10 @@
 
 import importlib.util
 import re
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -67,13 +68,15 @@ def test_every_command_and_option_is_listed(hooks: ModuleType) -> None:
     from mann_hf.cli import app
 
     page = hooks.commands()
+    hints = partial(get_type_hints, include_extras=True)
     group: Any = typer.main.get_command(app)
     for name, command in group.commands.items():
         part = re.split(r"^### ", page, flags=re.MULTILINE)[1 + list(group.commands).index(name)]
         assert part.startswith(f"mann-hf {name}\n")
         for parameter in command.params:
             assert all(f"`{option}" in part for option in parameter.opts if option.startswith("-")), parameter.name
-            assert parameter.help, parameter.name
+            (about,) = hints(command.callback)[parameter.name].__metadata__
+            assert about.help, parameter.name
     assert "| `--problem-type` `single_label_classification`, `multi_label_classification`, `regression` |" in page
 
 

@@ -246,6 +246,7 @@ class TestEnergy:
     ) -> None:
         speaker = logging.getLogger("codecarbon")
         monkeypatch.setattr(speaker, "level", logging.INFO)
+        monkeypatch.setattr(speaker, "propagate", True)  # releases of codecarbon differ in what they set once imported
 
         def tell() -> None:
             speaker.info("Energy consumed for RAM : 0.000047 kWh.")
@@ -263,7 +264,7 @@ class TestEnergy:
             assert meter.stop() == 1
         assert not caplog.records and not warned
         speaker.info("of a tracker of one's own")
-        assert [record.getMessage() for record in caplog.records] == ["of a tracker of one's own"]
+        assert {record.getMessage() for record in caplog.records} == {"of a tracker of one's own"}
 
     def test_without_codecarbon(self) -> None:
         meter = EnergyMeter()
