@@ -4,8 +4,10 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
+
+from ..wording import counted
 
 MOST_BYTES = 1 << 20
 MOST_SECONDS = 20
@@ -111,6 +113,25 @@ def read_event(body: bytes) -> dict[str, Any]:
     if told.get("batched"):
         raise Refused(422, "This page takes one event at a time.")
     return told
+
+
+def check_inputs(inputs: Sequence[Any], components: Sequence[Any]) -> None:
+    """Refuses inputs that an event does not take: of another number, or none of the choices.
+
+    Args:
+        inputs: what came. The state of the page may be left out.
+        components: of Gradio, from which the event gets its inputs.
+
+    Raises:
+        Refused: it says how many it takes, or what the choices are.
+    """
+    shown = [one for one in components if type(one).__name__ != "State"]
+    if len(inputs) not in (len(shown), len(components)):
+        raise Refused(422, f"This event takes {counted(len(shown), 'input')}, and {len(inputs)} came.")
+    for value, component in zip(inputs, shown if len(inputs) == len(shown) else components, strict=True):
+        choices = [choice[-1] for choice in getattr(component, "choices", None) or ()]
+        if choices and value is not None and value not in choices:
+            raise Refused(422, f"The choices are {', '.join(map(repr, choices))}.")
 
 
 def _no_number(name: str) -> NoReturn:

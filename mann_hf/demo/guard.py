@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .bodies import Headers, Refusal, Refused, check_json, check_length, read_body, read_event
+from .bodies import Headers, Refusal, Refused, check_inputs, check_json, check_length, read_body, read_event
 from .downloads import FILE_NAME, Downloads
 from .hosts import LOOPBACK, Place, is_address, own_host, read_host, read_origin, same_place
 from .routes import Route
@@ -131,13 +131,18 @@ class PageGuard:
         return self.page.allowed_hosts | {place.host for place in places if place is not None}
 
     def _check_event(self, event: re.Match[str], body: bytes) -> None:
-        told = read_event(body)
+        content = read_event(body)
         if event["name"] is None:
-            number = told.get("fn_index")
+            number = content.get("fn_index")
             if isinstance(number, bool) or not isinstance(number, int) or number not in self.page.fns:
                 raise Refused(404, "The page has no event of that number.")
-        elif event["name"] not in {fn.api_name for fn in self.page.fns.values() if fn.api_visibility == "public"}:
-            raise Refused(404, "The page has no event of that name.")
+            asked = self.page.fns[number]
+        else:
+            public = {fn.api_name: fn for fn in self.page.fns.values() if fn.api_visibility == "public"}
+            if event["name"] not in public:
+                raise Refused(404, "The page has no event of that name.")
+            asked = public[event["name"]]
+        check_inputs(content.get("data", []), asked.inputs)
         self._drop_answers_no_one_fetches()
 
     def _drop_answers_no_one_fetches(self) -> None:
@@ -189,7 +194,7 @@ class _Incoming:
 
 
 def _other_page(place: Place | None) -> str:
-    if place is None:
+    if place is None or place.host in LOOPBACK:  # to name a loopback host would let every page on this machine in
         return "A page of another site may not use this one."
     return (
         f"A page of {place.host} may not use this one. If it is yours, allow it: launch(allowed_hosts="

@@ -91,8 +91,9 @@ def _punycode(name: str) -> str:
 
 
 def _plain_address(text: str) -> str:
-    """An IP address in its shortest form; empty if it is none."""
+    """An IP address in its shortest form, one of version 4 within version 6 as the former; empty if it is none."""
     try:
-        return ip_address(text).compressed
+        address = ip_address(text)
+        return (getattr(address, "ipv4_mapped", None) or address).compressed
     except ValueError:
         return ""

@@ -13,6 +13,7 @@ import pytest
 import mann_hf.demo
 from mann_hf.demo import bodies, guard
 from mann_hf.demo.bounds import MOST_LETTERS_SENT, MOST_LETTERS_TYPED
+from mann_hf.demo.events import DESCRIPTION, EXAMPLE
 from mann_hf.models import MANNForSequenceClassification
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
@@ -126,6 +127,7 @@ OWN = [
     {"host": "localhost"},
     {"host": "[::1]:7860"},
     {"host": "[0:0:0:0:0:0:0:1]:7860"},
+    {"host": "[::ffff:127.0.0.1]:7860"},
     {"origin": HOME},
     {"origin": HOME.upper()},
     {"origin": "http://127.0.0.1", "host": "127.0.0.1"},
@@ -424,6 +426,26 @@ def test_a_page_without_its_guard_gives_no_download(classifier: FewShotTextClass
             assert ("does not stand behind its guard" in said) != bool(middleware)
             evil = client.get("/page/config", headers={"host": "evil.example"})
             assert evil.status_code == (403 if middleware else 200)
+
+
+@pytest.mark.parametrize("inputs", [[], ["x"], [None] * 4], ids=len)
+def test_inputs_of_another_number_are_refused(visitor: Visitor, inputs: list[Any]) -> None:
+    told = visitor.client.post("/gradio_api/call/ask", json={"data": inputs})
+    assert (told.status_code, told.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
+
+
+@pytest.mark.parametrize("kind", ["nope", 5, True, ""])
+def test_a_choice_that_is_none_is_refused(visitor: Visitor, kind: Any) -> None:
+    for state in ([], [None]):
+        told = visitor.client.post("/gradio_api/call/teach", json={"data": [*state, "x", "l", kind, ""]})
+        assert (told.status_code, told.json()["detail"]) == (422, f"The choices are {EXAMPLE!r}, {DESCRIPTION!r}.")
+
+
+def test_no_page_of_this_machine_is_offered_as_one_to_allow(visitor: Visitor) -> None:
+    told = visitor.client.post(
+        "/gradio_api/call/ask", json={"data": ["x", ""]}, headers={"origin": "http://127.0.0.1:1"}
+    )
+    assert told.status_code == 403 and "allowed_hosts" not in told.text
 
 
 def test_there_are_no_websockets(visitor: Visitor) -> None:
