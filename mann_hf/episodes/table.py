@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 from ..hub_names import HUB_ID
-from ..targets import is_missing, spell_label
+from ..targets import Spellings, is_missing, spell_label
 
 IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 """How datasets names the folder of a data set from the Hub in its cache."""
@@ -66,18 +66,19 @@ class LabelledTable:
             self.texts = check_texts(list(dataset[text_column]))
         except MannError as error:
             raise type(error)(f"{source}, column {text_column!r}: {error}") from None
-        names = [self._name(label, row, label_column) for row, label in enumerate(_named(dataset, label_column))]
+        known = Spellings()
+        names = [self._name(label, row, label_column, known) for row, label in enumerate(_named(dataset, label_column))]
         self.names: list[str] = sorted(set(names))
         number = {name: position for position, name in enumerate(self.names)}
         self.labels = np.array([number[name] for name in names])
 
-    def _name(self, label: Any, row: int, column: str) -> str:
-        where = f"{self.source}, column {column!r}: row {row} (counted from 0)"
-        if is_missing(label):
-            raise InvalidInputError(f"{where} has no label; leave such rows out.")
+    def _name(self, label: Any, row: int, column: str, known: Spellings) -> str:
         try:
-            return spell_label(label)
+            return known.of(label)
         except (InvalidInputError, InvalidTypeError) as error:
+            where = f"{self.source}, column {column!r}: row {row} (counted from 0)"
+            if is_missing(label):
+                raise InvalidInputError(f"{where} has no label; leave such rows out.") from None
             raise type(error)(f"{where}: {error}; episodes are made of texts with one class each.") from None
 
     def class_names(self, classes: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import MULTI_LABEL, REGRESSION
-from .labels import check_not_multi_hot, known_as, plain, spell_label, spell_labels
+from .labels import Spellings, check_not_multi_hot, known_as, plain, spell_labels
 
 
 def given_labels(
@@ -49,14 +49,15 @@ def given_labels(
             )
         named = known_as(chain.from_iterable(several), known)
         return [tuple(named[name] for name in names) for names in several]
-    names = [_one_name(label, position) for position, label in enumerate(labels)]
+    spellings = Spellings()
+    names = [_one_name(label, position, spellings) for position, label in enumerate(labels)]
     named = known_as(names, known)
     return [named[name] for name in names]
 
 
-def _one_name(label: Any, position: int) -> str:
+def _one_name(label: Any, position: int, spellings: Spellings) -> str:
     try:
-        return spell_label(label)
+        return spellings.of(label)
     except (InvalidInputError, InvalidTypeError) as error:
         raise type(error)(f"label {position} (counted from 0): {error}.") from None
 

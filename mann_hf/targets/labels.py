@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
@@ -29,8 +28,6 @@ UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)
 """Lists as numpy and others write them, without commas or without quotes."""
 BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
 """Bytes as Python writes them."""
-SHORT = 200
-"""Letters of a label up to which its spelling is kept, so that it is found once for all rows."""
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]."
 
 
@@ -50,8 +47,7 @@ def spell_label(label: Any) -> str:
         raise InvalidInputError("no label; leave out what has none")
     label = plain(label)
     if isinstance(label, str):
-        text = str.__str__(label)  # of a member of an enumeration the text, not the member's name
-        return _checked(text) if len(text) <= SHORT else _checked.__wrapped__(text)
+        return _checked(str.__str__(label))  # of a member of an enumeration the text, not the member's name
     if isinstance(label, bool):
         return "true" if label else "false"
     if isinstance(label, int):
@@ -79,6 +75,21 @@ def spell_label(label: Any) -> str:
     if isinstance(label, bytes):
         raise InvalidTypeError(f"{_shown(label)} is of bytes and no label; decode it, as in label.decode()")
     raise InvalidTypeError(f"{_shown(label)} is of type {type(label).__name__}; a label is a name or a whole number")
+
+
+class Spellings(dict[str, str]):
+    """Finds the spelling of each text once, as a table has few labels and many rows.
+
+    For one call and no longer: a label that is forgotten must not stay in the process.
+    """
+
+    def __missing__(self, text: str) -> str:
+        self[text] = spelled = spell_label(text)
+        return spelled
+
+    def of(self, label: Any) -> str:
+        """What `spell_label` makes of a label, with its errors."""
+        return self[label] if type(label) is str else spell_label(label)
 
 
 def spell_labels(labels: Any) -> tuple[str, ...]:
@@ -128,11 +139,6 @@ def same_label(text: str) -> str:
 
     For labels of a memory that was saved by a version that kept them as they came.
     """
-    return _same(text) if len(text) <= SHORT else _same.__wrapped__(text)
-
-
-@lru_cache(maxsize=1024)  # a table has few labels and many rows
-def _same(text: str) -> str:
     text = unicodedata.normalize("NFC", " ".join(AT_ENDS.sub("", UNSEEN.sub("", text)).split()))
     if text in ("True", "TRUE", "False", "FALSE"):
         return text.lower()
@@ -190,7 +196,6 @@ def list_in(text: str) -> list[Any] | None:
     return None
 
 
-@lru_cache(maxsize=1024)
 def _checked(text: str) -> str:
     try:
         text.encode()

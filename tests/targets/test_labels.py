@@ -1,5 +1,7 @@
 import datetime as dt
 import enum
+import gc
+import inspect
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mann_hf import targets
 from mann_hf.errors import InvalidInputError, InvalidTypeError, MannError
-from mann_hf.targets import check_not_multi_hot, is_missing, known_as, same_label, spell_label, spell_labels
+from mann_hf.targets import Spellings, check_not_multi_hot, is_missing, known_as, same_label, spell_label, spell_labels
+from mann_hf.targets.given import given_labels
 
 
 class Kind(str, enum.Enum):
@@ -169,3 +173,22 @@ def test_a_memory_keeps_the_names_that_it_has() -> None:
     assert known_as(["card", "true", "new"], ["card ", "True"]) == {"card": "card ", "true": "True", "new": "new"}
     assert known_as(["card"], ["card ", "card", " card"]) == {"card": "card"}
     assert known_as(["card"], ["card ", " card"]) == {"card": "card "}
+
+
+def test_no_label_stays_in_the_process() -> None:
+    label = "Jane Doe, 12 Elm Street"
+    assert given_labels([label, f" {label}"], 2, 0, "single_label_classification", ()) == [label, label]
+    spell_label(label), same_label(label), is_missing(label), spell_labels([label])
+    gc.collect()
+    assert not any(isinstance(each, Spellings) for each in gc.get_objects())
+    for module in (targets.labels, targets.given):
+        assert not any(hasattr(each, "cache_info") for _, each in inspect.getmembers(module))
+        assert label not in str([each for _, each in inspect.getmembers(module) if isinstance(each, (dict, list))])
+
+
+def test_a_spelling_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(targets.labels, "same_label", lambda text: found.append(text) or text.strip())
+    spellings = Spellings()
+    assert [spellings.of(label) for label in ["card ", "card ", "card", 1]] == ["card", "card", "card", "1"]
+    assert found.count("card ") == 2  # once to see that it is there, once to spell it

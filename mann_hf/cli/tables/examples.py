@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...errors import InvalidInputError, InvalidTypeError
-from ...targets import check_not_multi_hot, is_missing, spell_label, spell_labels
+from ...targets import Spellings, check_not_multi_hot, is_missing, spell_labels
 from ...targets.labels import list_in
 from ...wording import counted, listed
 from ..options import ProblemType
@@ -58,9 +58,10 @@ def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) ->
         InvalidInputError: a row has no text, no label, or one of another problem type, and bad rows are not skipped;
             the message says which.
     """
-    convert = {
-        ProblemType.SINGLE_LABEL: _name,
-        ProblemType.MULTI_LABEL: _names,
+    known = Spellings()
+    convert: Callable[[Any], Any] = {
+        ProblemType.SINGLE_LABEL: lambda cell: _name(cell, known),
+        ProblemType.MULTI_LABEL: lambda cell: _names(cell, known),
         ProblemType.REGRESSION: _numbers,
     }[problem_type]
     if problem_type is ProblemType.MULTI_LABEL:
@@ -68,7 +69,7 @@ def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) ->
     examples = _examples(table, convert, skip_bad_rows)
     if problem_type is ProblemType.REGRESSION:
         return examples
-    _say_spelling(table, examples, several=problem_type is ProblemType.MULTI_LABEL)
+    _say_spelling(table, examples, problem_type is ProblemType.MULTI_LABEL, known)
     return examples
 
 
@@ -145,7 +146,9 @@ def _text(cell: Any) -> str:
     return cell
 
 
-def _name(cell: Any) -> str:
+def _name(cell: Any, known: Spellings) -> str:
+    if type(cell) is str and cell in known:
+        return known[cell]
     if is_missing(cell):
         raise _BadCell("no label")
     if isinstance(cell, float) and math.isfinite(cell) and not cell.is_integer():
@@ -153,7 +156,7 @@ def _name(cell: Any) -> str:
     if isinstance(cell, str) and "\0" in cell:
         raise _BadCell("the label holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
     try:
-        return spell_label(cell)
+        return known.of(cell)
     except (InvalidInputError, InvalidTypeError) as error:
         said = str(error)
         if "multi_label_classification" in said:
@@ -161,10 +164,10 @@ def _name(cell: Any) -> str:
         raise _BadCell(said) from None
 
 
-def _names(cell: Any) -> tuple[str, ...]:
+def _names(cell: Any, known: Spellings) -> tuple[str, ...]:
     parts = _several(cell)
     try:
-        spelled = [_name(part) for part in parts]
+        spelled = [_name(part, known) for part in parts]
         spell_labels([part for part in parts if not isinstance(part, float)])
     except (InvalidInputError, InvalidTypeError) as error:
         raise _BadCell(str(error)) from None
@@ -210,7 +213,7 @@ def _check_not_multi_hot(table: Table) -> None:
         raise InvalidInputError(f"{table.source}: column {table.columns[1]!r}: {error}") from None
 
 
-def _say_spelling(table: Table, examples: Examples, several: bool) -> None:
+def _say_spelling(table: Table, examples: Examples, several: bool, known: Spellings) -> None:
     """Says once which labels are not as they are written in the table."""
     changed: Counter[tuple[str, str]] = Counter()
     spaces = 0
@@ -219,7 +222,7 @@ def _say_spelling(table: Table, examples: Examples, several: bool) -> None:
         try:
             written = _several(cell) if several else [cell]
             for part in written:
-                if isinstance(part, str) and (name := _name(part)) != part:
+                if isinstance(part, str) and (name := _name(part, known)) != part:
                     if several and part.strip() == name:
                         continue
                     changed[part, name] += 1
