@@ -1,7 +1,8 @@
 """Pretrained text encoders of transformers, without the parts that keys do not need."""
 
 import inspect
-from typing import Any
+import weakref
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,10 @@ LONG = 1e12
 """Numbers above this are divided before they are squared."""
 POSITION_TABLES = ("position_embeddings", "char_position_embeddings", "embed_positions", "wpe", "positions_embed")
 """What encoders call their tables of absolute positions, one row a position."""
+
+_Holders = tuple[weakref.ref[nn.Module], list[tuple[str, weakref.ref[nn.Module]]]]
+_holders: weakref.WeakKeyDictionary[nn.Module, _Holders] = weakref.WeakKeyDictionary()
+"""Of encoders that were asked for their positions: their table of tokens, and the modules that hold positions."""
 
 
 def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, **kwargs: Any) -> PreTrainedModel:
@@ -129,7 +134,7 @@ def max_positions(encoder: nn.Module) -> int | None:
     has prepared.
     """
     limits = [stated_positions(encoder)]
-    for module in encoder.modules():
+    for module in _with_positions(encoder):
         counted = getattr(module, "position_ids", None)
         limits.append(counted.shape[-1] if isinstance(counted, Tensor) else None)
         for name in POSITION_TABLES:
@@ -138,6 +143,47 @@ def max_positions(encoder: nn.Module) -> int | None:
             if isinstance(rows, Tensor) and rows.dim() == 2:
                 limits.append(len(rows) - _rows_before(table))
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+
+def _with_positions(encoder: nn.Module) -> list[nn.Module]:
+    """The modules of an encoder that hold positions.
+
+    They are looked for once for each encoder, as a walk through all modules takes longer than the rest of a question's
+    way to the encoder, and again when one of them or the table of tokens was replaced.
+    """
+    tokens = _token_table(encoder)
+    if (known := _holders.get(encoder)) is not None:
+        tokens_then, found = known
+        held = [holder() for _, holder in found]
+        if tokens_then() is tokens and all(
+            one is not None and _at(encoder, path) is one for (path, _), one in zip(found, held, strict=True)
+        ):
+            return cast(list[nn.Module], held)
+    names = ("position_ids", *POSITION_TABLES)
+    holders = [
+        (path, module)
+        for path, module in encoder.named_modules()
+        if any(getattr(module, name, None) is not None for name in names)
+    ]
+    if tokens is not None:
+        _holders[encoder] = weakref.ref(tokens), [(path, weakref.ref(module)) for path, module in holders]
+    return [module for _, module in holders]
+
+
+def _token_table(encoder: nn.Module) -> nn.Module | None:
+    """The table of tokens of an encoder; None of one that names none."""
+    try:
+        return encoder.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _at(encoder: nn.Module, path: str) -> nn.Module | None:
+    """The module of that name within an encoder; None where there is none by now."""
+    try:
+        return encoder.get_submodule(path)
+    except AttributeError:
+        return None
 
 
 def _rows_before(table: Any) -> int:

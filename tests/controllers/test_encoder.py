@@ -1,5 +1,6 @@
 """Pretrained encoders of several families: what is loaded, what is left out, and what their keys are."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,25 @@ def test_positions_that_a_family_counts_in_its_own_way_run_out_where_it_is_said(
     encoder(input_ids=torch.full((1, limit), 5), attention_mask=torch.ones(1, limit))
     with pytest.raises((IndexError, RuntimeError)):
         encoder(input_ids=torch.full((1, limit + 1), 5), attention_mask=torch.ones(1, limit + 1))
+
+
+def test_positions_are_looked_for_once_and_again_when_a_table_was_replaced(monkeypatch):
+    encoder = build_encoder(AutoConfig.for_model("bert", **_BERT)).eval()
+    longer = build_encoder(AutoConfig.for_model("bert", **{**_BERT, "max_position_embeddings": 8})).eval()
+    before = max_positions(encoder)
+    walks = []
+    walk = type(encoder).named_modules
+    monkeypatch.setattr(type(encoder), "named_modules", lambda self, *a, **b: walks.append(1) or walk(self, *a, **b))
+    assert [max_positions(encoder) for _ in range(3)] == [before] * 3 and not walks
+    encoder.resize_token_embeddings(40)
+    assert max_positions(encoder) == before
+    encoder.embeddings.position_embeddings = longer.embeddings.position_embeddings
+    assert max_positions(encoder) == 8 < before
+    encoder.embeddings = build_encoder(encoder.config).embeddings
+    assert max_positions(encoder) == before
+    encoder.embeddings = longer.embeddings
+    assert max_positions(encoder) == 8
+    assert max_positions(copy.deepcopy(encoder)) == 8
 
 
 # What is no text encoder
