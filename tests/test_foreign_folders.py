@@ -382,6 +382,48 @@ def test_in_a_pipeline_our_words_stand_first(folder: Path, task: str, file: str)
     assert str(by_pipeline.value) == str(by_model.value) and type(by_pipeline.value) is type(by_model.value)
 
 
+TOKENIZERS: dict[str, Callable[[dict], Any]] = {
+    "a blow-up": lambda content: content.update(
+        normalizer={"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "a" * 10**6}]}
+    ),
+    "a panic": lambda content: content.update(normalizer={"type": "Precompiled", "precompiled_charsmap": ""}),
+    "a part that lacks": lambda content: content.pop("added_tokens"),
+    "nothing in it": lambda content: content.clear(),
+}
+
+
+@pytest.mark.parametrize("task", [TASK, "text-classification"])
+@pytest.mark.parametrize("edit", TOKENIZERS.values(), ids=TOKENIZERS)
+def test_a_pipeline_refuses_the_tokenizers_that_a_model_refuses(folder: Path, task: str, edit: Callable) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises((FolderError, UnsafeFileError)) as by_model:
+        MANNForSequenceClassification.from_pretrained(str(folder)).load_tokenizer()
+    with pytest.raises(type(by_model.value)) as by_pipeline:
+        pipeline(task, model=str(folder))
+    assert str(by_pipeline.value) == str(by_model.value)
+
+
+def test_a_pipeline_of_a_model_without_a_tokenizer_takes_the_encoders(folder: Path) -> None:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    assert pipeline(TASK, model=str(folder))("where is my card")
+
+
+def test_the_refusal_of_an_encoders_tokenizer_is_told_itself(folder: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "hostile"))
+    content = json.loads((encoder / "tokenizer.json").read_text())
+    content["normalizer"] = {"type": "Prepend", "prepend": "a" * 10**6}
+    (encoder / "tokenizer.json").write_text(json.dumps(content))
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    change(folder, encoder_name=str(encoder))
+    with pytest.raises(UnsafeFileError, match="the prepend of a step"):
+        MANNForSequenceClassification.from_pretrained(folder).load_tokenizer()
+
+
 def test_without_a_configuration_there_is_no_model(folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(MemoryFileError, match="holds a memory without a model"):

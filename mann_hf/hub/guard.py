@@ -80,19 +80,18 @@ def called_by_pipeline() -> bool:
     return frame is not None
 
 
-class Refused:
+class UnloadedModel:
     """Stands for a model that could not be loaded, and raises why as soon as it is looked at.
 
     `pipeline` of transformers takes an error in loading for the first of several tries, and in the end hides it behind
-    a list of classes. What it gets in place of the error raises it where nothing is tried any more.
+    a list of classes. What it gets in place of the error raises it where nothing is tried any more: at once where it is
+    asked whether it is a name still, before a tokenizer is read.
     """
 
     def __init__(self, error: MannError) -> None:
         object.__setattr__(self, "error", error)
 
     def __getattribute__(self, name: str) -> Any:
-        if name == "__class__":
-            return Refused
         raise object.__getattribute__(self, "error")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -3,15 +3,17 @@
 import base64
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from transformers import AutoTokenizer
 from transformers.utils import cached_file
 
-from ..errors import UnsafeFileError
+from ..errors import FolderError, UnsafeFileError
 from .files import check_folder, damaged, read_object
-from .guard import told_as_ours
+from .guard import CODE, told_as_ours
 from .patterns import may_be_empty, why_slow
 from .resolve import VOCABULARIES
 
@@ -91,9 +93,49 @@ def _refused(folder: Path, file: str, why: str) -> UnsafeFileError:
     )
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder on this machine holds what a tokenizer is made of."""
-    return any(os.path.lexists(folder / name) for name in VOCABULARIES)
+def has_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> bool:
+    """Whether a folder, or what was fetched of a repository, holds what a tokenizer is made of.
+
+    Args:
+        place: a folder, or a Hub repository.
+        kwargs: as of `load_tokenizer`.
+    """
+    subfolder = kwargs.get("subfolder") or ""
+    if os.path.isdir(place):
+        return any(os.path.lexists(Path(place, subfolder, name)) for name in VOCABULARIES)
+    hub = {name: kwargs[name] for name in ("revision", "cache_dir") if kwargs.get(name) is not None}
+    names = [(PurePosixPath(subfolder) / name).as_posix() for name in VOCABULARIES]
+    try:
+        return any(isinstance(try_to_load_from_cache(os.fspath(place), name, **hub), str) for name in names)
+    except HFValidationError:  # no name of a repository
+        return False
+
+
+def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:
+    """Whether an error of `load_tokenizer` is about a tokenizer that is there, and not that there is none to read.
+
+    One that is code of the place counts as none.
+    """
+    if isinstance(error, UnsafeFileError):
+        return True
+    return isinstance(error, FolderError) and CODE not in str(error) and has_tokenizer(place, **kwargs)
+
+
+def check_before_use(place: str | os.PathLike[str], **kwargs: Any) -> None:
+    """Refuses the tokenizer of a place where another library is about to load it. A place without one is fine.
+
+    Args:
+        place: a folder, or a Hub repository.
+        kwargs: as of `load_tokenizer`.
+
+    Raises:
+        UnsafeFileError, FolderError: as of `load_tokenizer`.
+    """
+    try:
+        load_tokenizer(place, **kwargs)
+    except (OSError, ValueError, ImportError) as error:
+        if was_refused(error, place, **kwargs):
+            raise
 
 
 def check_tokenizer(path: str | os.PathLike[str]) -> None:

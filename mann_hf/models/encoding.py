@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +11,10 @@ from transformers import PreTrainedModel
 from ..controllers.encoder import embed, max_positions
 from ..controllers.progress import Progress, following
 from ..controllers.text import check_texts, pad, prompt_tokens, token_batches, tokenize
-from ..errors import InvalidInputError, MannError
-from ..hub.guard import CODE, told_as_ours
+from ..errors import InvalidInputError
+from ..hub.guard import told_as_ours
 from ..hub.resolve import resolve_encoder
-from ..hub.tokenizers import TOKENIZER, has_tokenizer, load_tokenizer
+from ..hub.tokenizers import TOKENIZER, load_tokenizer, was_refused
 from ..memory.precision import LARGEST, strange
 from ..wording import counted
 from .configuration_mann import MANNConfig
@@ -136,16 +135,16 @@ class EncodingModel(PreTrainedModel):
 
         Raises:
             InvalidInputError: neither has one.
-            FolderError, UnsafeFileError: that of the folder is damaged, or not to be read.
+            FolderError, UnsafeFileError: one is there, and is damaged or not to be read.
         """
         reasons = []
         for place in filter(None, (self.name_or_path, self.config.encoder_name)):
-            own = place == self.name_or_path
+            hub = kwargs if place == self.name_or_path else {}
             try:
-                return load_tokenizer(place, **kwargs) if own else load_tokenizer(resolve_encoder(place))
+                source = place if place == self.name_or_path else resolve_encoder(place)
+                return load_tokenizer(source, **hub)
             except (OSError, ValueError, ImportError) as error:
-                found = own and has_tokenizer(Path(place, kwargs.get("subfolder") or ""))
-                if found and isinstance(error, MannError) and CODE not in str(error):
+                if was_refused(error, place, **hub):
                     raise
                 reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
         raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")

@@ -15,8 +15,9 @@ from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, MannError
 from ..hub.configs import no_model
-from ..hub.guard import Refused, called_by_pipeline, told_as_ours
+from ..hub.guard import UnloadedModel, called_by_pipeline, told_as_ours
 from ..hub.sentence_transformers import load_projection
+from ..hub.tokenizers import check_before_use
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
@@ -172,11 +173,14 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 is one of another problem type.
         """
         try:
-            return cls._load(pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs)
+            loaded = cls._load(pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs)
+            if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
+                check_before_use(pretrained_model_name_or_path, **_from_hub(kwargs))
+            return loaded
         except MannError as error:
             if not called_by_pipeline():
                 raise
-            return Refused(error)
+            return UnloadedModel(error)
 
     @classmethod
     def _load(cls, place: Any, *args: Any, reencode: bool, tokenizer: Any, **kwargs: Any) -> Any:

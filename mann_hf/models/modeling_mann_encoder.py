@@ -5,7 +5,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from ..controllers.encoder import build_encoder
-from ..hub.guard import Refused
+from ..hub.guard import UnloadedModel
 from .configuration_mann import MANNConfig
 from .modeling_mann_sequence_classification import MANNForSequenceClassification
 
@@ -22,7 +22,7 @@ class MANNEncoder:
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
         """The encoder from a folder or repository; see `MANNForSequenceClassification.from_pretrained`."""
         loaded = MANNForSequenceClassification.from_pretrained(*args, output_loading_info=True, **kwargs)
-        if type(loaded) is Refused:
+        if type(loaded) is UnloadedModel:
             return loaded
         model, told = loaded
         encoder = model.encoder

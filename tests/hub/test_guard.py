@@ -8,7 +8,7 @@ import torch
 from tokenizers import Regex, Tokenizer, models, normalizers
 
 from mann_hf.errors import FolderError, InvalidInputError
-from mann_hf.hub.guard import Refused, told_as_ours
+from mann_hf.hub.guard import UnloadedModel, told_as_ours
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,12 @@ def test_errors_of_the_hub_pass() -> None:
 
 
 def test_a_refused_model_raises_at_the_first_look() -> None:
-    model: Any = Refused(FolderError("damaged", "config.json"))
-    assert not isinstance(model, str)
-    for look in (lambda: model.config, lambda: model.to("cpu"), lambda: setattr(model, "a", 1)):
+    model: Any = UnloadedModel(FolderError("damaged", "config.json"))
+    for look in (
+        lambda: isinstance(model, str),
+        lambda: model.config,
+        lambda: model.to("cpu"),
+        lambda: setattr(model, "a", 1),
+    ):
         with pytest.raises(FolderError, match="^damaged$"):
             look()
