@@ -1,10 +1,12 @@
 # Every target sets up its own environment; a second call installs nothing.
 #
+#   make install  the package with all that development needs
 #   make demo     teach, ask, extend, save and load a classifier of customer messages
 #   make test     the fast tests             make slow   the slow ones
 #   make style    format and mend (writes)   make quality   only check
 #   make docs     the site of docs/, into site/
 #   make bench    the benchmarks, on the data in DATA
+#   make clean    remove the environment, built files and caches
 #
 # PYTHON, VENV, CONSTRAINTS, DATA, WORKERS and PYTEST_ARGS can be given:
 #   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt

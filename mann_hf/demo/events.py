@@ -174,7 +174,7 @@ class Events:
         return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: told}, done
 
     def _unsaved(self) -> str:
-        """Tells of a change who asked to be told, and says what came of it if that failed."""
+        """Calls the change listener and reports its error."""
         try:
             if self.on_change is not None:
                 self.on_change()

@@ -18,7 +18,7 @@ MOST_OPEN = 500
 MOST_WAITING = 200
 """Sessions whose answers wait to be fetched."""
 SECONDS_TO_LINGER = 2
-"""For which a request that was refused may still be sent, so that who sends it can read the refusal."""
+"""Seconds to keep reading a refused request, so that the client sees the response."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -124,7 +124,7 @@ class PageGuard:
         return places[0]
 
     def _named_hosts(self) -> set[str]:
-        """Hosts that who runs the page has named, or its Space; pages of theirs may use it."""
+        """Hosts allowed by the operator or by the Space."""
         addresses = [getattr(self.page, name, None) for name in ("share_url", "root_path")]
         places = [read_origin(address) for address in addresses if isinstance(address, str)]
         places += [read_host(name.strip()) for name in os.environ.get("SPACE_HOST", "").split(",")]
@@ -203,7 +203,7 @@ def _other_page(place: Place | None) -> str:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read to who reads next."""
+    """Replays a body that was already read."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Any:

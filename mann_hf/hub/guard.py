@@ -22,7 +22,7 @@ CODE = "trust_remote_code"
 
 @contextmanager
 def told_as_ours(place: Any, file: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Within it, an error of a reader becomes a `FolderError` that names the place, the file and the cure.
+    """Converts reader errors to `FolderError`, with the place, the file and the cure.
 
     What is not about the file passes: errors of this library, of memory and of the network, and errors about an
     argument that the caller gave.

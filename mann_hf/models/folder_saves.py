@@ -1,4 +1,4 @@
-"""A model saved into a folder: every copy of what its memory holds at one stroke, and over nobody else's work."""
+"""Saves a model and its memory atomically, and refuses to overwrite changes by other processes."""
 
 import hashlib
 import os

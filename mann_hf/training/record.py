@@ -129,7 +129,7 @@ class EnergyMeter:
     def __init__(self) -> None:
         self._tracker: Any = None
         self._quiet = ExitStack()
-        """Left when it stops: codecarbon measures, and would tell of it, from a thread of its own."""
+        """Silences the log of codecarbon until the measurement stops, as its thread logs throughout."""
 
     def start(self) -> None:
         """Starts a measurement."""
