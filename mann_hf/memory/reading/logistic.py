@@ -60,6 +60,7 @@ class LogisticReading(Reading):
     name = "logistic"
     problem_types = (SINGLE_LABEL, MULTI_LABEL)
     default_sharpness = 2.5
+    default_example_weight, default_weight_decay = 10.0, 1.0
     ranges = {
         **Reading.ranges,
         "example_weight": (1e-3, 1e6),
@@ -74,8 +75,8 @@ class LogisticReading(Reading):
         self,
         key_size: int,
         *args: Any,
-        example_weight: float = 10.0,
-        weight_decay: float = 1.0,
+        example_weight: float = default_example_weight,
+        weight_decay: float = default_weight_decay,
         constant: float = 0.5,
         tolerance: float = 1e-9,
         **kwargs: Any,
@@ -94,7 +95,8 @@ class LogisticReading(Reading):
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
         super().check_options(options)
-        weight, decay = options.get("example_weight", 10.0), options.get("weight_decay", 1.0)
+        weight = options.get("example_weight", cls.default_example_weight)
+        decay = options.get("weight_decay", cls.default_weight_decay)
         if weight > cls.most_times_decay * decay:
             raise InvalidInputError(
                 f"example_weight is {weight!r} and weight_decay {decay!r}; the first may be at most "
