@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..controllers.padding import VECTOR_WIDTH
-from ..errors import InvalidTypeError
+from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.addressing import unit
 from ..memory.precision import precise
 from ..memory.reading import REGRESSION, SINGLE_LABEL
@@ -55,12 +55,29 @@ class RememberingModel(MANNPreTrainedModel):
         vectors of the processor.
 
         Raises:
-            InvalidInputError: keys that are not finite, or beyond all bounds.
+            InvalidTypeError: keys that are no tensor of floating-point numbers.
+            InvalidInputError: keys of another shape, that are not finite, or beyond all bounds.
         """
+        self._check_keys(keys)
         check_queries(keys)
         whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
         with full_precision(keys):
             return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
+
+    def _check_keys(self, keys: Tensor) -> None:
+        """Refuses what is no batch of keys [Q, K] of this model."""
+        size = self.config.key_size
+        if not isinstance(keys, Tensor) or not keys.is_floating_point():
+            came = f"a tensor of {keys.dtype}" if isinstance(keys, Tensor) else f"a {type(keys).__name__}"
+            raise InvalidTypeError(
+                f"keys came as {came}; a model reads tensors of floating-point numbers, from "
+                "embed_texts(tokenizer, texts)."
+            )
+        if keys.dim() != 2 or keys.shape[1] != size:
+            raise InvalidInputError(
+                f"keys have the shape {list(keys.shape)}; they must be [Q, K] with K = {size}, one row a query: take "
+                "embed_texts(tokenizer, texts), and key[None] for a single key."
+            )
 
     @torch.no_grad()
     def evidence(

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import BertConfig
 
 from mann_hf import MANNConfig, MANNForSequenceClassification
-from mann_hf.errors import InvalidInputError
+from mann_hf.errors import InvalidInputError, InvalidTypeError
 from mann_hf.memory import READINGS, SIMILARITIES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
@@ -117,6 +117,22 @@ def test_keys_of_any_size_are_solved_or_refused(reading: str, similarity: str) -
         with pytest.raises(InvalidInputError, match=r"key of query 2 .* NaN, infinity"):
             model.read(model.ready_memory(), queries)
     assert len(model.memory) == SLOTS
+
+
+@pytest.mark.parametrize("shape", [(1, 3, KEY_SIZE), (KEY_SIZE,), (2, KEY_SIZE - 1), (2, KEY_SIZE + 1), ()])
+def test_keys_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    model = taught(keys_and_queries()[0])
+    with pytest.raises(InvalidInputError, match=rf"must be \[Q, K\] with K = {KEY_SIZE}"):
+        model.read(model.ready_memory(), torch.ones(shape))
+
+
+@pytest.mark.parametrize(
+    "keys", [torch.ones(2, KEY_SIZE).long(), torch.ones(2, KEY_SIZE).numpy(), [[1.0] * KEY_SIZE], None]
+)
+def test_what_is_no_tensor_of_keys_is_refused(keys: Any) -> None:
+    model = taught(keys_and_queries()[0])
+    with pytest.raises(InvalidTypeError, match="keys came as a"):
+        model.read(model.ready_memory(), keys)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "bilinear"])
