@@ -186,6 +186,8 @@ def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     kind = config.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise files.refused(f"it is a {kind}, which does not give one dense vector a text")
+    if config.get("truncate_dim") is not None:
+        raise files.refused(f"its truncate_dim {config['truncate_dim']!r}, which cuts its vectors")
     prompts = {purpose: prompt or "" for purpose, prompt in (config.get("prompts") or {}).items()}
     default = config.get("default_prompt_name")
     if default is not None and default not in prompts:
