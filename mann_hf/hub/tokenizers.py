@@ -40,7 +40,8 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
         kwargs: `subfolder`, `revision`, `token`, `cache_dir`, `local_files_only`.
 
     Raises:
-        UnsafeFileError: a file is none that may be read, or could take any time or memory when it is used.
+        UnsafeFileError: a file is none that may be read, or could take any time or memory when it is used,
+            or give a text other tokens at each call.
         FolderError: a file is damaged, or there is no tokenizer.
         OSError: the Hub does not give one.
         ImportError: it needs a package that is not installed.
@@ -139,7 +140,7 @@ def check_before_use(place: str | os.PathLike[str], **kwargs: Any) -> None:
 
 
 def check_tokenizer(path: str | os.PathLike[str]) -> None:
-    """Refuses a `tokenizer.json` with which a text could take any time or memory.
+    """Refuses a `tokenizer.json` with which a text could take any time or memory, or has other tokens at each call.
 
     Raises:
         UnsafeFileError: it says which part it is.
@@ -223,6 +224,8 @@ def _numbers(content: dict[str, Any]) -> Iterator[str]:
         longest = model.get("max_input_chars_per_word")
         if isinstance(longest, int) and longest > LONGEST_WORD:
             yield f"max_input_chars_per_word of its model is {longest:,}, and may be {LONGEST_WORD:,}"
+        if dropout := model.get("dropout"):
+            yield f"the dropout of its model is {str(dropout)[:20]}, by which a text has other tokens at each call"
     if isinstance(padding, dict):
         strategy = padding.get("strategy")
         sizes = [padding.get("pad_to_multiple_of"), strategy.get("Fixed") if isinstance(strategy, dict) else None]

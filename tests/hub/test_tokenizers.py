@@ -68,7 +68,8 @@ def test_a_trap_is_refused(folder: Path, parts: dict[str, Any], why: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("continuing_subword_prefix", "#" * 10**5), ("max_input_chars_per_word", 10**9)]
+    ("field", "value"),
+    [("continuing_subword_prefix", "#" * 10**5), ("max_input_chars_per_word", 10**9), ("dropout", 0.1)],
 )
 def test_a_models_own_sizes(folder: Path, field: str, value: Any) -> None:
     change(folder, "tokenizer.json", lambda content: content["model"].update({field: value}))
