@@ -81,6 +81,15 @@ def local_folder(place: Any, subfolder: str | None) -> Path | None:
     return Path(place, subfolder or "")
 
 
+def folder_of_memory(place: Any, subfolder: str | None) -> Path | None:
+    """The local folder whose memory a place names: the folder itself, or the path of the memory file in it."""
+    folder = local_folder(place, subfolder)
+    if folder is None and isinstance(place, (str, os.PathLike)) and os.path.isdir(Path(place).parent):
+        path = Path(place)
+        return path.parent if path.name == MEMORY_FILE else None
+    return folder
+
+
 def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
     """The local path of a repository's or folder's memory; None if it has none and need not.
 

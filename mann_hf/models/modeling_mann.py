@@ -396,7 +396,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         unknown = kwargs.keys() - {*HUB_ARGUMENTS, "subfolder", "force_download"}
         if unknown:
             raise TypeError(f"load_memory() has no argument {', '.join(sorted(unknown))}.")
-        folder = memory_files.local_folder(folder_or_repo, kwargs.get("subfolder"))
+        folder = memory_files.folder_of_memory(folder_or_repo, kwargs.get("subfolder"))
         if folder is not None:
             recover(folder)
         path = memory_files.find_memory(folder_or_repo, optional=False, **kwargs)

@@ -8,6 +8,7 @@ import pytest
 from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import FolderChangedError, MemoryFileError
 from mann_hf.models import folder_saves, publishing
+from mann_hf.models.saving import COMMITTED, MANIFEST
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 SECRET, LABEL = "my quartz zebra is lost", "oncology_patient"
@@ -153,3 +154,34 @@ def test_a_memory_that_changes_while_it_is_loaded(classifier: Classifier, tmp_pa
         other.save_memory(tmp_path)
     with pytest.raises(FolderChangedError):
         classifier.save_memory(tmp_path)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["beside-the-old", "first-save"])
+def test_a_memory_loaded_by_its_file_is_the_one_that_was_saved_last(
+    classifier: Classifier, tmp_path: Path, whole: bool
+) -> None:
+    folder, stopped = tmp_path / "saved", tmp_path / "saved" / COMMITTED
+    classifier.save_memory(folder)
+    if not whole:
+        shutil.rmtree(folder)
+        folder.mkdir()
+    classifier.forget(label=LABEL)
+    classifier.save_memory(tmp_path / "new")
+    names = [path.name for path in (tmp_path / "new").glob("memory.*")]
+    (tmp_path / "new" / MANIFEST).write_text(json.dumps(names))
+    shutil.copytree(tmp_path / "new", stopped)
+    classifier.load_memory(str(folder / "memory.safetensors"))
+    assert classifier.model.memory.labels == ("card", "refund")
+    assert not stopped.exists() and telling(folder) == set()
+
+
+def test_a_memory_taken_over_by_its_file_may_be_saved_over(classifier: Classifier, tmp_path: Path) -> None:
+    classifier.save_pretrained(tmp_path)
+    other = Classifier(model=MANNForSequenceClassification.from_pretrained(tmp_path))
+    other.remember(["when do you open"], ["hours"])
+    other.save_pretrained(tmp_path)
+    with pytest.raises(FolderChangedError):
+        classifier.save_pretrained(tmp_path)
+    classifier.load_memory(tmp_path / "memory.safetensors")
+    classifier.save_pretrained(tmp_path)
+    assert "hours" in MANNForSequenceClassification.from_pretrained(tmp_path).memory.labels
