@@ -38,16 +38,18 @@ def check_texts(texts: object) -> list[str]:
         texts: a string, or a list or other sized collection of strings.
 
     Raises:
-        InvalidTypeError: it is neither, or holds something else than strings.
-        InvalidInputError: a text is empty, blank, or not valid Unicode.
+        InvalidTypeError: it is neither, a set, whose order means nothing, or holds something else than strings.
+        InvalidInputError: a text is empty, blank, not valid Unicode, or holds a NUL byte.
     """
     if isinstance(texts, str):
         texts = [texts]
     elif hasattr(texts, "columns") or hasattr(texts, "column_names"):
         raise InvalidTypeError(f"texts came as a table ({type(texts).__name__}); give its column, as in table['text'].")
+    elif isinstance(texts, (set, frozenset)):
+        raise InvalidTypeError(f"texts are a {type(texts).__name__}, which has no order; give a list.")
     elif isinstance(texts, (bytes, Mapping)) or not (isinstance(texts, Iterable) and hasattr(texts, "__len__")):
         raise InvalidTypeError(f"texts must be a string or a list of strings, not {_shown(texts)}.")
-    texts = list(texts)
+    texts = [text.as_py() if hasattr(text, "as_py") else text for text in texts]  # of pyarrow's strings the text
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidTypeError(
@@ -57,7 +59,12 @@ def check_texts(texts: object) -> list[str]:
             raise InvalidInputError(
                 f"text {position} (counted from 0) is {'blank' if text else 'empty'}; leave out texts without words."
             )
-    if not _is_unicode("".join(texts)):
+    if "\0" in (joined := "".join(texts)):
+        position = next(i for i, text in enumerate(texts) if "\0" in text)
+        raise InvalidInputError(
+            f"text {position} (counted from 0) holds a NUL byte; read it again as UTF-8, or leave it out."
+        )
+    if not _is_unicode(joined):
         position = next(i for i, text in enumerate(texts) if not _is_unicode(text))
         raise InvalidInputError(
             f"text {position} (counted from 0) holds half a surrogate pair, which no tokenizer takes; it was cut or "

@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from itertools import chain
+from numbers import Real
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import MULTI_LABEL, REGRESSION
-from .labels import Spellings, check_not_multi_hot, known_as, plain, spell_labels
+from .labels import Spellings, check_not_multi_hot, known_as, plain, shown, spell_labels
+
+LARGEST = 3.4e38
+"""Of the numbers of a regression, which are kept in 32 bits."""
 
 
 def given_labels(
@@ -29,6 +34,8 @@ def given_labels(
     if labels is None:
         raise InvalidInputError("labels are missing: give one for each text and each description.")
     labels = plain(_with_names(labels))
+    if isinstance(labels, (set, frozenset)):
+        raise InvalidTypeError(f"labels are a {type(labels).__name__}, which has no order; give a list.")
     if isinstance(labels, (str, int, float)):
         labels = [labels]
     if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
@@ -72,20 +79,36 @@ def _several_names(label: Any, position: int) -> tuple[str, ...]:
 
 def _numbers(label: Any, position: int) -> tuple[float, ...]:
     numbers = [plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (Real, Decimal)):
+            raise InvalidTypeError(
+                f"label {position} (counted from 0) is {str(label)[:80]!r}, of type {type(number).__name__}; a "
+                "regression takes numbers."
+            )
     try:
-        if all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
-            found = tuple(float(number) for number in numbers)
-            if found and all(map(math.isfinite, found)):
-                return found
-    except OverflowError:
-        pass
-    raise InvalidTypeError(f"label {position} is {str(label)[:80]}; a regression takes finite numbers.")
+        found = tuple(float(number) for number in numbers)
+    except (OverflowError, ValueError):  # beyond all floats, or a NaN that signals
+        found = (math.inf,)
+    if not found or not all(abs(number) <= LARGEST for number in found):
+        raise InvalidTypeError(
+            f"label {position} (counted from 0) is {shown(label)}; a regression takes finite numbers, up to "
+            f"{LARGEST:.1e}."
+        )
+    return found
 
 
 def _with_names(labels: Any) -> Any:
     """A column of a data set with the names of its classes in place of their numbers; anything else as it is."""
     column = getattr(labels, "column_name", None)
     feature: Any = (getattr(getattr(labels, "source", None), "features", None) or {}).get(column)
-    if not hasattr(feature, "int2str"):
-        return labels
-    return [None if label is None or label < 0 else feature.int2str(int(label)) for label in labels]
+    return labels if feature is None else [_class_names(feature, label) for label in labels]
+
+
+def _class_names(feature: Any, label: Any) -> Any:
+    label = plain(label)
+    part = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    if part is not None and isinstance(label, list):
+        return [_class_names(part, each) for each in label]
+    if not hasattr(feature, "int2str") or isinstance(label, str):
+        return label
+    return None if label is None or label < 0 else feature.int2str(int(label))

@@ -28,7 +28,7 @@ UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)
 """Lists as numpy and others write them, without commas or without quotes."""
 BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
 """Bytes as Python writes them."""
-MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]."
+MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]"
 
 
 def spell_label(label: Any) -> str:
@@ -51,10 +51,10 @@ def spell_label(label: Any) -> str:
     if isinstance(label, bool):
         return "true" if label else "false"
     if isinstance(label, int):
-        return int.__repr__(label)
+        return _whole(label)
     if isinstance(label, (float, Decimal)):
         if math.isfinite(label) and label == int(label):
-            return str(int(label))
+            return _whole(int(label))
         raise InvalidTypeError(
             f"{label} is no whole number and no label; a classifier of numbers has the problem type regression, and a "
             "name is given as a text"
@@ -62,19 +62,18 @@ def spell_label(label: Any) -> str:
     if isinstance(label, (list, tuple, set, frozenset)):
         if _is_zeros_and_ones(label):
             raise InvalidTypeError(
-                f"{_shown(label)} is a row of zeros and ones (one-hot or multi-hot); give the names of its labels"
+                f"{shown(label)} is a row of zeros and ones (one-hot or multi-hot); give the names of its labels"
             )
         raise InvalidTypeError(
-            f"{_shown(label)} are several labels, which a classifier of the problem type multi_label_classification "
-            "takes"
+            f"{shown(label)} is a list; for several labels a text use problem_type='multi_label_classification'"
         )
     if isinstance(label, (dt.date, dt.time)):
         return same_label(label.isoformat())
     if isinstance(label, Mapping):
-        raise InvalidTypeError(f"{_shown(dict(label))} is a dict and no label")
+        raise InvalidTypeError(f"{shown(dict(label))} is a dict and no label")
     if isinstance(label, bytes):
-        raise InvalidTypeError(f"{_shown(label)} is of bytes and no label; decode it, as in label.decode()")
-    raise InvalidTypeError(f"{_shown(label)} is of type {type(label).__name__}; a label is a name or a whole number")
+        raise InvalidTypeError(f"{shown(label)} is of bytes and no label; decode it, as in label.decode()")
+    raise InvalidTypeError(f"{shown(label)} is of type {type(label).__name__}; a label is a name or a whole number")
 
 
 class Spellings(dict[str, str]):
@@ -101,12 +100,12 @@ def spell_labels(labels: Any) -> tuple[str, ...]:
     """
     labels = plain(labels)
     if not isinstance(labels, (list, tuple, set, frozenset)):
-        raise InvalidTypeError(f"{_shown(labels)} is no list; with several labels an example, give a list of names")
+        raise InvalidTypeError(f"{shown(labels)} is no list; with several labels an example, give a list of names")
     spelled = [spell_label(label) for label in labels]
     if isinstance(labels, (set, frozenset)):
         spelled.sort()
     elif len(set(spelled)) < len(spelled) and set(spelled) <= {"0", "1", "true", "false"}:
-        raise InvalidInputError(f"{_shown(labels)} is a row of zeros and ones (multi-hot); {MULTI_HOT}")
+        raise InvalidInputError(f"{shown(labels)} is a row of zeros and ones (multi-hot); {MULTI_HOT}")
     return tuple(dict.fromkeys(spelled))
 
 
@@ -121,7 +120,7 @@ def check_not_multi_hot(rows: Sequence[Any]) -> None:
     """
     rows = [list(row) for row in map(plain, rows) if isinstance(row, (list, tuple)) and row]
     if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) and _is_zeros_and_ones(row) for row in rows):
-        raise InvalidInputError(f"all rows are of zeros and ones (multi-hot), such as {_shown(rows[0])}; {MULTI_HOT}")
+        raise InvalidInputError(f"all rows are of zeros and ones (multi-hot), such as {shown(rows[0])}; {MULTI_HOT}.")
 
 
 def is_missing(label: Any) -> bool:
@@ -131,7 +130,9 @@ def is_missing(label: Any) -> bool:
     label = plain(label)
     if isinstance(label, str):
         return not same_label(label)
-    return label is None or (isinstance(label, (float, Decimal)) and math.isnan(label))
+    if isinstance(label, Decimal):
+        return label.is_nan()
+    return label is None or (isinstance(label, float) and math.isnan(label))
 
 
 def same_label(text: str) -> str:
@@ -183,20 +184,22 @@ def list_in(text: str) -> list[Any] | None:
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
     if isinstance(found, Mapping):
-        raise InvalidInputError(f"{_shown(found)} is a dict and no label")
+        raise InvalidInputError(f"{shown(found)} is a dict and no label")
     # Python reads numpy's ['a' 'b'] as one text
     joined = isinstance(found, list) and re.search(r"""['"]\s+['"]""", stripped) is not None
     if isinstance(found, (list, tuple, set)) and not joined:
         return list(found)
     if joined or UNQUOTED_LIST.fullmatch(stripped):
         raise InvalidInputError(
-            f"{_shown(text)} is a list that was written as text without commas or quotes, and cannot be read again; "
+            f"{shown(text)} is a list that was written as text without commas or quotes, and cannot be read again; "
             "save the table as json lines or parquet"
         )
     return None
 
 
 def _checked(text: str) -> str:
+    if "\0" in text:
+        raise InvalidInputError(f"{shown(text)} holds a NUL byte; was it decoded wrongly?")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -210,11 +213,21 @@ def _checked(text: str) -> str:
     return spelled if written is None else spell_label(written)  # which is refused
 
 
+def _whole(number: int) -> str:
+    try:
+        return int.__repr__(number)
+    except ValueError:
+        raise InvalidInputError("a number of thousands of digits is no label; give it as a text") from None
+
+
 def plain(value: Any) -> Any:
     """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
     if getattr(getattr(value, "dtype", None), "kind", None) == "M" and hasattr(value, "tolist"):
         value = value.astype("M8[us]")  # of a finer unit numpy gives whole numbers
-    return value.tolist() if hasattr(value, "tolist") else value
+    for convert in ("tolist", "to_pylist", "as_py"):  # the latter two of pyarrow
+        if hasattr(value, convert):
+            return getattr(value, convert)()
+    return value
 
 
 def _is_zeros_and_ones(row: Iterable[Any]) -> bool:
@@ -226,7 +239,10 @@ def _is_zeros_and_ones(row: Iterable[Any]) -> bool:
     )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """As messages have it, cut."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return f"a {type(value).__name__} with a number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:76]} ..."

@@ -88,18 +88,18 @@ def test_what_is_missing_is_told_as_that(missing: Any) -> None:
         ([1, 1, 0], "is a row of zeros and ones .one-hot or multi-hot."),
         (np.array([0.0, 1.0]), "is a row of zeros and ones"),
         (torch.tensor([False, True]), "is a row of zeros and ones"),
-        (["card", "refund"], "are several labels, which .* multi_label_classification"),
-        (["card"], "are several labels"),
-        ("['card', 'refund']", "are several labels"),
-        ('["card"]', "are several labels"),
+        (["card", "refund"], "is a list; .*problem_type='multi_label_classification'"),
+        (["card"], "is a list; for several labels"),
+        ("['card', 'refund']", "is a list; for several labels"),
+        ('["card"]', "is a list; for several labels"),
         ("['card' 'refund']", "is a list that was written as text without commas"),
         ("['card'\n 'refund']", "is a list that was written as text without commas"),
         ("[1 0 0]", "is a list that was written as text without commas"),
         ("[1, 0, 0]", "is a row of zeros and ones"),
         ("[card, refund]", "is a list that was written as text without"),
-        ("('card', 'refund')", "are several labels"),
-        ("{'card', 'refund'}", "are several labels"),
-        ("[]", "are several labels"),
+        ("('card', 'refund')", "is a list; for several labels"),
+        ("{'card', 'refund'}", "is a list; for several labels"),
+        ("[]", "is a list; for several labels"),
         ("{'a': 1}", "is a dict and no label"),
         ({"a": 1}, "is a dict and no label"),
         (b"card", "is of bytes and no label"),
@@ -148,7 +148,7 @@ def test_several_labels_are_spelled_each(labels: Any, spelled: tuple[str, ...]) 
         (["1", "0", "1"], "multi-hot"),
         (["a", None], "no label"),
         ([0.2, 0.8], "0.2 is no whole number"),
-        ([["a"]], "are several labels"),
+        ([["a"]], "is a list; for several labels"),
         ("card", "is no list"),
         ({"a": 1}, "is no list"),
     ],
@@ -192,3 +192,9 @@ def test_a_spelling_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     spellings = Spellings()
     assert [spellings.of(label) for label in ["card ", "card ", "card", 1]] == ["card", "card", "card", "1"]
     assert found.count("card ") == 2  # once to see that it is there, once to spell it
+
+
+def test_numbers_that_cannot_be_written_are_refused_in_words() -> None:
+    for label in (10**4500, Decimal("1e5000"), Decimal("sNaN"), [10**4500], "a\0b"):
+        with pytest.raises((InvalidInputError, InvalidTypeError)):
+            spell_label(label)
