@@ -3,7 +3,7 @@ from fractions import Fraction
 from typing import Any
 
 import datasets
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from mann_hf.controllers.text import check_texts

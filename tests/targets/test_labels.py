@@ -188,7 +188,12 @@ def test_no_label_stays_in_the_process() -> None:
 
 def test_a_spelling_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[str] = []
-    monkeypatch.setattr(targets.labels, "same_label", lambda text: found.append(text) or text.strip())
+
+    def spelled(text: str) -> str:
+        found.append(text)
+        return text.strip()
+
+    monkeypatch.setattr(targets.labels, "same_label", spelled)
     spellings = Spellings()
     assert [spellings.of(label) for label in ["card ", "card ", "card", 1]] == ["card", "card", "card", "1"]
     assert found.count("card ") == 2  # once to see that it is there, once to spell it
