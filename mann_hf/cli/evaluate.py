@@ -80,7 +80,14 @@ def evaluate(
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
         options = TableOptions(
-            text_column, label_column, split, table_format, delimiter, encoding, not no_header, skip_bad_rows
+            text_column=text_column,
+            label_column=label_column,
+            split=split,
+            format=table_format,
+            delimiter=delimiter,
+            encoding=encoding,
+            header=not no_header,
+            skip_bad_rows=skip_bad_rows,
         )
         found = read_table(table, options, "test")
         texts, truth, _ = examples_of(found, problem_type, skip_bad_rows)

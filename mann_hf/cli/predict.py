@@ -83,7 +83,16 @@ def predict(
     """Classify a text, or each text of a table."""
     ending = _check_output(output, evidence) if output is not None else None
     find_config(folder, on_hub=True)
-    reading = TableOptions(text_column, None, split, table_format, delimiter, encoding, not no_header, skip_bad_rows)
+    reading = TableOptions(
+        text_column=text_column,
+        label_column=None,
+        split=split,
+        format=table_format,
+        delimiter=delimiter,
+        encoding=encoding,
+        header=not no_header,
+        skip_bad_rows=skip_bad_rows,
+    )
     from_table = is_table(text, reading) if table is None else table
     texts, numbers = [text], [1]
     if from_table:

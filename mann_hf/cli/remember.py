@@ -99,7 +99,14 @@ def remember(
             _check_same(folder, config, encoder, reading, problem_type)
             problem_type = problem_type_of(config)
         options = TableOptions(
-            text_column, label_column, split, table_format, delimiter, encoding, not no_header, skip_bad_rows
+            text_column=text_column,
+            label_column=label_column,
+            split=split,
+            format=table_format,
+            delimiter=delimiter,
+            encoding=encoding,
+            header=not no_header,
+            skip_bad_rows=skip_bad_rows,
         )
         texts, labels, _ = examples_of(read_table(table, options, "train"), problem_type, skip_bad_rows)
         with working():
