@@ -3,7 +3,7 @@
 #   make install  the package with all that development needs
 #   make demo     teach, ask, extend, save and load a classifier of customer messages
 #   make test     the fast tests             make slow   the slow ones
-#   make style    format and mend (writes)   make quality   only check
+#   make style    format and mend; write the tables of docs/      make quality   only check
 #   make docs     the site of docs/, into site/
 #   make bench    the benchmarks, on the data in DATA
 #   make clean    remove the environment, built files and caches
@@ -70,6 +70,7 @@ slow: $(VENV)/.installed-dev
 style: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/python -m docs.render
 
 quality: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

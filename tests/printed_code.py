@@ -29,8 +29,9 @@ def commands(page: Path) -> list[str]:
 
 
 def inline_commands(page: Path) -> list[str]:
-    """The commands within the text of a page."""
-    plain = re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    """The commands within the text of a page, tables from docstrings aside."""
+    left_out = r"^```.*?^```$|^<!-- generated: .*?^<!-- end of generated -->$"
+    plain = re.sub(left_out, "", text(page), flags=re.MULTILINE | re.DOTALL)
     return [code for code in re.findall(r"`([^`\n]+)`", plain) if PROGRAMS.fullmatch(code)]
 
 

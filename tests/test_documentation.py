@@ -154,12 +154,18 @@ def test_what_the_pages_link_to_is_there() -> None:
             place, _, anchor = target.partition("#")
             if target.startswith("https://"):
                 continue
-            if page == README or (page.parent / place).exists():  # the site's own links are checked when it is built
-                file = page if not place else page.parent / place
-                assert file.exists(), (page.name, target)
-                titles = re.findall(r"^#+ (.+)$", text(file), re.MULTILINE) if anchor else []
-                slugs = {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
-                assert not anchor or anchor in slugs, (page.name, target)
+            file = page if not place else page.parent / place
+            assert file.exists(), (page.name, target)
+            titles = re.findall(r"^#+ (.+)$", text(file), re.MULTILINE) if anchor else []
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+            assert not anchor or anchor in slugs, (page.name, target)
+
+
+def test_lines_of_the_pages_are_short() -> None:
+    for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]:
+        lines = enumerate(text(page).splitlines(), start=1)
+        long = [number for number, line in lines if len(line) > 120 and not line.startswith("|")]
+        assert not long, (page.name, long)
 
 
 def test_comments_that_are_values_are_compared() -> None:
