@@ -28,26 +28,27 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=4, help="in a step of each process")
     parser.add_argument("--n-way", type=int, default=5, help="classes of an episode; all where there are fewer")
     parser.add_argument("--lr", type=float, default=1e-5)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     set_seed(0)
     accelerator = Accelerator()
 
-    ending = told.table.rsplit(".", 1)[-1]
+    ending = arguments.table.rsplit(".", 1)[-1]
     kind, options = {"jsonl": ("json", {}), "tsv": ("csv", {"sep": "\t"})}.get(ending, (ending, {}))
     with accelerator.main_process_first():
-        table = load_dataset(kind, data_files=told.table, split="train", **options)
+        table = load_dataset(kind, data_files=arguments.table, split="train", **options)
     parts = mann_hf.split_classes(table, (0.6, 0.2, 0.2))
-    n_way = {name: min(told.n_way, len(set(part["label"]))) for name, part in parts.items()}
+    n_way = {name: min(arguments.n_way, len(set(part["label"]))) for name, part in parts.items()}
     sampler = mann_hf.EpisodeSampler(parts["train"], n_way["train"], k_shot=1, n_query=5)
     sampler = sampler.shard(accelerator.process_index, accelerator.num_processes)
     test = evaluation_episodes(mann_hf.EpisodeSampler(parts["test"], n_way["test"], k_shot=1, n_query=5), 200)
 
-    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(told.encoder)
+    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(arguments.encoder)
     tokenizer = model.load_tokenizer()
     collate = mann_hf.EpisodeCollator.for_model(model, tokenizer)
     objective = OBJECTIVES["episode"]()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=told.lr, weight_decay=0.0)  # as the Trainer's defaults are
-    schedule = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=told.steps)
+    # no weight decay, as the Trainer's defaults are
+    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=0.0)
+    schedule = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=arguments.steps)
     trained, optimizer = accelerator.prepare(model, optimizer)
 
     def evaluate() -> str:
@@ -56,9 +57,9 @@ def main() -> None:
 
     accelerator.print(f"{n_way['test']}-way episodes of classes that are kept from training")
     accelerator.print(f"before training: {evaluate()}")
-    for step in range(1, told.steps + 1):
+    for step in range(1, arguments.steps + 1):
         trained.train()
-        batch = collate([next(sampler) for _ in range(told.episodes)])
+        batch = collate([next(sampler) for _ in range(arguments.episodes)])
         batch = {name: to_device(value, accelerator.device) for name, value in batch.items()}
         loss = trained(**batch, objective=objective).loss
         accelerator.backward(loss)
@@ -66,13 +67,13 @@ def main() -> None:
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % 10 == 0 or step == told.steps:
+        if step % 10 == 0 or step == arguments.steps:
             accelerator.print(f"step {step}: loss {accelerator.reduce(loss.detach(), 'mean'):.3f}")
     model.eval()
     accelerator.print(f"after training: {evaluate()}")
     if accelerator.is_main_process:
-        model.save_pretrained(told.output)
-        tokenizer.save_pretrained(told.output)
+        model.save_pretrained(arguments.output)
+        tokenizer.save_pretrained(arguments.output)
 
 
 def to_device(value: object, device: torch.device) -> object:

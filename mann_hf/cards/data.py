@@ -148,17 +148,17 @@ class MANNModelCardData:
             ValueError: it is something else.
         """
         try:
-            told = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_number)
-            _check_depth(told)
-            if isinstance(told, dict) and told.get("training") is not None:
-                told["training"] = _read(TrainingRecord, told["training"])
-            return _read(cls, told)
+            facts = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_number)
+            _check_depth(facts)
+            if isinstance(facts, dict) and facts.get("training") is not None:
+                facts["training"] = _read(TrainingRecord, facts["training"])
+            return _read(cls, facts)
         except (TypeError, RecursionError, StrictDataclassError) as error:
             raise ValueError(str(error)) from error
 
     def to_json(self) -> str:
         """The facts as JSON, without empty fields."""
-        return json.dumps(_said(asdict(self)), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(_without_empty(asdict(self)), indent=1, ensure_ascii=False) + "\n"
 
     def replace_results(
         self,
@@ -182,10 +182,10 @@ class MANNModelCardData:
         self.results = [other for other in self.results if other.measures() != result.measures()] + [result]
 
 
-def _said(told: Any) -> Any:
-    if isinstance(told, dict):
-        return {name: _said(value) for name, value in told.items() if value not in (None, [], {}, "")}
-    return [_said(value) for value in told] if isinstance(told, list) else told
+def _without_empty(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _without_empty(value) for name, value in data.items() if value not in (None, [], {}, "")}
+    return [_without_empty(value) for value in data] if isinstance(data, list) else data
 
 
 def _number(text: str) -> int | float:
@@ -196,12 +196,12 @@ def _number(text: str) -> int | float:
     return number if "." in text or "e" in text.lower() else int(text)
 
 
-def _check_depth(told: Any, left: int = DEEPEST) -> None:
+def _check_depth(data: Any, left: int = DEEPEST) -> None:
     """Refuses lists in lists in lists, which would later be too deep to be copied and shown."""
-    if isinstance(told, dict | list):
+    if isinstance(data, dict | list):
         if not left:
             raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-        for value in told.values() if isinstance(told, dict) else told:
+        for value in data.values() if isinstance(data, dict) else data:
             _check_depth(value, left - 1)
 
 
@@ -209,9 +209,9 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
 
 
-def _read(kind: Any, told: Any) -> Any:
+def _read(kind: Any, data: Any) -> Any:
     """An object of its fields; what a later release may have added is left out."""
-    if not isinstance(told, Mapping):
-        raise ValueError(f"{str(told)[:80]!r} is no {kind.__name__}")
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{str(data)[:80]!r} is no {kind.__name__}")
     known = {one.name for one in fields(kind)}
-    return kind(**{name: value for name, value in told.items() if name in known})
+    return kind(**{name: value for name, value in data.items() if name in known})

@@ -154,14 +154,14 @@ def results_file(said: MANNModelCardData, place: str) -> str | None:
             entry["date"] = result.date
         if HUB_ID.fullmatch(place):
             entry["source"] = {"url": f"https://huggingface.co/{place}", "name": "Model card"}
-        told = "95 % interval"
+        interval = "95 % interval"
         if result.interval is not None:
-            told += f" ± {_rounded(result.interval)}"
+            interval += f" ± {_rounded(result.interval)}"
         elif result.ends is not None:
-            told += f" {' to '.join(str(_rounded(end)) for end in result.ends)}"
+            interval += f" {' to '.join(str(_rounded(end)) for end in result.ends)}"
         else:
-            told = ""
-        entry["notes"] = "; ".join(filter(None, [_metric(result), result.task, told]))
+            interval = ""
+        entry["notes"] = "; ".join(filter(None, [_metric(result), result.task, interval]))
         entries.append(entry)
     return yaml_dump(entries, sort_keys=False) if entries else None
 

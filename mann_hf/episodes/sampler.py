@@ -167,8 +167,8 @@ class EpisodeSampler:
 
     def state_dict(self) -> dict[str, Any]:
         """The number of episodes drawn, and what identifies this sampler."""
-        told = {"drawn": self.drawn, "num_processes": self.num_processes}
-        return {**told, "seed": self.seed, "fingerprint": self.fingerprint}
+        position = {"drawn": self.drawn, "num_processes": self.num_processes}
+        return {**position, "seed": self.seed, "fingerprint": self.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where a sampler made with the same arguments stopped.
@@ -204,8 +204,8 @@ class EpisodeSampler:
         settings: list[Any] = [self.n_way, self.k_shot, self.n_query, self.n_unknown, self.unbalanced]
         settings.append(self._turn)
         settings += [[name, table.fingerprint, self.classes[name]] for name, table in self.tables.items()]
-        told = json.dumps([*settings, self._weights])
-        return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+        text = json.dumps([*settings, self._weights])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @property
     def labels(self) -> set[str]:

@@ -28,8 +28,8 @@ else:
     class Count:
         """A number or a range, as `HfArgumentParser` reads it."""
 
-        def __new__(cls, told: str) -> Any:
-            return as_count("it", told)
+        def __new__(cls, text: str) -> Any:
+            return as_count("it", text)
 
 
 @dataclass
@@ -183,13 +183,13 @@ class EpisodicTrainingArguments(TrainingArguments):
             setattr(self, name, as_count(name, getattr(self, name)))
 
 
-def _as_mapping(name: str, told: Any) -> dict[str, Any] | None:
+def _as_mapping(name: str, value: Any) -> dict[str, Any] | None:
     """What a field of names and values holds, which may come as JSON."""
-    if isinstance(told, str):
+    if isinstance(value, str):
         try:
-            told = json.loads(told)
+            value = json.loads(value)
         except ValueError as error:
-            raise InvalidInputError(f"{name} is {told!r}, which is no JSON: {error}.") from None
-    if told is not None and not isinstance(told, dict):
-        raise InvalidInputError(f'{name} is {told!r}; give names and values, as in {{"name": 0.1}}.')
-    return told
+            raise InvalidInputError(f"{name} is {value!r}, which is no JSON: {error}.") from None
+    if value is not None and not isinstance(value, dict):
+        raise InvalidInputError(f'{name} is {value!r}; give names and values, as in {{"name": 0.1}}.')
+    return value

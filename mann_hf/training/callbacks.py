@@ -41,10 +41,10 @@ class Progress(TrainerCallback):
         if accuracy is not None:
             interval = (metrics or {}).get("eval_accuracy_ci95")
             self.accuracy = f"accuracy {100 * accuracy:.2f} %"
-            told = self.accuracy + (f" ± {100 * interval:.2f}" if interval is not None else "")
+            measured = self.accuracy + (f" ± {100 * interval:.2f}" if interval is not None else "")
             when = f"step {state.global_step} of {state.max_steps}" if state.global_step else "before training"
             if state.is_world_process_zero:
-                self.tell(f"{when}: {told}")
+                self.tell(f"{when}: {measured}")
 
     @property
     def _how_it_goes(self) -> str:

@@ -87,15 +87,15 @@ class EpisodeData:
         if shared and args.shared_labels != "allow":
             if isinstance(self.train, EpisodeSampler):
                 raise InvalidInputError(
-                    f"{_told(shared)}. They are in an EpisodeSampler of your own: give it the classes to draw from "
+                    f"{_overlap(shared)}. They are in an EpisodeSampler of your own: give it the classes to draw from "
                     '(classes=), or set shared_labels="allow" to train with them.'
                 )
             if args.shared_labels == "refuse":
                 raise InvalidInputError(
-                    f"{_told(shared)}. Split the data by class (mann_hf.split_classes), or set "
+                    f"{_overlap(shared)}. Split the data by class (mann_hf.split_classes), or set "
                     'shared_labels="drop" to train without them, or "allow" to train with them.'
                 )
-            logger.warning(f"{_told(shared)}. They are left out of the training data.")
+            logger.warning(f"{_overlap(shared)}. They are left out of the training data.")
             own = sampler.labels - set(shared)
             if not own:
                 raise InvalidInputError("no class is left to train on: all are in the evaluation data, too.")
@@ -127,10 +127,10 @@ def warn_of_shared(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampl
     """Says once if an evaluation is of classes that were trained on."""
     shared = shared_classes(sampler, evaluated)
     if shared:
-        logger.warning_once(f"{_told(shared)}.")
+        logger.warning_once(f"{_overlap(shared)}.")
 
 
-def _told(shared: list[str]) -> str:
+def _overlap(shared: list[str]) -> str:
     return (
         f"{len(shared)} classes are in the training data and in the evaluation data, so that the evaluation is not of "
         f"new classes: {listed(map(repr, shared))}"

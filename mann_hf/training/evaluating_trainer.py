@@ -60,9 +60,9 @@ class EvaluatingTrainer(Trainer):
         scores = {name: episodic_scores(each) for name, each in answers.items()}
         if "" not in scores:
             scores[""] = split_scores(answers)
-        for name, told in scores.items():
+        for name, values in scores.items():
             prefix = f"{metric_key_prefix}_{name}" if name else metric_key_prefix
-            metrics |= {f"{prefix}_{key}": value for key, value in told.items()}
+            metrics |= {f"{prefix}_{key}": value for key, value in values.items()}
         count = self.args.eval_episodes * len(samplers)
         metrics |= speed_metrics(metric_key_prefix, start, num_samples=count)
         self.log(metrics)
@@ -90,17 +90,17 @@ class EvaluatingTrainer(Trainer):
 
     def _check_best(self) -> None:
         """Raises if the best model is to be chosen by a figure that evaluations do not have."""
-        metric, told = self.args.metric_for_best_model, {"accuracy", "macro_f1", "loss"}
+        metric, choices = self.args.metric_for_best_model, {"accuracy", "macro_f1", "loss"}
         chosen = self.args.load_best_model_at_end or self.args.save_strategy == "best"
         if not (chosen and metric and self.eval_samplers):
             return
         if any(sampler.n_unknown[1] for sampler in self.eval_samplers.values()):
-            told.add("unknown_auroc")
+            choices.add("unknown_auroc")
         if "" not in self.eval_samplers:
-            told |= {f"{name}_{figure}" for name in self.eval_samplers for figure in told}
-        if metric.removeprefix("eval_") not in told:
+            choices |= {f"{name}_{figure}" for name in self.eval_samplers for figure in choices}
+        if metric.removeprefix("eval_") not in choices:
             raise InvalidInputError(
-                f"metric_for_best_model is {metric!r}; the best model can be chosen by {', '.join(sorted(told))}."
+                f"metric_for_best_model is {metric!r}; the best model can be chosen by {', '.join(sorted(choices))}."
             )
 
     def _asked(self, data: Any) -> dict[str, EpisodeSampler]:

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-ALWAYS_TOLD = ("objective", "trainable", "learning_rate", "episodes_per_step", "seed")
-TOLD = (
+ALWAYS_SHOWN = ("objective", "trainable", "learning_rate", "episodes_per_step", "seed")
+SHOWN_IF_CHANGED = (
     *("objective_options", "regularizers", "label_names", "unbalanced", "source_weights"),
     *("lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim"),
     *("bf16", "fp16"),
 )
-"""Arguments that the card tells where they are not the default's."""
+"""Arguments that the card shows where they are not the default's."""
 TRAINING = "training"
 """By what the figures of a run are measured."""
 FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
@@ -56,7 +56,7 @@ class Recorder(TrainerCallback):
         self.first_step = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.metrics = {step: told for step, told in self.metrics.items() if step == 0}
+        self.metrics = {step: figures for step, figures in self.metrics.items() if step == 0}
         self.running, self.started, self.first_step = True, time.perf_counter(), state.global_step
         if state.is_world_process_zero:  # it measures the whole machine
             self.energy.start()
@@ -103,8 +103,8 @@ class Recorder(TrainerCallback):
         trainer, results = self.trainer, []
         for name, sampler in trainer.eval_samplers.items():
             prefix = f"eval_{name}_" if name else "eval_"
-            told = [figure for figure in FIGURES if f"{prefix}{figure}" in metrics]
-            for figure in told:
+            measured = [figure for figure in FIGURES if f"{prefix}{figure}" in metrics]
+            for figure in measured:
                 interval = metrics.get(f"{prefix}{figure}_ci95") if trainer.args.eval_episodes > 1 else None
                 results.append(
                     EvaluationResult(
@@ -182,12 +182,12 @@ def _silenced(name: str) -> Iterator[None]:
 
 def _data(sampler: "EpisodeSampler") -> list[TrainingData]:
     several = len(sampler.tables) > 1
-    told = []
+    data = []
     for name, table in sampler.tables.items():
         classes = sampler.classes[name]
         texts = len({table.texts[row] for label in classes for row in table.distinct[label]})
-        told.append(TrainingData(name if several else table.name, len(classes), texts, table.dataset_id))
-    return told
+        data.append(TrainingData(name if several else table.name, len(classes), texts, table.dataset_id))
+    return data
 
 
 def _dataset_id(sampler: "EpisodeSampler") -> str | None:
@@ -197,17 +197,17 @@ def _dataset_id(sampler: "EpisodeSampler") -> str | None:
 
 
 def _settings(args: EpisodicTrainingArguments, sampler: "EpisodeSampler") -> dict[str, Any]:
-    told: dict[str, Any] = {
+    settings: dict[str, Any] = {
         name: _range(getattr(sampler, name)) for name in ("n_way", "k_shot", "n_query") if hasattr(sampler, name)
     }
     usual = {
         one.name: one.default_factory() if one.default_factory is not MISSING else one.default for one in fields(args)
     }
-    for name in (*ALWAYS_TOLD, *TOLD):
+    for name in (*ALWAYS_SHOWN, *SHOWN_IF_CHANGED):
         value = getattr(args, name)
-        if name in ALWAYS_TOLD or value != usual[name]:
-            told[name] = value.value if isinstance(value, Enum) else value
-    return told
+        if name in ALWAYS_SHOWN or value != usual[name]:
+            settings[name] = value.value if isinstance(value, Enum) else value
+    return settings
 
 
 def _task(asked: "EpisodeSampler", trained: "EpisodeSampler | None", args: EpisodicTrainingArguments) -> str:
@@ -217,8 +217,8 @@ def _task(asked: "EpisodeSampler", trained: "EpisodeSampler | None", args: Episo
     return f"{task}, by which the best step was chosen" if args.load_best_model_at_end else task
 
 
-def _range(told: tuple[int, int]) -> int | str:
-    low, high = told
+def _range(bounds: tuple[int, int]) -> int | str:
+    low, high = bounds
     return low if low == high else f"{low} to {high}"
 
 

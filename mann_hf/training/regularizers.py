@@ -122,8 +122,8 @@ class Regularized:
             raise InvalidInputError(f'regularizers are {weights!r}; give weights by name, as in {{"uniformity": 0.1}}.')
         self.objective = objective
         self.terms: list[tuple[float, Regularizer]] = []
-        for name, told in weights.items():
-            options = dict(told) if isinstance(told, Mapping) else {"weight": told}
+        for name, given in weights.items():
+            options = dict(given) if isinstance(given, Mapping) else {"weight": given}
             weight = options.pop("weight", None)
             if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
                 raise InvalidInputError(

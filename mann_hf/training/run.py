@@ -67,7 +67,7 @@ class TrainingRun:
     lora_targets: list[str] | None = None
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> "TrainingRun":
+    def from_dict(cls, settings: Mapping[str, Any]) -> "TrainingRun":
         """Makes a run from fields of `TrainingRun` and `EpisodicTrainingArguments` in one mapping, as in a yaml file.
 
         Raises:
@@ -75,10 +75,10 @@ class TrainingRun:
         """
         own = {one.name for one in fields(cls)}
         theirs = {one.name for one in fields(EpisodicTrainingArguments) if one.init} - NOT_OF_A_RUN.keys()
-        given = told.get("arguments", {})
+        given = settings.get("arguments", {})
         if not isinstance(given, Mapping):
             raise InvalidInputError(f"arguments are {given!r}; give names and values.")
-        arguments = {**given, **{name: value for name, value in told.items() if name not in own}}
+        arguments = {**given, **{name: value for name, value in settings.items() if name not in own}}
         unknown = [name for name in arguments if name not in theirs]
         if unknown:
             instead = "".join(f" ({NOT_OF_A_RUN[name]})" for name in unknown if name in NOT_OF_A_RUN)
@@ -87,8 +87,8 @@ class TrainingRun:
                 f"all of EpisodicTrainingArguments but {' and '.join(NOT_OF_A_RUN)}."
             )
         return cls(
-            **{name: value for name, value in told.items() if name in own and name != "arguments"},
-            arguments={name: _as_told(name, value) for name, value in arguments.items()},
+            **{name: value for name, value in settings.items() if name in own and name != "arguments"},
+            arguments={name: _from_yaml(name, value) for name, value in arguments.items()},
         )
 
     def __post_init__(self) -> None:
@@ -196,7 +196,7 @@ class TrainingRun:
             )
         trainer.save_model(self.output)
         history = [{**before, "step": 0}, *trainer.state.log_history] if before else trainer.state.log_history
-        told = {
+        results = {
             "run": asdict(self),
             "before": _figures(before),
             "after": _figures(after),
@@ -207,8 +207,8 @@ class TrainingRun:
         }
         if trainer.is_world_process_zero():
             draw_curves(history, Path(self.output, CURVES_FILE))
-            write_whole(Path(self.output, RESULTS_FILE), (json.dumps(told, indent=1) + "\n").encode())
-        return told
+            write_whole(Path(self.output, RESULTS_FILE), (json.dumps(results, indent=1) + "\n").encode())
+        return results
 
     def _model(self) -> MANNForSequenceClassification:
         config, _ = PreTrainedConfig.get_config_dict(resolve_encoder(self.encoder))
@@ -242,7 +242,7 @@ class TrainingRun:
         return peft.LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules=self.lora_targets)
 
 
-def _as_told(name: str, value: Any) -> Any:
+def _from_yaml(name: str, value: Any) -> Any:
     """What a value of a yaml file stands for: yaml takes 1e-5 for a text, and no for False."""
     if value is False and name in SWITCHES:
         return SWITCHES[name]
@@ -256,8 +256,8 @@ def _as_told(name: str, value: Any) -> Any:
     return value
 
 
-def _highest(name: str, told: Any) -> int:
-    count = as_count(name, told)
+def _highest(name: str, value: Any) -> int:
+    count = as_count(name, value)
     return max(count) if isinstance(count, (list, tuple)) else count
 
 
@@ -265,8 +265,8 @@ def _best(trainer: EpisodicTrainer) -> dict[str, float]:
     """What was measured of the model that training ends with, where that is one of those it evaluated."""
     if not trainer.args.load_best_model_at_end:
         return {}
-    logged = [told for told in trainer.state.log_history if "eval_accuracy" in told]
-    return next((told for told in logged if told["step"] == trainer.state.best_global_step), {})
+    logged = [entry for entry in trainer.state.log_history if "eval_accuracy" in entry]
+    return next((entry for entry in logged if entry["step"] == trainer.state.best_global_step), {})
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -45,13 +45,13 @@ def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
             f"no query of the {len(answers.losses)} episodes is of a class of its episode, so there is nothing to "
             "score; draw them with an n_query of 1 or more."
         )
-    told = _combined().compute(
+    scores = _combined().compute(
         predictions=answers.predictions, references=answers.references, episodes=answers.episodes
     )
     losses = answers.losses[~np.isnan(answers.losses)]
-    told = {**told, "loss": float(losses.mean()) if len(losses) else float("nan")}
+    scores = {**scores, "loss": float(losses.mean()) if len(losses) else float("nan")}
     unknown = answers.references == UNKNOWN
-    return {**told, "unknown_auroc": _auroc(answers.scores, unknown)} if unknown.any() else told
+    return {**scores, "unknown_auroc": _auroc(answers.scores, unknown)} if unknown.any() else scores
 
 
 def split_scores(answers: Mapping[str, EpisodeAnswers]) -> dict[str, float]:
@@ -67,13 +67,13 @@ def split_scores(answers: Mapping[str, EpisodeAnswers]) -> dict[str, float]:
     parts = [episodic_scores(each) for each in answers.values()]
     shared = set.intersection(*map(set, parts))
     means = {name: float(np.mean([part[name] for part in parts])) for name in parts[0] if name in shared}
-    told = load_metric("split_accuracy").compute(
+    combined = load_metric("split_accuracy").compute(
         predictions=np.concatenate([each.predictions for each in answers.values()]),
         references=np.concatenate([each.references for each in answers.values()]),
         episodes=np.concatenate([each.episodes for each in answers.values()]),
         splits=np.repeat(np.arange(len(parts)), [len(each.references) for each in answers.values()]),
     )
-    return means | {name.removeprefix("split_"): value for name, value in told.items()}
+    return means | {name.removeprefix("split_"): value for name, value in combined.items()}
 
 
 def _auroc(scores: np.ndarray, unknown: np.ndarray) -> float:

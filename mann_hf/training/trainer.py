@@ -303,8 +303,8 @@ class EpisodicTrainer(EvaluatingTrainer):
         model.save_pretrained(folder, **({} if state_dict is None else {"state_dict": state_dict}))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
-        told = {name: value for name, value in self.args.to_dict().items() if name not in OF_THIS_MACHINE}
-        (folder / ARGUMENTS_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        arguments = {name: value for name, value in self.args.to_dict().items() if name not in OF_THIS_MACHINE}
+        (folder / ARGUMENTS_FILE).write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
 
     @property
     def trained_model(self) -> MANNForSequenceClassification:
@@ -354,10 +354,10 @@ class EpisodicTrainer(EvaluatingTrainer):
     def _run_settings(self) -> dict[str, Any]:
         """What a run cannot change when it is resumed."""
         model = self.accelerator.unwrap_model(self.model)
-        told = {name: getattr(self.args, name) for name in RUN_SETTINGS}
-        told |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
-        told["adapter"] = adapters.described(model) if adapters.has_adapter(model) else None
-        return json.loads(json.dumps(told, default=str))
+        settings = {name: getattr(self.args, name) for name in RUN_SETTINGS}
+        settings |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
+        settings["adapter"] = adapters.described(model) if adapters.has_adapter(model) else None
+        return json.loads(json.dumps(settings, default=str))
 
     def _train_sampler_state(self) -> dict[str, Any]:
         assert isinstance(self.train_dataset, DrawnEpisodes)
@@ -395,5 +395,5 @@ class EpisodicTrainer(EvaluatingTrainer):
         adapters.load_trained_state(self.model, state, folder)
 
 
-def _listed(told: str | list[str] | None) -> list[str]:
-    return [told] if isinstance(told, str) else list(told or [])
+def _listed(names: str | list[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or [])

@@ -25,7 +25,7 @@ OWNER = "mann-hf"
 ON_HUB = {"banking77": "PolyAI/banking77", "clinc150": "clinc/clinc_oos"}
 """Data sets that have a repository of their makers."""
 NAMES = {"no_names": "without label names", "names": "with label names beside the examples"}
-NOT_TOLD = ("eval_", "use_cpu")
+NOT_SHOWN = ("eval_", "use_cpu")
 """Settings of a run that a trained model does not depend on, by how their names begin."""
 LIMITS = (
     "It was trained and measured on short requests in English alone, to a bank or an assistant.",
@@ -36,13 +36,13 @@ LIMITS = (
 def models(files: Trained) -> dict[str, list[dict[str, Any]]]:
     """The result files of each model, by the model's name."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for told in files:
-        about, sources = told["trained"], told["settings"].get("sources")
+    for file in files:
+        about, sources = file["trained"], file["settings"].get("sources")
         kind = "across" if about["split"] is None else "more" if sources else None
         name = "-".join(filter(None, (kind, about["dataset"], about["split"])))
-        found.setdefault(name, []).append(told)
+        found.setdefault(name, []).append(file)
     for name, of_model in found.items():
-        if any(told["settings"]["run"] != of_model[0]["settings"]["run"] for told in of_model):
+        if any(file["settings"]["run"] != of_model[0]["settings"]["run"] for file in of_model):
             raise ValueError(f"the result files of {name} are of runs with other settings, and so of several models.")
     return found
 
@@ -58,7 +58,7 @@ def card(name: str, files: Trained, owner: str = OWNER) -> str:
         encoder=first["encoder"]["name"],
         reading=READING,
     )
-    recipes = sorted({told["trained"]["recipe"] for told in files})
+    recipes = sorted({file["trained"]["recipe"] for file in files})
     named = f"recipe{'s' if len(recipes) > 1 else ''} {' and '.join(f'`{recipe}`' for recipe in recipes)}"
     said = MANNModelCardData(
         language="en",
@@ -66,7 +66,7 @@ def card(name: str, files: Trained, owner: str = OWNER) -> str:
         limits=list(LIMITS if about["split"] else LIMITS[:1]),
         training=TrainingRecord(
             data=list(_data(first)),
-            settings={setting: value for setting, value in run.items() if not setting.startswith(NOT_TOLD)},
+            settings={setting: value for setting, value in run.items() if not setting.startswith(NOT_SHOWN)},
             steps=training["steps"],
             episodes=training["steps"] * run["episodes_per_step"],
             best_step=training["best_step"],
@@ -74,30 +74,30 @@ def card(name: str, files: Trained, owner: str = OWNER) -> str:
             hardware="CPU" if run.get("use_cpu") else None,
             versions=first["versions"],
         ),
-        results=[result for told in files for result in _results(told)],
+        results=[result for file in files for result in _results(file)],
     )
     return model_card(facts, said)
 
 
-def _data(told: dict[str, Any]) -> Iterator[TrainingData]:
-    about = told["trained"]
+def _data(file: dict[str, Any]) -> Iterator[TrainingData]:
+    about = file["trained"]
     if about["split"] is not None:
         title = f"{TITLES[about['dataset']]}, train classes of split {about['split']}"
         yield TrainingData(title, dataset_id=ON_HUB.get(about["dataset"]))
-    for source in told["settings"].get("sources", ()):
+    for source in file["settings"].get("sources", ()):
         yield TrainingData(TITLES[source], dataset_id=ON_HUB.get(source))
 
 
-def _results(told: dict[str, Any]) -> Iterator[EvaluationResult]:
-    about = told["trained"]
+def _results(file: dict[str, Any]) -> Iterator[EvaluationResult]:
+    about = file["trained"]
     dataset = {"dataset": TITLES[about["dataset"]], "dataset_id": ON_HUB.get(about["dataset"])}
     for names, how in NAMES.items():
         if about["split"] is not None:
             task = f"{N_WAY}-way {about['k_shot']}-shot episodes of classes that training never saw, {how}"
-            figures = told["test"][names]
-            yield _result("accuracy", figures, task, count=told["settings"]["episodes"], **dataset)
+            figures = file["test"][names]
+            yield _result("accuracy", figures, task, count=file["settings"]["episodes"], **dataset)
             continue
-        for shots, figures in told["test"][names].items():
+        for shots, figures in file["test"][names].items():
             task = f"all classes at once, K = {shots}, {how}"
             for metric in ("accuracy", "calibration_error"):
                 yield _result(metric, figures, task, **dataset)

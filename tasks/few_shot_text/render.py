@@ -179,8 +179,8 @@ def _behind(results: Results, own: dict[tuple[str, int], dict[str, Any]], names:
         if None not in best:
             gaps[cell] = result["accuracy"] - max(figure for figure in best if figure is not None)
     worst = min(gaps, key=gaps.__getitem__) if gaps else None
-    told = ABSENT if worst is None else f"{gaps[worst]:+.1f} ({TITLES[worst[0]]}, K = {worst[1]})"
-    return [told, f"{sum(gap < -0.3 for gap in gaps.values())} of {len(gaps)}"]
+    widest = ABSENT if worst is None else f"{gaps[worst]:+.1f} ({TITLES[worst[0]]}, K = {worst[1]})"
+    return [widest, f"{sum(gap < -0.3 for gap in gaps.values())} of {len(gaps)}"]
 
 
 def large_memory(results: Results) -> str:
@@ -213,28 +213,28 @@ def made_with(results: Results) -> str:
 
 def speed(results: Results) -> str:
     """What the speed command measured."""
-    told = results.get(SPEED)
-    if told is None:
+    ratios = results.get(SPEED)
+    if ratios is None:
         return "Not measured."
-    rows = [[title, f"{told[name]:.2f}"] for name, title in SPEED_TITLES.items() if name in told]
+    rows = [[title, f"{ratios[name]:.2f}"] for name, title in SPEED_TITLES.items() if name in ratios]
     rows += [
         [f"exact top-k reads a second over faiss `IndexFlatIP`, {int(slots):,} slots", f"{ratio:.2f}"]
-        for slots, ratio in told["read_over_faiss"].items()
+        for slots, ratio in ratios["read_over_faiss"].items()
     ]
-    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
-    change = told.get("accuracy_bf16_minus_float32")
+    versions = ", ".join(f"{name} {number}" for name, number in ratios["versions"].items())
+    change = ratios.get("accuracy_bf16_minus_float32")
     half = "" if change is None else f" Accuracy in bfloat16: {change:+.2f} points."
     return (
-        table([f"{told['slots']:,} examples stored", "ratio"], rows)
-        + f"\n\nOn {told['material']}, with {told['threads']} threads of {told['processor']}; {versions}.{half} Most "
-        f"memory in use: {told['peak_memory_mib']:,.0f} MiB."
+        table([f"{ratios['slots']:,} examples stored", "ratio"], rows)
+        + f"\n\nOn {ratios['material']}, with {ratios['threads']} threads of {ratios['processor']}; {versions}.{half} "
+        f"Most memory in use: {ratios['peak_memory_mib']:,.0f} MiB."
     )
 
 
 def training_speed(results: Results) -> str:
     """What a training step costs."""
-    told = results.get(TRAINING_SPEED, {})
-    rows = [[title, f"{told[name]:.2f}"] for name, title in TRAINING_TITLES.items() if name in told]
+    ratios = results.get(TRAINING_SPEED, {})
+    rows = [[title, f"{ratios[name]:.2f}"] for name, title in TRAINING_TITLES.items() if name in ratios]
     return table(["8 episodes a step, 5-way 1-shot, 5 queries a class", "ratio"], rows)
 
 

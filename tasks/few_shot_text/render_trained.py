@@ -97,10 +97,11 @@ def across(files: Trained) -> str:
     return table(["K = 1 / 5 / 10, all classes at once, %", *(TITLES[d] for d in SPLIT_DATASETS)], rows)
 
 
-def _gains(told: dict[str, dict[str, Any]]) -> list[float]:
+def _gains(measured: dict[str, dict[str, Any]]) -> list[float]:
     """By how much the trained encoder is better, in points, for each draw of the examples."""
     return [
-        after - before for before, after in zip(*(told[one]["by_seed"] for one in ("frozen", "trained")), strict=True)
+        after - before
+        for before, after in zip(*(measured[one]["by_seed"] for one in ("frozen", "trained")), strict=True)
     ]
 
 

@@ -164,7 +164,7 @@ def measure(data: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"on {material.name}, {torch.get_num_threads()} threads")
     clf = classifier()
     keys = teach(clf, material)
-    told: dict[str, Any] = {
+    ratios: dict[str, Any] = {
         "material": material.name,
         "slots": len(keys),
         "processor": processor(),
@@ -172,26 +172,26 @@ def measure(data: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
         "versions": {name: version(name) for name in PACKAGES},
     }
     say(f"taught {len(keys)} texts")
-    told["predict_over_encoder"] = predict_over_encoder(clf, material.asked.texts[:512])
-    say(f"predict_over_encoder {told['predict_over_encoder']:.3f}")
-    told["throughput_over_sentence_transformers"] = throughput(clf, material)
-    say(f"throughput_over_sentence_transformers {told['throughput_over_sentence_transformers']:.2f}")
+    ratios["predict_over_encoder"] = predict_over_encoder(clf, material.asked.texts[:512])
+    say(f"predict_over_encoder {ratios['predict_over_encoder']:.3f}")
+    ratios["throughput_over_sentence_transformers"] = throughput(clf, material)
+    say(f"throughput_over_sentence_transformers {ratios['throughput_over_sentence_transformers']:.2f}")
     if cpu_has_bf16():
         half = classifier(dtype=torch.bfloat16)
         teach(half, material)
-        told["throughput_bf16_over_sentence_transformers"] = throughput(half, material)
-        told["accuracy_bf16_minus_float32"] = accuracy(half, material.asked) - accuracy(clf, material.asked)
+        ratios["throughput_bf16_over_sentence_transformers"] = throughput(half, material)
+        ratios["accuracy_bf16_minus_float32"] = accuracy(half, material.asked) - accuracy(clf, material.asked)
         say(
-            f"throughput_bf16_over_sentence_transformers {told['throughput_bf16_over_sentence_transformers']:.2f}, "
-            f"accuracy {told['accuracy_bf16_minus_float32']:+.2f} points"
+            f"throughput_bf16_over_sentence_transformers {ratios['throughput_bf16_over_sentence_transformers']:.2f}, "
+            f"accuracy {ratios['accuracy_bf16_minus_float32']:+.2f} points"
         )
-    told["teach_one_over_encode"] = teach_one_over_encode(clf, material)
-    say(f"teach_one_over_encode {told['teach_one_over_encode']:.1f}")
+    ratios["teach_one_over_encode"] = teach_one_over_encode(clf, material)
+    say(f"teach_one_over_encode {ratios['teach_one_over_encode']:.1f}")
     # before the reads, whose million slots and faiss's copy of them are not part of teaching and asking
-    told["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told["read_over_faiss"] = read_over_faiss()
-    say(f"read_over_faiss {told['read_over_faiss']}")
-    return told
+    ratios["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ratios["read_over_faiss"] = read_over_faiss()
+    say(f"read_over_faiss {ratios['read_over_faiss']}")
+    return ratios
 
 
 def main() -> None:
@@ -206,15 +206,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     if arguments.training:
-        told: dict[str, Any] = measure_training(classifier(), read_material(arguments.data).taught)
+        ratios: dict[str, Any] = measure_training(classifier(), read_material(arguments.data).taught)
     else:
-        told = measure(arguments.data, lambda line: print(line, file=sys.stderr, flush=True))
+        ratios = measure(arguments.data, lambda line: print(line, file=sys.stderr, flush=True))
     if arguments.output:
-        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        arguments.output.write_text(json.dumps(ratios, indent=1) + "\n", encoding="utf-8")
     if arguments.json:
-        print(json.dumps(told))
+        print(json.dumps(ratios))
         return
-    for name, value in told.items():
+    for name, value in ratios.items():
         print(f"{name:45} {value if not isinstance(value, float) else format(value, '.3f')}")
 
 

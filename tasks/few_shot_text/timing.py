@@ -20,8 +20,8 @@ def ratio(
     one(), other()
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(turns):
-        for call, told in zip((one, other), seconds, strict=True):
+        for call, taken in zip((one, other), seconds, strict=True):
             start = time.perf_counter()
             call()
-            told.append(time.perf_counter() - start)
+            taken.append(time.perf_counter() - start)
     return of(seconds[0]) / of(seconds[1])

@@ -70,11 +70,11 @@ class Recipe:
         Raises:
             SystemExit: it says something that a recipe does not have.
         """
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        unknown = told.keys() - {"dataset", "k_shot", "sources", "run"}
-        if unknown or told.get("dataset") not in SPLIT_DATASETS:
-            sys.exit(f"{path} needs a dataset of {', '.join(SPLIT_DATASETS)}, and has {', '.join(told)}.")
-        return cls(path.stem, told["dataset"], told.get("k_shot"), tuple(told.get("sources", ())), told["run"])
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        unknown = recipe.keys() - {"dataset", "k_shot", "sources", "run"}
+        if unknown or recipe.get("dataset") not in SPLIT_DATASETS:
+            sys.exit(f"{path} needs a dataset of {', '.join(SPLIT_DATASETS)}, and has {', '.join(recipe)}.")
+        return cls(path.stem, recipe["dataset"], recipe.get("k_shot"), tuple(recipe.get("sources", ())), recipe["run"])
 
 
 class TrainedCell(NamedTuple):
@@ -123,13 +123,13 @@ class Training:
 
     def measure(self, cell: TrainedCell) -> dict[str, Any]:
         """Trains, where the model is not there yet, and asks the frozen and the trained encoder the same."""
-        run, told = self._train(cell)
+        run, results = self._train(cell)
         model = mann_hf.MANNForSequenceClassification.from_pretrained(run.output)
         trained, frozen = encoder_of(model, run.encoder), load_encoder(run.encoder)
         ask = self._five_way if cell.recipe.k_shot else self._all_classes
         return {
             "encoder": {"name": frozen.name, "fingerprint": frozen.fingerprint},
-            "training": {name: told[name] for name in ("before", "after", "steps", "best_step", "seconds")},
+            "training": {name: results[name] for name in ("before", "after", "steps", "best_step", "seconds")},
             "test": ask(cell, frozen, trained),
         }
 
@@ -205,9 +205,9 @@ class Training:
             benchmark = Benchmark(self.data, self._vectors(encoder), SEEDS, self.episodes)
             for names in (False, True):
                 for shots in ALL_CLASS_SHOTS:
-                    _, told = benchmark.measure(Cell("all_classes", dataset, shots, names), [READING])
-                    kept = {field: told[READING][field] for field in ("accuracy", "calibration_error")}
-                    kept["by_seed"] = [seed["accuracy"] for seed in told[READING]["by_seed"]]
+                    _, methods = benchmark.measure(Cell("all_classes", dataset, shots, names), [READING])
+                    kept = {field: methods[READING][field] for field in ("accuracy", "calibration_error")}
+                    kept["by_seed"] = [seed["accuracy"] for seed in methods[READING]["by_seed"]]
                     kept["interval"] = STUDENT_T * float(np.std(kept["by_seed"], ddof=1)) / math.sqrt(SEEDS)
                     result["names" if names else "no_names"].setdefault(str(shots), {})[name] = kept
         return result

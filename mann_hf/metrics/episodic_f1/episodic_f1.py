@@ -60,8 +60,8 @@ class EpisodicF1(evaluate.Metric):
                 "no F1."
             )
         _, place = np.unique(episodes[known], return_inverse=True)
-        told, numbers = np.unique(np.stack([predictions[known], references[known]]), return_inverse=True)
-        classes, (predictions, references) = len(told), numbers.reshape(2, -1)
+        labels, numbers = np.unique(np.stack([predictions[known], references[known]]), return_inverse=True)
+        classes, (predictions, references) = len(labels), numbers.reshape(2, -1)
         cells = (place.max() + 1) * classes
         count = lambda labels: np.bincount(place * classes + labels, minlength=cells).reshape(-1, classes)  # noqa: E731
         said, asked = count(predictions), count(references)
