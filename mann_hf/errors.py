@@ -79,7 +79,7 @@ class UnsafeFileError(MannError, OSError):
 
 
 class FolderError(MannError, OSError, ValueError):
-    """A folder or repository cannot be loaded: a file is missing, damaged, or does not belong to the others.
+    """A folder or repository cannot be loaded or saved to: a file is missing, damaged, in the way, or of another model.
 
     Attributes:
         file: the name of the file; of several that do not belong together, one of them.
@@ -92,6 +92,18 @@ class FolderError(MannError, OSError, ValueError):
 
 class FolderChangedError(MannError, OSError):
     """Another process has changed, replaced or removed a folder since this one read it. Nothing has been saved.
+
+    Attributes:
+        folder: its path.
+    """
+
+    def __init__(self, message: str, folder: str) -> None:
+        self.folder = folder
+        super().__init__(message)
+
+
+class FolderNotWritableError(MannError, PermissionError):
+    """This user may not write to a folder. Nothing has been saved.
 
     Attributes:
         folder: its path.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FolderChangedError, UnsafeFileError
+from .folder_writing import DENIED, not_writable
 
 logger = logging.getLogger(f"transformers.{__name__}")
 
@@ -163,7 +164,7 @@ def only_writer(folder: str | os.PathLike, waiting: Callable[[], None] | None = 
         FolderChangedError: the thread holds the lock already, and the folder is no longer the same.
         NotADirectoryError: it is a file.
         UnsafeFileError: the lock file is a link or no file.
-        OSError: the folder may not be written to.
+        FolderNotWritableError: this user may not write there.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -175,7 +176,13 @@ def only_writer(folder: str | os.PathLike, waiting: Callable[[], None] | None = 
             yield again
         return
     made: list[Path] = []
-    lock = _acquire(folder, made, waiting or (lambda: _log_waiting(folder)))
+    try:
+        lock = _acquire(folder, made, waiting or (lambda: _log_waiting(folder)))
+    except OSError as error:
+        _remove_empty(made)
+        if error.errno in DENIED:
+            raise not_writable(folder, os.strerror(error.errno)) from error
+        raise
     try:
         with lock.joined():
             yield lock
@@ -302,6 +309,11 @@ def _release(lock: FolderLock, made: list[Path]) -> None:
         return
     _open_here.discard(lock.handle)
     lock._let_go()
+    _remove_empty(made)
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Removes folders that were made, the innermost first, as long as nothing was put into them."""
     for place in made:
         try:
             place.rmdir()

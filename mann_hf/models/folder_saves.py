@@ -152,13 +152,13 @@ def _check_unchanged(model: Any, folder: Path, overwrite: bool) -> None:
 
 def _digest(folder: Path) -> str | None:
     """What tells memories in a folder apart; None where there is none."""
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with open(folder / MEMORY_FILE, "rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-    except FileNotFoundError:
+    path = folder / MEMORY_FILE
+    if not path.is_file():  # a pipe would be read without end
         return None
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -1,6 +1,5 @@
 """Saving so that a folder always holds the old content or the new, whole."""
 
-import errno
 import json
 import os
 import re
@@ -13,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
-from ..errors import FolderError, MemoryFileError, UnsafeFileError
+from ..errors import FolderChangedError, FolderError, MemoryFileError, UnsafeFileError
 from ..hub.files import read_json
 from ..hub.folder_lock import STEP, FolderLock, hold, is_held, only_writer, only_writer_now
+from ..hub.folder_writing import DENIED, check_places, in_the_way, raise_in_words
 
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"
@@ -31,12 +31,16 @@ _unfinished: set[str] = set()  # what this process is writing now; a name in a f
 
 def write_whole(path: Path, content: bytes) -> None:
     """Puts a file in place at one stroke: a reader finds the old content or the new, never a part."""
-    with _staged(path.parent) as temporary:
-        with _held(temporary) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+    try:
+        with _staged(path.parent) as temporary:
+            with _held(temporary) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except OSError as error:
+        raise_in_words(error, path.parent)
+        raise
 
 
 def _held(path: Path) -> BinaryIO:
@@ -62,29 +66,44 @@ def whole_save(folder: str | os.PathLike, owned: Collection[str] = ()) -> Iterat
 
     Raises:
         NotADirectoryError: `folder` is a file.
+        FolderError: what lies there is in the way of a file of the save; the folder stays as it was.
+        FolderNotWritableError: this user may not write there.
         FolderChangedError: the folder was removed or replaced meanwhile.
     """
     folder = Path(folder)
-    with only_writer(folder) as lock:
+    with only_writer(folder) as lock, _failing_in_words(lock):
         _settle(folder, lock)
         with _staged(folder) as staging:
-            try:
-                staging.mkdir()
-                yield staging
-                names = [str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()]
-                gone = [name for name in owned if name not in names]
-                manifest = json.dumps({"files": names, "removed": gone})
-                (staging / MANIFEST).write_text(manifest, encoding="utf-8")
-                readable = stat.S_IMODE((staging / MANIFEST).stat().st_mode)
-                for name in names:  # safetensors keeps its files from everyone but their owner
-                    (staging / name).chmod(readable)
-                lock.check()
-                os.rename(staging, folder / COMMITTED)
-                _finish(folder)
-            except FileNotFoundError:
-                lock.check()  # says so where the whole folder is gone
-                raise
-            lock.check(names)
+            staging.mkdir()
+            yield staging
+            names = [str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()]
+            gone = [name for name in owned if name not in names and os.path.lexists(folder / name)]
+            check_places(folder, names, [*gone, *_superseded(folder, names)])
+            if os.path.lexists(folder / COMMITTED):  # what is not a save was not removed
+                raise in_the_way(folder, COMMITTED, "a folder")
+            manifest = json.dumps({"files": names, "removed": gone})
+            (staging / MANIFEST).write_text(manifest, encoding="utf-8")
+            readable = stat.S_IMODE((staging / MANIFEST).stat().st_mode)
+            for name in names:  # safetensors keeps its files from everyone but their owner
+                (staging / name).chmod(readable)
+            lock.check()
+            os.rename(staging, folder / COMMITTED)
+            _finish(folder)
+        lock.check(names)
+
+
+@contextmanager
+def _failing_in_words(lock: FolderLock) -> Iterator[None]:
+    """Says of a failed save what is wrong with the folder, in place of files that the user has never heard of."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            lock.check()
+        except FolderChangedError as changed:  # whatever failed for it
+            raise changed from None
+        raise_in_words(error, lock.folder)
+        raise
 
 
 def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -124,7 +143,7 @@ def recover(folder: str | os.PathLike) -> bool:
                 if lock is not None:
                     return _settle(folder, lock) or found
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if error.errno not in DENIED:
                 raise
             return stopped and _check_untouched(folder)
         if not stopped:  # somebody is writing there now
@@ -181,11 +200,16 @@ def _put_in_place(folder: Path, committed: Path, names: list[str], gone: list[st
             os.replace(committed / name, folder / name)
         except FileNotFoundError:  # in place already
             continue
-    if any(map(WEIGHTS.fullmatch, names)):
-        gone = [*gone, *(old.name for old in folder.iterdir() if is_superseded(old.name))]
-    for name in gone:
+    for name in [*gone, *_superseded(folder, names)]:
         if name not in names:
             (folder / name).unlink(missing_ok=True)
+
+
+def _superseded(folder: Path, names: list[str]) -> list[str]:
+    """What lies in a folder of an earlier save that goes with new weights."""
+    if not any(map(WEIGHTS.fullmatch, names)):
+        return []
+    return [old.name for old in folder.iterdir() if is_superseded(old.name) and old.name not in names]
 
 
 def _no_save(committed: Path, why: object) -> MemoryFileError:

@@ -8,8 +8,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
-from mann_hf.errors import FolderChangedError, MemoryFileError
+from mann_hf.errors import FolderChangedError, FolderError, MemoryFileError
 from mann_hf.hub import folder_lock
 from mann_hf.hub.files import escapes_folder
 from mann_hf.models import saving
@@ -90,6 +93,70 @@ def test_a_save_without_weights_leaves_the_weights(tmp_path: Path) -> None:
     put(tmp_path, OLD)
     save(tmp_path, {"memory.json": "new"})
     assert content(tmp_path) == OLD | {"memory.json": "new"}
+
+
+def put_odd(place: Path, kind: str) -> None:
+    """Puts into a folder what is not what a save expects there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "folder":
+        place.mkdir()
+        (place / "mine.txt").write_text("mine")
+    elif kind == "file":
+        place.write_text("mine")
+    elif kind == "link":
+        elsewhere = place.parent.parent / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        place.symlink_to(elsewhere, target_is_directory=True)
+    else:
+        place.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "found"),
+    [
+        ("config.json", "folder", "config.json in it is a folder, and a file"),
+        ("memory.json", "folder", "memory.json in it is a folder, and a file"),
+        ("model.safetensors.index.json", "folder", "model.safetensors.index.json in it is a folder"),
+        ("owned.json", "folder", "owned.json in it is a folder"),
+        ("chat_templates", "file", "chat_templates in it is a file, and a folder"),
+        ("chat_templates", "dead link", "chat_templates in it is a link, and a folder"),
+        ("chat_templates", "link", "chat_templates in it is a link, and a folder"),
+        ("chat_templates/greeting.jinja", "folder", "chat_templates/greeting.jinja in it is a folder"),
+        (".mann-committed", "file", ".mann-committed in it is a file"),
+        (".mann-committed", "link", ".mann-committed in it is a link"),
+    ],
+)
+def test_what_is_in_the_way_of_a_save_is_named_and_the_folder_stays_as_it_was(
+    tmp_path: Path, name: str, kind: str, found: str
+) -> None:
+    folder = tmp_path / "folder"
+    put(folder, {each: text for each, text in OLD.items() if each != name})
+    put_odd(folder / name, kind)
+    before = content(folder)
+    with pytest.raises(FolderError, match=found) as caught, whole_save(folder, owned=["owned.json"]) as staging:
+        put(staging, NEW)
+    assert caught.value.file == name and str(folder) in str(caught.value)
+    assert not recover(folder)
+    assert content(folder) == before
+    assert [path.name for path in folder.glob(".mann-*")] == ([name] if name.startswith(".mann-") else [])
+
+
+@pytest.mark.parametrize("kind", ["file", "dead link", "link"])
+def test_a_place_from_which_nothing_is_removed_may_be_odd(tmp_path: Path, kind: str) -> None:
+    put_odd(tmp_path / "folder" / ".eval_results", kind)
+    with whole_save(tmp_path / "folder", owned=[".eval_results/mann_hf.yaml"]) as staging:
+        put(staging, NEW)
+    assert (tmp_path / "folder" / "config.json").read_text() == "new"
+
+
+def test_links_in_place_of_files_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    put(tmp_path, {"mine.txt": "mine", "folder/notes.txt": "mine"})
+    for name in NEW:
+        (tmp_path / "folder" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "folder" / name).symlink_to(tmp_path / "mine.txt")
+    save(tmp_path / "folder", NEW)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert content(tmp_path / "folder") == NEW | {"notes.txt": "mine"}
 
 
 def test_a_save_that_fails_changes_nothing(tmp_path: Path) -> None:
@@ -293,6 +360,15 @@ def test_a_folder_that_is_removed_or_replaced_while_it_is_saved_into(tmp_path: P
         assert not (folder / "config.json").exists()
 
 
+def test_of_a_folder_that_is_removed_one_error_is_told(tmp_path: Path) -> None:
+    """Not first that of a library that could not write there."""
+    folder = tmp_path / "folder"
+    with pytest.raises(FolderChangedError, match="removed or replaced") as caught, whole_save(folder) as staging:  # noqa: PT012
+        shutil.rmtree(folder)
+        save_file({"a": torch.zeros(1)}, staging / "model.safetensors")
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
 def test_files_that_are_removed_while_they_are_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finish = saving._finish
 
@@ -374,9 +450,34 @@ def as_reader(action: Callable[[], object]) -> str:
 
 def test_saving_into_a_folder_that_may_not_be_written(locked_folder: Path) -> None:
     told = as_reader(lambda: save(locked_folder, NEW))
-    assert told.startswith("PermissionError") and str(locked_folder) in told
+    assert told.startswith(f"FolderNotWritableError: {locked_folder} may not be written to (Permission denied)")
+    assert "save to another folder" in told and ".mann-" not in told
+    below = as_reader(lambda: save(locked_folder / "new", NEW))
+    assert below.startswith(f"FolderNotWritableError: {locked_folder / 'new'} may not be written to")
     assert content(locked_folder) == OLD
     assert not list(locked_folder.glob(".mann-*"))
+
+
+def test_a_part_of_a_folder_that_may_not_be_written(locked_folder: Path) -> None:
+    locked_folder.chmod(0o777)
+    told = as_reader(lambda: save(locked_folder, NEW | {"sub/mine.txt": "new"}))
+    assert told.startswith(f"FolderNotWritableError: {locked_folder} may not be written to (sub/mine.txt there")
+    locked_folder.chmod(0o1777)  # where only owners remove files
+    told = as_reader(lambda: save(locked_folder, NEW))
+    if os.geteuid() == 0:  # else the files are this user's own
+        assert told.startswith("FolderNotWritableError") and "another user's" in told
+        assert content(locked_folder) == OLD
+    assert not list(locked_folder.glob(".mann-*"))
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    full = SafetensorError('Error while serializing: I/O error: No space left on device (os error 28) at path "x"')
+    for error in (full, OSError(28, "No space left on device", str(tmp_path / ".mann-staging-1" / "memory.json"))):
+        with pytest.raises(OSError, match="No space left.*nothing was saved") as caught, whole_save(tmp_path):
+            raise error
+        assert caught.value.filename == str(tmp_path)
+    assert content(tmp_path) == OLD
 
 
 def test_loading_from_a_folder_that_may_not_be_written(locked_folder: Path) -> None:
