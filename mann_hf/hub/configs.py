@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from ..errors import FolderError, InvalidInputError
 from .files import CONFIG, read_object
@@ -31,6 +32,8 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "tie_word_embeddings": ((bool,), "true or false"),
 }
 """What any configuration's fields may be, where they are given."""
+IN_BITS = ("load_in_4bit", "load_in_8bit")
+"""By which bitsandbytes is named."""
 ATTENTION = tuple(f"{before}{part}_implementation" for part in ("attn", "experts") for before in ("", "_"))
 
 
@@ -87,6 +90,12 @@ def check_config(config: Any) -> None:
         value = config.get(name)
         if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
             raise InvalidInputError(f"the configuration has {name} = {_shown(value)}; it must be {wanted}.")
+    quantization = config.get("quantization_config")
+    if quantization is not None and not _names_its_way(quantization):
+        raise InvalidInputError(
+            f"the configuration has quantization_config = {_shown(quantization)}, which names no quant_method. Remove "
+            "it if the weights are not quantised."
+        )
     if any(not isinstance(name, str) for name in config.get("architectures") or ()):
         raise InvalidInputError(f"the configuration has architectures = {_shown(config['architectures'])}, not names.")
     for name in ("dtype", "torch_dtype"):
@@ -101,6 +110,24 @@ def check_config(config: Any) -> None:
     for name, part in config.items():
         if name != "adapter":  # whose fields are compared with its weights
             check_config(part)
+
+
+def _names_its_way(quantization: dict[str, Any]) -> bool:
+    """Whether the part of a configuration on quantised weights says how they are."""
+    in_bits = [quantization.get(name) for name in IN_BITS]
+    if any(bits is not None and not isinstance(bits, bool) for bits in in_bits):
+        return False
+    return any(in_bits) or isinstance(quantization.get("quant_method"), str)
+
+
+def is_quantized(config: Any) -> bool:
+    """Whether transformers turns the numbers that are stored for a model of this configuration into weights.
+
+    Of a way that it does not know it says so, and takes them for weights.
+    """
+    quantization = getattr(config, "quantization_config", None)
+    content = quantization if isinstance(quantization, dict) else getattr(quantization, "to_dict", dict)()
+    return any(content.get(name) for name in IN_BITS) or content.get("quant_method") in AUTO_QUANTIZATION_CONFIG_MAPPING
 
 
 def check_dtype(name: str, value: Any) -> None:

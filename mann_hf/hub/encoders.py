@@ -1,11 +1,7 @@
 """Loading a pretrained text encoder from a folder or repository."""
 
 import copy
-import logging as std_logging
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
@@ -13,9 +9,11 @@ from transformers.utils import logging
 
 from ..controllers.encoder import attend_to_all, auto_class, text_half, without_pooler
 from ..errors import EncoderNotFoundError, InvalidInputError
-from .configs import check_config, check_readable
+from ..wording import listed
+from .configs import check_config, check_readable, is_quantized
 from .files import CONFIG
 from .guard import told_as_ours
+from .load_reports import SHOWN, check_shapes, deeper_parts, quiet_load_report
 from .weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from .weight_sizes import check_fits
 
@@ -68,48 +66,36 @@ def load_encoder(
         )
     attend_to_all(config)
     kwargs = safetensors_alone(name_or_path, config, kwargs)
+    other_shapes = kwargs.pop("ignore_mismatched_sizes", False)
     files = [] if trust_remote_code else weights_of(name_or_path, config, kwargs)
     with told_as_ours(name_or_path, CONFIG, kwargs):
         kind, options = auto_class(config), without_pooler(config)
-        check_fits(config, files, lambda: kind.from_config(copy.deepcopy(config), **options), name_or_path)
-        with _quiet_load_report():
+        build = lambda: kind.from_config(copy.deepcopy(config), **options)  # noqa: E731
+        check_fits(config, files, build, name_or_path, is_quantized(config))
+        with quiet_load_report():
             encoder, report = kind.from_pretrained(
                 name_or_path,
                 config=config,
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
                 **options,
                 **kwargs,
             )
+    if not other_shapes:
+        check_shapes(report, name_or_path)
     if missing := sorted(report["missing_keys"]):
         raise EncoderNotFoundError(
             f"The weights in {os.fspath(name_or_path)!r} lack {len(missing)} of those of {type(encoder).__name__}, "
             f"such as {missing[0]!r}. Its config.json and its weights do not belong together, or the file is damaged: "
             "download or save the encoder again."
         )
+    if left_over := deeper_parts(report, encoder.state_dict()):
+        logger.warning(
+            f"{os.fspath(name_or_path)!r} has weights of further layers than its config.json names, which are left "
+            f"out: {listed(left_over, SHOWN)}. If the encoder was not cut on purpose, correct its config.json: the "
+            "keys are those of another model."
+        )
     if unused := sorted(report["unexpected_keys"]):
         logger.info(f"Passed over {len(unused)} weights in {os.fspath(name_or_path)!r} of other uses: {unused}")
     return text_half(encoder)
-
-
-class _NoLoadReport(std_logging.Filter):
-    """Drops the loading reports of one thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-
-    def filter(self, record: std_logging.LogRecord) -> bool:
-        return record.thread != self.thread or "LOAD REPORT" not in record.getMessage()
-
-
-@contextmanager
-def _quiet_load_report() -> Iterator[None]:
-    """Holds back the report of transformers, which warns of the weights that are left out on purpose."""
-    reporter = logging.get_logger("transformers.modeling_utils")
-    silence = _NoLoadReport()
-    reporter.addFilter(silence)
-    try:
-        yield
-    finally:
-        reporter.removeFilter(silence)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import FolderError, UnsafeFileError
 
-CONFIG = "config.json"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SMALL, MEDIUM, LARGE = 2**24, 2**25, 2**27
 """Bytes of a file of settings, of a vocabulary in binary form, and of one in text or a list of weights."""
 LARGE_FILES = re.compile(

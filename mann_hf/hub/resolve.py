@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
 from ..errors import EncoderNotFoundError
-from .files import read_object
+from .files import WEIGHTS, read_object
 from .guard import told_as_ours
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
@@ -205,7 +205,7 @@ def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) ->
 def _lacking(snapshot: Path) -> str | None:
     """What a folder of the Hub cache lacks for its encoder to be loaded from it; None if it is whole."""
     index = snapshot / "model.safetensors.index.json"
-    weights = {"model.safetensors"}
+    weights = {WEIGHTS}
     if index.is_file():
         with told_as_ours(snapshot, index.name):
             weights = set(read_object(index)["weight_map"].values())

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from ..controllers.pooling import JOINT
 from ..controllers.projection import ACTIVATIONS, projected_size
 from ..errors import EncoderNotFoundError, FolderError, InvalidInputError, UnsafeFileError
-from .files import check_file, damaged, read_json
+from .files import WEIGHTS, check_file, damaged, read_json
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -40,7 +40,7 @@ _POOLING_FLAGS = {
 }
 _FIRST, _LATER = ("Transformer", "Pooling"), ("Dense", "LayerNorm", "Normalize")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
-WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"
+PICKLE = "pytorch_model.bin"
 # The file of the first module, under the names that it has had.
 _TRANSFORMER_FILES = tuple(
     f"sentence_{kind}_config.json"

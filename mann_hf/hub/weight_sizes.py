@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from ..errors import FolderError
-from .files import CONFIG, check_file, damaged, parse_json
+from .files import CONFIG, WEIGHTS, check_file, damaged, parse_json
 from .guard import told_as_ours
 
 LARGEST_HEADER = 2**26
@@ -29,10 +29,19 @@ WITHOUT_TABLE = re.compile(r"rope|rotary|alibi|relative")
 """Parts of the names of fields in families that need no table for positions."""
 WINDOW = "attention_window"
 """A field to a multiple of which texts are padded."""
+NUMBERS = re.compile(r"[IU]\d+|BOOL|C\d+")
+"""Types of tensors, as headers write them, that are none of weights: whole numbers, truth values, complex numbers."""
 SLACK = 2**22
 """Numbers that a model may hold beyond twice those of its weights."""
 PACKED = 16
 """Numbers that a quantised one may stand for."""
+
+
+class _Tensor(NamedTuple):
+    """Shape and type of a tensor, as a header states them."""
+
+    shape: tuple[int, ...]
+    dtype: str
 
 
 def headers(paths: Iterable[str | os.PathLike[str]]) -> dict[str, tuple[int, ...]]:
@@ -42,48 +51,84 @@ def headers(paths: Iterable[str | os.PathLike[str]]) -> dict[str, tuple[int, ...
         UnsafeFileError: one is no regular file of its folder.
         FolderError: one is damaged.
     """
-    return {name: shape for path in paths for name, shape in _header(Path(path))}
+    return {name: tensor.shape for path in paths for name, tensor in _header(Path(path))}
 
 
 def check_fits(
-    config: Any, files: Iterable[str | os.PathLike[str]], build: Callable[[], nn.Module], place: Any
+    config: Any,
+    files: Iterable[str | os.PathLike[str]],
+    build: Callable[[], nn.Module],
+    place: Any,
+    quantized: bool = False,
 ) -> None:
     """Refuses a configuration that asks for much more than its weights hold, before memory is taken for it.
+
+    And weights that are whole numbers where the model has fractions: they would be taken for fractions.
 
     Args:
         config: of the encoder.
         files: its weights; if there are none, nothing is refused.
         build: makes the model; it is called on the meta device, where tensors take no memory.
         place: the folder or repository, for the message.
+        quantized: whether transformers turns the numbers that are stored into weights.
 
     Raises:
         FolderError: it names the field, or how much is asked for; or a file of weights or the configuration is damaged.
     """
-    if shapes := headers(files):
+    if found := {name: tensor for path in files for name, tensor in _header(Path(path))}:
         with told_as_ours(place, CONFIG):
-            _check_shapes(config, shapes, build, place)
+            shapes = {name: tensor.shape for name, tensor in found.items()}
+            model = _check_shapes(config, shapes, PACKED if quantized else 1, build, place)
+            if not quantized:
+                _check_types(found, model, place)
 
 
-def _check_shapes(config: Any, shapes: dict[str, tuple[int, ...]], build: Callable[[], nn.Module], place: Any) -> None:
+def _check_shapes(
+    config: Any, shapes: dict[str, tuple[int, ...]], packed: int, build: Callable[[], nn.Module], place: Any
+) -> nn.Module:
+    """The model on the meta device, if it is no larger than its weights."""
     content = config.to_dict()
     largest = max((size for shape in shapes.values() for size in shape), default=0)
     for name, value in _numbers(content):
         if COUNTS.fullmatch(name) and value > max(FEW, len(shapes)):
-            raise _refused(place, f"it has {name} = {value:,}, and the weights beside it hold {len(shapes):,} tensors")
+            raise not_together(
+                place, f"it has {name} = {value:,}, and the weights beside it hold {len(shapes):,} tensors"
+            )
         if name in POSITIONS and value > max(FEW_POSITIONS, largest) and not any(map(WITHOUT_TABLE.search, content)):
-            raise _refused(place, f"it has {name} = {value:,}, and no tensor of the weights is longer than {largest:,}")
+            raise not_together(
+                place, f"it has {name} = {value:,}, and no tensor of the weights is longer than {largest:,}"
+            )
         if name == WINDOW and value > max(FEW, content.get("max_position_embeddings") or 0):
-            raise _refused(place, f"it has {name} = {value:,}, which is wider than the longest text")
-    held = sum(map(math.prod, shapes.values())) * (PACKED if content.get("quantization_config") else 1)
+            raise not_together(place, f"it has {name} = {value:,}, which is wider than the longest text")
+    held = sum(map(math.prod, shapes.values())) * packed
     with torch.device("meta"):
         model = build()
     wanted = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
     if wanted > 2 * held + SLACK:
-        raise _refused(place, f"it asks for {wanted:,} numbers, and the weights beside it hold {held:,}")
+        raise not_together(place, f"it asks for {wanted:,} numbers, and the weights beside it hold {held:,}")
+    return model
 
 
-def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the tensors in a file."""
+def _check_types(found: dict[str, _Tensor], model: nn.Module, place: Any) -> None:
+    floats = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    for name, tensor in found.items():
+        if NUMBERS.fullmatch(tensor.dtype) and floats.intersection(endings(name)):
+            raise not_together(
+                place,
+                f"the weights {name!r} are stored as {tensor.dtype}, which are no fractions, and quantization_config "
+                f"of {CONFIG} names no way that transformers knows to make fractions of them",
+                WEIGHTS,
+            )
+
+
+def endings(name: str) -> Iterator[str]:
+    """A name of weights, and what is left without the first of its parts, the first two, and so on."""
+    parts = name.split(".")
+    return (".".join(parts[start:]) for start in range(len(parts)))
+
+
+def _header(path: Path) -> Iterator[tuple[str, _Tensor]]:
+    """Names, shapes and types of the tensors in a file."""
     check_file(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -93,14 +138,18 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         written = file.read(length)
     try:
         found = parse_json(written, path)
-        shapes = {name: (one["shape"], one["data_offsets"]) for name, one in found.items() if name != "__metadata__"}
-        ends = [offsets[1] for _, offsets in shapes.values()]
+        shapes = {
+            name: (one["shape"], one["data_offsets"], str(one["dtype"]))
+            for name, one in found.items()
+            if name != "__metadata__"
+        }
+        ends = [offsets[1] for _, offsets, _ in shapes.values()]
         if max(ends, default=0) != size - 8 - length:
             raise damaged(path, f"its header claims {max(ends, default=0):,} bytes, and {size - 8 - length:,} follow")
-        for name, (shape, _) in shapes.items():
+        for name, (shape, _, dtype) in shapes.items():
             if any(type(number) is not int or number < 0 for number in shape):
                 raise damaged(path, f"the shape of {name[:60]!r} is {str(shape)[:60]}")
-            yield name, tuple(shape)
+            yield name, _Tensor(tuple(shape), dtype)
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, FolderError):
             raise
@@ -119,9 +168,10 @@ def _numbers(content: dict[str, Any]) -> Iterator[tuple[str, int]]:
                 yield from _numbers(one)
 
 
-def _refused(place: Any, why: str) -> FolderError:
+def not_together(place: Any, why: str, file: str = CONFIG) -> FolderError:
+    """The error for a configuration and weights that are not those of one model."""
     return FolderError(
         f"{CONFIG} in {os.fspath(place)!r} and the weights beside it do not belong together: {why}. Download or save "
         "the folder again.",
-        CONFIG,
+        file,
     )

@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
 from ..errors import EncoderMismatchError, InvalidInputError, import_extra
+from ..hub import files
 from ..hub.configs import check_readable
 from ..hub.encoders import load_encoder
 from ..hub.files import CONFIG
@@ -26,7 +27,7 @@ from .configuration_mann import MANNConfig
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
 
-WEIGHTS = "model.safetensors"
+WEIGHTS = files.WEIGHTS
 FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 BASE = "base_model_name_or_path"
 BASE_PROBE = "encoder_probe"

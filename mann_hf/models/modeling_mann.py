@@ -1,5 +1,6 @@
 """The base class of memory-augmented models: making, saving, loading and publishing them."""
 
+import copy
 import math
 import os
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, MannError
-from ..hub.configs import no_model
+from ..hub.configs import is_quantized, no_model
 from ..hub.guard import UnloadedModel, called_by_pipeline, told_as_ours
 from ..hub.sentence_transformers import load_projection
 from ..hub.tokenizers import check_before_use
@@ -24,6 +25,7 @@ from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, card_files, folder_saves, memory_files, publishing
 from .configuration_mann import MANNConfig
+from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
 from .pretrained_encoder import LEFT_OUT, read_encoder
@@ -196,17 +198,15 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         config = adapters.config_of(place, kwargs)
         kwargs = safetensors_alone(place, config, kwargs)
         if config is not None and config.adapter is None:
-            inner = config.encoder_config
-            check_fits(inner, weights_of(place, config, kwargs), lambda: build_encoder(inner), place)
+            files, quantized = weights_of(place, config, kwargs), is_quantized(config)
+            check_fits(config.encoder_config, files, lambda: cls(copy.deepcopy(config)), place, quantized)
         with told_as_ours(place, adapters.WEIGHTS, kwargs):
             if config is not None and config.adapter is not None:
                 loaded: Any = adapters.load(cls, place, **kwargs)
+            elif place is None:  # a configuration and weights of the caller's
+                loaded = super().from_pretrained(place, *args, **kwargs)
             else:
-                try:
-                    loaded = super().from_pretrained(place, *args, **kwargs)
-                except OSError:
-                    memory_files.check_with_model(place, **hub)
-                    raise
+                loaded = load_whole(super().from_pretrained, place, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.model_card_data = card_files.read_card_data(place, **hub)
         model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training

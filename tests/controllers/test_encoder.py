@@ -1,6 +1,8 @@
 """Pretrained encoders of several families: what is loaded, what is left out, and what their keys are."""
 
 import copy
+import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from mann_hf.controllers.encoder import build_encoder, embed, max_positions
 from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.controllers.text import pad, tokenize
-from mann_hf.errors import EncoderNotFoundError, InvalidInputError, UnknownNameError
+from mann_hf.errors import EncoderNotFoundError, FolderError, InvalidInputError, UnknownNameError
 from mann_hf.hub.encoders import load_encoder
 from mann_hf.hub.resolve import resolve_encoder
 from mann_hf.hub.sentence_transformers import read_sentence_transformers
@@ -148,6 +150,46 @@ def test_missing_weights_are_refused(tiny_encoder: Path, tmp_path: Path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderNotFoundError, match=r"lack 1 .*encoder\.layer\.1\.output\.dense\.weight"):
         load_encoder(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused_by_name(tiny_encoder: Path, tmp_path: Path):
+    (tmp_path / "config.json").write_bytes((tiny_encoder / "config.json").read_bytes())
+    weights = load_file(tiny_encoder / "model.safetensors")
+    weights["encoder.layer.1.output.dense.weight"] = weights["encoder.layer.1.output.dense.weight"][:3].clone()
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(FolderError, match=r"encoder\.layer\.1\.output\.dense\.weight is \[3, 64\] and must be"):
+        load_encoder(tmp_path)
+    load_encoder(tmp_path, ignore_mismatched_sizes=True)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_whole_numbers_are_no_weights(tiny_encoder: Path, tmp_path: Path, prefix: str):
+    (tmp_path / "config.json").write_bytes((tiny_encoder / "config.json").read_bytes())
+    weights = {prefix + name: tensor for name, tensor in load_file(tiny_encoder / "model.safetensors").items()}
+    weights[f"{prefix}embeddings.position_ids"] = torch.arange(512)[None]  # as older releases wrote them
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    load_encoder(tmp_path)
+    weights[f"{prefix}encoder.layer.1.output.dense.weight"] = torch.ones(32, 64, dtype=torch.int8)
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(FolderError, match="output.dense.weight' are stored as I8"):
+        load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_layers_that_the_configuration_leaves_out_are_told(
+    tiny_encoder: Path, tmp_path: Path, prefix: str, told: Callable[[], list[str]]
+):
+    weights = {prefix + name: tensor for name, tensor in load_file(tiny_encoder / "model.safetensors").items()}
+    weights["cls.predictions.bias"] = torch.ones(5)  # of another use
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    content = json.loads((tiny_encoder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    load_encoder(tmp_path)
+    assert not told()
+    (tmp_path / "config.json").write_text(json.dumps(content | {"num_hidden_layers": 1}))
+    load_encoder(tmp_path)
+    (line,) = told()
+    assert f"further layers than its config.json names, which are left out: {prefix}encoder.layer.1." in line
 
 
 def test_arguments_reach_transformers(tiny_encoder: Path):

@@ -1,0 +1,84 @@
+"""What transformers reports of loading weights, judged: which are missing, left over, or of another shape."""
+
+import logging as std_logging
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers.utils import logging
+
+from ..wording import counted, listed
+from .files import WEIGHTS
+from .weight_sizes import endings, not_together
+
+SHOWN = 3
+"""Names of weights in a message."""
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+@contextmanager
+def quiet_load_report() -> Iterator[None]:
+    """Holds back the report of transformers: what of it matters is told as an error or warning of this library."""
+    reporter = logging.get_logger("transformers.modeling_utils")
+    silence = _NoLoadReport()
+    reporter.addFilter(silence)
+    try:
+        yield
+    finally:
+        reporter.removeFilter(silence)
+
+
+class _NoLoadReport(std_logging.Filter):
+    """Drops the loading reports of one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = threading.get_ident()
+
+    def filter(self, record: std_logging.LogRecord) -> bool:
+        return record.thread != self.thread or "LOAD REPORT" not in record.getMessage()
+
+
+def deeper_parts(report: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """The weights left over that are like those of the model but for a number in their names: of further layers.
+
+    Other weights left over are of other uses, such as a pooler or the head of another task.
+
+    Args:
+        report: of `from_pretrained` with `output_loading_info=True`.
+        names: those of the model's weights.
+    """
+    known = set(names)
+    kinds = {NUMBER.sub("#", name) for name in known if NUMBER.search(name)}
+    return sorted(
+        name
+        for name in report["unexpected_keys"]
+        if kinds.intersection(endings(NUMBER.sub("#", name))) and not known.intersection(endings(name))
+    )
+
+
+def check_shapes(report: dict[str, Any], place: Any) -> None:
+    """Refuses weights of other shapes than the model's, which transformers would replace by random ones.
+
+    Raises:
+        FolderError: it names some of them.
+    """
+    if other := sorted(report["mismatched_keys"]):
+        shown = [f"{name} is {list(held)} and must be {list(wanted)}" for name, held, wanted in other[:SHOWN]]
+        raise not_together(
+            place, f"of the weights {counted(len(other), 'has', 'have')} another shape: {listed(shown)}", WEIGHTS
+        )
+
+
+def check_whole(missing: Iterable[str], place: Any) -> None:
+    """Refuses weights that are not all there: the others would be random.
+
+    Raises:
+        FolderError: it names some of them.
+    """
+    if lacking := sorted(missing):
+        raise not_together(
+            place, f"the weights lack {len(lacking):,} of those of the model: {listed(lacking, SHOWN)}", WEIGHTS
+        )

@@ -1,0 +1,54 @@
+"""Loading all weights of a saved model, or refusing them: none of a loaded model's are random."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from transformers.utils import logging
+
+from ..hub.files import WEIGHTS
+from ..hub.load_reports import SHOWN, check_shapes, check_whole, deeper_parts, quiet_load_report
+from ..hub.weight_files import HUB_ARGUMENTS
+from ..hub.weight_sizes import not_together
+from ..wording import listed
+from . import adapters, memory_files
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+
+def load_whole(load: Callable[..., Any], place: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
+    """What transformers' `from_pretrained` gives, if the weights and the configuration are those of one model.
+
+    Args:
+        load: that `from_pretrained`.
+        place: a folder, or a Hub repository.
+        args: its further arguments.
+        kwargs: its further arguments.
+
+    Raises:
+        FolderError: weights are missing (those of the reading aside, which has start values), of another shape (without
+            `ignore_mismatched_sizes`), or of more layers than the configuration names.
+        MemoryFileError: there is a memory without a model.
+    """
+    other_shapes, with_report = (kwargs.pop(name, False) for name in ("ignore_mismatched_sizes", "output_loading_info"))
+    with quiet_load_report():
+        try:
+            model, report = load(place, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs)
+        except OSError:
+            hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
+            memory_files.check_with_model(place, **hub)
+            raise
+    if not other_shapes:
+        check_shapes(report, place)
+    of_reading = {name for name in report["missing_keys"] if name.startswith(adapters.READING)}
+    check_whole(set(report["missing_keys"]) - of_reading, place)
+    if of_reading:  # nothing random
+        logger.warning(
+            f"The weights in {os.fspath(place)!r} have no {listed(sorted(of_reading))}: the reading "
+            f"{model.config.reading!r} starts with its usual values there, not with learned ones."
+        )
+    strange = [name for name in sorted(report["unexpected_keys"]) if name.startswith(adapters.PROJECTION)]
+    if left_over := deeper_parts(report, model.state_dict()) or strange:
+        shown = listed(left_over, SHOWN)
+        raise not_together(place, f"the weights have further layers than the configuration names: {shown}", WEIGHTS)
+    return (model, report) if with_report else model
