@@ -17,12 +17,12 @@ from transformers.pipelines.text_classification import sigmoid, softmax
 from .controllers.progress import Progress, following
 from .controllers.text import check_texts
 from .errors import InvalidInputError, InvalidTypeError
+from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .models import Evidence, MANNForSequenceClassification
 from .models.folder_saves import saving_model, write_model
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
-from .models.saving import take_upload
 from .targets import known_as, same_label
 from .targets.given import given_labels
 

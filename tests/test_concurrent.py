@@ -18,7 +18,7 @@ import transformers
 from mann_hf import MANNForSequenceClassification
 from mann_hf.cli import app
 from mann_hf.hub.folder_lock import LOCK
-from mann_hf.models.saving import COMMITTED, recover
+from mann_hf.hub.saving import COMMITTED, recover
 from mann_hf.pipelines import FewShotTextClassificationPipeline as Classifier
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children of this process")]

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from mann_hf import FewShotTextClassificationPipeline, MANNConfig, MANNForSequenceClassification
 from mann_hf.cli import app
 from mann_hf.errors import FolderError, InvalidInputError, MannError, MemoryFileError, UnsafeFileError
+from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.models import adapters
-from mann_hf.models.saving import COMMITTED, MANIFEST
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "model.safetensors"

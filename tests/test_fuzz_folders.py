@@ -22,8 +22,8 @@ from transformers import AutoModel, AutoTokenizer
 from mann_hf import FewShotTextClassificationPipeline, MANNForSequenceClassification
 from mann_hf.cli.classifier import find_config, open_classifier
 from mann_hf.errors import MannError
+from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
-from mann_hf.models.saving import COMMITTED, MANIFEST
 from tests.folder_mutations import mutate
 
 COUNT, SEED = (int(number) for number in os.environ.get("MANN_FUZZ", "1000:0").split(":"))

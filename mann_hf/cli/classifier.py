@@ -3,19 +3,28 @@
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EmptyMemoryError, InvalidInputError
+from ..controllers import SHORT_NAMES
+from ..errors import EmptyMemoryError, InvalidInputError, MannError
+from ..hub import folder_lock
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_file, read_object
 from ..hub_names import HUB_ID
+from ..wording import listed
 from .hub_names import check_on_hub
 from .options import ProblemType
 from .output import say
 
 if TYPE_CHECKING:
-    from ..hub.folder_lock import FolderLock
     from ..pipelines import FewShotTextClassificationPipeline
+
+MODEL_TYPE = "mann"
+"""That of `MANNConfig`, which is slow to import."""
+MOST_NAMED = 3
+"""Classifiers in a folder that are named."""
 
 
 def find_config(place: str, on_hub: bool) -> dict[str, Any]:
@@ -40,15 +49,14 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
     else:
         config = _config_in(folder)
         if not on_hub:  # a command that writes there, its card too
-            _check_card(folder)
-    if config.get("model_type") is None:
-        from ..models.memory_files import check_with_model
-
-        check_with_model(place)
-    if config.get("model_type") != "mann":
+            check_file(folder / CARD)
+    kind = config.get("model_type")
+    if kind is None:
+        raise InvalidInputError(f"{place!r} holds no classifier: its {CONFIG} names no model_type.")
+    if kind != MODEL_TYPE:
         raise InvalidInputError(
-            f"{place!r} holds a model of type {config.get('model_type')!r}, and no classifier with a memory; as an "
-            f"encoder it is given to a new folder: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
+            f"{place!r} holds a model of type {kind!r}, and no classifier with a memory; as an encoder it is given to "
+            f"a new folder: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
         )
     return config
 
@@ -59,14 +67,13 @@ def is_new(folder: str) -> bool:
     Raises:
         InvalidInputError: it is a file.
     """
-    from ..hub.folder_lock import LOCK
-    from ..models.saving import STAGING
+    from ..hub.saving import STAGING
 
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise InvalidInputError(f"{folder!r} is a file; give a folder for the classifier.")
     # what a killed first save left half written is nothing yet, nor is the lock
-    return not path.exists() or all(file.name.startswith((STAGING, LOCK)) for file in path.iterdir())
+    return not path.exists() or all(file.name.startswith((STAGING, folder_lock.LOCK)) for file in path.iterdir())
 
 
 def problem_type_of(config: dict[str, Any]) -> ProblemType:
@@ -75,7 +82,7 @@ def problem_type_of(config: dict[str, Any]) -> ProblemType:
 
 
 @contextmanager
-def only_writer(folder: str) -> Iterator["FolderLock"]:
+def only_writer(folder: str) -> Iterator[folder_lock.FolderLock]:
     """Waits until nobody else writes to this folder, and keeps others waiting until the block ends.
 
     Without it, of two commands that open a classifier at once, the one that saves last would undo the other.
@@ -84,13 +91,12 @@ def only_writer(folder: str) -> Iterator["FolderLock"]:
         InvalidInputError: it is a file.
     """
     is_new(folder)  # or a file's error is another one
-    from ..hub.folder_lock import only_writer as locked
-    from ..models.saving import recover
+    from ..hub.saving import recover
 
     def waiting() -> None:
         say(f"waiting for another command or process that writes to {folder} (Ctrl-C ends the wait) ...")
 
-    with locked(folder, waiting) as lock:
+    with folder_lock.only_writer(folder, waiting) as lock:
         recover(folder)
         yield lock
 
@@ -123,8 +129,6 @@ def check_taught(classifier: "FewShotTextClassificationPipeline", place: str) ->
 
 def is_same_encoder(name: str, other: str | None) -> bool:
     """Whether two names stand for one encoder: the same, one short for the other, or two paths to one folder."""
-    from ..hub.resolve import SHORT_NAMES
-
     if other is None:
         return False
     if os.path.isdir(name) and os.path.isdir(other):
@@ -133,27 +137,33 @@ def is_same_encoder(name: str, other: str | None) -> bool:
 
 
 def _config_in(folder: Path) -> dict[str, Any]:
-    from ..hub.files import read_object
-    from ..models.saving import recover
+    from ..hub.saving import recover
 
     recover(folder)
     try:
-        return read_object(folder / "config.json")
+        return read_object(folder / CONFIG)
     except FileNotFoundError:
+        pass
+    if (folder / MEMORY_FILE).exists():
         from ..models.memory_files import check_with_model
 
         check_with_model(str(folder))
-        raise InvalidInputError(
-            f"the folder {str(folder)!r} holds no classifier, as it has no config.json; give one that "
-            "`mann-hf remember` or save_pretrained made, and to make one a new or empty folder."
-        ) from None
+    inside = [repr(str(each)) for each in islice(_classifiers_in(folder), MOST_NAMED)]
+    raise InvalidInputError(
+        f"the folder {str(folder)!r} holds no classifier, as it has no {CONFIG}; "
+        + (
+            f"there are classifiers in it: give one of them, such as {listed(inside)}."
+            if inside
+            else "give one that `mann-hf remember` or save_pretrained made, and to make one a new or empty folder."
+        )
+    )
 
 
-def _check_card(folder: Path) -> None:
-    from ..hub.files import check_file
-    from ..models.card_files import CARD
-
-    check_file(folder / CARD)
+def _classifiers_in(folder: Path) -> Iterator[Path]:
+    for each in sorted(folder.iterdir()):
+        with suppress(MannError, OSError):
+            if read_object(each / CONFIG).get("model_type") == MODEL_TYPE:
+                yield each
 
 
 def _config_on_hub(name: str) -> dict[str, Any]:

@@ -52,12 +52,13 @@ def demo(
             f"--save writes to a folder, and there is no folder {folder!r}; a classifier from the Hub is saved to one "
             "with save_pretrained."
         )
-    from ..demo.hosts import read_names
-
-    read_names(allow_host or ())
     find_config(folder, on_hub=True)
     if port is not None:
         _check_free(host, port)
+    if allow_host:
+        from ..demo.hosts import read_names
+
+        read_names(allow_host)
     stop = threading.Event()
     with ExitStack() as stack:
         lock = stack.enter_context(only_writer(folder)) if save else None

@@ -142,7 +142,7 @@ def _ranked(answer: Any) -> list[dict[str, Any]]:
 
 def _write(output: Path, texts: list[str], answers: list[Any], numbers: list[int]) -> None:
     """Writes one row for each answer, whole or not at all."""
-    from ..models.saving import write_whole
+    from ..hub.saving import write_whole
 
     rows = [
         {"row": number, "text": text, **answer}

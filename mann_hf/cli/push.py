@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..hub.pushing import check_push
 from ..wording import counted
 from .classifier import check_taught, find_config, open_classifier
 from .options import Debug, Folder, Json
@@ -38,6 +39,7 @@ def push(
     Log in first with `hf auth login`. Files that have not changed are not sent again.
     """
     find_config(folder, on_hub=False)
+    check_push(repository)
     with working():
         classifier = open_classifier(folder)
         options: dict[str, Any] = {

@@ -260,9 +260,9 @@ def _reading(told: dict[str, Any]) -> TableOptions:
 
 
 def _data_set(table: Any, reading: TableOptions, split: str | None) -> Any:
-    from datasets import Dataset, DatasetInfo
-
     found = read_table(str(table), reading._replace(split=split), "train")
     examples = examples_of(found, ProblemType.SINGLE_LABEL, reading.skip_bad_rows)
+    from datasets import Dataset, DatasetInfo
+
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)
     return Dataset.from_dict({"text": examples.texts, "label": examples.labels}, info=info)

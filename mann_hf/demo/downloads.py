@@ -2,7 +2,7 @@
 
 from weakref import WeakValueDictionary
 
-from ..models.memory_files import MEMORY_FILE
+from ..hub.files import MEMORY_FILE
 from .session import Session
 
 FILE_NAME = MEMORY_FILE

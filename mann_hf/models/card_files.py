@@ -15,7 +15,8 @@ from transformers.utils import cached_file, logging
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
 from ..errors import MemoryFileError
-from ..hub.files import read_text
+from ..hub.files import CARD, CONFIG, read_text
+from ..hub.saving import write_whole
 from ..hub_names import HUB_NAME
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import counted
@@ -23,15 +24,13 @@ from . import adapters
 from .configuration_mann import MANNConfig
 from .entries import label_names
 from .labelled_memory import LabelledMemory
-from .memory_files import CONFIG, load_memory
-from .saving import write_whole
+from .memory_files import load_memory
 
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-CARD = "README.md"
 CARD_DATA = "model_card.json"
 """What the card says that weights and memory do not tell, so that it is known where the model is loaded again."""
 LARGEST_CARD_DATA = 2**20

@@ -11,13 +11,12 @@ from transformers import PreTrainedModel
 
 from .. import cards
 from ..errors import FolderChangedError, MemoryFileError
-from ..hub.files import read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, read_object
+from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
 from . import adapters, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
-from .memory_files import CONFIG, MEMORY_FILE
 from .plain_modules import check_loadable, plain_modules, plain_names
-from .saving import whole_save
 
 if TYPE_CHECKING:
     from .modeling_mann import MANNPreTrainedModel
@@ -180,4 +179,4 @@ def _write_beside(own: Any, folder: Path, staging: Path) -> None:
 def _warn_of_own_card(model: Any, folder: Path) -> None:
     card = card_files.card_in(folder)
     if cards.is_own(card):
-        card_files.warn_of_own_card(card, folder / card_files.CARD, folder / MEMORY_FILE, model.memory)
+        card_files.warn_of_own_card(card, folder / CARD, folder / MEMORY_FILE, model.memory)

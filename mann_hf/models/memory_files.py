@@ -16,20 +16,18 @@ from torch import Tensor
 from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
-from ..hub.files import escapes_folder
+from ..hub.files import CONFIG, MEMORY_FILE, escapes_folder
 from ..hub.resolve import hub_refusal
+from ..hub.saving import whole_save, write_whole
 from ..hub.weight_sizes import headers
 from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .entries import LARGEST_ID, Entry, Label, label_names
 from .labelled_memory import LabelledMemory, check_size
-from .saving import whole_save, write_whole
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-CONFIG = "config.json"
-MEMORY_FILE = "memory.safetensors"
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
 VERSION = "1"

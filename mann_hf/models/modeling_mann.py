@@ -16,7 +16,9 @@ from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, MannError
 from ..hub.configs import is_quantized, no_model
+from ..hub.files import CONFIG
 from ..hub.guard import UnloadedModel, called_by_pipeline, told_as_ours
+from ..hub.saving import recover, take_upload
 from ..hub.sentence_transformers import load_projection
 from ..hub.tokenizers import check_before_use
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
@@ -29,7 +31,6 @@ from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
 from .memory_keeping import MemoryKeepingModel
 from .pretrained_encoder import LEFT_OUT, read_encoder
-from .saving import recover, take_upload
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
@@ -192,7 +193,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             kwargs.pop("config", None)  # it was read before the save was finished
         kwargs = at_one_commit(place, kwargs)
         hub = _from_hub(kwargs)
-        if folder is not None and kwargs.get("config") is None and not (folder / memory_files.CONFIG).exists():
+        if folder is not None and kwargs.get("config") is None and not (folder / CONFIG).exists():
             memory_files.check_with_model(place, **hub)
             raise no_model(folder)
         config = adapters.config_of(place, kwargs)
@@ -210,7 +211,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.model_card_data = card_files.read_card_data(place, **hub)
         model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
-        with told_as_ours(place, memory_files.CONFIG), folder_saves.reading_memory(model, folder):
+        with told_as_ours(place, CONFIG), folder_saves.reading_memory(model, folder):
             path = memory_files.find_memory(place, optional=True, **hub)
             if path is None:
                 model._swap(lambda memory: (memory.to(model.device), None))

@@ -13,11 +13,11 @@ from transformers.utils import logging
 from .. import cards
 from ..cards import MANNModelCardData
 from ..errors import InvalidInputError
-from ..hub.files import escapes_folder, read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, escapes_folder, read_object
+from ..hub.saving import is_superseded
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from . import adapters
 from .card_files import (
-    CARD,
     CARD_DATA,
     RESULTS,
     card_in,
@@ -30,8 +30,7 @@ from .card_files import (
     write_labels,
 )
 from .configuration_mann import MANNConfig
-from .memory_files import CONFIG, MEMORY_FILE, load_memory, save_memory
-from .saving import is_superseded
+from .memory_files import load_memory, save_memory
 from .uploading import Repository, upload
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitInfo, HfApi, ModelInfo, get_token
+from huggingface_hub import CommitInfo, HfApi, ModelInfo
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -16,9 +16,11 @@ from huggingface_hub.errors import (
 )
 
 from ..errors import HubError, InvalidInputError
-from .card_files import CARD, card_in
+from ..hub.files import CARD
+from ..hub.pushing import NOT_SIGNED_IN, check_push
+from .card_files import card_in
 
-NOT_SIGNED_IN, FORBIDDEN, COMMITTED_MEANWHILE = 401, 403, 412
+FORBIDDEN, COMMITTED_MEANWHILE = 403, 412
 PULL_REQUESTS = "refs/pr/"
 
 # Of httpx or httpx2, whichever the client is built on.
@@ -116,13 +118,10 @@ def upload(
         commit_description: of the commit.
 
     Raises:
-        InvalidInputError: it was to be private, and is there and public.
+        InvalidInputError: that is no name, or it was to be private, and is there and public.
         HubError: there is no token, the Hub refuses, or it is out of reach.
     """
-    if not (get_token() if token is None or token is True else token):
-        raise HubError(
-            f"{repo_id}: to push, log in with `hf auth login`, set HF_TOKEN, or give token=.", repo_id, NOT_SIGNED_IN
-        )
+    check_push(repo_id, token)
     api = HfApi(token=token)
     with _in_words(repo_id, api):
         if "/" not in repo_id:

@@ -18,8 +18,8 @@ from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
 from ..hub.resolve import resolve_encoder
+from ..hub.saving import write_whole
 from ..models import MANNConfig, MANNForSequenceClassification
-from ..models.saving import write_whole
 from ..wording import listed
 from .arguments import EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves

@@ -9,8 +9,8 @@ from typing import Any
 from transformers.utils import CONFIG_NAME, logging
 
 from ..errors import InvalidInputError
-from ..models.memory_files import MEMORY_FILE
-from ..models.saving import recover, write_whole
+from ..hub.files import MEMORY_FILE
+from ..hub.saving import recover, write_whole
 from ..wording import listed
 from .checkpoints import newest_checkpoint, steps_done
 

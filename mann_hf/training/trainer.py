@@ -16,9 +16,9 @@ from transformers.utils import logging
 
 from ..episodes import EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
+from ..hub.saving import write_whole
 from ..models import MANNForSequenceClassification, adapters
 from ..models.card_files import card_in, write_cards
-from ..models.saving import write_whole
 from .arguments import COUNTS, EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
 from .episode_data import DrawnEpisodes, EpisodeData

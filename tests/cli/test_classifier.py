@@ -7,7 +7,7 @@ import pytest
 
 from mann_hf.cli.classifier import find_config, is_new, only_writer, open_classifier, problem_type_of
 from mann_hf.cli.options import ProblemType
-from mann_hf.models.saving import COMMITTED, MANIFEST, STAGING
+from mann_hf.hub.saving import COMMITTED, MANIFEST, STAGING
 
 from .conftest import Shell
 
@@ -51,6 +51,7 @@ def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:
             '{"model_type": "bert"}',
             "holds a model of type 'bert', and no classifier with a memory; as an encoder it is",
         ),
+        ('{"architectures": []}', "holds no classifier: its config.json names no model_type."),
         ('{"model', "config.json' is damaged: it is no JSON (Unterminated string"),
         ("[]", "config.json' is damaged: it holds a list and no JSON object."),
     ],
@@ -66,6 +67,12 @@ def test_a_folder_of_something_else_is_told(
     rest = {"forget": ["--label", "a"], "predict": ["hello"]}.get(command, [shots])
     assert message in shell.fails(command, folder, *rest)
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_of_classifiers_is_told(shell: Shell, taught: Path) -> None:
+    told = shell.fails("predict", taught.parent, "hello")
+    assert "holds no classifier, as it has no config.json; there are classifiers in it: give one of them" in told
+    assert told.endswith(f"such as '{taught}'.")
 
 
 def test_a_damaged_memory_is_told(shell: Shell, taught: Path) -> None:

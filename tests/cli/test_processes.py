@@ -78,7 +78,20 @@ def test_a_failure_is_one_line_and_status_1(
     assert told.startswith("mann-hf: there is no folder") and told.count("\n") == 1
 
 
-HEAVY = {"torch", "transformers", "datasets", "huggingface_hub", "pandas", "numpy", "jinja2", "yaml"}
+SLOW_TO_IMPORT = {"torch", "transformers", "datasets"}
+HEAVY = {*SLOW_TO_IMPORT, "huggingface_hub", "pandas", "numpy", "jinja2", "yaml"}
+
+
+def imported_by(folder: Path, start: list[str], arguments: list[str], status: int) -> set[str]:
+    """The packages that a call of the command in a folder imports; it must end with that status."""
+    call = [sys.executable, "-X", "importtime", *start, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(call, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+    assert run.returncode == status, run.stderr
+    told = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
+    found = {name.strip().partition(".")[0] for _, _, name in told}
+    assert "mann_hf" in found
+    return found
 
 
 @pytest.mark.slow
@@ -98,13 +111,29 @@ def test_help_and_wrong_usage_come_at_once(tmp_path: Path, start: list, argument
     if start == ["mann-hf"]:
         (tmp_path / "mann-hf").write_text("from mann_hf.cli import main\nmain()\n")
         start = [str(tmp_path / "mann-hf")]
-    call = [sys.executable, "-X", "importtime", *start, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
-    assert run.returncode == status
-    told = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
-    imported = {name.strip().partition(".")[0] for _, _, name in told}
-    assert "mann_hf" in imported and not imported & HEAVY
+    assert not imported_by(tmp_path, start, arguments, status) & HEAVY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "predict nothing-here hello",
+        "predict empty hello",
+        "predict intents missing.csv",
+        "remember new missing.csv",
+        "remember intents missing.csv",
+        "remember intents shots.csv --encoder other",
+        "evaluate intents missing.csv --to-card",
+        "forget nothing-here --label refund",
+        "train missing.csv",
+        "push intents no/such/name",
+        "demo intents --host no.such.host.invalid --port 7860",
+    ],
+)
+def test_wrong_arguments_are_told_at_once(tmp_path: Path, taught: Path, shots: Path, arguments: str) -> None:
+    (tmp_path / "empty").mkdir()
+    assert not imported_by(tmp_path, ["-m", "mann_hf.cli"], arguments.split(), 1) & SLOW_TO_IMPORT
 
 
 @pytest.mark.slow

@@ -57,11 +57,23 @@ def test_a_pull_request(shell: Shell, taught: Path, hub: "LoopbackHub", hub_api:
 def test_what_cannot_be_pushed(shell: Shell, taught: Path, tmp_path: Path) -> None:
     assert "there is no folder 'me/none'" in shell.fails("push", "me/none", ID)
     assert "does not let this token write there" in shell.fails("push", taught, "they/intents")
-    assert "Repo id" in shell.fails("push", taught, "no name")
+    for name in ("no name", "./here", "a/b/c", "https://huggingface.co/me/intents"):
+        assert f"{name!r} is no name of a repository on the Hub, such as me/my-intents: Repo id" in shell.fails(
+            "push", taught, name
+        )
     empty = Path(shutil.copytree(taught, tmp_path / "empty"))
     for label in dict.fromkeys(EXAMPLES.values()):
         shell("forget", empty, "--label", label)
     assert "is empty; teach it with" in shell.fails("push", empty, SKILL, "--memory-only")
+
+
+def test_the_name_is_checked_before_the_login_and_both_before_the_weights(
+    shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    (taught / "model.safetensors").write_bytes(b"not read")
+    assert "is no name of a repository" in shell.fails("push", taught, "no name")
+    assert "log in with `hf auth login`" in shell.fails("push", taught, ID)
 
 
 def test_the_token_is_wrong(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+from mann_hf.controllers import SHORT_NAMES
 from mann_hf.errors import EncoderNotFoundError
 from mann_hf.hub import resolve
 from mann_hf.hub.resolve import EncoderPackage, resolve_encoder
@@ -253,12 +254,12 @@ def test_a_package_is_not_taken_for_a_revision(package: Path):
 
 
 def test_a_short_name_stands_for_the_long_one(package: Path, monkeypatch):
-    monkeypatch.setitem(resolve.SHORT_NAMES, "encoder", NAME)
+    monkeypatch.setitem(SHORT_NAMES, "encoder", NAME)
     assert resolve_encoder("encoder") == str(package)
 
 
 def test_short_names_and_packages_agree():
-    assert set(resolve.SHORT_NAMES.values()) <= set(resolve.ENCODER_PACKAGES)
+    assert set(SHORT_NAMES.values()) <= set(resolve.ENCODER_PACKAGES)
 
 
 # Nowhere

@@ -7,8 +7,8 @@ import pytest
 
 from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import FolderChangedError, MemoryFileError
+from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.models import folder_saves, publishing
-from mann_hf.models.saving import COMMITTED, MANIFEST
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 SECRET, LABEL = "my quartz zebra is lost", "oncology_patient"

@@ -17,11 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mann_hf.errors import InvalidInputError, MemoryFileError
+from mann_hf.hub.files import MEMORY_FILE
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
 from mann_hf.models.memory_files import (
     FORMAT,
-    MEMORY_FILE,
     READABLE_FILE,
     VERSION,
     find_memory,

@@ -13,9 +13,9 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from ..errors import FolderChangedError, FolderError, MemoryFileError, UnsafeFileError
-from ..hub.files import read_json
-from ..hub.folder_lock import STEP, FolderLock, hold, is_held, only_writer, only_writer_now
-from ..hub.folder_writing import DENIED, check_places, in_the_way, raise_in_words
+from .files import read_json
+from .folder_lock import STEP, FolderLock, hold, is_held, only_writer, only_writer_now
+from .folder_writing import DENIED, check_places, in_the_way, raise_in_words
 
 STAGING = ".mann-staging-"
 COMMITTED = ".mann-committed"

@@ -13,10 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mann_hf.errors import FolderChangedError, FolderError, MemoryFileError
-from mann_hf.hub import folder_lock
+from mann_hf.hub import folder_lock, saving
 from mann_hf.hub.files import escapes_folder
-from mann_hf.models import saving
-from mann_hf.models.saving import recover, whole_save, write_whole
+from mann_hf.hub.saving import recover, whole_save, write_whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
 

@@ -1,0 +1,32 @@
+"""What is checked of a push before anything is read or sent."""
+
+from ..errors import HubError, InvalidInputError
+
+NOT_SIGNED_IN = 401
+
+
+def check_push(repo_id: str, token: bool | str | None = None) -> None:
+    """Raises if a name is none that the Hub allows, or there is no token.
+
+    Args:
+        repo_id: `"owner/name"`, or the name alone for a repository of one's own.
+        token: of the user; by default the one that `hf auth login` stored, or of the environment.
+
+    Raises:
+        InvalidInputError: it is no name of a repository.
+        HubError: there is no token.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise InvalidInputError(
+            f"{repo_id!r} is no name of a repository on the Hub, such as me/my-intents: {error}"
+        ) from None
+    if not (get_token() if token is None or token is True else token):
+        raise HubError(
+            f"{repo_id}: to push, log in with `hf auth login`, set HF_TOKEN, or give token=.", repo_id, NOT_SIGNED_IN
+        )
