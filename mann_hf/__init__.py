@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -96,3 +97,5 @@ __all__ = [
 # its commands import the two themselves. A start that is not recognized as the shell's is slower, and nothing else.
 if not _is_shell_command():
     importlib.import_module(".pipelines", __name__)
+elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # silent, until the command has its own way

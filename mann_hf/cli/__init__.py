@@ -4,6 +4,7 @@ What takes long to import (torch, transformers, datasets) is imported inside the
 the words about a wrong call come at once.
 """
 
+import gc
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from .demo import demo
 from .errors import OneLineErrors
 from .evaluate import evaluate
 from .forget import forget
+from .interrupts import ended_by_interrupt
 from .predict import predict
 from .push import push
 from .remember import remember
@@ -55,4 +57,8 @@ def about(
 
 def main() -> None:
     """Runs the command with the arguments of the process."""
-    app(prog_name=PROGRAM)
+    try:
+        with ended_by_interrupt():
+            app(prog_name=PROGRAM)
+    finally:
+        gc.freeze()  # or Python looks at all that was imported once more, which takes a second

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import MannError
+from .interrupts import was_interrupted
 from .output import one_line
 
 DEBUG = "mann_hf.cli.debug"
@@ -26,6 +27,8 @@ class OneLineErrors(TyperGroup):
         except (UsageError, typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if was_interrupted():  # and a library made another error of it
+                raise KeyboardInterrupt from None
             if ctx.meta.get(DEBUG):
                 raise
             _tell(ctx.command_path, describe(error))

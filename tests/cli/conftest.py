@@ -1,8 +1,9 @@
 """The command as a test calls it, and a classifier's folder to call it on."""
 
+import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,13 @@ class Shell:
         assert (result.exit_code, result.stdout) == (status, "")
         assert result.stderr.count("\n") == 1 and result.stderr.startswith(f"{PROGRAM}"), result.stderr
         return result.stderr.strip()
+
+
+@pytest.fixture(autouse=True)
+def _collectable_again() -> Iterator[None]:
+    """Undoes what the end of the command does to the objects of its process, which is that of the tests."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
