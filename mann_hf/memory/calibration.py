@@ -92,9 +92,10 @@ def _fit(reading: Reading, state: KeyValueState, folds: Tensor, prior: Tensor) -
     """The sharpness that makes the answers of memories without their fold most likely."""
     solution = reading.solve(state, rough=True)
     answered = folds != NEVER_LEFT_OUT
-    scores = precise(reading.left_out(solution, folds, rough=True))  # a flat valley: less would place it anywhere
+    scores = reading.left_out(solution, folds, rough=True)[:, answered]
+    scores = precise(scores)  # a flat valley: less would place it anywhere
     answers = state.values[0, answered]
-    loss = lambda log_beta: _loss(reading, solution, scores, answered, answers, log_beta.to(scores), prior)  # noqa: E731
+    loss = lambda log_beta: _loss(reading, solution, scores, answers, log_beta.to(scores), prior)  # noqa: E731
     log_beta = _minimise(loss)
     return log_beta.exp().to(prior.dtype)
 
@@ -148,12 +149,11 @@ def _loss(
     reading: Reading,
     solution: Solution,
     scores: Tensor,
-    answered: Tensor,
     answers: Tensor,
     log_beta: Tensor,
     prior: Tensor,
 ) -> Tensor:
-    logits = reading.logits(solution, scores, log_beta.exp())[0, answered]
+    logits = reading.logits(solution, scores, log_beta.exp())[0]
     if reading.problem_type == SINGLE_LABEL:
         fit = F.cross_entropy(logits, answers.argmax(1), reduction="sum")
     else:

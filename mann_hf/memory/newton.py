@@ -23,6 +23,8 @@ SUM_ROUNDING = 8
 """Roundings by which two sums of losses that are the same may differ."""
 SKETCH_FROM = 2048
 """Slots from which a sketch of the curvature is worth its making."""
+SKETCH_SLOTS_AN_OUTPUT = 32
+"""Slots for each output from which it is: with fewer, few products are saved, and each output costs a factorisation."""
 SKETCH_RANK, SKETCH_SLOTS = 32, 512
 """Directions of an output that a sketch knows apart, and the slots of most weight that it finds them in."""
 SKETCH_OUTPUTS = 128
@@ -221,7 +223,7 @@ def minimise(
     precise = gradient_precision(objective.keys, outputs)
     coarse = objective.to(_curvature_precision(objective.keys, outputs))
     objective = objective.to(precise)
-    worth_sketch = batch == 1 and slots >= SKETCH_FROM
+    worth_sketch = batch == 1 and slots >= max(SKETCH_FROM, SKETCH_SLOTS_AN_OUTPUT * outputs)
     worth_sketch &= outputs * objective.keys.shape[2] * SKETCH_RANK <= SKETCH_NUMBERS
     if precise == torch.float32:  # rounding alone makes a gradient about as long as this
         tolerance = max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * slots)

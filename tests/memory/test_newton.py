@@ -278,7 +278,7 @@ def test_what_was_learned_of_the_curvature_changes_the_time_alone(
     weight = torch.zeros(1, 5, 8, dtype=torch.float64)
     expected = minimise(problem, weight, 1e-10)
     assert expected.sketch is None and (length(problem, expected.weight) < 1e-9).all()
-    monkeypatch.setattr(newton, "SKETCH_FROM", 1)
+    sketch_from(monkeypatch, 1)
     found = minimise(problem, weight, 1e-10)
     assert found.sketch is not None
     same(found.weight, expected.weight)
@@ -286,6 +286,19 @@ def test_what_was_learned_of_the_curvature_changes_the_time_alone(
     at_other = minimise(other, weight, 1e-10).weight
     for sketch in (found.sketch, misleading(5, 8, 1.0), misleading(5, 8, -1.0), None):
         same(minimise(other, found.weight, 1e-10, sketch).weight, at_other)
+
+
+def sketch_from(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    """Problems of so many slots are sketched, however few there are for each output."""
+    monkeypatch.setattr(newton, "SKETCH_FROM", slots)
+    monkeypatch.setattr(newton, "SKETCH_SLOTS_AN_OUTPUT", 1)
+
+
+def test_no_sketch_is_made_where_outputs_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newton, "SKETCH_FROM", 1)
+    for slots, sketched in [(5 * newton.SKETCH_SLOTS_AN_OUTPUT - 1, False), (5 * newton.SKETCH_SLOTS_AN_OUTPUT, True)]:
+        found = minimise(softmax(slots), torch.zeros(1, 5, 8, dtype=torch.float64), 1e-10)
+        assert (found.sketch is not None) == sketched
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
@@ -308,7 +321,7 @@ def test_a_sketch_saves_products_with_the_hessian(exclusive: bool, monkeypatch: 
     weight = torch.zeros(1, 5, 40, dtype=torch.float64)
     minimise(objective, weight, 1e-8)
     plain, products = products, 0
-    monkeypatch.setattr(newton, "SKETCH_FROM", 1)
+    sketch_from(monkeypatch, 1)
     minimise(objective, weight, 1e-8)
     assert 0 < products < 0.7 * plain
 
@@ -316,7 +329,7 @@ def test_a_sketch_saves_products_with_the_hessian(exclusive: bool, monkeypatch: 
 @pytest.mark.parametrize("slots_for_sketch", [1, 10**9])
 @pytest.mark.parametrize("single", [False, True])
 def test_exclusive_outputs_stay_balanced(slots_for_sketch: int, single: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newton, "SKETCH_FROM", slots_for_sketch)
+    sketch_from(monkeypatch, slots_for_sketch)
     objective = softmax(200)
     expected = minimise(objective, torch.zeros(1, 5, 8, dtype=torch.float64), 1e-11).weight
     exact = 1e-9
@@ -363,7 +376,7 @@ def test_large_problems_end_within_single_precision(
     objective = softmax(600, 16, 10, exclusive).to(torch.float32)._replace(weight_decay=1.0)
     exact = minimise(objective, torch.zeros(1, 10, 16), 1e-10).weight
     single_precision(monkeypatch)
-    monkeypatch.setattr(newton, "SKETCH_FROM", slots_for_sketch)
+    sketch_from(monkeypatch, slots_for_sketch)
     monkeypatch.setattr(newton, "_multiplies_halves", lambda: halves)  # every processor does, some slowly
     watched = watch(monkeypatch, LogisticObjective)
     found = minimise(objective, torch.zeros(1, 10, 16), 1e-10)

@@ -408,6 +408,7 @@ def test_a_long_life_ends_where_a_cold_start_ends(
     if large:
         as_large_ones(monkeypatch)
         monkeypatch.setattr(newton, "SKETCH_FROM", 60)
+        monkeypatch.setattr(newton, "SKETCH_SLOTS_AN_OUTPUT", 1)
     memory = KeyValueMemory(8, 5)
     state = clustered(80, 8, 5, problem_type)
     state = state if large else state.to(torch.float64)
