@@ -1,4 +1,4 @@
-"""What follows pooling in some encoders: layers that turn the pooled states into keys (LaBSE, distiluse, ...)."""
+"""What follows pooling in some encoders: steps that turn the pooled states into keys (LaBSE, distiluse, ...)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,11 +18,11 @@ ACTIVATIONS = {
     )
 }
 """Those of torch that need no argument, by the name of their class."""
-KINDS = ("dense", "layer_norm", "normalize")
+KINDS = ("dense", "layer_norm", "normalize", "truncate")
 MOST_STEPS, LARGEST_SIZE = 16, 2**14
 
 Step = Mapping[str, Any]
-"""`kind`, a name of `KINDS`; of a `"dense"` also `size`, `bias` and `activation`."""
+"""`kind`, a name of `KINDS`; of a `"dense"` also `size`, `bias` and `activation`, of a `"truncate"` the `size`."""
 
 
 def projected_size(steps: Sequence[Step], size: int) -> int:
@@ -36,13 +36,16 @@ def projected_size(steps: Sequence[Step], size: int) -> int:
     for number, step in enumerate(steps):
         if not isinstance(step, Mapping) or step.get("kind") not in KINDS:
             raise InvalidInputError(f"step {number} of projection is {step!r:.80}; its kind is one of {KINDS}.")
-        if step["kind"] != "dense":
+        if step["kind"] not in ("dense", "truncate"):
             continue
         wide, bias, activation = (step.get(name) for name in ("size", "bias", "activation"))
         if not isinstance(wide, int) or isinstance(wide, bool) or not 0 < wide <= LARGEST_SIZE:
             raise InvalidInputError(
                 f"step {number} of projection has size {wide!r:.80}; it is from 1 to {LARGEST_SIZE}."
             )
+        if step["kind"] == "truncate":
+            size = min(size, wide)
+            continue
         if not isinstance(bias, bool) or not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise InvalidInputError(
                 f"step {number} of projection has bias {bias!r:.80} and activation {activation!r:.80}; give True or "
@@ -72,6 +75,17 @@ class Dense(nn.Module):
         return self.activation(F.linear(keys, self.weight, self.bias))
 
 
+class Truncate(nn.Module):
+    """The first numbers of each key, as many as `size`, of which Matryoshka encoders make the most. [B, K] -> [B, K']"""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, keys: Tensor) -> Tensor:
+        return keys[..., : self.size]
+
+
 class Projection(nn.Module):
     """The steps from pooled states to keys, [B, H] -> [B, K]; with none they are the same.
 
@@ -88,6 +102,9 @@ class Projection(nn.Module):
             if step["kind"] == "dense":
                 self.steps.append(Dense(size, step["size"], step["bias"], step["activation"]))
                 size = step["size"]
+            elif step["kind"] == "truncate":
+                self.steps.append(Truncate(step["size"]))
+                size = min(size, step["size"])
             else:
                 self.steps.append(nn.LayerNorm(size) if step["kind"] == "layer_norm" else nn.Identity())
 
@@ -97,6 +114,8 @@ class Projection(nn.Module):
         for kind, step in zip(self.kinds, self.steps, strict=True):
             if kind == "normalize":
                 keys = F.normalize(keys, dim=-1)
+            elif kind == "truncate":
+                keys = step(keys)
             else:
                 weight = next(step.parameters())
                 keys = step(keys.to(weight.dtype)).to(given)

@@ -179,15 +179,17 @@ def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     projection = [read[kind](files, subfolder) for kind, subfolder in later]
     weights = [_weights(files, subfolder) if kind in _WITH_WEIGHTS else None for kind, subfolder in later]
     normalize = bool(later) and later[-1][0] == "Normalize"
-    if normalize:
-        del projection[-1], weights[-1]
 
     config = files.read("config_sentence_transformers.json") or {}
     kind = config.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise files.refused(f"it is a {kind}, which does not give one dense vector a text")
     if config.get("truncate_dim") is not None:
-        raise files.refused(f"its truncate_dim {config['truncate_dim']!r}, which cuts its vectors")
+        projection.append(_truncate(files, config["truncate_dim"]))
+        weights.append(None)
+        normalize = False  # cut vectors are not scaled again
+    elif normalize:
+        del projection[-1], weights[-1]
     prompts = {purpose: prompt or "" for purpose, prompt in (config.get("prompts") or {}).items()}
     default = config.get("default_prompt_name")
     if default is not None and default not in prompts:
@@ -292,6 +294,16 @@ def _dense(files: _Files, subfolder: str) -> dict[str, Any]:
         projected_size([step], 1)
     except InvalidInputError as error:
         raise files.refused(f"its Dense module: {error}") from error
+    return step
+
+
+def _truncate(files: _Files, size: Any) -> dict[str, Any]:
+    """The step of `Projection` that cuts vectors to their first numbers."""
+    step = {"kind": "truncate", "size": size}
+    try:
+        projected_size([step], 1)
+    except InvalidInputError:
+        raise files.refused(f"its truncate_dim {size!r:.80}, which must be a whole number from 1 on") from None
     return step
 
 

@@ -28,7 +28,8 @@ class MANNConfig(PreTrainedConfig):
         pooling: how token states become one vector: a name of `POOLINGS`, or several joined by `+`, as in `"mean+max"`,
             whose vectors are concatenated.
         projection: layers after the pooling, as in sentence-transformers folders: dicts with `kind`, which is `"dense"`
-            (with `size`, `bias` and `activation`), `"layer_norm"` or `"normalize"`.
+            (with `size`, `bias` and `activation`), `"layer_norm"`, `"normalize"` or `"truncate"` (with `size`: the
+            first numbers of a key).
         normalize: whether embeddings are scaled to unit length.
         max_seq_length: the largest number of tokens of a text; longer texts are cut. By default the encoder's limit.
         prompts: prompts by name.

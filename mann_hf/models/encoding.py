@@ -127,7 +127,8 @@ class EncodingModel(PreTrainedModel):
     def load_tokenizer(self, **kwargs: Any) -> Any:
         """Loads the model's tokenizer from the folder or repository of the model, or else from the encoder's name.
 
-        A tokenizer that is code of the repository is not loaded: load it yourself and pass it.
+        With `truncation=True` it cuts texts where this model does. A tokenizer that is code of the repository is not
+        loaded: load it yourself and pass it.
 
         Args:
             kwargs: how the folder or repository was loaded: `subfolder`, `revision`, `token`, `cache_dir` or
@@ -142,11 +143,14 @@ class EncodingModel(PreTrainedModel):
             hub = kwargs if place == self.name_or_path else {}
             try:
                 source = place if place == self.name_or_path else resolve_encoder(place)
-                return load_tokenizer(source, **hub)
+                tokenizer = load_tokenizer(source, **hub)
             except (OSError, ValueError, ImportError) as error:
                 if was_refused(error, place, **hub):
                     raise
                 reasons.append(f"{place}: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
+            else:
+                tokenizer.model_max_length = self.max_length(tokenizer) or tokenizer.model_max_length
+                return tokenizer
         raise InvalidInputError(f"no tokenizer was found ({'; '.join(reasons) or 'nowhere to look'}); pass one.")
 
     @torch.no_grad()

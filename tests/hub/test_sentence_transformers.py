@@ -202,7 +202,8 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ({"sentence_bert_config.json": {"processing_kwargs": {"text": {"max_length": 3}}}}, "processing_kwargs"),
         ({"sentence_bert_config.json": {"modality_config": {"message": {}}}}, "modality_config"),
         ({"config_sentence_transformers.json": {"model_type": "SparseEncoder"}}, "it is a SparseEncoder"),
-        ({"config_sentence_transformers.json": {"truncate_dim": 4}}, "its truncate_dim 4"),
+        ({"config_sentence_transformers.json": {"truncate_dim": 0}}, "its truncate_dim 0"),
+        ({"config_sentence_transformers.json": {"truncate_dim": "4"}}, "its truncate_dim '4'"),
         (
             {"config_sentence_transformers.json": {"default_prompt_name": "query"}},
             "default prompt 'query' is not among its prompts",

@@ -392,6 +392,35 @@ class TestSentenceTransformersFolders:
             asked = model(**EpisodeCollator.for_model(model, tokenizer)([episode])).read_keys[0]
         assert torch.allclose(asked, expected[2:], atol=1e-5), "training and asking see the same keys"
 
+    @pytest.mark.parametrize("size", [8, 32, 40])
+    @pytest.mark.parametrize("head", [None, "LaBSE", "distiluse"])
+    def test_vectors_are_cut_where_the_folder_says_so(
+        self, head: str | None, size: int, tmp_path: Path, tiny_encoder: Path, texts: list[str]
+    ) -> None:
+        modules = HEADS[head]() if head else [Pooling(32, "mean"), Normalize()]
+        package = SentenceTransformer(
+            modules=[Transformer(str(tiny_encoder)), *modules], device="cpu", truncate_dim=size
+        )
+        package.save(str(tmp_path / "encoder"))
+        file = tmp_path / "encoder" / "config_sentence_transformers.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"truncate_dim": size}))  # older releases do not
+        expected = package.encode(texts, convert_to_tensor=True)
+        model: Any = MANNForSequenceClassification.from_encoder_pretrained(tmp_path / "encoder")
+        tokenizer = model.load_tokenizer()
+        for one in (model, make_again(model, tmp_path / "saved")):
+            assert one.config.key_size == expected.shape[1]
+            assert torch.allclose(one.embed_texts(tokenizer, texts), expected, atol=1e-5)
+
+    def test_a_tokenizer_that_is_handed_out_cuts_where_the_model_does(self, tmp_path: Path, tiny_encoder: Path) -> None:
+        model: Any = MANNForSequenceClassification.from_encoder_pretrained(
+            self.write(tmp_path / "encoder", tiny_encoder)
+        )
+        tokenizer, long = model.load_tokenizer(), "where is my card " * 20
+        inputs = tokenizer(long, truncation=True, return_tensors="pt")
+        assert inputs["input_ids"].shape == (1, 9)
+        with torch.no_grad():
+            assert torch.allclose(model.embed(**inputs), model.embed_texts(tokenizer, [long]), atol=1e-6)
+
     def test_an_adapter_is_saved_with_what_follows_the_pooling(
         self, tmp_path: Path, tiny_encoder: Path, texts: list[str]
     ) -> None:
