@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 LETTERS_COMPARED = 100
 """Of each name, for comparing takes the square of its length."""
@@ -24,6 +25,20 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     names = list(names)
     shown = ", ".join(names[:most]) or "none"
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def shown(value: Any, most: int = 80) -> str:
+    """A value as messages have it, cut where it is long.
+
+    Args:
+        value: anything.
+        most: letters.
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return f"a number of thousands of digits ({type(value).__name__})"
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:

@@ -599,7 +599,9 @@ class TestRemembering:
         """As a memory may that was saved by a version which kept labels as they came."""
         classifier = make()
         keys = classifier.model.embed_texts(classifier.tokenizer, ["a card", "money"])
-        classifier.model.remember(keys, ["card ", "True"], ["a card", "money"])
+        classifier.model._swap(
+            lambda memory: memory.remember(keys, ["card ", "True"], ["a card", "money"], ["example"] * 2)
+        )
         classifier.remember(["my card", "my money", "new"], ["card", True, "new"])
         assert list(classifier.model.memory.labels) == ["card ", "True", "new"]
         classifier.forget(label="card")
@@ -608,7 +610,7 @@ class TestRemembering:
 
     def test_messages_say_what_came_and_what_helps(self, taught: Any) -> None:
         for call, says in {
-            lambda: taught.remember(["one text"], ["a", "b"]): "2 labels came for 1 texts",
+            lambda: taught.remember(["one text"], ["a", "b"]): "2 labels came for 1 text;",
             lambda: taught.remember(["good", "  "], ["a", "b"]): "texts: text 1.*blank",
             lambda: taught.remember(labels=["a"], descriptions=[" "]): "descriptions: text 0.*blank",
             lambda: taught.remember(["text"], [1.5]): "label 0 .counted from 0.: 1.5 is no whole number",
@@ -1027,8 +1029,10 @@ class TestTextsOfNoLabel:
         several = make(problem_type=MULTI_LABEL)
         with pytest.raises(InvalidInputError, match="description"):
             several.remember(labels=[[]], descriptions=["what it means"])
-        with pytest.raises(InvalidTypeError, match="one label"):
+        with pytest.raises(InvalidTypeError, match="label 0 .* is a list"):
             make().model.remember(torch.ones(1, 32), [()])
+        with pytest.raises(InvalidInputError, match="description came without a label"):
+            several.model.remember(torch.ones(1, 32), [()], kinds=["description"])
         assert not len(several.model.memory)
 
 

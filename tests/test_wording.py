@@ -1,6 +1,6 @@
 import pytest
 
-from mann_hf.wording import counted, listed, near
+from mann_hf.wording import counted, listed, near, shown
 
 
 def test_counted() -> None:
@@ -12,6 +12,13 @@ def test_the_first_few_of_many_names() -> None:
     assert listed([]) == "none"
     assert listed(["a", "b"]) == "a, b"
     assert listed(iter(["a", "b", "c"]), most=2) == "a, b and 1 more"
+
+
+def test_long_values_are_cut() -> None:
+    assert shown("a" * 78) == repr("a" * 78)
+    assert len(shown("a" * 79)) == 80 and shown("a" * 79).endswith("a ...")
+    assert shown([1] * 100, 10) == "[1, 1, ..."
+    assert shown(10**5000) == "a number of thousands of digits (int)"
 
 
 LABELS = [f"intent_{number}" for number in range(1500)]

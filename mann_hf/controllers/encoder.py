@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from ..errors import InvalidInputError
+from .inputs import check_inputs, why_not_read
 from .padding import in_whole_vectors, padded_behind, reads_padding, stated_positions, wide_enough, without_padding
 from .pooling import pooling_named
 
@@ -77,17 +78,20 @@ def embed(
     Returns:
         `[B, K]`, with K = H where there is no projection; in float32 for an encoder of half precision, in the
         encoder's own precision otherwise.
+
+    Raises:
+        InvalidTypeError: inputs that are no tensors, such as texts.
+        InvalidInputError: tensors of another shape, tokens that the encoder does not have, or more than it reads.
     """
+    check_inputs(encoder, {"input_ids": input_ids, "attention_mask": attention_mask, **kwargs})
     pooled = pooling_named(pooling)
 
     def pool(hidden: Tensor, mask: Tensor) -> Tensor:
         shown = torch.arange(mask.shape[1], device=mask.device) >= not_pooled
         return pooled(hidden, mask if not not_pooled else mask * shown)
 
-    given = kwargs.get("inputs_embeds") if input_ids is None else input_ids
-    if given is None:
-        raise InvalidInputError("the encoder got no text: give input_ids [B, L] or inputs_embeds [B, L, H].")
     if attention_mask is None:
+        given = kwargs["inputs_embeds"] if input_ids is None else input_ids
         attention_mask = torch.ones(given.shape[:2], dtype=torch.long, device=given.device)
     if input_ids is not None:
         kwargs["input_ids"] = input_ids
@@ -113,7 +117,11 @@ def _unit(keys: Tensor) -> Tensor:
 def _hidden(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tensor) -> Tensor:
     try:
         hidden = getattr(encoder(attention_mask=attention_mask, **inputs), "last_hidden_state", None)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        if (why := why_not_read(encoder, inputs, max_positions(encoder))) is not None:
+            raise InvalidInputError(f"{type(encoder).__name__} could not encode the texts: {why}.") from error
+        if isinstance(error, RuntimeError):  # of the device, such as out of memory, or of the encoder itself
+            raise
         raise InvalidInputError(
             f"{type(encoder).__name__} could not encode {', '.join(inputs)} ({type(error).__name__}: {error}). If it "
             "needs more than a text, such as an image or boxes, it is no text encoder: take one that AutoModel loads "

@@ -76,7 +76,7 @@ class Dense(nn.Module):
 
 
 class Truncate(nn.Module):
-    """The first numbers of each key, as many as `size`, of which Matryoshka encoders make the most. [B, K] -> [B, K']"""
+    """The first `size` numbers of each key, which hold the most in Matryoshka encoders. [B, K] -> [B, K']"""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -77,7 +77,6 @@ class EncodingModel(PreTrainedModel):
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
                 with told_as_ours(self.name_or_path or None, TOKENIZER):
                     padded = pad(tokenizer, encodings, batch)
-                    self._check_tokens(padded["input_ids"])
                     inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
                     keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
                 if advance is not None:
@@ -91,26 +90,6 @@ class EncodingModel(PreTrainedModel):
                 "hold such numbers, or half precision overflowed: load it with dtype=torch.float32."
             )
         return keys.to(self.device)
-
-    def _check_tokens(self, input_ids: Tensor) -> None:
-        """Refuses ids that the encoder has no vector for, before they are looked up.
-
-        Raises:
-            InvalidInputError: the tokenizer is that of another encoder, or damaged.
-        """
-        try:
-            count = getattr(self.encoder.get_input_embeddings(), "num_embeddings", None)
-        except (AttributeError, NotImplementedError):  # of an encoder that names none
-            return
-        if not input_ids.numel() or not isinstance(count, int):
-            return
-        least, most = (int(number) for number in input_ids.aminmax())
-        if least < 0 or most >= count:
-            raise InvalidInputError(
-                f"the tokenizer gives the token {most if most >= count else least}, and the encoder has {count:,} "
-                "tokens, counted from 0: take the tokenizer that was saved with it, or after tokens were added call "
-                "resize_token_embeddings."
-            )
 
     def tokens_not_pooled(self, tokenizer: Any) -> dict[str, Any]:
         """The argument of `embed` that leaves the prompt's tokens out of pooling, where the model does; or none."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InvalidInputError
-from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 IGNORED = -100
 """The label of what is no example: padding among the support, and in classification queries without a loss."""
@@ -38,7 +38,9 @@ def support_values(labels: Tensor, problem_type: str, n_way: int | None = None) 
     lowest, highest = _ends(labels, mask)
     if lowest > highest:
         raise InvalidInputError("support_labels are all -100, so there is nothing to read.")
-    count = highest + 1 if n_way is None else n_way
+    if n_way is not None and (isinstance(n_way, bool) or not hasattr(n_way, "__index__")):
+        raise InvalidInputError(f"n_way is {n_way!r:.80}; give a whole number, or None.")
+    count = highest + 1 if n_way is None else int(n_way)
     if lowest < 0 or highest >= count:
         raise InvalidInputError(
             f"support_labels go from {lowest} up to {highest} and n_way is {n_way}; they count from 0 to n_way - 1, "
@@ -62,8 +64,15 @@ def check_query_labels(labels: Tensor, queries: torch.Size, count: int, problem_
     shape = queries if problem_type == SINGLE_LABEL else (*queries, count)
     if _rows(labels, problem_type, len(shape)).shape != shape:
         raise InvalidInputError(f"labels are {tuple(labels.shape)}; they must be {tuple(shape)}.")
+    if problem_type == MULTI_LABEL:
+        _check_shares(labels)
     if problem_type != SINGLE_LABEL:
         return
+    if labels.is_floating_point():
+        raise InvalidInputError(
+            f"labels are of {labels.dtype}; {problem_type} takes whole numbers, the positions of labels in the memory. "
+            "Numbers to be predicted have the problem type regression."
+        )
     known = labels != IGNORED
     if not (known & ((labels < 0) | (labels >= count))).any():
         return
@@ -72,6 +81,32 @@ def check_query_labels(labels: Tensor, queries: torch.Size, count: int, problem_
     if highest >= count:
         raise InvalidInputError(f"labels go up to {highest}, and the memory knows {count} labels; {there}.")
     raise InvalidInputError(f"labels go down to {lowest}; {there}.")
+
+
+def _check_shares(labels: Tensor) -> None:
+    """Refuses rows of several labels that are not left out and hold more than yes, no and shares between them."""
+    strange = ~((labels >= 0) & (labels <= 1)) & (labels != IGNORED).all(-1, keepdim=True)
+    if strange.any():
+        raise InvalidInputError(
+            f"labels hold {labels[strange][0].item()}; where texts have several labels they are 0 or 1, and {IGNORED} "
+            "leaves a query out."
+        )
+
+
+def with_label(labels: Tensor, problem_type: str, dimensions: int) -> Tensor:
+    """Which queries [...] have a label.
+
+    Args:
+        labels: as `query_loss` takes them.
+        problem_type: what labels are.
+        dimensions: of the logits.
+    """
+    if problem_type == SINGLE_LABEL:
+        return labels != IGNORED
+    rows = _rows(labels, problem_type, dimensions)
+    return (~rows.isnan() if problem_type == REGRESSION else rows != IGNORED).all(
+        -1
+    )  # of a regression -100 is a number
 
 
 def without_queries(labels: Tensor, absent: Tensor, problem_type: str) -> Tensor:
@@ -136,10 +171,9 @@ def query_loss(logits: Tensor, labels: Tensor | None, problem_type: str) -> Tens
     if problem_type == SINGLE_LABEL:
         return cross_entropy(logits, labels.long())
     labels = _rows(labels, problem_type, logits.dim())
-    number = problem_type == REGRESSION
-    kept = ~labels.isnan().any(-1) if number else (labels != IGNORED).all(-1)  # -100 is a number like others
+    kept = with_label(labels, problem_type, logits.dim())
     logits, labels = (each.masked_fill(~kept[..., None], 0) for each in (logits, labels))  # no NaN in a gradient
-    measure: Callable[..., Tensor] = F.mse_loss if number else F.binary_cross_entropy_with_logits
+    measure: Callable[..., Tensor] = F.mse_loss if problem_type == REGRESSION else F.binary_cross_entropy_with_logits
     return mean_over_episodes(measure(logits, labels.to(logits), reduction="none").mean(-1), kept)
 
 

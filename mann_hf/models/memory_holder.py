@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 from torch import Tensor
 
-from ..errors import EmptyMemoryError
+from ..errors import EmptyMemoryError, InvalidInputError
 from ..forks import free, renew_in_children
 from ..memory import Calibration, Reading, Solution, calibrate
+from ..memory.precision import strange
 from ..memory.reading import REGRESSION
 from ..wording import counted
 from .labelled_memory import LabelledMemory
@@ -99,6 +100,7 @@ class MemoryHolder:
 
         Raises:
             EmptyMemoryError: it holds nothing.
+            InvalidInputError: its keys are none that anything can be compared with.
         """
         forgotten, memory = self._forgotten, self.memory
         if not len(memory):
@@ -122,6 +124,11 @@ class MemoryHolder:
             before = kept[0] if kept is not None and _comparable(kept, memory, reading) else None
             with full_precision(memory.state.keys):
                 state = memory.reading_state
+                if strange(state.keys).any():
+                    raise InvalidInputError(
+                        "the memory holds keys with NaN, infinity or numbers beyond all bounds, so there is no answer "
+                        "from it; load it again, or compute its keys anew with reencode_memory()."
+                    )
                 solution = reading.solve(state, start=before and before.solution)
                 calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
             ready = ReadyMemory(memory, solution, calibration)

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.utils import ModelOutput
 
+from ..controllers.inputs import check_tensor, check_words
 from ..controllers.lookup import looked_up_once
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
-from .label_tensors import check_query_labels, query_loss, support_values, without_queries
+from .label_tensors import check_query_labels, query_loss, support_values, with_label, without_queries
 from .memory_holder import ReadyMemory, full_precision
 from .remembering import RememberingModel
 from .trainer_labels import labels_for_trainers
@@ -121,8 +122,9 @@ class MANNForSequenceClassification(RememberingModel):
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
-            InvalidInputError: support without labels, shapes that do not fit, positions of texts that do not exist, or
-                labels that the memory does not have.
+            InvalidTypeError: inputs that are no tensors, such as texts.
+            InvalidInputError: support without labels, shapes that do not fit, texts without a token, positions of
+                texts that do not exist, or labels that the memory does not have.
         """
         inputs = {
             "input_ids": input_ids,
@@ -133,6 +135,7 @@ class MANNForSequenceClassification(RememberingModel):
         }
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         indices = {"support_index": support_index, "query_index": query_index, "name_index": name_index}
+        check_tensor("labels", labels)
         if any(index is not None for index in indices.values()):
             output = self._read_packed(given, labels, indices, support_labels, n_way, objective, seeds, **kwargs)
         elif objective is not None:
@@ -140,7 +143,7 @@ class MANNForSequenceClassification(RememberingModel):
         elif support_input_ids is None:
             if support_labels is not None:
                 raise InvalidInputError("support_labels came without support_input_ids.")
-            output = self._read_own(self.embed(**given, **kwargs), labels)
+            output = self._read_own(self.embed(**given, **kwargs), labels, attention_mask)
         else:
             support = {
                 "input_ids": support_input_ids,
@@ -155,7 +158,10 @@ class MANNForSequenceClassification(RememberingModel):
             return_dict = getattr(self.config, "return_dict", True)
         return output if return_dict else output.to_tuple()
 
-    def _read_own(self, keys: Tensor, labels: Tensor | None) -> MANNSequenceClassifierOutput:
+    def _read_own(
+        self, keys: Tensor, labels: Tensor | None, attention_mask: Tensor | None
+    ) -> MANNSequenceClassifierOutput:
+        check_words(attention_mask, None, "text")
         ready = self.ready_memory()
         logits = self.read(ready, keys)
         weights, ids = self._told(ready, keys, logits)
@@ -174,6 +180,9 @@ class MANNForSequenceClassification(RememberingModel):
             raise InvalidInputError(
                 f"with support_*, queries are input_ids, attention_mask and token_type_ids; {', '.join(inputs)} came."
             )
+        for part, tensor in [*inputs.items(), *((f"support_{part}", tensor) for part, tensor in support.items())]:
+            check_tensor(part, tensor)
+        check_tensor("support_labels", support_labels)
         given, written = inputs["input_ids"].shape, support["input_ids"].shape
         if len(given) not in (2, 3) or len(written) != len(given) or given[:-2] != written[:-2]:
             raise _do_not_agree(given, written, support_labels)
@@ -188,6 +197,9 @@ class MANNForSequenceClassification(RememberingModel):
         if labels is not None:
             check_query_labels(labels, given[:-1], values.shape[-1], self._problem_type)
             labels = labels[None] if single else labels
+        asked = None if labels is None else with_label(labels, self._problem_type, 3)
+        check_words(inputs.get("attention_mask"), asked, "query")
+        check_words(support.get("attention_mask"), mask, "support text")
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
         output = self._answer_episodes(EpisodeKeys(self._law(values), support_keys, values, mask, keys, labels))
         if single:

@@ -1,18 +1,22 @@
 """Models with a memory of their own: writing it, reading it, and naming the evidence."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..controllers.padding import VECTOR_WIDTH
+from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.addressing import unit
 from ..memory.precision import precise
-from ..memory.reading import REGRESSION, SINGLE_LABEL
-from .entries import Kind, Label
+from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from ..targets import known_as, same_label
+from ..targets.given import check_described, given_labels
+from ..wording import listed
+from .entries import Kind
 from .episode_keys import check_queries
 from .labelled_memory import LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
@@ -56,27 +60,34 @@ class RememberingModel(MANNPreTrainedModel):
 
         Raises:
             InvalidTypeError: keys that are no tensor of floating-point numbers.
-            InvalidInputError: keys of another shape, that are not finite, or beyond all bounds.
+            InvalidInputError: keys of another shape, that are not finite, or beyond all bounds; or the reading's
+                weights give no finite answer.
         """
-        self._check_keys(keys)
+        self._check_keys(keys, "Q")
         check_queries(keys)
         whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
         with full_precision(keys):
-            return self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
+            logits = self.reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
+        if not logits.isfinite().all():
+            raise InvalidInputError(
+                "the answer is NaN or infinity: weights of the reading or of its similarity are (training may have "
+                "diverged). Load an earlier checkpoint."
+            )
+        return logits
 
-    def _check_keys(self, keys: Tensor) -> None:
-        """Refuses what is no batch of keys [Q, K] of this model."""
+    def _check_keys(self, keys: Tensor, count: str) -> None:
+        """Refuses what is no batch of keys [`count`, K] of this model."""
         size = self.config.key_size
-        if not isinstance(keys, Tensor) or not keys.is_floating_point():
-            came = f"a tensor of {keys.dtype}" if isinstance(keys, Tensor) else f"a {type(keys).__name__}"
+        if not isinstance(keys, Tensor) or not keys.is_floating_point() or keys.layout != torch.strided:
+            came = f"{keys.layout} of {keys.dtype}" if isinstance(keys, Tensor) else type(keys).__name__
             raise InvalidTypeError(
-                f"keys came as {came}; a model reads tensors of floating-point numbers, from "
-                "embed_texts(tokenizer, texts)."
+                f"keys are of type {came}; a model takes dense tensors of floating-point numbers, from "
+                "embed_texts(tokenizer, texts). The pipeline few-shot-text-classification takes texts."
             )
         if keys.dim() != 2 or keys.shape[1] != size:
             raise InvalidInputError(
-                f"keys have the shape {list(keys.shape)}; they must be [Q, K] with K = {size}, one row a query: take "
-                "embed_texts(tokenizer, texts), and key[None] for a single key."
+                f"keys have the shape {list(keys.shape)}; they must be [{count}, K] with K = {size}, one row a text: "
+                "take embed_texts(tokenizer, texts), and key[None] for a single key."
             )
 
     @torch.no_grad()
@@ -142,18 +153,20 @@ class RememberingModel(MANNPreTrainedModel):
     def remember(
         self,
         keys: Tensor,
-        labels: Sequence[Label],
+        labels: Any,
         texts: Sequence[str | None] | None = None,
         kinds: Sequence[Kind] | None = None,
-        names: dict[str, Tensor] | None = None,
+        names: Mapping[str, Tensor] | None = None,
     ) -> list[int]:
         """Writes examples to the model's own memory.
 
+        Labels and texts are checked and spelled as those that the pipeline takes.
+
         Args:
             keys: [N, K], from `embed` or `embed_texts`.
-            labels: N labels: names; tuples of names for several labels, empty ones for texts that have none; tuples of
-                numbers for regression.
-            texts: what the keys stand for.
+            labels: N labels: names; lists of names for several labels, empty ones for texts that have none; numbers, or
+                lists of them, for regression.
+            texts: what the keys stand for; None for those that have no text.
             kinds: `"example"` (the default) or `"description"` for each.
             names: the key [K] of the words of labels (see `name_keys`).
 
@@ -162,31 +175,29 @@ class RememberingModel(MANNPreTrainedModel):
             is the id of that.
 
         Raises:
-            InvalidTypeError: keys that are no tensor.
-            InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
+            InvalidTypeError: keys that are no tensor, or labels or texts of a type that there is not.
+            InvalidInputError: keys that are not finite or do not fit, empty texts, unequal lengths. The memory stays as
+                it was.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        if not isinstance(keys, Tensor):
-            raise InvalidTypeError(
-                f"keys came as a {type(keys).__name__}; a model takes tensors, from embed_texts(tokenizer, texts). The "
-                "pipeline few-shot-text-classification takes texts."
-            )
+        self._check_keys(keys, "N")
+        stored = _checked_texts(texts, len(keys))
+        kinds = _checked_kinds(kinds, len(keys))
         probe = self.encoder_probe()
         keys = keys.detach().to(torch.float32, copy=True)
-        names = {label: key.detach().to(torch.float32, copy=True) for label, key in (names or {}).items()}
+        words = _checked_names(names)
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
             if len(memory):
                 self._check_encoder(memory, probe, "of this model")
             else:
                 memory = self._stamped(memory, probe)
+            given = given_labels(labels, len(keys), 0, self._problem_type, memory.labels)
+            if self._problem_type == MULTI_LABEL:
+                check_described(label for label, kind in zip(given, kinds, strict=True) if kind == "description")
+            known = known_as(words, memory.labels)
             return memory.remember(
-                keys,
-                labels,
-                list(texts) if texts is not None else [None] * len(labels),
-                list(kinds) if kinds is not None else ["example"] * len(labels),
-                names,
-                self.config.store_texts,
+                keys, given, stored, kinds, {known[label]: key for label, key in words.items()}, self.config.store_texts
             )
 
         return self._swap(change)
@@ -233,3 +244,34 @@ class RememberingModel(MANNPreTrainedModel):
         if self._problem_type == REGRESSION:
             return torch.arange(len(memory), device=memory.state.keys.device)
         return memory.slots_of(column)
+
+
+def _checked_texts(texts: Sequence[str | None] | None, count: int) -> list[str | None]:
+    """What the keys stand for; None for those that have no text."""
+    if texts is None:
+        return [None] * count
+    given = [texts] if isinstance(texts, str) else list(texts)
+    checked = check_texts(["-" if text is None else text for text in given])
+    return [None if before is None else text for before, text in zip(given, checked, strict=True)]
+
+
+def _checked_kinds(kinds: Sequence[Kind] | None, count: int) -> list[Kind]:
+    """What each entry is, for as many as there are."""
+    if kinds is None:
+        return ["example"] * count
+    chosen: list[Any] = [kinds] if isinstance(kinds, str) else list(kinds)
+    strange = list(dict.fromkeys(repr(kind) for kind in chosen if kind not in ("example", "description")))
+    if strange:
+        raise InvalidInputError(f"kinds are 'example' or 'description', and {listed(strange, 3)} came.")
+    return chosen
+
+
+def _checked_names(names: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """A copy of the keys of the words of labels, by spelled label."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(
+        isinstance(label, str) and isinstance(key, Tensor) for label, key in names.items()
+    ):
+        raise InvalidTypeError("names are keys [K] by label, as name_keys(labels, tokenizer) gives them.")
+    return {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}

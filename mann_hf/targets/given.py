@@ -1,18 +1,14 @@
 """Labels as people give them beside texts, checked one by one and as a whole."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from numbers import Real
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import MULTI_LABEL, REGRESSION
-from .labels import Spellings, check_not_multi_hot, known_as, plain, shown, spell_labels
-
-LARGEST = 3.4e38
-"""Of the numbers of a regression, which are kept in 32 bits."""
+from ..wording import counted
+from .labels import Spellings, check_not_multi_hot, known_as, plain, spell_labels
+from .numbers import spell_numbers
 
 
 def given_labels(
@@ -33,6 +29,10 @@ def given_labels(
     """
     if labels is None:
         raise InvalidInputError("labels are missing: give one for each text and each description.")
+    if hasattr(labels, "columns") or hasattr(labels, "column_names"):
+        raise InvalidTypeError(
+            f"labels came as a table ({type(labels).__name__}); give its column, as in table['label']."
+        )
     labels = plain(_with_names(labels))
     if isinstance(labels, (set, frozenset)):
         raise InvalidTypeError(f"labels are a {type(labels).__name__}, which has no order; give a list.")
@@ -42,59 +42,46 @@ def given_labels(
         raise InvalidTypeError(f"labels are a {type(labels).__name__}; give a list with one label for each text.")
     labels = [plain(label) for label in labels]
     if len(labels) != examples + descriptions:
-        counted = f"{examples} texts" + (f" and {descriptions} descriptions" if descriptions else "")
-        raise InvalidInputError(f"{len(labels)} labels came for {counted}; give one label for each.")
+        texts = counted(examples, "text") + (f" and {counted(descriptions, 'description')}" if descriptions else "")
+        raise InvalidInputError(f"{counted(len(labels), 'label')} came for {texts}; give one label for each.")
     if problem_type == REGRESSION:
-        return [_numbers(label, position) for position, label in enumerate(labels)]
+        return _each(spell_numbers, labels)
     if problem_type == MULTI_LABEL:
         check_not_multi_hot(labels)
-        several = [_several_names(label, position) for position, label in enumerate(labels)]
-        if not all(several[examples:]):
-            raise InvalidInputError(
-                "a description came without a label; a text of no label is an example, and a description says what "
-                "a label means."
-            )
+        several = _each(spell_labels, labels)
+        check_described(several[examples:])
         named = known_as(chain.from_iterable(several), known)
         return [tuple(named[name] for name in names) for names in several]
-    spellings = Spellings()
-    names = [_one_name(label, position, spellings) for position, label in enumerate(labels)]
+    names = _each(Spellings().of, labels)
     named = known_as(names, known)
     return [named[name] for name in names]
 
 
-def _one_name(label: Any, position: int, spellings: Spellings) -> str:
-    try:
-        return spellings.of(label)
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise type(error)(f"label {position} (counted from 0): {error}.") from None
+def check_described(labels: Iterable[Any]) -> None:
+    """Refuses descriptions of no label.
 
+    Args:
+        labels: of descriptions.
 
-def _several_names(label: Any, position: int) -> tuple[str, ...]:
-    try:
-        names = spell_labels(label)
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise type(error)(f"label {position} (counted from 0): {error}.") from None
-    return names
-
-
-def _numbers(label: Any, position: int) -> tuple[float, ...]:
-    numbers = [plain(number) for number in label] if isinstance(label, (list, tuple)) else [label]
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, (Real, Decimal)):
-            raise InvalidTypeError(
-                f"label {position} (counted from 0) is {str(label)[:80]!r}, of type {type(number).__name__}; a "
-                "regression takes numbers."
-            )
-    try:
-        found = tuple(float(number) for number in numbers)
-    except (OverflowError, ValueError):  # beyond all floats, or a NaN that signals
-        found = (math.inf,)
-    if not found or not all(abs(number) <= LARGEST for number in found):
-        raise InvalidTypeError(
-            f"label {position} (counted from 0) is {shown(label)}; a regression takes finite numbers, up to "
-            f"{LARGEST:.1e}."
+    Raises:
+        InvalidInputError: one is empty.
+    """
+    if not all(labels):
+        raise InvalidInputError(
+            "a description came without a label; a text of no label is an example, and a description says what a label "
+            "means."
         )
-    return found
+
+
+def _each(spell: Callable[[Any], Any], labels: Iterable[Any]) -> list[Any]:
+    """Labels spelled one by one; an error names the place."""
+    spelled = []
+    for position, label in enumerate(labels):
+        try:
+            spelled.append(spell(label))
+        except (InvalidInputError, InvalidTypeError) as error:
+            raise type(error)(f"label {position} (counted from 0): {error}.") from None
+    return spelled
 
 
 def _with_names(labels: Any) -> Any:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
+from ..wording import shown
 
 UNSEEN = re.compile("[\u00ad\u180e\u200b\u2060\ufeff]")
 """Marks without width that mean nothing within a word: the soft hyphen, zero-width spaces, the byte order mark."""
@@ -199,12 +200,12 @@ def list_in(text: str) -> list[Any] | None:
 
 def _checked(text: str) -> str:
     if "\0" in text:
-        raise InvalidInputError(f"{shown(text)} holds a NUL byte; was it decoded wrongly?")
+        raise InvalidInputError(f"{shown(text)} holds a NUL byte; it was probably decoded wrongly")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidInputError(
-            f"{text[:80]!r} holds half a surrogate pair, which no file can hold; read it again as UTF-8"
+            f"{shown(text)} holds half a surrogate pair, which no file can hold; read it again as UTF-8"
         ) from None
     spelled = same_label(text)
     written = list_in(spelled) if spelled[:1] in ("[", "(", "{", "a") else None
@@ -237,12 +238,3 @@ def _is_zeros_and_ones(row: Iterable[Any]) -> bool:
         or (isinstance(value, str) and value.strip() in ("0", "1"))
         for value in row
     )
-
-
-def shown(value: Any) -> str:
-    """As messages have it, cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of thousands of digits
-        return f"a {type(value).__name__} with a number of thousands of digits"
-    return text if len(text) <= 80 else f"{text[:76]} ..."

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,12 +128,36 @@ def test_keys_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [torch.ones(2, KEY_SIZE).long(), torch.ones(2, KEY_SIZE).numpy(), [[1.0] * KEY_SIZE], None]
+    "keys",
+    [
+        torch.ones(2, KEY_SIZE).long(),
+        torch.ones(2, KEY_SIZE).to_sparse(),
+        torch.ones(2, KEY_SIZE).numpy(),
+        [[1.0] * KEY_SIZE],
+        None,
+    ],
 )
 def test_what_is_no_tensor_of_keys_is_refused(keys: Any) -> None:
     model = taught(keys_and_queries()[0])
-    with pytest.raises(InvalidTypeError, match="keys came as a"):
+    with pytest.raises(InvalidTypeError, match="keys are of type .*tensors of floating-point"):
         model.read(model.ready_memory(), keys)
+    with pytest.raises(InvalidTypeError, match="keys are of type .*tensors of floating-point"):
+        model.remember(keys, ["a", "b"])
+
+
+def test_there_is_no_answer_from_what_is_stored_or_learned_as_nan() -> None:
+    keys, queries = keys_and_queries()
+    for reading in READINGS:
+        model = taught(keys, reading=reading)
+        held = model.memory
+        state = held.state._replace(keys=held.state.keys.clone().index_fill(1, torch.tensor([3]), float("nan")))
+        model._swap(lambda memory, state=state: (replace(memory, state=state), None))
+        with pytest.raises(InvalidInputError, match="the memory holds keys with NaN"):
+            model.read(model.ready_memory(), queries)
+    model = taught(keys, reading="attention", similarity="bilinear")
+    torch.nn.init.constant_(model.reading.similarity.weight, float("nan"))
+    with pytest.raises(InvalidInputError, match="the answer is NaN or infinity"):
+        model.read(model.ready_memory(), queries)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "bilinear"])

@@ -105,6 +105,14 @@ class TestLoss:
         found = query_loss(logits, labels, problem_type)
         assert found is not None and torch.allclose(found, torch.stack(losses).mean())
 
+    @pytest.mark.parametrize("label", [2.0, -1.0, float("nan"), float("inf")])
+    def test_several_labels_are_yes_or_no(self, label: float) -> None:
+        logits, labels = torch.zeros(2, 3), torch.tensor([[0.0, 1.0, 0.5], [IGNORED, IGNORED, label]])
+        assert query_loss(logits, labels, MULTI_LABEL) is not None
+        labels[0, 1] = label
+        with pytest.raises(InvalidInputError, match=f"labels hold {label}"):
+            query_loss(logits, labels, MULTI_LABEL)
+
     @pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
     def test_what_is_left_out_does_not_spoil_the_gradient(self, problem_type: str) -> None:
         logits, (labels, mark) = torch.randn(2, 3, 4), CASES[problem_type]

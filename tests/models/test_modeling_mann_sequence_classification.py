@@ -22,6 +22,7 @@ from mann_hf.errors import EmptyMemoryError, InvalidInputError, NotInMemoryError
 from mann_hf.memory import READINGS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models.entries import name_id
+from mann_hf.wording import counted
 
 Build = Callable[..., Any]
 K = 32
@@ -564,7 +565,7 @@ class TestRememberingAndForgetting:
         model = taught(build())
         before = model.memory
         keys, labels, texts = lengths
-        with pytest.raises(InvalidInputError, match="keys"):
+        with pytest.raises(InvalidInputError, match=f"{keys} keys|{counted(labels, 'label')} came for"):
             model.remember(torch.ones(keys, K), ["a"] * labels, ["x"] * texts)
         assert model.memory is before
 

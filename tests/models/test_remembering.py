@@ -1,9 +1,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from mann_hf.errors import InvalidInputError, InvalidTypeError
 from mann_hf.models import LabelledMemory, MANNForSequenceClassification
 
 
@@ -54,3 +56,60 @@ class TestWithOwnMemory:
         own, reading = taught.with_own_memory(), taught.reading
         own.reading = torch.nn.Identity()  # type: ignore[assignment]
         assert taught.reading is reading
+
+
+class TestKeysOfOnesOwn:
+    """`model.remember` takes what the pipeline takes, and refuses what it refuses."""
+
+    KEYS = torch.eye(4, 32)
+
+    def test_labels_have_their_one_spelling(self, build: Callable[..., MANNForSequenceClassification]) -> None:
+        model = build()
+        model.remember(self.KEYS, ["card ", 1, True, np.float64(1)], names={" card": torch.ones(32)})
+        assert model.memory.labels == ("card", "1", "true")
+        assert model.memory.named_labels == ("card",)
+        numbers = build(problem_type="regression")
+        numbers.remember(self.KEYS, ["3.5", 1, [2], np.float32(0.5)])
+        assert [entry.label for entry in numbers.memory.entries] == [(3.5,), (1.0,), (2.0,), (0.5,)]
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            ({"labels": ["a", None, "b", "c"]}, "label 1 .*no label"),
+            ({"labels": ["a", "b", float("nan"), "c"]}, "label 2 .*no label"),
+            ({"labels": [" ", "b", "a", "c"]}, "label 0 .*no label"),
+            ({"labels": ["a", "b", "c", "['x', 'y']"]}, "label 3 .*is a list"),
+            ({"labels": "abcd"}, "1 label came for 4 texts"),
+            ({"labels": {"a", "b", "c", "d"}}, "no order"),
+            ({"labels": None}, "labels are missing"),
+            ({"texts": ["a", "", "b", "c"]}, "text 1 .*empty"),
+            ({"texts": ["a", 1, "b", "c"]}, "text 1 .*not a string"),
+            ({"texts": ["a", "\ud800", "b", "c"]}, "text 1 .*surrogate"),
+            ({"texts": "abcd"}, "4 keys, 4 labels, 1 texts"),
+            (
+                {"kinds": ["example", "name", "description", 1]},
+                "kinds are 'example' or 'description', and 'name', 1 came",
+            ),
+            ({"kinds": ["example"]}, "1 kinds"),
+            ({"names": ["a"]}, "names are keys"),
+            ({"names": {"a": [1.0]}}, "names are keys"),
+        ],
+        ids=str,
+    )
+    def test_what_is_refused(
+        self, given: dict[str, Any], says: str, build: Callable[..., MANNForSequenceClassification]
+    ) -> None:
+        model = build()
+        with pytest.raises((InvalidInputError, InvalidTypeError), match=says):
+            model.remember(self.KEYS, **{"labels": list("abcd"), **given})
+        assert not len(model.memory)
+
+    def test_some_have_a_text(self, build: Callable[..., MANNForSequenceClassification]) -> None:
+        model = build()
+        model.remember(self.KEYS, list("abcd"), ["one", None, "three", None])
+        assert {entry.label: entry.text for entry in model.memory.entries} == {
+            "a": "one",
+            "b": None,
+            "c": "three",
+            "d": None,
+        }

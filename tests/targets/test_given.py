@@ -3,12 +3,17 @@ from fractions import Fraction
 from typing import Any
 
 import datasets
+import numpy as np
+import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+import torch
 
 from mann_hf.controllers.text import check_texts
 from mann_hf.errors import InvalidInputError, InvalidTypeError
+from mann_hf.targets import spell_numbers
 from mann_hf.targets.given import given_labels
+from mann_hf.wording import shown
 
 ONE, SEVERAL, NUMBERS = "single_label_classification", "multi_label_classification", "regression"
 
@@ -50,12 +55,60 @@ def test_a_nul_is_refused_in_texts() -> None:
         check_texts(["a", "b\0"])
 
 
-def test_numbers_of_every_type_are_taken_or_named() -> None:
-    assert given_labels([Decimal("1.5"), Fraction(1, 2), 3], 3, 0, NUMBERS, ()) == [(1.5,), (0.5,), (3.0,)]
-    label: Any
-    for label, says in [("1", "of type str"), (True, "of type bool"), (1e39, r"is 1e\+39.*up to 3\.4e\+38")]:
-        with pytest.raises(InvalidTypeError, match=f"label 1 .*{says}"):
-            given_labels([1, label], 2, 0, NUMBERS, ())
-    for label in (10**4500, Decimal("sNaN"), float("nan"), []):
-        with pytest.raises(InvalidTypeError, match="finite"):
-            given_labels([1, label], 2, 0, NUMBERS, ())
+def test_a_table_is_no_column() -> None:
+    with pytest.raises(InvalidTypeError, match="came as a table"):
+        given_labels(pa.table({"label": ["a"]}), 1, 0, ONE, ())
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (3, (3.0,)),
+        (Decimal("1.5"), (1.5,)),
+        (Fraction(1, 2), (0.5,)),
+        (np.float32(0.5), (0.5,)),
+        (np.int8(-2), (-2.0,)),
+        (torch.tensor(2.5), (2.5,)),
+        (torch.tensor([1.0, 2.0]), (1.0, 2.0)),
+        (" 3.5 ", (3.5,)),
+        ("+.5", (0.5,)),
+        ("1e3", (1000.0,)),
+        ("[1, 2.5]", (1.0, 2.5)),
+        (("1", 2), (1.0, 2.0)),
+    ],
+    ids=repr,
+)
+def test_numbers_of_every_form_are_taken(label: Any, expected: tuple[float, ...]) -> None:
+    assert given_labels([label], 1, 0, NUMBERS, ()) == [expected] == [spell_numbers(label)]
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (None, "no number; leave out"),
+        (float("nan"), "no number; leave out"),
+        (pd.NA, "no number; leave out"),
+        (pd.NaT, "no number; leave out"),
+        (Decimal("sNaN"), "no number; leave out"),
+        ("", "no number; leave out"),
+        ([1.0, None], "no number; leave out"),
+        ([], "an empty list"),
+        (True, "True is of type bool"),
+        (np.True_, "True is of type bool"),
+        ("true", "'true' is no number"),
+        ("1_000", "'1_000' is no number"),
+        ("3,5", "comma; write decimals behind a point"),
+        ("infinity", "'infinity' is no number"),
+        (float("inf"), "finite"),
+        ("1e39", "finite"),
+        (10**4500, "finite"),
+        ("[1. 2.]", "list that was written as text"),
+        (1j, "of type complex"),
+        ({"a": 1}, "of type dict"),
+        (b"1", "of type bytes"),
+    ],
+    ids=shown,
+)
+def test_what_is_no_number_is_named_with_its_place(label: Any, says: str) -> None:
+    with pytest.raises((InvalidInputError, InvalidTypeError), match=f"label 1 .counted from 0.: .*{says}"):
+        given_labels([1, label], 2, 0, NUMBERS, ())

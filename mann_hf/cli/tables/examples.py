@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...errors import InvalidInputError, InvalidTypeError
-from ...targets import Spellings, check_not_multi_hot, is_missing, spell_labels
+from ...targets import Spellings, check_not_multi_hot, is_missing, spell_labels, spell_numbers
 from ...targets.labels import list_in
 from ...wording import counted, listed
 from ..options import ProblemType
@@ -190,14 +190,12 @@ def _several(cell: Any) -> list[Any]:
 
 
 def _numbers(cell: Any) -> list[float]:
-    parts = cell.split(BETWEEN_LABELS) if isinstance(cell, str) else cell if isinstance(cell, list) else [cell]
     try:
-        numbers = [math.nan if isinstance(part, bool) else float(part) for part in parts]
-    except (TypeError, ValueError, OverflowError):
-        numbers = []
-    if not numbers or not all(map(math.isfinite, numbers)):
-        raise _BadCell(f"{cell!r} is no finite number")
-    return numbers
+        return [
+            *spell_numbers(cell.split(BETWEEN_LABELS) if isinstance(cell, str) and BETWEEN_LABELS in cell else cell)
+        ]
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise _BadCell(str(error)) from None
 
 
 def _check_not_multi_hot(table: Table) -> None:
