@@ -7,8 +7,6 @@ import stat
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from safetensors import SafetensorError
-
 from ..errors import FolderError, FolderNotWritableError
 
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -99,6 +97,8 @@ def not_writable(folder: str | os.PathLike, why: str) -> FolderNotWritableError:
 
 def _number(error: Exception) -> int | None:
     """What the system answered, also where safetensors tells it in a text alone."""
+    from safetensors import SafetensorError  # here, as the shell waits for nothing heavy before it looks at a folder
+
     if isinstance(error, OSError):
         return error.errno
     found = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, SafetensorError) else None
