@@ -25,10 +25,22 @@ WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+|[+-]?[1-9](?:\.\d+)?e\+\d+", re.ASC
 """A whole number as data frames write it to a file in a column that has gaps: 1.0, 1e+16."""
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 """A date with a time, as files have it. Data frames write a date with the time of midnight to some of them."""
+DURATION = re.compile(
+    r"(-?\d{1,8}) days [+]?([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d+)?)|"
+    r"P(-?\d{1,8})DT(1?\d|2[0-3])H([1-5]?\d)M([1-5]?\d(?:\.\d+)?)S",
+    re.ASCII,
+)
+"""A duration as data frames write it to csv or to json; one of days alone may be written as that: 2 days."""
 UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)", re.DOTALL)
 """Lists as numpy and others write them, without commas or without quotes."""
 BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
 """Bytes as Python writes them."""
+SPREADSHEET_ERRORS = frozenset(
+    ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#GETTING_DATA")
+)
+"""What a spreadsheet shows in a cell that it cannot calculate."""
+EXACT = 2**53
+"""Whole numbers from here on are rounded where they are kept as floats, so that two become one."""
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]"
 
 
@@ -38,11 +50,12 @@ def spell_label(label: Any) -> str:
     Runs of white space within it become one space, marks without width go, and letters are composed (Unicode NFC).
     Booleans are `true` and `false`, and so are the texts TRUE, True and true; whole numbers have neither sign of plus
     nor point, and so have texts such as 1.0; 007 stays as it is. A date is 2020-01-31, with a time of day other than
-    midnight 2020-01-31 10:00:00.
+    midnight 2020-01-31 10:00:00. A duration is 2 days or 2 days 01:30:00.
 
     Raises:
         InvalidInputError: no label, half a surrogate pair, or a list that was written as text.
-        InvalidTypeError: a list, a number with a fraction, bytes, or anything else that is no name.
+        InvalidTypeError: a list, a number with a fraction or one too large to be exact, bytes, or anything else that
+            is no name.
     """
     if is_missing(label):
         raise InvalidInputError("no label; leave out what has none")
@@ -55,7 +68,7 @@ def spell_label(label: Any) -> str:
         return _whole(label)
     if isinstance(label, (float, Decimal)):
         if math.isfinite(label) and label == int(label):
-            return _whole(int(label))
+            return _exact(int(label)) if isinstance(label, float) else _whole(int(label))
         raise InvalidTypeError(
             f"{label} is no whole number and no label; a classifier of numbers has the problem type regression, and a "
             "name is given as a text"
@@ -70,6 +83,8 @@ def spell_label(label: Any) -> str:
         )
     if isinstance(label, (dt.date, dt.time)):
         return same_label(label.isoformat())
+    if isinstance(label, dt.timedelta):
+        return _spelled_duration(label)
     if isinstance(label, Mapping):
         raise InvalidTypeError(f"{shown(dict(label))} is a dict and no label")
     if isinstance(label, bytes):
@@ -146,12 +161,22 @@ def same_label(text: str) -> str:
         return text.lower()
     if moment := MOMENT.fullmatch(text):
         return _spelled_moment(*moment.groups(default=""))
+    if duration := DURATION.fullmatch(text):
+        days, hours, minutes, seconds = (part for part in duration.groups() if part)
+        return _spelled_duration(dt.timedelta(int(days), float(seconds), hours=int(hours), minutes=int(minutes)))
     return str(int(Decimal(text))) if len(text) < 400 and WHOLE.fullmatch(text) and Decimal(text) < 10**309 else text
 
 
 def _spelled_moment(date: str, minutes: str, seconds: str, fraction: str, zone: str) -> str:
     time = f"{minutes}{seconds or ':00'}{fraction.rstrip('0').rstrip('.')}"
     return date if time == "00:00:00" and not zone else f"{date} {time}{zone.replace('Z', '+00:00')}"
+
+
+def _spelled_duration(duration: dt.timedelta) -> str:
+    time = (dt.datetime.min + dt.timedelta(0, duration.seconds, duration.microseconds)).time().isoformat()
+    if "." in time:
+        time = time.rstrip("0")
+    return f"{duration.days} days" + ("" if time == "00:00:00" else f" {'+' * (duration.days < 0)}{time}")
 
 
 def known_as(labels: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -198,6 +223,16 @@ def list_in(text: str) -> list[Any] | None:
     return None
 
 
+def check_no_spreadsheet_error(text: str) -> None:
+    """Raises if a cell holds what a spreadsheet shows where it cannot calculate.
+
+    Raises:
+        InvalidInputError: it does.
+    """
+    if text[:1] == "#" and text.strip() in SPREADSHEET_ERRORS:
+        raise InvalidInputError(f"{shown(text)} is the error of a spreadsheet; mend or empty the cell there")
+
+
 def _checked(text: str) -> str:
     if "\0" in text:
         raise InvalidInputError(f"{shown(text)} holds a NUL byte; it was probably decoded wrongly")
@@ -208,6 +243,9 @@ def _checked(text: str) -> str:
             f"{shown(text)} holds half a surrogate pair, which no file can hold; read it again as UTF-8"
         ) from None
     spelled = same_label(text)
+    if spelled != text and len(spelled) > 15 and WHOLE.fullmatch(text.strip()):
+        return _exact(int(spelled))
+    check_no_spreadsheet_error(spelled)
     written = list_in(spelled) if spelled[:1] in ("[", "(", "{", "a") else None
     if written is None and BYTES.fullmatch(spelled):
         written = ast.literal_eval(spelled)
@@ -221,10 +259,20 @@ def _whole(number: int) -> str:
         raise InvalidInputError("a number of thousands of digits is no label; give it as a text") from None
 
 
+def _exact(number: int) -> str:
+    if abs(number) >= EXACT:
+        raise InvalidTypeError(
+            f"{float(number)} is too large to be kept exactly as a float, where other labels may become the same one; "
+            "give it as a text or a whole number"
+        )
+    return _whole(number)
+
+
 def plain(value: Any) -> Any:
     """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
-    if getattr(getattr(value, "dtype", None), "kind", None) == "M" and hasattr(value, "tolist"):
-        value = value.astype("M8[us]")  # of a finer unit numpy gives whole numbers
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind in ("M", "m") and hasattr(value, "tolist"):
+        value = value.astype(f"{kind}8[us]")  # of a finer unit numpy gives whole numbers
     for convert in ("tolist", "to_pylist", "as_py"):  # the latter two of pyarrow
         if hasattr(value, convert):
             return getattr(value, convert)()

@@ -8,13 +8,13 @@ from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..wording import shown
-from .labels import is_missing, list_in, plain
+from .labels import check_no_spreadsheet_error, is_missing, list_in, plain, same_label
 
 LARGEST = 3.4e38
 """Of the numbers, which are kept in 32 bits."""
 WRITTEN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 """A number as text, as every table has it."""
-WITH_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+WITH_COMMA = re.compile(r"[+-]?[\d.]*,\d[\d,.]*", re.ASCII)
 
 
 def spell_numbers(label: Any) -> tuple[float, ...]:
@@ -40,7 +40,12 @@ def _number(value: Any) -> float:
     if isinstance(value, str):
         text = value.strip()
         if WITH_COMMA.fullmatch(text):
-            raise InvalidInputError(f"{shown(value)} has a comma; write decimals behind a point, as in 3.5")
+            raise InvalidInputError(
+                f"{shown(value)} has a comma; write decimals behind a point, as in 3.5, and nothing between thousands"
+            )
+        check_no_spreadsheet_error(text)
+        if same_label(text) in ("true", "false"):
+            return _number(same_label(text) == "true")
         if not WRITTEN.fullmatch(text):
             raise InvalidInputError(f"{shown(value)} is no number")
         value = float(text)

@@ -1,3 +1,4 @@
+import datetime as dt
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -98,6 +99,10 @@ def test_numbers_of_every_form_are_taken(label: Any, expected: tuple[float, ...]
         ("true", "'true' is no number"),
         ("1_000", "'1_000' is no number"),
         ("3,5", "comma; write decimals behind a point"),
+        ("1.234,50", "comma; write decimals behind a point, as in 3.5, and nothing between thousands"),
+        ("TRUE", "True is of type bool"),
+        ("#DIV/0!", "is the error of a spreadsheet; mend or empty the cell there"),
+        (dt.timedelta(1), "is of type timedelta; a regression takes numbers"),
         ("infinity", "'infinity' is no number"),
         (float("inf"), "finite"),
         ("1e39", "finite"),
