@@ -96,7 +96,7 @@ def test_numbers_of_every_form_are_taken(label: Any, expected: tuple[float, ...]
         ([], "an empty list"),
         (True, "True is of type bool"),
         (np.True_, "True is of type bool"),
-        ("true", "'true' is no number"),
+        ("true", "True is of type bool"),
         ("1_000", "'1_000' is no number"),
         ("3,5", "comma; write decimals behind a point"),
         ("1.234,50", "comma; write decimals behind a point, as in 3.5, and nothing between thousands"),

@@ -5,10 +5,9 @@ row with a cell too many is told with its line, where a data frame would guess t
 Hub are read by datasets, Excel by openpyxl. What a label is, is said in one place, `mann_hf.targets`.
 """
 
-import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import InvalidInputError
@@ -24,15 +23,16 @@ from .content import (
     is_stream,
     read_file,
     read_stream,
+    shows_form,
 )
-from .decoding import decode
+from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
 from .examples import Examples, examples_of, texts_of
 from .excel import read_excel
 from .folders import choose, choose_of, choose_texts, data_files, read_class_folders, text_files
 from .hub import read_hub, read_parquet
 from .objects import read_objects
-from .rows import BadRow, Row, Table
+from .rows import BadRow, Row, Table, table_of
 from .saved import files_by_card, is_saved_data_set, read_saved
 
 __all__ = ["DELIMITERS", "Examples", "Row", "Table", "examples_of", "is_table", "read_table", "texts_of"]
@@ -46,7 +46,7 @@ def is_table(argument: str, options: TableOptions) -> bool:
     """
     if is_stream(argument) or os.path.isdir(argument):
         return True
-    ending = ending_of(argument)
+    ending = ending_of(argument) or (Path(argument).suffix if shows_form(argument) else None)
     if os.path.isfile(argument):
         if ending is None and options.format is None:
             raise InvalidInputError(
@@ -75,41 +75,32 @@ def read_table(source: str, options: TableOptions, usual_split: str, *, labels: 
     columns = Columns(options, ("text", "label") if labels else ("text",))
     if is_stream(source):
         content = read_stream(source, options, columns, lines=not labels)
-        table = _table(content.source, _rows(content, options, columns), columns, content.source)
+        table = table_of(content.source, _rows(content, options, columns), columns, content.source)
     elif os.path.isfile(source):
-        content = read_file(source, options)
+        content = read_file(source, options, columns, lines=not labels)
         if options.split is not None and content.ending not in EXCELS:
             raise InvalidInputError(f"{source!r} is a file and has no splits: leave out --split, or name its own file.")
-        table = _table(source, _rows(content, options, columns), columns, os.path.basename(source))
+        table = table_of(source, _rows(content, options, columns), columns, os.path.basename(source))
     elif os.path.isdir(source):
         table = _folder(source, options, usual_split, columns)
     else:
         table = read_hub(source, columns, options.split or usual_split)
+        if options.split is None:
+            columns.say(f"{source}: reads the split {usual_split!r} (--split names another).")
     if not table.rows and not table.bad:
         raise InvalidInputError(f"{table.source!r} has no rows.")
     return table
 
 
-def _table(source: str, found: Iterable[Row | BadRow], columns: Columns, name: str, split: str | None = None) -> Table:
-    rows: list[Row] = []
-    bad: list[BadRow] = []
-    for row in found:
-        if isinstance(row, Row):
-            rows.append(row)
-        else:
-            bad.append(row)
-    return Table(source, rows, columns.found, bad, name, split=split)
-
-
 def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
     source, data, ending = content
     if ending == PARQUET:
-        if os.path.isfile(source):
-            return read_parquet(source, source, columns)
-        return _parquet_of(source, data, columns)
+        return _parquet_of(source, data, columns) if data else read_parquet(source, source, columns)
     if ending in EXCELS:
         return read_excel(source, data, columns, options.split)
     text = decode(data, options.encoding, source, columns, options.skip_bad_rows)
+    if not text.strip():
+        raise InvalidInputError(f"{source!r} is empty.")
     if ending in JSONS:
         return read_objects(source, text, columns)
     if ending in DELIMITERS:
@@ -129,7 +120,7 @@ def _lines(source: str, text: str, columns: Columns) -> Iterator[Row]:
     if "label" in columns.kinds:
         raise InvalidInputError(f"{source!r} is read as lines of text, which have no labels; give a table.")
     columns.find(source, [columns.asked["text"] or ("text" if columns.header else "1")])
-    lines = (line.rstrip("\r\n") for line in io.StringIO(text, newline=""))
+    lines = (line.rstrip("\r\n") for line in lines_of(text))
     written = ((place, line) for place, line in enumerate(lines, start=1) if line.strip())
     yield from (Row(number, (line,), place) for number, (place, line) in enumerate(written, start=1))
 
@@ -154,8 +145,9 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
             )
         chosen = choose_texts(folder, files, options.split, usual_split, columns)
         found = read_class_folders(folder, chosen.files, columns, options)
+    chosen.say(folder, columns)
     title = folder if chosen.split is None else f"{folder} ({chosen.split})"
-    table = _table(title, found, columns, name, chosen.split)
+    table = table_of(title, found, columns, name, split=chosen.split)
     return table if table.columns else table._replace(columns=columns.kinds)  # of class folders
 
 
@@ -163,4 +155,7 @@ def _rows_of_files(folder: str, files: list[Path], options: TableOptions, column
     options = options._replace(split=None)
     for path in files:
         file = path.relative_to(folder).as_posix() if len(files) > 1 else ""
-        yield from (row._replace(file=file) for row in _rows(read_file(str(path), options), options, columns))
+        yield from (
+            row._replace(file=file)
+            for row in _rows(read_file(str(path), options, columns, lines=False), options, columns)
+        )

@@ -1,9 +1,11 @@
 """Which columns of a table hold the texts and the labels."""
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 from ...errors import InvalidInputError
-from ...wording import listed
+from ...wording import counted, listed
 from ..options import TableOptions
 from ..output import say
 
@@ -11,13 +13,22 @@ USUAL = {
     "text": (
         *("text", "texts", "utterance", "utterances", "utt", "sentence", "sentences", "query", "question", "message"),
         *("content", "input", "prompt", "body", "comment", "review", "tweet", "document", "phrase", "request"),
+        *("nachricht", "frage", "anfrage", "satz", "kommentar", "inhalt", "eingabe"),
+        *("texte", "commentaire", "requête", "texto", "mensaje", "pregunta", "frase", "comentario", "consulta"),
     ),
     "label": (
         *("label", "labels", "intent", "intents", "category", "categories", "class", "classes", "target", "topic"),
         *("tag", "tags", "sentiment", "emotion", "label_text", "label_name"),
+        *("kategorie", "klasse", "absicht", "thema"),
+        *("étiquette", "catégorie", "classe", "intention", "etiqueta", "categoría", "clase", "intención", "tema"),
     ),
 }
-"""The names that columns usually have, first the one that is looked for before others."""
+"""The names that columns usually have, in English, German, French and Spanish; first the one that is looked for before
+others."""
+NAME = re.compile(r"\s*[\w.-]{1,40}\s*")
+"""A cell that may be the name of a column: one word."""
+ABOVE = 20
+"""Rows within which a header is looked for."""
 
 
 class Columns:
@@ -36,7 +47,7 @@ class Columns:
         self._said: set[str] = set()
 
     def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
-        """The positions of the columns.
+        """The positions of the columns: of the texts, then of the labels, which may be several (`--label-column a,b`).
 
         Args:
             source: as messages say it.
@@ -47,52 +58,76 @@ class Columns:
         Raises:
             InvalidInputError: a column is missing, or there are several that it could be.
         """
-        header = self.header or named
+        if not (self.header or named):
+            return self._find_by_number(source, there)
         positions: list[int] = []
         for kind in self.kinds:
-            option = f"--{kind}-column"
-            asked = self.asked[kind]
-            name = asked or (USUAL[kind][0] if header else str(list(USUAL).index(kind) + 1))
-            places = self._places(kind, there, header)
-            if not places:
-                also = "" if asked or not header else " nor another usual name"
-                raise InvalidInputError(
-                    f"{source!r} has no column {name!r}{also}; it has {listed(map(repr, there), 20)}: choose with "
-                    f"{option}{cure}."
-                )
-            names = [there[place] for place in places]
-            if len(places) > 1 and len(set(names)) == 1:
-                raise InvalidInputError(f"{source!r} has {len(places)} columns called {names[0]!r}; rename one.")
-            if len(places) > 1:
-                raise InvalidInputError(
-                    f"{source!r} has several columns that could hold the {kind}s, {listed(map(repr, names), 20)}: "
-                    f"choose with {option}."
-                )
-            positions += places
+            positions += self._find(source, kind, there, cure)
         self.found = tuple(there[place] for place in positions)
-        if len(set(positions)) < len(positions):
-            raise InvalidInputError(f"{source!r}: texts and labels are to come from one column, {self.found[0]!r}.")
+        self._check_apart(source, positions)
         guessed = [
-            f"{kind}s from the column {name!r} (--{kind}-column)"
-            for kind, name in zip(self.kinds, self.found, strict=True)
-            if header and name != (self.asked[kind] or USUAL[kind][0])
+            f"{kind}s from the column {there[place]!r} (--{kind}-column)"
+            for kind, place in zip(self.kinds, positions, strict=False)
+            if there[place] != (self.asked[kind] or USUAL[kind][0]) and not (kind == "label" and self.one_a_label)
         ]
         if guessed:
             self.say(f"{source}: reads {' and '.join(guessed)}.")
         return tuple(positions)
 
+    @property
+    def one_a_label(self) -> bool:
+        """Whether each label has a column of its own, of zeros and ones."""
+        return len(self.found) > 2
+
     def match(self, there: Sequence[str]) -> bool:
         """Whether these names have all that is asked for."""
-        return all(self._places(kind, there, self.header) for kind in self.kinds)
+        return all(self._places(kind, there) or self._one_each(kind, there) for kind in self.kinds)
 
-    def are_header(self, there: Sequence[str]) -> bool:
-        """Whether these are surely names of columns and no words of a text: the first name of texts, or usual ones of
-        texts and of labels.
+    def header_in(self, rows: Iterable[Sequence[str]]) -> int | None:
+        """The place of the header among the first rows, some of which may be a title; None if none has the columns.
+
+        Below the first row it is one only if no row above has as many cells, or if its names are those of texts and
+        of labels.
         """
-        name = (self.asked["text"] or USUAL["text"][0]).casefold()
-        if any(_plain(each) == name for each in there):
+        most = 0
+        for place, cells in enumerate(rows):
+            filled = sum(bool(cell.strip()) for cell in cells)
+            if self.match(cells) and (place == 0 or filled > most or self._has_surely(cells)):
+                return place
+            most = max(most, filled)
+            if place >= ABOVE:
+                break
+        return None
+
+    def are_header(self, rows: Sequence[Sequence[str]]) -> bool:
+        """Whether the first of these rows is a header and no text.
+
+        It is one if it has the first name of texts, or usual ones of texts and of labels; or else if all its cells are
+        single words, a usual name of texts among them, and the next row has as many cells.
+        """
+        if not rows:
+            return False
+        there = rows[0]
+        if self._has_surely(there):
             return True
-        return all(any(_plain(each) in USUAL[kind] for each in there) for kind in USUAL)
+        even = len(rows) > 1 and len(rows[1]) == len(there)
+        return even and all(map(NAME.fullmatch, there)) and bool(self._places("text", there))
+
+    def check_no_header(self, source: str, cells: Sequence[str]) -> None:
+        """Raises if the first row of a table without a header holds names of columns.
+
+        Args:
+            source: as messages say it.
+            cells: of the columns that were found.
+
+        Raises:
+            InvalidInputError: each of them is a usual name.
+        """
+        if all(_plain(cell) in USUAL[kind] for kind, cell in zip(self.kinds, cells, strict=False)):
+            raise InvalidInputError(
+                f"{source}: the first row, {listed(map(repr, cells))}, looks like a header: leave out --no-header, or "
+                "put a header above it if it is an example."
+            )
 
     def say(self, message: str) -> None:
         """Says something once."""
@@ -100,17 +135,72 @@ class Columns:
             self._said.add(message)
             say(message)
 
-    def _places(self, kind: str, there: Sequence[str], header: bool) -> list[int]:
+    def _find_by_number(self, source: str, there: Sequence[str]) -> tuple[int, ...]:
+        """The positions in a table without a header, whose columns are called 1, 2, ..."""
+        options = " and ".join(f"--{kind}-column" for kind in self.kinds if self.asked[kind] is None)
+        given = {kind: self._find(source, kind, there) for kind in self.kinds if self.asked[kind] is not None}
+        free = [place for place in range(len(there)) if [place] not in given.values()]
+        if options and len(there) > 2:
+            raise InvalidInputError(
+                f"{source!r} has {len(there)} columns and no header to know them by: say which they are with "
+                f"{options}, by number from 1 to {len(there)}."
+            )
+        if len(free) < len(self.kinds) - len(given):
+            raise InvalidInputError(
+                f"{source!r} has {counted(len(there), 'column')}, and no column of {self.kinds[-1]}s beside it."
+            )
+        positions = [place for kind in self.kinds for place in given.get(kind) or [free.pop(0)]]
+        self.found = tuple(there[place] for place in positions)
+        self._check_apart(source, positions)
+        if len(there) > 1:
+            places = {kind: ", ".join(self.found[1:] if kind == "label" else self.found[:1]) for kind in self.kinds}
+            taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
+            self.say(f"{source}: has no header, reads {taken}.")
+        return tuple(positions)
+
+    def _find(self, source: str, kind: str, there: Sequence[str], cure: str = "") -> list[int]:
+        """The position of one kind, or the positions of several columns of labels."""
+        option, asked = f"--{kind}-column", self.asked[kind]
+        places = self._places(kind, there)
+        if not places and (several := self._one_each(kind, there)):
+            return several
+        if not places:
+            also = "" if asked else " nor another usual name"
+            if kind == "label" and len(there) > 2:
+                cure = f" (of columns of 0 and 1, one a label, name all: {option} a,b,c){cure}"
+            raise InvalidInputError(
+                f"{source!r} has no column {asked or USUAL[kind][0]!r}{also}; it has {listed(map(repr, there), 20)}: "
+                f"choose with {option}{cure}."
+            )
+        names = [there[place] for place in places]
+        if len(places) > 1 and len(set(names)) == 1:
+            raise InvalidInputError(f"{source!r} has {len(places)} columns called {names[0]!r}; rename one.")
+        if len(places) > 1:
+            raise InvalidInputError(
+                f"{source!r} has several columns that could hold the {kind}s, {listed(map(repr, names), 20)}: "
+                f"choose with {option}."
+            )
+        return places
+
+    def _check_apart(self, source: str, positions: Sequence[int]) -> None:
+        if len(set(positions)) < len(positions):
+            raise InvalidInputError(f"{source!r}: texts and labels are to come from one column, {self.found[0]!r}.")
+
+    def _has_surely(self, there: Sequence[str]) -> bool:
+        """Whether these are surely names: the first name of texts, or usual ones of texts and of labels."""
+        name = _plain(self.asked["text"] or USUAL["text"][0])
+        if any(_plain(each) == name for each in there):
+            return True
+        return all(any(_plain(each) in USUAL[kind] for each in there) for kind in USUAL)
+
+    def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """Where a column may be; several places where that is not clear."""
         asked = self.asked[kind]
-        if not header:
-            name = asked or str(list(USUAL).index(kind) + 1)
-            return [place for place, each in enumerate(there) if each == name]
-        names = [asked or USUAL[kind][0]]
-        exact = [place for place, each in enumerate(there) if each == names[0]]
+        name = asked or USUAL[kind][0]
+        exact = [place for place, each in enumerate(there) if each == name]
         if exact:
             return exact
-        alike = [place for place, each in enumerate(there) if _plain(each) == _plain(names[0])]
+        alike = [place for place, each in enumerate(there) if _plain(each) == _plain(name)]
         if alike or asked:
             return alike
         usual = [place for place, each in enumerate(there) if _plain(each) in USUAL[kind]]
@@ -118,6 +208,13 @@ class Columns:
             return [list(USUAL).index(kind)]
         return usual
 
+    def _one_each(self, kind: str, there: Sequence[str]) -> list[int]:
+        """The places of several columns of labels; none unless several are asked for and all are there."""
+        asked = (self.asked[kind] or "").split(",") if kind == "label" else []
+        plain = [_plain(each) for each in there]
+        places = [plain.index(_plain(each)) for each in asked if plain.count(_plain(each)) == 1]
+        return places if len(places) == len(asked) > 1 else []
+
 
 def _plain(name: str) -> str:
-    return " ".join(name.strip("\ufeff").split()).casefold()
+    return unicodedata.normalize("NFC", " ".join(name.strip("\ufeff").split())).casefold()

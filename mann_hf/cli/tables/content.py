@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ...errors import InvalidInputError
-from ...wording import listed
+from ...wording import counted, listed
 from ..options import Format, TableOptions
 from .columns import Columns
 from .decoding import decode
-from .delimited import DELIMITERS, find_delimiter, first_cells
+from .delimited import DELIMITERS, has_header
 
 JSONS = (".json", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
@@ -29,8 +29,9 @@ PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Where the shell puts what it hands on, as in `<(command)`."""
-LARGEST = 2**32
-"""Bytes that are read of a pipe at most, and of a packed file once it is unpacked."""
+LARGEST = 2**29
+"""Bytes that are read of a pipe or a file of text at most, and of a packed file once it is unpacked."""
+IN_PARTS = "give it in parts, or as parquet"
 
 
 class Content(NamedTuple):
@@ -70,23 +71,41 @@ def endings() -> str:
     return ", ".join(ENDINGS)
 
 
-def read_file(path: str, options: TableOptions) -> Content:
-    """The content of a file, by its ending or as the options have it.
+def shows_form(path: str) -> bool:
+    """Whether the content of a file says how it is read, as its name does not: a `.txt`, or a packed file."""
+    return Path(path.lower()).suffix in (LINES, *PACKED)
+
+
+def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -> Content:
+    """The content of a file, by its ending, in the form that it shows, or as the options have it.
+
+    Args:
+        path: of the file.
+        options: of the command.
+        columns: those that are wanted.
+        lines: whether it may be lines of text.
 
     Raises:
-        InvalidInputError: it cannot be read, or its ending is none of a table.
+        InvalidInputError: it cannot be read, is empty or too large, or its ending is none of a table.
     """
     ending = _named(options) or ending_of(path)
-    if ending is None:
+    if ending is None and not shows_form(path):
         raise InvalidInputError(
             f"{path!r} is read as a table only if its name ends in {endings()} (texts packed as "
             f"{', '.join(PACKED)}, too), or with --format."
         )
+    if ending == PARQUET and Path(path.lower()).suffix == PARQUET:
+        return Content(path, b"", PARQUET)  # which is read in parts
     try:
-        data = Path(path).read_bytes() if ending != PARQUET else b""  # which is read in parts
+        if os.path.getsize(path) > LARGEST:
+            raise InvalidInputError(f"{path!r} has more than {LARGEST:,} bytes; {IN_PARTS}.")
+        data = Path(path).read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{path!r} cannot be read: {error.strerror or error}") from None
-    return Content(path, _unpacked(data, path, Path(path.lower()).suffix), ending)
+    data, name = _unpacked(data, path, Path(path.lower()).suffix)
+    if not data.strip():
+        raise InvalidInputError(f"{path!r} is empty.")
+    return Content(path, data, ending or ending_of(name) or _form(path, data, options, columns, lines))
 
 
 def read_stream(source: str, options: TableOptions, columns: Columns, lines: bool) -> Content:
@@ -116,7 +135,7 @@ def read_stream(source: str, options: TableOptions, columns: Columns, lines: boo
         raise InvalidInputError(f"nothing came from {source}; give it {'texts or ' if lines else ''}a table.")
     for mark, ending in ((b"\x1f\x8b", ".gz"), (b"BZh", ".bz2"), (b"\xfd7zXZ", ".xz")):
         if data.startswith(mark):
-            data = _unpacked(data, source, ending)
+            data, _ = _unpacked(data, source, ending)
     return Content(source, data, _named(options) or _form(source, data, options, columns, lines))
 
 
@@ -135,10 +154,10 @@ def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lin
         return ".jsonl"
     if not lines or options.delimiter or not options.header:
         return ".csv"
-    delimiter = find_delimiter(text, ",", columns)
-    if columns.are_header(first_cells(text, delimiter)):
+    if has_header(text, columns):
         columns.say(f"{source}: is read as a table, by its header (--format lines reads each line as a text).")
         return ".csv"
+    columns.say(f"{source}: each line is read as a text (--format csv reads a table).")
     return LINES
 
 
@@ -162,26 +181,28 @@ def _all(stream: BinaryIO, source: str) -> bytes:
 
 def _bounded(data: bytes, source: str) -> bytes:
     if len(data) > LARGEST:
-        raise InvalidInputError(f"{source} gives more than {LARGEST:,} bytes; give it in parts.")
+        raise InvalidInputError(f"{source} gives more than {LARGEST:,} bytes; {IN_PARTS}.")
     return data
 
 
-def _unpacked(data: bytes, source: str, ending: str) -> bytes:
+def _unpacked(data: bytes, source: str, ending: str) -> tuple[bytes, str]:
+    """The bytes of a file that may be packed, and the name that it has once it is not."""
     if ending not in PACKED:
-        return data
+        return data, source
     try:
         if ending != ".zip":
             opened: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[ending]
             with opened(io.BytesIO(data)) as file:
-                return _bounded(file.read(LARGEST + 1), source)
+                return _bounded(file.read(LARGEST + 1), source), Path(source).stem
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             names = [each.filename for each in packed.infolist() if not each.is_dir()]
+            names = [name for name in names if not Path(name).name.startswith(".") and "__MACOSX" not in name]
             if len(names) != 1:
                 raise InvalidInputError(
-                    f"{source!r} holds {len(names)} files, {listed(map(repr, names))}; unpack it and name one, or its "
-                    "folder."
+                    f"{source!r} holds {counted(len(names), 'file')}, {listed(map(repr, names))}; unpack it and name "
+                    "one, or its folder."
                 )
             with packed.open(names[0]) as file:
-                return _bounded(file.read(LARGEST + 1), source)
+                return _bounded(file.read(LARGEST + 1), source), names[0]
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
         raise InvalidInputError(f"{source!r} is no whole {PACKED[ending]} file: {error}") from None

@@ -71,6 +71,13 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
     )
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text with their ends, which are those of any system."""
+    if "\r" in text:
+        return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
 def _two_byte(data: bytes) -> str | None:
     """UTF-16 without a mark, by the zero bytes beside letters of ASCII."""
     start = data[:4096]

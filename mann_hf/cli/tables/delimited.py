@@ -5,15 +5,16 @@ would guess types and shift columns.
 """
 
 import csv
-import io
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...errors import InvalidInputError
+from ...wording import counted
 from ..options import TableOptions
-from .columns import Columns
+from .columns import ABOVE, Columns
+from .decoding import lines_of
 from .rows import BadRow, Row
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -27,7 +28,7 @@ class _Lines:
     """The lines of a text, which can be gone back in."""
 
     def __init__(self, text: str) -> None:
-        self.lines = list(io.StringIO(text, newline=""))
+        self.lines = lines_of(text)
         self.read = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -60,7 +61,14 @@ def read_delimited(
         told = re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None  # which Excel writes and reads
         if told:
             lines.read = 1
-        delimiter = options.delimiter or (told and told[1]) or _found(lines, DELIMITERS[ending], columns)
+        delimiter = options.delimiter or (told and told[1]) or None
+        if delimiter is None:
+            delimiter, others = _found(lines, DELIMITERS[ending], columns)
+            if others:  # as in 1;5 that is written 1,0;5,0
+                raise InvalidInputError(
+                    f"{source}: each row may be cut at {' or '.join(map(_name, (delimiter, *others)))}: say which with "
+                    "--delimiter."
+                )
         if delimiter != DELIMITERS[ending] and not options.delimiter:
             columns.say(f"{source}: has {_name(delimiter)} between its columns (--delimiter names another).")
         yield from _rows(source, lines, delimiter, columns)
@@ -70,6 +78,8 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     positions: tuple[int, ...] | None = None
     width = number = 0
+    titled = False
+    above = columns.header_in(_sample(lines, delimiter, ABOVE)) or 0 if columns.header else 0
     while True:
         begin = lines.read + 1
         try:
@@ -86,19 +96,26 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
             break
         if not any(cells) or not any(map(str.strip, cells)):  # an empty line, or one of delimiters alone
             continue
+        if above:  # a title
+            above -= 1
+            titled = True
+            continue
         if positions is None:
             width = len(cells)
             if columns.header:
                 cure = "; if the first line is a row and no header, add --no-header"
                 positions = columns.find(source, cells, cure if width > 1 else "")
+                if titled:
+                    columns.say(f"{source}: its header is at line {begin}, what is above it is left out.")
                 continue
             positions = columns.find(source, [str(place) for place in range(1, width + 1)])
+            columns.check_no_header(source, [cells[place] for place in positions])
         number += 1
         if (len(cells) != width and any(cells[width:])) or len(cells) < width:
             yield BadRow(
                 number,
-                f"has {len(cells)} cells and the {'header' if columns.header else 'first row'} {width}; put quotes "
-                f"around a text that holds {_name(delimiter)}",
+                f"has {counted(len(cells), 'cell')} and the {'header' if columns.header else 'first row'} {width}; put "
+                f"quotes around a text that holds {_name(delimiter)}",
                 begin,
             )
             continue
@@ -107,28 +124,25 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
         columns.find(source, [])
 
 
-def first_cells(text: str, delimiter: str) -> list[str]:
-    """The cells of the first line that is not empty; none if it cannot be read."""
+def has_header(text: str, columns: Columns) -> bool:
+    """Whether the first line of a text is the header of a table, and no text."""
     with _cells_of_any_size():
-        return next(iter(_sample(_Lines(text), delimiter, 1)), [])
+        lines = _Lines(text)
+        return columns.are_header(_sample(lines, _found(lines, ",", columns)[0], 2))
 
 
-def find_delimiter(text: str, usual: str, columns: Columns) -> str:
-    """The delimiter of a text."""
-    with _cells_of_any_size():
-        return _found(_Lines(text), usual, columns)
-
-
-def _found(lines: _Lines, usual: str, columns: Columns) -> str:
+def _found(lines: _Lines, usual: str, columns: Columns) -> tuple[str, list[str]]:
+    """The delimiter of a text, and others by which each row would have as many cells, too."""
     candidates = (usual, *(each for each in OTHERS if each != usual))
     samples = {each: _sample(lines, each, SAMPLE) for each in candidates}
     if columns.header:
-        named = [each for each in candidates if samples[each] and columns.match(samples[each][0])]
+        headers = {each: columns.header_in(samples[each]) for each in candidates}
+        named = [each for each in candidates if headers[each] is not None]
         if named:
-            return named[0]
+            return min(named, key=lambda each: headers[each] or 0), []
     widths = {each: {len(cells) for cells in sample} for each, sample in samples.items()}
     even = [each for each in candidates if len(widths[each]) == 1 and max(widths[each]) > 1]
-    return even[0] if even else usual
+    return (even[0], [] if columns.header else even[1:]) if even else (usual, [])
 
 
 def _sample(lines: _Lines, delimiter: str, most: int) -> list[list[str]]:

@@ -1,22 +1,20 @@
 """The texts and labels of a table's rows, what is wrong with some of them, and how labels were spelled."""
 
 import math
-import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing, spell_labels, spell_numbers
-from ...targets.labels import list_in
-from ...wording import counted, listed
+from ...targets.labels import check_no_spreadsheet_error, list_in
+from ...wording import counted
 from ..options import ProblemType
 from ..output import say
+from . import hints
+from .hints import BETWEEN_LABELS
 from .rows import BadRow, Table
 
-BETWEEN_LABELS = "|"
-FRACTION = re.compile(r"[+-]?\d+\.\d+")
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 MOST_LISTED = 5
 """Skipped rows that are named."""
 
@@ -46,7 +44,9 @@ def texts_of(table: Table, skip_bad_rows: bool) -> Examples:
     Raises:
         InvalidInputError: a row has none, and bad rows are not skipped; the message says which.
     """
-    return _examples(table, None, skip_bad_rows)
+    examples = _examples(table, None, skip_bad_rows)
+    hints.say_words_for_nothing(table, lambda cell: ())
+    return examples
 
 
 def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) -> Examples:
@@ -68,9 +68,36 @@ def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) ->
         _check_not_multi_hot(table)
     examples = _examples(table, convert, skip_bad_rows)
     if problem_type is ProblemType.REGRESSION:
-        return examples
-    _say_spelling(table, examples, problem_type is ProblemType.MULTI_LABEL, known)
+        hints.say_words_for_nothing(table, lambda cell: ())
+    else:
+        _say_hints(table, examples, problem_type is ProblemType.MULTI_LABEL, known)
     return examples
+
+
+def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings) -> None:
+    """Says once what of the labels may not be as it was meant."""
+
+    def parts(cell: Any) -> Sequence[Any]:
+        try:
+            return _several(cell) if several else (cell,)
+        except _BadCell:
+            return ()
+
+    def spell(label: str) -> str | None:
+        try:
+            return _name(label, known)
+        except _BadCell:
+            return None
+
+    labels = [name for each in examples.labels for name in each] if several else examples.labels
+    hints.say_spelling(table, parts, spell, several)
+    hints.say_words_for_nothing(table, parts)
+    hints.say_swapped(table, examples.texts, examples.labels)
+    hints.say_separators(table, examples.labels, several)
+    hints.say_alike(table, labels)
+    hints.say_numbers(table, labels)
+    if several and (empty := sum(not each for each in examples.labels)):
+        say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, which tells against every label.")
 
 
 def _examples(table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool) -> Examples:
@@ -135,6 +162,10 @@ def _text(cell: Any) -> str:
         return repr(cell)  # as csv has it, whose numbers are texts
     if not isinstance(cell, str):
         raise _BadCell(f"{cell!r} is no text but of type {type(cell).__name__}")
+    try:
+        check_no_spreadsheet_error(cell)
+    except InvalidInputError as error:
+        raise _BadCell(str(error)) from None
     if "\0" in cell:
         raise _BadCell("the text holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
     try:
@@ -151,8 +182,8 @@ def _name(cell: Any, known: Spellings) -> str:
         return known[cell]
     if is_missing(cell):
         raise _BadCell("no label")
-    if isinstance(cell, float) and math.isfinite(cell) and not cell.is_integer():
-        cell = repr(cell)  # as csv has it, whose numbers are texts
+    if isinstance(cell, (float, Decimal)) and math.isfinite(cell) and cell != int(cell):
+        cell = str(cell)  # as csv has it, whose numbers are texts
     if isinstance(cell, str) and "\0" in cell:
         raise _BadCell("the label holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
     try:
@@ -209,33 +240,3 @@ def _check_not_multi_hot(table: Table) -> None:
         check_not_multi_hot(lists)
     except InvalidInputError as error:
         raise InvalidInputError(f"{table.source}: column {table.columns[1]!r}: {error}") from None
-
-
-def _say_spelling(table: Table, examples: Examples, several: bool, known: Spellings) -> None:
-    """Says once which labels are not as they are written in the table."""
-    changed: Counter[tuple[str, str]] = Counter()
-    spaces = 0
-    for row in table.rows:
-        cell = row.cells[1]
-        try:
-            written = _several(cell) if several else [cell]
-            for part in written:
-                if isinstance(part, str) and (name := _name(part, known)) != part:
-                    if several and part.strip() == name:
-                        continue
-                    changed[part, name] += 1
-                    spaces += part.strip() != part
-        except _BadCell:
-            continue
-    if changed:
-        said = [f"{written!r} as {name!r}" for written, name in changed]
-        ends = f" ({counted(spaces, 'label has', 'labels have')} white space at the ends)" if spaces else ""
-        say(f"{table.source}: labels are spelled in one way, {listed(said, 5)}{ends}.")
-    labels = [name for each in examples.labels for name in each] if several else examples.labels
-    if several and (empty := sum(not each for each in examples.labels)):
-        say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, which tells against every label.")
-    if labels and all(map(NUMBER.fullmatch, labels)) and any(map(FRACTION.fullmatch, labels)):
-        say(
-            f"{table.source}: each of {counted(len(set(labels)), 'number')} in the column {table.columns[1]!r} is a "
-            "class of its own; if they are amounts, make the classifier with --problem-type regression."
-        )

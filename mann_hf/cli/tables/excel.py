@@ -1,47 +1,139 @@
 """Reads Excel files."""
 
 import io
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from ...errors import InvalidInputError, import_extra
+from ...targets.labels import EXACT
 from ...wording import listed
-from .columns import Columns
+from .columns import ABOVE, Columns
+from .content import LARGEST
 from .rows import BadRow, Row
+
+CURE = "open the file in Excel or LibreOffice and save it"
 
 
 def read_excel(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row | BadRow]:
-    """The rows of a sheet, the first unless one is named; of formulas the values that were last saved.
+    """The rows of a sheet: the one that is named, or else the first with a table; of formulas the values last saved.
 
     Raises:
         MissingExtraError: openpyxl is not installed.
-        InvalidInputError: it is no Excel file, or has no such sheet.
+        InvalidInputError: it is no Excel file, or has no such sheet or no table.
     """
-    openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    except Exception as error:  # of zipfile, of its XML, and its own
-        raise InvalidInputError(f"{source!r} is no Excel file (.xlsx) that can be read: {error}") from None
-    names = [each.title for each in book.worksheets]
+    book = _open(source, data, values=True)
+    names = [each.title for each in sorted(book.worksheets, key=lambda each: each.sheet_state != "visible")]
     if not names or (sheet is not None and sheet not in names):
         raise InvalidInputError(f"{source!r} has no sheet {sheet!r}; it has {listed(map(repr, names), 20)}.")
-    chosen = sheet or names[0]
+    filled = [name for name in names if _top(book[name])]
+    tables = [name for name in filled if not columns.header or columns.header_in(_top(book[name])) is not None]
+    chosen = sheet or next(iter(tables or filled or names))
     if len(names) > 1 and sheet is None:
-        columns.say(f"{source}: reads the first sheet, {chosen!r}, of {len(names)} (--split names another).")
+        others = listed(repr(name) for name in names if name != chosen)
+        columns.say(f"{source}: reads the sheet {chosen!r} and not {others} (--split names another).")
+    cure = f" or, for another sheet than {chosen!r}, with --split" if len(names) > 1 else ""
+    return _rows(source, _Sheet(source, data, book[chosen], chosen), columns, cure)
+
+
+class _Sheet:
+    """A sheet and which of its formulas were never calculated."""
+
+    def __init__(self, source: str, data: bytes, page: Any, name: str) -> None:
+        self.source, self.data, self.page, self.name = source, data, page, name
+
+    @cached_property
+    def not_calculated(self) -> dict[int, dict[int, str]]:
+        """Cells with a formula and no value, by row and column, both counted from 1."""
+        formulas = _open(self.source, self.data, values=False)[self.name]
+        formulas.reset_dimensions()
+        found: dict[int, dict[int, str]] = {}
+        for values, written in zip(self.page.iter_rows(), formulas.iter_rows(), strict=False):
+            for value, cell in zip(values, written, strict=False):
+                if value.value is None and cell.data_type == "f" and value.data_type != "str":  # which is ""
+                    found.setdefault(cell.row, {})[cell.column] = cell.coordinate
+        return found
+
+
+def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[Row | BadRow]:
     positions: tuple[int, ...] | None = None
-    number = 0
-    for line, cells in enumerate(book[chosen].iter_rows(values_only=True), start=1):
-        if all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells):
+    above = columns.header_in(_top(sheet.page)) or 0 if columns.header else 0
+    titled, number = above > 0, 0
+    for line, cells in enumerate(sheet.page.iter_rows(values_only=True), start=1):
+        empty = _is_empty(cells)
+        if empty and (positions is None or line not in sheet.not_calculated):
+            continue
+        if above:
+            above -= 1
             continue
         if positions is None:
             if columns.header:
-                there = ["" if cell is None else str(cell) for cell in cells]
-                while there and not there[-1]:
-                    there.pop()
-                positions = columns.find(source, there)
+                positions = columns.find(source, _texts(cells), cure)
+                if titled:
+                    columns.say(f"{source}: its header is in row {line}, what is above it is left out.")
                 continue
             positions = columns.find(source, [str(place) for place in range(1, len(cells) + 1)])
+            columns.check_no_header(source, [_text(cells[place]) for place in positions])
         number += 1
-        yield Row(number, tuple(cells[place] if place < len(cells) else None for place in positions), line)
+        wanted = tuple(_kept(cells[place]) if place < len(cells) else None for place in positions)
+        if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in positions}):
+            cell = sheet.not_calculated[line][min(formulas)]
+            yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line)
+            continue
+        yield Row(number, wanted, line)
     if positions is None:
-        columns.find(source, [])
+        if sheet.not_calculated:
+            raise InvalidInputError(
+                f"{source}: the sheet {sheet.name!r} has formulas that were never calculated; {CURE}."
+            )
+        raise InvalidInputError(f"{source}: the sheet {sheet.name!r} is empty{cure and '; --split names another'}.")
+
+
+def _open(source: str, data: bytes, values: bool) -> Any:
+    """The workbook, with the values of formulas or the formulas themselves."""
+    openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            if sum(each.file_size for each in packed.infolist()) > LARGEST:
+                raise InvalidInputError(f"{source!r} has more than {LARGEST:,} bytes once it is unpacked.")
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=values)
+    except InvalidInputError:
+        raise
+    except Exception as error:  # of zipfile, of its XML, and its own
+        raise InvalidInputError(f"{source!r} is no Excel file (.xlsx) that can be read: {error}") from None
+    for page in book.worksheets:
+        page.reset_dimensions()  # which some programs write wrongly
+    return book
+
+
+def _top(page: Any) -> list[list[str]]:
+    """The first rows of a sheet that are not empty."""
+    found: list[list[str]] = []
+    for cells in page.iter_rows(values_only=True, max_row=10 * ABOVE):
+        if not _is_empty(cells):
+            found.append(_texts(cells))
+        if len(found) > ABOVE:
+            break
+    return found
+
+
+def _is_empty(cells: Sequence[Any]) -> bool:
+    return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells)
+
+
+def _kept(cell: Any) -> Any:
+    """A cell as Excel keeps it, whose numbers are floats."""
+    return float(cell) if type(cell) is int and abs(cell) >= EXACT else cell
+
+
+def _texts(cells: Sequence[Any]) -> list[str]:
+    """The cells of a header, without empty ones at its end."""
+    there = list(map(_text, cells))
+    while there and not there[-1]:
+        there.pop()
+    return there
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell)

@@ -12,7 +12,7 @@ from ..options import TableOptions
 from .columns import Columns
 from .content import LINES, ending_of
 from .decoding import decode
-from .rows import Row
+from .rows import BadRow, Row
 
 SPLITS = {
     "train": ("train", "training"),
@@ -31,10 +31,20 @@ class Chosen(NamedTuple):
     Attributes:
         files: in order.
         split: that they are of; None where the folder has no splits.
+        splits: all that the folder has.
     """
 
     files: list[Path]
     split: str | None
+    splits: tuple[str, ...] = ()
+
+    def say(self, folder: str, columns: Columns) -> None:
+        """Says which files are read."""
+        of_split = f" of the split {self.split!r}" if self.split is not None else ""
+        others = [repr(split) for split in self.splits if split != self.split]
+        also = f" (--split names another: {listed(others)})" if others else ""
+        names = listed((path.relative_to(folder).as_posix() for path in self.files), 5)
+        columns.say(f"{folder}: reads {counted(len(self.files), 'file')}{of_split}, {names}{also}.")
 
 
 def data_files(folder: str) -> list[Path]:
@@ -85,7 +95,7 @@ def choose_of(folder: str, there: dict[str, list[Path]], split: str | None, usua
         raise InvalidInputError(
             f"{folder!r} has no split {split or usual!r}; it has {listed(map(repr, there))}: choose with --split."
         )
-    return Chosen(there[wanted], wanted)
+    return Chosen(there[wanted], wanted, tuple(there))
 
 
 def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
@@ -100,7 +110,9 @@ def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, 
     return choose(folder, [], split, usual, columns)._replace(files=files)
 
 
-def read_class_folders(folder: str, files: list[Path], columns: Columns, options: TableOptions) -> Iterator[Row]:
+def read_class_folders(
+    folder: str, files: list[Path], columns: Columns, options: TableOptions
+) -> Iterator[Row | BadRow]:
     """Rows of texts, each a file, and their classes, each the folder that the file lies in.
 
     Raises:
@@ -114,14 +126,18 @@ def read_class_folders(folder: str, files: list[Path], columns: Columns, options
                 "name of its class."
             )
         files = [path for path in files if path.parent != Path(folder)]
-    for number, path in enumerate(files, start=1):
+    for path in files:
         name = path.relative_to(folder).as_posix()
         try:
             data = path.read_bytes()
         except OSError as error:
             raise InvalidInputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
-        text = decode(data, options.encoding, str(path), columns, options.skip_bad_rows).rstrip("\r\n")
-        yield Row(number, (text, path.parent.name)[: len(columns.kinds)], file=name)
+        try:
+            text = decode(data, options.encoding, name, columns, options.skip_bad_rows).rstrip("\r\n")
+        except InvalidInputError as error:
+            yield BadRow(1, str(error).removeprefix(f"{name!r} ").rstrip("."), file=name)
+            continue
+        yield Row(1, (text, path.parent.name)[: len(columns.kinds)], file=name)
 
 
 def _all_files(folder: str) -> list[Path]:

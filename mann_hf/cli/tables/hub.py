@@ -11,8 +11,8 @@ from ...errors import InvalidInputError
 from ...hub_names import HUB_NAME
 from ..hub_names import check_on_hub
 from .columns import Columns
-from .content import ending_of, endings
-from .rows import Row, Table
+from .content import ending_of, endings, shows_form
+from .rows import Row, Table, table_of
 
 DATA_SET = re.compile(rf"(?P<name>{HUB_NAME.pattern})(:(?P<configuration>[\w.+-]+))?")
 BATCH = 1000
@@ -39,7 +39,7 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
         InvalidInputError: there is none of that name, or it cannot be read.
     """
     match = DATA_SET.fullmatch(source)
-    if ending_of(source) is not None or match is None:
+    if ending_of(source) is not None or shows_form(source) or match is None:
         raise InvalidInputError(
             f"there is no file or folder {source!r}; give a file ({endings()}), a folder of files, - for standard "
             "input, or a data set on the Hub as 'name' or 'name:configuration'."
@@ -49,8 +49,8 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
     with in_words(source):
         import datasets
 
-        rows = list(rows_of(title, datasets.load_dataset(match["name"], match["configuration"], split=split), columns))
-    return Table(title, rows, columns.found, [], source, match["name"], split)
+        found = datasets.load_dataset(match["name"], match["configuration"], split=split)
+        return table_of(title, rows_of(title, found, columns), columns, source, match["name"], split)
 
 
 @contextmanager

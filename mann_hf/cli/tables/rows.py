@@ -1,6 +1,16 @@
 """What a table is made of, once it is read."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from ...targets import is_missing
+from ...targets.labels import same_label
+from ...wording import shown
+from .columns import Columns
+
+YES = {"1", "true", "yes", "x"}
+NO = {"0", "false", "no"}
+"""What a cell says in a column of one label of several; an empty one is a no."""
 
 
 class Row(NamedTuple):
@@ -65,6 +75,51 @@ class Table(NamedTuple):
     name: str
     dataset_id: str | None = None
     split: str | None = None
+
+
+def table_of(
+    source: str,
+    found: Iterable[Row | BadRow],
+    columns: Columns,
+    name: str,
+    dataset_id: str | None = None,
+    split: str | None = None,
+) -> Table:
+    """The table of these rows, where each label has a column of its own with the names of a text's labels as one cell.
+
+    Args:
+        source: as messages say it.
+        found: the rows; the columns are found when the first is asked for.
+        columns: those that are wanted.
+        name: as others may read it.
+        dataset_id: of a data set on the Hub its name there.
+        split: of a data set or a folder.
+    """
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    for row in found:
+        if columns.one_a_label and isinstance(row, Row):
+            row = _with_names(row, columns.found[1:])
+        if isinstance(row, Row):
+            rows.append(row)
+        else:
+            bad.append(row)
+    names = (columns.found[0], ", ".join(columns.found[1:])) if columns.one_a_label else columns.found
+    return Table(source, rows, names, bad, name, dataset_id, split)
+
+
+def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
+    """A row of a text and the names of the labels that have a one."""
+    text, *cells = row.cells
+    has = []
+    for name, cell in zip(names, cells, strict=True):
+        said = "" if is_missing(cell) else same_label(str(cell)).casefold()
+        if said in YES:
+            has.append(name)
+        elif said and said not in NO:
+            reason = f"column {name!r}: {shown(cell)} is neither 0 nor 1, as the column of one label of several has"
+            return BadRow(row.number, reason, row.line, row.file)
+    return row._replace(cells=(text, has))
 
 
 def placed(number: int, line: int | None, file: str) -> str:

@@ -10,7 +10,7 @@ from ...errors import InvalidInputError
 from ...wording import listed
 from .columns import Columns
 from .hub import in_words, named, rows_of
-from .rows import BadRow, Row, Table
+from .rows import BadRow, Row, Table, table_of
 
 CONFIGS = re.compile(rb"\A---\s.*?^(configs|dataset_info):.*?^---\s*$", re.DOTALL | re.MULTILINE)
 """A card that says which files are of which split, or what the columns are."""
@@ -37,11 +37,13 @@ def read_saved(folder: str, name: str, split: str | None, usual_split: str, colu
                 raise InvalidInputError(
                     f"{folder!r} has no split {split!r}; it has {listed(map(repr, found))}: choose with --split."
                 )
+            if len(found) > 1:
+                columns.say(f"{folder}: reads the split {split!r} of {listed(map(repr, found))}.")
             found = found[split]
         elif split is not None:
             raise InvalidInputError(f"{folder!r} is one data set and has no splits: leave out --split.")
         title = folder if split is None else f"{folder} ({split})"
-        return Table(title, list(rows_of(title, found, columns)), columns.found, [], name, split=split)
+        return table_of(title, rows_of(title, found, columns), columns, name, split=split)
 
 
 class Card(NamedTuple):

@@ -90,7 +90,10 @@ def test_a_table_is_known_by_its_content(stream: Callable[[bytes], str], data: b
         LINES.replace("\n", "\r\n"),
         "question, please\nmy card\n",
         "{curly}\n[square]\n",
-        "message\nlabel\n",
+        "message please\nlabel\n",
+        "message",
+        "question,please,help\nmy card\n",
+        "hello,there\nmy,card\n",
         '"open\nquote',
     ],
 )
@@ -121,7 +124,43 @@ def test_what_was_guessed_is_said(stream: Callable[[bytes], str], capsys: pytest
         "standard input: is read as a table, by its header (--format lines reads each line as a text).\n"
     )
     read_table(stream(LINES.encode()), TableOptions(), "test", labels=False)
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "standard input: each line is read as a text (--format csv reads a table).\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ("query,answer\nmy card,here\nhello,you\n", ["my card", "hello"]),
+        ("message\nmy card\nhello\n", ["my card", "hello"]),
+        ("id\tUtterance\n1\tmy card\n", ["my card"]),
+        ("Frage;Antwort\nmy card;here\n", ["my card"]),
+    ],
+)
+def test_a_header_has_the_names_that_columns_of_files_have(
+    stream: Callable[[bytes], str], content: str, texts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "t.txt").write_text(content)
+    for source in (stream(content.encode()), str(tmp_path / "t.txt")):
+        table = read_table(source, TableOptions(), "test", labels=False)
+        assert [row.cells[0] for row in table.rows] == texts
+        said = capsys.readouterr().err
+        assert "is read as a table, by its header" in said and "reads texts from the column" in said
+
+
+def test_a_txt_is_lines_or_a_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text(LINES)
+    assert is_table(str(path), TableOptions())
+    assert [row.cells[0] for row in read_table(str(path), TableOptions(), "test", labels=False).rows] == [
+        "my card, lost",
+        "refund me",
+    ]
+    assert "lines.txt: each line is read as a text (--format csv reads a table)" in capsys.readouterr().err
+    path.write_text(CSV.replace(",", "\t").replace("card\t", "card,"))
+    assert len(read_table(str(path), TableOptions(), "train").rows) == 2
+    packed = tmp_path / "lines.txt.gz"
+    packed.write_bytes(gzip.compress(LINES.encode()))
+    assert len(read_table(str(packed), TableOptions(), "test", labels=False).rows) == 2
 
 
 @pytest.mark.parametrize("data", [b"", b" \n\n"])

@@ -1,3 +1,5 @@
+import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -34,6 +36,8 @@ def of_texts(*cells: Any) -> Table:
         ),
         (ProblemType.REGRESSION, ["1.5", 2, -0.5, [3], "1e3"], [[1.5], [2.0], [-0.5], [3.0], [1000.0]]),
         (ProblemType.REGRESSION, ["1|2", [3, 4.5]], [[1.0, 2.0], [3.0, 4.5]]),
+        (ProblemType.REGRESSION, ["[1.5, 2]", [3, Decimal("4.5")]], [[1.5, 2.0], [3.0, 4.5]]),
+        (ProblemType.SINGLE_LABEL, [Decimal("1.50"), Decimal("2.00"), dt.timedelta(2)], ["1.50", "2", "2 days"]),
     ],
 )
 def test_labels_are_of_the_problem(problem_type: ProblemType, cells: list[Any], labels: list[Any]) -> None:
@@ -70,6 +74,13 @@ def test_labels_are_of_the_problem(problem_type: ProblemType, cells: list[Any], 
         (ProblemType.REGRESSION, [], "an empty list has no number"),
         (ProblemType.REGRESSION, "3,5", "'3,5' has a comma; write decimals behind a point"),
         (ProblemType.REGRESSION, "[1. 2.]", "is a list that was written as text without commas"),
+        (ProblemType.REGRESSION, "True", "True is of type bool; a regression takes numbers"),
+        (ProblemType.REGRESSION, 1e39, "1e+39 is no finite number"),
+        (ProblemType.REGRESSION, "#DIV/0!", "'#DIV/0!' is the error of a spreadsheet; mend or empty the cell there"),
+        (ProblemType.REGRESSION, dt.timedelta(1), "is of type timedelta; a regression takes numbers"),
+        (ProblemType.SINGLE_LABEL, "#N/A", "'#N/A' is the error of a spreadsheet"),
+        (ProblemType.SINGLE_LABEL, 2.0**53, "is too large to be kept exactly as a float"),
+        (ProblemType.SINGLE_LABEL, "9007199254740993.0", "is too large to be kept exactly as a float"),
         (ProblemType.REGRESSION, 10**400, "is no finite number"),
         (ProblemType.REGRESSION, "1|2", "2 numbers, where the first row has 1; give each row as many"),
     ],
@@ -97,6 +108,7 @@ def test_rows_that_are_all_of_zeros_and_ones_are_refused() -> None:
         ("", "no text"),
         (" \n", "no text"),
         ([12], "[12] is no text but of type list"),
+        ("#REF!", "'#REF!' is the error of a spreadsheet"),
         ("\ud800", "the text holds half a surrogate pair"),
         ("\udc80", "the text holds bytes that are no UTF-8"),
         ("a\0b", "the text holds a NUL byte"),

@@ -1,7 +1,9 @@
 """One table has one reading, whatever its form: the same memory bit for bit, or the same refusal."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,11 @@ SINGLE: dict[str, list[Any]] = {
     "lists": [["card"], ["card", "refund"], ["refund"], ["card"]],
     "one-hot rows": [[1, 0], [0, 1], [1, 0], [0, 1]],
     "dates": list(pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"])),
+    "durations": list(pd.to_timedelta(["1 days", "2 days 01:30:00", "1 days", "-1 days"])),
+    "decimals": [Decimal("1.25"), Decimal("2.00"), Decimal("10"), Decimal("0.75")],
+    "large floats": [2.0**53, 2.0**53 + 2, 1.0, 2.0],
+    "large whole numbers": [2**53 + 1, 2**53 + 2, 1, 2],
+    "errors of spreadsheets": ["#N/A", "card", "#REF!", "card"],
     "dicts": [{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}],
 }
 SEVERAL: dict[str, list[Any]] = {
@@ -41,12 +48,25 @@ SEVERAL: dict[str, list[Any]] = {
     "multi-hot rows": [[1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]],
     "bars": ["card|refund", "card", "refund | card", "card"],
     "none": ["card", None, "refund", "card"],
+    "words for nothing": ["NA|card", "None", "null", "nan"],
+    "semicolons": ["card; refund", "card", "refund", "card"],
+}
+NUMBERS: dict[str, list[Any]] = {
+    "fractions": [0.5, 1.5, 2.0, -0.5],
+    "decimals": [Decimal("1.25"), Decimal("2.00"), Decimal("10"), Decimal("0.75")],
+    "lists": [[0.5, 1.0], [1.5, 2.0], [1.0, 2.0], [0.0, 0.0]],
+    "decimal commas": ["1,5", "2,0", "3", "4"],
+    "words for nothing": ["1.5", "nan", "2", "3"],
+    "missing": [1.5, None, 2.0, 3.0],
+    "too large": [1e39, 1.0, 2.0, 3.0],
+    "booleans": [True, False, True, False],
 }
 
 
 def excel(table: pd.DataFrame, path: Path) -> None:
-    """Lists are written as text there."""
-    in_cells = table.map(lambda cell: str(cell) if isinstance(cell, (list, dict)) else cell)
+    """Lists, durations and whole numbers that are no floats are written as text there."""
+    as_text = (list, dict, dt.timedelta)
+    in_cells = table.map(lambda it: str(it) if isinstance(it, as_text) or (type(it) is int and it > 2**53) else it)
     in_cells.to_excel(path, index=False)
 
 
@@ -110,22 +130,25 @@ def outcomes(
     return found
 
 
-EVERY_KIND = pytest.mark.parametrize(
-    ("problem_type", "labels"),
-    [
-        *(pytest.param(ProblemType.SINGLE_LABEL, labels, id=f"one: {kind}") for kind, labels in SINGLE.items()),
-        *(pytest.param(ProblemType.MULTI_LABEL, labels, id=f"several: {kind}") for kind, labels in SEVERAL.items()),
-    ],
-)
+def has_fractions(labels: list[Any]) -> bool:
+    """Whether Python refuses them, where they are texts in a table."""
+    return any(isinstance(label, (float, Decimal)) and label % 1 for label in labels)
 
 
-@EVERY_KIND
+LABELS = [
+    *(pytest.param(ProblemType.SINGLE_LABEL, labels, id=f"one: {kind}") for kind, labels in SINGLE.items()),
+    *(pytest.param(ProblemType.MULTI_LABEL, labels, id=f"several: {kind}") for kind, labels in SEVERAL.items()),
+]
+AMOUNTS = [pytest.param(ProblemType.REGRESSION, labels, id=f"numbers: {kind}") for kind, labels in NUMBERS.items()]
+
+
+@pytest.mark.parametrize(("problem_type", "labels"), [*LABELS, *AMOUNTS])
 def test_every_form_of_a_table_has_the_same_examples_or_refusal(
     problem_type: ProblemType, labels: list[Any], tmp_path: Path
 ) -> None:
     found = outcomes(problem_type, labels, tmp_path, lambda examples, _: examples)
     assert all(outcome == found["csv"] for outcome in found.values()), found
-    if problem_type is ProblemType.SINGLE_LABEL and not any(isinstance(label, float) and label % 1 for label in labels):
+    if problem_type is ProblemType.SINGLE_LABEL and not has_fractions(labels):
         rows = Dataset.from_pandas(pd.DataFrame({"text": TEXTS, "label": pd.Series(labels)}))
         if isinstance(found["csv"], str):
             with pytest.raises(MannError):
@@ -135,7 +158,7 @@ def test_every_form_of_a_table_has_the_same_examples_or_refusal(
 
 
 @pytest.mark.slow
-@EVERY_KIND
+@pytest.mark.parametrize(("problem_type", "labels"), LABELS)
 def test_every_form_of_a_table_is_one_memory_or_one_refusal(
     problem_type: ProblemType,
     labels: list[Any],
@@ -147,7 +170,7 @@ def test_every_form_of_a_table_is_one_memory_or_one_refusal(
         problem_type, labels, tmp_path, lambda examples, path: taught(classifier, examples.texts, examples.labels, path)
     )
     assert set(found.values()) == {found["csv"]}
-    if problem_type is ProblemType.SINGLE_LABEL and not any(isinstance(label, float) and label % 1 for label in labels):
+    if problem_type is ProblemType.SINGLE_LABEL and not has_fractions(labels):
         try:  # in Python, too
             in_python: Any = taught(classifier, TEXTS, pd.Series(labels), tmp_path / "python")
         except MannError:

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import lzma
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import openpyxl
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from mann_hf.cli.options import ProblemType, TableOptions
 from mann_hf.cli.tables import examples_of, hub, is_table, read_table, texts_of
-from mann_hf.errors import InvalidInputError, MissingExtraError
+from mann_hf.errors import InvalidInputError
 
 Write = Callable[[str, str | bytes], Path]
 ROWS = [{"text": "my card, lost", "label": "lost_card"}, {"text": 'say "please"', "label": "refund"}]
@@ -88,6 +86,16 @@ def refusal(path: Path | str, *columns: str, **given: Any) -> str:
         ("t.csv.bz2", bz2.compress(CSV.encode())),
         ("t.csv.xz", lzma.compress(CSV.encode())),
         ("t.csv.zip", packed({"rows.csv": CSV})),
+        ("t.zip", packed({"rows.csv": CSV, "__MACOSX/._rows.csv": "x", ".DS_Store": "y"})),
+        ("t.zip", packed({"in/rows.jsonl": LINES})),
+        ("t.gz", gzip.compress(LINES.encode(), mtime=0)),
+        ("t.txt", CSV.replace(",", "\t").replace("card\t", "card,")),
+        ("t.csv", "Export of 2020\nfor me\n\n" + CSV),
+        ("t.csv", "Export of 2020;;\n\n" + CSV.replace(",", ";").replace("card;", "card,")),
+        ("t.csv", CSV.replace("text", "Nachricht").replace("label", "Kategorie")),
+        ("t.csv", CSV.replace("text", "REQUÊTE").replace("label", "e\u0301tiquette")),
+        ("t.json", json.dumps({"version": 1, "data": ROWS})),
+        ("t.json", json.dumps({"version": 1, "data": ROWS}, indent=1)),
         ("t.csv", "\ufeff" + CSV.replace("\n", "\r\n")),
         ("t.csv", CSV.replace("\n", "\n\n")),
         ("t.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
@@ -150,6 +158,23 @@ def test_a_folder_of_data_files_has_splits(tmp_path: Path) -> None:
     assert read(folder, "text", split="test") == [("of test",)]
     assert "has no split 'dev'; it has 'train', 'test': choose with --split" in refusal(folder, split="dev")
     assert read_table(str(folder), options(), "test").source.endswith("set (test)")
+
+
+def test_which_files_of_a_folder_are_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "one.csv").write_text(CSV)
+    (tmp_path / "two.csv").write_text(CSV)
+    read(tmp_path)
+    assert capsys.readouterr().err == f"{tmp_path}: reads 2 files, one.csv, two.csv.\n"
+    (tmp_path / "one.csv").rename(tmp_path / "train.csv")
+    (tmp_path / "two.csv").rename(tmp_path / "test.csv")
+    read(tmp_path)
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: reads 1 file of the split 'train', train.csv (--split names another: 'test').\n"
+    )
+    datasets.DatasetDict(train=Dataset.from_list(ROWS), dev=Dataset.from_list(ROWS)).save_to_disk(tmp_path / "saved")
+    capsys.readouterr()
+    read(tmp_path / "saved")
+    assert capsys.readouterr().err == f"{tmp_path / 'saved'}: reads the split 'train' of 'train', 'dev'.\n"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +261,16 @@ class TestClassFolders:
             (f"text of {name}", name.split("/")[0]) for name in ("card/a.txt", "card/b.TXT", "refund/b.txt")
         ]
         assert len(read(tmp_path, "text")) == 4
+        table = read_table(str(tmp_path), options(), "train")
+        assert texts_of(table, False).numbers == [1, 2, 3]
+        assert table.rows[2].place == "refund/b.txt, row 1"
+
+    def test_a_text_that_cannot_be_read_is_a_bad_row(self, tmp_path: Path) -> None:
+        self.plant(tmp_path, "card/a.txt", "card/b.txt")
+        (tmp_path / "card/b.txt").write_bytes("привет".encode("cp1251"))
+        table = read_table(str(tmp_path), options(), "train")
+        assert len(table.rows) == 1
+        assert (table.bad[0].place, table.bad[0].reason[:22]) == ("card/b.txt, row 1", "is no text in UTF-8 (i")
 
     def test_splits_lie_above_classes(self, tmp_path: Path) -> None:
         self.plant(tmp_path, "train/card/a.txt", "test/card/b.txt")
@@ -310,7 +345,9 @@ def test_a_hub_out_of_reach_is_told() -> None:
             "query,question,label\na,b,c\n",
             "several columns that could hold the texts, 'query', 'question': choose",
         ),
-        ("t.csv", "", "has no column 'text' nor another usual name; it has none"),
+        ("t.csv", "", "is empty."),
+        ("t.csv", "\ufeff\n \n", "is empty."),
+        ("t.csv.gz", gzip.compress(b"", mtime=0), "is empty."),
         ("t.csv", "text,label\n", "has no rows."),
         ("t.csv", "text,text,label\na,b,c\n", "has 2 columns called 'text'; rename one."),
         (
@@ -318,7 +355,7 @@ def test_a_hub_out_of_reach_is_told() -> None:
             'text,label\n"two\nlines",b\n\nhello, you,c\n',
             "row 2 (line 5) has 3 cells and the header 2; put quotes around a text that holds a comma",
         ),
-        ("t.tsv", "text\tlabel\nhello\n", "row 1 (line 2) has 1 cells and the header 2; put quotes around a text that"),
+        ("t.tsv", "text\tlabel\nhello\n", "row 1 (line 2) has 1 cell and the header 2; put quotes around a text that"),
         (
             "t.csv",
             'text,label\na,b\n"never closed,b\nc,d\n',
@@ -336,11 +373,11 @@ def test_a_hub_out_of_reach_is_told() -> None:
         ),
         ("t.csv.gz", CSV, "is no whole gzip file"),
         ("t.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "is no whole gzip file"),
-        ("t.parquet.gz", b"", "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
-        ("t.txt", CSV, "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
+        ("t.parquet.gz", gzip.compress(b"junk" * 20, mtime=0), "cannot be read: Parquet magic bytes not found"),
+        ("t.pdf", CSV, "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
         ("t.xlsx", b"junk", "is no Excel file (.xlsx) that can be read: File is not a zip file"),
         ("t.csv.zip", packed({"a.csv": CSV, "b.csv": CSV}), "holds 2 files, 'a.csv', 'b.csv'; unpack it"),
-        ("t.json", "", "has no rows."),
+        ("t.json", "", "is empty."),
         ("t.json", "[]", "has no rows."),
         (
             "t.json",
@@ -360,6 +397,13 @@ def test_a_hub_out_of_reach_is_told() -> None:
         ("t.jsonl", '{"text": "a", "label": "b"}\n\n[3]\n', "row 2 (line 3) is no object such as"),
         ("t.jsonl", '{"x": "a", "label": "b"}\n', "has no column 'text' nor another usual name; it has 'x', 'label'"),
         ("t.json", '{"text": ["a"], "label": ["b"]}', "is one object of columns; give a list of objects"),
+        ("t.json", '{\n"text": ["a"],\n"label": ["b"]}', "is one object of columns; give a list of objects"),
+        ("t.json", '{"train": [{}],\n"test": [{}]}', "has several lists of objects, under 'train', 'test'; save each"),
+        (
+            "t.csv",
+            "text,card,refund\nhello,1,0\n",
+            "choose with --label-column (of columns of 0 and 1, one a label, name all: --label-column a,b,c)",
+        ),
         ("t.jsonl", "{}\n", "has no column 'text' nor another usual name; it has none"),
         ("t.parquet", b"junk" * 20, "cannot be read: Parquet magic bytes not found in footer"),
     ],
@@ -388,17 +432,6 @@ def test_what_is_neither_file_nor_name_is_told(source: str) -> None:
 def test_a_cell_may_be_of_any_size(write: Write, letters: int) -> None:
     assert read(write("t.csv", f"text,label\n{'x' * letters},a\n")) == [("x" * letters, "a")]
     assert csv.field_size_limit() < 160_000  # one for the whole process
-
-
-def test_a_header_may_be_missing(write: Write) -> None:
-    path = write("t.csv", "where is my card;card\nrefund me, please;refund\n")
-    cells = [("where is my card", "card"), ("refund me, please", "refund")]
-    assert read(path, header=False) == cells
-    assert read(path, "2", "1", header=False) == [(label, text) for text, label in cells]
-    assert read(write("u.csv", "0,1\na,b\n")) == [("a", "b")]  # a data frame's, of columns without names
-    assert "has no column '3'; it has '1', '2'" in refusal(path, "3", "1", header=False)
-    assert "has no column '2'; it has '1': choose" in refusal(write("v.csv", "hello\n"), header=False)
-    assert read(write("w.jsonl", LINES), header=False) == CELLS  # whose columns have names in any case
 
 
 def test_a_delimiter_and_an_encoding_may_be_named(write: Write) -> None:
@@ -463,42 +496,6 @@ def test_a_million_rows_are_read_in_bounded_time(write: Write) -> None:
     assert time.monotonic() - begin < 120
 
 
-class TestExcel:
-    @staticmethod
-    def write(path: Path, *rows: list[Any], sheets: tuple[str, ...] = ("one",)) -> Path:
-        book = openpyxl.Workbook()
-        book.remove(book.active)
-        for sheet in sheets:
-            page = book.create_sheet(sheet)
-            for row in rows:
-                page.append(row)
-        book.save(path)
-        return path
-
-    def test_cells_are_of_their_types(self, tmp_path: Path) -> None:
-        path = self.write(
-            tmp_path / "t.xlsx", [None], ["text", "label"], ["a", 1], [None, None], ["b", True], ["c", None]
-        )
-        assert read(path) == [("a", 1), ("b", True), ("c", None)]
-        table = read_table(str(path), options(), "train")
-        assert [row.place for row in table.rows] == ["row 1 (line 3)", "row 2 (line 5)", "row 3 (line 6)"]
-        assert read(self.write(tmp_path / "u.xlsx", ["a", "b"]), header=False) == [("a", "b")]
-
-    def test_a_sheet_is_named_as_a_split(self, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-        path = self.write(tmp_path / "t.xlsx", ["text", "label"], ["a", "b"], sheets=("one", "two"))
-        assert read(path) == [("a", "b")]
-        assert "reads the first sheet, 'one', of 2 (--split names another)" in capsys.readouterr().err
-        assert read(path, split="two") == [("a", "b")]
-        assert capsys.readouterr().err == ""
-        assert "has no sheet 'three'; it has 'one', 'two'" in refusal(path, split="three")
-
-    def test_without_the_package_the_extra_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        path = self.write(tmp_path / "t.xlsx", ["text", "label"], ["a", "b"])
-        monkeypatch.setitem(sys.modules, "openpyxl", None)
-        with pytest.raises(MissingExtraError, match=r"an Excel file needs the package 'openpyxl'.*mann_hf\[excel\]"):
-            read(path)
-
-
 def test_a_file_has_no_splits(write: Write) -> None:
     assert "is a file and has no splits: leave out --split" in refusal(write("t.csv", CSV), split="test")
 
@@ -523,6 +520,9 @@ def test_an_unreadable_file_is_told(write: Write, monkeypatch: pytest.MonkeyPatc
         ("some/folder/Report.JSONL.gz", True),
         ("x" * 5000, False),
         ("nul\0byte", False),
+        ("shots.zip", True),
+        ("lines.txt", True),
+        ("read me in lines.txt", False),
     ],
 )
 def test_a_text_is_told_from_a_table_by_its_ending(argument: str, answer: bool) -> None:
@@ -532,4 +532,4 @@ def test_a_text_is_told_from_a_table_by_its_ending(argument: str, answer: bool) 
 def test_a_file_is_a_table_whatever_its_name_holds(write: Write) -> None:
     assert is_table(str(write("my shots.csv", CSV)), options())
     with pytest.raises(InvalidInputError, match="is a file, but none that is read as a table .* add --text"):
-        is_table(str(write("notes.txt", CSV)), options())
+        is_table(str(write("notes.pdf", CSV)), options())

@@ -1,0 +1,155 @@
+"""What a table's texts and labels show that its owner may not have meant, said once each."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+from ...wording import counted, listed
+from ..output import say
+from .rows import Table
+
+BETWEEN_LABELS = "|"
+OTHERS = (";", ",", "/", "+")
+"""What people also put between labels, which hardly any name holds first."""
+FRACTION = re.compile(r"[+-]?\d+[.,]\d+")
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+EPOCH = re.compile(r"1[0-9]{12}(\d{3}|\d{6})?", re.ASCII)
+"""Milliseconds, microseconds or nanoseconds from 1970 to a moment between 2001 and 2033."""
+WORDS_FOR_NOTHING = frozenset(
+    (
+        "NA",
+        "N/A",
+        "n/a",
+        "<NA>",
+        "NaN",
+        "nan",
+        "-NaN",
+        "-nan",
+        "NaT",
+        "NULL",
+        "null",
+        "(null)",
+        "None",
+        "nil",
+        "undefined",
+    )
+)
+"""What data frames and databases write for a missing value, and pandas reads as one."""
+FEWEST = 4
+"""Rows by which columns are compared."""
+
+
+Parts = Callable[[Any], Sequence[Any]]
+"""The labels of a cell."""
+
+
+def say_words_for_nothing(table: Table, parts: Parts) -> None:
+    """Says which cells hold a word that other programs take for a missing value."""
+    for place, kind in enumerate(("text", "label")[: len(table.columns)]):
+        written = [row.cells[place] for row in table.rows]
+        cells = (part for part in (chain.from_iterable(map(parts, written)) if place else written) if type(part) is str)
+        found = Counter(part for part in cells if part.strip() in WORDS_FOR_NOTHING)
+        if found:
+            words = listed(f"{word!r} ({counted(count, 'cell')})" for word, count in found.items())
+            say(
+                f"{table.source}: the column {table.columns[place]!r} has {words}, each read as a {kind} like any "
+                "other; leave a cell empty where there is none."
+            )
+
+
+def say_swapped(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
+    """Says so where labels are long and differ from row to row, and texts are short or repeat."""
+    names = [" ".join(label) if isinstance(label, tuple) else label for label in labels]
+    if len(names) < FEWEST:
+        return
+    different, all_texts = len(set(names)), len(set(texts))
+    letters, letters_of_texts = sum(map(len, names)), sum(map(len, texts))
+    if different >= 0.8 * len(names) and all_texts <= different and letters > 1.5 * letters_of_texts:
+        say(
+            f"{table.source}: are the columns swapped? {counted(different, 'different label')}, such as "
+            f"{_cut(names[0])}, came for {counted(all_texts, 'different text')}, such as {_cut(texts[0])} "
+            "(--text-column, --label-column)."
+        )
+
+
+def say_separators(table: Table, labels: Sequence[Any], several: bool) -> None:
+    """Says so where one label looks like several with a sign between them."""
+    counts = Counter(name for label in labels for name in ((label,) if isinstance(label, str) else label))
+    signs = OTHERS if several else (BETWEEN_LABELS, *OTHERS[:1])
+    for sign in signs:
+        parts = {name: [part.strip() for part in name.split(sign)] for name in counts if sign in name}
+        seen = Counter(part for name in parts for part in parts[name])
+        seen.update(name for name in counts if name not in parts)
+        lists = [name for name in parts if all(parts[name])]
+        if sign != signs[0]:
+            lists = [name for name in lists if any(seen[part] > 1 for part in parts[name])]
+        if lists:
+            said = f"{listed(map(repr, lists), 3)} {'is' if len(lists) == 1 else 'are each'} one label"
+            cure = f"put {BETWEEN_LABELS} between them" + (
+                ", and make the classifier with --multi-label" * (not several)
+            )
+            say(f"{table.source}: {said}; if several are meant, {cure}.")
+
+
+def say_alike(table: Table, labels: Iterable[str]) -> None:
+    """Says which labels differ in case or in the form of their letters alone."""
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(labels):
+        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    pairs = [" and ".join(map(visible, names)) for names in alike.values() if len(names) > 1]
+    if pairs:
+        say(f"{table.source}: {listed(pairs, 3)} are different labels; give them one name if they are one class.")
+
+
+def say_numbers(table: Table, labels: Iterable[str]) -> None:
+    """Says so where labels are amounts or moments."""
+    names = set(labels)
+    column = table.columns[1]
+    if names and all(map(NUMBER.fullmatch, names)) and any(map(FRACTION.fullmatch, names)):
+        say(
+            f"{table.source}: each of {counted(len(names), 'number')} in the column {column!r} is a class of its own; "
+            "if they are amounts, make the classifier with --problem-type regression."
+        )
+    if names and all(map(EPOCH.fullmatch, names)):
+        say(
+            f"{table.source}: the labels in the column {column!r}, such as {min(names)}, look like times since 1970, "
+            "as data frames write dates to json; to_json(..., date_format='iso') writes them as dates."
+        )
+
+
+def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None], several: bool) -> None:
+    """Says which labels are not as they are written in the table.
+
+    Args:
+        table: with the labels as they are written.
+        parts: the labels of a cell.
+        spell: gives the spelling of one; None of what is no label.
+        several: whether a cell may hold several, with white space around each.
+    """
+    changed: Counter[tuple[str, str]] = Counter()
+    spaces = 0
+    for row in table.rows:
+        for part in parts(row.cells[1]):
+            name = spell(part) if isinstance(part, str) else None
+            if name is None or name == part or (several and part.strip() == name):
+                continue
+            changed[part, name] += 1
+            spaces += part.strip() != part
+    if changed:
+        said = [f"{visible(written)} as {visible(name, written)}" for written, name in changed]
+        ends = f" ({counted(spaces, 'label has', 'labels have')} white space at the ends)" if spaces else ""
+        say(f"{table.source}: labels are spelled in one way, {listed(said, 5)}{ends}.")
+
+
+def visible(text: str, beside: str = "") -> str:
+    """A text in quotes with what cannot be seen written out: spaces in a row, marks without width, split letters."""
+    composed = all(unicodedata.is_normalized("NFKC", each) for each in (text, beside))
+    shown = repr(text) if composed else ascii(text)
+    return re.sub(" {2,}", lambda spaces: r"\x20" * len(spaces[0]), shown)
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:36]} ...")

@@ -1,0 +1,164 @@
+import io
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from mann_hf.cli.options import TableOptions
+from mann_hf.cli.tables import excel, read_table
+from mann_hf.errors import InvalidInputError, MissingExtraError
+
+HEADER = ["text", "label"]
+
+
+def write(path: Path, *rows: Any, **sheets: Any) -> str:
+    """A workbook with one sheet of these rows, or several by name."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, page in (sheets or {"one": rows}).items():
+        sheet = book.create_sheet(name)
+        for row in page:
+            sheet.append(row)
+    book.save(path)
+    return str(path)
+
+
+def read(path: str, labels: bool = True, **options: Any) -> list[tuple[Any, ...]]:
+    table = read_table(path, TableOptions(**options), "train", labels=labels)
+    assert not table.bad
+    return [row.cells for row in table.rows]
+
+
+def refusal(path: str, **options: Any) -> str:
+    with pytest.raises(InvalidInputError) as caught:
+        read_table(path, TableOptions(**options), "train")
+    return str(caught.value)
+
+
+def test_cells_are_of_their_types(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", [None], HEADER, ["a", 1], [None, None], ["b", True], ["c", None])
+    assert read(path) == [("a", 1), ("b", True), ("c", None)]
+    table = read_table(path, TableOptions(), "train")
+    assert [row.place for row in table.rows] == ["row 1 (line 3)", "row 2 (line 5)", "row 3 (line 6)"]
+
+
+def test_a_header_may_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert read(write(tmp_path / "t.xlsx", ["a", "b"]), header=False) == [("a", "b")]
+    assert "has no header, reads texts from column 1 and labels from column 2" in capsys.readouterr().err
+    path = write(tmp_path / "u.xlsx", [1, "a", "b"])
+    assert "has 3 columns and no header" in refusal(path, header=False)
+    assert read(path, header=False, text_column="2", label_column="3") == [("a", "b")]
+    assert "'text', 'label', looks like a header" in refusal(write(tmp_path / "v.xlsx", HEADER), header=False)
+
+
+def test_a_sheet_is_named_as_a_split(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write(tmp_path / "t.xlsx", one=[HEADER, ["a", "b"]], two=[HEADER, ["c", "d"]])
+    assert read(path) == [("a", "b")]
+    assert "reads the sheet 'one' and not 'two' (--split names another)" in capsys.readouterr().err
+    assert read(path, split="two") == [("c", "d")]
+    assert capsys.readouterr().err == ""
+    assert "has no sheet 'three'; it has 'one', 'two'" in refusal(path, split="three")
+
+
+def test_a_table_is_found_below_titles_and_behind_cover_sheets(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    page = [["Export"], [None], ["of", 2020], ["Nr", "Text", "Intent"], [1, "a", "b"], [2, "text", "label"]]
+    path = write(tmp_path / "t.xlsx", Cover=[["Our messages"], ["by", "us"]], Data=page)
+    assert read(path) == [("a", "b"), ("text", "label")]
+    said = capsys.readouterr().err
+    assert "reads the sheet 'Data' and not 'Cover'" in said
+    assert "its header is in row 4, what is above it is left out" in said
+    assert read(path, labels=False) == [("a",), ("text",)]
+
+
+def test_a_row_of_names_below_another_header_is_no_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", ["subject", "kind"], ["message", "request"])
+    assert "has no column 'text' nor another usual name; it has 'subject', 'kind'" in refusal(path)
+    path = write(tmp_path / "u.xlsx", ["subject"], ["message"])
+    with pytest.raises(InvalidInputError, match="it has 'subject'"):
+        read(path, labels=False)
+
+
+def test_sheets_without_a_table_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", Cover=[["Our messages"]], Data=[["subject", "kind"], ["a", "b"]])
+    assert "it has 'Our messages': choose with --text-column or, for another sheet than 'Cover', with --split" in (
+        refusal(path)
+    )
+    assert read(path, text_column="subject", label_column="kind") == [("a", "b")]
+    assert "the sheet 'Cover' is empty; --split names another" in refusal(write(tmp_path / "u.xlsx", Cover=[], Data=[]))
+
+
+def test_a_hidden_sheet_comes_last(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", old=[HEADER, ["a", "b"]], new=[HEADER, ["c", "d"]])
+    book = openpyxl.load_workbook(path)
+    book["old"].sheet_state = "hidden"
+    book.save(path)
+    assert read(path) == [("c", "d")]
+
+
+class TestFormulas:
+    def test_one_that_was_never_calculated_is_told_with_its_cell(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.xlsx", HEADER, ["a", "=B3"], ["b", "card"], ["c", None], [None], ["=A2", "=B2"])
+        table = read_table(path, TableOptions(), "train")
+        assert [row.cells for row in table.rows] == [("b", "card"), ("c", None)]
+        assert [(row.line, row.reason[:50]) for row in table.bad] == [
+            (2, "cell B2 holds a formula that was never calculated;"),
+            (6, "cell A6 holds a formula that was never calculated;"),
+        ]
+        assert "open the file in Excel or LibreOffice and save it" in table.bad[0].reason
+
+    def test_one_beside_the_columns_is_left_alone(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.xlsx", [*HEADER, "length"], ["a", "b", "=LEN(A2)"])
+        assert read(path) == [("a", "b")]
+
+    def test_a_header_of_formulas_is_told(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.xlsx", ["=A2", "=B2"], ["=A3", "=B3"])
+        assert "the sheet 'one' has formulas that were never calculated; open the file" in refusal(path)
+
+    def test_the_value_of_one_that_was_calculated_is_read(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.xlsx", HEADER, ["a", "=B9"], ["b", '=""'])
+        data = _with_values(Path(path).read_bytes(), {"B2": "card", "B3": ""})
+        (tmp_path / "u.xlsx").write_bytes(data)
+        assert read(str(tmp_path / "u.xlsx")) == [("a", "card"), ("b", None)]
+
+
+def _with_values(data: bytes, values: dict[str, str]) -> bytes:
+    """A workbook as Excel saves it, with what its formulas gave."""
+
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as packed, zipfile.ZipFile(content, "w") as out:
+        for each in packed.infolist():
+            text = packed.read(each).decode()
+            for cell, value in values.items() if each.filename.endswith("sheet1.xml") else ():
+                empty = rf'<c r="{cell}"([^>]*)><f>(.*?)</f><v ?/?>(</v>)?</c>'
+                text, found = re.subn(empty, rf'<c r="{cell}" t="str"><f>\2</f><v>{value}</v></c>', text)
+                assert found == 1
+            out.writestr(each, text)
+    return content.getvalue()
+
+
+def test_wrong_dimensions_lose_no_row(tmp_path: Path) -> None:
+
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"], ["c", "d"])
+    content = io.BytesIO()
+    with zipfile.ZipFile(path) as packed, zipfile.ZipFile(content, "w") as out:
+        for each in packed.infolist():
+            out.writestr(each, packed.read(each).replace(b'ref="A1:B3"', b'ref="A1"'))
+    (tmp_path / "u.xlsx").write_bytes(content.getvalue())
+    assert read(str(tmp_path / "u.xlsx")) == [("a", "b"), ("c", "d")]
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"])
+    monkeypatch.setattr(excel, "LARGEST", 100)
+    assert "has more than 100 bytes once it is unpacked" in refusal(path)
+
+
+def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(MissingExtraError, match=r"an Excel file needs the package 'openpyxl'.*mann_hf\[excel\]"):
+        read(path)

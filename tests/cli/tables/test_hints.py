@@ -1,0 +1,140 @@
+from typing import Any
+
+import pytest
+
+from mann_hf.cli.options import ProblemType
+from mann_hf.cli.tables import Row, Table, examples_of, texts_of
+from mann_hf.cli.tables.hints import visible
+
+ONE, SEVERAL = ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL
+
+
+def table(*rows: tuple[Any, ...]) -> Table:
+    return Table("t.csv", [Row(n, row) for n, row in enumerate(rows, start=1)], ("t", "c")[: len(rows[0])], [], "t.csv")
+
+
+def of_labels(*labels: Any) -> Table:
+    return table(*((f"what I wrote in my message {n}", label) for n, label in enumerate(labels)))
+
+
+def said(found: Table, problem_type: ProblemType, capsys: pytest.CaptureFixture) -> str:
+    examples_of(found, problem_type, False)
+    return capsys.readouterr().err
+
+
+class TestWordsForNothing:
+    def test_they_are_read_as_written_and_said(self, capsys: pytest.CaptureFixture) -> None:
+        found = table(("nan", "card"), ("b", "None"), ("nan", "N/A"), ("NA sold me this", "None"))
+        assert examples_of(found, ONE, False).labels == ["card", "None", "N/A", "None"]
+        assert capsys.readouterr().err == (
+            "t.csv: the column 't' has 'nan' (2 cells), each read as a text like any other; leave a cell empty where "
+            "there is none.\n"
+            "t.csv: the column 'c' has 'None' (2 cells), 'N/A' (1 cell), each read as a label like any other; leave a "
+            "cell empty where there is none.\n"
+        )
+
+    def test_those_among_several_labels_are_said(self, capsys: pytest.CaptureFixture) -> None:
+        for cell in ("card|nan", ["card", "nan"], "['card', 'nan']"):
+            assert "the column 'c' has 'nan' (1 cell), each read as a label" in said(of_labels(cell), SEVERAL, capsys)
+
+    def test_texts_without_labels_are_looked_at_too(self, capsys: pytest.CaptureFixture) -> None:
+        texts_of(table(("null",), ("a",)), False)
+        assert "the column 't' has 'null' (1 cell), each read as a text" in capsys.readouterr().err
+
+    def test_numbers_are_looked_at_for_their_texts(self, capsys: pytest.CaptureFixture) -> None:
+        examples_of(table(("nan", 1.5)), ProblemType.REGRESSION, False)
+        assert "the column 't' has 'nan' (1 cell)" in capsys.readouterr().err
+
+
+class TestSwapped:
+    TEXTS = ["where is my new card?", "my card is not there", "please give it back", "I want my money"]
+
+    @pytest.mark.parametrize("problem_type", [ONE, SEVERAL])
+    def test_columns_are_said_to_look_swapped(self, problem_type: ProblemType, capsys: pytest.CaptureFixture) -> None:
+        found = table(*zip(["card", "card", "refund", "refund"], self.TEXTS, strict=True))
+        assert said(found, problem_type, capsys) == (
+            "t.csv: are the columns swapped? 4 different labels, such as 'where is my new card?', came for 2 different "
+            "texts, such as 'card' (--text-column, --label-column).\n"
+        )
+
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            ["card", "card", "refund", "refund"],
+            ["card_arrival", "card_lost", "refund", "money_back"],
+            ["a long name of a class of texts", "a long name of a class of texts", "refund", "refund"],
+        ],
+    )
+    def test_others_are_not(self, labels: list[str], capsys: pytest.CaptureFixture) -> None:
+        assert said(table(*zip(self.TEXTS, labels, strict=True)), ONE, capsys) == ""
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "labels", "expected"),
+    [
+        (ONE, ["a|b", "c"], "'a|b' is one label; if several are meant, put | between them, and make the classifier"),
+        (ONE, ["a;b", "a", "b"], "'a;b' is one label; if several are meant"),
+        (ONE, ["a;b", "c"], None),
+        (ONE, ["a, b", "b"], None),
+        (SEVERAL, ["a; b", "c"], "'a; b' is one label; if several are meant, put | between them.\n"),
+        (SEVERAL, ["a; b", "b; c"], "'a; b', 'b; c' are each one label"),
+        (SEVERAL, ["a, b", "b"], "'a, b' is one label; if several are meant, put | between them.\n"),
+        (SEVERAL, ["a, b|c", "d"], None),
+        (SEVERAL, ["a/b", "b/a"], "'a/b', 'b/a' are each one label"),
+        (SEVERAL, ["a|b", "c", ["a", "b"]], None),
+        (SEVERAL, ["a;", "b"], None),
+    ],
+)
+def test_another_sign_between_labels_is_said(
+    problem_type: ProblemType, labels: list[Any], expected: str | None, capsys: pytest.CaptureFixture
+) -> None:
+    told = said(of_labels(*labels), problem_type, capsys)
+    assert told == "" if expected is None else expected in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (
+            ["Card", "card", "refund"],
+            "'Card' and 'card' are different labels; give them one name if they are one class",
+        ),
+        (["ﬁne", "fine"], r"'\ufb01ne' and 'fine' are different labels"),
+        (["1,5", "2"], "each of 2 numbers in the column 'c' is a class of its own"),
+        (["1577836800000", 1577923200000], "such as 1577836800000, look like times since 1970"),
+        (["1577836800000", "card"], None),
+        ([4915112345678, 4915187654321], None),
+    ],
+)
+def test_labels_that_may_not_be_meant_are_said(
+    labels: list[Any], expected: str | None, capsys: pytest.CaptureFixture
+) -> None:
+    told = said(of_labels(*labels), ONE, capsys)
+    assert told == "" if expected is None else expected in told
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("lost\u00a0card", r"'lost\xa0card' as 'lost card'"),
+        ("lost  card", r"'lost\x20\x20card' as 'lost card'"),
+        ("ca\u200brd", r"'ca\u200brd' as 'card'"),
+        ("cafe\u0301", r"'cafe\u0301' as 'caf\xe9'"),
+        ("\u202ecard\u202c ", None),
+        ("Größe ", "'Größe ' as 'Größe'"),
+    ],
+)
+def test_the_difference_of_spellings_can_be_seen(
+    written: str, shown: str | None, capsys: pytest.CaptureFixture
+) -> None:
+    told = said(of_labels(written), ONE, capsys)
+    if shown is None:
+        before, _, after = told.partition("'")[2].partition(" as ")
+        assert before.strip("'") != after.partition(" (")[0].strip("'")
+    else:
+        assert f"labels are spelled in one way, {shown}" in told
+
+
+def test_what_can_be_seen_is_shown_as_it_is() -> None:
+    assert visible("Größe") == "'Größe'"
+    assert visible("日本 語") == "'日本 語'"
