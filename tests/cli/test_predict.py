@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def test_a_text_is_answered_with_evidence(
     shell: Shell, taught: Path, pipeline: FewShotTextClassificationPipeline
 ) -> None:
     answer = pipeline("where is my card?", evidence=2)[0]
-    behind = [f"\t{e['weight']:+.4f}\t{e['text']}\t[{e['id']}]\n" for e in answer["evidence"]]
+    behind = [f"\t{e['weight']:+.4f}\t{e['label']}\t{e['text']}\t[{e['id']}]\n" for e in answer["evidence"]]
     assert shell("predict", taught, "where is my card?", "--evidence", 2) == (
         f"{answer['label']}\t{answer['score']:.4f}\n" + "".join(behind)
     )
@@ -163,10 +164,11 @@ def test_answers_are_written_as_a_table(shell: Shell, taught: Path, write: Write
 
 @pytest.mark.parametrize("name", ["out.json", "out.jsonl"])
 def test_answers_are_written_with_their_evidence(
-    shell: Shell, taught: Path, shots: Path, tmp_path: Path, name: str
+    shell: Shell, taught: Path, write: Write, tmp_path: Path, name: str
 ) -> None:
-    answers = shell.json("predict", taught, shots, "--evidence", 2)
-    document = shell.json("predict", taught, shots, "--evidence", 2, "--output", tmp_path / name)
+    table = write("t.csv", "text\n" + "\n".join(EXAMPLES))
+    answers = shell.json("predict", taught, table, "--evidence", 2)
+    document = shell.json("predict", taught, table, "--evidence", 2, "--output", tmp_path / name)
     assert document == {"output": str(tmp_path / name), "texts": 6}
     content = (tmp_path / name).read_text(encoding="utf-8")
     rows = json.loads(content) if name.endswith("json") else [json.loads(line) for line in content.splitlines()]
@@ -184,9 +186,11 @@ def test_a_single_text_is_written_too(shell: Shell, taught: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "options", "message", "status"),
     [
-        ("out.txt", [], "should end in .csv, .tsv, .json, .jsonl.", 2),
+        ("out.txt", [], "should end in .csv, .tsv, .json, .jsonl, .xlsx.", 2),
         ("out.csv", ["--evidence", 1], "evidence is written to .json and .jsonl alone.", 2),
         ("missing/out.csv", [], "to write 'out.csv' to; make it first.", 1),
+        ("out.xlsx", ["--evidence", 1], "evidence is written to .json and .jsonl alone.", 2),
+        ("shots.csv", [], "is the table that is asked about, and would be lost; give --output another name.", 1),
         ("folder.csv", [], "is a folder; give the name of a file to write.", 1),
     ],
 )
@@ -196,6 +200,89 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
     (tmp_path / "folder.csv").mkdir()
     told = shell.fails("predict", "no-folder", shots, "--output", tmp_path / name, *options, status=status)
     assert message in told
+
+
+@pytest.mark.parametrize("source", ["link.csv", "hard.csv", "questions", "-"])
+def test_what_is_read_is_never_written_over(
+    shell: Shell, shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    (tmp_path / "questions").mkdir()
+    os.link(shots, tmp_path / "questions" / "q.csv")
+    os.link(shots, tmp_path / "hard.csv")
+    (tmp_path / "link.csv").symlink_to(shots)
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **more: stat(shots if path == 0 else path, **more))  # as with < shots
+    table = source if source == "-" else tmp_path / source
+    assert "is the table that is asked about" in shell.fails("predict", "no-folder", table, "--output", shots)
+
+
+def test_answers_do_not_go_into_the_classifier(shell: Shell, taught: Path, shots: Path) -> None:
+    told = shell.fails("predict", taught, shots, "--output", taught / "config.json")
+    assert "lies in the classifier's own folder" in told
+
+
+OTHERS = "id,utterance,label,score,extra,extra\n007,my card,x,1,=1+1,b\nNA,pay,y,2,,\n"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.json", "out.jsonl", "out.xlsx"])
+def test_the_other_columns_of_a_table_are_kept(
+    shell: Shell, taught: Path, write: Write, tmp_path: Path, name: str
+) -> None:
+    table = write("t.csv", OTHERS)
+    shell("predict", taught, table, "--output", tmp_path / name)
+    assert "the answers are in 'predicted_label' and 'predicted_score'." in shell.stderr
+    rows = written(tmp_path / name)
+    kept = ["row", "utterance", "id", "label", "score", "extra", "extra.1", "predicted_label", "predicted_score"]
+    assert [list(row)[:9] for row in rows] == [kept, kept]
+    assert [[str(row[key] or "") for key in kept[:7]] for row in rows] == [
+        ["1", "my card", "007", "x", "1", "=1+1", "b"],
+        ["2", "pay", "NA", "y", "2", "", ""],
+    ]
+    answers = shell.json("predict", taught, table)
+    assert [row["predicted_label"] for row in rows] == [answer["label"] for answer in answers]
+    assert [float(row["predicted_score"]) for row in rows] == close([answer["score"] for answer in answers])
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table of answers."""
+    if path.suffix == ".xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        header, *rows = openpyxl.load_workbook(path).active.iter_rows(values_only=True)
+        return [dict(zip(header, row, strict=True)) for row in rows]
+    text = path.read_text(encoding="utf-8")
+    if path.suffix in (".csv", ".tsv"):
+        return list(csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ","))
+    return json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
+
+
+def test_other_columns_of_json_and_of_files_of_a_folder(
+    shell: Shell, taught: Path, write: Write, tmp_path: Path
+) -> None:
+    rows = [{"text": "my card", "more": {"a": [1, None]}}, {"text": "pay", "n": 1.5}]
+    shell("predict", taught, write("t.json", json.dumps(rows)), "--output", tmp_path / "out.json")
+    first, second = written(tmp_path / "out.json")
+    assert (first["more"], first["n"], second["more"], second["n"]) == ({"a": [1, None]}, None, None, 1.5)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "test-1.csv").write_text("text,id\nmy card,1\n")
+    (folder / "test-2.csv").write_text("id,text\n2,pay\n")
+    shell("predict", taught, folder, "--output", tmp_path / "out.csv")
+    assert [(row["row"], row["text"], row["id"]) for row in written(tmp_path / "out.csv")] == [
+        ("1", "my card", "1"),
+        ("2", "pay", "2"),
+    ]
+    (folder / "test-3.csv").write_text("text,other\nbill,3\n")
+    shell("predict", taught, folder, "--output", tmp_path / "out.csv")
+    assert "its files differ in their columns, of which only the texts are kept." in shell.stderr
+    assert [list(row) for row in written(tmp_path / "out.csv")] == [["row", "text", "label", "score"]] * 3
+
+
+def test_the_evidence_of_several_labels_names_them(
+    shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path
+) -> None:
+    table = write("t.csv", "text,label\nlate and broken,late|broken\nit is late,late\n")
+    shell("remember", tmp_path / "new", table, "--encoder", tiny_encoder, "--multi-label")
+    assert "\tlate|broken\tlate and broken\t[" in shell("predict", tmp_path / "new", "late and broken")
 
 
 @pytest.mark.parametrize("option", ["--top-k", "--evidence"])

@@ -27,7 +27,7 @@ from .content import (
 )
 from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
-from .examples import Examples, examples_of, texts_of
+from .examples import Examples, cells_by_number, examples_of, texts_of
 from .excel import read_excel
 from .folders import choose, choose_of, choose_texts, data_files, read_class_folders, text_files
 from .hub import read_hub, read_parquet
@@ -35,7 +35,18 @@ from .objects import read_objects
 from .rows import BadRow, Row, Table, table_of
 from .saved import files_by_card, is_saved_data_set, read_saved
 
-__all__ = ["DELIMITERS", "Examples", "Row", "Table", "examples_of", "is_table", "read_table", "texts_of"]
+__all__ = [
+    "DELIMITERS",
+    "Examples",
+    "Row",
+    "Table",
+    "cells_by_number",
+    "examples_of",
+    "is_stream",
+    "is_table",
+    "read_table",
+    "texts_of",
+]
 
 
 def is_table(argument: str, options: TableOptions) -> bool:
@@ -58,7 +69,9 @@ def is_table(argument: str, options: TableOptions) -> bool:
     return ending is not None and (len(argument.split()) == 1 or (in_folder != "" and os.path.isdir(in_folder)))
 
 
-def read_table(source: str, options: TableOptions, usual_split: str, *, labels: bool = True) -> Table:
+def read_table(
+    source: str, options: TableOptions, usual_split: str, *, labels: bool = True, others: bool = False
+) -> Table:
     """Reads the texts of a table and, where they are wanted, their labels.
 
     Args:
@@ -67,12 +80,13 @@ def read_table(source: str, options: TableOptions, usual_split: str, *, labels: 
         options: of the command.
         usual_split: of this command, if the options name none.
         labels: whether labels are wanted; where they are not, a stream and a `.txt` may be lines of text.
+        others: whether all other columns are wanted, too, after these.
 
     Raises:
         InvalidInputError: there is no such table, it cannot be read, lacks a column or is empty.
         MissingExtraError: an Excel file, without the package that reads it.
     """
-    columns = Columns(options, ("text", "label") if labels else ("text",))
+    columns = Columns(options, ("text", "label") if labels else ("text",), others)
     if is_stream(source):
         content = read_stream(source, options, columns, lines=not labels)
         table = table_of(content.source, _rows(content, options, columns), columns, content.source)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...errors import InvalidInputError
@@ -37,14 +38,17 @@ class Columns:
     Args:
         options: of the command, of which the names of columns are taken.
         kinds: what is asked for, of `"text"` and `"label"`.
+        others: whether all other columns are wanted after these; not where files of a folder differ in them.
     """
 
-    def __init__(self, options: TableOptions, kinds: Sequence[str] = ("text", "label")) -> None:
+    def __init__(self, options: TableOptions, kinds: Sequence[str] = ("text", "label"), others: bool = False) -> None:
         self.asked = {"text": options.text_column, "label": options.label_column}
         self.kinds = tuple(kinds)
+        self.others = others
         self.header = options.header
         self.found: tuple[str, ...] = ()
         self._said: set[str] = set()
+        self._rest: list[str] | None = None
 
     def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
         """The positions of the columns: of the texts, then of the labels, which may be several (`--label-column a,b`).
@@ -72,12 +76,12 @@ class Columns:
         ]
         if guessed:
             self.say(f"{source}: reads {' and '.join(guessed)}.")
-        return tuple(positions)
+        return (*positions, *self._others(source, there, positions))
 
     @property
     def one_a_label(self) -> bool:
         """Whether each label has a column of its own, of zeros and ones."""
-        return len(self.found) > 2
+        return "label" in self.kinds and len(self.found) > 2
 
     def match(self, there: Sequence[str]) -> bool:
         """Whether these names have all that is asked for."""
@@ -135,6 +139,21 @@ class Columns:
             self._said.add(message)
             say(message)
 
+    def _others(self, source: str, there: Sequence[str], positions: Sequence[int]) -> list[int]:
+        """The positions of all other columns, in the order of the first file."""
+        if not self.others:
+            return []
+        names = _told_apart(there)
+        rest = {name: place for place, name in enumerate(names) if place not in positions}
+        if self._rest is None:
+            self._rest = list(rest)
+        if set(rest) != set(self._rest):
+            self.say(f"{source}: its files differ in their columns, of which only the texts are kept.")
+            self.others = False
+            return []
+        self.found = (*self.found, *self._rest)
+        return [rest[name] for name in self._rest]
+
     def _find_by_number(self, source: str, there: Sequence[str]) -> tuple[int, ...]:
         """The positions in a table without a header, whose columns are called 1, 2, ..."""
         options = " and ".join(f"--{kind}-column" for kind in self.kinds if self.asked[kind] is None)
@@ -156,7 +175,7 @@ class Columns:
             places = {kind: ", ".join(self.found[1:] if kind == "label" else self.found[:1]) for kind in self.kinds}
             taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
             self.say(f"{source}: has no header, reads {taken}.")
-        return tuple(positions)
+        return (*positions, *self._others(source, there, positions))
 
     def _find(self, source: str, kind: str, there: Sequence[str], cure: str = "") -> list[int]:
         """The position of one kind, or the positions of several columns of labels."""
@@ -214,6 +233,16 @@ class Columns:
         plain = [_plain(each) for each in there]
         places = [plain.index(_plain(each)) for each in asked if plain.count(_plain(each)) == 1]
         return places if len(places) == len(asked) > 1 else []
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of columns, with numbers after those that occur again."""
+    seen: Counter[str] = Counter()
+    told = []
+    for name in names:
+        told.append(f"{name}.{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return told
 
 
 def _plain(name: str) -> str:

@@ -128,6 +128,12 @@ def _examples(table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows:
     return Examples(list(texts), list(labels) if convert is not None else [], list(numbers))
 
 
+def cells_by_number(table: Table) -> dict[int, tuple[Any, ...]]:
+    """The cells of each row by its number, as `Examples` counts rows."""
+    before = _rows_before(table)
+    return {before[row.file] + row.number: row.cells for row in table.rows}
+
+
 def _rows_before(table: Table) -> dict[str, int]:
     """How many rows stand in front of each file of a folder."""
     lengths: dict[str, int] = {}

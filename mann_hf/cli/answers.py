@@ -1,0 +1,166 @@
+"""Answers as a file: the table that was asked about, with a label and a score for each text."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..errors import InvalidInputError, import_extra
+from .output import say
+from .tables import DELIMITERS, is_stream
+
+EXCEL = ".xlsx"
+OUTPUTS = (*DELIMITERS, ".json", ".jsonl", EXCEL)
+FLAT = (*DELIMITERS, EXCEL)
+"""Those without evidence, which is a list in a cell."""
+OURS = {"row": "row_number", "label": "predicted_label", "score": "predicted_score"}
+OURS |= {"evidence": "predicted_evidence", "rest": "predicted_rest"}
+"""The columns that are added, and their names where the table has one of that name."""
+Others = Sequence[dict[str, Any]]
+LONGEST_CELL = 32_767
+"""Letters that Excel takes in a cell."""
+
+
+def check_output(output: Path, folder: str, source: str | None, evidence: int | None) -> str:
+    """The ending of the file to write, checked before the work and not after.
+
+    Args:
+        output: the file.
+        folder: of the classifier.
+        source: the table that is asked about, if it is one.
+        evidence: how many stored texts are asked for.
+    """
+    ending = output.suffix.lower()
+    if ending not in OUTPUTS:
+        raise typer.BadParameter(f"{str(output)!r} should end in {', '.join(OUTPUTS)}.", param_hint="--output")
+    if evidence and ending in FLAT:
+        raise typer.BadParameter("evidence is written to .json and .jsonl alone.", param_hint="--output")
+    if ending == EXCEL:
+        import_extra("openpyxl", "an Excel file", "excel")
+    if not output.parent.is_dir():
+        raise InvalidInputError(
+            f"there is no folder {str(output.parent)!r} to write {output.name!r} to; make it first."
+        )
+    if output.is_dir():
+        raise InvalidInputError(f"{str(output)!r} is a folder; give the name of a file to write.")
+    if not os.access(output.parent, os.W_OK):
+        raise InvalidInputError(f"{str(output.parent)!r} may not be written to; give --output another folder.")
+    if output.resolve().is_relative_to(Path(folder).resolve()):
+        raise InvalidInputError(f"{str(output)!r} lies in the classifier's own folder; give --output another place.")
+    if source is not None and output.exists() and any(_is_same(output, read) for read in _read_of(source)):
+        raise InvalidInputError(
+            f"{str(output)!r} is the table that is asked about, and would be lost; give --output another name."
+        )
+    return ending
+
+
+def write_answers(
+    output: Path, column: str, texts: Sequence[str], answers: Sequence[Any], numbers: Sequence[int], others: Others
+) -> None:
+    """Writes one row for each answer, whole or not at all.
+
+    Args:
+        output: the file, of one of `OUTPUTS`.
+        column: the name of the column of texts.
+        texts: that were asked about.
+        answers: for each text one answer, or a list of them, best first.
+        numbers: of the rows, counted from 1.
+        others: for each text the cells of the table's other columns by their names.
+    """
+    from ..hub.saving import write_whole
+
+    taken = {column, *others[0]}
+    names = {ours: other if ours in taken else ours for ours, other in OURS.items()}
+    renamed = [f"{names[ours]!r}" for ours in ("row", "label", "score") if names[ours] != ours]
+    if renamed:
+        say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
+    rows = [
+        {names["row"]: number, column: text} | _as_json(cells) | {names[key]: value for key, value in answer.items()}
+        for number, text, cells, ranked in zip(numbers, texts, others, answers, strict=True)
+        for answer in ranked_answers(ranked)
+    ]
+    ending = output.suffix.lower()
+    if ending in FLAT:
+        left_out = {names["evidence"], names["rest"]}
+        header = [name for name in rows[0] if name not in left_out]
+        lines = ([_cell(row[name]) for name in header] for row in rows)
+        content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, DELIMITERS[ending])
+    elif ending == ".json":
+        content = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+    else:
+        content = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode()
+    write_whole(output, content)
+
+
+def ranked_answers(answer: Any) -> list[dict[str, Any]]:
+    """The answers for one text, best first, whether or not `top_k` was given."""
+    return answer if isinstance(answer, list) else [answer]
+
+
+def _read_of(source: str) -> list[Any]:
+    """The files that a table is read from, as paths or open ones."""
+    if is_stream(source):
+        return [0] if source == "-" else [source]
+    return [*Path(source).rglob("*")] if os.path.isdir(source) else [source]
+
+
+def _is_same(output: Path, read: Any) -> bool:
+    try:
+        return os.path.samestat(os.stat(output), os.stat(read))
+    except OSError:
+        return False
+
+
+def _cell(value: Any) -> Any:
+    """What goes into a cell: lists and objects as JSON, other things as text."""
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON has of a cell: no NaN, and text for dates and the like."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_as_json(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], delimiter: str) -> bytes:
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=delimiter).writerows([header, *lines])
+    return written.getvalue().encode()
+
+
+def _excel(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> bytes:
+    """A sheet. A text that begins with = is no formula, and signs that no cell can hold become spaces."""
+    openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
+    cells: Any = import_extra("openpyxl.cell.cell", "an Excel file", "excel")
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("answers")
+    cut = 0
+    for line in [header, *lines]:
+        row = []
+        for value in line:
+            if isinstance(value, str):
+                text = cells.ILLEGAL_CHARACTERS_RE.sub(" ", value)
+                cut += len(text) > LONGEST_CELL
+                cell = openpyxl.cell.WriteOnlyCell(sheet, text[:LONGEST_CELL])
+                cell.data_type = "s"
+                value = cell
+            row.append(value)
+        sheet.append(row)
+    if cut:
+        say(f"{cut:,} cells are cut to the {LONGEST_CELL:,} letters that Excel takes.")
+    written = io.BytesIO()
+    book.save(written)
+    return written.getvalue()
