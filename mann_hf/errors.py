@@ -19,7 +19,7 @@ class UnknownNameError(MannError, ValueError):
 
     def __init__(self, kind: str, name: object, choices: list[str]) -> None:
         self.kind, self.name, self.choices = kind, name, choices
-        super().__init__(f"{name!r} is no {kind}; choose one of {', '.join(map(repr, choices))}.")
+        super().__init__(f"unknown {kind} {name!r}; choose one of {', '.join(map(repr, choices))}.")
 
 
 class InvalidInputError(MannError, ValueError):

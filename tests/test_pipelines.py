@@ -613,7 +613,9 @@ class TestRemembering:
             lambda: taught.remember(["one text"], ["a", "b"]): "2 labels came for 1 text;",
             lambda: taught.remember(["good", "  "], ["a", "b"]): "texts: text 1.*blank",
             lambda: taught.remember(labels=["a"], descriptions=[" "]): "descriptions: text 0.*blank",
-            lambda: taught.remember(["text"], [1.5]): "label 0 .counted from 0.: 1.5 is no whole number",
+            lambda: taught.remember(
+                ["text"], [1.5]
+            ): "label 0 .counted from 0.: 1.5 is neither a name nor a whole number",
             lambda: taught.remember(["a", "b"], ["c", None]): "label 1 .counted from 0.: no label; leave out what has",
             lambda: taught.remember(["text"], [["a", "b"]]): "multi_label_classification",
             lambda: taught.forget(label="card"): "'card'.*'card_arrival', 'RefundPayment', '3'",

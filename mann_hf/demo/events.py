@@ -22,11 +22,11 @@ EXAMPLE, DESCRIPTION = "an example", "a description of the label"
 MOST_STORED = 6
 """Stored examples that are listed at a time."""
 
-IN_THE_LOG = "Who runs this page finds the reason in its log."
+IN_THE_LOG = "Whoever runs this page can find the reason in its log."
 FAILED = f"That did not work. {IN_THE_LOG}"
-NO_BUTTON = "That is no button of this page. Reload the page and try again."
+NO_BUTTON = "That is not a button of this page. Reload the page and try again."
 NO_DOWNLOADS = (
-    "This page gives no downloads, as it does not stand behind its guard. Who runs it adds mann_hf.demo.PageGuard."
+    "Downloads are off, because this page runs without its guard. Whoever runs it can add mann_hf.demo.PageGuard."
 )
 
 Changes = dict[Any, Any]

@@ -72,12 +72,12 @@ def read_names(names: Iterable[str]) -> frozenset[str]:
 
 def _read_name(name: Any) -> str:
     if not isinstance(name, str):
-        raise InvalidTypeError(f"allowed_hosts is a list of texts, and {name!r} is none.")
+        raise InvalidTypeError(f"allowed_hosts must be a list of strings; {name!r} is not one.")
     host = own_host(name) or own_host(_punycode(name))
     if host is None:
         raise InvalidInputError(
-            f"{name!r} is not the name of a host. Write it as a browser has it between http:// and the next /, for "
-            "example demo.example.org or 192.168.1.5."
+            f"{name!r} is not the name of a host. Write it as in a browser's address bar between http:// and the next "
+            "/, for example demo.example.org or 192.168.1.5."
         )
     return host
 

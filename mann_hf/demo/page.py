@@ -108,17 +108,17 @@ def build_page(
     import_extra("plotly", "the live page", "demo")
     if not isinstance(classifier, FewShotTextClassificationPipeline):
         raise InvalidTypeError(
-            f"the page shows a few-shot-text-classification pipeline; a {type(classifier).__name__} came."
+            f"the page needs a few-shot-text-classification pipeline, not a {type(classifier).__name__}."
         )
     config = classifier.model.config
     problem_type = config.problem_type or SINGLE_LABEL
     if problem_type == REGRESSION:
         raise InvalidInputError(
-            "the live page shows labels and their scores, and a regression has numbers in their place: ask it with "
-            "the pipeline or `mann-hf predict`."
+            "the live page shows labels and scores, which a regression does not have: use the pipeline or `mann-hf "
+            "predict`."
         )
     if isinstance(examples, str) or not all(isinstance(one, str) for one in examples):
-        raise InvalidTypeError(f"examples is a list of texts, and {examples!r} is none.")
+        raise InvalidTypeError(f"examples must be a list of texts, not {examples!r}.")
     examples = [typed_text(one) for one in examples]
     hosts, downloads = read_names(allowed_hosts), Downloads()
     several = problem_type == MULTI_LABEL

@@ -93,7 +93,7 @@ class EpisodeSampler:
             raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
         self.process_index, self.num_processes = process_index, num_processes
         if unbalanced and self.k_shot[0] == self.k_shot[1]:
-            raise InvalidInputError(f"unbalanced shots are drawn from a range: k_shot={k_shot} gives all classes one.")
+            raise InvalidInputError(f"unbalanced=True needs a range for k_shot, such as (1, 5), not {k_shot}.")
         several = isinstance(dataset, Mapping) and not hasattr(dataset, "column_names")
         sources = dict(dataset) if several else {"the data set": dataset}
         if not sources:
@@ -179,7 +179,7 @@ class EpisodeSampler:
         """
         if (state["seed"], state["fingerprint"]) != (self.seed, self.fingerprint):
             raise InvalidInputError(
-                "the state is that of a sampler with other data, settings or seed: it cannot be resumed."
+                "the state belongs to a sampler with other data, settings or seed, so it cannot be resumed."
             )
         each, before = int(state["drawn"]), int(state["num_processes"])
         if before == self.num_processes:
@@ -223,10 +223,10 @@ class EpisodeSampler:
         small = [f"{name!r} ({own[name]})" for name in asked if own[name] < needed]
         shots = f"{self.k_shot[1]} to teach and {self.n_query[1]} to ask"
         if shared:
-            shots += f"; texts that several classes have do not count: {len(shared)}, such as {shared[0][:40]!r}"
+            shots += f"; texts in several classes do not count: {len(shared)}, such as {shared[0][:40]!r}"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:
-            too_small = f"; passed over are {listed(small)}, which have fewer" if small else ""
+            too_small = f"; left out are {listed(small)}, which have fewer" if small else ""
             other = " and another for the unknown texts" if self.n_unknown[1] else ""
             raise InvalidInputError(
                 f"{table.source} has {len(usable)} classes with at least {needed} texts ({shots}), and an episode "
@@ -236,13 +236,13 @@ class EpisodeSampler:
             left = sorted(own[name] for name in usable)[: len(usable) - self.n_way[1]]
             if sum(left) < self.n_unknown[1]:
                 raise InvalidInputError(
-                    f"n_unknown is {self.n_unknown[1]}, and beside {self.n_way[1]} classes {table.source} may have "
-                    f"just {sum(left)} texts left."
+                    f"n_unknown is {self.n_unknown[1]}, but beside the {self.n_way[1]} classes of an episode "
+                    f"{table.source} may have only {sum(left)} texts left."
                 )
         if small:
             logger.warning(
                 f"{table.source}: {len(small)} of {len(asked)} classes have fewer than {needed} texts ({shots}) and "
-                f"are passed over: {listed(small)}."
+                f"are left out: {listed(small)}."
             )
         return usable
 

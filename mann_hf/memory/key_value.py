@@ -180,7 +180,9 @@ class KeyValueMemory:
         ids = ids.to(keys.device).masked_fill(~mask, NO_ID)
         taken = torch.cat([state.ids, ids], dim=1).sort(dim=1).values
         if (ids[mask] < 0).any() or ((taken[:, 1:] == taken[:, :-1]) & (taken[:, 1:] != NO_ID)).any():
-            raise InvalidInputError("ids must be unique within an episode, the stored ones included, and not below 0.")
+            raise InvalidInputError(
+                "ids must be 0 or more, and differ from each other and from the stored ids of their episode."
+            )
         return keys, values, ids, mask
 
     def _append(self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor, mask: Tensor) -> KeyValueState:

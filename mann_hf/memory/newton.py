@@ -356,8 +356,8 @@ class _Implicit(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None, None]:  # type: ignore[override]
         if torch.is_grad_enabled():  # create_graph=True: the solution below would be taken for a constant
             raise InvalidInputError(
-                "second derivatives through a minimum are not known; call backward without create_graph, or use a "
-                "reading in closed form such as 'least_squares'."
+                "the solved reading has no second derivatives; call backward without create_graph, or use a reading "
+                "in closed form such as 'least_squares'."
             )
         tolerance = 1e-6 if outer.dtype == torch.float32 else 1e-10
         length = _dot(outer, outer).sqrt()

@@ -70,8 +70,8 @@ def spell_label(label: Any) -> str:
         if math.isfinite(label) and label == int(label):
             return _exact(int(label)) if isinstance(label, float) else _whole(int(label))
         raise InvalidTypeError(
-            f"{label} is no whole number and no label; a classifier of numbers has the problem type regression, and a "
-            "name is given as a text"
+            f"{label} is neither a name nor a whole number; use problem_type='regression' for numbers, or give it as "
+            "text"
         )
     if isinstance(label, (list, tuple, set, frozenset)):
         if _is_zeros_and_ones(label):
@@ -86,9 +86,9 @@ def spell_label(label: Any) -> str:
     if isinstance(label, dt.timedelta):
         return _spelled_duration(label)
     if isinstance(label, Mapping):
-        raise InvalidTypeError(f"{shown(dict(label))} is a dict and no label")
+        raise InvalidTypeError(f"{shown(dict(label))} is a dict, not a label")
     if isinstance(label, bytes):
-        raise InvalidTypeError(f"{shown(label)} is of bytes and no label; decode it, as in label.decode()")
+        raise InvalidTypeError(f"{shown(label)} is bytes, not a label; decode it, as in label.decode()")
     raise InvalidTypeError(f"{shown(label)} is of type {type(label).__name__}; a label is a name or a whole number")
 
 
@@ -116,7 +116,7 @@ def spell_labels(labels: Any) -> tuple[str, ...]:
     """
     labels = plain(labels)
     if not isinstance(labels, (list, tuple, set, frozenset)):
-        raise InvalidTypeError(f"{shown(labels)} is no list; with several labels an example, give a list of names")
+        raise InvalidTypeError(f"{shown(labels)} is not a list; give the labels of each example as a list of names")
     spelled = [spell_label(label) for label in labels]
     if isinstance(labels, (set, frozenset)):
         spelled.sort()
@@ -136,7 +136,9 @@ def check_not_multi_hot(rows: Sequence[Any]) -> None:
     """
     rows = [list(row) for row in map(plain, rows) if isinstance(row, (list, tuple)) and row]
     if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) and _is_zeros_and_ones(row) for row in rows):
-        raise InvalidInputError(f"all rows are of zeros and ones (multi-hot), such as {shown(rows[0])}; {MULTI_HOT}.")
+        raise InvalidInputError(
+            f"all rows hold only zeros and ones (multi-hot), such as {shown(rows[0])}; {MULTI_HOT}."
+        )
 
 
 def is_missing(label: Any) -> bool:
@@ -210,7 +212,7 @@ def list_in(text: str) -> list[Any] | None:
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
     if isinstance(found, Mapping):
-        raise InvalidInputError(f"{shown(found)} is a dict and no label")
+        raise InvalidInputError(f"{shown(found)} is a dict, not a label")
     # Python reads numpy's ['a' 'b'] as one text
     joined = isinstance(found, list) and re.search(r"""['"]\s+['"]""", stripped) is not None
     if isinstance(found, (list, tuple, set)) and not joined:
@@ -256,7 +258,7 @@ def _whole(number: int) -> str:
     try:
         return int.__repr__(number)
     except ValueError:
-        raise InvalidInputError("a number of thousands of digits is no label; give it as a text") from None
+        raise InvalidInputError("a number of thousands of digits cannot be a label; give it as text") from None
 
 
 def _exact(number: int) -> str:

@@ -140,7 +140,7 @@ class EpisodicTrainingArguments(TrainingArguments):
         OBJECTIVES[self.objective]
         if not isinstance(self.label_names, bool):
             raise InvalidInputError(
-                f"label_names is {self.label_names!r}; it is True or False here: whether label names are written "
+                f"label_names is {self.label_names!r}; here it must be True or False: whether label names are stored "
                 "beside the support."
             )
         if self.episodes_per_step is None:
@@ -148,7 +148,7 @@ class EpisodicTrainingArguments(TrainingArguments):
         elif self.per_device_train_batch_size not in (4, self.episodes_per_step):
             raise InvalidInputError(
                 f"episodes_per_step is {self.episodes_per_step} and per_device_train_batch_size "
-                f"{self.per_device_train_batch_size}; they are one thing, so give one of them."
+                f"{self.per_device_train_batch_size}; they mean the same, so give only one of them."
             )
         for name in ("episodes_per_step", "eval_episodes", "max_steps"):
             if not isinstance(count := getattr(self, name), int) or count < 1:
@@ -162,15 +162,15 @@ class EpisodicTrainingArguments(TrainingArguments):
         super().__post_init__()
         if self.num_train_epochs != type(self).num_train_epochs:
             logger.warning(
-                f"num_train_epochs={self.num_train_epochs} is of no effect, as episodes have no end: max_steps "
-                f"({self.max_steps}) says how long the run is."
+                f"num_train_epochs={self.num_train_epochs} has no effect, as any number of episodes can be drawn: "
+                f"max_steps ({self.max_steps}) sets the length of the run."
             )
         if self.include_num_input_tokens_seen not in (False, "no"):
-            raise InvalidInputError("include_num_input_tokens_seen counts no tokens of packed episodes; leave it out.")
+            raise InvalidInputError("include_num_input_tokens_seen cannot count the tokens of episodes; leave it out.")
         if self.ignore_data_skip:
             raise InvalidInputError(
                 "ignore_data_skip=True would train on the first episodes again after a resume; leave it out: skipping "
-                "costs nothing here, as any episode can be drawn by its number."
+                "takes no time here, as any episode can be drawn by its number."
             )
 
     def read_counts(self) -> None:
@@ -189,7 +189,7 @@ def _as_mapping(name: str, value: Any) -> dict[str, Any] | None:
         try:
             value = json.loads(value)
         except ValueError as error:
-            raise InvalidInputError(f"{name} is {value!r}, which is no JSON: {error}.") from None
+            raise InvalidInputError(f"{name} is {value!r}, which is not valid JSON: {error}.") from None
     if value is not None and not isinstance(value, dict):
         raise InvalidInputError(f'{name} is {value!r}; give names and values, as in {{"name": 0.1}}.')
     return value

@@ -66,8 +66,8 @@ class EpisodeData:
             _check_names(sampler, args)
         if any(sampler.n_query[0] < 1 for sampler in samplers.values()):
             raise InvalidInputError(
-                "evaluation asks queries, and episodes without any are drawn: set eval_n_query to 1 or more (n_query "
-                "counts where it is left out; an EpisodeSampler of your own has its own)."
+                "evaluation needs queries, and its episodes have none: set eval_n_query (or n_query, its default) to "
+                "1 or more. An EpisodeSampler of your own has its own n_query."
             )
         return samplers
 
@@ -140,8 +140,8 @@ def _overlap(shared: list[str]) -> str:
 def _check_names(sampler: EpisodeSampler, args: EpisodicTrainingArguments) -> None:
     if args.label_names and not any(map(label_words, sampler.labels)):
         raise InvalidInputError(
-            f"label_names=True, and no label has a word in its name ({listed(map(repr, sorted(sampler.labels)))}): "
-            "give names for numbers, as in a ClassLabel column, or leave label_names out."
+            f"label_names=True, but no label name has a word ({listed(map(repr, sorted(sampler.labels)))}): "
+            "give labels as names, or leave label_names out."
         )
 
 
@@ -149,21 +149,21 @@ def _check(sampler: EpisodeSampler, args: EpisodicTrainingArguments, objective: 
     _check_names(sampler, args)
     if objective.needs_queries and not sampler.n_query[0]:
         raise InvalidInputError(
-            f"n_query is {sampler.n_query[0]}, and the objective {args.objective!r} asks queries; leave-one-out and "
-            "contrastive objectives go without."
+            f"the objective {args.objective!r} needs queries, and n_query is {sampler.n_query[0]}; set it to 1 or "
+            "more, or take a leave-one-out or contrastive objective."
         )
     if not objective.needs_queries and not args.label_names and sampler.k_shot[1] + sampler.n_query[1] < 2:
         raise InvalidInputError(
-            f"an episode has one text of each class (k_shot and n_query together), and the objective "
-            f"{args.objective!r} learns from texts of a class beside each other; set k_shot=5."
+            f"an episode has only one text of each class (k_shot and n_query together), and the objective "
+            f"{args.objective!r} compares texts of one class; set k_shot=5."
         )
     if sampler.n_way[0] != sampler.n_way[1] and args.auto_find_batch_size:
         raise InvalidInputError(
-            "auto_find_batch_size changes how many episodes a step has, and where n_way is a range they are drawn for "
-            "steps of one size; leave it out, or give one n_way."
+            "auto_find_batch_size cannot be used where n_way is a range, as it changes how many episodes a step has; "
+            "leave it out, or give n_way as one number."
         )
     if sampler.n_way[0] != sampler.n_way[1] and sampler.batch_size % args.per_device_train_batch_size:
         raise InvalidInputError(
-            f"the episodes of a step must have one number of classes: give the EpisodeSampler a batch_size that is a "
-            f"multiple of episodes_per_step ({args.per_device_train_batch_size}), not {sampler.batch_size}."
+            "the episodes of a step must all have the same number of classes: give the EpisodeSampler a batch_size "
+            f"that is a multiple of episodes_per_step ({args.per_device_train_batch_size}), not {sampler.batch_size}."
         )

@@ -108,7 +108,7 @@ class EvaluatingTrainer(Trainer):
         if isinstance(data, str):
             if data not in self.eval_samplers:
                 raise InvalidInputError(
-                    f"there is no evaluation data {data!r}; there is "
+                    f"there is no evaluation data {data!r}; known are "
                     f"{', '.join(repr(name) for name in self.eval_samplers if name) or 'none with a name'}."
                 )
             return {"": self.eval_samplers[data]}

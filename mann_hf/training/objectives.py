@@ -123,7 +123,7 @@ class LeaveOneOut(Objective):
         if reading not in ("prototype", "least_squares"):
             READINGS[reading]  # an unknown name has a message of its own
             raise InvalidInputError(
-                f"the reading {reading!r} has no left-out answers in closed form; choose 'prototype' or "
+                f"the reading {reading!r} cannot leave examples out in closed form; choose 'prototype' or "
                 "'least_squares'."
             )
         self.own = OwnReading(reading, sharpness, reading_options)

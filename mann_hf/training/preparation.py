@@ -26,38 +26,38 @@ def prepare_model(
     """
     if not isinstance(model, MANNForSequenceClassification):
         raise InvalidTypeError(
-            f"the model is a {type(model).__name__}; episodes train a MANNForSequenceClassification. For a PEFT "
-            "adapter give the plain model and a peft_config."
+            f"the model is a {type(model).__name__}; give a MANNForSequenceClassification. For a PEFT adapter give the "
+            "plain model and a peft_config."
         )
     problem_type = model.config.problem_type or SINGLE_LABEL
     if problem_type != SINGLE_LABEL:
         raise InvalidInputError(
-            f"the model is one of {problem_type}; episodes drawn from classes train single-label models. Call forward "
-            "with support_* for others."
+            f"the model has problem_type={problem_type!r}; the trainer takes single-label models. For others call "
+            "forward with support_* in your own loop."
         )
     has_adapter = adapters.has_adapter(model)
     if peft_config is not None and has_adapter:
         raise InvalidInputError(
-            "the model has an adapter already: to train that on, give no peft_config; for a new one start from the "
+            "the model has an adapter already: to train it further, give no peft_config; for a new one start from the "
             "plain model."
         )
     if args.trainable == "adapter" and peft_config is None and not has_adapter:
         raise InvalidInputError('trainable="adapter" needs a peft_config, such as peft.LoraConfig(...).')
     if peft_config is not None:
         if args.trainable == "memory":
-            raise InvalidInputError('a peft_config is for the encoder, and trainable="memory" leaves it as it is.')
+            raise InvalidInputError('a peft_config is for the encoder, which trainable="memory" does not train.')
         adapters.add(model, peft_config)
     if args.trainable == "memory":
         model.encoder.requires_grad_(False)
         if args.objective != "episode" and getattr(objective, "own", True) is not None:
             raise InvalidInputError(
-                f'the objective {args.objective!r} does not read as the model does, so trainable="memory" leaves '
-                'nothing to train; take objective="episode".'
+                f'the objective {args.objective!r} does not use the reading of the model, so with trainable="memory" '
+                'there is nothing to train; take objective="episode".'
             )
     elif not any(parameter.requires_grad for parameter in model.encoder.parameters()):
         logger.warning(
-            f"no weight of the encoder is trainable (trainable={args.trainable!r}), as after a run of "
-            'trainable="memory": model.encoder.requires_grad_(True) lets it learn.'
+            f"no weight of the encoder is trainable (trainable={args.trainable!r}), as after a run with "
+            'trainable="memory": call model.encoder.requires_grad_(True) to train it.'
         )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InvalidInputError(f"no weight of the model is trainable (trainable={args.trainable!r}).")

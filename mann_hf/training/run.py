@@ -102,10 +102,10 @@ class TrainingRun:
                 raise InvalidInputError(f"{name} is {count!r}; it must be a whole number of 1 or more{none}.")
         if not isinstance(self.valid_share, (int, float)) or not 0 <= self.valid_share < 1:
             raise InvalidInputError(
-                f"valid_share is {self.valid_share!r}; it is a share of the classes, from 0 to below 1."
+                f"valid_share is {self.valid_share!r}; it must be a share of the classes, at least 0 and below 1."
             )
         if self.lora_targets is not None and self.lora_rank is None:
-            raise InvalidInputError("lora_targets came without lora_rank, so there is no adapter to put on them.")
+            raise InvalidInputError("lora_targets needs lora_rank, as there is no adapter without it.")
         if not isinstance(self.model_options, dict):
             raise InvalidInputError(f"model_options are {self.model_options!r}; give names and values.")
 
@@ -127,7 +127,8 @@ class TrainingRun:
         if valid is None and self.valid_share:
             if not hasattr(train, "column_names"):
                 raise InvalidInputError(
-                    "several data sets came without one to choose the best model by: give valid, or valid_share=0."
+                    "with several data sets give valid, the data to choose the best model by, or valid_share=0 to do "
+                    "without."
                 )
             train, valid = self._held_out(train, columns)
         # two, for with one the Trainer removes the last checkpoint in the end unless it is the best
@@ -226,9 +227,9 @@ class TrainingRun:
         valid = round(self.valid_share * count)
         if valid < least_asked or count - valid < least:
             logger.warning(
-                f"{valid} of {count} classes would be kept from training to choose the best model by, and an episode "
-                f"takes {least_asked} (in training {least}): the run goes without, so it has no evaluation, no best "
-                "step and no early stop."
+                f"there are too few classes to keep some for evaluation: of {count}, {valid} would be kept, and an "
+                f"episode takes {least_asked} (in training {least}). The run has no evaluation, no best step and no "
+                "early stop."
             )
             return data, None
         seed = self.arguments.get("seed", EpisodicTrainingArguments.seed)
@@ -252,7 +253,7 @@ def _from_yaml(name: str, value: Any) -> Any:
         try:
             return float(value) if float in kinds else int(value)
         except ValueError:
-            raise InvalidInputError(f"{name} is {value!r}; it is a number.") from None
+            raise InvalidInputError(f"{name} is {value!r}; it must be a number.") from None
     return value
 
 

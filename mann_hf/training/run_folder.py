@@ -45,15 +45,15 @@ def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool, overwrite: b
         recover(folder)
     if (folder / MEMORY_FILE).exists():
         raise InvalidInputError(
-            f"{folder} holds a memory that has been taught, and a trained model would take its place: choose another "
-            "folder. To train on from it and keep what it was taught, give it as the encoder."
+            f"{folder} holds a classifier with a taught memory, which training would replace: choose another folder. "
+            "To train that classifier further and keep its memory, give it as the encoder."
         )
     newest = newest_checkpoint(folder / CHECKPOINTS)
     if newest is None or not resume:
         if not overwrite:
             _check_nothing_lost(folder, newest)
         if resume:
-            logger.warning(f"{folder} holds no checkpoint to go on from: the run starts anew.")
+            logger.warning(f"{folder} holds no checkpoint to resume from: the run starts from the beginning.")
         return None
     file = folder / CHECKPOINTS / SETTINGS_FILE
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
@@ -61,8 +61,8 @@ def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool, overwrite: b
     changed = [] if before is None else [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if changed:
         raise InvalidInputError(
-            f"{folder} holds the checkpoints of a run with other settings ({listed(changed)}): resume it with those it "
-            "had, or train into another folder."
+            f"{folder} holds the checkpoints of a run with other settings ({listed(changed)}): resume it with its own "
+            "settings, or train into another folder."
         )
     return newest
 
@@ -72,18 +72,15 @@ def _check_nothing_lost(folder: Path, newest: str | None) -> None:
     anew = "(--overwrite, or overwrite=True)"
     if (folder / RESULTS_FILE).exists():
         on = f"resume it with more steps {RESUME}, " if newest else ""
-        raise InvalidInputError(
-            f"{folder} holds a finished run: {on}train anew in its place {anew}, or choose another folder."
-        )
+        raise InvalidInputError(f"{folder} holds a finished run: {on}replace it {anew}, or choose another folder.")
     if newest is not None:
         raise InvalidInputError(
-            f"{folder} holds the checkpoints of a run that did not come to its end, up to step {steps_done(newest)}: "
-            f"resume it {RESUME}, start anew in its place {anew}, or choose another folder."
+            f"{folder} holds the checkpoints of an unfinished run, up to step {steps_done(newest)}: resume it "
+            f"{RESUME}, replace it {anew}, or choose another folder."
         )
     if (folder / CONFIG_NAME).exists():
         raise InvalidInputError(
-            f"{folder} holds a model, and the trained one would take its place: allow it {anew}, or choose another "
-            "folder."
+            f"{folder} holds a model, which training would replace: allow it {anew}, or choose another folder."
         )
 
 

@@ -94,14 +94,14 @@ class EpisodicTrainer(EvaluatingTrainer):
         ignored += [name for name in NO_EFFECT_ARGUMENTS if getattr(args, name)]
         if ignored:
             raise InvalidInputError(
-                f"{', '.join(ignored)} would be of no effect: episodes have metrics of their own (answer_episodes "
-                "gives all answers), and an objective is the loss function."
+                f"{', '.join(ignored)} would have no effect: episodes have their own metrics (answer_episodes returns "
+                "all answers), and the objective is the loss function."
             )
         cuts = [name for name in ("dispatch_batches", "split_batches") if getattr(args.accelerator_config, name)]
         if cuts:
             raise InvalidInputError(
-                f"{' and '.join(cuts)} of accelerator_config cut batches in pieces, and packed episodes cannot be cut: "
-                "leave them out, each process draws episodes of its own."
+                f"leave {' and '.join(cuts)} of accelerator_config out: they split batches, and a batch of episodes "
+                "cannot be split. Each process draws its own episodes."
             )
         columns = {"text_column": text_column or args.text_column, "label_column": label_column or args.label_column}
         self.args = args
@@ -123,13 +123,13 @@ class EpisodicTrainer(EvaluatingTrainer):
         )
         if self.is_fsdp_enabled and getattr(self.accelerator.state.fsdp_plugin, "fsdp_version", 1) != 2:
             raise InvalidInputError(
-                "FSDP of version 1 gathers weights for forward alone, and evaluating and saving take them, too: set "
+                "FSDP of version 1 gathers weights only for forward, and evaluating and saving need them, too: set "
                 'fsdp_config={"version": 2}.'
             )
         if self._is_sharded and self.minimised.needs_whole_weights:
             raise InvalidInputError(
-                f"{', '.join(self.minimised.needs_whole_weights)}: no process has the weights whole that are compared; "
-                "train without FSDP and DeepSpeed."
+                f"{', '.join(self.minimised.needs_whole_weights)} needs whole weights, and here each process has only "
+                "a part of them: train without FSDP and DeepSpeed."
             )
         if self.processing_class is None:
             self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
@@ -237,16 +237,16 @@ class EpisodicTrainer(EvaluatingTrainer):
             resume_from_checkpoint = newest_checkpoint(str(self.args.output_dir))
             if resume_from_checkpoint is None:
                 raise InvalidInputError(
-                    f"{self.args.output_dir} holds no checkpoint that was written to the end, so there is nothing to "
-                    "resume: start from the beginning with train(), without resume_from_checkpoint."
+                    f"{self.args.output_dir} holds no complete checkpoint, so there is nothing to resume: call train() "
+                    "without resume_from_checkpoint."
                 )
         elif resume_from_checkpoint and not is_whole(Path(resume_from_checkpoint)):
-            raise InvalidInputError(f"{resume_from_checkpoint} is no checkpoint that was written to the end.")
+            raise InvalidInputError(f"{resume_from_checkpoint} is not a complete checkpoint.")
         model = self.model
         if model is not None and len(model.memory) and any(entry.text is None for entry in model.memory.entries):
             raise InvalidInputError(
-                "the model's memory keeps no texts (store_texts=False): with the encoder trained it could not be read "
-                "any more. Train a model with an empty memory and teach it afterwards."
+                "the model's memory keeps no texts (store_texts=False), so its keys could not be computed again with "
+                "the trained encoder. Train a model with an empty memory and teach it afterwards."
             )
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
         aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)

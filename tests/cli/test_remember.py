@@ -190,7 +190,7 @@ def test_a_bad_row_changes_nothing(shell: Shell, taught: Path, write: Write, con
     ("options", "message"),
     [
         (["--encoder", "nobody/nothing"], "The encoder 'nobody/nothing' was not found. Looked in:"),
-        (["--reading", "psychic"], "'psychic' is no reading; choose one of 'attention', "),
+        (["--reading", "psychic"], "unknown reading 'psychic'; choose one of 'attention', "),
     ],
 )
 def test_a_refused_new_folder_is_not_left_behind(

@@ -41,18 +41,18 @@ def visit(serve: Callable[..., str]) -> Callable[..., Any]:
 
 
 def test_a_regression_is_refused(make: Make) -> None:
-    with pytest.raises(InvalidInputError, match="a regression has numbers"):
+    with pytest.raises(InvalidInputError, match="which a regression does not have"):
         mann_hf.demo.build_page(make(problem_type="regression"))
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(InvalidTypeError, match="a str came"):
+    with pytest.raises(InvalidTypeError, match="not a str"):
         mann_hf.demo.build_page("my-intents")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("examples", ["a text", [7], [None]])
 def test_examples_are_a_list_of_texts(classifier: FewShotTextClassificationPipeline, examples: Any) -> None:
-    with pytest.raises(InvalidTypeError, match="examples is a list of texts"):
+    with pytest.raises(InvalidTypeError, match="examples must be a list of texts"):
         mann_hf.demo.build_page(classifier, examples=examples)
     with pytest.raises(InvalidInputError, match="at most 10,000 letters"):
         mann_hf.demo.build_page(classifier, examples=["x" * 10_001])
@@ -99,7 +99,7 @@ def test_a_change_that_cannot_be_saved_is_said_in_words(
 
     told = teach(visit(classifier, on_change=fail), "hello", "greeting")
     assert "Taught." in told and "could not be saved" in told and "mh-problem" in told
-    assert "no space left" not in told and "finds the reason in its log" in told
+    assert "no space left" not in told and "can find the reason in its log" in told
 
 
 def test_an_empty_memory_is_taught_its_first_example(make: Make, visit: Callable[..., Any]) -> None:

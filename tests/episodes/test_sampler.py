@@ -204,15 +204,15 @@ class TestSharedTexts:
         rows = sharing(own=4, shared=1).filter(lambda row: row["text"] != "a 0")
         assert EpisodeSampler(rows, 2, 2, 2).labels == set("bcdef")
         [message] = told()
-        assert "texts that several classes have do not count: 1, such as 'same 0'" in message
-        assert message.endswith("passed over: 'a' (3).")
+        assert "texts in several classes do not count: 1, such as 'same 0'" in message
+        assert message.endswith("left out: 'a' (3).")
         assert EpisodeSampler(rows, 2, 2, 2, classes=["a", "c", "d"]).labels == set("acd"), "no other class has it"
         with pytest.raises(InvalidInputError, match="5 classes with at least 4 texts .*'same 0'.*takes 6"):
             EpisodeSampler(rows, 6, 2, 2)
 
     def test_nor_the_unknown_texts_enough(self) -> None:
         assert EpisodeSampler(sharing(), 5, 1, 1, n_unknown=4)[0]
-        with pytest.raises(InvalidInputError, match="n_unknown is 5, and beside 5 classes .* just 4 texts left"):
+        with pytest.raises(InvalidInputError, match="n_unknown is 5, but beside the 5 classes .* only 4 texts left"):
             EpisodeSampler(sharing(), 5, 1, 1, n_unknown=5)
 
 
@@ -408,7 +408,7 @@ class TestSmallClasses:
         assert sampler.labels == {"a", "c", "e"} == {name for episode in first(sampler) for name in episode.names}
         [message] = told()
         assert "2 of 5 classes have fewer than 5 texts (2 to teach and 3 to ask)" in message
-        assert message.endswith("passed over: 'b' (3), 'd' (2).")
+        assert message.endswith("left out: 'b' (3), 'd' (2).")
 
     def test_one_warning_for_each_data_set(self, told: Told) -> None:
         EpisodeSampler({"one": data({"a": 6, "b": 6, "c": 1}), "two": data({"d": 6, "e": 6, "f": 2})}, 2)
@@ -439,8 +439,8 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (data(), {"process_index": 2, "num_processes": 2}, "process_index is 2 of 2; it counts from 0"),
     (data(), {"process_index": -1, "num_processes": 2}, "process_index is -1 of 2"),
     (data(), {"num_processes": 0}, "process_index is 0 of 0"),
-    (data(), {"k_shot": 2, "unbalanced": True}, "unbalanced shots are drawn from a range: k_shot=2 gives all"),
-    (data(), {"k_shot": (2, 2), "unbalanced": True}, "unbalanced shots are drawn from a range"),
+    (data(), {"k_shot": 2, "unbalanced": True}, "unbalanced=True needs a range for k_shot.*not 2"),
+    (data(), {"k_shot": (2, 2), "unbalanced": True}, "unbalanced=True needs a range"),
     ({}, {}, "there is no data set to draw from"),
     (data(), {"classes": ["a", "x", "other"]}, "there is no class 'other', 'x' in the data to draw from"),
     ({"x": data(), "y": data(3)}, {"classes": ["k", "l"]}, "there is no class 'k', 'l' in the data to draw from"),
@@ -463,9 +463,13 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (data(), {"n_way": 9}, "has 8 classes with at least 6 texts .1 to teach and 5 to ask., and an episode takes 9[.]"),
     (data(), {"n_way": (2, 9)}, "an episode takes 9[.]"),
     (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts[.]"),
-    (data({"a": 6, "b": 2}), {"n_way": 2}, "has 1 classes.*takes 2; passed over are 'b' .2., which have fewer[.]"),
+    (data({"a": 6, "b": 2}), {"n_way": 2}, "has 1 classes.*takes 2; left out are 'b' .2., which have fewer[.]"),
     (data(), {"classes": ["a", "b"], "n_way": 3}, "the data set has 2 classes"),
-    (data(3), {"n_way": 2, "n_unknown": 7}, "n_unknown is 7, and beside 2 classes the data set may have just 6 texts"),
+    (
+        data(3),
+        {"n_way": 2, "n_unknown": 7},
+        "n_unknown is 7, but beside the 2 classes of an episode the data set may have only 6",
+    ),
     ({"x": data(), "y": data()}, {"weights": {"x": 1}}, "weights are for 'x'; the data sets are 'x', 'y'"),
     (data(), {"weights": {"a": 1}}, "weights are for 'a'; the data sets are 'the data set'"),
     ({"x": data(), "y": data()}, {"weights": {"x": 2, "y": -1}}, "weights are .2, -1.; they must be 0 or more"),

@@ -145,7 +145,10 @@ class TestErrors:
             (None, "is a NoneType"),
             (data(["a", "b"], ["one", None]), "column 'text': text 1 .* is None, not a string"),
             (data(["a"], [7]), "column 'text': text 0 .* is a int .'7'., not a string"),
-            (data([0.5]), "column 'label': row 0 .counted from 0.: 0.5 is no whole number .* one class each"),
+            (
+                data([0.5]),
+                "column 'label': row 0 .counted from 0.: 0.5 is neither a name nor a whole number.*one class each",
+            ),
             (data([["a", "b"]]), "row 0 .* is a list; .*; episodes are made of texts with one class each"),
         ],
     )

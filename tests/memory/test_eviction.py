@@ -244,5 +244,5 @@ def test_an_unknown_rule_lists_the_choices() -> None:
     with pytest.raises(UnknownNameError) as caught:
         KeyValueMemory(K, V, 3, "random")
     assert str(caught.value) == (
-        "'random' is no eviction rule; choose one of 'least_recently_used', 'oldest', 'kaiser'."
+        "unknown eviction rule 'random'; choose one of 'least_recently_used', 'oldest', 'kaiser'."
     )

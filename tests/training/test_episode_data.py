@@ -125,7 +125,7 @@ class TestEvaluated:
 
     def test_each_must_ask_something(self, arguments: Arguments) -> None:
         silent = EpisodeSampler(labelled("def"), 2, n_query=(0, 2))
-        with pytest.raises(InvalidInputError, match="set eval_n_query to 1 or more"):
+        with pytest.raises(InvalidInputError, match="set eval_n_query .or n_query, its default. to 1 or more"):
             EpisodeData(None, {"one": labelled("abc"), "two": silent}, COLUMNS).evaluated(arguments())
 
 

@@ -529,11 +529,11 @@ class TestErrors:
             OBJECTIVES["leave_one_out"](reading=reading)  # type: ignore[call-arg]
 
     def test_a_reading_that_there_is_not(self) -> None:
-        with pytest.raises(UnknownNameError, match="'prototypes' is no reading"):
+        with pytest.raises(UnknownNameError, match="unknown reading 'prototypes'"):
             OBJECTIVES["leave_one_out"](reading="prototypes")  # type: ignore[call-arg]
 
     def test_an_objective_that_there_is_not(self) -> None:
-        with pytest.raises(UnknownNameError, match="'contrastive' is no objective; choose one of 'episode'"):
+        with pytest.raises(UnknownNameError, match="unknown objective 'contrastive'; choose one of 'episode'"):
             OBJECTIVES["contrastive"]
 
     def test_label_semantic_without_words(self) -> None:

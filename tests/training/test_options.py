@@ -64,5 +64,5 @@ def test_options_that_cannot_be(name: str, options: Any, says: str) -> None:
 
 
 def test_a_part_that_there_is_not() -> None:
-    with pytest.raises(UnknownNameError, match="'torch' is no lamp; choose one of 'plain', 'coloured', 'closed'"):
+    with pytest.raises(UnknownNameError, match="unknown lamp 'torch'; choose one of 'plain', 'coloured', 'closed'"):
         make(LAMPS, "torch", None)

@@ -68,7 +68,7 @@ def test_an_adapter_that_the_model_has_learns_on(model: Any, prepare: Prepare, l
 def test_a_memorys_parameters_take_an_objective_that_reads_with_them(prepare: Prepare) -> None:
     for objective in ("leave_one_out", "resampled", "supervised_contrastive"):
         with pytest.raises(
-            InvalidInputError, match=f"'{objective}' does not read as the model does.*objective=\"episode\""
+            InvalidInputError, match=f"'{objective}' does not use the reading of the model.*objective=\"episode\""
         ):
             prepare(trainable="memory", objective=objective)
     assert learning(prepare(trainable="memory", objective="resampled", options={"reading": None})) == {
@@ -90,18 +90,18 @@ def test_an_encoder_that_cannot_learn_is_told(model: Any, prepare: Prepare, told
 def test_what_does_not_go_together(prepare: Prepare, lora: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match='trainable="adapter" needs a peft_config'):
         prepare(trainable="adapter")
-    with pytest.raises(InvalidInputError, match='a peft_config is for the encoder, and trainable="memory" leaves it'):
+    with pytest.raises(InvalidInputError, match='a peft_config is for the encoder, which trainable="memory" does not'):
         prepare(lora, trainable="memory")
 
 
 @pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
 def test_models_of_other_problems_are_refused(prepare: Prepare, model: Any, problem_type: str) -> None:
     model.config.problem_type = problem_type
-    with pytest.raises(InvalidInputError, match=f"the model is one of {problem_type}"):
+    with pytest.raises(InvalidInputError, match=f"the model has problem_type='{problem_type}'"):
         prepare()
 
 
 def test_other_models_are_refused(tiny_encoder_model: Any, tmp_path: Path) -> None:
     args = EpisodicTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
-    with pytest.raises(InvalidTypeError, match="the model is a BertModel; episodes train a MANNForSequence"):
+    with pytest.raises(InvalidTypeError, match="the model is a BertModel; give a MANNForSequence"):
         prepare_model(tiny_encoder_model, args, None, OBJECTIVES["episode"]())

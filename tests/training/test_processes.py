@@ -108,7 +108,7 @@ def test_weights_that_are_spread_are_not_anchored(tiny_encoder: Path, monkeypatc
     monkeypatch.setattr(EpisodicTrainer, "_is_sharded", True)
     model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
     args = EpisodicTrainingArguments("out", use_cpu=True, regularizers={"uniformity": 0.1, "weight_anchor": 1.0})
-    with pytest.raises(InvalidInputError, match="^weight_anchor: no process has the weights whole"):
+    with pytest.raises(InvalidInputError, match="^weight_anchor needs whole weights"):
         EpisodicTrainer(model, args, TRAIN)
 
 

@@ -211,5 +211,5 @@ class TestRegularized:
             Regularized(OBJECTIVES["episode"](), told)
 
     def test_an_unknown_name(self) -> None:
-        with pytest.raises(UnknownNameError, match="'sparsity' is no regularizer.*'uniformity'"):
+        with pytest.raises(UnknownNameError, match="unknown regularizer 'sparsity'.*'uniformity'"):
             Regularized(OBJECTIVES["episode"](), {"sparsity": 1})

@@ -26,9 +26,7 @@ class TestTrain:
         parts = {"one": texts(WORDS[:2]), "two": texts(WORDS[2:4])}
         told = run_of(settings, source_weights={"one": 1, "two": 3}).train(parts, VALID)
         assert told["steps"] == 4
-        with pytest.raises(
-            InvalidInputError, match="without one to choose the best model by: give valid, or valid_share=0"
-        ):
+        with pytest.raises(InvalidInputError, match="several data sets give valid, .* or valid_share=0"):
             run_of(settings).train(parts, overwrite=True)
         run_of(settings, valid_share=0).train(parts, overwrite=True)
 
@@ -104,12 +102,12 @@ class TestTrain:
             ("eval_every", "x", r"eval_every is 'x'; it must be a whole number of 1 or more\."),
             ("eval_every", None, "eval_every is None"),
             ("lora_rank", 0, "lora_rank is 0; it must be a whole number of 1 or more, or None"),
-            ("valid_share", -0.2, "valid_share is -0.2; it is a share of the classes"),
+            ("valid_share", -0.2, "valid_share is -0.2; it must be a share of the classes"),
             ("valid_share", 1, "valid_share is 1"),
             ("valid_share", "half", "valid_share is 'half'"),
             ("model_options", 3, "model_options are 3; give names and values"),
             ("arguments", [1], r"arguments are \[1\]; give names and values"),
-            ("lora_targets", ["query"], "lora_targets came without lora_rank"),
+            ("lora_targets", ["query"], "lora_targets needs lora_rank"),
         ],
     )
     def test_settings_that_cannot_be(self, settings: dict, name: str, value: Any, says: str) -> None:
@@ -118,7 +116,7 @@ class TestTrain:
 
     def test_nothing_to_go_on_from(self, settings: dict, told: Any) -> None:
         assert run_of(settings).train(TRAIN, VALID, resume=True)["steps"] == 4
-        assert any("no checkpoint to go on from: the run starts anew" in line for line in told())
+        assert any("no checkpoint to resume from: the run starts from the beginning" in line for line in told())
 
 
 class TestModel:
@@ -165,7 +163,7 @@ class TestHeldOut:
     def test_too_few_to_keep_any_are_told(self, settings: dict, told: Any) -> None:
         trainer = run_of(settings, n_way=3).trainer(texts(WORDS))
         assert not trainer.eval_samplers
-        assert any("2 of 8 classes would be kept" in line and "goes without" in line for line in told())
+        assert any("of 8, 2 would be kept" in line and "no evaluation" in line for line in told())
 
     def test_evaluation_may_be_of_fewer_classes(self, settings: dict) -> None:
         assert run_of(settings, n_way="3-4", eval_n_way=2).trainer(texts(WORDS)).eval_samplers
@@ -176,7 +174,7 @@ class TestFromDict:
         run = run_of(settings, learning_rate="1e-5", weight_decay="1e-2", max_steps="3", lr_scheduler_type="constant")
         assert run.arguments["learning_rate"] == 1e-5 and run.arguments["weight_decay"] == 0.01
         assert run.arguments["max_steps"] == 3 and run.arguments["lr_scheduler_type"] == "constant"
-        with pytest.raises(InvalidInputError, match="learning_rate is 'fast'; it is a number"):
+        with pytest.raises(InvalidInputError, match="learning_rate is 'fast'; it must be a number"):
             run_of(settings, learning_rate="fast")
 
     @pytest.mark.parametrize(

@@ -55,13 +55,15 @@ class TestBegin:
         train(settings)
         folder = taught(tmp_path / "run", tmp_path / "run")
         for resume in (False, True):
-            with pytest.raises(InvalidInputError, match="holds a memory that has been taught.*choose another folder"):
+            with pytest.raises(
+                InvalidInputError, match="holds a classifier with a taught memory.*choose another folder"
+            ):
                 train(settings, resume=resume)
         assert len(MANNForSequenceClassification.from_pretrained(folder).memory) == 2
 
     def test_checkpoints_of_an_unfinished_run_are_not_lost(self, settings: dict) -> None:
         folder = stopped(settings)
-        with pytest.raises(InvalidInputError, match="not come to its end, up to step 2: resume it .*--overwrite"):
+        with pytest.raises(InvalidInputError, match="of an unfinished run, up to step 2: resume it .*--overwrite"):
             train(settings)
         assert (folder / CHECKPOINTS / "checkpoint-2").is_dir()
         begun = Begun()
@@ -78,7 +80,7 @@ class TestBegin:
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
         shutil.rmtree(folder / CHECKPOINTS)
         for resume in (False, True):
-            with pytest.raises(InvalidInputError, match="holds a finished run: train anew in its place"):
+            with pytest.raises(InvalidInputError, match="holds a finished run: replace it"):
                 train(settings, resume=resume)
 
     def test_a_run_that_is_begun_anew_is_unfinished_and_leaves_the_old_model_until_it_ends(
@@ -96,7 +98,7 @@ class TestBegin:
     def test_another_model_is_not_lost(self, settings: dict, tiny_encoder: Path) -> None:
         shutil.copytree(tiny_encoder, settings["output"])
         for resume in (False, True):
-            with pytest.raises(InvalidInputError, match="run holds a model, and the trained one would take its place"):
+            with pytest.raises(InvalidInputError, match="run holds a model, which training would replace"):
                 train(settings, resume=resume)
         assert train(settings, overwrite=True)["steps"] == 3
 

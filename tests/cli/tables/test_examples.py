@@ -56,8 +56,8 @@ def test_labels_are_of_the_problem(problem_type: ProblemType, cells: list[Any], 
         (ProblemType.SINGLE_LABEL, "['a', 'b']", "['a', 'b'] is a list; .* (--multi-label)"),
         (ProblemType.SINGLE_LABEL, "['a' 'b']", "is a list that was written as text without commas"),
         (ProblemType.SINGLE_LABEL, [0, 1], "[0, 1] is a row of zeros and ones"),
-        (ProblemType.SINGLE_LABEL, {"a": 1}, "{'a': 1} is a dict and no label"),
-        (ProblemType.SINGLE_LABEL, b"a", "b'a' is of bytes"),
+        (ProblemType.SINGLE_LABEL, {"a": 1}, "{'a': 1} is a dict, not a label"),
+        (ProblemType.SINGLE_LABEL, b"a", "b'a' is bytes"),
         (ProblemType.SINGLE_LABEL, "a\0", "the label holds a NUL byte"),
         (ProblemType.MULTI_LABEL, ["a", None], "no label"),
         (ProblemType.MULTI_LABEL, "a||b", "no label"),
@@ -65,7 +65,7 @@ def test_labels_are_of_the_problem(problem_type: ProblemType, cells: list[Any], 
         (ProblemType.MULTI_LABEL, "1|1|0", "['1', '1', '0'] is a row of zeros and ones"),
         (ProblemType.MULTI_LABEL, "[1 1 0]", "is a list that was written as text without commas"),
         (ProblemType.MULTI_LABEL, "['a' 'b']", "is a list that was written as text without commas"),
-        (ProblemType.MULTI_LABEL, {"a": 1}, "{'a': 1} is a dict and no label"),
+        (ProblemType.MULTI_LABEL, {"a": 1}, "{'a': 1} is a dict, not a label"),
         (ProblemType.REGRESSION, "much", "'much' is no number"),
         (ProblemType.REGRESSION, "", "no number; leave out what has none"),
         (ProblemType.REGRESSION, "nan", "'nan' is no number"),
@@ -95,7 +95,7 @@ def test_a_wrong_label_is_told_with_its_row(problem_type: ProblemType, cell: Any
 
 
 def test_rows_that_are_all_of_zeros_and_ones_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match=r"t.csv: column 'c': all rows are of zeros and ones .*\[0, 1\]"):
+    with pytest.raises(InvalidInputError, match=r"t.csv: column 'c': all rows hold only zeros and ones .*\[0, 1\]"):
         examples_of(table([0, 1], [1, 0], []), ProblemType.MULTI_LABEL, False)
     assert examples_of(table([0, 1], [2]), ProblemType.MULTI_LABEL, False).labels == [("0", "1"), ("2",)]
 

@@ -84,7 +84,7 @@ def same(actual: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
 
 
 def test_an_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(UnknownNameError, match="'nearest' is no reading; choose one of 'attention', ") as caught:
+    with pytest.raises(UnknownNameError, match="unknown reading 'nearest'; choose one of 'attention', ") as caught:
         READINGS["nearest"]
     assert caught.value.choices == list(READINGS)
 
@@ -123,7 +123,7 @@ def test_a_sharpness_that_is_no_positive_number_is_refused(name: str, sharpness:
 
 @every_reading
 def test_an_unknown_similarity_is_refused(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="'manhattan' is no similarity; choose one of 'cosine'"):
+    with pytest.raises(UnknownNameError, match="unknown similarity 'manhattan'; choose one of 'cosine'"):
         READINGS[name](KEY_SIZE, similarity="manhattan")
 
 
