@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from tokenizers import Regex, normalizers
 
 from mann_hf.hub.patterns import may_be_empty, why_slow
 
@@ -21,6 +22,13 @@ IN_USE = [  # of published tokenizers
     r" {2,}",
     r"[0-9][0-9][0-9]",
     r"^\s+|\s+$",
+    r"[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))*((?=[\p{L}])([^A-Z]))+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))+((?=[\p{L}])([^A-Z]))*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*"
+    r"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-Ֆ]+",
+    r"[一-龥\u3040-ゟ゠-ヿ]+",
 ]
 
 
@@ -31,21 +39,61 @@ def test_those_in_use_pass(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    [  # linear, though with repeats and choices within repeats
+        r"\d+(?:[.,]\d+)*",
+        r"(\w)\1{2,}",
+        r"(?:\s*\n)+",
+        r"(\p{L}\p{M}*)+",
+        r"\p{L}+(?:['’]\p{L}+)*",
+        r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?",
+        r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}",
+        r"(a|b)*c",
+        r"(a|a)*",  # it never fails once it is in there
+        r"(\p{Lu}|\d)*!",
+        r"[^\s\p{L}]+(?:\p{L}|\s)*!",
+        "(a|b)" * 30,
+    ],
+)
+def test_linear_ones_pass(pattern: str) -> None:
+    assert why_slow(pattern) is None
+    normalizers.Replace(Regex(pattern), "").normalize_str("aab, 1.2\n" * 500)  # and the tokenizers know them
+
+
+AROUND, TWO = "several ways to match one text", "several of its repeats without an end"
+
+
+@pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        (r"^(([a-z ])+.)+[A-Z]([a-z])+$", "repeats what has repeats"),
-        (r"(a|a)*b", "repeats what has repeats or choices"),
-        (r"(?:a*)*b", "repeats what has repeats"),
-        (r"(\w+\s?)+$", "repeats what has repeats"),
-        (r"(a{1,30}){1,30}b", "repeats what has repeats"),
-        (r"a*a*a*b", "must follow several repeats"),
-        (r".*.*=.*", "must follow several repeats"),
-        (r"((a{1000}){1000}){1000}", "counts further"),
-        ("a?" * 30 + "a" * 30, "choices in a row"),
-        ("(a|b)" * 30, "choices in a row"),
-        (r"(a)\1", "refers to a group"),
+        (r"^(([a-z ])+.)+[A-Z]([a-z])+$", AROUND),
+        (r"(a|a)*b", AROUND),
+        (r"(?:a|b|ab)*c", AROUND),
+        (r"(?:a*)*b", AROUND),
+        (r"(\w+\s?)+$", AROUND),
+        (r"(\w|\d)+\b", AROUND),
+        (r"(?i)(?:k|\x{212A})*x", AROUND),
+        (r"(?:[\u0600-\u0700]|[\u0650-\u0800])*x", AROUND),
+        (r"([[:alpha:]]|z)*5", AROUND),
+        (r"(?:a|a){30}", AROUND),
+        (r"(a{1,30}){1,30}b", AROUND),
+        (r"((a{1000}){1000}){1000}", AROUND),
+        (r"(?>(a|a)*)b", AROUND),
+        (r"(?=(a|a)*b)x", AROUND),
+        (r"(a+)\1*b", f"{AROUND}|{TWO}"),
+        (r"a*a*a*b", TWO),
+        (r".*.*=.*", TWO),
+        (r"\s+(?!\s*x)", TWO),
+        (r"(?:a?){30}a{30}", "counts what may match nothing"),
+        ("a?" * 30 + "a" * 30, "4,096 ways"),
+        ("(a|a)" * 30 + "b", "4,096 ways"),
+        ("|".join(f"word{number}" for number in range(200)), "counts further than 1,024"),
+        (r"\1(a)", "refers to a group"),
+        (r"(a)(\1)\2", "refers to a group"),
         (r"(?<n>a)\g<n>", "refers to a group"),
         (r"(?~a)", "unusual kind"),
+        (r"(?x) a", "unusual kind"),
+        (r"\X", "unusual"),
         ("[a", "brackets"),
         ("(a", "brackets"),
         ("a)", "brackets"),
