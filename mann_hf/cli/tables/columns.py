@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ...errors import InvalidInputError
-from ...wording import counted, listed
+from ...wording import counted, listed, shown
 from ..options import TableOptions
 from ..output import say
 
@@ -129,7 +129,7 @@ class Columns:
         """
         if all(_plain(cell) in USUAL[kind] for kind, cell in zip(self.kinds, cells, strict=False)):
             raise InvalidInputError(
-                f"{source}: the first row, {listed(map(repr, cells))}, looks like a header: leave out --no-header, or "
+                f"{source}: the first row, {_named(cells)}, looks like a header: leave out --no-header, or "
                 "put a header above it if it is an example."
             )
 
@@ -188,7 +188,7 @@ class Columns:
             if kind == "label" and len(there) > 2:
                 cure = f" (of columns of 0 and 1, one a label, name all: {option} a,b,c){cure}"
             raise InvalidInputError(
-                f"{source!r} has no column {asked or USUAL[kind][0]!r}{also}; it has {listed(map(repr, there), 20)}: "
+                f"{source!r} has no column {asked or USUAL[kind][0]!r}{also}; it has {_named(there)}: "
                 f"choose with {option}{cure}."
             )
         names = [there[place] for place in places]
@@ -196,8 +196,7 @@ class Columns:
             raise InvalidInputError(f"{source!r} has {len(places)} columns called {names[0]!r}; rename one.")
         if len(places) > 1:
             raise InvalidInputError(
-                f"{source!r} has several columns that could hold the {kind}s, {listed(map(repr, names), 20)}: "
-                f"choose with {option}."
+                f"{source!r} has several columns that could hold the {kind}s, {_named(names)}: choose with {option}."
             )
         return places
 
@@ -243,6 +242,10 @@ def _told_apart(names: Sequence[str]) -> list[str]:
         told.append(f"{name}.{seen[name]}" if seen[name] else name)
         seen[name] += 1
     return told
+
+
+def _named(names: Sequence[str]) -> str:
+    return listed((shown(name, 40) for name in names), 20)
 
 
 def _plain(name: str) -> str:

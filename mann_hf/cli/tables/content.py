@@ -29,7 +29,7 @@ PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Where the shell puts what it hands on, as in `<(command)`."""
-LARGEST = 2**29
+LARGEST = 2**28
 """Bytes that are read of a pipe or a file of text at most, and of a packed file once it is unpacked."""
 IN_PARTS = "give it in parts, or as parquet"
 

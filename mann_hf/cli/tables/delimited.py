@@ -6,7 +6,6 @@ would guess types and shift columns.
 
 import csv
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +19,8 @@ from .rows import BadRow, Row
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHERS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar (|)"}
+LARGEST_CELL = 2**25
+"""Letters of a cell, for which csv takes four bytes each."""
 SAMPLE = 100
 """Rows by which a delimiter is found."""
 
@@ -56,7 +57,7 @@ def read_delimited(
     Raises:
         InvalidInputError: a column is missing, or the file cannot be read on.
     """
-    with _cells_of_any_size():
+    with _large_cells():
         lines = _Lines(text)
         told = re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None  # which Excel writes and reads
         if told:
@@ -126,7 +127,7 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
 
 def has_header(text: str, columns: Columns) -> bool:
     """Whether the first line of a text is the header of a table, and no text."""
-    with _cells_of_any_size():
+    with _large_cells():
         lines = _Lines(text)
         return columns.are_header(_sample(lines, _found(lines, ",", columns)[0], 2))
 
@@ -165,9 +166,9 @@ def _name(delimiter: str) -> str:
 
 
 @contextmanager
-def _cells_of_any_size() -> Iterator[None]:
+def _large_cells() -> Iterator[None]:
     """While csv takes cells of more than 131,072 letters; the limit is one for the whole process."""
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    before = csv.field_size_limit(LARGEST_CELL)
     try:
         yield
     finally:

@@ -77,7 +77,8 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
             columns.check_no_header(source, [_text(cells[place]) for place in positions])
         number += 1
         wanted = tuple(_kept(cells[place]) if place < len(cells) else None for place in positions)
-        if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in positions}):
+        needed = positions[: len(columns.kinds)] if columns.others else positions
+        if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in needed}):
             cell = sheet.not_calculated[line][min(formulas)]
             yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line)
             continue

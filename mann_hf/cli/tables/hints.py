@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from ...wording import counted, listed
+from ...wording import counted, listed, shown
 from ..output import say
 from .rows import Table
 
@@ -70,7 +70,7 @@ def say_swapped(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> No
     if different >= 0.8 * len(names) and all_texts <= different and letters > 1.5 * letters_of_texts:
         say(
             f"{table.source}: are the columns swapped? {counted(different, 'different label')}, such as "
-            f"{_cut(names[0])}, came for {counted(all_texts, 'different text')}, such as {_cut(texts[0])} "
+            f"{shown(names[0], 40)}, came for {counted(all_texts, 'different text')}, such as {shown(texts[0], 40)} "
             "(--text-column, --label-column)."
         )
 
@@ -87,7 +87,7 @@ def say_separators(table: Table, labels: Sequence[Any], several: bool) -> None:
         if sign != signs[0]:
             lists = [name for name in lists if any(seen[part] > 1 for part in parts[name])]
         if lists:
-            said = f"{listed(map(repr, lists), 3)} {'is' if len(lists) == 1 else 'are each'} one label"
+            said = f"{listed(map(shown, lists), 3)} {'is' if len(lists) == 1 else 'are each'} one label"
             cure = f"put {BETWEEN_LABELS} between them" + (
                 ", and make the classifier with --multi-label" * (not several)
             )
@@ -147,9 +147,4 @@ def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None],
 def visible(text: str, beside: str = "") -> str:
     """A text in quotes with what cannot be seen written out: spaces in a row, marks without width, split letters."""
     composed = all(unicodedata.is_normalized("NFKC", each) for each in (text, beside))
-    shown = repr(text) if composed else ascii(text)
-    return re.sub(" {2,}", lambda spaces: r"\x20" * len(spaces[0]), shown)
-
-
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:36]} ...")
+    return re.sub(" {2,}", lambda spaces: r"\x20" * len(spaces[0]), shown(text) if composed else ascii(text[:80]))

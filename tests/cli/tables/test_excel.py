@@ -113,6 +113,8 @@ class TestFormulas:
     def test_one_beside_the_columns_is_left_alone(self, tmp_path: Path) -> None:
         path = write(tmp_path / "t.xlsx", [*HEADER, "length"], ["a", "b", "=LEN(A2)"])
         assert read(path) == [("a", "b")]
+        table = read_table(path, TableOptions(), "test", labels=False, others=True)
+        assert ([row.cells for row in table.rows], table.bad) == ([("a", "b", None)], [])
 
     def test_a_header_of_formulas_is_told(self, tmp_path: Path) -> None:
         path = write(tmp_path / "t.xlsx", ["=A2", "=B2"], ["=A3", "=B3"])

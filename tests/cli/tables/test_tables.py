@@ -15,7 +15,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from mann_hf.cli.options import ProblemType, TableOptions
-from mann_hf.cli.tables import examples_of, hub, is_table, read_table, texts_of
+from mann_hf.cli.tables import delimited, examples_of, hub, is_table, read_table, texts_of
 from mann_hf.errors import InvalidInputError
 
 Write = Callable[[str, str | bytes], Path]
@@ -462,6 +462,24 @@ def test_what_was_guessed_is_said_once(
     read(path)
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == bool(said)
+
+
+def test_a_cell_without_end_is_a_bad_row(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "LARGEST_CELL", 100)
+    path = write("t.csv", 'text,label\na,b\n"never closed,c\n' + "d,e\n" * 100)
+    table = read_table(str(path), options(), "train")
+    assert len(table.rows) == 101
+    assert [(row.line, row.reason) for row in table.bad] == [
+        (3, "field larger than field limit (100) (is a quote not closed or not doubled?)")
+    ]
+    long = refusal(write("u.csv", "x" * 90 + ",label\n"))
+    assert f"it has '{'x' * 35} ..., 'label'" in long and len(long) < 500
+
+
+def test_a_file_of_too_many_bytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with open(tmp_path / "t.csv", "wb") as file:
+        file.truncate(2**31)
+    assert "has more than 268,435,456 bytes; give it in parts, or as parquet." in refusal(tmp_path / "t.csv")
 
 
 def test_damaged_utf_8_is_no_other_encoding(write: Write) -> None:
