@@ -23,7 +23,6 @@ from .models import Evidence, MANNForSequenceClassification
 from .models.folder_saves import saving_model, write_model
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
-from .targets import known_as, same_label
 from .targets.given import given_labels
 
 FEW_SHOT_TASK = "few-shot-text-classification"
@@ -113,7 +112,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         kinds = ["example"] * len(examples) + ["description"] * len(described)
         return self.model.remember(keys, wanted, everything, kinds, names)  # type: ignore[arg-type]
 
-    def forget(self, ids: int | Sequence[int] | None = None, label: str | None = None) -> None:
+    def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes examples from the memory, which is then as if it had never seen them.
 
         With a `capacity`, examples that were evicted to make room for them do not come back, and with
@@ -121,17 +120,14 @@ class FewShotTextClassificationPipeline(Pipeline):
 
         Args:
             ids: one id or several, from `remember` or from the evidence of an answer.
-            label: removes every example and description of this label.
+            label: removes every example and description of this label; where texts have several labels, also those that
+                have others besides.
 
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several labels at once.
         """
-        if label is not None and label not in self.model.memory.labels:
-            (label,) = known_as([same_label(str(label))], self.model.memory.labels).values()
-        given: Any = ids.tolist() if hasattr(ids, "tolist") else ids  # type: ignore[union-attr]
-        if given is not None and not isinstance(given, Iterable):
-            given = [given]
-        self.model.forget(given, label)
+        self.model.forget(ids, label)
 
     def with_own_memory(self) -> "FewShotTextClassificationPipeline":
         """A pipeline that shares these weights and has its own copy of the memory."""

@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate
-from ..wording import counted, listed, near
+from ..wording import counted, listed, near, shown
 from .entries import Entry, Kind, Label, content_id, label_names, label_words, name_id
 
 MOST_VALUES = 2**30
@@ -230,14 +230,14 @@ class LabelledMemory:
         by_id = {entry.id: entry for entry in memory.entries}
         return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
 
-    def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> "LabelledMemory":
+    def forget(self, ids: Iterable[Any] | None = None, label: str | None = None) -> "LabelledMemory":
         """This memory without some entries, as if they had never been written.
 
         With a capacity, what gave way to them does not come back, and with them goes what was merged into their slots.
 
         Args:
             ids: the entries to remove.
-            label: removes every entry with this label.
+            label: removes every entry with this label, alone or among others.
 
         Raises:
             NotInMemoryError: an id or a label that is not there.
@@ -246,10 +246,16 @@ class LabelledMemory:
         """
         if ids is None and label is None:
             raise InvalidInputError("say what to forget: ids=[...] or label=...")
+        wanted: list[Any] = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
         try:
-            gone = {operator.index(id_) for id_ in (() if ids is None else ids)}
+            gone = {operator.index(id_) for id_ in wanted}
         except TypeError:
-            raise InvalidTypeError(f"ids are {ids!r}; give the whole numbers that remember() returned.") from None
+            hint = (
+                " A label is forgotten with forget(label=...)." if any(isinstance(id_, str) for id_ in wanted) else ""
+            )
+            raise InvalidTypeError(
+                f"ids are {shown(ids)}; give the whole numbers that remember() returned.{hint}"
+            ) from None
         missing = [id_ for id_ in gone if id_ not in self.ids]
         if missing:
             names = {name_id(name): name for name in self.named_labels}

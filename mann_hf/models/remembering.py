@@ -1,6 +1,6 @@
 """Models with a memory of their own: writing it, reading it, and naming the evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,8 @@ from ..memory.precision import precise
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..targets import known_as, same_label
 from ..targets.given import check_described, given_labels
-from ..wording import listed
+from ..targets.labels import plain
+from ..wording import listed, shown
 from .entries import Kind
 from .episode_keys import check_queries
 from .labelled_memory import LabelledMemory
@@ -202,17 +203,36 @@ class RememberingModel(MANNPreTrainedModel):
 
         return self._swap(change)
 
-    def forget(self, ids: Sequence[int] | None = None, label: str | None = None) -> None:
+    def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes entries from the model's memory, as if they had never been written.
 
         With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
         that was merged into it. How often the others were used stays as it was counted: what the forgotten ones
         answered is not counted again for others.
 
+        Args:
+            ids: one id or several.
+            label: removes every entry of this label; where texts have several labels, also those that have others
+                besides.
+
         Raises:
             NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several labels at once.
         """
-        self._swap(lambda memory: (memory.forget(ids, label), None), forgets=True)
+        ids, label = plain(ids), plain(label)
+        given = ids if ids is None or isinstance(ids, Iterable) else [ids]
+        if isinstance(label, Iterable) and not isinstance(label, str):
+            raise InvalidTypeError(
+                f"label is {shown(label)}; forget one label at a time, as in: for label in [...]: forget(label=label)."
+            )
+
+        def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
+            name = label
+            if label is not None and label not in memory.labels:
+                (name,) = known_as([same_label(str(label))], memory.labels).values()
+            return memory.forget(given, name), None
+
+        self._swap(change, forgets=True)
 
     def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
         """Records each query's top entry as used, for LRU eviction."""

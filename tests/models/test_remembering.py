@@ -113,3 +113,34 @@ class TestKeysOfOnesOwn:
             "c": "three",
             "d": None,
         }
+
+    @pytest.mark.parametrize("ids", ["a", ["a"], ["1"], [1.0], ""], ids=repr)
+    def test_a_label_in_place_of_ids_is_told(
+        self, ids: Any, build: Callable[..., MANNForSequenceClassification]
+    ) -> None:
+        model = build()
+        model.remember(self.KEYS, list("abcd"))
+        says = "" if ids == [1.0] else r".*forget\(label=\.\.\.\)"
+        with pytest.raises(InvalidTypeError, match=f"ids are .*whole numbers that remember.. returned{says}"):
+            model.forget(ids)
+        for several in (["a", "b"], {"a"}, np.array(["a"])):
+            with pytest.raises(InvalidTypeError, match="one label at a time"):
+                model.forget(label=several)
+        assert len(model.memory) == 4
+
+    def test_it_forgets_what_the_pipeline_forgets(self, build: Callable[..., MANNForSequenceClassification]) -> None:
+        model = build()
+        ids = model.remember(self.KEYS, ["a", True, 1, "b"])
+        model.forget(label=" a")
+        model.forget(label=np.True_)
+        model.forget(label=torch.tensor(1))
+        model.forget(np.int64(ids[3]))
+        assert not len(model.memory)
+
+    def test_with_several_labels_an_example_goes_with_any_of_them(
+        self, build: Callable[..., MANNForSequenceClassification]
+    ) -> None:
+        model = build(problem_type="multi_label_classification")
+        model.remember(self.KEYS, [["a", "b"], ["b"], ["c"], []])
+        model.forget(label="b")
+        assert [entry.label for entry in model.memory.entries] == [("c",), ()]
