@@ -57,7 +57,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         super().__init__(**kwargs)
         if not isinstance(self.model, MANNForSequenceClassification):
             raise InvalidTypeError(
-                f"the model is a {type(self.model).__name__}; this pipeline takes a MANNForSequenceClassification, "
+                f"the model is of type {type(self.model).__name__}; this pipeline takes MANNForSequenceClassification, "
                 "for example from MANNForSequenceClassification.from_encoder_pretrained(name)."
             )
         if self.tokenizer is None:
@@ -227,7 +227,7 @@ class FewShotTextClassificationPipeline(Pipeline):
             return self._stream((inputs[n] for n in range(known)), known, batch_size, progress, options)
         if not isinstance(inputs, Iterable) or isinstance(inputs, (dict, bytes)):
             raise InvalidTypeError(
-                f"a {type(inputs).__name__} came; give a text, a list of texts or a dataset of texts."
+                f"something of type {type(inputs).__name__} came; give a text, a list of texts or a dataset of texts."
             )
         count = len(inputs) if isinstance(inputs, Sized) else None
         return self._stream(iter(inputs), count, batch_size, progress, options)

@@ -32,7 +32,9 @@ def projected_size(steps: Sequence[Step], size: int) -> int:
         InvalidInputError: they are none that there are.
     """
     if not isinstance(steps, list | tuple) or len(steps) > MOST_STEPS:
-        raise InvalidInputError(f"projection is a {type(steps).__name__}; give a list of at most {MOST_STEPS} steps.")
+        raise InvalidInputError(
+            f"projection is of type {type(steps).__name__}; give a list of at most {MOST_STEPS} steps."
+        )
     for number, step in enumerate(steps):
         if not isinstance(step, Mapping) or step.get("kind") not in KINDS:
             raise InvalidInputError(f"step {number} of projection is {step!r:.80}; its kind is one of {KINDS}.")

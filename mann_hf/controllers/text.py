@@ -13,6 +13,7 @@ from transformers.utils import PaddingStrategy, logging
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..forks import wait_at_forks
+from ..wording import shown
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -48,12 +49,12 @@ def check_texts(texts: object) -> list[str]:
     elif isinstance(texts, (set, frozenset)):
         raise InvalidTypeError(f"texts are a {type(texts).__name__}, which has no order; give a list.")
     elif isinstance(texts, (bytes, Mapping)) or not (isinstance(texts, Iterable) and hasattr(texts, "__len__")):
-        raise InvalidTypeError(f"texts must be a string or a list of strings, not {_shown(texts)}.")
+        raise InvalidTypeError(f"texts must be a string or a list of strings, not {_named(texts)}.")
     texts = [text.as_py() if hasattr(text, "as_py") else text for text in texts]  # of pyarrow's strings the text
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidTypeError(
-                f"text {position} (counted from 0) is {_shown(text)}, not a string; leave it out, or turn it into text."
+                f"text {position} (counted from 0) is {_named(text)}, not a string; leave it out, or turn it into text."
             )
         if not text or text.isspace():
             raise InvalidInputError(
@@ -269,9 +270,9 @@ def _is_plain(tokenizer: PreTrainedTokenizerFast) -> bool:
     return own.__call__ is plain.__call__ and own._encode_plus is plain._encode_plus
 
 
-def _shown(value: object) -> str:
-    """A value as an error message names it."""
-    return "None" if value is None else f"a {type(value).__name__} ({str(value)[:40]!r})"
+def _named(value: object) -> str:
+    """A value and its type as an error message names them."""
+    return "None" if value is None else f"{shown(value, 40)} (of type {type(value).__name__})"
 
 
 def _is_unicode(text: str) -> bool:

@@ -108,7 +108,7 @@ def build_page(
     import_extra("plotly", "the live page", "demo")
     if not isinstance(classifier, FewShotTextClassificationPipeline):
         raise InvalidTypeError(
-            f"the page needs a few-shot-text-classification pipeline, not a {type(classifier).__name__}."
+            f"the page needs a few-shot-text-classification pipeline, not {type(classifier).__name__}."
         )
     config = classifier.model.config
     problem_type = config.problem_type or SINGLE_LABEL

@@ -46,7 +46,7 @@ class LabelledTable:
                 f"{source} is a DatasetDict of {', '.join(map(repr, dataset))}; give one of its splits."
             )
         if not isinstance(dataset, Dataset):
-            raise InvalidTypeError(f"{source} is a {type(dataset).__name__}; give a datasets.Dataset.")
+            raise InvalidTypeError(f"{source} is of type {type(dataset).__name__}; give a datasets.Dataset.")
         for kind, column in (("text_column", text_column), ("label_column", label_column)):
             if column not in dataset.column_names:
                 raise InvalidInputError(

@@ -8,6 +8,7 @@ import torch
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from ..errors import FolderError, InvalidInputError
+from ..wording import shown
 from .files import CONFIG, read_object
 
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
@@ -89,15 +90,15 @@ def check_config(config: Any) -> None:
     for name, (types, wanted) in TYPES.items():
         value = config.get(name)
         if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            raise InvalidInputError(f"the configuration has {name} = {_shown(value)}; it must be {wanted}.")
+            raise InvalidInputError(f"the configuration has {name} = {shown(value)}; it must be {wanted}.")
     quantization = config.get("quantization_config")
     if quantization is not None and not _names_its_way(quantization):
         raise InvalidInputError(
-            f"the configuration has quantization_config = {_shown(quantization)}, which names no quant_method. Remove "
+            f"the configuration has quantization_config = {shown(quantization)}, which names no quant_method. Remove "
             "it if the weights are not quantised."
         )
     if any(not isinstance(name, str) for name in config.get("architectures") or ()):
-        raise InvalidInputError(f"the configuration has architectures = {_shown(config['architectures'])}, not names.")
+        raise InvalidInputError(f"the configuration has architectures = {shown(config['architectures'])}, not names.")
     for name in ("dtype", "torch_dtype"):
         check_dtype(name, config.get(name))
     for name, value in config.items():
@@ -106,7 +107,7 @@ def check_config(config: Any) -> None:
             and not isinstance(value, bool)
             and not -LARGEST_NUMBER < value < LARGEST_NUMBER
         ):
-            raise InvalidInputError(f"the configuration has {name} = {_shown(value)}, which is no size.")
+            raise InvalidInputError(f"the configuration has {name} = {shown(value)}, which is no size.")
     for name, part in config.items():
         if name != "adapter":  # whose fields are compared with its weights
             check_config(part)
@@ -138,10 +139,4 @@ def check_dtype(name: str, value: Any) -> None:
     """
     known = isinstance(value, str) and isinstance(getattr(torch, value.removeprefix("torch."), None), torch.dtype)
     if value is not None and not known and value != "auto" and not isinstance(value, torch.dtype | dict):
-        raise InvalidInputError(f"the configuration has {name} = {_shown(value)}; it must be one such as 'float32'.")
-
-
-def _shown(value: Any) -> str:
-    """A value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]} ..."
+        raise InvalidInputError(f"the configuration has {name} = {shown(value)}; it must be one such as 'float32'.")

@@ -168,7 +168,7 @@ def read_object(path: str | os.PathLike, most: int | None = None) -> dict[str, A
     """
     found = read_json(path, most)
     if not isinstance(found, dict):
-        raise damaged(path, f"it holds a {type(found).__name__} and no JSON object")
+        raise damaged(path, f"it holds no JSON object but a value of type {type(found).__name__}")
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..memory.reading import PROBLEM_TYPES, READINGS
+from ..wording import shown
 
 MOST_TOKENS = 2**31 - 1
 LONGEST_PROMPT = 2**16
@@ -108,5 +109,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _wrong(name: str, value: Any, cure: str) -> InvalidInputError:
-    shown = repr(value)
-    return InvalidInputError(f"{name} is {shown if len(shown) <= 80 else f'{shown[:80]} ...'}; {cure}.")
+    return InvalidInputError(f"{name} is {shown(value)}; {cure}.")

@@ -89,7 +89,7 @@ class MANNConfig(PreTrainedConfig):
             encoder_config = AutoConfig.for_model("bert")
         if not isinstance(encoder_config, PreTrainedConfig) or encoder_config.model_type == self.model_type:
             raise InvalidInputError(
-                f"encoder_config is a {type(encoder_config).__name__}; give the configuration of a text encoder."
+                f"encoder_config is of type {type(encoder_config).__name__}; give the configuration of a text encoder."
             )
         self.encoder_config = encoder_config
         self.encoder_name = encoder_name

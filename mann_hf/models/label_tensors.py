@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import InvalidInputError
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from ..wording import shown
 
 IGNORED = -100
 """The label of what is no example: padding among the support, and in classification queries without a loss."""
@@ -39,7 +40,7 @@ def support_values(labels: Tensor, problem_type: str, n_way: int | None = None) 
     if lowest > highest:
         raise InvalidInputError("support_labels are all -100, so there is nothing to read.")
     if n_way is not None and (isinstance(n_way, bool) or not hasattr(n_way, "__index__")):
-        raise InvalidInputError(f"n_way is {n_way!r:.80}; give a whole number, or None.")
+        raise InvalidInputError(f"n_way is {shown(n_way)}; give a whole number, or None.")
     count = highest + 1 if n_way is None else int(n_way)
     if lowest < 0 or highest >= count:
         raise InvalidInputError(

@@ -39,7 +39,7 @@ def given_labels(
     if isinstance(labels, (str, int, float)):
         labels = [labels]
     if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
-        raise InvalidTypeError(f"labels are a {type(labels).__name__}; give a list with one label for each text.")
+        raise InvalidTypeError(f"labels are of type {type(labels).__name__}; give a list with one label for each text.")
     labels = [plain(label) for label in labels]
     if len(labels) != examples + descriptions:
         texts = counted(examples, "text") + (f" and {counted(descriptions, 'description')}" if descriptions else "")

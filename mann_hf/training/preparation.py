@@ -26,8 +26,8 @@ def prepare_model(
     """
     if not isinstance(model, MANNForSequenceClassification):
         raise InvalidTypeError(
-            f"the model is a {type(model).__name__}; give a MANNForSequenceClassification. For a PEFT adapter give the "
-            "plain model and a peft_config."
+            f"the model is of type {type(model).__name__}; give a MANNForSequenceClassification. For a PEFT adapter "
+            "give the plain model and a peft_config."
         )
     problem_type = model.config.problem_type or SINGLE_LABEL
     if problem_type != SINGLE_LABEL:

@@ -87,7 +87,7 @@ class EpisodicTrainer(EvaluatingTrainer):
     ) -> None:
         args = EpisodicTrainingArguments("trainer_output") if args is None else args
         if not isinstance(args, EpisodicTrainingArguments):
-            raise InvalidTypeError(f"args are a {type(args).__name__}; give EpisodicTrainingArguments.")
+            raise InvalidTypeError(f"args are of type {type(args).__name__}; give EpisodicTrainingArguments.")
         if eval_dataset is not None:  # now, rather than after the first steps
             import_extra("evaluate", "evaluating episodes", "train")
         ignored = [name for name in NO_EFFECT if kwargs.get(name) is not None]

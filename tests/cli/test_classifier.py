@@ -53,7 +53,7 @@ def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:
         ),
         ('{"architectures": []}', "holds no classifier: its config.json names no model_type."),
         ('{"model', "config.json' is damaged: it is no JSON (Unterminated string"),
-        ("[]", "config.json' is damaged: it holds a list and no JSON object."),
+        ("[]", "config.json' is damaged: it holds no JSON object but a value of type list."),
     ],
 )
 def test_a_folder_of_something_else_is_told(

@@ -46,7 +46,7 @@ def test_a_regression_is_refused(make: Make) -> None:
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(InvalidTypeError, match="not a str"):
+    with pytest.raises(InvalidTypeError, match="not str"):
         mann_hf.demo.build_page("my-intents")  # type: ignore[arg-type]
 
 

@@ -141,10 +141,10 @@ class TestErrors:
         "rows, says",
         [
             (DatasetDict(train=data(["a"]), test=data(["a"])), "is a DatasetDict of 'train', 'test'; give one of its"),
-            ([{"text": "a", "label": 1}], "the data set is a list; give a datasets.Dataset"),
-            (None, "is a NoneType"),
+            ([{"text": "a", "label": 1}], "the data set is of type list; give a datasets.Dataset"),
+            (None, "is of type NoneType"),
             (data(["a", "b"], ["one", None]), "column 'text': text 1 .* is None, not a string"),
-            (data(["a"], [7]), "column 'text': text 0 .* is a int .'7'., not a string"),
+            (data(["a"], [7]), "column 'text': text 0 .* is 7 .of type int., not a string"),
             (
                 data([0.5]),
                 "column 'label': row 0 .counted from 0.: 0.5 is neither a name nor a whole number.*one class each",

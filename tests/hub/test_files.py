@@ -103,7 +103,7 @@ def test_what_is_deep_enough_for_anybody_is_read(tmp_path: Path) -> None:
     path.write_text(json.dumps({"a": [1, {"b": "[[["}]}))
     assert read_object(path) == {"a": [1, {"b": "[[["}]}
     path.write_text("[]")
-    with pytest.raises(FolderError, match="it holds a list and no JSON object"):
+    with pytest.raises(FolderError, match="it holds no JSON object but a value of type list"):
         read_object(path)
 
 

@@ -20,10 +20,10 @@ from sentence_transformers.models import (  # type: ignore[import-not-found]
 )
 from tokenizers.processors import TemplateProcessing
 from torch import nn
-from transformers import AutoConfig, AutoModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.controllers.encoder import max_positions
+from mann_hf.controllers.encoder import build_encoder, embed, max_positions
 from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.episodes import Episode, EpisodeCollator, Examples
 from mann_hf.errors import InvalidInputError, UnsafeFileError
@@ -107,6 +107,16 @@ gpt_bigcode gpt_neo gpt_neox gptj ibert layoutlm led lilt llama longformer longt
 markuplm mbart megatron-bert mistral mobilebert modernbert mpnet mpt mra mt5 mvp nomic_bert nystromformer openai-gpt opt
 pegasus pegasus_x phi plbart prophetnet qwen2 qwen3 recurrent_gemma rembert roberta roberta-prelayernorm roc_bert
 roformer rwkv splinter squeezebert stablelm switch_transformers t5 tapas umt5 xglm xlm xlm-roberta xlnet xmod yoso
+""".split()  # noqa: SIM905
+FURTHER_FAMILIES = """
+gpt-sw3 apertus arcee aria_text bailing_hybrid beam bitnet blenderbot-small clip_text_model cohere cohere2 cohere2_moe
+cwm deepseek_v32 deepseek_v4 diffllama doge ernie4_5 esmc exaone4 falcon_mamba flint gemma gemma3_text glm glm4
+glm_moe_dsa gpt_neox_japanese granite granite_docling_text granite_swa granitemoe granitemoe_swa granitemoeshared gte
+helium hrm_text hunyuan_v1_dense hunyuan_v1_moe hyperclovax imagegpt internlm3 iquestcoder jais2 jamba jetmoe
+jina_embeddings_v3 lfm2 lfm3 llama4_text minicpm3 minimax ministral ministral3 mixtral modernbert-decoder molmo2_text
+moshi muse_glimmer_text nanochat nemotron nemotron_h neomme nllb-moe olmo olmo2 olmo3 olmo_hybrid persimmon phi3
+phimoe qwen3_5_text qwen3_vl_text seamless_m4t seamless_m4t_v2 seed_oss smollm3 starcoder2 tipsv2_text_model ultrabert
+vaultgemma visual_bert xlm-roberta-xl xlstm zaya
 """.split()  # noqa: SIM905
 NO_TEXT_ENCODERS = {
     "decision_transformer": "takes no input_ids|could not encode",
@@ -192,6 +202,23 @@ def test_a_text_has_one_key_alone_and_among_others_on_either_side_of_padding_at_
         assert (given - alone).norm(dim=1).max() <= 1e-4
     cut = [" ".join(text.split()[:limit]) for text in texts]
     assert (model.embed_texts(tiny_tokenizer, cut) - alone).norm(dim=1).max() <= 1e-4, "longer texts are cut"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FURTHER_FAMILIES)
+def test_padding_changes_no_key_in_newer_families_either(family: str) -> None:
+    if family not in CONFIG_MAPPING:
+        pytest.skip(f"this release of transformers has no {family}")
+    encoder = build_encoder(tiny_config(family, vocab_size=120)).eval()
+    limit = min(max_positions(encoder) or POSITIONS, POSITIONS)
+    texts = [torch.randint(5, 110, (length,)) for length in (1, 3, 7, limit - 1, limit)]
+    ids, mask = torch.zeros(5, limit, dtype=torch.long), torch.zeros(5, limit, dtype=torch.long)
+    for row, text in enumerate(texts):
+        ids[row, -len(text) :], mask[row, -len(text) :] = text, 1
+    with torch.no_grad():
+        alone = torch.cat([embed(encoder, "mean", True, text[None]) for text in texts])
+        assert torch.pdist(alone).min() > 1e-2, "the keys must differ for the rest to mean anything"
+        assert (embed(encoder, "mean", True, ids, mask) - alone).norm(dim=1).max() <= 1e-4
 
 
 @pytest.mark.slow

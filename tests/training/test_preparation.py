@@ -103,5 +103,5 @@ def test_models_of_other_problems_are_refused(prepare: Prepare, model: Any, prob
 
 def test_other_models_are_refused(tiny_encoder_model: Any, tmp_path: Path) -> None:
     args = EpisodicTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
-    with pytest.raises(InvalidTypeError, match="the model is a BertModel; give a MANNForSequence"):
+    with pytest.raises(InvalidTypeError, match="the model is of type BertModel; give a MANNForSequence"):
         prepare_model(tiny_encoder_model, args, None, OBJECTIVES["episode"]())
