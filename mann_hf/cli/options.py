@@ -108,7 +108,8 @@ Encoding = Annotated[
 NoHeader = Annotated[
     bool,
     typer.Option(
-        "--no-header", help="The table has no header: columns are named 1, 2, ..., with texts in 1 and labels in 2."
+        "--no-header",
+        help="The table has no header: columns are named 1, 2, ...; if there are two, texts are in 1 and labels in 2.",
     ),
 ]
 SkipBadRows = Annotated[
