@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,10 +22,10 @@ from ..hub.files import CONFIG
 from ..hub.guard import told_as_ours
 from ..hub.resolve import resolve_encoder
 from ..hub.weight_sizes import headers
+from ..wording import listed
+from . import base_weights
 from .configuration_mann import MANNConfig
-
-if TYPE_CHECKING:
-    from .modeling_mann import MANNPreTrainedModel
+from .encoding import EncodingModel
 
 WEIGHTS = files.WEIGHTS
 FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -36,7 +36,6 @@ SAME_ENCODER = 0.05
 """The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
-_KEPT = "_base_probe"
 READING, PROJECTION = "reading.", "projection."
 """What the names of the parameters of reading and projection begin with; they are saved beside the adapter."""
 
@@ -77,7 +76,7 @@ def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
     return config
 
 
-def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwargs: Any) -> Any:
+def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
     """A model whose encoder is loaded by its name, and the adapter from `place`.
 
     Raises:
@@ -91,6 +90,8 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
     if not isinstance(config, MANNConfig):
         config = MANNConfig.from_pretrained(place if config is None else config, **hub, **fields)
     reach = {name: hub[name] for name in ("cache_dir", "local_files_only", "token") if name in hub}
+    if config.dtype is not None and not kwargs.keys() & {"dtype", "torch_dtype"}:
+        kwargs["dtype"] = config.dtype
     base, plain = config.adapter[BASE], copy.deepcopy(config)
     plain.adapter = plain._commit_hash = None
     if base is None:
@@ -126,7 +127,7 @@ def load(cls: "type[MANNPreTrainedModel]", place: Any, config: Any = None, **kwa
     return (model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}) if told else model
 
 
-def add(model: "MANNPreTrainedModel", config: Any) -> None:
+def add(model: EncodingModel, config: Any) -> None:
     """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it.
 
     Where its configuration names no `target_modules`, they are those that PEFT knows for the encoder's family; of kinds
@@ -150,7 +151,7 @@ def _with_targets(config: Any, encoder_type: str) -> Any:
     return config
 
 
-def _check_fits(model: "MANNPreTrainedModel", adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
+def _check_fits(model: EncodingModel, adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
     """Refuses an adapter whose weights are not those that its configuration asks for, before memory is taken for them.
 
     Raises:
@@ -174,12 +175,19 @@ def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], source: A
         raise InvalidInputError(f"{source} holds the weights of another adapter than the model has.")
 
 
-def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
-    """Writes the configuration, and the weights of the adapter and the reading."""
-    state = trained_state(model, state_dict)
-    probe = model.__dict__.get(_KEPT)
-    state[BASE_PROBE] = base_probe(model) if probe is None else probe
-    model.config.adapter = described(model)
+def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
+    """Writes the configuration, and the weights of the adapter and the reading.
+
+    Raises:
+        InvalidInputError: there are several adapters, or nobody could load this one: it is switched off, or the encoder
+            under it has no name or is no longer what it was when it was loaded.
+    """
+    _check_on(model)
+    described_now, state = described(model), trained_state(model, state_dict)
+    if model.gathered_probe is None:  # else its weights are spread over processes
+        _check_base(model)
+    state[BASE_PROBE] = base_probe(model) if model.gathered_probe is None else model.gathered_probe
+    model.config.adapter, model.config.dtype = described_now, model.dtype
     folder.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]  # of a class that spreads weights
     model.config.save_pretrained(folder)
@@ -187,29 +195,31 @@ def save(model: "MANNPreTrainedModel", folder: Path, state_dict: dict[str, Tenso
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def base_probe(model: "MANNPreTrainedModel") -> Tensor:
+def base_probe(model: EncodingModel) -> Tensor:
     """[P, K]: `encoder_probe` without the adapter."""
     learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    were_on = in_effect(model)
     model.disable_adapters()
     try:
         return model.encoder_probe()
     finally:
-        model.enable_adapters()
+        if were_on:
+            enable_all(model)
         for parameter, learns in learn.items():  # PEFT lets all of an adapter learn that it switches
             parameter.requires_grad_(learns)
 
 
 @contextmanager
-def saved_with(model: "MANNPreTrainedModel", probe: Tensor) -> Iterator[None]:
+def saved_with(model: EncodingModel, probe: Tensor) -> Iterator[None]:
     """Has saves within write this `base_probe`: with weights spread over processes, one alone cannot take it."""
-    model.__dict__[_KEPT] = probe
+    model.gathered_probe = probe
     try:
         yield
     finally:
-        del model.__dict__[_KEPT]
+        model.gathered_probe = None
 
 
-def base_of(model: "MANNPreTrainedModel") -> str | None:
+def base_of(model: EncodingModel) -> str | None:
     """The model that an adapter is put on; None without an adapter, or where it is on the encoder of that name."""
     if not has_adapter(model):
         return None
@@ -217,7 +227,7 @@ def base_of(model: "MANNPreTrainedModel") -> str | None:
     return before[BASE] if before is not None else model.name_or_path or None
 
 
-def described(model: "MANNPreTrainedModel") -> dict[str, Any]:
+def described(model: EncodingModel) -> dict[str, Any]:
     """The active adapter's configuration, in plain JSON.
 
     Raises:
@@ -231,7 +241,7 @@ def described(model: "MANNPreTrainedModel") -> dict[str, Any]:
     return json.loads(json.dumps(plain, default=sorted))  # sets of module names
 
 
-def summary(model: "MANNPreTrainedModel") -> str | None:
+def summary(model: EncodingModel) -> str | None:
     """An adapter in a few words, such as "LORA of rank 8, alpha 16, on key, query"; None where there is none."""
     if has_adapter(model) and len(model.active_adapters()) != 1:
         return f"{len(model.active_adapters())} at a time"
@@ -245,7 +255,7 @@ def summary(model: "MANNPreTrainedModel") -> str | None:
     return str(told["peft_type"]) + (f" of {sizes}" if sizes else "") + (f", on {on}" if on else "")
 
 
-def trained_state(model: "MANNPreTrainedModel", state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+def trained_state(model: EncodingModel, state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The adapter's weights and the reading's parameters.
 
     Args:
@@ -257,7 +267,7 @@ def trained_state(model: "MANNPreTrainedModel", state_dict: dict[str, Tensor] | 
     return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
 
 
-def load_trained_state(model: "MANNPreTrainedModel", state: dict[str, Tensor], source: str) -> None:
+def load_trained_state(model: EncodingModel, state: dict[str, Tensor], source: str) -> None:
     """What `trained_state` gave, into a model with the same adapter.
 
     Raises:
@@ -275,9 +285,61 @@ def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def has_adapter(model: "MANNPreTrainedModel") -> bool:
+def has_adapter(model: EncodingModel) -> bool:
     """Whether `add_adapter` has been called, by a user or in loading."""
     return getattr(model, "_hf_peft_config_loaded", False)
+
+
+def in_effect(model: EncodingModel) -> tuple[str, ...]:
+    """The names of the adapters that are on the encoder now; none where they are switched off."""
+    if not has_adapter(model):
+        return ()
+    layers = [*_switched(model)]
+    off = any(layer.disable_adapters for layer in layers)
+    return () if off or not layers else tuple(layers[0].active_adapters)
+
+
+def enable_all(model: EncodingModel) -> None:
+    """Switches on what `disable_adapters` of transformers switched off, of which its `enable_adapters` leaves some."""
+    for layer in _switched(model):
+        layer.enable_adapters(enabled=True)
+
+
+def _switched(model: EncodingModel) -> Iterator[Any]:
+    """The modules of PEFT in the encoder that can be switched off."""
+    for module in model.encoder.modules():
+        if type(module).__module__.startswith("peft.") and hasattr(module, "disable_adapters"):
+            yield module
+
+
+def _check_on(model: EncodingModel) -> None:
+    """Refuses an adapter that loading would switch on."""
+    if not in_effect(model):
+        raise InvalidInputError(
+            "the model was not saved: its adapter is switched off, and would be on when it is loaded. Call "
+            "enable_adapters() before, and reencode_memory() after it if the model was taught meanwhile."
+        )
+
+
+def _check_base(model: EncodingModel) -> None:
+    """Refuses an encoder that is not the one that loading would put the adapter on."""
+    base = base_of(model) or model.config.encoder_name
+    if base is None:
+        raise InvalidInputError(
+            "the model was not saved: of an adapter the folder holds its own weights alone, and the encoder under it "
+            "has no name by which it could be loaded. Save the model without the adapter, load it from there, and put "
+            "the adapter on that one."
+        )
+    if model.loaded_weights is None:
+        return
+    changed = base_weights.changed(model.loaded_weights, model.encoder)
+    if changed:
+        raise InvalidInputError(
+            f"the model was not saved: of an adapter the folder holds its own weights alone, and the encoder under it "
+            f"has been changed since it was loaded from {base!r} ({listed(changed, 3)}). Train the adapter "
+            "alone. An encoder that was trained is saved first, without an adapter, and the adapter put on the model "
+            "that is loaded from there."
+        )
 
 
 def _peft() -> Any:

@@ -8,7 +8,7 @@ from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers.utils import cached_file, logging
 
@@ -25,9 +25,7 @@ from .configuration_mann import MANNConfig
 from .entries import label_names
 from .labelled_memory import LabelledMemory
 from .memory_files import load_memory
-
-if TYPE_CHECKING:
-    from .modeling_mann import MANNPreTrainedModel
+from .memory_keeping import MemoryKeepingModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -44,7 +42,7 @@ TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "evicti
 QUESTIONS, LONGEST_QUESTION = 5, 200
 
 
-def model_facts(model: "MANNPreTrainedModel", place: str) -> ModelFacts:
+def model_facts(model: MemoryKeepingModel, place: str) -> ModelFacts:
     """Facts of a model for its card.
 
     Args:
@@ -126,7 +124,7 @@ def _questions(memory: LabelledMemory) -> tuple[tuple[str, str], ...]:
 
 
 def write_cards(
-    model: "MANNPreTrainedModel",
+    model: MemoryKeepingModel,
     folder: Path,
     place: str,
     before: str | None,
@@ -155,13 +153,13 @@ def write_cards(
             (folder / name).unlink(missing_ok=True)
 
 
-def write_local_cards(model: "MANNPreTrainedModel", staging: Path, save_directory: str | os.PathLike) -> None:
+def write_local_cards(model: MemoryKeepingModel, staging: Path, save_directory: str | os.PathLike) -> None:
     """Writes the cards of a save into `staging` that will lie in `save_directory`."""
     # its name alone: a path of this machine would be published with the folder
     write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
 
 
-def write_labels(own: "MANNPreTrainedModel", told: dict[str, Any], folder: Path) -> None:
+def write_labels(own: MemoryKeepingModel, told: dict[str, Any], folder: Path) -> None:
     """Writes a saved configuration with the labels of another model's memory, and has that model take it.
 
     Args:

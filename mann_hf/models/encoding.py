@@ -17,6 +17,7 @@ from ..hub.resolve import resolve_encoder
 from ..hub.tokenizers import TOKENIZER, load_tokenizer, was_refused
 from ..memory.precision import LARGEST, strange
 from ..wording import counted
+from .base_weights import Sample
 from .configuration_mann import MANNConfig
 
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
@@ -28,12 +29,17 @@ class EncodingModel(PreTrainedModel):
     Attributes:
         encoder: the pretrained text encoder.
         projection: what turns its pooled states into keys.
+        loaded_weights: a sample of the encoder's weights as they were loaded; None of an encoder that was not.
+        gathered_probe: the keys without an adapter, while the weights are spread over processes.
     """
 
     config_class = MANNConfig
     config: MANNConfig
     encoder: Any
     projection: nn.Module
+    reading: nn.Module
+    loaded_weights: Sample | None = None
+    gathered_probe: Tensor | None = None
 
     def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
         """Keys for tokens: `input_ids` and `attention_mask` [B, L] -> [B, K] in float32."""

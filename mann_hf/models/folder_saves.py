@@ -2,27 +2,27 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import PreTrainedModel
 
 from .. import cards
-from ..errors import FolderChangedError, MemoryFileError
+from ..cards import MANNModelCardData
+from ..errors import FolderChangedError, InvalidInputError, MemoryFileError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
-from . import adapters, card_files, memory_files, publishing
+from ..wording import counted, listed
+from . import adapters, base_weights, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
+from .labelled_memory import LabelledMemory
+from .memory_keeping import MemoryKeepingModel
 from .plain_modules import check_loadable, plain_modules, plain_names
 
-if TYPE_CHECKING:
-    from .modeling_mann import MANNPreTrainedModel
-
-SEEN = "_seen_memories"
-"""The attribute of a model that holds the digest of the memory in each folder it was loaded from or saved to."""
 CHANGED = "changed"
 """In place of a digest: another memory was put there while one was read."""
 BLOCK = 2**20
@@ -30,7 +30,7 @@ BLOCK = 2**20
 
 @contextmanager
 def saving_model(
-    model: "MANNPreTrainedModel", folder: str | os.PathLike, create_model_card: bool, overwrite: bool
+    model: MemoryKeepingModel, folder: str | os.PathLike, create_model_card: bool, overwrite: bool
 ) -> Iterator[Path]:
     """Gives a folder to write a model's files to, and puts them in place with its card when the block ends.
 
@@ -42,22 +42,23 @@ def saving_model(
         overwrite: whether a memory may be lost that others saved there.
 
     Raises:
-        FolderChangedError: others have changed the memory there since this model was loaded from the folder or saved
-            to it, and `overwrite` is off; or the folder was removed or replaced meanwhile.
+        FolderChangedError: of `check_nothing_lost`; or the folder was removed or replaced meanwhile.
     """
     folder = Path(folder)
     with_card = create_model_card or card_files.is_ours(folder)
     with whole_save(folder, card_files.CARD_FILES if with_card else ()) as staging:
-        _check_unchanged(model, folder, overwrite)
+        check_nothing_lost(model, folder, overwrite)
         yield staging
         if with_card:
             card_files.write_local_cards(model, staging, folder)
         _warn_of_own_card(model, folder)
         digest = _digest(staging)
     _note(model, folder, digest)
+    if not adapters.has_adapter(model) and os.path.realpath(model.name_or_path) == os.path.realpath(folder):
+        model.loaded_weights = base_weights.sample(model.encoder)
 
 
-def write_model(model: "MANNPreTrainedModel", folder: Path, *args: Any, **kwargs: Any) -> None:
+def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: Any) -> None:
     """Writes weights, configuration and memory into a folder that nobody reads yet.
 
     Args:
@@ -67,21 +68,43 @@ def write_model(model: "MANNPreTrainedModel", folder: Path, *args: Any, **kwargs
         kwargs: of `PreTrainedModel.save_pretrained`.
 
     Raises:
-        InvalidInputError: the model is not what its configuration stands for, so that nobody could load it.
+        InvalidInputError: nobody could load the model: it is not what its configuration stands for, or modules share
+            weights; or a variant was asked for.
+        EncoderMismatchError: the memory was written through other adapters than are on the encoder now.
     """
     if kwargs.get("state_dict") is not None:
         kwargs["state_dict"] = plain_names(model, kwargs["state_dict"])
     plain = plain_modules(model)
+    if kwargs.get("variant") is not None:
+        raise InvalidInputError(
+            f"variant={kwargs['variant']!r}: the model was not saved, as a folder holds one set of weights, those that "
+            "wrote its memory. Save other weights into a folder of their own, without variant."
+        )
     if adapters.has_adapter(model):
+        model.check_adapters()
         adapters.save(plain, folder, kwargs.get("state_dict"))
     else:
         check_loadable(plain, kwargs.get("state_dict"))
-        PreTrainedModel.save_pretrained(plain, folder, True, *args, **kwargs)
+        try:
+            PreTrainedModel.save_pretrained(plain, folder, True, *args, **kwargs)
+        except RuntimeError as error:
+            raise _of_shared_weights(error) from error
     if len(model.memory):
         memory_files.write_memory(model.memory, folder)
 
 
-def save_memory(model: "MANNPreTrainedModel", folder: str | os.PathLike, overwrite: bool) -> None:
+def _of_shared_weights(error: RuntimeError) -> Exception:
+    """The error for layers that share weights, of which transformers tells in its own terms; any other as it is."""
+    if "shared tensors" not in str(error):
+        return error
+    names = sorted(set(re.findall(r"'([\w.]+)'", str(error))))
+    return InvalidInputError(
+        f"the model was not saved, as nobody could load it: modules of it share their weights ({listed(names, 4)}), "
+        "and its configuration does not say so. Give each a copy of its own (copy.deepcopy)."
+    )
+
+
+def save_memory(model: MemoryKeepingModel, folder: str | os.PathLike, overwrite: bool) -> None:
     """Saves a memory, with what the configuration and the card tell of it where they lie in the folder.
 
     Args:
@@ -97,7 +120,7 @@ def save_memory(model: "MANNPreTrainedModel", folder: str | os.PathLike, overwri
     if folder.is_file():
         raise MemoryFileError(f"{str(folder)!r} is a file; give a folder to save the memory into.")
     with whole_save(folder) as staging:
-        _check_unchanged(model, folder, overwrite)
+        check_nothing_lost(model, folder, overwrite)
         own = model.with_own_memory()  # which does not change meanwhile
         memory_files.write_memory(own.memory, staging)
         _write_beside(own, folder, staging)
@@ -106,14 +129,27 @@ def save_memory(model: "MANNPreTrainedModel", folder: str | os.PathLike, overwri
     _note(model, folder, digest)
 
 
-def save_cards(model: "MANNPreTrainedModel", folder: str | os.PathLike) -> None:
-    """Writes the card of a saved model anew."""
+def save_cards(
+    model: MemoryKeepingModel,
+    folder: str | os.PathLike,
+    repository: str | None = None,
+    said: MANNModelCardData | None = None,
+) -> None:
+    """Writes the card of a saved model anew.
+
+    Args:
+        model: as it is now.
+        folder: where it is saved.
+        repository: by which it will be loaded; by default it is the folder.
+        said: in place of the model's `model_card_data`.
+    """
     with whole_save(folder, card_files.CARD_FILES) as staging:
-        card_files.write_local_cards(model, staging, folder)
+        before = card_files.card_in(folder)
+        card_files.write_cards(model, staging, repository or Path(folder).resolve().name, before, said)
 
 
 @contextmanager
-def reading_memory(model: Any, folder: Path | None) -> Iterator[None]:
+def reading_memory(model: MemoryKeepingModel, folder: Path | None) -> Iterator[None]:
     """Remembers which memory lies in a folder that the block reads; nothing of what is no folder."""
     before = None if folder is None else _version(folder)
     yield
@@ -122,9 +158,9 @@ def reading_memory(model: Any, folder: Path | None) -> Iterator[None]:
         _note(model, folder, digest if _version(folder) == before else CHANGED)
 
 
-def _note(model: Any, folder: Path, digest: str | None) -> None:
-    seen = model.__dict__.get(SEEN, {})
-    model.__dict__[SEEN] = seen | {os.path.realpath(folder): digest}  # a new one: copies of the model share the old
+def _note(model: MemoryKeepingModel, folder: Path, digest: str | None) -> None:
+    # a new dict, for copies of the model share the old one
+    model.seen_memories = model.seen_memories | {os.path.realpath(folder): digest}
 
 
 def _version(folder: Path) -> tuple[int, ...] | None:
@@ -136,10 +172,23 @@ def _version(folder: Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _check_unchanged(model: Any, folder: Path, overwrite: bool) -> None:
-    seen, place = model.__dict__.get(SEEN, {}), os.path.realpath(folder)
-    now = None if overwrite or place not in seen else _digest(folder)
-    if now is not None and now != seen[place]:
+def check_nothing_lost(model: MemoryKeepingModel, folder: Path, overwrite: bool = False) -> None:
+    """Refuses to save a model over a memory that others taught.
+
+    Args:
+        model: to be saved.
+        folder: where to.
+        overwrite: whether the memory there may be lost.
+
+    Raises:
+        FolderChangedError: the memory was changed since the model was loaded from the folder or saved to it; or the
+            model never held it, and it knows what the model does not.
+    """
+    seen, place = model.seen_memories, os.path.realpath(folder)
+    now = None if overwrite else _digest(folder)
+    if now is None or (now in seen.values() and (place not in seen or now == seen[place])):
+        return
+    if place in seen:
         raise FolderChangedError(
             f"the memory in {folder} has been changed by another process or model since this one loaded or saved it "
             "there, and would be lost: nothing was saved. load_memory(folder) takes that memory over, and what you "
@@ -147,6 +196,23 @@ def _check_unchanged(model: Any, folder: Path, overwrite: bool) -> None:
             "model's memory in its place.",
             str(folder),
         )
+    lost = _not_held(model.memory, folder)
+    if lost:
+        raise FolderChangedError(
+            f"{folder} holds a memory that this model was not loaded from, and {counted(lost, 'text')} of it that this "
+            "model does not know would be lost: nothing was saved. Save to another folder, or take that memory over "
+            "first with load_memory(folder); overwrite=True puts this model's memory in its place.",
+            str(folder),
+        )
+
+
+def _not_held(memory: LabelledMemory, folder: Path) -> int:
+    """How many entries of the memory in a folder another one lacks."""
+    try:
+        there = memory_files.load_memory(folder / MEMORY_FILE)
+    except MemoryFileError:  # damaged: it has nothing to lose
+        return 0
+    return len(there.ids.keys() - memory.ids.keys())
 
 
 def _digest(folder: Path) -> str | None:

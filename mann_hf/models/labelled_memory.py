@@ -38,6 +38,7 @@ class LabelledMemory:
         names: the key [K] of each label's words, for labels that have words.
         probe: [P, K], the encoder's keys for fixed inputs, which identify the encoder.
         encoder_name: the name of the encoder that wrote the keys.
+        adapters: the names of the adapters that were on it then.
     """
 
     law: KeyValueMemory
@@ -48,6 +49,7 @@ class LabelledMemory:
     names: dict[str, Tensor] = field(default_factory=dict)
     probe: Tensor | None = None
     encoder_name: str | None = None
+    adapters: tuple[str, ...] = ()
 
     @classmethod
     def empty(

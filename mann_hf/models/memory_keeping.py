@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ..cards import MANNModelCardData, TrainingRecord
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..wording import listed
 from . import adapters, memory_files
 from .encoding import EncodingModel
 from .entries import Label, label_names, label_words
@@ -26,9 +28,17 @@ class MemoryKeepingModel(EncodingModel):
 
     `config.id2label` follows the memory. While another thread writes, the labels of an answer are those of the memory
     that was read (`ready_memory().memory.labels`).
+
+    Attributes:
+        model_card_data: what the model card says beyond weights and memory.
+        loaded_training: the record of training with which the model was loaded.
+        seen_memories: the digest of the memory in each folder that the model was loaded from or saved to.
     """
 
     _holder: MemoryHolder
+    model_card_data: MANNModelCardData
+    loaded_training: TrainingRecord | None
+    seen_memories: dict[str, str | None]
 
     @property
     def memory(self) -> LabelledMemory:
@@ -162,7 +172,33 @@ class MemoryKeepingModel(EncodingModel):
             ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
+        memory = replace(memory, adapters=adapters.in_effect(self))
         self._swap(lambda _: (memory.to(self.device), None), forgets=True)
+
+    def enable_adapters(self) -> None:
+        """Switches the adapters on again; see `PreTrainedModel.enable_adapters`."""
+        super().enable_adapters()
+        adapters.enable_all(self)
+
+    def check_adapters(self) -> None:
+        """Refuses a memory that was written through other adapters than texts go through now, if its keys differ.
+
+        Raises:
+            EncoderMismatchError: they do.
+        """
+        memory, now = self.memory, adapters.in_effect(self)
+        if not len(memory) or memory.adapters == now:
+            return
+        if memory.probe is not None and not adapters.same_keys(memory.probe, self.encoder_probe()):
+            encoder = self.config.encoder_name or self.config.encoder_config.model_type
+            raise EncoderMismatchError(
+                f"the memory was written with {_named(memory.adapters)}, and now the encoder has {_named(now)}: keys "
+                "of one mean nothing to the other. Switch back (enable_adapters, disable_adapters, set_adapter), or "
+                "write the memory again from its texts with reencode_memory().",
+                encoder,
+                encoder,
+            )
+        self._swap(lambda held: (replace(held, adapters=now) if held is memory else held, None))
 
     def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
         same = memory.law.key_size == self.config.key_size
@@ -191,7 +227,8 @@ class MemoryKeepingModel(EncodingModel):
 
     def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""
-        return replace(memory, probe=probe, encoder_name=self.config.encoder_name)
+        name, on = self.config.encoder_name, adapters.in_effect(self)
+        return replace(memory, probe=probe, encoder_name=name, adapters=on)
 
     def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:
         """Updates the memory and, after it, the labels in the configuration.
@@ -234,3 +271,7 @@ class MemoryKeepingModel(EncodingModel):
             if device.type != "meta" and device != holder.memory.state.keys.device:
                 holder.update(lambda memory: (memory.to(device), None))
         return result
+
+
+def _named(adapters_on: tuple[str, ...]) -> str:
+    return f"the adapter {listed(map(repr, adapters_on))}" if adapters_on else "no adapter"

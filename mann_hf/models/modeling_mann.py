@@ -25,7 +25,7 @@ from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, 
 from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from . import adapters, card_files, folder_saves, memory_files, publishing
+from . import adapters, base_weights, card_files, folder_saves, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
@@ -66,6 +66,8 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         )
         self._holder = MemoryHolder(self._empty_memory())
         self.model_card_data = MANNModelCardData()
+        self.loaded_training = self.loaded_weights = None
+        self.seen_memories = {}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -140,6 +142,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             model._init_weights(module)
         model.encoder, model.config.encoder_config = encoder, encoder.config
         model.config.dtype = encoder.dtype
+        model.loaded_weights = base_weights.sample(encoder)
         return model.eval()
 
     @classmethod
@@ -209,8 +212,10 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             else:
                 loaded = load_whole(super().from_pretrained, place, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if not adapters.has_adapter(model):
+            model.loaded_weights = base_weights.sample(model.encoder)
         model.model_card_data = card_files.read_card_data(place, **hub)
-        model.__dict__[publishing.LOADED_TRAINING] = model.model_card_data.training
+        model.loaded_training = model.model_card_data.training
         with told_as_ours(place, CONFIG), folder_saves.reading_memory(model, folder):
             path = memory_files.find_memory(place, optional=True, **hub)
             if path is None:

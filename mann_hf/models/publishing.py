@@ -5,7 +5,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import CommitInfo
 from transformers.utils import logging
@@ -31,15 +31,11 @@ from .card_files import (
 )
 from .configuration_mann import MANNConfig
 from .memory_files import load_memory, save_memory
+from .memory_keeping import MemoryKeepingModel
 from .uploading import Repository, upload
-
-if TYPE_CHECKING:
-    from .modeling_mann import MANNPreTrainedModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-LOADED_TRAINING = "_loaded_training"
-"""The attribute of a model that holds the record of training with which it was loaded."""
 ENCODING = (
     *("pooling", "projection", "normalize", "max_seq_length", "prompts", "prompt_name", "pool_prompt", "lower_case"),
     *("reading", "similarity", "reading_options", "problem_type"),
@@ -47,7 +43,7 @@ ENCODING = (
 """Fields of the configuration without which another model would not read a memory as this one does."""
 
 
-def save_tokenizer(model: "MANNPreTrainedModel", tokenizer: Any, folder: Path) -> None:
+def save_tokenizer(model: MemoryKeepingModel, tokenizer: Any, folder: Path) -> None:
     """Saves a tokenizer that cuts where the model does, also where a stock pipeline is told truncation=True."""
     own = copy.deepcopy(tokenizer)
     own.model_max_length = model.max_length(own) or own.model_max_length
@@ -55,7 +51,7 @@ def save_tokenizer(model: "MANNPreTrainedModel", tokenizer: Any, folder: Path) -
 
 
 def push_model(
-    model: "MANNPreTrainedModel", repo_id: str, tokenizer: Any, save_options: dict[str, Any], **options: Any
+    model: MemoryKeepingModel, repo_id: str, tokenizer: Any, save_options: dict[str, Any], **options: Any
 ) -> CommitInfo:
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
     tags = options.pop("tags", None) or []
@@ -84,7 +80,7 @@ def push_model(
     return upload(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **options)
 
 
-def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> CommitInfo:
+def push_memory(model: MemoryKeepingModel, repo_id: str, **options: Any) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
     model = model.with_own_memory()  # which does not change meanwhile
     own = _with_public_names(model)
@@ -101,7 +97,7 @@ def push_memory(model: "MANNPreTrainedModel", repo_id: str, **options: Any) -> C
     return upload(fill, repo_id, lambda name: False, "memory", **options)
 
 
-def write_memory_card(model: "MANNPreTrainedModel", folder: Path, place: str, before: str | None) -> None:
+def write_memory_card(model: MemoryKeepingModel, folder: Path, place: str, before: str | None) -> None:
     """Writes the card of a memory that lies in a repository or folder of its own.
 
     Args:
@@ -120,17 +116,17 @@ def write_memory_card(model: "MANNPreTrainedModel", folder: Path, place: str, be
         (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def _warn_of_own_card(model: "MANNPreTrainedModel", repository: Repository, card: str | None) -> None:
+def _warn_of_own_card(model: MemoryKeepingModel, repository: Repository, card: str | None) -> None:
     if cards.is_own(card) and (saved := repository.read(MEMORY_FILE)) is not None:
         warn_of_own_card(card, f"{CARD} of {repository.id}", saved, model.memory)
 
 
-def has_local_base(model: "MANNPreTrainedModel") -> bool:
+def has_local_base(model: MemoryKeepingModel) -> bool:
     """Whether the model is an adapter on an encoder that lies in a folder of this machine."""
     return adapters.has_adapter(model) and is_local(adapters.base_of(model) or model.config.encoder_name or "")
 
 
-def _with_public_names(model: "MANNPreTrainedModel") -> Any:
+def _with_public_names(model: MemoryKeepingModel) -> Any:
     """The model as it is now, its memory included, under a name of its encoder that tells no folder of this machine."""
     own: Any = model.with_own_memory()
     own.config.encoder_name = public_name(model.config.encoder_name)
@@ -177,7 +173,7 @@ def _check_model(own: Any, repository: Repository, folder: Path) -> None:
     there._check_encoder(own.memory, there.encoder_probe(), f"that is pushed to {repository.id}")
 
 
-def _loading(model: "MANNPreTrainedModel") -> str | None:
+def _loading(model: MemoryKeepingModel) -> str | None:
     """The expression that gives a model with this model's encoder; None where no one else can have it."""
     name, config, usual = f"mann_hf.{type(model).__name__}", model.config, MANNConfig()
     if _is_published(model):
@@ -191,13 +187,13 @@ def _loading(model: "MANNPreTrainedModel") -> str | None:
     return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{told})"
 
 
-def _is_published(model: "MANNPreTrainedModel") -> bool:
+def _is_published(model: MemoryKeepingModel) -> bool:
     """Whether the model, as it is, has a name on the Hub: it was loaded from there and not trained since."""
-    trained = model.model_card_data.training is not model.__dict__.get(LOADED_TRAINING)
+    trained = model.model_card_data.training is not model.loaded_training
     name = model.name_or_path
     return bool(name and not is_local(name)) and not trained
 
 
-def _is_fitted(model: "MANNPreTrainedModel") -> bool:
+def _is_fitted(model: MemoryKeepingModel) -> bool:
     """Whether the encoder is no longer the one of its name: trained further, or with an adapter."""
     return model.model_card_data.training is not None or adapters.has_adapter(model)

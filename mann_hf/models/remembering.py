@@ -1,6 +1,7 @@
 """Models with a memory of their own: writing it, reading it, and naming the evidence."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from ..targets import known_as, same_label
 from ..targets.given import check_described, given_labels
 from ..targets.labels import plain
 from ..wording import listed, shown
+from . import adapters
 from .entries import Kind
 from .episode_keys import check_queries
 from .labelled_memory import LabelledMemory
@@ -50,7 +52,9 @@ class RememberingModel(MANNPreTrainedModel):
 
         Raises:
             EmptyMemoryError: it holds nothing.
+            EncoderMismatchError: it was written through other adapters than are on the encoder now.
         """
+        self.check_adapters()
         return self._holder.ready(self.reading)
 
     def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:
@@ -184,13 +188,14 @@ class RememberingModel(MANNPreTrainedModel):
         self._check_keys(keys, "N")
         stored = _checked_texts(texts, len(keys))
         kinds = _checked_kinds(kinds, len(keys))
-        probe = self.encoder_probe()
+        probe, on = self.encoder_probe(), adapters.in_effect(self)
         keys = keys.detach().to(torch.float32, copy=True)
         words = _checked_names(names)
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
             if len(memory):
                 self._check_encoder(memory, probe, "of this model")
+                memory = replace(memory, adapters=on)
             else:
                 memory = self._stamped(memory, probe)
             given = given_labels(labels, len(keys), 0, self._problem_type, memory.labels)

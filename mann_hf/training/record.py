@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from datetime import date
 from enum import Enum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from transformers import TrainerCallback
@@ -24,7 +24,7 @@ from .episode_data import shared_classes
 
 if TYPE_CHECKING:
     from ..episodes import EpisodeSampler
-    from .trainer import EpisodicTrainer
+    from ..models import MANNForSequenceClassification
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -40,6 +40,26 @@ TRAINING = "training"
 FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
 
 
+class Recorded(Protocol):
+    """What is asked of a trainer whose run is recorded.
+
+    Attributes:
+        args: its arguments.
+        sampler: draws the training episodes; None without training data.
+        eval_samplers: draw the evaluation episodes, by the name of the data set.
+        asks_own_data: whether the last evaluation was of those.
+        trained_model: the model without the wrappers for devices and processes.
+    """
+
+    args: EpisodicTrainingArguments
+    sampler: "EpisodeSampler | None"
+    eval_samplers: "dict[str, EpisodeSampler]"
+    asks_own_data: bool
+
+    @property
+    def trained_model(self) -> "MANNForSequenceClassification": ...
+
+
 class Recorder(TrainerCallback):
     """Records a run, and writes the record into the model's `model_card_data` when the run has ended.
 
@@ -47,7 +67,7 @@ class Recorder(TrainerCallback):
         trainer: the trainer of the run.
     """
 
-    def __init__(self, trainer: "EpisodicTrainer") -> None:
+    def __init__(self, trainer: Recorded) -> None:
         self.trainer = trainer
         self.metrics: dict[int, dict[str, float]] = {}
         self.running = False

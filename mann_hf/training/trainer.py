@@ -18,7 +18,7 @@ from ..episodes import EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..hub.saving import write_whole
 from ..models import MANNForSequenceClassification, adapters
-from ..models.card_files import card_in, write_cards
+from ..models.folder_saves import check_nothing_lost, save_cards
 from .arguments import COUNTS, EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
 from .episode_data import DrawnEpisodes, EpisodeData
@@ -232,6 +232,7 @@ class EpisodicTrainer(EvaluatingTrainer):
 
         Raises:
             InvalidInputError: there is no complete checkpoint, or the model's memory keeps no texts.
+            FolderChangedError: `output_dir` holds a memory that was taught elsewhere, and saving would lose it.
         """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = newest_checkpoint(str(self.args.output_dir))
@@ -248,6 +249,8 @@ class EpisodicTrainer(EvaluatingTrainer):
                 "the model's memory keeps no texts (store_texts=False), so its keys could not be computed again with "
                 "the trained encoder. Train a model with an empty memory and teach it afterwards."
             )
+        if model is not None:  # now, rather than when it is saved
+            check_nothing_lost(model, Path(str(self.args.output_dir)))
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
         aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)
         try:
@@ -337,9 +340,7 @@ class EpisodicTrainer(EvaluatingTrainer):
             tags=list(dict.fromkeys([*kept.tags, *_listed(tags)])),
             datasets=list(dict.fromkeys([*kept.datasets, *_listed(dataset_tags)])),
         )
-        folder = Path(str(self.args.output_dir))
-        place = getattr(self, "hub_model_id", None) or folder.resolve().name
-        write_cards(self.trained_model, folder, place, card_in(folder), said)
+        save_cards(self.trained_model, str(self.args.output_dir), getattr(self, "hub_model_id", None), said)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if self.args.should_save:

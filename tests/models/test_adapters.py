@@ -1,5 +1,6 @@
 """Adapters by themselves: what is saved of them, and what is loaded into a model."""
 
+import copy
 import json
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from mann_hf.cards import model_card
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MissingExtraError
 from mann_hf.models import adapters
 from mann_hf.models.card_files import model_facts
+from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 peft = pytest.importorskip("peft")
 
@@ -34,7 +36,8 @@ def with_adapter(model: Any, rank: int = 2, **kwargs: Any) -> Any:
 
 def test_of_an_encoder_of_usual_size_less_than_5_mb_are_saved(tmp_path: Path) -> None:
     encoder = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
-    model = with_adapter(MANNForSequenceClassification(MANNConfig(encoder_config=encoder)), rank=8)
+    config = MANNConfig(encoder_config=encoder, encoder_name="me/an-encoder")
+    model = with_adapter(MANNForSequenceClassification(config), rank=8)
     assert model.num_parameters() > 22_000_000, "as many as of MiniLM-L6"
     model.save_pretrained(tmp_path)
     files = [*tmp_path.rglob("*.safetensors")]
@@ -123,6 +126,74 @@ class TestBaseProbe:
         saved = [load_file(tmp_path / name / adapters.WEIGHTS)[adapters.BASE_PROBE] for name in ("within", "after")]
         assert torch.equal(saved[0], own + 1) and torch.equal(saved[1], own)
 
+    def test_an_adapter_that_is_off_stays_off(self, build: Build) -> None:
+        model = with_adapter(build())
+        model.disable_adapters()
+        adapters.base_probe(model)
+        assert adapters.in_effect(model) == ()
+        model.enable_adapters()
+        assert adapters.in_effect(model) == ("default",) and adapters.in_effect(build()) == ()
+
+
+class TestSwitched:
+    """Keys that were written with an adapter mean nothing to the encoder without it, and the other way round."""
+
+    def taught(self, model: Any) -> FewShotTextClassificationPipeline:
+        classifier = FewShotTextClassificationPipeline(model=model)
+        classifier.remember(["where is my card", "please send money"], ["card", "money"])
+        return classifier
+
+    def switched(self, classifier: FewShotTextClassificationPipeline, tmp_path: Path, told: str) -> None:
+        with pytest.raises(EncoderMismatchError, match=told):
+            classifier("where is my card")
+        with pytest.raises(EncoderMismatchError, match="keys of one mean nothing to the other"):
+            classifier.save_pretrained(tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+    def test_off_and_on(self, build: Build, tmp_path: Path) -> None:
+        classifier = self.taught(with_adapter(build()))
+        before = classifier("where is my card")
+        classifier.model.disable_adapters()
+        self.switched(classifier, tmp_path, "written with the adapter 'default', and now the encoder has no adapter")
+        classifier.model.enable_adapters()
+        assert classifier("where is my card") == before
+        classifier.save_pretrained(tmp_path)
+        assert MANNForSequenceClassification.from_pretrained(tmp_path).memory.entries == classifier.model.memory.entries
+
+    def test_taught_while_it_was_off(self, build: Build, tmp_path: Path) -> None:
+        classifier = FewShotTextClassificationPipeline(model=with_adapter(build()))
+        classifier.model.disable_adapters()
+        self.taught(classifier.model)
+        with pytest.raises(InvalidInputError, match="its adapter is switched off"):
+            classifier.save_pretrained(tmp_path / "new")
+        assert not (tmp_path / "new").exists() and not adapters.in_effect(classifier.model)
+        classifier.model.enable_adapters()
+        self.switched(classifier, tmp_path, "written with no adapter, and now the encoder has the adapter 'default'")
+        classifier.model.reencode_memory()
+        answer = classifier("where is my card")
+        classifier.save_pretrained(tmp_path)
+        loaded = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(tmp_path))
+        assert loaded("where is my card")[0]["score"] == pytest.approx(answer[0]["score"], abs=1e-5)
+
+    def test_another_one_and_none(self, build: Build, tmp_path: Path) -> None:
+        classifier = self.taught(with_adapter(build()))
+        classifier.model.add_adapter(peft.LoraConfig(r=2, target_modules=["key"]), "second")
+        classifier.model.set_adapter("second")
+        self.switched(classifier, tmp_path, "now the encoder has the adapter 'second'")
+        classifier.model.set_adapter("default")
+        classifier("where is my card")
+        classifier.model.delete_adapter(["default", "second"])
+        with pytest.raises(EncoderMismatchError, match="now the encoder has no adapter"):
+            classifier("where is my card")
+
+    def test_one_that_changes_nothing_yet_is_put_on(self, build: Build) -> None:
+        classifier = self.taught(build())
+        before = classifier("where is my card")
+        adapters.add(classifier.model, peft.LoraConfig(r=2))
+        assert classifier("where is my card") == before
+        copied = copy.deepcopy(classifier.model)
+        assert copied.memory.adapters == ("default",)
+
 
 class TestTrainedState:
     def test_into_a_model_with_the_same_adapter(self, build: Build) -> None:
@@ -208,6 +279,73 @@ class TestSaved:
         base.save_pretrained(tmp_path / "base")
         with pytest.raises(EncoderMismatchError, match="was trained on other weights than .*base"):
             MANNForSequenceClassification.from_pretrained(tmp_path / "adapter")
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_in_half_precision(self, build: Build, tmp_path: Path, dtype: torch.dtype) -> None:
+        model = with_adapter(build(dtype=dtype))
+        model.save_pretrained(tmp_path)
+        again = MANNForSequenceClassification.from_pretrained(tmp_path)
+        before, now = ({name: p.dtype for name, p in each.encoder.named_parameters()} for each in (model, again))
+        assert before == now and again.dtype is dtype
+        assert torch.equal(again.encoder_probe(), model.encoder_probe())
+        whole = MANNForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float32)
+        assert whole.dtype is torch.float32
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_on_an_encoder_that_was_changed_it_is_refused(self, build: Build, tmp_path: Path, moment: str) -> None:
+        """Of which nobody would have the weights."""
+        model = build()
+        model.half().float()  # changes nothing of importance
+        if moment != "before":
+            with_adapter(model).save_pretrained(tmp_path / "whole")
+        weight = model.get_parameter("encoder.encoder.layer.1.output.dense.weight")
+        with torch.no_grad():
+            weight.mul_(1.1)
+        if moment == "before":
+            with_adapter(model)
+        with pytest.raises(
+            InvalidInputError, match=r"changed since it was loaded from .*layer\.1\.output\.dense\.weight"
+        ):
+            model.save_pretrained(tmp_path / "changed")
+        assert not (tmp_path / "changed").exists()
+
+    def test_after_a_save_without_it_its_base_is_what_was_saved(self, build: Build, tmp_path: Path) -> None:
+        build().save_pretrained(tmp_path / "base")
+        model = MANNForSequenceClassification.from_pretrained(tmp_path / "base")
+        with torch.no_grad():
+            model.encoder.embeddings.word_embeddings.weight.mul_(1.5)
+        model.save_pretrained(tmp_path / "base")
+        with_adapter(model).save_pretrained(tmp_path / "adapter")
+        again = MANNForSequenceClassification.from_pretrained(tmp_path / "adapter")
+        assert torch.equal(again.encoder_probe(), model.encoder_probe())
+
+    def test_biases_that_it_trains_of_the_encoder_itself_are_refused(self, build: Build, tmp_path: Path) -> None:
+        model = with_adapter(build(), bias="all")
+        with torch.no_grad():
+            model.get_parameter("encoder.encoder.layer.0.attention.self.query.base_layer.bias").add_(0.1)
+        with pytest.raises(InvalidInputError, match=r"changed since it was loaded .*query\.bias"):
+            model.save_pretrained(tmp_path)
+
+    def test_modules_that_are_saved_with_it(self, build: Build, tmp_path: Path) -> None:
+        model = with_adapter(build(), modules_to_save=["dense"])
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.1)
+        before = model.encoder_probe()
+        model.save_pretrained(tmp_path)
+        again = MANNForSequenceClassification.from_pretrained(tmp_path)
+        assert torch.equal(again.encoder_probe(), before) and torch.equal(model.encoder_probe(), before)
+        model.disable_adapters()
+        assert not torch.equal(model.encoder_probe(), before)
+        model.enable_adapters()
+        assert torch.equal(model.encoder_probe(), before), "transformers leaves some of it off"
+
+    def test_on_an_encoder_without_a_name_it_is_refused(self, build: Build, tmp_path: Path) -> None:
+        model = build()
+        model.config.encoder_name = None
+        with pytest.raises(InvalidInputError, match="has no name by which it could be loaded"):
+            with_adapter(model).save_pretrained(tmp_path)
 
     def test_one_of_several(self, build: Build, tmp_path: Path) -> None:
         model = with_adapter(build())

@@ -1,4 +1,6 @@
+import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.errors import FolderChangedError, MemoryFileError
+from mann_hf.errors import FolderChangedError, InvalidInputError, MemoryFileError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.models import folder_saves, publishing
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -134,16 +136,82 @@ def test_overwriting_is_asked_for(classifier: Classifier, tmp_path: Path) -> Non
         save(tmp_path)
 
 
-def test_who_has_not_seen_the_folder_saves_as_always(classifier: Classifier, tmp_path: Path) -> None:
+@each_save
+def test_who_has_not_seen_the_folder_loses_nothing_of_it(classifier: Classifier, tmp_path: Path, save: Save) -> None:
+    """A script that is run again saves as always, as long as it knows all that was taught there."""
     other = classifier.with_own_memory()
     other.forget(label="card")
-    for one in (classifier, other):
-        one.save_pretrained(tmp_path)
+    save(classifier, tmp_path)
+    taught = (tmp_path / "memory.safetensors").read_bytes()
+    with pytest.raises(FolderChangedError, match=r"not loaded from, and 1 text of it.*load_memory.*overwrite=True"):
+        save(other, tmp_path)
+    assert (tmp_path / "memory.safetensors").read_bytes() == taught
+    other.remember(["where is my card", "and one more"], ["card", "other"])
+    save(other, tmp_path)
     with pytest.raises(FolderChangedError):  # a copy of a model sees for itself
-        classifier.save_pretrained(tmp_path)
+        save(classifier, tmp_path)
     shutil.rmtree(tmp_path)
     classifier.save_pretrained(tmp_path)
     assert MANNForSequenceClassification.from_pretrained(tmp_path).memory.labels == classifier.model.memory.labels
+
+
+@each_save
+def test_what_a_model_has_held_elsewhere_it_may_forget_here_too(
+    classifier: Classifier, tmp_path: Path, save: Save
+) -> None:
+    classifier.save_pretrained(tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    for model in (classifier, copy.deepcopy(classifier)):
+        model.forget(label=LABEL)
+        save(model, tmp_path / "second")
+        assert telling(tmp_path / "second") == set()
+        shutil.rmtree(tmp_path / "second")
+        shutil.copytree(tmp_path / "first", tmp_path / "second")
+
+
+def test_a_memory_that_is_damaged_is_nothing_to_lose(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "memory.safetensors").write_bytes(b"nonsense")
+    classifier.save_pretrained(tmp_path)
+    assert len(MANNForSequenceClassification.from_pretrained(tmp_path).memory) == 3
+
+
+def test_a_model_that_knows_nothing_does_not_take_the_place_of_what_was_taught(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    classifier.save_pretrained(tmp_path)
+    empty = classifier.with_own_memory().model
+    empty.forget([entry.id for entry in empty.memory.entries])
+    fresh = copy.deepcopy(empty)
+    fresh.seen_memories = {}
+    with pytest.raises(FolderChangedError, match="3 texts of it"):
+        fresh.save_pretrained(tmp_path)
+    fresh.save_pretrained(tmp_path, overwrite=True)
+    assert not len(MANNForSequenceClassification.from_pretrained(tmp_path).memory)
+
+
+@pytest.mark.parametrize("saved", ["classifier", "model"])
+@pytest.mark.parametrize("fault", ["variant", "layer", "weight"])
+def test_what_nobody_could_load_is_refused_and_leaves_no_folder(
+    classifier: Classifier, tmp_path: Path, saved: str, fault: str
+) -> None:
+    layers, options, told = classifier.model.encoder.encoder.layer, {}, "modules of it share their weights .*layer.0"
+    if fault == "variant":
+        options, told = {"variant": "fp16"}, "variant='fp16': the model was not saved"
+    elif fault == "layer":
+        layers[1] = layers[0]
+    else:
+        layers[1].output.dense.weight = layers[0].output.dense.weight
+    with pytest.raises(InvalidInputError, match=told):
+        (classifier if saved == "classifier" else classifier.model).save_pretrained(tmp_path / "a" / "b", **options)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_pipe_in_place_of_the_memory_is_not_waited_for(classifier: Classifier, tmp_path: Path) -> None:
+    classifier.save_pretrained(tmp_path)
+    (tmp_path / "memory.safetensors").unlink()
+    os.mkfifo(tmp_path / "memory.safetensors")
+    classifier.save_pretrained(tmp_path)
+    assert len(MANNForSequenceClassification.from_pretrained(tmp_path).memory) == 3
 
 
 def test_a_memory_that_changes_while_it_is_loaded(classifier: Classifier, tmp_path: Path) -> None:

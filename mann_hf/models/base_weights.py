@@ -1,0 +1,50 @@
+"""Whether an encoder still has the weights with which it was loaded; an adapter is saved without them."""
+
+import torch
+from torch import Tensor, nn
+
+SAMPLED = 16
+"""Numbers of each parameter that are compared: training changes all of a matrix."""
+ROUNDING, SMALLEST = 0.01, 1e-7
+"""What half precision changes of a number, as a share of it and at least."""
+WRAPPED = (".base_layer", ".original_module")
+"""What PEFT puts into the names of weights that it leaves as they are."""
+
+Sample = dict[str, Tensor]
+
+
+@torch.no_grad()
+def sample(encoder: nn.Module) -> Sample:
+    """A few numbers of each parameter, in float32 on the CPU."""
+    found = {plain(name): _some(parameter) for name, parameter in encoder.named_parameters()}
+    return {name: numbers for name, numbers in found.items() if numbers is not None}
+
+
+def changed(before: Sample, encoder: nn.Module) -> list[str]:
+    """The names of parameters that are no longer what they were, in whichever precision.
+
+    Args:
+        before: the sample that was taken.
+        encoder: with or without an adapter.
+    """
+    now = sample(encoder)
+    return [name for name, numbers in before.items() if name in now and not _same(numbers, now[name])]
+
+
+def _same(before: Tensor, now: Tensor) -> bool:
+    return before.shape == now.shape and torch.allclose(now, before, rtol=ROUNDING, atol=SMALLEST, equal_nan=True)
+
+
+def _some(parameter: Tensor) -> Tensor | None:
+    """None of one that is quantised, or lies elsewhere."""
+    if parameter.device.type == "meta" or not parameter.is_floating_point() or not parameter.numel():
+        return None
+    flat = parameter.detach().flatten()
+    return flat[:: max(1, len(flat) // SAMPLED)][:SAMPLED].to("cpu", torch.float32, copy=True)
+
+
+def plain(name: str) -> str:
+    """The name that a parameter had before an adapter was put on its module."""
+    for part in WRAPPED:
+        name = name.replace(part, "")
+    return name
