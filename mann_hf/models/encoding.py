@@ -16,6 +16,7 @@ from ..hub.guard import told_as_ours
 from ..hub.resolve import resolve_encoder
 from ..hub.tokenizers import TOKENIZER, load_tokenizer, was_refused
 from ..memory.precision import LARGEST, strange
+from ..memory.reading import Reading
 from ..wording import counted
 from .base_weights import Sample
 from .configuration_mann import MANNConfig
@@ -37,7 +38,7 @@ class EncodingModel(PreTrainedModel):
     config: MANNConfig
     encoder: Any
     projection: nn.Module
-    reading: nn.Module
+    reading: Reading
     loaded_weights: Sample | None = None
     gathered_probe: Tensor | None = None
 

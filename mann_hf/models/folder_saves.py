@@ -54,7 +54,7 @@ def saving_model(
         _warn_of_own_card(model, folder)
         digest = _digest(staging)
     _note(model, folder, digest)
-    if not adapters.has_adapter(model) and os.path.realpath(model.name_or_path) == os.path.realpath(folder):
+    if not adapters.has_adapter(model) and os.path.realpath(model.name_or_path or "") == os.path.realpath(folder):
         model.loaded_weights = base_weights.sample(model.encoder)
 
 

@@ -249,8 +249,8 @@ class EpisodicTrainer(EvaluatingTrainer):
                 "the model's memory keeps no texts (store_texts=False), so its keys could not be computed again with "
                 "the trained encoder. Train a model with an empty memory and teach it afterwards."
             )
-        if model is not None:  # now, rather than when it is saved
-            check_nothing_lost(model, Path(str(self.args.output_dir)))
+        if model is not None:
+            check_nothing_lost(model, Path(str(self.args.output_dir)))  # now, rather than when it is saved
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
         aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)
         try:

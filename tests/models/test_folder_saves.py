@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,7 +195,8 @@ def test_a_model_that_knows_nothing_does_not_take_the_place_of_what_was_taught(
 def test_what_nobody_could_load_is_refused_and_leaves_no_folder(
     classifier: Classifier, tmp_path: Path, saved: str, fault: str
 ) -> None:
-    layers, options, told = classifier.model.encoder.encoder.layer, {}, "modules of it share their weights .*layer.0"
+    options: dict[str, Any] = {}
+    layers, told = classifier.model.encoder.encoder.layer, "modules of it share their weights .*layer.0"
     if fault == "variant":
         options, told = {"variant": "fp16"}, "variant='fp16': the model was not saved"
     elif fault == "layer":

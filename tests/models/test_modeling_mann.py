@@ -837,9 +837,8 @@ class TestSaving:
         while True:
             folder = tmp_path / f"kill-{moment}"
             shutil.copytree(saved, folder)
-            was_killed = killed_at(
-                moment, lambda folder=folder: classifier.save_pretrained(folder, max_shard_size="10KB"), folder
-            )
+            options = {"max_shard_size": "10KB", "overwrite": True}
+            was_killed = killed_at(moment, lambda folder=folder: classifier.save_pretrained(folder, **options), folder)
             loaded = pipeline(task, model=str(folder))
             size = loaded.model.config.hidden_size
             assert (size, len(loaded.model.memory)) in [(32, 5), (16, 3)], moment
