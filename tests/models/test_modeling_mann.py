@@ -833,11 +833,11 @@ class TestSaving:
         model = MANNForSequenceClassification.from_encoder_pretrained(other_encoder)
         classifier = pipeline(task, model=model)
         classifier.remember(texts[:3], labels[:3])
+        options = {"max_shard_size": "10KB", "overwrite": True}
         sizes, moment = [], 1
         while True:
             folder = tmp_path / f"kill-{moment}"
             shutil.copytree(saved, folder)
-            options = {"max_shard_size": "10KB", "overwrite": True}
             was_killed = killed_at(moment, lambda folder=folder: classifier.save_pretrained(folder, **options), folder)
             loaded = pipeline(task, model=str(folder))
             size = loaded.model.config.hidden_size
