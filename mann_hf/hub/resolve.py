@@ -4,7 +4,7 @@ import os
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -20,15 +20,15 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER, SHORT_NAMES
-from ..errors import EncoderNotFoundError
-from .files import WEIGHTS, read_object
+from ..errors import EncoderNotFoundError, FolderError
+from .files import CONFIG, WEIGHTS, read_object
 from .guard import told_as_ours
+from .sentence_transformers import transformer_folder
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
 PROBE_SECONDS = 3.0  # for a single small request; a Hub slower than this could not be downloaded from either
 
-_CONFIG = "config.json"
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -83,13 +83,14 @@ def resolve_encoder(
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        if not (folder / _CONFIG).is_file():
+        inner = transformer_folder(folder)
+        if inner is None:
             raise EncoderNotFoundError(
-                f"The folder {str(folder)!r} is no encoder: it has no {_CONFIG}. Give the folder that holds the "
-                f"encoder's {_CONFIG} and weights; if a Hub repository was meant, rename or leave this folder."
+                f"The folder {str(folder)!r} is no encoder: it has no {CONFIG}. Give the folder that holds the "
+                f"encoder's {CONFIG} and weights; if a Hub repository was meant, rename or leave this folder."
             )
-        logger.info(f"Encoder {str(name)!r}: taken from the local folder {str(folder.resolve())!r}.")
-        return str(folder)
+        logger.info(f"Encoder {str(name)!r}: taken from the local folder {str(inner.resolve())!r}.")
+        return str(inner)
 
     name = os.fspath(name)
     cache = str(cache_dir or constants.HF_HUB_CACHE)
@@ -116,13 +117,11 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
             f"The encoder {name!r} was not found. Looked in:\n{places}\nWhat helps: {'; '.join(cures)}."
         )
 
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError:
+    if not is_hub_name(repo_id):
         looked.append("the Hub: not asked, as this cannot be the id of a repository")
-        raise give_up("the path of an existing folder", "a Hub id, as in 'owner/name'") from None
+        raise give_up("the path of an existing folder", "a Hub id, as in 'owner/name'")
 
-    cached = try_to_load_from_cache(repo_id, _CONFIG, cache_dir=cache, revision=revision)
+    cached = try_to_load_from_cache(repo_id, CONFIG, cache_dir=cache, revision=revision)
     snapshot = Path(cached).parent if isinstance(cached, str) else None
     lacking = "nothing of it there" if snapshot is None else _lacking(snapshot)
 
@@ -166,7 +165,7 @@ def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) ->
 
     def ask() -> None:
         try:
-            url = hf_hub_url(repo_id, _CONFIG, revision=revision)
+            url = hf_hub_url(repo_id, CONFIG, revision=revision)
             commit = get_hf_file_metadata(url, token=token, timeout=PROBE_SECONDS).commit_hash
             outcome.append(None if commit else ConnectionError("something else answers in its place"))
         except Exception as error:
@@ -201,6 +200,49 @@ def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) ->
             raise error
 
 
+def is_hub_name(name: str) -> bool:
+    """Whether a repository of the Hub may have this name."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def check_reachable(place: Any, **kwargs: Any) -> None:
+    """Refuses a model that is neither here nor on the Hub, before the Hub's client tries for most of a minute.
+
+    Args:
+        place: a folder or file, which is fine if it is there, or the name of a Hub repository.
+        kwargs: of `from_pretrained`.
+
+    Raises:
+        FolderError: it says where was looked, and what helps.
+    """
+    name = os.fspath(place)
+    if os.path.exists(name):
+        return
+    encoder = ""
+    if name in SHORT_NAMES or name.startswith("sentence-transformers/"):
+        encoder = f" An encoder is given to a new model by from_encoder_pretrained({name!r})."
+    if not is_hub_name(name):
+        raise FolderError(f"there is no folder {name!r}. Give the path of a saved model.{encoder}", CONFIG)
+    where = {key: kwargs.get(key) for key in ("cache_dir", "revision")}
+    file = f"{kwargs['subfolder']}/{CONFIG}" if kwargs.get("subfolder") else CONFIG
+    if isinstance(try_to_load_from_cache(name, file, **where), str):
+        return
+    if kwargs.get("local_files_only") or is_offline_mode():
+        why: Refusal | None = Refusal("not asked, as HF_HUB_OFFLINE or local_files_only is set", "connect to it once")
+    else:
+        why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
+    if why is not None:
+        raise FolderError(
+            f"there is no folder {name!r} and no such model in the Hub cache; the Hub: {why.words}. What helps: the "
+            f"path of a saved model; {why.cure}.{encoder}",
+            CONFIG,
+        )
+
+
 def _lacking(snapshot: Path) -> str | None:
     """What a folder of the Hub cache lacks for its encoder to be loaded from it; None if it is whole."""
     index = snapshot / "model.safetensors.index.json"
@@ -221,6 +263,6 @@ def _package_folder(package: EncoderPackage) -> Path | None:
     spec = find_spec(package.module)
     for place in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(place) / package.subfolder
-        if (folder / _CONFIG).is_file():
+        if (folder / CONFIG).is_file():
             return folder
     return None

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from ..controllers.pooling import JOINT
 from ..controllers.projection import ACTIVATIONS, projected_size
 from ..errors import EncoderNotFoundError, FolderError, InvalidInputError, UnsafeFileError
-from .files import WEIGHTS, check_file, damaged, read_json
+from .files import CONFIG, WEIGHTS, check_file, damaged, read_json
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -169,9 +169,26 @@ def read_sentence_transformers(
         raise files.refused(f"one of its files is damaged ({type(error).__name__}: {error})") from error
 
 
+def transformer_folder(folder: Path) -> Path | None:
+    """The folder of the transformers model of a folder: itself, or that of the first module where that lies apart.
+
+    Raises:
+        InvalidInputError: `modules.json` is damaged, or leads elsewhere.
+    """
+    files, inner = _Files(os.fspath(folder), None, None, None, True), folder
+    try:
+        if (modules := files.read("modules.json")) is not None:
+            inner = folder / _steps(files, modules)[0][1]
+    except (AttributeError, LookupError, TypeError) as error:
+        raise files.refused(f"its modules.json is damaged ({type(error).__name__}: {error})") from error
+    if not inner.resolve().is_relative_to(folder.resolve()):
+        raise files.refused(f"its folder {inner.name!r} is a link to one outside")
+    return inner if (inner / CONFIG).is_file() else None
+
+
 def _settings(files: _Files, modules: Any) -> TextEncoderSettings:
     steps = _steps(files, modules)
-    max_length, lower_case = _transformer(files)
+    max_length, lower_case = _transformer(files, steps[0][1])
     has_pooling = len(steps) > 1 and steps[1][0] == "Pooling"
     pooling, pool_prompt = _pooling(files, steps[1][1]) if has_pooling else (None, True)
     later = steps[1:] if pooling is None else steps[2:]
@@ -221,14 +238,17 @@ def _steps(files: _Files, modules: Any) -> list[tuple[str, str]]:
         or (later and "Pooling" not in first)
     ):
         raise files.refused(f"its modules come as {', '.join(kinds) or 'none'}")
-    if steps[0][1]:
-        raise files.refused(f"its Transformer lies in the subfolder {steps[0][1]!r}")
+    if steps[0][1] and not Path(files.name).is_dir():
+        raise files.refused(
+            f"its Transformer lies in the subfolder {steps[0][1]!r}; download the repository and give its folder"
+        )
     return steps
 
 
-def _transformer(files: _Files) -> tuple[int | None, bool]:
+def _transformer(files: _Files, subfolder: str) -> tuple[int | None, bool]:
     """The length limit and whether to lower-case, from the first module's file."""
-    config: dict[str, Any] = next((found for found in map(files.read, _TRANSFORMER_FILES) if found is not None), {})
+    contents = (files.read(name, subfolder) for name in _TRANSFORMER_FILES)
+    config: dict[str, Any] = next((found for found in contents if found is not None), {})
     task = config.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
         raise files.refused(f"its transformer_task {task!r}")

@@ -17,10 +17,9 @@ from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
 from ..hub.files import CONFIG, MEMORY_FILE, escapes_folder
-from ..hub.resolve import hub_refusal
+from ..hub.resolve import hub_refusal, is_hub_name
 from ..hub.saving import whole_save, write_whole
 from ..hub.weight_sizes import headers
-from ..hub_names import HUB_NAME
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .entries import LARGEST_ID, Entry, Label, label_names
@@ -158,7 +157,7 @@ def check_with_model(place: Any, **kwargs: Any) -> None:
 def _check_on_hub(place: Any, **kwargs: Any) -> None:
     """Raises where a place is neither held nor on the Hub, before the Hub's client tries for half a minute."""
     name = os.fspath(place) if isinstance(place, (str, os.PathLike)) else None
-    if name is None or not HUB_NAME.fullmatch(name):
+    if name is None or not is_hub_name(name):
         raise MemoryFileError(f"there is no folder {place!r} to load a memory from.")
     file = f"{kwargs['subfolder']}/{MEMORY_FILE}" if kwargs.get("subfolder") else MEMORY_FILE
     held = try_to_load_from_cache(name, file, kwargs.get("cache_dir"), kwargs.get("revision"))

@@ -18,6 +18,7 @@ from ..errors import EmptyMemoryError, MannError
 from ..hub.configs import is_quantized, no_model
 from ..hub.files import CONFIG
 from ..hub.guard import UnloadedModel, called_by_pipeline, told_as_ours
+from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
 from ..hub.sentence_transformers import load_projection
 from ..hub.tokenizers import check_before_use
@@ -194,6 +195,9 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         folder = memory_files.local_folder(place, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
+        hub = _from_hub(kwargs)
+        if place is not None and kwargs.get("config") is None:
+            check_reachable(place, **hub)
         kwargs = at_one_commit(place, kwargs)
         hub = _from_hub(kwargs)
         if folder is not None and kwargs.get("config") is None and not (folder / CONFIG).exists():

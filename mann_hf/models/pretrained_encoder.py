@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -33,7 +34,8 @@ def read_encoder(
     place = resolve_encoder(str(encoder_name), **places)
     fields = {name: value for name, value in arguments.items() if name in config_fields()}
     loading = {name: value for name, value in arguments.items() if name not in fields}
-    settings = read_sentence_transformers(place, **places)
+    folder = Path(encoder_name).expanduser()  # the encoder itself may lie in a folder of it
+    settings = read_sentence_transformers(folder if folder.is_dir() else place, **places)
     if settings is not None:
         known = {
             "pooling": settings.pooling,

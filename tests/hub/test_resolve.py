@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+from mann_hf import MANNForSequenceClassification
 from mann_hf.controllers import SHORT_NAMES
-from mann_hf.errors import EncoderNotFoundError
+from mann_hf.errors import EncoderNotFoundError, FolderError
 from mann_hf.hub import resolve
 from mann_hf.hub.resolve import EncoderPackage, resolve_encoder
 
@@ -286,6 +288,31 @@ def test_what_cannot_be_a_hub_id_is_not_asked_for(hub: Any, name: str):
     with pytest.raises(EncoderNotFoundError, match="no such folder"):
         resolve_encoder(name)
     assert not hub.requests
+
+
+# A saved model
+
+
+@pytest.mark.parametrize("name", ["./model", "/no/such/folder", "a/b/c", "with space", "~/nowhere"])
+def test_a_model_whose_name_is_a_path_is_not_asked_for(hub: Any, name: str):
+    with pytest.raises(FolderError, match=re.escape(f"there is no folder {name!r}. Give the path")):
+        MANNForSequenceClassification.from_pretrained(name)
+    assert not hub.requests
+
+
+@pytest.mark.parametrize("local_files_only", [True, False])
+def test_a_model_that_is_nowhere_is_told_at_once(no_network: list[str], monkeypatch, local_files_only: bool):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    start = time.monotonic()
+    with pytest.raises(FolderError, match="no folder 'nofolder' and no such model in the Hub cache; the Hub: .* helps"):
+        MANNForSequenceClassification.from_pretrained("nofolder", local_files_only=local_files_only)
+    assert time.monotonic() - start < 2 * resolve.PROBE_SECONDS and len(no_network) <= (not local_files_only)
+    no_network.clear()
+
+
+def test_an_encoder_taken_for_a_model_is_told():
+    with pytest.raises(FolderError, match=r"given to a new model by from_encoder_pretrained\('all-MiniLM-L6-v2'\)"):
+        MANNForSequenceClassification.from_pretrained("all-MiniLM-L6-v2")
 
 
 # Asked twice

@@ -181,7 +181,6 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ({"modules.json": modules("Transformer", "Normalize", "Pooling")}, "Transformer, Normalize, Pooling"),
         ({"modules.json": modules("Pooling")}, "modules come as Pooling"),
         ({"modules.json": []}, "modules come as none"),
-        ({"modules.json": modules("Transformer", "Pooling", Transformer="0_BERT")}, "subfolder '0_BERT'"),
         ({"modules.json": modules("Transformer", "Pooling", Pooling="../other")}, "outside the folder"),
         ({"modules.json": modules("Transformer", "Pooling", Pooling="/etc")}, "outside the folder"),
         ({"modules.json": "{"}, r"modules\.json is no JSON"),

@@ -395,6 +395,26 @@ class TestSentenceTransformersFolders:
         assert torch.allclose(again.read(again.ready_memory(), found), model.read(model.ready_memory(), found))
         again.remember(found[5:], ["c"])
 
+    def test_the_transformers_model_may_lie_in_a_folder_of_its_own(
+        self, tmp_path: Path, tiny_encoder: Path, texts: list[str]
+    ) -> None:
+        folder = self.write(tmp_path / "encoder", tiny_encoder, "cls", limit=6)
+        inner = folder / "0_Transformer"
+        inner.mkdir()
+        for file in [each for each in folder.iterdir() if each.is_file() and each.name != "modules.json"]:
+            file.rename(inner / file.name)
+        modules = json.loads((folder / "modules.json").read_text())
+        modules[0]["path"] = inner.name
+        (folder / "modules.json").write_text(json.dumps(modules))
+        expected = SentenceTransformer(str(folder), device="cpu").encode(texts, convert_to_tensor=True)
+        model: Any = MANNForSequenceClassification.from_encoder_pretrained(folder)
+        for one in (model, make_again(model, tmp_path / "saved")):
+            assert torch.allclose(one.embed_texts(one.load_tokenizer(), texts), expected, atol=1e-5)
+        inner.rename(tmp_path / "outside")
+        inner.symlink_to(tmp_path / "outside")
+        with pytest.raises(InvalidInputError, match="'0_Transformer' is a link to one outside"):
+            MANNForSequenceClassification.from_encoder_pretrained(folder)
+
     @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "lasttoken"])
     def test_a_prompt_can_be_left_out_of_pooling(
         self, pooling: str, tmp_path: Path, tiny_encoder: Path, texts: list[str]
