@@ -102,7 +102,11 @@ def train(
         bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder, if there is one.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start again in a folder that holds another run or model.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Start again where another run or model is, but not in a folder that was taught.",
+        ),
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,

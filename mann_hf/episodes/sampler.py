@@ -221,7 +221,7 @@ class EpisodeSampler:
         own = {name: len(table.distinct[name]) - others[name] for name in asked}
         usable = [name for name in asked if own[name] >= needed]
         small = [f"{name!r} ({own[name]})" for name in asked if own[name] < needed]
-        shots = f"{self.k_shot[1]} to teach and {self.n_query[1]} to ask"
+        shots = f"k_shot {self.k_shot[1]} and n_query {self.n_query[1]}"
         if shared:
             shots += f"; texts in several classes do not count: {len(shared)}, such as {shared[0][:40]!r}"
         least = self.n_way[1] + bool(self.n_unknown[1])
@@ -230,7 +230,8 @@ class EpisodeSampler:
             other = " and another for the unknown texts" if self.n_unknown[1] else ""
             raise InvalidInputError(
                 f"{table.source} has {len(usable)} classes with at least {needed} texts ({shots}), and an episode "
-                f"takes {self.n_way[1]}{other}{too_small}."
+                f"takes {self.n_way[1]}{other}{too_small}: lower n_way, k_shot or n_query (in the shell --n-way, "
+                "--k-shot, --n-query)."
             )
         if self.n_unknown[1]:
             left = sorted(own[name] for name in usable)[: len(usable) - self.n_way[1]]

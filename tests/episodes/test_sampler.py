@@ -407,7 +407,7 @@ class TestSmallClasses:
         sampler = EpisodeSampler(data({"a": 6, "b": 3, "c": 6, "d": 2, "e": 5}), 3, (1, 2), (1, 3))
         assert sampler.labels == {"a", "c", "e"} == {name for episode in first(sampler) for name in episode.names}
         [message] = told()
-        assert "2 of 5 classes have fewer than 5 texts (2 to teach and 3 to ask)" in message
+        assert "2 of 5 classes have fewer than 5 texts (k_shot 2 and n_query 3)" in message
         assert message.endswith("left out: 'b' (3), 'd' (2).")
 
     def test_one_warning_for_each_data_set(self, told: Told) -> None:
@@ -460,10 +460,15 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (data(), {"seed": 1.5}, "seed is 1.5; give a whole number from 0 on"),
     (data(), {"seed": None}, "seed is None; give a whole number from 0 on"),
     (data(), {"seed": "1"}, "seed is '1'; give a whole number from 0 on"),
-    (data(), {"n_way": 9}, "has 8 classes with at least 6 texts .1 to teach and 5 to ask., and an episode takes 9[.]"),
-    (data(), {"n_way": (2, 9)}, "an episode takes 9[.]"),
-    (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts[.]"),
-    (data({"a": 6, "b": 2}), {"n_way": 2}, "has 1 classes.*takes 2; left out are 'b' .2., which have fewer[.]"),
+    (
+        data(),
+        {"n_way": 9},
+        "has 8 classes with at least 6 texts .k_shot 1 and n_query 5., and an "
+        "episode takes 9: lower n_way, k_shot or n_query",
+    ),
+    (data(), {"n_way": (2, 9)}, "an episode takes 9: lower"),
+    (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts: lower"),
+    (data({"a": 6, "b": 2}), {"n_way": 2}, "has 1 classes.*takes 2; left out are 'b' .2., which have fewer: lower"),
     (data(), {"classes": ["a", "b"], "n_way": 3}, "the data set has 2 classes"),
     (
         data(3),
