@@ -11,23 +11,8 @@ import typer
 
 from ..targets import known_as
 from ..wording import counted, listed
+from . import options as opt
 from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
-from .options import (
-    Debug,
-    Delimiter,
-    Encoding,
-    FolderOrHub,
-    Json,
-    LabelColumn,
-    NoHeader,
-    ProblemType,
-    SkipBadRows,
-    Table,
-    TableFormat,
-    TableOptions,
-    TextColumn,
-    split_option,
-)
 from .output import print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
 from .tables import Table as TableOfTexts
@@ -49,24 +34,24 @@ WIDE = 10_000
 
 
 def evaluate(
-    folder: FolderOrHub,
-    table: Table,
+    folder: opt.FolderOrHub,
+    table: opt.Table,
     per_label: Annotated[
         bool, typer.Option("--per-label", help="Also show precision, recall and F1 of each label.")
     ] = False,
     to_card: Annotated[
         bool, typer.Option("--to-card", help="Also write the figures into the folder's model card.")
     ] = False,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: Annotated[str | None, split_option("test")] = None,
-    table_format: TableFormat = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    skip_bad_rows: SkipBadRows = False,
-    as_json: Json = False,
-    debug: Debug = False,
+    text_column: opt.TextColumn = None,
+    label_column: opt.LabelColumn = None,
+    split: Annotated[str | None, opt.split_option("test")] = None,
+    table_format: opt.TableFormat = None,
+    delimiter: opt.Delimiter = None,
+    encoding: opt.Encoding = None,
+    no_header: opt.NoHeader = False,
+    skip_bad_rows: opt.SkipBadRows = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Evaluate a classifier on a table of labelled texts.
 
@@ -79,7 +64,7 @@ def evaluate(
             find_config(folder, on_hub=False)  # or a folder would be made where there is none
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
-        options = TableOptions(
+        options = opt.TableOptions(
             text_column=text_column,
             label_column=label_column,
             split=split,
@@ -94,15 +79,15 @@ def evaluate(
         with working():
             classifier = open_classifier(folder)
             check_taught(classifier, folder)
-            wanted = {"top_k": 1 if problem_type is ProblemType.SINGLE_LABEL else None, "evidence": 0}
+            wanted = {"top_k": 1 if problem_type is opt.ProblemType.SINGLE_LABEL else None, "evidence": 0}
             with progress_bar("Answering", len(texts)) as progress:
                 answers = classifier(texts, progress=progress, **wanted)
-        if problem_type is ProblemType.REGRESSION:
+        if problem_type is opt.ProblemType.REGRESSION:
             columns = classifier.model.config.label2id or {}
             given = [[answer["score"] for answer in sorted(a, key=lambda b: columns[b["label"]])] for a in answers]
             report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, given)}
         else:
-            names = [[label] for label in truth] if problem_type is ProblemType.SINGLE_LABEL else truth
+            names = [[label] for label in truth] if problem_type is opt.ProblemType.SINGLE_LABEL else truth
             as_stored = known_as(chain.from_iterable(names), classifier.model.memory.labels)
             names = [[as_stored[label] for label in each] for each in names]
             report = {"texts": len(texts), **_scores(names, answers, problem_type, per_label)}
@@ -150,8 +135,10 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
         say(f"{folder} has a card of your own, which stays as it is; the figures are in model_card.json.")
 
 
-def _scores(truth: list[list[str]], answers: list[Any], problem_type: ProblemType, per_label: bool) -> dict[str, Any]:
-    if problem_type is ProblemType.SINGLE_LABEL:
+def _scores(
+    truth: list[list[str]], answers: list[Any], problem_type: opt.ProblemType, per_label: bool
+) -> dict[str, Any]:
+    if problem_type is opt.ProblemType.SINGLE_LABEL:
         given = [[answer["label"] for answer in ranked] for ranked in answers]
     else:
         given = [[answer["label"] for answer in ranked if answer["score"] > 0.5] for ranked in answers]

@@ -6,33 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from ..wording import counted
+from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, ranked_answers, write_answers
 from .classifier import check_taught, find_config, open_classifier
-from .options import (
-    TABLE_HELP,
-    Debug,
-    Delimiter,
-    Encoding,
-    FolderOrHub,
-    Json,
-    NoHeader,
-    SkipBadRows,
-    TableFormat,
-    TableOptions,
-    TextColumn,
-    split_option,
-)
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import cells_by_number, is_table, read_table, texts_of
 
 
 def predict(
-    folder: FolderOrHub,
+    folder: opt.FolderOrHub,
     text: Annotated[
         str,
         typer.Argument(
             metavar="TEXT-or-TABLE",
-            help=f"A text, or a table: {TABLE_HELP} Standard input may also be lines of text.",
+            help=f"A text, or a table: {opt.TABLE_HELP} Standard input may also be lines of text.",
             show_default=False,
         ),
     ],
@@ -57,13 +44,13 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    text_column: TextColumn = None,
-    split: Annotated[str | None, split_option("test")] = None,
-    table_format: TableFormat = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    skip_bad_rows: SkipBadRows = False,
+    text_column: opt.TextColumn = None,
+    split: Annotated[str | None, opt.split_option("test")] = None,
+    table_format: opt.TableFormat = None,
+    delimiter: opt.Delimiter = None,
+    encoding: opt.Encoding = None,
+    no_header: opt.NoHeader = False,
+    skip_bad_rows: opt.SkipBadRows = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -72,11 +59,11 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Classify a text, or each text of a table."""
-    reading = TableOptions(
+    reading = opt.TableOptions(
         text_column=text_column,
         label_column=None,
         split=split,

@@ -7,6 +7,7 @@ import typer
 from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
 from ..wording import counted
+from . import options as opt
 from .classifier import (
     find_config,
     is_new,
@@ -16,29 +17,13 @@ from .classifier import (
     open_classifier,
     problem_type_of,
 )
-from .options import (
-    Debug,
-    Delimiter,
-    Encoding,
-    Folder,
-    Json,
-    LabelColumn,
-    NoHeader,
-    ProblemType,
-    SkipBadRows,
-    Table,
-    TableFormat,
-    TableOptions,
-    TextColumn,
-    split_option,
-)
 from .output import print_json, print_lines, progress_bar, working
 from .tables import examples_of, read_table
 
 
 def remember(
-    folder: Folder,
-    table: Table,
+    folder: opt.Folder,
+    table: opt.Table,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +41,7 @@ def remember(
         ),
     ] = None,
     problem_type: Annotated[
-        ProblemType | None,
+        opt.ProblemType | None,
         typer.Option(help="For a new folder: one label, several labels or a number for each text.", show_default=False),
     ] = None,
     multi_label: Annotated[
@@ -70,35 +55,35 @@ def remember(
         bool,
         typer.Option("--descriptions", help="The texts are descriptions of their labels, not examples."),
     ] = False,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: Annotated[str | None, split_option("train")] = None,
-    table_format: TableFormat = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    skip_bad_rows: SkipBadRows = False,
-    as_json: Json = False,
-    debug: Debug = False,
+    text_column: opt.TextColumn = None,
+    label_column: opt.LabelColumn = None,
+    split: Annotated[str | None, opt.split_option("train")] = None,
+    table_format: opt.TableFormat = None,
+    delimiter: opt.Delimiter = None,
+    encoding: opt.Encoding = None,
+    no_header: opt.NoHeader = False,
+    skip_bad_rows: opt.SkipBadRows = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Teach a classifier the labelled texts of a table.
 
     If FOLDER does not exist, it is created with the encoder you choose; otherwise the texts are added to it.
     """
     if multi_label:
-        if problem_type not in (None, ProblemType.MULTI_LABEL):
+        if problem_type not in (None, opt.ProblemType.MULTI_LABEL):
             raise typer.BadParameter(f"it contradicts --problem-type {problem_type.value}.", param_hint="--multi-label")
-        problem_type = ProblemType.MULTI_LABEL
+        problem_type = opt.ProblemType.MULTI_LABEL
     with only_writer(folder):
         new = is_new(folder)
         if new:
             config = {}
-            problem_type = problem_type or ProblemType.SINGLE_LABEL
+            problem_type = problem_type or opt.ProblemType.SINGLE_LABEL
         else:
             config = find_config(folder, on_hub=False)
             _check_same(folder, config, encoder, reading, problem_type)
             problem_type = problem_type_of(config)
-        options = TableOptions(
+        options = opt.TableOptions(
             text_column=text_column,
             label_column=label_column,
             split=split,
@@ -111,7 +96,7 @@ def remember(
         texts, labels, _ = examples_of(read_table(table, options, "train"), problem_type, skip_bad_rows)
         with working():
             if new:
-                targets = len(labels[0]) if problem_type is ProblemType.REGRESSION else None
+                targets = len(labels[0]) if problem_type is opt.ProblemType.REGRESSION else None
                 classifier = make_classifier(
                     encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=targets
                 )
@@ -136,14 +121,14 @@ def remember(
             }
         )
     else:
-        of_labels = "" if problem_type is ProblemType.REGRESSION else f" of {counted(len(memory.labels), 'label')}"
+        of_labels = "" if problem_type is opt.ProblemType.REGRESSION else f" of {counted(len(memory.labels), 'label')}"
         print_lines(
             f"Remembered {counted(len(texts), 'text')}; {folder} now holds {counted(len(memory), 'text')}{of_labels}."
         )
 
 
 def _check_same(
-    folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: ProblemType | None
+    folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: opt.ProblemType | None
 ) -> None:
     """Raises if options for a new folder contradict the one that is there."""
     if encoder is not None and not is_same_encoder(encoder, config.get("encoder_name")):

@@ -12,22 +12,7 @@ from ..controllers import DEFAULT_ENCODER
 from ..counts import as_count
 from ..errors import InvalidInputError
 from ..wording import counted
-from .options import (
-    Debug,
-    Delimiter,
-    Encoding,
-    Format,
-    Json,
-    LabelColumn,
-    NoHeader,
-    ProblemType,
-    SkipBadRows,
-    TableFormat,
-    TableOptions,
-    TextColumn,
-    as_delimiter,
-    split_option,
-)
+from . import options as opt
 from .output import print_json, print_lines, say, training_bar, working
 from .tables import examples_of, read_table
 
@@ -108,16 +93,16 @@ def train(
             help="Start again where another run or model is, but not in a folder that was taught.",
         ),
     ] = False,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: Annotated[str | None, split_option("train")] = None,
-    table_format: TableFormat = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    skip_bad_rows: SkipBadRows = False,
-    as_json: Json = False,
-    debug: Debug = False,
+    text_column: opt.TextColumn = None,
+    label_column: opt.LabelColumn = None,
+    split: Annotated[str | None, opt.split_option("train")] = None,
+    table_format: opt.TableFormat = None,
+    delimiter: opt.Delimiter = None,
+    encoding: opt.Encoding = None,
+    no_header: opt.NoHeader = False,
+    skip_bad_rows: opt.SkipBadRows = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Train an encoder on many small tasks, so that it classifies new classes better from a few examples.
 
@@ -244,28 +229,28 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return told
 
 
-def _reading(told: dict[str, Any]) -> TableOptions:
+def _reading(told: dict[str, Any]) -> opt.TableOptions:
     """How tables are read, from an option or a setting each."""
     try:
-        table_format = told["format"] and Format(told["format"])
+        table_format = told["format"] and opt.Format(told["format"])
     except ValueError:
         raise InvalidInputError(
-            f"format is {told['format']!r}; choose one of {', '.join(each.value for each in Format)}."
+            f"format is {told['format']!r}; choose one of {', '.join(each.value for each in opt.Format)}."
         ) from None
-    return TableOptions(
+    return opt.TableOptions(
         text_column=told["text_column"],
         label_column=told["label_column"],
         format=table_format,
-        delimiter=as_delimiter(told["delimiter"]),
+        delimiter=opt.as_delimiter(told["delimiter"]),
         encoding=told["encoding"],
         header=not told["no_header"],
         skip_bad_rows=bool(told["skip_bad_rows"]),
     )
 
 
-def _data_set(table: Any, reading: TableOptions, split: str | None) -> Any:
+def _data_set(table: Any, reading: opt.TableOptions, split: str | None) -> Any:
     found = read_table(str(table), reading._replace(split=split), "train")
-    examples = examples_of(found, ProblemType.SINGLE_LABEL, reading.skip_bad_rows)
+    examples = examples_of(found, opt.ProblemType.SINGLE_LABEL, reading.skip_bad_rows)
     from datasets import Dataset, DatasetInfo
 
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)
