@@ -14,6 +14,7 @@ from .errors import OneLineErrors
 from .evaluate import evaluate
 from .forget import forget
 from .interrupts import ended_by_interrupt
+from .output import open_closed_streams
 from .predict import predict
 from .push import push
 from .remember import remember
@@ -57,6 +58,7 @@ def about(
 
 def main() -> None:
     """Runs the command with the arguments of the process."""
+    open_closed_streams()
     try:
         with ended_by_interrupt():
             app(prog_name=PROGRAM)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -20,6 +21,15 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 
 class OneLineErrors(TyperGroup):
     """Ends a failed command with one line on standard error: exit status 1, or 2 for wrong usage."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # help and the version are printed here
+            _tell(self.name, describe(error))
+            raise typer.Exit(1) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -69,4 +79,5 @@ def describe(error: BaseException) -> str:
 
 
 def _tell(command: str | None, message: str) -> None:
-    print(f"{command}: {one_line(message, sys.stderr)}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk: the status tells it, too
+        print(f"{command}: {one_line(message, sys.stderr)}", file=sys.stderr, flush=True)

@@ -1,11 +1,22 @@
 """What the command says: data on standard output, talk on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from logging import LogRecord, getLogger
 from typing import Any, TextIO
+
+
+def open_closed_streams() -> None:
+    """Lets what is said go nowhere where the caller has closed a stream, as `>&-` does.
+
+    Otherwise the next file to be opened would take its place.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def print_json(document: Any) -> None:
@@ -17,7 +28,8 @@ def print_json(document: Any) -> None:
         text = json.dumps(document, allow_nan=False)
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
-    print(text, flush=True)
+    with _to_standard_output():
+        print(text, flush=True)
 
 
 def _escaped(letter: str) -> str:
@@ -26,9 +38,21 @@ def _escaped(letter: str) -> str:
 
 def print_lines(*lines: str) -> None:
     """Writes lines for people to standard output."""
-    for line in lines:
-        print(printable(line, sys.stdout))
-    sys.stdout.flush()
+    with _to_standard_output():
+        for line in lines:
+            print(printable(line, sys.stdout))
+        sys.stdout.flush()
+
+
+@contextmanager
+def _to_standard_output() -> Iterator[None]:
+    """Names what cannot be written to, as the error of a full disk does not."""
+    try:
+        yield
+    except BrokenPipeError:  # of a reader such as `head`, which has enough
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def say(message: str) -> None:

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import re
 import sys
 
@@ -9,10 +10,12 @@ from transformers.utils import logging as transformers_logging
 
 from mann_hf.cli.output import (
     one_line,
+    open_closed_streams,
     print_json,
     print_lines,
     printable,
     progress_bar,
+    say,
     training_bar,
     working,
 )
@@ -150,3 +153,32 @@ def test_what_libraries_log_does_not_steer_the_terminal() -> None:
     finally:
         logger.removeHandler(handler)
     assert stream.getvalue() == "a  [2J\nb \n\x1b\n", "as it was before, once the work is done"
+
+
+def test_a_full_disk_is_named_and_a_reader_that_has_enough_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    for write in (lambda: print_lines("a"), lambda: print_json({})):
+        monkeypatch.setattr(sys, "stdout", Full())
+        with pytest.raises(OSError, match="No space left on device: 'standard output'"):
+            write()
+        monkeypatch.setattr(sys, "stdout", Gone())
+        with pytest.raises(BrokenPipeError):
+            write()
+
+
+def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    open_closed_streams()
+    print_lines("a")
+    say("b")
+    for stream in (sys.stdout, sys.stderr):
+        assert stream.name == os.devnull
+        stream.close()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from contextlib import suppress
@@ -165,3 +166,39 @@ def test_on_a_terminal_a_bar_and_on_standard_output_the_document(taught: Path, s
     assert json.loads(out)[0]["label"] == "lost_card"
     assert "Answering" in told and "6/6" in told
     assert "Loading weights" not in told
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> list[str]:
+    """The call of a script that starts the command, as fast as the installed one."""
+    path = tmp_path / "mann-hf"
+    path.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom mann_hf.cli import main\nmain()\n")
+    return [sys.executable, str(path)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it has no limits of files")
+@pytest.mark.parametrize("arguments", ["--version", "--help", "predict --help"])
+def test_output_that_cannot_be_written_is_one_line(script: list[str], tmp_path: Path, arguments: str) -> None:
+    import resource
+
+    def no_room() -> None:  # as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    with open(tmp_path / "output", "w") as full:
+        call = [*script, *arguments.split()]
+        run = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=no_room)
+    assert (run.returncode, run.stderr) == (1, "mann-hf: [Errno 27] File too large\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its streams are others")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_a_closed_stream_is_no_error(script: list[str], closed: str) -> None:
+    call = f"{shlex.join(script)} --version {closed}"
+    run = subprocess.run(call, shell=True, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "500"])
+def test_help_fits_any_width(shell: Shell, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "Usage" in shell("--help")
