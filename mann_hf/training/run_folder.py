@@ -45,8 +45,8 @@ def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool, overwrite: b
         recover(folder)
     if (folder / MEMORY_FILE).exists():
         raise InvalidInputError(
-            f"{folder} holds a classifier with a taught memory, which training would replace: choose another folder (also "
-            "with --overwrite). To train that classifier further and keep its memory, give it as the encoder."
+            f"{folder} holds a classifier with a taught memory, which training would replace: choose another folder, "
+            "also with --overwrite. To train that classifier further and keep its memory, give it as the encoder."
         )
     newest = newest_checkpoint(folder / CHECKPOINTS)
     if newest is None or not resume:
