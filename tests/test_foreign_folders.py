@@ -304,7 +304,8 @@ def test_the_labels_are_those_of_the_memory_whatever_the_configuration_says(fold
 def test_a_memory_of_another_problem_is_refused(folder: Path, problem_type: str) -> None:
     change(folder, problem_type=problem_type, reading="attention")
     with pytest.raises(
-        InvalidInputError, match=f"is one of single_label_classification, this model one of {problem_type}"
+        InvalidInputError,
+        match=f"is for problem_type='single_label_classification', and this model for '{problem_type}'",
     ):
         MANNForSequenceClassification.from_pretrained(folder)
 
@@ -426,7 +427,7 @@ def test_the_refusal_of_an_encoders_tokenizer_is_told_itself(folder: Path, tiny_
 
 def test_without_a_configuration_there_is_no_model(folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").unlink()
-    with pytest.raises(MemoryFileError, match="holds a memory without a model"):
+    with pytest.raises(MemoryFileError, match="holds only a memory, no model"):
         MANNForSequenceClassification.from_pretrained(folder)
     (folder / "memory.safetensors").unlink()
     with pytest.raises(FolderError, match="holds no model, as it has no config.json"):

@@ -55,8 +55,8 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
         raise InvalidInputError(f"{place!r} holds no classifier: its {CONFIG} names no model_type.")
     if kind != MODEL_TYPE:
         raise InvalidInputError(
-            f"{place!r} holds a model of type {kind!r}, and no classifier with a memory; as an encoder it is given to "
-            f"a new folder: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
+            f"{place!r} holds a model of type {kind!r}, not a classifier with a memory; to use it as the encoder of a "
+            f"new one: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
         )
     return config
 

@@ -26,12 +26,13 @@ def check_on_hub(name: str, kind: Literal["model", "dataset"]) -> None:
     try:
         HfApi().repo_info(name, repo_type=kind, timeout=PROBE_SECONDS)
     except HFValidationError as error:
-        raise InvalidInputError(f"{name!r} is no name of a {called} on the Hub: {error}") from None
+        raise InvalidInputError(f"{name!r} is not a valid name of a {called} on the Hub: {error}") from None
     except HfHubHTTPError as error:
         status = error.response.status_code
         if 400 <= status < 500 and status != 429:
             raise InvalidInputError(
-                f"the Hub gives no {called} {name!r} ({status}): check the spelling, or log in with `hf auth login` if "
+                f"the Hub has no {called} {name!r} for you ({status}): check the spelling, or log in with `hf auth "
+                "login` if "
                 "it is private or gated."
             ) from None
         _ask_the_cache_alone(kind)

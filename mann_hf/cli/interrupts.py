@@ -37,10 +37,10 @@ def ended_by_interrupt() -> Iterator[None]:
     if before is signal.SIG_IGN:  # as `nohup` and a script's `&` ask for
         yield
         return
-    told, teller = socket.socketpair()
+    receiver, teller = socket.socketpair()
     teller.setblocking(False)
-    threading.Thread(target=_watch, args=(told,), daemon=True, name="Ctrl-C").start()
-    told_before = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)  # which C code does not keep back
+    threading.Thread(target=_watch, args=(receiver,), daemon=True, name="Ctrl-C").start()
+    fd_before = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)  # which C code does not keep back
     _came.clear()
     signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -48,7 +48,7 @@ def ended_by_interrupt() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(STATUS)
     finally:
-        signal.set_wakeup_fd(told_before)
+        signal.set_wakeup_fd(fd_before)
         signal.signal(signal.SIGINT, before)
         teller.close()
 
@@ -58,10 +58,10 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _watch(told: socket.socket) -> None:
+def _watch(receiver: socket.socket) -> None:
     """Waits for SIGINT, then for the process to end, and ends it; returns if the other side is closed before."""
-    with told:
-        while number := told.recv(1):
+    with receiver:
+        while number := receiver.recv(1):
             if number[0] == signal.SIGINT:
                 time.sleep(GRACE)
                 if sys.stderr is not None and sys.stderr.isatty():

@@ -64,7 +64,7 @@ def as_delimiter(value: str | None) -> str | None:
         return None
     value = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "bar": "|"}.get(value, value)
     if len(value) != 1 or value in '"\r\n':
-        raise typer.BadParameter(f"{value!r} is no delimiter; give one sign, such as ';' or ',', or tab.")
+        raise typer.BadParameter(f"{value!r} is not a delimiter; give one character, such as ';' or ',', or tab.")
     return value
 
 

@@ -54,8 +54,8 @@ def push(
         else:
             commit = classifier.push_to_hub(repository, **options)
     if as_json:
-        told = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
-        print_json({**told, **({"pull_request": commit.pr_url} if create_pr else {})})
+        pushed = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
+        print_json({**pushed, **({"pull_request": commit.pr_url} if create_pr else {})})
         return
     what = f"The memory of {counted(len(classifier.model.memory), 'text')}" if memory_only else "The classifier"
     if create_pr and commit.pr_url is None:

@@ -33,15 +33,18 @@ def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]])
     texts: dict[str, int] = {}
     answers: dict[str, int] = {}
     right: dict[str, int] = {}
-    for true, told in zip(truth, given, strict=True):
-        for counts, labels in ((texts, set(true)), (answers, set(told)), (right, set(true) & set(told))):
+    for true, answered in zip(truth, given, strict=True):
+        for counts, labels in ((texts, set(true)), (answers, set(answered)), (right, set(true) & set(answered))):
             for label in labels:
                 counts[label] = counts.get(label, 0) + 1
     scores = {}
     for label in sorted({*texts, *answers}):
-        hits, there, told_of = right.get(label, 0), texts.get(label, 0), answers.get(label, 0)
+        hits, there, said = right.get(label, 0), texts.get(label, 0), answers.get(label, 0)
         scores[label] = LabelScores(
-            there, hits / told_of if told_of else 0.0, hits / there if there else 0.0, 2 * hits / (there + told_of)
+            there,
+            hits / said if said else 0.0,
+            hits / there if there else 0.0,
+            2 * hits / (there + said),
         )
     return scores
 
@@ -84,8 +87,8 @@ def regression_scores(truth: Sequence[Sequence[float]], given: Sequence[Sequence
     Of several targets each is averaged over texts and targets, R² over targets.
     """
     absolute, squared, explained = [], [], []
-    for true, told in zip(zip(*truth, strict=True), zip(*given, strict=True), strict=True):
-        errors = [t - g for t, g in zip(true, told, strict=True)]
+    for true, answered in zip(zip(*truth, strict=True), zip(*given, strict=True), strict=True):
+        errors = [t - g for t, g in zip(true, answered, strict=True)]
         mean = sum(true) / len(true)
         variance = sum((t - mean) ** 2 for t in true)
         absolute.append(sum(map(abs, errors)) / len(errors))

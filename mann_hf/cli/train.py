@@ -139,16 +139,16 @@ def train(
     }
     tables: Any = table
     if table.lower().endswith(YAML):
-        told = _read_yaml(table)
-        given = {name: value for name, value in given.items() if name not in told or _was_given(ctx, name)}
-        given |= {name: value for name, value in told.items() if name not in given}
+        settings = _read_yaml(table)
+        given = {name: value for name, value in given.items() if name not in settings or _was_given(ctx, name)}
+        given |= {name: value for name, value in settings.items() if name not in given}
         tables = given.pop("train")
         resume = bool(given.pop("resume", False)) or resume
         overwrite = bool(given.pop("overwrite", False)) or overwrite
     data = {name: given.pop(name, None) for name in DATA}
     reading = _reading({name: given.pop(name, None) for name in READING})
     if data["valid_split"] is not None and data["valid"] is None:
-        raise InvalidInputError("valid_split came without valid, the table that it is a split of.")
+        raise InvalidInputError("valid_split needs valid, the table that it is a split of.")
     if isinstance(tables, list):
         raise InvalidInputError(
             "train is a list of tables; give them by name, as in `train: {one: one.csv, two: two.csv}`."
@@ -194,10 +194,10 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _count(option: str, told: str) -> Any:
+def _count(option: str, text: str) -> Any:
     """A number, or a range such as 5-10."""
     try:
-        return as_count("it", told)
+        return as_count("it", text)
     except InvalidInputError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
@@ -219,14 +219,16 @@ def _read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        told = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path!r} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise InvalidInputError(f"{path!r} is no valid yaml: {error}") from None
-    if not isinstance(told, dict) or not told.get("train"):
-        raise InvalidInputError(f"{path!r} is no run: it needs at least `train: TABLE`, or several tables by name.")
-    return told
+        raise InvalidInputError(f"{path!r} is not valid yaml: {error}") from None
+    if not isinstance(settings, dict) or not settings.get("train"):
+        raise InvalidInputError(
+            f"{path!r} does not describe a run: it needs at least `train: TABLE`, or several tables by name."
+        )
+    return settings
 
 
 def _reading(told: dict[str, Any]) -> opt.TableOptions:

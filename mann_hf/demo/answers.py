@@ -54,10 +54,10 @@ def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str
         "reading": shown(reading),
         "holds": f"{counted(len(memory), 'example')} of {counted(len(memory.labels), 'label')}",
     }
-    told = "".join(f"<span><b>{name}</b> {value}</span>" for name, value in facts.items())
+    listed = "".join(f"<span><b>{name}</b> {value}</span>" for name, value in facts.items())
     return (
         f'<h1>{shown(title)}</h1><p class="mh-lead">Ask a text classifier, see which stored examples decided, and '
-        f'change its mind: teach it or make it forget, without training.</p><p class="mh-facts">{told}</p>'
+        f'change its mind: teach it or make it forget, without training.</p><p class="mh-facts">{listed}</p>'
     )
 
 
@@ -236,10 +236,10 @@ def legend(memory: LabelledMemory) -> str:
         notes.append(f"{len(memory.labels) - MOST_LABELS:,} more labels are not listed.")
     if len(memory) > MOST_DRAWN:
         notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
-    told = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>' if len(memory) else ""
+    note = f'<p class="mh-quiet mh-map-note">{" ".join(notes)}</p>' if len(memory) else ""
     choices = "".join(f'<option value="{_sent(label)}"></option>' for label in memory.labels[:MOST_CHOICES])
     return (
-        f'{told}<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>'
+        f'{note}<div class="mh-legend" role="group" aria-label="Labels on the map">{chips}</div>'
         f'<datalist id="{KNOWN_LABELS}">{choices}</datalist>'
     )
 

@@ -96,23 +96,23 @@ def read_event(body: bytes) -> dict[str, Any]:
         Refused: it is no JSON, is too deep, or no event's inputs.
     """
     try:
-        told = json.loads(body, parse_constant=_no_number, parse_float=_number)
+        event = json.loads(body, parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         raise Refused(400, "The request is not JSON that can be read.") from None
-    if not isinstance(told, dict):
+    if not isinstance(event, dict):
         raise Refused(422, "The request has to be a JSON object.")
-    _check_depth(told)
-    session = told.get("session_hash")
+    _check_depth(event)
+    session = event.get("session_hash")
     if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
         raise Refused(422, "session_hash is up to 64 letters, digits, dots and dashes.")
-    inputs = told.get("data", [])
+    inputs = event.get("data", [])
     if not isinstance(inputs, list) or len(inputs) > MOST_INPUTS:
         raise Refused(422, f"data is a list of at most {MOST_INPUTS} inputs.")
     if any(isinstance(one, (list, dict)) for one in inputs):
         raise Refused(422, "Each input of this page is a text.")
-    if told.get("batched"):
+    if event.get("batched"):
         raise Refused(422, "This page takes one event at a time.")
-    return told
+    return event
 
 
 def check_inputs(inputs: Sequence[Any], components: Sequence[Any]) -> None:
@@ -145,9 +145,9 @@ def _number(digits: str) -> float:
     return number
 
 
-def _check_depth(told: Any) -> None:
+def _check_depth(event: Any) -> None:
     """Refuses lists and objects that lie too deep in one another, or hold too much."""
-    level, values = [told], 0
+    level, values = [event], 0
     for _ in range(MOST_DEPTH):
         level = [
             inner

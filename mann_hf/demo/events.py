@@ -142,8 +142,8 @@ class Events:
         session = session or self.begin()
         changes = {self.parts.state: session, self.parts.file: None, self.parts.taught: ""}
         if not len(session.memory):
-            told = answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
-            return {**changes, self.parts.taught: told}
+            notice = answers.notice("The memory is empty: there is nothing to download.", is_problem=True)
+            return {**changes, self.parts.taught: notice}
         if not self.downloads.can_be_fetched:
             return {**changes, self.parts.taught: answers.notice(NO_DOWNLOADS, is_problem=True)}
         return {**changes, self.parts.file: {"path": self.downloads.offer(session)}}
@@ -170,8 +170,8 @@ class Events:
             said, is_problem = FAILED, True
         if done and (unsaved := self._unsaved()):
             said, is_problem = f"{said} {unsaved}", True
-        told = answers.notice(said, is_problem)
-        return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: told}, done
+        notice = answers.notice(said, is_problem)
+        return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: notice}, done
 
     def _unsaved(self) -> str:
         """Calls the change listener and reports its error."""

@@ -119,7 +119,7 @@ class MemoryMap:
                     "opacity": [1.0 if slot in behind or asked is None else 0.6 for slot in slots],
                     "line": {"width": 1, "color": "rgba(255, 255, 255, 0.7)"},
                 },
-                hovertext=[_told(self.memory.entries[slot]) for slot in slots],
+                hovertext=[_hover_text(self.memory.entries[slot]) for slot in slots],
                 hoverinfo="text",
             )
         if asked is not None:
@@ -184,7 +184,7 @@ def _layout(go: Any) -> Any:
     )
 
 
-def _told(entry: Entry) -> str:
+def _hover_text(entry: Entry) -> str:
     text = entry.text if entry.text is not None else "(its text was not stored)"
     names = label_names(entry.label)[:MOST_LABELS_OF_POINT]
     labels = ", ".join(short(label, MOST_LETTERS_OF_LABEL) for label in names) or NO_LABEL

@@ -145,7 +145,7 @@ def build_page(
                         max_length=_letters(MOST_LETTERS_TYPED),
                     )
                     ask = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="mh-ask")
-                told = gr.HTML(elem_id="mh-answer", elem_classes="mh-card", js_on_load=ON_CLICK)
+                answer = gr.HTML(elem_id="mh-answer", elem_classes="mh-card", js_on_load=ON_CLICK)
             with gr.Column(scale=6, min_width=320):
                 chart = gr.Plot(label="Map of the memory", show_label=False, elem_id="mh-map", elem_classes="mh-card")
                 labels_shown = gr.HTML(elem_id="mh-legend", js_on_load=ON_CLICK)
@@ -187,7 +187,9 @@ def build_page(
                 )
                 stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)
                 forgotten = gr.HTML(elem_id="mh-forgotten")
-        parts = Parts(state, head, question, told, chart, labels_shown, lesson, taught, wanted, stored, forgotten, file)
+        parts = Parts(
+            state, head, question, answer, chart, labels_shown, lesson, taught, wanted, stored, forgotten, file
+        )
         for box in (question, lesson, label, wanted):
             box.preprocess = _as_it_came
         events = Events(
@@ -221,7 +223,7 @@ def build_page(
             **one_by_one,
         )
         gr.on(
-            [told.click, labels_shown.click, stored.click],
+            [answer.click, labels_shown.click, stored.click],
             events.click,
             [state, question, wanted],
             [*events.view, *events.notices, question, wanted],

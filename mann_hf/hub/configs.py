@@ -98,7 +98,9 @@ def check_config(config: Any) -> None:
             "it if the weights are not quantised."
         )
     if any(not isinstance(name, str) for name in config.get("architectures") or ()):
-        raise InvalidInputError(f"the configuration has architectures = {shown(config['architectures'])}, not names.")
+        raise InvalidInputError(
+            f"the configuration has architectures = {shown(config['architectures'])}, which are not names."
+        )
     for name in ("dtype", "torch_dtype"):
         check_dtype(name, config.get(name))
     for name, value in config.items():
@@ -107,7 +109,7 @@ def check_config(config: Any) -> None:
             and not isinstance(value, bool)
             and not -LARGEST_NUMBER < value < LARGEST_NUMBER
         ):
-            raise InvalidInputError(f"the configuration has {name} = {shown(value)}, which is no size.")
+            raise InvalidInputError(f"the configuration has {name} = {shown(value)}, which is not a size.")
     for name, part in config.items():
         if name != "adapter":  # whose fields are compared with its weights
             check_config(part)

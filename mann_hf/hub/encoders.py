@@ -12,7 +12,7 @@ from ..errors import EncoderNotFoundError, InvalidInputError
 from ..wording import listed
 from .configs import check_config, check_readable, is_quantized
 from .files import CONFIG
-from .guard import told_as_ours
+from .guard import as_folder_error
 from .load_reports import SHOWN, check_shapes, deeper_parts, quiet_load_report
 from .weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from .weight_sizes import check_fits
@@ -53,7 +53,7 @@ def load_encoder(
     config = kwargs.pop("config", None)
     if config is None:
         check_readable(name_or_path, kwargs.get("subfolder"))
-        with told_as_ours(name_or_path, CONFIG, kwargs):
+        with as_folder_error(name_or_path, CONFIG, kwargs):
             check_config(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
             config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
         for computed_by in ("_attn_implementation", "_experts_implementation"):
@@ -61,14 +61,14 @@ def load_encoder(
                 setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
     if config.model_type == SAVED_CLASSIFIER:
         raise InvalidInputError(
-            f"{os.fspath(name_or_path)!r} is a classifier that was saved, with an encoder in it: load it with "
+            f"{os.fspath(name_or_path)!r} is a saved classifier, not a bare encoder: load it with "
             "MANNForSequenceClassification.from_pretrained."
         )
     attend_to_all(config)
     kwargs = safetensors_alone(name_or_path, config, kwargs)
     other_shapes = kwargs.pop("ignore_mismatched_sizes", False)
     files = [] if trust_remote_code else weights_of(name_or_path, config, kwargs)
-    with told_as_ours(name_or_path, CONFIG, kwargs):
+    with as_folder_error(name_or_path, CONFIG, kwargs):
         kind, options = auto_class(config), without_pooler(config)
         build = lambda: kind.from_config(copy.deepcopy(config), **options)  # noqa: E731
         check_fits(config, files, build, name_or_path, is_quantized(config))
@@ -86,8 +86,9 @@ def load_encoder(
         check_shapes(report, name_or_path)
     if missing := sorted(report["missing_keys"]):
         raise EncoderNotFoundError(
-            f"The weights in {os.fspath(name_or_path)!r} lack {len(missing)} of those of {type(encoder).__name__}, "
-            f"such as {missing[0]!r}. Its config.json and its weights do not belong together, or the file is damaged: "
+            f"The weights in {os.fspath(name_or_path)!r} lack {len(missing)} of the weights of "
+            f"{type(encoder).__name__}, such as {missing[0]!r}. Its config.json and its weights do not match, or the "
+            "file is damaged: "
             "download or save the encoder again."
         )
     if left_over := deeper_parts(report, encoder.state_dict()):

@@ -229,15 +229,15 @@ def _acquire(folder: Path, made: list[Path], waiting: Callable[[], None]) -> Fol
         made: gets the folders that had to be made, the innermost first.
         waiting: called once if it takes longer than `PATIENCE`.
     """
-    told_at, step = time.monotonic() + PATIENCE, STEP
+    notice_at, step = time.monotonic() + PATIENCE, STEP
     while True:
         _make(folder, made)
         lock = _attempt(folder)
         if lock is not None:
             return lock
-        if time.monotonic() > told_at:
+        if time.monotonic() > notice_at:
             waiting()
-            told_at, step = float("inf"), LATER_STEP
+            notice_at, step = float("inf"), LATER_STEP
         time.sleep(step)
 
 

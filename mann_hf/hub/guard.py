@@ -1,4 +1,4 @@
-"""Errors of readers, told as errors of this library with the place, the file and the cure."""
+"""Errors of readers, raised as errors of this library with the place, the file and the cure."""
 
 import inspect
 import os
@@ -11,7 +11,7 @@ from transformers import pipelines
 
 from ..errors import FolderError, MannError
 
-UNTOLD = (MemoryError, ConnectionError, TimeoutError)
+PASSED_ON = (MemoryError, ConnectionError, TimeoutError)
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 PANIC = "pyo3_runtime"
 """The module of the error that tokenizers raise where they panic, which is no `Exception`."""
@@ -21,7 +21,7 @@ CODE = "trust_remote_code"
 
 
 @contextmanager
-def told_as_ours(place: Any, file: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
+def as_folder_error(place: Any, file: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Converts reader errors to `FolderError`, with the place, the file and the cure.
 
     What is not about the file passes: errors of this library, of memory and of the network, and errors about an
@@ -42,13 +42,13 @@ def told_as_ours(place: Any, file: str, given: Mapping[str, Any] | None = None) 
     except BaseException as error:
         if not _is_of_the_file(error, place, given or {}):
             raise
-        raise FolderError(_told(place, file, error), file) from error
+        raise FolderError(_message(place, file, error), file) from error
 
 
 def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) -> bool:
     if not isinstance(error, Exception):
         return type(error).__module__.startswith(PANIC)
-    if isinstance(error, UNTOLD) or OUT_OF_MEMORY.search(str(error)):
+    if isinstance(error, PASSED_ON) or OUT_OF_MEMORY.search(str(error)):
         return False
     if isinstance(error, OSError) and not (place is not None and os.path.exists(place)):
         return False  # of the Hub, in its client's words
@@ -57,7 +57,7 @@ def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) 
     return True
 
 
-def _told(place: Any, file: str, error: BaseException) -> str:
+def _message(place: Any, file: str, error: BaseException) -> str:
     said = " ".join(str(error).split())
     if (
         isinstance(error, ImportError | PermissionError) or CODE in said

@@ -68,7 +68,7 @@ def check_shapes(report: dict[str, Any], place: Any) -> None:
     if other := sorted(report["mismatched_keys"]):
         shown = [f"{name} is {list(held)} and must be {list(wanted)}" for name, held, wanted in other[:SHOWN]]
         raise not_together(
-            place, f"of the weights {counted(len(other), 'has', 'have')} another shape: {listed(shown)}", WEIGHTS
+            place, f"{counted(len(other), 'weight has', 'weights have')} another shape: {listed(shown)}", WEIGHTS
         )
 
 
@@ -80,5 +80,8 @@ def check_whole(missing: Iterable[str], place: Any) -> None:
     """
     if lacking := sorted(missing):
         raise not_together(
-            place, f"the weights lack {len(lacking):,} of those of the model: {listed(lacking, SHOWN)}", WEIGHTS
+            place,
+            f"{counted(len(lacking), 'weight of the model is', 'weights of the model are')} missing: "
+            f"{listed(lacking, SHOWN)}",
+            WEIGHTS,
         )

@@ -13,7 +13,7 @@ def check_push(repo_id: str, token: bool | str | None = None) -> None:
         token: of the user; by default the one that `hf auth login` stored, or of the environment.
 
     Raises:
-        InvalidInputError: it is no name of a repository.
+        InvalidInputError: it is not a valid name of a repository.
         HubError: there is no token.
     """
     from huggingface_hub import get_token
@@ -24,7 +24,7 @@ def check_push(repo_id: str, token: bool | str | None = None) -> None:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise InvalidInputError(
-            f"{repo_id!r} is no name of a repository on the Hub, such as me/my-intents: {error}"
+            f"{repo_id!r} is not a valid name of a repository on the Hub, such as me/my-intents: {error}"
         ) from None
     if not (get_token() if token is None or token is True else token):
         raise HubError(

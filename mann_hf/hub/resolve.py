@@ -22,7 +22,7 @@ from transformers.utils import logging
 from ..controllers import DEFAULT_ENCODER, SHORT_NAMES
 from ..errors import EncoderNotFoundError, FolderError
 from .files import CONFIG, WEIGHTS, read_object
-from .guard import told_as_ours
+from .guard import as_folder_error
 from .sentence_transformers import transformer_folder
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
@@ -248,7 +248,7 @@ def _lacking(snapshot: Path) -> str | None:
     index = snapshot / "model.safetensors.index.json"
     weights = {WEIGHTS}
     if index.is_file():
-        with told_as_ours(snapshot, index.name):
+        with as_folder_error(snapshot, index.name):
             weights = set(read_object(index)["weight_map"].values())
     missing = sorted(file for file in weights if not (snapshot / file).is_file())
     if missing:

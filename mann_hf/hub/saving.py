@@ -162,8 +162,8 @@ def _check_untouched(folder: Path) -> bool:
     files, _ = _manifest(folder / COMMITTED) or ([], [])
     if any(not (folder / COMMITTED / name).exists() for name in files):
         raise MemoryFileError(
-            f"a save into {folder} was stopped halfway, and may not be finished by this user: load it once as a user "
-            "who may write there."
+            f"a save into {folder} was stopped halfway, and this user may not write there to finish it: load it once "
+            "as a user who may."
         )
     return False
 
@@ -238,14 +238,14 @@ def sweep(folder: Path, alone: bool) -> None:
 def _manifest(committed: Path) -> tuple[list[str], list[str]] | None:
     """The names of the files of a finished save, and of those that go with it; None if there is none."""
     try:
-        told = read_json(committed / MANIFEST, LARGEST_MANIFEST)
+        content = read_json(committed / MANIFEST, LARGEST_MANIFEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (FolderError, UnsafeFileError) as error:
         raise _no_save(committed, error) from error
-    if isinstance(told, list):  # of an earlier release
-        told = {"files": told, "removed": []}
-    fields: dict[str, Any] = told if isinstance(told, dict) else {}
+    if isinstance(content, list):  # of an earlier release
+        content = {"files": content, "removed": []}
+    fields: dict[str, Any] = content if isinstance(content, dict) else {}
     lists = fields.get("files"), fields.get("removed")
     for names in lists:
         if not isinstance(names, list) or not all(_stays_inside(committed, name) for name in names):

@@ -122,8 +122,8 @@ class _Files(NamedTuple):
         except LocalEntryNotFoundError as error:
             if not offline:
                 raise EncoderNotFoundError(
-                    f"The file {file} of {self.name!r} could not be read, as the Hub is out of reach and the Hub cache "
-                    "does not hold it. Connect to the Hub, or give the path of a folder that holds the encoder."
+                    f"The file {file} of {self.name!r} could not be read, as the Hub cannot be reached and its cache "
+                    "does not hold the file. Connect to the Hub, or give the path of a folder that holds the encoder."
                 ) from error
             known = try_to_load_from_cache(self.name, file, cache_dir=self.cache_dir, revision=self.revision)
             if known is None:  # neither held nor known to be absent from the repository

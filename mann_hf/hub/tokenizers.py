@@ -13,7 +13,7 @@ from transformers.utils import cached_file
 
 from ..errors import FolderError, UnsafeFileError
 from .files import check_folder, damaged, read_object
-from .guard import CODE, told_as_ours
+from .guard import CODE, as_folder_error
 from .patterns import may_be_empty, why_slow
 from .resolve import VOCABULARIES
 
@@ -53,9 +53,9 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     for name in [TOKENIZER] if settings is None else _named_in(settings):
         if (path := _find(place, folder, name, kwargs)) is not None:
             check_tokenizer(path)
-    with told_as_ours(place, TOKENIZER, kwargs):
+    with as_folder_error(place, TOKENIZER, kwargs):
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
-    with told_as_ours(place, SETTINGS):
+    with as_folder_error(place, SETTINGS):
         _check_settings(tokenizer, place)
     return tokenizer
 
@@ -80,7 +80,7 @@ def _named_in(settings: str) -> list[str]:
         raise _refused(folder, SETTINGS, f"it names {str(others)[:80]} as its files")
     for name in ("init_inputs", "vocab", "merges"):
         if content.get(name):
-            raise _refused(folder, SETTINGS, f"it gives {name}, by which a file anywhere could be read")
+            raise _refused(folder, SETTINGS, f"it gives {name}, which could read any file")
     for name, value in content.items():
         here = name.endswith("_file") and isinstance(value, str) and os.path.exists(value)
         if here and not Path(value).resolve().is_relative_to(folder.resolve()):
@@ -148,7 +148,7 @@ def check_tokenizer(path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     content = read_object(path)
-    with told_as_ours(path.parent, path.name):
+    with as_folder_error(path.parent, path.name):
         for why in _reasons(content):
             raise _refused(path.parent, path.name, why)
 
@@ -238,7 +238,7 @@ def _check_settings(tokenizer: Any, place: Any) -> None:
     where = Path(place, SETTINGS)
     limit = tokenizer.model_max_length
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
-        raise damaged(where, f"model_max_length is {limit!r}, and must be a number from 1 on")
+        raise damaged(where, f"model_max_length is {limit!r}, and must be 1 or more")
     for name in ("padding_side", "truncation_side"):
         if getattr(tokenizer, name) not in ("left", "right"):
             raise damaged(where, f"{name} is {getattr(tokenizer, name)!r}, and must be 'left' or 'right'")

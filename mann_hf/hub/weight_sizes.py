@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import FolderError
 from .files import CONFIG, WEIGHTS, check_file, damaged, parse_json
-from .guard import told_as_ours
+from .guard import as_folder_error
 
 LARGEST_HEADER = 2**26
 """Bytes; headers have some hundred for a tensor."""
@@ -76,7 +76,7 @@ def check_fits(
         FolderError: it names the field, or how much is asked for; or a file of weights or the configuration is damaged.
     """
     if found := {name: tensor for path in files for name, tensor in _header(Path(path))}:
-        with told_as_ours(place, CONFIG):
+        with as_folder_error(place, CONFIG):
             shapes = {name: tensor.shape for name, tensor in found.items()}
             model = _check_shapes(config, shapes, PACKED if quantized else 1, build, place)
             if not quantized:

@@ -19,7 +19,7 @@ from ..hub import files
 from ..hub.configs import check_readable
 from ..hub.encoders import load_encoder
 from ..hub.files import CONFIG
-from ..hub.guard import told_as_ours
+from ..hub.guard import as_folder_error
 from ..hub.resolve import resolve_encoder
 from ..hub.weight_sizes import headers
 from ..wording import listed
@@ -61,13 +61,13 @@ def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
         source = place if config is None else config
         if not isinstance(source, PreTrainedConfig):
             check_readable(source, hub.get("subfolder"))
-        with told_as_ours(source, CONFIG, hub):
+        with as_folder_error(source, CONFIG, hub):
             config = MANNConfig.from_pretrained(source, **hub)
     adapter: Any = config.adapter
     if adapter is not None:
         named = isinstance(adapter, dict) and {"peft_type", BASE} <= adapter.keys()
         if not named or not isinstance(adapter[BASE], str | None):
-            raise InvalidInputError(f"the config.json of {place} is damaged: its adapter is none.")
+            raise InvalidInputError(f"the config.json of {place} is damaged: its adapter field does not describe one.")
         for name in ELSEWHERE:
             if adapter.get(name):
                 raise InvalidInputError(
@@ -84,7 +84,7 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
         InvalidInputError: its weights are none of such an adapter.
     """
     hub = {name: kwargs.pop(name) for name in FROM_HUB if name in kwargs}
-    told = kwargs.pop("output_loading_info", False)
+    with_info = kwargs.pop("output_loading_info", False)
     kwargs.pop("adapter_kwargs", None)  # of the Auto classes: the commit of this place, which the base does not have
     fields = {name: kwargs.pop(name) for name in list(kwargs) if name in inspect.signature(MANNConfig).parameters}
     if not isinstance(config, MANNConfig):
@@ -113,8 +113,8 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
     model.projection.load_state_dict(projection)
     if not same_keys(probe, model.encoder_probe()):
         raise EncoderMismatchError(
-            f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now: its "
-            "changes mean nothing to them.",
+            f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now, so it "
+            "does not fit them.",
             str(config.encoder_name),
             str(config.encoder_name),
         )
@@ -124,7 +124,7 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
     model.config.adapter = config.adapter
     model.name_or_path = str(place)
     model.eval()
-    return (model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}) if told else model
+    return (model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}) if with_info else model
 
 
 def add(model: EncodingModel, config: Any) -> None:
@@ -172,7 +172,7 @@ def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], source: A
     if {name: tensor.shape for name, tensor in wanted.items()} != {
         name: tensor.shape for name, tensor in state.items()
     }:
-        raise InvalidInputError(f"{source} holds the weights of another adapter than the model has.")
+        raise InvalidInputError(f"{source} holds the weights of a different adapter than the model's.")
 
 
 def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -235,7 +235,7 @@ def described(model: EncodingModel) -> dict[str, Any]:
     """
     names = model.active_adapters()
     if len(names) != 1:
-        raise InvalidInputError(f"the adapters {', '.join(names)} are active; a model is saved with one.")
+        raise InvalidInputError(f"the adapters {', '.join(names)} are active; a model can be saved with only one.")
     active: Any = model.peft_config[names[0]]
     plain = {**active.to_dict(), BASE: base_of(model), "inference_mode": True}
     return json.loads(json.dumps(plain, default=sorted))  # sets of module names
@@ -245,14 +245,14 @@ def summary(model: EncodingModel) -> str | None:
     """An adapter in a few words, such as "LORA of rank 8, alpha 16, on key, query"; None where there is none."""
     if has_adapter(model) and len(model.active_adapters()) != 1:
         return f"{len(model.active_adapters())} at a time"
-    told = described(model) if has_adapter(model) else model.config.adapter
-    if told is None:
+    adapter = described(model) if has_adapter(model) else model.config.adapter
+    if adapter is None:
         return None
-    named = (("rank", told.get("r")), ("alpha", told.get("lora_alpha")))
+    named = (("rank", adapter.get("r")), ("alpha", adapter.get("lora_alpha")))
     sizes = ", ".join(f"{name} {value}" for name, value in named if value is not None)
-    targets = told.get("target_modules")
+    targets = adapter.get("target_modules")
     on = targets if isinstance(targets, str) else ", ".join(sorted(map(str, targets or ())))
-    return str(told["peft_type"]) + (f" of {sizes}" if sizes else "") + (f", on {on}" if on else "")
+    return str(adapter["peft_type"]) + (f" of {sizes}" if sizes else "") + (f", on {on}" if on else "")
 
 
 def trained_state(model: EncodingModel, state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:

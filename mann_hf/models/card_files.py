@@ -37,7 +37,7 @@ RESULTS = ".eval_results/mann_hf.yaml"
 CARD_FILES = (CARD_DATA, RESULTS)
 """What is written beside a card, or removed where there is nothing to write."""
 PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
-TOLD_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
+SHOWN_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
 """Fields of the configuration that a card tells where they are not the default's."""
 QUESTIONS, LONGEST_QUESTION = 5, 200
 
@@ -51,7 +51,7 @@ def model_facts(model: MemoryKeepingModel, place: str) -> ModelFacts:
     """
     config, memory = model.config, model.memory
     usual = MANNConfig()
-    different = {name: getattr(config, name) for name in TOLD_SETTINGS}
+    different = {name: getattr(config, name) for name in SHOWN_SETTINGS}
     adapter = adapters.summary(model)
     return ModelFacts(
         place=place,
@@ -159,29 +159,29 @@ def write_local_cards(model: MemoryKeepingModel, staging: Path, save_directory: 
     write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
 
 
-def write_labels(own: MemoryKeepingModel, told: dict[str, Any], folder: Path) -> None:
+def write_labels(own: MemoryKeepingModel, fields: dict[str, Any], folder: Path) -> None:
     """Writes a saved configuration with the labels of another model's memory, and has that model take it.
 
     Args:
         own: a model of one's own, whose card is then that of the saved model.
-        told: the fields of the saved configuration.
+        fields: the fields of the saved configuration.
         folder: where to.
     """
-    told = told | {"id2label": own.config.id2label, "label2id": own.config.label2id}
-    (folder / CONFIG).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    own.config = MANNConfig.from_dict(told)
+    fields = fields | {"id2label": own.config.id2label, "label2id": own.config.label2id}
+    (folder / CONFIG).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    own.config = MANNConfig.from_dict(fields)
 
 
 def warn_of_own_card(
     card: str | None, name: str | os.PathLike, saved: str | os.PathLike, memory: LabelledMemory
 ) -> None:
-    """Says so where a card of the user's own, which nobody else changes, holds what a memory no longer does.
+    """Warns if a model card that the user wrote still holds texts or labels that the memory has forgotten.
 
     Args:
-        card: its content.
-        name: by which the user finds it.
-        saved: the memory that was saved beside it until now; it need not be there.
-        memory: the one that is saved in its place.
+        card: the content of the card.
+        name: the path of the card, for the warning.
+        saved: the memory file that was saved beside it so far; it may be missing.
+        memory: the memory that replaces it.
     """
     if not os.path.exists(saved):
         return
@@ -197,8 +197,8 @@ def warn_of_own_card(
     if texts or labels:
         found = [counted(len(some), what) for some, what in ((texts, "text"), (labels, "label")) if some]
         logger.warning(
-            f"{os.fspath(name)} is a card of your own and stays as it is; it still holds {' and '.join(found)} that "
-            "the memory has forgotten. Take them out of it yourself."
+            f"{os.fspath(name)} is a model card you wrote yourself, so it is not changed; it still holds "
+            f"{' and '.join(found)} that the memory has forgotten. Remove them by hand."
         )
 
 

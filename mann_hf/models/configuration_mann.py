@@ -9,7 +9,7 @@ from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.configs import check_config, without_attention
 from ..hub.files import CONFIG
-from ..hub.guard import told_as_ours
+from ..hub.guard import as_folder_error
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
@@ -128,11 +128,11 @@ class MANNConfig(PreTrainedConfig):
         if not isinstance(config_dict, dict) or not isinstance(config_dict.get("encoder_config"), dict):
             kind = config_dict.get("model_type") if isinstance(config_dict, dict) else None
             raise InvalidInputError(
-                f"the configuration is of a model of type {kind!r} and has no encoder_config; around an encoder a "
-                "model is made with from_encoder_pretrained(name)."
+                f"the configuration is of a model of type {kind!r} and has no encoder_config; to make a model from an "
+                "encoder, call from_encoder_pretrained(name)."
             )
         check_config(config_dict)
-        with told_as_ours(kwargs.get("name_or_path") or config_dict.get("_name_or_path"), CONFIG, kwargs):
+        with as_folder_error(kwargs.get("name_or_path") or config_dict.get("_name_or_path"), CONFIG, kwargs):
             return super().from_dict(without_attention(config_dict), **kwargs)
 
     @property
@@ -161,6 +161,6 @@ def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
     kind = content.get("model_type")
     if not isinstance(kind, str) or kind == MANNConfig.model_type or kind not in CONFIG_MAPPING:
         raise InvalidInputError(
-            f"encoder_config has the model_type {kind!r}, which is no text encoder of transformers."
+            f"encoder_config has the model_type {kind!r}, which is not a text encoder of transformers."
         )
     return AutoConfig.for_model(**content)

@@ -12,7 +12,7 @@ from ..controllers.encoder import embed, max_positions
 from ..controllers.progress import Progress, following
 from ..controllers.text import check_texts, pad, prompt_tokens, token_batches, tokenize
 from ..errors import InvalidInputError
-from ..hub.guard import told_as_ours
+from ..hub.guard import as_folder_error
 from ..hub.resolve import resolve_encoder
 from ..hub.tokenizers import TOKENIZER, load_tokenizer, was_refused
 from ..memory.precision import LARGEST, strange
@@ -70,7 +70,7 @@ class EncodingModel(PreTrainedModel):
             InvalidInputError: a key that is not finite; it names the text.
         """
         texts = check_texts(texts)
-        with told_as_ours(self.name_or_path or None, TOKENIZER):
+        with as_folder_error(self.name_or_path or None, TOKENIZER):
             encodings = tokenize(
                 tokenizer,
                 texts,
@@ -82,7 +82,7 @@ class EncodingModel(PreTrainedModel):
         keys = torch.empty(len(texts), self.config.key_size, dtype=torch.float32)
         with self._evaluating(), following(progress, len(texts)) as advance:
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
-                with told_as_ours(self.name_or_path or None, TOKENIZER):
+                with as_folder_error(self.name_or_path or None, TOKENIZER):
                     padded = pad(tokenizer, encodings, batch)
                     inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
                     keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)

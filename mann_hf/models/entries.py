@@ -35,8 +35,8 @@ def content_id(kind: str, text: str, label: Label) -> int:
     """A whole number up to `LARGEST_ID` that follows from an entry, in whichever order it has several labels."""
     if isinstance(label, tuple) and label and isinstance(label[0], str):
         label = tuple(sorted(map(str, label)))
-    told = "\x1f".join([kind, text, repr(label)])
-    return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") & LARGEST_ID
+    identity = "\x1f".join([kind, text, repr(label)])
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest(), "big") & LARGEST_ID
 
 
 def name_id(label: str) -> int:

@@ -125,6 +125,6 @@ def strongest(
             weights = torch.where((best == column)[..., None], terms, weights)
     weights, slots = weights.topk(min(most, len(every)), dim=-1)
     empty = weights.isneginf()
-    told = solution.state.ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
+    ids = solution.state.ids[:, None].expand(-1, slots.shape[1], -1).gather(2, slots)
     more = (0, most - slots.shape[2])
-    return F.pad(weights.masked_fill(empty, 0), more), F.pad(told.masked_fill(empty, -1), more, value=-1)
+    return F.pad(weights.masked_fill(empty, 0), more), F.pad(ids.masked_fill(empty, -1), more, value=-1)

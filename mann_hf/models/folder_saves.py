@@ -191,9 +191,8 @@ def check_nothing_lost(model: MemoryKeepingModel, folder: Path, overwrite: bool 
     if place in seen:
         raise FolderChangedError(
             f"the memory in {folder} has been changed by another process or model since this one loaded or saved it "
-            "there, and would be lost: nothing was saved. load_memory(folder) takes that memory over, and what you "
-            "taught since is taught again (an example that is there already keeps its id); overwrite=True puts this "
-            "model's memory in its place.",
+            "there, so nothing was saved. Call load_memory(folder) and teach your examples again (one that is there "
+            "already keeps its id), or pass overwrite=True to replace that memory with this one.",
             str(folder),
         )
     lost = _not_held(model.memory, folder)
@@ -234,10 +233,10 @@ def _write_beside(own: Any, folder: Path, staging: Path) -> None:
         if card is not None and card_files.is_ours(folder):
             publishing.write_memory_card(own, staging, place, card)
         return
-    told = read_object(folder / CONFIG)
-    same = (told.get("problem_type") or SINGLE_LABEL) == own.memory.problem_type
-    if told.get("model_type") == MANNConfig.model_type and same:
-        card_files.write_labels(own, told, staging)
+    fields = read_object(folder / CONFIG)
+    same = (fields.get("problem_type") or SINGLE_LABEL) == own.memory.problem_type
+    if fields.get("model_type") == MANNConfig.model_type and same:
+        card_files.write_labels(own, fields, staging)
         if card is not None:
             card_files.write_cards(own, staging, place, card, card_files.read_card_data(folder))
 

@@ -104,9 +104,7 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
         return os.fspath(place)
     folder = local_folder(place, kwargs.get("subfolder"))
     if folder is not None and (path := folder / MEMORY_FILE).exists() and (not path.is_file() or escapes_folder(path)):
-        raise MemoryFileError(
-            f"{str(path)!r} is refused: it is no file of that folder, but a folder or a link out of it."
-        )
+        raise MemoryFileError(f"{str(path)!r} is refused: it is a folder, or a link out of its folder.")
     if not optional and folder is None:
         _check_on_hub(place, **kwargs)
     try:
@@ -126,8 +124,8 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
         known = try_to_load_from_cache(place, name or MEMORY_FILE, kwargs.get("cache_dir"), kwargs.get("revision"))
         if known is None:  # neither held nor known to be absent
             logger.warning(
-                f"whether {place} has a {MEMORY_FILE} could not be found out, as the Hub is out of reach: "
-                "the model starts with an empty memory. Connect to the Hub once if it has one."
+                f"whether {place} has a {MEMORY_FILE} is unknown, as the Hub cannot be reached: the model starts with "
+                "an empty memory. Connect to the Hub once if it has one."
             )
     return found
 
@@ -149,7 +147,7 @@ def check_with_model(place: Any, **kwargs: Any) -> None:
     if cached_file(place, CONFIG, **kwargs) is None and (path := cached_file(place, MEMORY_FILE, **kwargs)):
         encoder = load_memory(path).encoder_name
         raise MemoryFileError(
-            f"{place} holds a memory without a model; load it into a model with its encoder ({encoder}), by "
+            f"{place} holds only a memory, no model; load it into a model with its encoder ({encoder}), by "
             f"model.load_memory({os.fspath(place)!r})."
         )
 
@@ -234,10 +232,10 @@ def load_memory(
         *(SafetensorError, OSError, LookupError, TypeError, ValueError),
         *(AttributeError, ArithmeticError, RuntimeError),
     ) as error:
-        told = (
+        reason = (
             str(error)[:300] if isinstance(error, InvalidInputError) else f"{type(error).__name__} {str(error)[:300]}"
         )
-        raise MemoryFileError(f"{path} is damaged or no memory file: {told}") from error
+        raise MemoryFileError(f"{path} is damaged, or not a memory file: {reason}") from error
 
 
 def _check_file(path: Path) -> None:

@@ -122,7 +122,9 @@ class MemoryKeepingModel(EncodingModel):
     def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
         texts = [entry.text for entry in memory.entries]
         if any(text is None for text in texts):
-            raise InvalidInputError("the memory keeps no texts (store_texts=False), so it cannot be written again.")
+            raise InvalidInputError(
+                "the memory keeps no texts (store_texts=False), so its keys cannot be computed again."
+            )
         fresh = self._stamped(self._empty_memory(), self.encoder_probe())
         if fresh.problem_type != memory.problem_type:
             return memory  # refused with both named when it is taken
@@ -155,11 +157,12 @@ class MemoryKeepingModel(EncodingModel):
         mine = self._empty_memory()
         if memory.problem_type != mine.problem_type:
             raise InvalidInputError(
-                f"the memory {source} is one of {memory.problem_type}, this model one of {mine.problem_type}."
+                f"the memory {source} is for problem_type={memory.problem_type!r}, and this model for "
+                f"{mine.problem_type!r}."
             )
         if memory.problem_type == REGRESSION and memory.law.value_size != mine.law.value_size:
             raise InvalidInputError(
-                f"the memory {source} holds {memory.law.value_size} numbers for each text, this model predicts "
+                f"the memory {source} holds {memory.law.value_size} numbers for each text, and this model predicts "
                 f"{mine.law.value_size} (num_labels)."
             )
         self._check_encoder(memory, self.encoder_probe(), source)
@@ -167,8 +170,8 @@ class MemoryKeepingModel(EncodingModel):
             memory = memory.with_law(mine.law, self.config.label_names)
         except InvalidInputError as error:
             raise InvalidInputError(
-                f"the memory {source} does not fit this model: {error} Give the model more room, or write the memory "
-                "again with reencode=True, which evicts as teaching does."
+                f"the memory {source} does not fit this model: {error} Give the model a larger capacity, or load with "
+                "reencode=True, which drops examples as teaching does."
             ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))

@@ -17,7 +17,7 @@ from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, MannError
 from ..hub.configs import is_quantized, no_model
 from ..hub.files import CONFIG
-from ..hub.guard import UnloadedModel, called_by_pipeline, told_as_ours
+from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
 from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
 from ..hub.sentence_transformers import load_projection
@@ -208,7 +208,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
         if config is not None and config.adapter is None:
             files, quantized = weights_of(place, config, kwargs), is_quantized(config)
             check_fits(config.encoder_config, files, lambda: cls(copy.deepcopy(config)), place, quantized)
-        with told_as_ours(place, adapters.WEIGHTS, kwargs):
+        with as_folder_error(place, adapters.WEIGHTS, kwargs):
             if config is not None and config.adapter is not None:
                 loaded: Any = adapters.load(cls, place, **kwargs)
             elif place is None:  # a configuration and weights of the caller's
@@ -220,7 +220,7 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             model.loaded_weights = base_weights.sample(model.encoder)
         model.model_card_data = card_files.read_card_data(place, **hub)
         model.loaded_training = model.model_card_data.training
-        with told_as_ours(place, CONFIG), folder_saves.reading_memory(model, folder):
+        with as_folder_error(place, CONFIG), folder_saves.reading_memory(model, folder):
             path = memory_files.find_memory(place, optional=True, **hub)
             if path is None:
                 model._swap(lambda memory: (memory.to(model.device), None))

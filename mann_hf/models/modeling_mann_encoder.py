@@ -24,10 +24,10 @@ class MANNEncoder:
         loaded = MANNForSequenceClassification.from_pretrained(*args, output_loading_info=True, **kwargs)
         if type(loaded) is UnloadedModel:
             return loaded
-        model, told = loaded
+        model, info = loaded
         encoder = model.encoder
         encoder.name_or_path = model.name_or_path
-        return (encoder, told) if output_loading_info else encoder
+        return (encoder, info) if output_loading_info else encoder
 
     @classmethod
     def _from_config(cls, config: MANNConfig, **kwargs: Any) -> PreTrainedModel:

@@ -164,7 +164,7 @@ class MANNForSequenceClassification(RememberingModel):
         check_words(attention_mask, None, "text")
         ready = self.ready_memory()
         logits = self.read(ready, keys)
-        weights, ids = self._told(ready, keys, logits)
+        weights, ids = self._evidence_tensors(ready, keys, logits)
         return MANNSequenceClassifierOutput(query_loss(logits, labels, self._problem_type), logits, weights, ids, keys)
 
     def _read_episodes(
@@ -261,15 +261,15 @@ class MANNForSequenceClassification(RememberingModel):
                 minimised, answers = objective(self.reading, episodes)
             return MANNSequenceClassifierOutput(minimised, answers, None, None, episodes.queries)
         solution, logits = read_episodes(self.reading, episodes)
-        told = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
+        evidence = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
         loss = query_loss(logits, episodes.labels, self._problem_type)
-        return MANNSequenceClassifierOutput(loss, logits, *told, episodes.queries)
+        return MANNSequenceClassifierOutput(loss, logits, *evidence, episodes.queries)
 
     def _law(self, values: Tensor) -> KeyValueMemory:
         return KeyValueMemory(self.config.key_size, values.shape[-1], self.config.capacity, self.config.eviction)
 
     @torch.no_grad()
-    def _told(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _evidence_tensors(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         weights, slots, _, _ = self._evidence(ready, keys, logits, logits.argmax(-1, keepdim=True), NUM_EVIDENCE_SLOTS)
         ids = ready.solution.state.ids[0][slots].masked_fill(slots < 0, -1)
         more = (0, NUM_EVIDENCE_SLOTS - slots.shape[1])

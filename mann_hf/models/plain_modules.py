@@ -65,7 +65,7 @@ def check_loadable(model: Any, state_dict: dict[str, Tensor] | None = None) -> N
             bare: Any = type(model)(type(model.config).from_dict(model.config.to_dict()))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"the model was not saved, as nobody could load it: no model can be made of its configuration ({error})."
+            f"the model was not saved, as it could not be loaded again: its configuration makes no model ({error})."
         ) from error
     expected, given = bare.state_dict(), model.state_dict() if state_dict is None else state_dict
     strange, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
@@ -80,9 +80,9 @@ def check_loadable(model: Any, state_dict: dict[str, Tensor] | None = None) -> N
     reasons = [f"{part}: {listed(names)}" for part, names in parts.items() if names]
     if reasons:
         raise InvalidInputError(
-            "the model was not saved, as nobody could load it: it is not what its configuration stands for "
-            f"({'; '.join(reasons)}). Change modules and configuration together, and merge or remove what was put on "
-            "the encoder; an adapter of add_adapter is saved by itself."
+            "the model was not saved, as it could not be loaded again: its modules do not match its configuration "
+            f"({'; '.join(reasons)}). Change modules and configuration together, and merge or remove what was added to "
+            "the encoder; only an adapter of add_adapter can be saved."
         )
 
 

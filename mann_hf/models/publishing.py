@@ -59,8 +59,8 @@ def push_model(
     said = replace(said, tags=list(dict.fromkeys([*said.tags, *([tags] if isinstance(tags, str) else tags)])))
     if has_local_base(model):
         logger.warning(
-            f"{repo_id} gets an adapter alone, and the encoder under it is a folder of this machine: nobody else can "
-            "load it. Push the encoder first and name it by its repository, or merge the adapter into the weights."
+            f"{repo_id} gets only an adapter, and its encoder is a folder on this machine: nobody else can load it. "
+            "Push the encoder first and name it by its repository, or merge the adapter into the weights."
         )
         own = model
     else:
@@ -142,24 +142,25 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
         EncoderMismatchError: the model there has another encoder.
     """
     path = Path(repository.read(CONFIG) or "")
-    told = read_object(path)
-    if told.get("model_type") != MANNConfig.model_type:
+    fields = read_object(path)
+    if fields.get("model_type") != MANNConfig.model_type:
         raise InvalidInputError(
-            f"{repository.id} holds a model of type {told.get('model_type')!r}, which has no memory: push to a "
-            "repository of its own."
+            f"{repository.id} holds a model of type {fields.get('model_type')!r}, which has no memory: push to another "
+            "repository."
         )
-    config = MANNConfig.from_dict(told)
+    config = MANNConfig.from_dict(fields)
     problem_type = config.problem_type or SINGLE_LABEL
     if problem_type != own.memory.problem_type:
         raise InvalidInputError(
-            f"the memory is one of {own.memory.problem_type}, and the model in {repository.id} one of {problem_type}."
+            f"the memory is for problem_type={own.memory.problem_type!r}, and the model in {repository.id} for "
+            f"{problem_type!r}."
         )
     there = repository.read(MEMORY_FILE)
     if there is not None:
         own._check_encoder(load_memory(there), own.encoder_probe(), f"in {repository.id}")
     else:
         _check_model(own, repository, path.parent)
-    write_labels(own, told, folder)  # the card is that of the model there
+    write_labels(own, fields, folder)  # the card is that of the model there
     said = read_card_data(path.parent) if repository.read(CARD_DATA) else MANNModelCardData()
     write_cards(own, folder, repository.id, before, said)
 
@@ -183,8 +184,8 @@ def _loading(model: MemoryKeepingModel) -> str | None:
     options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
     if config.problem_type == REGRESSION:
         options["num_labels"] = config.num_labels
-    told = "".join(f", {field}={value!r}" for field, value in options.items())
-    return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{told})"
+    arguments = "".join(f", {field}={value!r}" for field, value in options.items())
+    return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{arguments})"
 
 
 def _is_published(model: MemoryKeepingModel) -> bool:

@@ -114,12 +114,12 @@ class RememberingModel(MANNPreTrainedModel):
             For each query, R of them.
         """
         weights, slots, lengths, rest = self._evidence(ready, keys, logits, columns, most)
-        told = [
+        strongest_first = [
             Evidence(names[:length], terms[:length], left)
             for names, terms, length, left in zip(slots.tolist(), weights.tolist(), lengths, rest.tolist(), strict=True)
         ]
         ranks = columns.shape[1]
-        return [told[first : first + ranks] for first in range(0, len(told), ranks)]
+        return [strongest_first[first : first + ranks] for first in range(0, len(strongest_first), ranks)]
 
     def _evidence(
         self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
@@ -248,7 +248,7 @@ class RememberingModel(MANNPreTrainedModel):
             ready, keys, logits, logits.argmax(-1, keepdim=True), most=2
         )  # one may be the label's words
         entries = ready.memory.entries
-        used = [next(entries[slot].id for slot in told.slots if slot < len(entries)) for (told,) in best]
+        used = [next(entries[slot].id for slot in top.slots if slot < len(entries)) for (top,) in best]
         without = ready.memory.unlabelled
         if len(without):  # they speak for no label, but against all: for an answer of none it is the nearest of them
             near = (unit(keys.float()) @ unit(ready.memory.state.keys[0, without]).mT).argmax(-1)

@@ -130,7 +130,7 @@ def upload(
             repository = Repository(api, repo_id, revision)
             if private and repository.is_private is False:
                 raise InvalidInputError(
-                    f"{repo_id} is there already and public, and private=True was asked for: nothing was uploaded. "
+                    f"{repo_id} exists already and is public, but private=True was given: nothing was uploaded. "
                     "Choose another name, or make it private first (HfApi().update_repo_settings)."
                 )
             with tempfile.TemporaryDirectory() as temporary:
@@ -178,8 +178,8 @@ def _sending(repo_id: str) -> Iterator[None]:
             raise error.__cause__ from error
         said = " ".join(map(str, filter(None, (error, error.__cause__))))
         raise HubError(
-            f"{repo_id} is as it was before, as the upload was cut off ({said}). Push again: what has come through is "
-            "not sent twice.",
+            f"{repo_id} is unchanged, as the upload was interrupted ({said}). Push again: what was uploaded is not "
+            "sent twice.",
             repo_id,
         ) from error
 

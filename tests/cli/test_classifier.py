@@ -30,7 +30,7 @@ def test_a_path_in_a_hint_can_be_pasted(shell: Shell, tmp_path: Path) -> None:
 def test_a_memory_without_a_model_is_told(shell: Shell, taught: Path, tmp_path: Path) -> None:
     open_classifier(str(taught)).save_memory(tmp_path / "skill")
     told = shell.fails("predict", tmp_path / "skill", "hello")
-    assert "holds a memory without a model; load it into a model with its encoder (" in told
+    assert "holds only a memory, no model; load it into a model with its encoder (" in told
     assert told.endswith(f", by model.load_memory('{tmp_path}/skill').")
 
 
@@ -49,7 +49,7 @@ def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:
         ),
         (
             '{"model_type": "bert"}',
-            "holds a model of type 'bert', and no classifier with a memory; as an encoder it is",
+            "holds a model of type 'bert', not a classifier with a memory; to use it as the encoder",
         ),
         ('{"architectures": []}', "holds no classifier: its config.json names no model_type."),
         ('{"model', "config.json' is damaged: it is no JSON (Unterminated string"),

@@ -56,7 +56,9 @@ def test_what_the_hub_has_passes(hub: dict[str, int]) -> None:
 @pytest.mark.parametrize(("kind", "called"), [("model", "model"), ("dataset", "data set")])
 def test_what_the_hub_does_not_give_is_refused(hub: dict[str, int], status: int, kind: Any, called: str) -> None:
     hub[f"/api/{kind}s/owner/name"] = status
-    with pytest.raises(InvalidInputError, match=rf"gives no {called} 'owner/name' \({status}\): check the spelling"):
+    with pytest.raises(
+        InvalidInputError, match=rf"has no {called} 'owner/name' for you \({status}\): check the spelling"
+    ):
         check_on_hub("owner/name", kind)
     assert not constants.HF_HUB_OFFLINE
 
@@ -80,5 +82,5 @@ def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_name_of_the_hub() -> None:
-    with pytest.raises(InvalidInputError, match="'-a/b' is no name of a model on the Hub"):
+    with pytest.raises(InvalidInputError, match="'-a/b' is not a valid name of a model on the Hub"):
         check_on_hub("-a/b", "model")

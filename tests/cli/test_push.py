@@ -58,8 +58,9 @@ def test_what_cannot_be_pushed(shell: Shell, taught: Path, tmp_path: Path) -> No
     assert "there is no folder 'me/none'" in shell.fails("push", "me/none", ID)
     assert "does not let this token write there" in shell.fails("push", taught, "they/intents")
     for name in ("no name", "./here", "a/b/c", "https://huggingface.co/me/intents"):
-        assert f"{name!r} is no name of a repository on the Hub, such as me/my-intents: Repo id" in shell.fails(
-            "push", taught, name
+        assert (
+            f"{name!r} is not a valid name of a repository on the Hub, such as me/my-intents: Repo id"
+            in shell.fails("push", taught, name)
         )
     empty = Path(shutil.copytree(taught, tmp_path / "empty"))
     for label in dict.fromkeys(EXAMPLES.values()):
@@ -72,7 +73,7 @@ def test_the_name_is_checked_before_the_login_and_both_before_the_weights(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
     (taught / "model.safetensors").write_bytes(b"not read")
-    assert "is no name of a repository" in shell.fails("push", taught, "no name")
+    assert "is not a valid name of a repository" in shell.fails("push", taught, "no name")
     assert "log in with `hf auth login`" in shell.fails("push", taught, ID)
 
 

@@ -211,7 +211,7 @@ def test_the_splits_asked_for_are_read(told_by: Callable[..., Told], shell: Shel
     told = told_by(yaml)
     assert told.valid is not None and (told.train["text"], told.valid["text"]) == (["of test"], ["of validation"])
     yaml.write_text(json.dumps({"train": str(table), "valid_split": "validation"}))
-    assert "valid_split came without valid" in shell.fails("train", yaml)
+    assert "valid_split needs valid" in shell.fails("train", yaml)
 
 
 @pytest.fixture
@@ -312,8 +312,8 @@ def test_what_makes_no_sense(
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("- a\n", "is no run"),
-        ("train: [\n", "no valid yaml"),
+        ("- a\n", "does not describe a run"),
+        ("train: [\n", "not valid yaml"),
         ("train: t.csv\nways: 5\n", "no setting"),
         ("train: [t.csv]\n", "give them by name"),
     ],

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Regex, Tokenizer, models, normalizers
 
 from mann_hf.errors import FolderError, InvalidInputError
-from mann_hf.hub.guard import UnloadedModel, told_as_ours
+from mann_hf.hub.guard import UnloadedModel, as_folder_error
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from mann_hf.hub.guard import UnloadedModel, told_as_ours
     ids=lambda error: type(error).__name__,
 )
 def test_names_place_file_and_cure(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(FolderError) as caught, told_as_ours(tmp_path, "config.json", {"dtype": None}):
+    with pytest.raises(FolderError) as caught, as_folder_error(tmp_path, "config.json", {"dtype": None}):
         raise error
     told = str(caught.value)
     assert str(tmp_path) in told and "(config.json)" in told and "download or save the folder again" in told
@@ -41,7 +41,7 @@ def test_names_place_file_and_cure(tmp_path: Path, error: Exception) -> None:
 def test_a_panic_is_told(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
     tokenizer.normalizer = normalizers.Replace(Regex(r"^(([a-z ])+.)+[A-Z]([a-z])+$"), "")
-    with pytest.raises(FolderError, match="PanicException"), told_as_ours(tmp_path, "tokenizer.json"):
+    with pytest.raises(FolderError, match="PanicException"), as_folder_error(tmp_path, "tokenizer.json"):
         tokenizer.encode("where is my card " + "a" * 30)
     capfd.readouterr()  # what the panic prints
 
@@ -61,13 +61,13 @@ def test_a_panic_is_told(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_what_is_not_about_the_file_passes(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)) as caught, told_as_ours(tmp_path, "config.json", {"colour": "red"}):
+    with pytest.raises(type(error)) as caught, as_folder_error(tmp_path, "config.json", {"colour": "red"}):
         raise error
     assert caught.value is error
 
 
 def test_errors_of_the_hub_pass() -> None:
-    with pytest.raises(OSError, match="no such repository") as caught, told_as_ours("someone/model", "config.json"):
+    with pytest.raises(OSError, match="no such repository") as caught, as_folder_error("someone/model", "config.json"):
         raise OSError("no such repository")
     assert not isinstance(caught.value, FolderError)
 

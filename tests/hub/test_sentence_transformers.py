@@ -236,7 +236,7 @@ def test_a_repository_of_another_kind_gives_none(hub: Any, tiny_encoder: Path):
 def test_a_failed_download_is_not_read_as_nothing_there(hub: Any, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client waits between its tries
     hub.refusals[NAME] = (503, "")
-    with pytest.raises(EncoderNotFoundError, match=r"modules\.json .* out of reach"):
+    with pytest.raises(EncoderNotFoundError, match=r"modules\.json .* cannot be reached"):
         read_sentence_transformers(NAME)
 
 

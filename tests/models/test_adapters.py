@@ -209,7 +209,7 @@ class TestTrainedState:
         state = adapters.trained_state(with_adapter(build(), rank=3))
         model = with_adapter(build())
         before = model.encoder_probe()
-        with pytest.raises(InvalidInputError, match="^there holds the weights of another adapter than the model has"):
+        with pytest.raises(InvalidInputError, match="^there holds the weights of a different adapter than the model"):
             adapters.load_trained_state(model, state, "there")
         assert torch.equal(model.encoder_probe(), before)
 
@@ -232,10 +232,10 @@ class TestSaved:
     @pytest.mark.parametrize(
         "change, told",
         [
-            ({"r": 10**9}, "holds the weights of another adapter"),
-            ({"rank_pattern": {"query": 10**9}}, "holds the weights of another adapter"),
+            ({"r": 10**9}, "holds the weights of a different adapter"),
+            ({"rank_pattern": {"query": 10**9}}, "holds the weights of a different adapter"),
             ({"peft_type": "ADALORA", "init_r": 10**9, "total_step": 1}, "is damaged"),
-            ({"r": 10**18}, "is damaged|holds the weights of another"),
+            ({"r": 10**18}, "is damaged|holds the weights of a different"),
             ({"r": "2"}, "is damaged"),
             ({"peft_type": "NONE_SUCH"}, "is damaged"),
             ({"target_modules": 5}, "is damaged"),
@@ -256,7 +256,7 @@ class TestSaved:
         with_adapter(build()).save_pretrained(tmp_path)
         probe = load_file(tmp_path / adapters.WEIGHTS)[adapters.BASE_PROBE]
         save_file({adapters.BASE_PROBE: probe}, tmp_path / adapters.WEIGHTS, metadata={"format": "pt"})
-        with pytest.raises(InvalidInputError, match="holds the weights of another adapter"):
+        with pytest.raises(InvalidInputError, match="holds the weights of a different adapter"):
             MANNForSequenceClassification.from_pretrained(tmp_path)
 
     def test_weights_of_something_else(self, build: Build, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ class TestSaved:
         model.add_adapter(peft.LoraConfig(r=2, target_modules=["key"]), "second")
         model.set_adapter(["default", "second"])
         with pytest.raises(
-            InvalidInputError, match="the adapters default, second are active; a model is saved with one"
+            InvalidInputError, match="the adapters default, second are active; a model can be saved with only one"
         ):
             model.save_pretrained(tmp_path)
         model.set_adapter("second")

@@ -61,11 +61,14 @@ def typed(name: str, dtype: torch.dtype) -> Callable[[Weights], object]:
 
 
 EDITS: dict[str, tuple[Callable[[Weights], object], str]] = {
-    "a layer's is missing": (lambda weights: weights.pop(INSIDE), f"lack 1 of those of the model: {INSIDE}"),
-    "the projection's are missing": (lambda weights: weights.pop("projection.steps.0.bias"), "lack 1 .* projection"),
+    "a layer's is missing": (lambda weights: weights.pop(INSIDE), f"1 weight of the model is missing: {INSIDE}"),
+    "the projection's are missing": (
+        lambda weights: weights.pop("projection.steps.0.bias"),
+        "1 weight of the model is missing: projection",
+    ),
     "another shape": (
         lambda weights: weights.update({INSIDE: weights[INSIDE][:3].clone()}),
-        rf"1 has another shape: {INSIDE} is \[3, 64\] and must be \[32, 64\]",
+        rf"1 weight has another shape: {INSIDE} is \[3, 64\] and must be \[32, 64\]",
     ),
     "whole numbers": (typed(INSIDE, torch.int32), f"'{INSIDE}' are stored as I32"),
     "bytes": (typed(INSIDE, torch.uint8), f"'{INSIDE}' are stored as U8"),

@@ -269,13 +269,13 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs" / MEMORY_FILE).mkdir(parents=True)
     for optional in (True, False):
-        with pytest.raises(MemoryFileError, match="is refused: it is no file of that folder"):
+        with pytest.raises(MemoryFileError, match="is refused: it is a folder, or a link"):
             find_memory(tmp_path / "theirs", optional=optional)
     (tmp_path / "private").write_text("mine")
     (tmp_path / "theirs" / MEMORY_FILE).rmdir()
     (tmp_path / "theirs" / MEMORY_FILE).symlink_to(tmp_path / "private")
     for optional in (True, False):
-        with pytest.raises(MemoryFileError, match="or a link out of it"):
+        with pytest.raises(MemoryFileError, match="or a link out of its folder"):
             find_memory(tmp_path / "theirs", optional=optional)
     assert find_memory(tmp_path / "theirs" / MEMORY_FILE, optional=False)  # a file that the user names
 

@@ -225,7 +225,7 @@ told = [answer(clf), answer(pipeline("few-shot-text-classification", model={ID!r
     def test_private_where_it_is_public(self, clf: Any, hub_api: HfApi) -> None:
         first = clf.push_to_hub(ID).oid
         for push in (clf.push_to_hub, clf.push_memory_to_hub):
-            with pytest.raises(InvalidInputError, match="is there already and public"):
+            with pytest.raises(InvalidInputError, match="exists already and is public"):
                 push(ID, private=True)
         assert hub_api.repo_info(ID).sha == first
 
@@ -397,7 +397,9 @@ for revision in (None, {first!r}, {second!r}):
             clf.push_memory_to_hub("me/bert")
         assert hub_api.repo_info("me/bert").sha == first
         FewShotTextClassificationPipeline(model=build(problem_type="regression")).push_to_hub(ID)
-        with pytest.raises(InvalidInputError, match="is one of single_label_.*, and the model in me/my-intents one of"):
+        with pytest.raises(
+            InvalidInputError, match="is for problem_type='single_label_.*, and the model in me/my-intents for"
+        ):
             clf.push_memory_to_hub(ID)
 
     def test_the_file_alone_is_loaded(self, clf: Any, build: Any, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HFValidationError
 
 from mann_hf.errors import HubError, InvalidInputError
 from mann_hf.models.uploading import Repository, upload
@@ -67,7 +66,7 @@ class TestWhatIsMade:
         push(private=True)
         push("me/open")
         for create_pr in (False, True):
-            with pytest.raises(InvalidInputError, match="is there already and public"):
+            with pytest.raises(InvalidInputError, match="exists already and is public"):
                 push("me/open", content="secret", private=True, create_pr=create_pr)
 
     def test_a_pull_request_to_what_is_not_there_makes_it(self, push: Any, hub_api: HfApi) -> None:
@@ -123,7 +122,7 @@ class TestWhatIsSaid:
 
     @pytest.mark.parametrize("name", ["no name at all", "a/b/c", "me/no name"])
     def test_what_is_no_name(self, push: Any, name: str) -> None:
-        with pytest.raises(HFValidationError, match="Repo id"):
+        with pytest.raises(InvalidInputError, match="Repo id"):
             push(name)
 
     def test_no_hub(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +144,7 @@ class TestWhatIsSaid:
             raise RuntimeError("Error while uploading 'a'.") from cause
 
         monkeypatch.setattr(HfApi, "upload_folder", cut)
-        with pytest.raises(HubError, match=r"is as it was before, as the upload was cut off \(Error while") as caught:
+        with pytest.raises(HubError, match=r"is unchanged, as the upload was interrupted \(Error while") as caught:
             push()
         assert caught.value.status is None and (cause is None or str(cause) in str(caught.value))
 

@@ -61,8 +61,8 @@ def is_table(argument: str, options: TableOptions) -> bool:
     if os.path.isfile(argument):
         if ending is None and options.format is None:
             raise InvalidInputError(
-                f"{argument!r} is a file, but none that is read as a table ({endings()}); --format says how to read "
-                "it; if the words themselves are meant, add --text."
+                f"{argument!r} is a file, but not a known kind of table ({endings()}). Add --format to say how to read "
+                "it, or --text to classify the words themselves."
             )
         return True
     in_folder = os.path.dirname(argument)

@@ -143,7 +143,7 @@ class Columns:
         """The positions of all other columns, in the order of the first file."""
         if not self.others:
             return []
-        names = _told_apart(there)
+        names = _numbered(there)
         rest = {name: place for place, name in enumerate(names) if place not in positions}
         if self._rest is None:
             self._rest = list(rest)
@@ -234,14 +234,14 @@ class Columns:
         return places if len(places) == len(asked) > 1 else []
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
+def _numbered(names: Sequence[str]) -> list[str]:
     """Names of columns, with numbers after those that occur again."""
     seen: Counter[str] = Counter()
-    told = []
+    distinct = []
     for name in names:
-        told.append(f"{name}.{seen[name]}" if seen[name] else name)
+        distinct.append(f"{name}.{seen[name]}" if seen[name] else name)
         seen[name] += 1
-    return told
+    return distinct
 
 
 def _named(names: Sequence[str]) -> str:

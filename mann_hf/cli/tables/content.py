@@ -205,4 +205,4 @@ def _unpacked(data: bytes, source: str, ending: str) -> tuple[bytes, str]:
             with packed.open(names[0]) as file:
                 return _bounded(file.read(LARGEST + 1), source), names[0]
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
-        raise InvalidInputError(f"{source!r} is no whole {PACKED[ending]} file: {error}") from None
+        raise InvalidInputError(f"{source!r} is not a complete {PACKED[ending]} file: {error}") from None

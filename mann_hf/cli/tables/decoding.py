@@ -47,7 +47,7 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        told = error
+        failure = error
     lossy = data.decode("utf-8", "replace")
     damaged, whole = lossy.count("\ufffd"), len(re.findall(r"[^\x00-\x7f\ufffd]", lossy))
     if whole > damaged:  # UTF-8 with some damage, and not another encoding
@@ -66,8 +66,8 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
             columns.say(f"{source}: is no UTF-8 and is read as {WESTERN}{shown} (--encoding names another).")
             return text
     raise InvalidInputError(
-        f"{source!r} is no text in UTF-8 ({told.reason} at byte {told.start}): save it again in UTF-8, or name its "
-        "encoding, as in --encoding cp1251."
+        f"{source!r} is not UTF-8 text ({failure.reason} at byte {failure.start}): save it again in UTF-8, or name "
+        "its encoding, as in --encoding cp1251."
     )
 
 

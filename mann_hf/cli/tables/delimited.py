@@ -59,10 +59,12 @@ def read_delimited(
     """
     with _large_cells():
         lines = _Lines(text)
-        told = re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None  # which Excel writes and reads
-        if told:
+        first_line = (
+            re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None
+        )  # which Excel writes and reads
+        if first_line:
             lines.read = 1
-        delimiter = options.delimiter or (told and told[1]) or None
+        delimiter = options.delimiter or (first_line and first_line[1]) or None
         if delimiter is None:
             delimiter, others = _found(lines, DELIMITERS[ending], columns)
             if others:  # as in 1;5 that is written 1,0;5,0

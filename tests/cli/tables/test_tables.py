@@ -270,7 +270,7 @@ class TestClassFolders:
         (tmp_path / "card/b.txt").write_bytes("привет".encode("cp1251"))
         table = read_table(str(tmp_path), options(), "train")
         assert len(table.rows) == 1
-        assert (table.bad[0].place, table.bad[0].reason[:22]) == ("card/b.txt, row 1", "is no text in UTF-8 (i")
+        assert (table.bad[0].place, table.bad[0].reason[:20]) == ("card/b.txt, row 1", "is not UTF-8 text (i")
 
     def test_splits_lie_above_classes(self, tmp_path: Path) -> None:
         self.plant(tmp_path, "train/card/a.txt", "test/card/b.txt")
@@ -369,10 +369,10 @@ def test_a_hub_out_of_reach_is_told() -> None:
         (
             "t.csv",
             "text,label\nпривет,b\n".encode("cp1251"),
-            "is no text in UTF-8 (invalid continuation byte at byte 11)",
+            "is not UTF-8 text (invalid continuation byte at byte 11)",
         ),
-        ("t.csv.gz", CSV, "is no whole gzip file"),
-        ("t.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "is no whole gzip file"),
+        ("t.csv.gz", CSV, "is not a complete gzip file"),
+        ("t.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "is not a complete gzip file"),
         ("t.parquet.gz", gzip.compress(b"junk" * 20, mtime=0), "cannot be read: Parquet magic bytes not found"),
         ("t.pdf", CSV, "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
         ("t.xlsx", b"junk", "is no Excel file (.xlsx) that can be read: File is not a zip file"),
@@ -484,7 +484,7 @@ def test_a_file_of_too_many_bytes_is_refused_before_it_is_read(tmp_path: Path) -
 
 def test_damaged_utf_8_is_no_other_encoding(write: Write) -> None:
     path = write("t.csv", "text,label\nÄpfel und Öl,ä\n".encode() + b"cut \xc3,b\n")
-    assert "is no text in UTF-8" in refusal(path)
+    assert "is not UTF-8 text" in refusal(path)
     table = read_table(str(path), options(skip_bad_rows=True), "train")
     assert table.rows[0].cells == ("Äpfel und Öl", "ä")
     with pytest.raises(
@@ -549,5 +549,5 @@ def test_a_text_is_told_from_a_table_by_its_ending(argument: str, answer: bool) 
 
 def test_a_file_is_a_table_whatever_its_name_holds(write: Write) -> None:
     assert is_table(str(write("my shots.csv", CSV)), options())
-    with pytest.raises(InvalidInputError, match="is a file, but none that is read as a table .* add --text"):
+    with pytest.raises(InvalidInputError, match="is a file, but not a known kind of table .* --text to classify"):
         is_table(str(write("notes.pdf", CSV)), options())
