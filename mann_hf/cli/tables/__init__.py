@@ -18,6 +18,7 @@ from .content import (
     JSONS,
     PARQUET,
     Content,
+    cure_of,
     ending_of,
     endings,
     is_stream,
@@ -62,7 +63,7 @@ def is_table(argument: str, options: TableOptions) -> bool:
         if ending is None and options.format is None:
             raise InvalidInputError(
                 f"{argument!r} is a file, but not a known kind of table ({endings()}). Add --format to say how to read "
-                "it, or --text to classify the words themselves."
+                f"it, or --text to classify the words themselves{cure_of(argument)}."
             )
         return True
     in_folder = os.path.dirname(argument)

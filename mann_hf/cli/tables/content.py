@@ -24,6 +24,7 @@ JSONS = (".json", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
 EXCELS = (".xlsx", ".xlsm")
 LINES = ".txt"
+OTHER_SHEETS = (".xls", ".xlsb", ".ods", ".numbers")
 ENDINGS = (*DELIMITERS, *JSONS, PARQUET, *EXCELS)
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -71,6 +72,11 @@ def endings() -> str:
     return ", ".join(ENDINGS)
 
 
+def cure_of(path: str) -> str:
+    """What helps with a file of another kind, at the end of an error; empty if nothing is known."""
+    return "; save it as .xlsx or csv" if Path(path.lower()).suffix in OTHER_SHEETS else ""
+
+
 def shows_form(path: str) -> bool:
     """Whether the content of a file says how it is read, as its name does not: a `.txt`, or a packed file."""
     return Path(path.lower()).suffix in (LINES, *PACKED)
@@ -92,7 +98,7 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
     if ending is None and not shows_form(path):
         raise InvalidInputError(
             f"{path!r} is read as a table only if its name ends in {endings()} (texts packed as "
-            f"{', '.join(PACKED)}, too), or with --format."
+            f"{', '.join(PACKED)}, too), or with --format{cure_of(path)}."
         )
     if ending == PARQUET and Path(path.lower()).suffix == PARQUET:
         return Content(path, b"", PARQUET)  # which is read in parts

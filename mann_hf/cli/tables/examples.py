@@ -146,8 +146,7 @@ def _rows_before(table: Table) -> dict[str, int]:
 def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> None:
     """Says which rows are skipped, or raises the error of the first."""
     said = [
-        f"{row.place}{' ' if row.reason.startswith(('has ', 'is no ')) else ', '}{row.reason}"
-        for row in bad[:MOST_LISTED]
+        f"{row.place}{' ' if row.reason.startswith(('has ', 'is ')) else ', '}{row.reason}" for row in bad[:MOST_LISTED]
     ]
     if not skip_bad_rows:
         more = "" if len(bad) == 1 else f" ({counted(len(bad) - 1, 'more row is', 'more rows are')} wrong)"

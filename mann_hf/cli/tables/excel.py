@@ -3,16 +3,18 @@
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from ...errors import InvalidInputError, import_extra
+from ...errors import InvalidInputError, MannError, import_extra
 from ...targets.labels import EXACT
 from ...wording import listed
 from .columns import ABOVE, Columns
 from .content import LARGEST
 from .rows import BadRow, Row
 
+LAST_ROW = 2**20
 CURE = "open the file in Excel or LibreOffice and save it"
 
 
@@ -23,6 +25,11 @@ def read_excel(source: str, data: bytes, columns: Columns, sheet: str | None) ->
         MissingExtraError: openpyxl is not installed.
         InvalidInputError: it is no Excel file, or has no such sheet or no table.
     """
+    with _in_words(source):
+        yield from _read(source, data, columns, sheet)
+
+
+def _read(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row | BadRow]:
     book = _open(source, data, values=True)
     names = [each.title for each in sorted(book.worksheets, key=lambda each: each.sheet_state != "visible")]
     if not names or (sheet is not None and sheet not in names):
@@ -49,7 +56,7 @@ class _Sheet:
         formulas = _open(self.source, self.data, values=False)[self.name]
         formulas.reset_dimensions()
         found: dict[int, dict[int, str]] = {}
-        for values, written in zip(self.page.iter_rows(), formulas.iter_rows(), strict=False):
+        for values, written in zip(_cells(self.page, False), _cells(formulas, False), strict=False):
             for value, cell in zip(values, written, strict=False):
                 if value.value is None and cell.data_type == "f" and value.data_type != "str":  # which is ""
                     found.setdefault(cell.row, {})[cell.column] = cell.coordinate
@@ -60,7 +67,7 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
     positions: tuple[int, ...] | None = None
     above = columns.header_in(_top(sheet.page)) or 0 if columns.header else 0
     titled, number = above > 0, 0
-    for line, cells in enumerate(sheet.page.iter_rows(values_only=True), start=1):
+    for line, cells in enumerate(_cells(sheet.page), start=1):
         empty = _is_empty(cells)
         if empty and (positions is None or line not in sheet.not_calculated):
             continue
@@ -94,18 +101,30 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
 def _open(source: str, data: bytes, values: bool) -> Any:
     """The workbook, with the values of formulas or the formulas themselves."""
     openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            if sum(each.file_size for each in packed.infolist()) > LARGEST:
-                raise InvalidInputError(f"{source!r} has more than {LARGEST:,} bytes once it is unpacked.")
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=values)
-    except InvalidInputError:
-        raise
-    except Exception as error:  # of zipfile, of its XML, and its own
-        raise InvalidInputError(f"{source!r} is no Excel file (.xlsx) that can be read: {error}") from None
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        if sum(each.file_size for each in packed.infolist()) > LARGEST:
+            raise InvalidInputError(f"{source!r} has more than {LARGEST:,} bytes once it is unpacked.")
+    book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=values)
     for page in book.worksheets:
         page.reset_dimensions()  # which some programs write wrongly
     return book
+
+
+@contextmanager
+def _in_words(source: str) -> Iterator[None]:
+    """Says of which file an error of a reader is, which come when a sheet is read, too."""
+    try:
+        yield
+    except MannError:
+        raise
+    except Exception as error:  # of zipfile, of its XML, and openpyxl's own
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InvalidInputError(f"{source!r} cannot be read as an Excel file (.xlsx): {said[:200]}") from None
+
+
+def _cells(page: Any, values_only: bool = True) -> Iterator[Any]:
+    """The rows of a sheet, up to the last that Excel has: a damaged file may name a row far beyond."""
+    return page.iter_rows(values_only=values_only, max_row=LAST_ROW)
 
 
 def _top(page: Any) -> list[list[str]]:

@@ -110,6 +110,10 @@ class TestOneColumnALabel:
         names = ("late", "broken") if form != "no header" else ("2", "3")
         assert labels == [names, names[:1], ()]
 
+    def test_words_say_yes_and_no(self, write: Write) -> None:
+        path = write("t.csv", "text,late,broken\na,yes,No\nb,x,\nc,TRUE,false\n")
+        assert [labels for _, labels in read(path, label_column="late,broken")] == [["late"]] * 3
+
     def test_another_cell_is_told(self, write: Write) -> None:
         path = write("t.csv", "text,late,broken\na,1,0\nb,2,0\n")
         table = read_table(str(path), TableOptions(label_column="late,broken"), "train")

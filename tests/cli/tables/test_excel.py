@@ -2,6 +2,7 @@ import io
 import re
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,35 +123,45 @@ class TestFormulas:
 
     def test_the_value_of_one_that_was_calculated_is_read(self, tmp_path: Path) -> None:
         path = write(tmp_path / "t.xlsx", HEADER, ["a", "=B9"], ["b", '=""'])
-        data = _with_values(Path(path).read_bytes(), {"B2": "card", "B3": ""})
-        (tmp_path / "u.xlsx").write_bytes(data)
-        assert read(str(tmp_path / "u.xlsx")) == [("a", "card"), ("b", None)]
+        values = {"B2": "card", "B3": ""}
 
-
-def _with_values(data: bytes, values: dict[str, str]) -> bytes:
-    """A workbook as Excel saves it, with what its formulas gave."""
-
-    content = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as packed, zipfile.ZipFile(content, "w") as out:
-        for each in packed.infolist():
-            text = packed.read(each).decode()
-            for cell, value in values.items() if each.filename.endswith("sheet1.xml") else ():
+        def calculated(xml: str) -> str:  # as Excel saves it
+            for cell, value in values.items():
                 empty = rf'<c r="{cell}"([^>]*)><f>(.*?)</f><v ?/?>(</v>)?</c>'
-                text, found = re.subn(empty, rf'<c r="{cell}" t="str"><f>\2</f><v>{value}</v></c>', text)
+                xml, found = re.subn(empty, rf'<c r="{cell}" t="str"><f>\2</f><v>{value}</v></c>', xml)
                 assert found == 1
-            out.writestr(each, text)
-    return content.getvalue()
+            return xml
+
+        assert read(edited(path, calculated)) == [("a", "card"), ("b", None)]
 
 
-def test_wrong_dimensions_lose_no_row(tmp_path: Path) -> None:
-
-    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"], ["c", "d"])
+def edited(path: str, edit: Callable[[str], str]) -> str:
+    """A workbook with its first sheet's XML changed."""
     content = io.BytesIO()
     with zipfile.ZipFile(path) as packed, zipfile.ZipFile(content, "w") as out:
         for each in packed.infolist():
-            out.writestr(each, packed.read(each).replace(b'ref="A1:B3"', b'ref="A1"'))
-    (tmp_path / "u.xlsx").write_bytes(content.getvalue())
-    assert read(str(tmp_path / "u.xlsx")) == [("a", "b"), ("c", "d")]
+            text = packed.read(each).decode()
+            out.writestr(each, edit(text) if each.filename.endswith("sheet1.xml") else text)
+    Path(path).write_bytes(content.getvalue())
+    return path
+
+
+def test_wrong_dimensions_lose_no_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"], ["c", "d"])
+    assert read(edited(path, lambda xml: xml.replace('ref="A1:B3"', 'ref="A1"'))) == [("a", "b"), ("c", "d")]
+
+
+@pytest.mark.parametrize(
+    ("part", "by"), [("</sheetData>", ""), ("<row", '<row r="x"'), ("<sheetView ", "<sheetView odd='1' "), ("A2", "??")]
+)
+def test_a_damaged_sheet_is_told(tmp_path: Path, part: str, by: str) -> None:
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"])
+    assert "t.xlsx' cannot be read as an Excel file (.xlsx): " in refusal(edited(path, lambda x: x.replace(part, by)))
+
+
+def test_a_row_far_beyond_the_last_is_not_waited_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"], ["c", "d"])
+    assert read(edited(path, lambda xml: xml.replace('r="3"', 'r="99999999999"'))) == [("a", "b")]
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

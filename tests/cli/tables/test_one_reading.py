@@ -157,6 +157,29 @@ def test_every_form_of_a_table_has_the_same_examples_or_refusal(
             assert LabelledTable(rows).names == sorted(set(found["csv"].labels))
 
 
+def test_bad_rows_are_skipped_counted_and_listed_in_every_form(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    texts = ["where is my card?", None, "my money, please", "give it back", "reset it"]
+    table = pd.DataFrame({"text": texts, "label": ["card", "refund", None, "refund", "#REF!"]})
+    found = {}
+    for form, (name, write) in FORMS.items():
+        path = tmp_path / form / name
+        path.parent.mkdir(parents=True)
+        write(table, path)
+        options = TableOptions(skip_bad_rows=True)
+        examples = examples_of(
+            read_table(str(path.parent if form == "folder" else path), options, "train"), ProblemType.SINGLE_LABEL, True
+        )
+        said = capsys.readouterr().err.splitlines()[-1]
+        found[form] = (examples, without_place(said))
+    assert set(map(str, found.values())) == {str(found["csv"])}
+    examples, said = found["csv"]
+    assert (examples.labels, examples.numbers) == (["card", "refund"], [1, 4])
+    assert said == (
+        "skipped 3 of 5 rows: row 2, column 'text': no text; row 3, column 'label': no label; row 5, column 'label': "
+        "'#REF!' is the error of a spreadsheet; mend or empty the cell there."
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("problem_type", "labels"), LABELS)
 def test_every_form_of_a_table_is_one_memory_or_one_refusal(
