@@ -1,6 +1,7 @@
 """Saves a model and its memory atomically, and refuses to overwrite changes by other processes."""
 
 import hashlib
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from transformers import PreTrainedModel
 
 from .. import cards
 from ..cards import MANNModelCardData
-from ..errors import FolderChangedError, InvalidInputError, MemoryFileError
+from ..errors import FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
-from ..wording import counted, listed
+from ..wording import counted, listed, near
 from . import adapters, base_weights, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory
@@ -26,6 +27,8 @@ from .plain_modules import check_loadable, plain_modules, plain_names
 CHANGED = "changed"
 """In place of a digest: another memory was put there while one was read."""
 BLOCK = 2**20
+SAVING = {*inspect.signature(PreTrainedModel.save_pretrained).parameters, "safe_serialization", "save_function"}
+"""Arguments of saving; the last two have been, and libraries go on giving them."""
 
 
 @contextmanager
@@ -68,6 +71,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
         kwargs: of `PreTrainedModel.save_pretrained`.
 
     Raises:
+        InvalidTypeError: an argument that there is not.
         InvalidInputError: nobody could load the model: it is not what its configuration stands for, or modules share
             weights; or a variant was asked for.
         EncoderMismatchError: the memory was written through other adapters than are on the encoder now.
@@ -75,6 +79,11 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
     if kwargs.get("state_dict") is not None:
         kwargs["state_dict"] = plain_names(model, kwargs["state_dict"])
     plain = plain_modules(model)
+    unknown = sorted(kwargs.keys() - SAVING)
+    if unknown:
+        meant = near(unknown[0], sorted(SAVING | {"create_model_card", "overwrite"}))
+        cure = f"did you mean {' or '.join(meant)}?" if meant else "see help() for those that there are."
+        raise InvalidTypeError(f"save_pretrained() has no argument {unknown[0]!r}: {cure}")
     if kwargs.get("variant") is not None:
         raise InvalidInputError(
             f"variant={kwargs['variant']!r}: the model was not saved, as a folder holds one set of weights, those that "

@@ -9,7 +9,6 @@ import torch
 import transformers.initialization as init
 from huggingface_hub import CommitInfo
 from torch import nn
-from transformers import PreTrainedModel
 
 from ..cards import MANNModelCardData
 from ..controllers.encoder import build_encoder
@@ -20,7 +19,6 @@ from ..hub.files import CONFIG
 from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
 from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
-from ..hub.sentence_transformers import load_projection
 from ..hub.tokenizers import check_before_use
 from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits
@@ -30,13 +28,12 @@ from . import adapters, base_weights, card_files, folder_saves, memory_files, pu
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
-from .memory_keeping import MemoryKeepingModel
-from .pretrained_encoder import LEFT_OUT, read_encoder
+from .pretrained_encoder import ModelFromEncoder, unknown_arguments_told
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
 
-class MANNPreTrainedModel(MemoryKeepingModel):
+class MANNPreTrainedModel(ModelFromEncoder):
     """Loads, saves and initialises memory-augmented models.
 
     The memory is separate from the weights. It is a `LabelledMemory`, replaced as a whole by each change, and saved as
@@ -85,68 +82,6 @@ class MANNPreTrainedModel(MemoryKeepingModel):
                 init.zeros_(module.bias)
 
     @classmethod
-    def from_encoder_pretrained(
-        cls: type[Model],
-        encoder_name: str | os.PathLike,
-        *,
-        pooling: str = LEFT_OUT,
-        normalize: bool = LEFT_OUT,
-        max_seq_length: int | None = LEFT_OUT,
-        prompts: dict[str, str] | None = LEFT_OUT,
-        prompt_name: str | None = LEFT_OUT,
-        lower_case: bool = LEFT_OUT,
-        reading: str | None = LEFT_OUT,
-        similarity: str = LEFT_OUT,
-        reading_options: dict[str, Any] | None = LEFT_OUT,
-        capacity: int | None = LEFT_OUT,
-        eviction: str = LEFT_OUT,
-        label_names: bool = LEFT_OUT,
-        store_texts: bool = LEFT_OUT,
-        problem_type: str | None = LEFT_OUT,
-        pool_prompt: bool = LEFT_OUT,
-        num_labels: int = LEFT_OUT,
-        id2label: dict[int, str] = LEFT_OUT,
-        label2id: dict[str, int] = LEFT_OUT,
-        **kwargs: Any,
-    ) -> Model:
-        """Makes a model with an empty memory from a pretrained text encoder.
-
-        Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are kept.
-
-        Args:
-            encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
-            pooling: a field of `MANNConfig`, as are the arguments up to `label2id`; see there. Fields that are not
-                given are those of the sentence-transformers model, or the defaults.
-            kwargs: further arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`,
-                `token`, `cache_dir`, ...).
-
-        Raises:
-            EncoderNotFoundError: no encoder of this name was found.
-            UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
-            UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
-        """
-        given = {name: value for name, value in locals().items() if name not in ("cls", "encoder_name", "kwargs")}
-        given = {name: value for name, value in given.items() if value is not LEFT_OUT}
-        encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
-        model = cls._around(encoder, config)
-        if settings is not None and config.projection == list(settings.projection):
-            load_projection(model.projection, settings)
-            model.projection.to(encoder.device, encoder.dtype)
-        return model
-
-    @classmethod
-    def _around(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:
-        """A model with fresh memory parameters around an encoder that is loaded already."""
-        with init.no_init_weights():
-            model = cls(config)
-        for module in (*model.reading.modules(), *model.projection.modules()):
-            model._init_weights(module)
-        model.encoder, model.config.encoder_config = encoder, encoder.config
-        model.config.dtype = encoder.dtype
-        model.loaded_weights = base_weights.sample(encoder)
-        return model.eval()
-
-    @classmethod
     @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
     def from_pretrained(
         cls,
@@ -178,9 +113,13 @@ class MANNPreTrainedModel(MemoryKeepingModel):
             EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
                 is one of another problem type.
+            InvalidTypeError: an argument that there is not.
         """
         try:
-            loaded = cls._load(pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs)
+            with unknown_arguments_told("from_pretrained", kwargs):
+                loaded = cls._load(
+                    pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs
+                )
             if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
                 check_before_use(pretrained_model_name_or_path, **_from_hub(kwargs))
             return loaded

@@ -2,20 +2,128 @@
 
 import inspect
 import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import transformers.initialization as init
 from transformers import PreTrainedModel
 
+from ..errors import InvalidTypeError
 from ..hub.encoders import load_encoder
 from ..hub.resolve import resolve_encoder
-from ..hub.sentence_transformers import TextEncoderSettings, read_sentence_transformers
+from ..hub.sentence_transformers import TextEncoderSettings, load_projection, read_sentence_transformers
 from ..hub.weight_files import HUB_ARGUMENTS
 from ..memory.reading import REGRESSION
+from ..wording import near
+from . import base_weights
 from .configuration_mann import MANNConfig
+from .memory_keeping import MemoryKeepingModel
 
-LEFT_OUT: Any = ...
+Model = TypeVar("Model", bound="ModelFromEncoder")
+
+
+class _LeftOut:
+    def __repr__(self) -> str:  # as `help` shows it
+        return "<default>"
+
+
+LEFT_OUT: Any = _LeftOut()
 """The default of arguments that are left to the encoder's files, and then to `MANNConfig`."""
+LOADING = (
+    *("attn_implementation", "device_map", "dtype", "quantization_config", "subfolder", "trust_remote_code"),
+    *("output_loading_info", "reencode", "tokenizer"),
+)
+"""Usual arguments of loading that no signature names."""
+
+
+class ModelFromEncoder(MemoryKeepingModel):
+    """Is made around a pretrained text encoder."""
+
+    @classmethod
+    def from_encoder_pretrained(
+        cls: type[Model],
+        encoder_name: str | os.PathLike,
+        *,
+        pooling: str = LEFT_OUT,
+        normalize: bool = LEFT_OUT,
+        max_seq_length: int | None = LEFT_OUT,
+        prompts: dict[str, str] | None = LEFT_OUT,
+        prompt_name: str | None = LEFT_OUT,
+        lower_case: bool = LEFT_OUT,
+        reading: str | None = LEFT_OUT,
+        similarity: str = LEFT_OUT,
+        reading_options: dict[str, Any] | None = LEFT_OUT,
+        capacity: int | None = LEFT_OUT,
+        eviction: str = LEFT_OUT,
+        label_names: bool = LEFT_OUT,
+        store_texts: bool = LEFT_OUT,
+        problem_type: str | None = LEFT_OUT,
+        pool_prompt: bool = LEFT_OUT,
+        num_labels: int = LEFT_OUT,
+        id2label: dict[int, str] = LEFT_OUT,
+        label2id: dict[str, int] = LEFT_OUT,
+        **kwargs: Any,
+    ) -> Model:
+        """Makes a model with an empty memory from a pretrained text encoder.
+
+        Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are kept.
+
+        Args:
+            encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
+            pooling: a field of `MANNConfig`, as are the arguments up to `label2id`; see there. Fields that are not
+                given are those of the sentence-transformers model, or the defaults.
+            kwargs: further arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`,
+                `token`, `cache_dir`, ...).
+
+        Raises:
+            EncoderNotFoundError: no encoder of this name was found.
+            UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
+            UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
+            InvalidTypeError: an argument that there is not.
+        """
+        fields = {
+            "pooling": pooling,
+            "normalize": normalize,
+            "max_seq_length": max_seq_length,
+            "prompts": prompts,
+            "prompt_name": prompt_name,
+            "lower_case": lower_case,
+            "reading": reading,
+            "similarity": similarity,
+            "reading_options": reading_options,
+            "capacity": capacity,
+            "eviction": eviction,
+            "label_names": label_names,
+            "store_texts": store_texts,
+            "problem_type": problem_type,
+            "pool_prompt": pool_prompt,
+            "num_labels": num_labels,
+            "id2label": id2label,
+            "label2id": label2id,
+        }
+        given = {name: value for name, value in fields.items() if value is not LEFT_OUT}
+        with unknown_arguments_told("from_encoder_pretrained", kwargs):
+            encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
+        model = cls._around(encoder, config)
+        if settings is not None and config.projection == list(settings.projection):
+            load_projection(model.projection, settings)
+            model.projection.to(encoder.device, encoder.dtype)
+        return model
+
+    @classmethod
+    def _around(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:
+        """A model with fresh memory parameters around an encoder that is loaded already."""
+        with init.no_init_weights():
+            model = cls(config)
+        for module in (*model.reading.modules(), *model.projection.modules()):
+            model._init_weights(module)
+        model.encoder, model.config.encoder_config = encoder, encoder.config
+        model.config.dtype = encoder.dtype
+        model.loaded_weights = base_weights.sample(encoder)
+        return model.eval()
 
 
 def read_encoder(
@@ -60,3 +168,26 @@ def config_fields() -> set[str]:
     """The names of a configuration's fields that can be set beside an encoder's name."""
     own = set(inspect.signature(MANNConfig.__init__).parameters) - {"self", "kwargs", "encoder_config", "encoder_name"}
     return own | {"num_labels", "id2label", "label2id"}
+
+
+@contextmanager
+def unknown_arguments_told(function: str, given: Collection[str]) -> Iterator[None]:
+    """Says of an argument that nobody takes which one was meant, in place of the class that was handed it last.
+
+    Args:
+        function: that the user called.
+        given: the names of the arguments that it hands on.
+
+    Raises:
+        InvalidTypeError: in place of a TypeError about one of them.
+    """
+    try:
+        yield
+    except TypeError as error:
+        found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if found is None or found[1] not in given:
+            raise
+        loading = {*LOADING, *HUB_ARGUMENTS, *inspect.signature(PreTrainedModel.from_pretrained).parameters}
+        meant = near(found[1], sorted(config_fields() | loading))
+        cure = f"did you mean {' or '.join(meant)}?" if meant else "see help() for those that there are."
+        raise InvalidTypeError(f"{function}() has no argument {found[1]!r}: {cure}") from error

@@ -2,14 +2,16 @@ import copy
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.errors import FolderChangedError, InvalidInputError, MemoryFileError
+from mann_hf.errors import FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.models import folder_saves, publishing
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -206,6 +208,28 @@ def test_what_nobody_could_load_is_refused_and_leaves_no_folder(
     with pytest.raises(InvalidInputError, match=told):
         (classifier if saved == "classifier" else classifier.model).save_pretrained(tmp_path / "a" / "b", **options)
     assert not (tmp_path / "a").exists()
+
+
+def test_an_argument_that_there_is_not(classifier: Classifier, tmp_path: Path) -> None:
+    for saved in (classifier, classifier.model):
+        with pytest.raises(InvalidTypeError, match=r"has no argument 'overwite': did you mean overwrite\?"):
+            saved.save_pretrained(tmp_path / "new", overwite=True)
+    assert not (tmp_path / "new").exists()
+    classifier.save_pretrained(tmp_path, safe_serialization=True, max_shard_size="1MB", token="unused")
+
+
+def test_a_card_is_written_in_turn(
+    classifier: Classifier, tmp_path: Path, elsewhere: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    classifier.save_pretrained(tmp_path)
+    (tmp_path / "README.md").unlink()
+    with elsewhere(tmp_path):
+        writing = threading.Thread(target=folder_saves.save_cards, args=[classifier.model, tmp_path, "me/mine"])
+        writing.start()
+        writing.join(0.2)
+        assert writing.is_alive() and not (tmp_path / "README.md").exists()
+    writing.join()
+    assert '"me/mine"' in (tmp_path / "README.md").read_text()
 
 
 def test_a_pipe_in_place_of_the_memory_is_not_waited_for(classifier: Classifier, tmp_path: Path) -> None:
