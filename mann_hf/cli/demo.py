@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInputError
-from .classifier import find_config, only_writer, open_classifier
+from .classifier import find_config, open_classifier
 from .options import Debug, FolderOrHub
 from .output import print_lines, say, working
 
@@ -37,7 +37,7 @@ def demo(
         bool,
         typer.Option(
             "--save",
-            help="Save every change to the folder; other commands that write to it wait until the page ends.",
+            help="Save every change to the folder, with what other commands change there meanwhile.",
         ),
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
@@ -61,21 +61,16 @@ def demo(
         read_names(allow_host)
     stop = threading.Event()
     with ExitStack() as stack:
-        lock = stack.enter_context(only_writer(folder)) if save else None
         with working():
             from ..demo import launch
+            from ..models.shared_folders import SharedFolder
 
             classifier = open_classifier(folder)
-
-            def keep() -> None:
-                assert lock is not None
-                with lock.joined():  # the page works in threads of its own
-                    classifier.save_memory(folder)
-
+            shared = SharedFolder(classifier.model, Path(folder)) if save else None
             page: Any = launch(
                 classifier,
                 title=Path(folder).resolve().name if os.path.isdir(folder) else folder,
-                on_change=keep if save else None,
+                on_change=None if shared is None else shared.save,
                 allowed_hosts=allow_host or (),
                 server_name=host,
                 server_port=port,

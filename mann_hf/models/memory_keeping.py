@@ -55,6 +55,10 @@ class MemoryKeepingModel(EncodingModel):
         with self._holder.unchanged():
             return {**self.__dict__, "config": copy.copy(self.config), "_holder": self._holder.branch()}
 
+    def unchanged_memory(self) -> AbstractContextManager[None]:
+        """Keeps other threads from writing to the memory while the block runs."""
+        return self._holder.unchanged()
+
     def with_own_memory(self: Model) -> Model:
         """A model that shares these weights and has its own copy of the memory and labels.
 
