@@ -7,7 +7,7 @@ from ..hub.files import CONFIG
 from ..hub.folder_lock import only_writer
 from .folder_saves import save_memory
 from .labelled_memory import LabelledMemory
-from .memory_keeping import MemoryKeepingModel
+from .modeling_mann import MANNPreTrainedModel
 
 
 class SharedFolder:
@@ -20,7 +20,7 @@ class SharedFolder:
         folder: of the model.
     """
 
-    def __init__(self, model: MemoryKeepingModel, folder: Path) -> None:
+    def __init__(self, model: MANNPreTrainedModel, folder: Path) -> None:
         self.model, self.folder = model, folder
         self._saved = model.memory
 

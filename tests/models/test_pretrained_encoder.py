@@ -1,5 +1,6 @@
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_what_is_left_out_is_the_configurations_default(tiny_encoder: Path) -> N
     ("given", "meant"), [("poolng", "did you mean pooling"), ("max_length", "max_seq_length"), ("xyz", "see help")]
 )
 def test_an_argument_that_there_is_not(tiny_encoder: Path, tmp_path: Path, given: str, meant: str) -> None:
-    model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
+    model: Any = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
     model.save_pretrained(tmp_path)
     loads = {
         "from_encoder_pretrained": lambda: model.from_encoder_pretrained(tiny_encoder, **{given: "cls"}),
