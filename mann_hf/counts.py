@@ -1,5 +1,6 @@
 """Numbers and ranges of numbers, as people write them."""
 
+import operator
 import re
 from typing import Any
 
@@ -18,3 +19,13 @@ def as_count(name: str, value: Any) -> Any:
     if match is None:
         raise InvalidInputError(f"{name} is {value!r}; give a number, or a range such as 5-10.")
     return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+
+
+def whole_number(value: Any) -> int | None:
+    """A whole number of Python, numpy or torch; None of anything else, booleans included."""
+    if "bool" in str(getattr(value, "dtype", type(value).__name__)):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None

@@ -1,7 +1,6 @@
 """The pipeline of memory-augmented models: texts in, labels out."""
 
 import copy
-import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
@@ -16,6 +15,7 @@ from transformers.pipelines.text_classification import sigmoid, softmax
 
 from .controllers.progress import Progress, following
 from .controllers.text import check_texts
+from .counts import whole_number
 from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -24,6 +24,7 @@ from .models.folder_saves import saving_model, write_model
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
 from .targets.given import given_labels
+from .wording import shown
 
 FEW_SHOT_TASK = "few-shot-text-classification"
 """By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
@@ -57,8 +58,9 @@ class FewShotTextClassificationPipeline(Pipeline):
         super().__init__(**kwargs)
         if not isinstance(self.model, MANNForSequenceClassification):
             raise InvalidTypeError(
-                f"the model is of type {type(self.model).__name__}; this pipeline takes MANNForSequenceClassification, "
-                "for example from MANNForSequenceClassification.from_encoder_pretrained(name)."
+                f"the model is of type {type(self.model).__name__}; this pipeline takes a "
+                "MANNForSequenceClassification, such as "
+                "MANNForSequenceClassification.from_encoder_pretrained(name)."
             )
         if self.tokenizer is None:
             self.tokenizer = self.model.load_tokenizer()
@@ -213,8 +215,11 @@ class FewShotTextClassificationPipeline(Pipeline):
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
             return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
-        # a datasets.Dataset is told by its columns: to import datasets for that would cost every start a second
-        lazy = isinstance(inputs, torch.utils.data.Dataset) or hasattr(inputs, "column_names")
+        if hasattr(inputs, "column_names"):  # a datasets.Dataset, or a table of pyarrow
+            raise InvalidTypeError(
+                f"texts came as a table ({type(inputs).__name__}); give its column, as in table['text']."
+            )
+        lazy = isinstance(inputs, torch.utils.data.Dataset)
         if isinstance(inputs, Sized) and not lazy and not isinstance(inputs, (Mapping, bytes)):
             answers: list[Any] = []
             texts = check_texts(inputs) if len(inputs) else []
@@ -348,15 +353,8 @@ def _texts(texts: Any, name: str) -> list[str]:
 
 
 def _whole(name: str, value: Any, least: int = 1) -> int | None:
-    """A whole number from `least` on, of numpy's and torch's, too; None stays None."""
-    try:
-        if value is None:
-            return None
-        if type(value).__name__ in ("bool", "bool_"):  # of Python or numpy, whose older releases take one for a number
-            raise TypeError
-        number = operator.index(value)
-        if number < least:
-            raise TypeError
-    except TypeError:
-        raise InvalidInputError(f"{name} is {value!r}; give a whole number from {least} on, or None.") from None
+    """A whole number from `least` on; None stays None."""
+    number = whole_number(value)
+    if value is not None and (number is None or number < least):
+        raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on, or None.")
     return number

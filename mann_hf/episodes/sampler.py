@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
+from ..counts import whole_number
 from ..errors import InvalidInputError
 from ..models.label_tensors import IGNORED
 from ..wording import listed
@@ -85,9 +86,10 @@ class EpisodeSampler:
         self.k_shot = _range("k_shot", k_shot, 1)
         self.n_query = _range("n_query", n_query, 0)
         self.n_unknown = _range("n_unknown", n_unknown, 0)
-        if not _is_whole(seed) or seed < 0:
+        start = whole_number(seed)
+        if start is None or start < 0:
             raise InvalidInputError(f"seed is {seed!r}; give a whole number from 0 on.")
-        self.unbalanced, self.seed = unbalanced, int(seed)
+        self.unbalanced, self.seed = unbalanced, start
         self.batch_size = _range("batch_size", batch_size, 1)[0]
         if not 0 <= process_index < num_processes:
             raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
@@ -293,15 +295,12 @@ def _drawn(
     return rows
 
 
-def _is_whole(number: Any) -> bool:
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-
-
 def _range(name: str, count: Any, least: int) -> tuple[int, int]:
     """The lowest and highest of a number or range."""
     bounds = tuple(count) if isinstance(count, Sequence) and not isinstance(count, str) else (count, count)
-    if len(bounds) != 2 or not all(map(_is_whole, bounds)) or not least <= bounds[0] <= bounds[1]:
+    lowest, highest = map(whole_number, bounds) if len(bounds) == 2 else (None, None)
+    if lowest is None or highest is None or not least <= lowest <= highest:
         raise InvalidInputError(
             f"{name} is {count!r}; give a whole number from {least} on, or the lowest and the highest of a range."
         )
-    return int(bounds[0]), int(bounds[1])
+    return lowest, highest

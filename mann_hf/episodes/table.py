@@ -10,9 +10,11 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from ..controllers.text import check_texts
+from ..counts import whole_number
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 from ..hub_names import HUB_ID
 from ..targets import Spellings, is_missing, spell_label
+from ..targets.labels import plain
 
 IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 """How datasets names the folder of a data set from the Hub in its cache."""
@@ -90,7 +92,7 @@ class LabelledTable:
         if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
             raise InvalidTypeError(f"classes is {classes!r}; give a list, as in [{classes!r}].")
         try:
-            return [self._numbered.get(_index(name)) or spell_label(name) for name in classes]
+            return [self._numbered.get(whole_number(name)) or spell_label(name) for name in plain(classes)]
         except (InvalidInputError, InvalidTypeError) as error:
             raise type(error)(f"classes: {error}.") from None
 
@@ -122,11 +124,6 @@ class LabelledTable:
         for text, label in zip(self.texts, self.labels.tolist(), strict=True):
             digest.update(f"{len(text)}\x1f{text}\x1f{self.names[label]}\x1e".encode())
         return digest.hexdigest()
-
-
-def _index(name: Any) -> int | None:
-    """The number that a class is given by; None of a name."""
-    return int(name) if isinstance(name, (int, np.integer)) and not isinstance(name, bool) else None
 
 
 def _named(dataset: Dataset, column: str) -> list[Any]:

@@ -5,9 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..controllers.projection import projected_size
+from ..counts import whole_number
 from ..errors import InvalidInputError
 from ..memory.reading import PROBLEM_TYPES, READINGS
 from ..wording import shown
@@ -101,7 +100,8 @@ def _options_of(reading: Any) -> dict[str, type]:
 
 
 def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+    number = whole_number(value)
+    return number is not None and number >= least
 
 
 def _is_number(value: Any) -> bool:

@@ -329,9 +329,9 @@ class LabelledMemory:
                     )
             return torch.tensor(labels, dtype=torch.float32, device=self.state.keys.device).view(len(labels), width)
         column = {label: number for number, label in enumerate(self.labels)}
+        ones = [(row, column[name]) for row, label in enumerate(labels) for name in label_names(label)]
         rows = torch.zeros(len(labels), len(self.labels))
-        for row, label in enumerate(labels):
-            rows[row, [column[name] for name in label_names(label)]] = 1
+        rows[tuple(torch.tensor(ones, dtype=torch.long).view(-1, 2).T)] = 1
         return rows.to(self.state.keys.device)
 
     def to(self, device: torch.device | str) -> "LabelledMemory":

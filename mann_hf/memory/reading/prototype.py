@@ -40,8 +40,10 @@ class PrototypeReading(Reading):
     ) -> Tensor:
         sums, total = solution.parts
         count = total[:, column].clamp_min(UNIT_EPSILON)
-        share = self._membership(solution.state)[:, slots, column] / count[:, None]  # [B, M]
-        keys, queries, given = precise(solution.state.keys[:, slots]), precise(queries), queries.dtype
+        state = solution.state
+        members = precise(state.values[:, slots, column]) * (state.write_count * state.mask)[:, slots]
+        share = members / count[:, None]  # [B, M]
+        keys, queries, given = precise(state.keys[:, slots]), precise(queries), queries.dtype
         prototype = sums[:, column] / count[:, None]  # [B, K]
         if isinstance(self.similarity, EuclideanSimilarity):
             offset = queries.square().sum(-1)[..., None] + prototype.square().sum(-1)[:, None, None]
