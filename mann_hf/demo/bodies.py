@@ -115,20 +115,21 @@ def read_event(body: bytes) -> dict[str, Any]:
     return event
 
 
-def check_inputs(inputs: Sequence[Any], components: Sequence[Any]) -> None:
+def check_inputs(inputs: Sequence[Any], components: Sequence[Any], by_name: bool) -> None:
     """Refuses inputs that an event does not take: of another number, or none of the choices.
 
     Args:
-        inputs: what came. The state of the page may be left out.
+        inputs: what came.
         components: of Gradio, from which the event gets its inputs.
+        by_name: whether the event was called by its name, which may leave out the state of the page.
 
     Raises:
         Refused: it says how many it takes, or what the choices are.
     """
     shown = [one for one in components if type(one).__name__ != "State"]
-    if len(inputs) not in (len(shown), len(components)):
+    if len(inputs) != len(components) and not (by_name and len(inputs) == len(shown)):
         raise Refused(422, f"This event takes {counted(len(shown), 'input')}, and {len(inputs)} came.")
-    for value, component in zip(inputs, shown if len(inputs) == len(shown) else components, strict=True):
+    for value, component in zip(inputs, components if len(inputs) == len(components) else shown, strict=True):
         choices = [choice[-1] for choice in getattr(component, "choices", None) or ()]
         if choices and value is not None and value not in choices:
             raise Refused(422, f"The choices are {', '.join(map(repr, choices))}.")

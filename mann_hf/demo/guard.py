@@ -142,7 +142,7 @@ class PageGuard:
             if event["name"] not in public:
                 raise Refused(404, "The page has no event of that name.")
             asked = public[event["name"]]
-        check_inputs(content.get("data", []), asked.inputs)
+        check_inputs(content.get("data", []), asked.inputs, by_name=event["name"] is not None)
         self._drop_answers_no_one_fetches()
 
     def _drop_answers_no_one_fetches(self) -> None:

@@ -434,6 +434,12 @@ def test_inputs_of_another_number_are_refused(visitor: Visitor, inputs: list[Any
     assert (told.status_code, told.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
 
 
+@pytest.mark.parametrize("inputs", [[], ["x", "y"], [None] * 4], ids=len)
+def test_an_event_called_by_its_number_takes_the_state_too(visitor: Visitor, inputs: list[Any]) -> None:
+    told = visitor.do("ask", *inputs)
+    assert (told.status_code, told.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
+
+
 @pytest.mark.parametrize("kind", ["nope", 5, True, ""])
 def test_a_choice_that_is_none_is_refused(visitor: Visitor, kind: Any) -> None:
     for state in ([], [None]):
