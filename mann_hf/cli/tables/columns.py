@@ -96,7 +96,7 @@ class Columns:
         most = 0
         for place, cells in enumerate(rows):
             filled = sum(bool(cell.strip()) for cell in cells)
-            if self.match(cells) and (place == 0 or filled > most or self._has_surely(cells)):
+            if self.match(cells) and (place == 0 or filled > most or _has_both(cells)):
                 return place
             most = max(most, filled)
             if place >= ABOVE:
@@ -207,9 +207,7 @@ class Columns:
     def _has_surely(self, there: Sequence[str]) -> bool:
         """Whether these are surely names: the first name of texts, or usual ones of texts and of labels."""
         name = _plain(self.asked["text"] or USUAL["text"][0])
-        if any(_plain(each) == name for each in there):
-            return True
-        return all(any(_plain(each) in USUAL[kind] for each in there) for kind in USUAL)
+        return any(_plain(each) == name for each in there) or _has_both(there)
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """Where a column may be; several places where that is not clear."""
@@ -246,6 +244,11 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 def _named(names: Sequence[str]) -> str:
     return listed((shown(name, 40) for name in names), 20)
+
+
+def _has_both(there: Sequence[str]) -> bool:
+    """Whether there are usual names of texts and of labels."""
+    return all(any(_plain(each) in USUAL[kind] for each in there) for kind in USUAL)
 
 
 def _plain(name: str) -> str:

@@ -82,6 +82,10 @@ class TestNoHeader:
         assert read(path, header=False, delimiter=";") == [("gut", "1,5"), ("schlecht", "0,5")]
 
 
+def test_a_text_below_another_header_is_no_header(write: Write) -> None:
+    assert "it has 'subject'" in refusal(write("t.csv", "subject\nhello\ntext\nmessage\n"), labels=False)
+
+
 class TestOneColumnALabel:
     """Columns of zeros and ones."""
 

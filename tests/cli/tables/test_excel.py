@@ -78,7 +78,7 @@ def test_a_table_is_found_below_titles_and_behind_cover_sheets(tmp_path: Path, c
 def test_a_row_of_names_below_another_header_is_no_header(tmp_path: Path) -> None:
     path = write(tmp_path / "t.xlsx", ["subject", "kind"], ["message", "request"])
     assert "has no column 'text' nor another usual name; it has 'subject', 'kind'" in refusal(path)
-    path = write(tmp_path / "u.xlsx", ["subject"], ["message"])
+    path = write(tmp_path / "u.xlsx", ["subject"], ["message"], ["text"])
     with pytest.raises(InvalidInputError, match="it has 'subject'"):
         read(path, labels=False)
 
