@@ -1,5 +1,6 @@
 """Training over episodes."""
 
+import copy
 import hashlib
 import json
 import random
@@ -15,7 +16,8 @@ from transformers import Trainer, TrainerCallback, pipeline
 
 from mann_hf import EpisodeSampler, EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
 from mann_hf.episodes import Episode, EpisodeCollator
-from mann_hf.errors import EncoderMismatchError, InvalidInputError, InvalidTypeError, MannError
+from mann_hf.errors import EncoderMismatchError, FolderChangedError, InvalidInputError, InvalidTypeError, MannError
+from mann_hf.pipelines import FewShotTextClassificationPipeline
 from mann_hf.training import OBJECTIVES
 
 ROOT = Path(__file__).parents[2]
@@ -326,6 +328,16 @@ class TestSaving:
         clf: Any = pipeline("few-shot-text-classification", model=str(tmp_path / "end"))  # type: ignore[call-overload]
         clf.remember(["my card", "my money"], ["card", "money"])
         assert clf("my card")[0]["label"] == "card"
+
+    def test_a_folder_that_was_taught_is_refused_before_training(self, build: Build, tmp_path: Path) -> None:
+        trainer = build()
+        classifier = FewShotTextClassificationPipeline(model=copy.deepcopy(trainer.model))
+        classifier.remember(["where is my card"], ["card"])
+        classifier.save_pretrained(tmp_path / "run")
+        taught = digest(tmp_path / "run")
+        with pytest.raises(FolderChangedError, match="1 text of it that this model does not know would be lost"):
+            trainer.train()
+        assert trainer.state.global_step == 0 and digest(tmp_path / "run") == taught
 
     def test_resumed_the_weights_are_those_of_an_undisturbed_run(self, build: Build, tmp_path: Path) -> None:
         settings = {"max_steps": 6, "save_steps": 2, "logging_steps": 1}
