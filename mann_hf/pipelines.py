@@ -61,6 +61,7 @@ class FewShotTextClassificationPipeline(Pipeline):
                 f"the model is of type {type(self.model).__name__}; this pipeline takes a "
                 "MANNForSequenceClassification, such as "
                 "MANNForSequenceClassification.from_encoder_pretrained(name)."
+                f"{_compile_hint(self.model)}"
             )
         if self.tokenizer is None:
             self.tokenizer = self.model.load_tokenizer()
@@ -358,3 +359,8 @@ def _whole(name: str, value: Any, least: int = 1) -> int | None:
     if value is not None and (number is None or number < least):
         raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on, or None.")
     return number
+
+
+def _compile_hint(model: Any) -> str:
+    """What helps where a model that is wrapped by `torch.compile` came; nothing of others."""
+    return " Compile the encoder in place: model.encoder.compile()." if hasattr(model, "_orig_mod") else ""

@@ -106,8 +106,12 @@ class TestMaking:
             AutoModelForSequenceClassification.from_pretrained(tiny_encoder),
             BertModel.from_pretrained(tiny_encoder),
         ):
-            with pytest.raises(InvalidTypeError, match="Bert.*takes a MANNForSequenceClassification"):
+            with pytest.raises(InvalidTypeError, match="Bert.*takes (a )?MANNForSequenceClassification"):
                 pipeline(TASK, model=model, tokenizer=str(tiny_encoder))
+
+    def test_a_compiled_model_is_refused_with_the_way(self, taught: Any) -> None:
+        with pytest.raises(InvalidTypeError, match=r"OptimizedModule.*in place: model\.encoder\.compile\(\)"):
+            pipeline(TASK, model=torch.compile(taught.model), tokenizer=taught.tokenizer)
 
     @pytest.mark.parametrize("device", ["cpu", -1, torch.device("cpu")])
     def test_on_a_device(self, make: Make, device: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from ..errors import FolderError, UnsafeFileError
@@ -50,11 +50,14 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     if folder.is_dir():
         check_folder(folder)
     settings = _find(place, folder, SETTINGS, kwargs)
+    kinds = {}
     for name in [TOKENIZER] if settings is None else _named_in(settings):
         if (path := _find(place, folder, name, kwargs)) is not None:
-            check_tokenizer(path)
+            kinds[name] = check_tokenizer(path)
     with as_folder_error(place, TOKENIZER, kwargs):
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
+        if _is_of_another_kind(tokenizer, kinds.get(TOKENIZER), settings, place):
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(place, **kwargs)
     with as_folder_error(place, SETTINGS):
         _check_settings(tokenizer, place)
     return tokenizer
@@ -139,8 +142,11 @@ def check_before_use(place: str | os.PathLike[str], **kwargs: Any) -> None:
             raise
 
 
-def check_tokenizer(path: str | os.PathLike[str]) -> None:
+def check_tokenizer(path: str | os.PathLike[str]) -> str | None:
     """Refuses a `tokenizer.json` with which a text could take any time or memory, or has other tokens at each call.
+
+    Returns:
+        The kind of its model, such as `"BPE"`; None where it says none.
 
     Raises:
         UnsafeFileError: it says which part it is.
@@ -151,6 +157,8 @@ def check_tokenizer(path: str | os.PathLike[str]) -> None:
     with as_folder_error(path.parent, path.name):
         for why in _reasons(content):
             raise _refused(path.parent, path.name, why)
+        kind = content["model"].get("type") if isinstance(content.get("model"), dict) else None
+        return kind if isinstance(kind, str) else None
 
 
 def _reasons(content: dict[str, Any]) -> Iterator[str]:
@@ -225,7 +233,10 @@ def _numbers(content: dict[str, Any]) -> Iterator[str]:
         if isinstance(longest, int) and longest > LONGEST_WORD:
             yield f"max_input_chars_per_word of its model is {longest:,}, and may be {LONGEST_WORD:,}"
         if dropout := model.get("dropout"):
-            yield f"the dropout of its model is {str(dropout)[:20]}, by which a text has other tokens at each call"
+            yield (
+                f"the dropout of its model is {str(dropout)[:20]}, by which a text has other tokens at each call; set "
+                "it to null"
+            )
     if isinstance(padding, dict):
         strategy = padding.get("strategy")
         sizes = [padding.get("pad_to_multiple_of"), strategy.get("Fixed") if isinstance(strategy, dict) else None]
@@ -242,4 +253,35 @@ def _check_settings(tokenizer: Any, place: Any) -> None:
     for name in ("padding_side", "truncation_side"):
         if getattr(tokenizer, name) not in ("left", "right"):
             raise damaged(where, f"{name} is {getattr(tokenizer, name)!r}, and must be 'left' or 'right'")
+    sampling = getattr(tokenizer, "sp_model_kwargs", None)  # of those that sentencepiece itself runs
+    if isinstance(sampling, dict) and sampling.get("enable_sampling"):
+        raise _refused(
+            where.parent,
+            SETTINGS,
+            "its sp_model_kwargs have enable_sampling, by which a text has other tokens at each call; set it to false",
+        )
     tokenizer.num_special_tokens_to_add()
+
+
+def _is_of_another_kind(tokenizer: Any, kind: str | None, settings: str | None, place: Any) -> bool:
+    """Whether the class that transformers took for the model's type makes another tokenizer than `tokenizer.json` says.
+
+    All texts could have the same tokens.
+
+    Raises:
+        FolderError: the settings name this class.
+    """
+    taken = type(tokenizer).__name__
+    made = type(tokenizer.backend_tokenizer.model).__name__ if getattr(tokenizer, "is_fast", False) else None
+    if kind in (None, made):
+        return False
+    named = None if settings is None else read_object(settings).get("tokenizer_class")
+    if not isinstance(named, str) or named.removesuffix("Fast") != taken.removesuffix("Fast"):
+        return made is not None
+    of = f"makes a tokenizer of the kind {made}" if made else "does not read it"
+    raise FolderError(
+        f"the tokenizer_class {taken} of {str(Path(place, SETTINGS))!r} and the {TOKENIZER} beside it, of the kind "
+        f"{kind}, do not belong together: the class {of}. Remove tokenizer_class from the file, or {TOKENIZER} if "
+        "the class is right.",
+        SETTINGS,
+    )

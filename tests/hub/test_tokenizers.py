@@ -1,6 +1,7 @@
 """Tokenizers of strangers: what a text could blow up or wait for in vain for is refused before a text is read."""
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -155,3 +156,48 @@ def test_a_vocabulary_of_nothing_but_lines(folder: Path) -> None:
 
 def test_a_whole_one_loads(folder: Path) -> None:
     assert load_tokenizer(folder)("where is my card")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("GPT2Tokenizer", "makes a tokenizer of the kind BPE"),
+        ("LlamaTokenizer", "makes a tokenizer of the kind BPE"),
+        ("ByT5Tokenizer", "does not read it"),
+    ],
+)
+def test_a_class_of_another_kind_of_tokenizer_is_refused(folder: Path, name: str, says: str) -> None:
+    change(folder, "tokenizer_config.json", lambda content: content.update(tokenizer_class=name))
+    with pytest.raises(FolderError, match=f"tokenizer_class {name} .* of the kind WordPiece, .* the class {says}"):
+        load_tokenizer(folder)
+
+
+def test_the_class_of_a_model_type_does_not_come_before_the_file(folder: Path) -> None:
+    """Of this type transformers takes another class than the one that is named, and gives all texts the same tokens."""
+    tokens = load_tokenizer(folder)("where is my card")["input_ids"]
+    change(folder, "config.json", lambda content: content.update(model_type="qwen2"))
+    assert load_tokenizer(folder)("where is my card")["input_ids"] == tokens
+
+
+@pytest.mark.parametrize("name", ["BertTokenizerFast", "DistilBertTokenizer", "PreTrainedTokenizerFast", "Unknown"])
+def test_a_class_of_the_same_kind_is_taken(folder: Path, name: str) -> None:
+    tokens = load_tokenizer(folder)("where is my card")["input_ids"]
+    change(folder, "tokenizer_config.json", lambda content: content.update(tokenizer_class=name))
+    assert load_tokenizer(folder)("where is my card")["input_ids"] == tokens
+
+
+def test_sampling_of_sentencepiece_is_refused(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    model = io.BytesIO()
+    texts = ["where is my card please", "send my money back now", "cancel the order please"] * 20
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=model, vocab_size=50, hard_vocab_limit=False, minloglevel=2
+    )
+    (tmp_path / "spiece.model").write_bytes(model.getvalue())
+    settings = {"tokenizer_class": "BertGenerationTokenizer", "sp_model_kwargs": {}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_tokenizer(tmp_path)("where is my card")["input_ids"]
+    settings["sp_model_kwargs"] = {"enable_sampling": True, "nbest_size": -1, "alpha": 0.1}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(UnsafeFileError, match="enable_sampling, by which a text has other tokens"):
+        load_tokenizer(tmp_path)
