@@ -231,22 +231,22 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return settings
 
 
-def _reading(told: dict[str, Any]) -> opt.TableOptions:
+def _reading(settings: dict[str, Any]) -> opt.TableOptions:
     """How tables are read, from an option or a setting each."""
     try:
-        table_format = told["format"] and opt.Format(told["format"])
+        table_format = settings["format"] and opt.Format(settings["format"])
     except ValueError:
         raise InvalidInputError(
-            f"format is {told['format']!r}; choose one of {', '.join(each.value for each in opt.Format)}."
+            f"format is {settings['format']!r}; choose one of {', '.join(each.value for each in opt.Format)}."
         ) from None
     return opt.TableOptions(
-        text_column=told["text_column"],
-        label_column=told["label_column"],
+        text_column=settings["text_column"],
+        label_column=settings["label_column"],
         format=table_format,
-        delimiter=opt.as_delimiter(told["delimiter"]),
-        encoding=told["encoding"],
-        header=not told["no_header"],
-        skip_bad_rows=bool(told["skip_bad_rows"]),
+        delimiter=opt.as_delimiter(settings["delimiter"]),
+        encoding=settings["encoding"],
+        header=not settings["no_header"],
+        skip_bad_rows=bool(settings["skip_bad_rows"]),
     )
 
 
