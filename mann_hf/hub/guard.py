@@ -73,6 +73,8 @@ def _message(place: Any, file: str, error: BaseException) -> str:
 
 def called_by_pipeline() -> bool:
     """Whether it is `pipeline` of transformers that loads a model just now; it gives no other sign of it."""
+    # The Auto classes, by which every task loads, take the argument `_from_pipeline` for themselves; a class of our own
+    # in their place would serve our task alone, not "text-classification".
     loading = getattr(getattr(pipelines.base, "load_model", None), "__code__", None)
     frame = inspect.currentframe()
     while frame is not None and frame.f_code is not loading:
