@@ -145,4 +145,4 @@ def test_a_regression_is_refused(shell: Shell, tiny_encoder: Path, tmp_path: Pat
     model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, problem_type="regression")
     model.save_pretrained(tmp_path / "numbers")
     model.load_tokenizer().save_pretrained(tmp_path / "numbers")
-    assert "a regression has numbers" in shell.fails("demo", tmp_path / "numbers")
+    assert "which a regression does not have" in shell.fails("demo", tmp_path / "numbers")

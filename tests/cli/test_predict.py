@@ -105,7 +105,7 @@ def test_the_second_argument_may_be_said_to_be_a_text_or_a_table(
     assert shell("predict", taught, shots, "--text").count("\n") > 1
     assert len(shell.json("predict", taught, shots, "--text")) == 1
     notes = write("notes.pdf", "hello")
-    assert "if the words themselves are meant, add --text." in shell.fails("predict", taught, notes)
+    assert "or --text to classify the words themselves." in shell.fails("predict", taught, notes)
     assert "is read as a table only if its name ends in" in shell.fails("predict", taught, notes, "--table")
     assert "Couldn't reach 'owner/name' on the Hub" in shell.fails("predict", taught, "owner/name", "--table")
     assert len(shell.json("predict", taught, "owner/name")) == 1
