@@ -556,7 +556,7 @@ class TestBadInput:
             (TRAIN.select([]), "no rows"),
             (TRAIN.rename_column("text", "message"), "no column 'text'.*'message'.*text_column="),
             (labelled(range(2)), "2 classes.*takes 3"),
-            ([1, 2], "a list; give a datasets.Dataset"),
+            ([1, 2], "of type list; give a datasets.Dataset"),
             (VALID, "8 classes are in the training data and in the evaluation data.*shared_labels"),
         ],
         ids=["one text each", "no rows", "column", "few classes", "type", "shared"],
