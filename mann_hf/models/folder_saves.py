@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from .. import cards
 from ..cards import MANNModelCardData
-from ..errors import FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError
+from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
@@ -23,6 +24,8 @@ from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory
 from .memory_keeping import MemoryKeepingModel
 from .plain_modules import check_loadable, plain_modules, plain_names
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 CHANGED = "changed"
 """In place of a digest: another memory was put there while one was read."""
@@ -74,7 +77,8 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
         InvalidTypeError: an argument that there is not.
         InvalidInputError: nobody could load the model: it is not what its configuration stands for, or modules share
             weights; or a variant was asked for.
-        EncoderMismatchError: the memory was written through other adapters than are on the encoder now.
+        EncoderMismatchError: the memory was written through other adapters than are on the encoder now, and keeps no
+            texts to write it again from.
     """
     if kwargs.get("state_dict") is not None:
         kwargs["state_dict"] = plain_names(model, kwargs["state_dict"])
@@ -90,7 +94,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
             "wrote its memory. Save other weights into a folder of their own, without variant."
         )
     if adapters.has_adapter(model):
-        model.check_adapters()
+        _check_adapters(model)
         adapters.save(plain, folder, kwargs.get("state_dict"))
     else:
         check_loadable(plain, kwargs.get("state_dict"))
@@ -100,6 +104,16 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
             raise _of_shared_weights(error) from error
     if len(model.memory):
         memory_files.write_memory(model.memory, folder)
+
+
+def _check_adapters(model: MemoryKeepingModel) -> None:
+    """Refuses a memory of other adapters that keeps no texts to write it again from; of others it only warns."""
+    try:
+        model.check_adapters()
+    except EncoderMismatchError as error:
+        if any(entry.text is None for entry in model.memory.entries):
+            raise
+        logger.warning(f"{error} What is saved now can be loaded with from_pretrained(folder, reencode=True).")
 
 
 def _of_shared_weights(error: RuntimeError) -> Exception:

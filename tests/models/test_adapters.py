@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -143,18 +144,15 @@ class TestSwitched:
         classifier.remember(["where is my card", "please send money"], ["card", "money"])
         return classifier
 
-    def switched(self, classifier: FewShotTextClassificationPipeline, tmp_path: Path, told: str) -> None:
+    def switched(self, classifier: FewShotTextClassificationPipeline, told: str) -> None:
         with pytest.raises(EncoderMismatchError, match=told):
             classifier("where is my card")
-        with pytest.raises(EncoderMismatchError, match="keys of one mean nothing to the other"):
-            classifier.save_pretrained(tmp_path / "new")
-        assert not (tmp_path / "new").exists()
 
     def test_off_and_on(self, build: Build, tmp_path: Path) -> None:
         classifier = self.taught(with_adapter(build()))
         before = classifier("where is my card")
         classifier.model.disable_adapters()
-        self.switched(classifier, tmp_path, "written with the adapter 'default', and now the encoder has no adapter")
+        self.switched(classifier, "written with the adapter 'default', and now the encoder has no adapter")
         classifier.model.enable_adapters()
         assert classifier("where is my card") == before
         classifier.save_pretrained(tmp_path)
@@ -168,7 +166,7 @@ class TestSwitched:
             classifier.save_pretrained(tmp_path / "new")
         assert not (tmp_path / "new").exists() and not adapters.in_effect(classifier.model)
         classifier.model.enable_adapters()
-        self.switched(classifier, tmp_path, "written with no adapter, and now the encoder has the adapter 'default'")
+        self.switched(classifier, "written with no adapter, and now the encoder has the adapter 'default'")
         classifier.model.reencode_memory()
         answer = classifier("where is my card")
         classifier.save_pretrained(tmp_path)
@@ -179,12 +177,31 @@ class TestSwitched:
         classifier = self.taught(with_adapter(build()))
         classifier.model.add_adapter(peft.LoraConfig(r=2, target_modules=["key"]), "second")
         classifier.model.set_adapter("second")
-        self.switched(classifier, tmp_path, "now the encoder has the adapter 'second'")
+        self.switched(classifier, "now the encoder has the adapter 'second'")
         classifier.model.set_adapter("default")
         classifier("where is my card")
         classifier.model.delete_adapter(["default", "second"])
         with pytest.raises(EncoderMismatchError, match="now the encoder has no adapter"):
             classifier("where is my card")
+
+    def test_trained_after_teaching_it_is_saved_if_the_keys_can_be_written_again(
+        self, build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+        for texts in (True, False):
+            model = build(store_texts=texts)
+            self.taught(model)
+            with_adapter(model)
+            if not texts:
+                with pytest.raises(EncoderMismatchError, match="keys of one mean nothing to the other"):
+                    model.save_pretrained(tmp_path / "without")
+                assert not (tmp_path / "without").exists()
+                continue
+            model.save_pretrained(tmp_path / "with")
+            assert "loaded with from_pretrained(folder, reencode=True)" in caplog.text
+            loaded = MANNForSequenceClassification.from_pretrained(tmp_path / "with", reencode=True)
+            model.reencode_memory()
+            assert torch.allclose(loaded.memory.state.keys, model.memory.state.keys, atol=1e-6)
 
     def test_one_that_changes_nothing_yet_is_put_on(self, build: Build) -> None:
         classifier = self.taught(build())
