@@ -21,16 +21,19 @@ UNSEEN = re.compile("[\u00ad\u180e\u200b\u2060\ufeff]")
 """Marks without width that mean nothing within a word: the soft hyphen, zero-width spaces, the byte order mark."""
 AT_ENDS = re.compile(r"^[\s\u200c-\u200f]+|[\s\u200c-\u200f]+$")
 """White space, and the joiners and marks of direction that mean something only between letters."""
-WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+|[+-]?[1-9](?:\.\d+)?e\+\d+", re.ASCII)
-"""A whole number as data frames write it to a file in a column that has gaps: 1.0, 1e+16."""
+WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+|[+-]?\d(?:\.\d+)?e\+\d{1,3}", re.ASCII)
+"""A number as numpy and data frames write whole ones in a column of floats (1.0, 1e+16); 1.5e+00 is none."""
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 """A date with a time, as files have it. Data frames write a date with the time of midnight to some of them."""
 DURATION = re.compile(
-    r"(-?\d{1,8}) days [+]?([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d+)?)|"
-    r"P(-?\d{1,8})DT(1?\d|2[0-3])H([1-5]?\d)M([1-5]?\d(?:\.\d+)?)S",
+    r"(-?\d{1,8}) days [+]?([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d{1,6}0*)?)|"
+    r"P(-?\d{1,8})DT(1?\d|2[0-3])H([1-5]?\d)M([1-5]?\d(?:\.\d{1,6}0*)?)S",
     re.ASCII,
 )
-"""A duration as data frames write it to csv or to json; one of days alone may be written as that: 2 days."""
+"""A duration as data frames write it to csv or to json; one of days alone may be written as that: 2 days.
+
+Python knows none finer than microseconds, and two of those would become one.
+"""
 UNQUOTED_LIST = re.compile(r"\[.*,.*\]|\[[\d.\s+-]+\]|\[\s*['\"].*\]|array\(.*\)", re.DOTALL)
 """Lists as numpy and others write them, without commas or without quotes."""
 BYTES = re.compile(r"""b'[^'\\]*'|b"[^"\\]*\"""", re.ASCII)
@@ -39,6 +42,8 @@ SPREADSHEET_ERRORS = frozenset(
     ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#GETTING_DATA")
 )
 """What a spreadsheet shows in a cell that it cannot calculate."""
+LONGEST_NUMBER, LARGEST_EXPONENT = 400, 309
+"""The most letters of a text that is looked at as a number, and the powers of ten that no float reaches."""
 EXACT = 2**53
 """Whole numbers from here on are rounded where they are kept as floats, so that two become one."""
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]"
@@ -158,7 +163,7 @@ def same_label(text: str) -> str:
 
     For labels of a memory that was saved by a version that kept them as they came.
     """
-    text = unicodedata.normalize("NFC", " ".join(AT_ENDS.sub("", UNSEEN.sub("", text)).split()))
+    text = _without_marks(text)
     if text in ("True", "TRUE", "False", "FALSE"):
         return text.lower()
     if moment := MOMENT.fullmatch(text):
@@ -166,7 +171,20 @@ def same_label(text: str) -> str:
     if duration := DURATION.fullmatch(text):
         days, hours, minutes, seconds = (part for part in duration.groups() if part)
         return _spelled_duration(dt.timedelta(int(days), float(seconds), hours=int(hours), minutes=int(minutes)))
-    return str(int(Decimal(text))) if len(text) < 400 and WHOLE.fullmatch(text) and Decimal(text) < 10**309 else text
+    number = _whole_number(text)
+    return text if number is None else str(number)
+
+
+def _without_marks(text: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(AT_ENDS.sub("", UNSEEN.sub("", text)).split()))
+
+
+def _whole_number(text: str) -> int | None:
+    """The whole number that a text of `WHOLE` is; None for another text or number, and for one beyond all floats."""
+    if len(text) > LONGEST_NUMBER or not WHOLE.fullmatch(text):
+        return None
+    number = Decimal(text)
+    return int(number) if number.adjusted() < LARGEST_EXPONENT and number == int(number) else None
 
 
 def _spelled_moment(date: str, minutes: str, seconds: str, fraction: str, zone: str) -> str:
@@ -245,8 +263,8 @@ def _checked(text: str) -> str:
             f"{shown(text)} holds half a surrogate pair, which no file can hold; read it again as UTF-8"
         ) from None
     spelled = same_label(text)
-    if spelled != text and len(spelled) > 15 and WHOLE.fullmatch(text.strip()):
-        return _exact(int(spelled))
+    if (number := _whole_number(_without_marks(text))) is not None:
+        return _exact(number)
     check_no_spreadsheet_error(spelled)
     written = list_in(spelled) if spelled[:1] in ("[", "(", "{", "a") else None
     if written is None and BYTES.fullmatch(spelled):

@@ -22,6 +22,11 @@ class Kind(str, enum.Enum):
     CARD = "card"
 
 
+FRACTIONS = ["1.500000000000000000e+00", "1.699999999999999956e+00", "1.5e+00", "1.25e+01", "-1.5e+00", "1.0001e+03"]
+"""As numpy's savetxt writes them."""
+BEYOND_FLOATS = ["1e+309", "-1e+400", "-1e+5000", "1e+99999999999999999999"]
+
+
 @pytest.mark.parametrize(
     ("spelled", "written"),
     [
@@ -36,10 +41,17 @@ class Kind(str, enum.Enum):
         ("-3", [-3, -3.0, "-3.0", "-3"]),
         ("10000000000000000", [10**16, "10000000000000000"]),
         ("1000000000000000", [10**15, 1e15, "1e+15", "1000000000000000.0"]),
+        ("1", ["1e+00", "1.000000000000000000e+00", " +1.0e+00"]),
+        ("0", ["0e+00", "0.000000000000000000e+00", "-0.0e+00"]),
+        ("120", ["1.2e+02", "1.20000e+02"]),
+        *((text, [text, f" {text}"]) for text in FRACTIONS),
         ("2 days", ["2 days", "2 days 00:00:00", "P2DT0H0M0S", dt.timedelta(2), pd.Timedelta(days=2)]),
         ("2 days", [np.timedelta64(2, "D"), np.timedelta64(2 * 86_400 * 10**9, "ns")]),
         ("-1 days +02:00:00.5", ["-1 days +02:00:00.500000", "P-1DT2H0M0.500S", dt.timedelta(-1, 7200.5)]),
         ("P1D", ["P1D"]),
+        *((text, [text]) for text in BEYOND_FLOATS),
+        *((text, [text]) for text in ("0 days 00:00:00.123456788", "0 days 00:00:00.123456789", "P0DT0H0M0.1234567S")),
+        ("1 days 00:00:00.123456", ["1 days 00:00:00.123456000"]),
         ("99999999 days 00:00:61", ["99999999 days 00:00:61"]),
         ("007", ["007"]),
         ("001.0", ["001.0"]),
@@ -94,6 +106,8 @@ def test_what_is_missing_is_told_as_that(missing: Any) -> None:
         (2.0**53, "is too large to be kept exactly as a float"),
         (1e16, "is too large to be kept exactly as a float"),
         ("1e+16", "is too large to be kept exactly as a float"),
+        ("1e+16\u200b", "is too large to be kept exactly as a float"),
+        ("1e+308", "is too large to be kept exactly as a float"),
         ("-9007199254740993.0", "is too large to be kept exactly as a float"),
         ([1, 1, 0], "is a row of zeros and ones .one-hot or multi-hot."),
         (np.array([0.0, 1.0]), "is a row of zeros and ones"),
