@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -20,9 +20,11 @@ from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .models import Evidence, MANNForSequenceClassification
+from .models.entries import label_names
 from .models.folder_saves import saving_model, write_model
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
+from .targets import known_as
 from .targets.given import given_labels
 from .wording import shown
 
@@ -107,13 +109,15 @@ class FewShotTextClassificationPipeline(Pipeline):
         if described and self.model.config.problem_type == REGRESSION:
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
         batch_size = _whole("batch_size", batch_size)
-        problem_type, known = self.model.config.problem_type or SINGLE_LABEL, self.model.memory.labels
-        wanted = given_labels(labels, len(examples), len(described), problem_type, known)
+        problem_type = self.model.config.problem_type or SINGLE_LABEL
+        wanted = given_labels(labels, len(examples), len(described), problem_type)
         everything = [*examples, *described]
         keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
-        names = self.model.name_keys(wanted[: len(examples)], self.tokenizer, known=self.model.memory.names)
-        kinds = ["example"] * len(examples) + ["description"] * len(described)
-        return self.model.remember(keys, wanted, everything, kinds, names)  # type: ignore[arg-type]
+        memory = self.model.memory
+        named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)
+        names = self.model.name_keys(named.values(), self.tokenizer, known=memory.names)
+        kinds: Any = ["example"] * len(examples) + ["description"] * len(described)
+        return self.model.remember_checked(keys, wanted, everything, kinds, names)
 
     def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes examples from the memory, which is then as if it had never seen them.

@@ -28,6 +28,7 @@ from mann_hf.errors import (
 )
 from mann_hf.memory import READINGS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from mann_hf.targets import same_label
 
 pipeline: Any = transformers.pipeline  # whose types know the tasks of transformers alone
 TASK = mann_hf.FEW_SHOT_TASK
@@ -632,15 +633,33 @@ class TestRemembering:
         self, taught: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Between reading the texts and writing them another thread may forget the label and its words."""
-        remember = taught.model.remember
+        remember = taught.model.remember_checked
 
         def late(*args: Any, **kwargs: Any) -> Any:
             taught.forget(label="card_arrival")
             return remember(*args, **kwargs)
 
-        monkeypatch.setattr(taught.model, "remember", late)
+        monkeypatch.setattr(taught.model, "remember_checked", late)
         taught.remember("one more card", "card_arrival")
         assert "card_arrival" in taught.model.memory.named_labels
+
+    def test_labels_are_checked_as_they_came_and_not_again_as_they_are_kept(self, make: Make) -> None:
+        classifier = make(problem_type=MULTI_LABEL)
+        ids = classifier.remember(["my card", "my money"], [{"0", "1"}, {"1", "0"}])
+        assert [entry.label for entry in classifier.model.memory.entries] == [("0", "1")] * len(ids)
+
+    def test_known_labels_are_not_spelled_again(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        classifier = make()
+        classifier.remember([f"text {n}" for n in range(50)], [f"label {n}" for n in range(50)])
+        spelled = []
+
+        def counted(text: str) -> str:
+            spelled.append(text)
+            return same_label(text)
+
+        monkeypatch.setattr("mann_hf.targets.labels.same_label", counted)
+        classifier.remember("one more", "label 7")
+        assert 0 < len(spelled) < 10
 
 
 class TestForgetting:

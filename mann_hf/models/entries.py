@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Label = str | tuple[str, ...] | tuple[float, ...]
@@ -49,6 +50,17 @@ def label_names(label: Label) -> tuple[str, ...]:
     if isinstance(label, str):
         return (label,)
     return tuple(name for name in label if isinstance(name, str))
+
+
+def renamed(label: Label, names: Mapping[str, str]) -> Label:
+    """A label with other names; numbers as they are.
+
+    >>> renamed(("card", "pin"), {"card": "Card", "pin": "PIN"})
+    ('Card', 'PIN')
+    """
+    if isinstance(label, str):
+        return names[label]
+    return tuple(names[name] for name in label_names(label)) or label
 
 
 def label_words(label: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from ..targets.given import check_described, given_labels
 from ..targets.labels import plain
 from ..wording import listed, shown
 from . import adapters
-from .entries import Kind
+from .entries import Kind, Label, label_names, renamed
 from .episode_keys import check_queries
 from .labelled_memory import LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
@@ -188,9 +189,24 @@ class RememberingModel(MANNPreTrainedModel):
         self._check_keys(keys, "N")
         stored = _checked_texts(texts, len(keys))
         kinds = _checked_kinds(kinds, len(keys))
+        given = given_labels(labels, len(keys), 0, self._problem_type)
+        if self._problem_type == MULTI_LABEL:
+            check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
+        return self.remember_checked(keys, given, stored, kinds, _checked_names(names))
+
+    @torch.inference_mode(False)
+    def remember_checked(
+        self,
+        keys: Tensor,
+        labels: Sequence[Label],
+        texts: Sequence[str | None],
+        kinds: Sequence[Kind],
+        names: Mapping[str, Tensor],
+    ) -> list[int]:
+        """Writes examples whose labels are spelled and whose texts are checked; see `remember`."""
         probe, on = self.encoder_probe(), adapters.in_effect(self)
         keys = keys.detach().to(torch.float32, copy=True)
-        words = _checked_names(names)
+        words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
             if len(memory):
@@ -198,13 +214,10 @@ class RememberingModel(MANNPreTrainedModel):
                 memory = replace(memory, adapters=on)
             else:
                 memory = self._stamped(memory, probe)
-            given = given_labels(labels, len(keys), 0, self._problem_type, memory.labels)
-            if self._problem_type == MULTI_LABEL:
-                check_described(label for label, kind in zip(given, kinds, strict=True) if kind == "description")
-            known = known_as(words, memory.labels)
-            return memory.remember(
-                keys, given, stored, kinds, {known[label]: key for label, key in words.items()}, self.config.store_texts
-            )
+            known = known_as(chain(words, *map(label_names, labels)), memory.labels)
+            own = [renamed(label, known) for label in labels]
+            named = {known[label]: key for label, key in words.items()}
+            return memory.remember(keys, own, texts, kinds, named, self.config.store_texts)
 
         return self._swap(change)
 
@@ -291,12 +304,12 @@ def _checked_kinds(kinds: Sequence[Kind] | None, count: int) -> list[Kind]:
     return chosen
 
 
-def _checked_names(names: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-    """A copy of the keys of the words of labels, by spelled label."""
+def _checked_names(names: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+    """The keys of the words of labels."""
     if names is None:
         return {}
     if not isinstance(names, Mapping) or not all(
         isinstance(label, str) and isinstance(key, Tensor) for label, key in names.items()
     ):
         raise InvalidTypeError("names are keys [K] by label, as name_keys(labels, tokenizer) gives them.")
-    return {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
+    return names

@@ -1,27 +1,28 @@
 """Labels as people give them beside texts, checked one by one and as a whole."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import MULTI_LABEL, REGRESSION
 from ..wording import counted
-from .labels import Spellings, check_not_multi_hot, known_as, plain, spell_labels
+from .labels import Spellings, check_not_multi_hot, plain, spell_labels
 from .numbers import spell_numbers
 
 
 def given_labels(
-    labels: Any, examples: int, descriptions: int, problem_type: str, known: Sequence[str]
+    labels: Any, examples: int, descriptions: int, problem_type: str
 ) -> list[str] | list[tuple[str, ...]] | list[tuple[float, ...]]:
-    """The labels of examples and descriptions, each as it is kept.
+    """The labels of examples and descriptions, each spelled.
+
+    It takes what a user gave, not its own result: a set of the names 0 and 1 is taken, and the tuple that it becomes
+    would be refused as a multi-hot row.
 
     Args:
         labels: what a user gave: a list, an array, a tensor, a column; one label alone for one text.
         examples: how many texts it is for.
         descriptions: how many descriptions, whose labels come behind those of the texts.
         problem_type: what a label is: one name, several, or numbers.
-        known: the labels of the memory, some perhaps as they came to a version that did not spell them.
 
     Raises:
         InvalidInputError: none came, another number of them, or one that is missing.
@@ -50,11 +51,8 @@ def given_labels(
         check_not_multi_hot(labels)
         several = _each(spell_labels, labels)
         check_described(several[examples:])
-        named = known_as(chain.from_iterable(several), known)
-        return [tuple(named[name] for name in names) for names in several]
-    names = _each(Spellings().of, labels)
-    named = known_as(names, known)
-    return [named[name] for name in names]
+        return several
+    return _each(Spellings().of, labels)
 
 
 def check_described(labels: Iterable[Any]) -> None:

@@ -206,6 +206,9 @@ def known_as(labels: Iterable[str], known: Iterable[str]) -> dict[str, str]:
         labels: from `spell_label`.
         known: of the memory, some perhaps as they came to a version that did not spell them.
     """
+    labels, known = dict.fromkeys(labels), tuple(known)
+    if labels.keys() <= set(known):  # as most are; to spell thousands of names takes milliseconds
+        return {label: label for label in labels}
     names: dict[str, str] = {}
     for name in known:
         spelled = same_label(name)

@@ -27,24 +27,24 @@ def test_columns_of_class_labels_have_names(several: bool) -> None:
         {"label": [[1, 0], [], [1]] if several else [1, 0, 1]}, datasets.Features({"label": feature})
     )
     expected = [("pin", "card"), (), ("pin",)] if several else ["pin", "card", "pin"]
-    assert given_labels(rows["label"], 3, 0, SEVERAL if several else ONE, ()) == expected
+    assert given_labels(rows["label"], 3, 0, SEVERAL if several else ONE) == expected
 
 
 def test_what_has_no_order_is_refused() -> None:
     for unordered in ({"a", "b"}, frozenset("ab")):
         with pytest.raises(InvalidTypeError, match="no order"):
-            given_labels(unordered, 2, 0, ONE, ())
+            given_labels(unordered, 2, 0, ONE)
         with pytest.raises(InvalidTypeError, match="no order"):
             check_texts(unordered)
-    assert given_labels([{"b", "a"}], 1, 0, SEVERAL, ()) == [("a", "b")]
+    assert given_labels([{"b", "a"}], 1, 0, SEVERAL) == [("a", "b")]
 
 
 def test_arrow_is_taken() -> None:
     column = pa.chunked_array([["a"], ["b"]])
     for texts in (column, column.chunk(0), list(column)):
-        assert check_texts(texts) == texts_of(texts) == given_labels(texts, len(texts), 0, ONE, ())
-    assert given_labels(pa.array([["a"], []]), 2, 0, SEVERAL, ()) == [("a",), ()]
-    assert given_labels(pa.scalar("a"), 1, 0, ONE, ()) == ["a"]
+        assert check_texts(texts) == texts_of(texts) == given_labels(texts, len(texts), 0, ONE)
+    assert given_labels(pa.array([["a"], []]), 2, 0, SEVERAL) == [("a",), ()]
+    assert given_labels(pa.scalar("a"), 1, 0, ONE) == ["a"]
 
 
 def texts_of(column: Any) -> list[str]:
@@ -58,7 +58,7 @@ def test_a_nul_is_refused_in_texts() -> None:
 
 def test_a_table_is_no_column() -> None:
     with pytest.raises(InvalidTypeError, match="came as a table"):
-        given_labels(pa.table({"label": ["a"]}), 1, 0, ONE, ())
+        given_labels(pa.table({"label": ["a"]}), 1, 0, ONE)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_table_is_no_column() -> None:
     ids=repr,
 )
 def test_numbers_of_every_form_are_taken(label: Any, expected: tuple[float, ...]) -> None:
-    assert given_labels([label], 1, 0, NUMBERS, ()) == [expected] == [spell_numbers(label)]
+    assert given_labels([label], 1, 0, NUMBERS) == [expected] == [spell_numbers(label)]
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_numbers_of_every_form_are_taken(label: Any, expected: tuple[float, ...]
 )
 def test_what_is_no_number_is_named_with_its_place(label: Any, says: str) -> None:
     with pytest.raises((InvalidInputError, InvalidTypeError), match=f"label 1 .counted from 0.: .*{says}"):
-        given_labels([1, label], 2, 0, NUMBERS, ())
+        given_labels([1, label], 2, 0, NUMBERS)
