@@ -26,6 +26,8 @@ USUAL = {
 }
 """The names that columns usually have, in English, German, French and Spanish; first the one that is looked for before
 others."""
+WORDS = ("label_text", "label_name")
+"""Names of columns that say in words what `label` has, which is taken where both are there."""
 NAME = re.compile(r"\s*[\w.-]{1,40}\s*")
 """A cell that may be the name of a column: one word."""
 ABOVE = 20
@@ -76,6 +78,7 @@ class Columns:
         ]
         if guessed:
             self.say(f"{source}: reads {' and '.join(guessed)}.")
+        self._say_passed_over(source, there, positions)
         return (*positions, *self._others(source, there, positions))
 
     @property
@@ -138,6 +141,15 @@ class Columns:
         if message not in self._said:
             self._said.add(message)
             say(message)
+
+    def _say_passed_over(self, source: str, there: Sequence[str], positions: Sequence[int]) -> None:
+        """Says which other columns have a usual name of what was taken from a column with the first of these names."""
+        for kind, place in zip(self.kinds, positions, strict=False):
+            others = [each for each in there if _plain(each) in USUAL[kind] and each != there[place]]
+            if others and not self.asked[kind]:
+                self.say(
+                    f"{source}: reads {kind}s from {there[place]!r} and not from {_named(others)} (--{kind}-column)."
+                )
 
     def _others(self, source: str, there: Sequence[str], positions: Sequence[int]) -> list[int]:
         """The positions of all other columns, in the order of the first file."""
@@ -211,16 +223,17 @@ class Columns:
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """Where a column may be; several places where that is not clear."""
-        asked = self.asked[kind]
-        name = asked or USUAL[kind][0]
-        exact = [place for place, each in enumerate(there) if each == name]
-        if exact:
-            return exact
-        alike = [place for place, each in enumerate(there) if _plain(each) == _plain(name)]
-        if alike or asked:
-            return alike
-        usual = [place for place, each in enumerate(there) if _plain(each) in USUAL[kind]]
-        if not usual and [_plain(each) for each in there] == ["0", "1"]:  # a data frame whose columns have no names
+        if asked := self.asked[kind]:
+            exact = [place for place, each in enumerate(there) if each == asked]
+            return exact or [place for place, each in enumerate(there) if _plain(each) == _plain(asked)]
+        plain = list(map(_plain, there))
+        first = [place for place, each in enumerate(plain) if each == USUAL[kind][0]]
+        usual = [place for place, each in enumerate(plain) if each in USUAL[kind]]
+        if first and kind == "text":
+            return first
+        if first:  # a column of another usual name may have the truth, and this one an answer
+            return [place for place in usual if plain[place] not in WORDS]
+        if not usual and plain == ["0", "1"]:  # a data frame whose columns have no names
             return [list(USUAL).index(kind)]
         return usual
 

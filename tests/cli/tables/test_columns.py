@@ -132,3 +132,30 @@ class TestOneColumnALabel:
     def test_a_column_with_a_comma_in_its_name_is_one(self, write: Write) -> None:
         path = write("t.csv", 'text,late,"late,broken"\na,1,x\n')
         assert read(path, label_column="late,broken") == [("a", "x")]
+
+
+class TestSeveralThatCouldBeMeant:
+    @pytest.mark.parametrize(
+        "header",
+        ["text,category,label", "text,Kategorie,label", "Text,Label,label", "label,text,INTENT", "text,labels,label"],
+    )
+    @pytest.mark.parametrize("form", ["csv", "jsonl"])
+    def test_of_labels_none_is_guessed(self, write: Write, header: str, form: str) -> None:
+        names = header.split(",")
+        rows = {"csv": f"{header}\na,b,c\n", "jsonl": json.dumps(dict(zip(names, "abc", strict=True)))}
+        path = write(f"t.{form}", rows[form])
+        assert "has several columns that could hold the labels" in refusal(path)
+        assert read(path, label_column=names[2])[0][1] == "c"
+        assert len(read(path, labels=False)) == 1
+
+    def test_words_beside_the_labels_are_said(self, write: Write, capsys: pytest.CaptureFixture) -> None:
+        assert read(write("t.csv", "text,label,label_text\na,0,pin\n")) == [("a", "0")]
+        assert "reads labels from 'label' and not from 'label_text' (--label-column)." in capsys.readouterr().err
+
+    def test_a_column_called_text_is_taken_and_others_said(self, write: Write, capsys: pytest.CaptureFixture) -> None:
+        path = write("t.csv", "Text,message,label\na,b,c\n")
+        assert read(path) == [("a", "c")]
+        assert "reads texts from 'Text' and not from 'message' (--text-column)." in capsys.readouterr().err
+        assert read(path, text_column="message") == [("b", "c")]
+        assert "not from" not in capsys.readouterr().err
+        assert "several columns that could hold the texts" in refusal(write("u.csv", "Text,text,label\na,b,c\n"))

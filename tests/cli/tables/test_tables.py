@@ -120,7 +120,7 @@ def test_parquet_is_read_and_class_numbers_become_names(tmp_path: Path) -> None:
     )
     rows = {"text": ["one", "two", "three"], "label": [1, -1, None], "tags": [[0, 1], [], [1]]}
     Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "t.parquet")
-    assert read(tmp_path / "t.parquet") == [("one", "b"), ("two", None), ("three", None)]
+    assert read(tmp_path / "t.parquet", "text", "label") == [("one", "b"), ("two", None), ("three", None)]
     assert read(tmp_path / "t.parquet", "text", "tags") == [("one", ["x", "y"]), ("two", []), ("three", ["y"])]
 
 
