@@ -369,6 +369,18 @@ def test_shards_and_links_of_ones_own_are_fine(folder: Path, tmp_path: Path) -> 
         MANNForSequenceClassification.from_pretrained(tmp_path / "linked")
 
 
+def test_a_file_that_was_not_copied_is_missed(folder: Path) -> None:
+    (folder / "memory.safetensors").rename(folder / "elsewhere")
+    with pytest.raises(MemoryFileError, match="memory.json, which only shows .* without the memory itself"):
+        MANNForSequenceClassification.from_pretrained(folder)
+    (folder / "memory.json").unlink()
+    assert not len(MANNForSequenceClassification.from_pretrained(folder).memory)
+    (folder / "tokenizer.json").unlink()
+    for task in (TASK, "text-classification"):
+        with pytest.raises(FolderError, match="its tokenizer knows no words"):
+            pipeline(task, model=str(folder))
+
+
 @pytest.mark.parametrize("task", [TASK, "text-classification", "feature-extraction"])
 @pytest.mark.parametrize("file", ["config.json", WEIGHTS, "memory.safetensors"])
 def test_in_a_pipeline_our_words_stand_first(folder: Path, task: str, file: str) -> None:

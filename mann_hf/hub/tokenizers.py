@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -54,8 +54,17 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     for name in [TOKENIZER] if settings is None else _named_in(settings):
         if (path := _find(place, folder, name, kwargs)) is not None:
             kinds[name] = check_tokenizer(path)
+    wordless = settings is not None and folder.is_dir() and not has_tokenizer(place, **kwargs)
     with as_folder_error(place, TOKENIZER, kwargs):
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
+        except (OSError, ValueError, TypeError) as error:
+            if not wordless or CODE in str(error):
+                raise
+            raise _without_words(folder, VOCABULARIES) from error
+        own = {*tokenizer.vocab_files_names.values()}
+        if wordless and own and not any((folder / name).is_file() for name in own):
+            raise _without_words(folder, sorted(own))
         if _is_of_another_kind(tokenizer, kinds.get(TOKENIZER), settings, place):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(place, **kwargs)
     with as_folder_error(place, SETTINGS):
@@ -122,7 +131,8 @@ def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) 
     """
     if isinstance(error, UnsafeFileError):
         return True
-    return isinstance(error, FolderError) and CODE not in str(error) and has_tokenizer(place, **kwargs)
+    there = has_tokenizer(place, **kwargs) or Path(place, kwargs.get("subfolder") or "", SETTINGS).is_file()
+    return isinstance(error, FolderError) and CODE not in str(error) and there
 
 
 def check_before_use(place: str | os.PathLike[str], **kwargs: Any) -> None:
@@ -242,6 +252,15 @@ def _numbers(content: dict[str, Any]) -> Iterator[str]:
         sizes = [padding.get("pad_to_multiple_of"), strategy.get("Fixed") if isinstance(strategy, dict) else None]
         if any(isinstance(size, int) and size > LARGEST_PADDING for size in sizes):
             yield f"it pads texts to more than {LARGEST_PADDING:,} tokens"
+
+
+def _without_words(folder: Path, names: Collection[str]) -> FolderError:
+    """The error for a tokenizer without the file of its words: all texts would have the same tokens."""
+    return FolderError(
+        f"{str(folder)!r} has no {' or '.join(names)}, so its tokenizer knows no words: copy or download the folder "
+        "again, with all its files.",
+        TOKENIZER,
+    )
 
 
 def _check_settings(tokenizer: Any, place: Any) -> None:

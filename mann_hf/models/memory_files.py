@@ -117,6 +117,11 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
         )
     except OSError as error:
         raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
+    if found is None and folder is not None and (folder / READABLE_FILE).is_file():
+        raise MemoryFileError(
+            f"{place} has {READABLE_FILE}, which only shows what a memory holds, without the memory itself, "
+            f"{MEMORY_FILE}: copy or download that, too, or remove {READABLE_FILE} to begin with an empty memory."
+        )
     if found is None and not optional:
         raise MemoryFileError(f"{place} has no {MEMORY_FILE}; save one with save_memory(folder).")
     if found is None and place is not None and folder is None:

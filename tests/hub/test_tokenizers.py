@@ -186,6 +186,17 @@ def test_a_class_of_the_same_kind_is_taken(folder: Path, name: str) -> None:
     assert load_tokenizer(folder)("where is my card")["input_ids"] == tokens
 
 
+@pytest.mark.parametrize("name", ["PreTrainedTokenizerFast", "BertTokenizer"])
+def test_one_without_its_words_is_refused(folder: Path, name: str) -> None:
+    for file in ("tokenizer.json", "vocab.txt"):
+        (folder / file).unlink(missing_ok=True)
+    change(folder, "tokenizer_config.json", lambda content: content.update(tokenizer_class=name))
+    with pytest.raises(FolderError, match="has no tokenizer.json or vocab.txt.*, so its tokenizer knows no words"):
+        load_tokenizer(folder)
+    change(folder, "tokenizer_config.json", lambda content: content.update(tokenizer_class="ByT5Tokenizer"))
+    assert load_tokenizer(folder)("card")["input_ids"]  # of one that has no such files
+
+
 def test_sampling_of_sentencepiece_is_refused(tmp_path: Path) -> None:
     sentencepiece = pytest.importorskip("sentencepiece")
     model = io.BytesIO()
