@@ -14,6 +14,7 @@ import typer
 from ..errors import InvalidInputError, import_extra
 from .output import say
 from .tables import DELIMITERS, is_stream
+from .tables.columns import numbered
 
 EXCEL = ".xlsx"
 OUTPUTS = (*DELIMITERS, ".json", ".jsonl", EXCEL)
@@ -21,7 +22,7 @@ FLAT = (*DELIMITERS, EXCEL)
 """Those without evidence, which is a list in a cell."""
 OURS = {"row": "row_number", "label": "predicted_label", "score": "predicted_score"}
 OURS |= {"evidence": "predicted_evidence", "rest": "predicted_rest"}
-"""The columns that are added, and their names where the table has one of that name."""
+"""The columns that are added, and their names where the table has one of that name; behind that a number if need be."""
 Others = Sequence[dict[str, Any]]
 LONGEST_CELL = 32_767
 """Letters that Excel takes in a cell."""
@@ -75,9 +76,10 @@ def write_answers(
     """
     from ..hub.saving import write_whole
 
-    taken = {column, *others[0]}
-    names = {ours: other if ours in taken else ours for ours, other in OURS.items()}
-    renamed = [f"{names[ours]!r}" for ours in ("row", "label", "score") if names[ours] != ours]
+    ending = output.suffix.lower()
+    names = _names_beside([column, *others[0]])
+    left_out = {names["evidence"], names["rest"]} if ending in FLAT else set()
+    renamed = [repr(name) for ours, name in names.items() if name not in {ours, *left_out}]
     if renamed:
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
     rows = [
@@ -85,9 +87,7 @@ def write_answers(
         for number, text, cells, ranked in zip(numbers, texts, others, answers, strict=True)
         for answer in ranked_answers(ranked)
     ]
-    ending = output.suffix.lower()
     if ending in FLAT:
-        left_out = {names["evidence"], names["rest"]}
         header = [name for name in rows[0] if name not in left_out]
         lines = ([_cell(row[name]) for name in header] for row in rows)
         content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, DELIMITERS[ending])
@@ -96,6 +96,12 @@ def write_answers(
     else:
         content = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode()
     write_whole(output, content)
+
+
+def _names_beside(taken: Sequence[str]) -> dict[str, str]:
+    """The names of the columns that are added, none of which the table has, by those of `OURS`."""
+    wanted = [other if ours in taken else ours for ours, other in OURS.items()]
+    return dict(zip(OURS, numbered([*taken, *wanted])[len(taken) :], strict=True))
 
 
 def ranked_answers(answer: Any) -> list[dict[str, Any]]:

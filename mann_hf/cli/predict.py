@@ -81,7 +81,7 @@ def predict(
     if from_table:
         found = read_table(text, reading, "test", labels=False, others=output is not None)
         texts, _, numbers = texts_of(found, skip_bad_rows)
-        column = found.columns[0] if reading.header else column
+        column = found.columns[0] if reading.header or column in found.columns else column
         cells = cells_by_number(found)
         others = [dict(zip(found.columns[1:], cells[number][1:], strict=False)) for number in numbers]
     most = evidence

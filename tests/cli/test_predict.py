@@ -243,6 +243,50 @@ def test_the_other_columns_of_a_table_are_kept(
     assert [float(row["predicted_score"]) for row in rows] == close([answer["score"] for answer in answers])
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_answers_of_an_earlier_run_are_kept(
+    shell: Shell, taught: Path, write: Write, tmp_path: Path, name: str
+) -> None:
+    table: Path = write("t.csv", "text,label\nmy card,wanted\n")
+    for run in range(4):
+        shell("predict", taught, table, "--output", tmp_path / f"{run}-{name}")
+        said = shell.stderr
+        table = tmp_path / f"{run}-{name}"
+    (row,) = written(table)
+    answer = row["predicted_label"]
+    assert row["label"] == "wanted" != answer
+    assert [row[f"predicted_label.{run}"] for run in (1, 2, 3)] == [answer] * 3
+    assert [row["row"], row["row_number"], row["row_number.1"], row["row_number.2"]] == [row["row"]] * 4
+    assert {"score", "predicted_score", "predicted_score.1", "predicted_score.2"} <= row.keys()
+    assert ("predicted_evidence.1" in row) == (name == "out.jsonl") == ("predicted_evidence.2" in said)
+    assert "'row_number.2' and 'predicted_label.3' and 'predicted_score.2'" in said
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        ("utterance,a,a,a.1", {"a": "1", "a.2": "2", "a.1": "3"}),
+        ("utterance,a.1,a,a", {"a.1": "1", "a": "2", "a.2": "3"}),
+        ("utterance,,,.1", {"": "1", ".2": "2", ".1": "3"}),
+        ("text,predicted_label,predicted_label.1,label", {"predicted_label": "1", "predicted_label.1": "2"}),
+    ],
+)
+def test_no_two_columns_of_the_answers_have_one_name(
+    shell: Shell, taught: Path, write: Write, tmp_path: Path, header: str, kept: dict[str, str]
+) -> None:
+    shell("predict", taught, write("t.csv", f"{header}\nmy card,1,2,3\n"), "--output", tmp_path / "out.csv")
+    (row,) = written(tmp_path / "out.csv")
+    assert len(row) == 7
+    assert {name: row[name] for name in kept} == kept
+
+
+def test_a_column_named_text_is_kept_beside_the_texts(shell: Shell, taught: Path, write: Write, tmp_path: Path) -> None:
+    table = write("t.json", json.dumps([{"text": "mine", "asked": "my card"}]))
+    shell("predict", taught, table, "--no-header", "--text-column", "asked", "--output", tmp_path / "out.json")
+    (row,) = written(tmp_path / "out.json")
+    assert (row["asked"], row["text"]) == ("my card", "mine")
+
+
 def written(path: Path) -> list[dict[str, Any]]:
     """The rows of a table of answers."""
     if path.suffix == ".xlsx":

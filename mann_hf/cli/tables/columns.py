@@ -155,7 +155,7 @@ class Columns:
         """The positions of all other columns, in the order of the first file."""
         if not self.others:
             return []
-        names = _numbered(there)
+        names = numbered(there)
         rest = {name: place for place, name in enumerate(names) if place not in positions}
         if self._rest is None:
             self._rest = list(rest)
@@ -245,13 +245,18 @@ class Columns:
         return places if len(places) == len(asked) > 1 else []
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
-    """Names of columns, with numbers after those that occur again."""
-    seen: Counter[str] = Counter()
-    distinct = []
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names of columns, with a number after those that occur again; no two are the same."""
+    names = list(names)
+    taken, times, distinct = set(names), Counter[str](), []
     for name in names:
-        distinct.append(f"{name}.{seen[name]}" if seen[name] else name)
-        seen[name] += 1
+        other = name
+        while times[name] and other in taken:
+            other = f"{name}.{times[name]}"
+            times[name] += 1
+        times[name] = times[name] or 1
+        taken.add(other)
+        distinct.append(other)
     return distinct
 
 
