@@ -105,10 +105,10 @@ def embed(
         keys = pool(_hidden(encoder, kwargs, attention_mask), attention_mask)
     if projection is not None:
         keys = projection(keys)
-    return _unit(keys) if normalize else keys
+    return to_unit_length(keys) if normalize else keys
 
 
-def _unit(keys: Tensor) -> Tensor:
+def to_unit_length(keys: Tensor) -> Tensor:
     """Keys of unit length; those so long that their squares overflow, too."""
     largest = keys.detach().abs().amax(dim=-1, keepdim=True)
     return F.normalize(keys / torch.where(largest > LONG, largest, 1), dim=-1)

@@ -36,6 +36,12 @@ SAME_ENCODER = 0.05
 """The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
+REPEATABLE = ("pissa", "olora")
+"""Values of `init_lora_weights` that change the encoder's weights, and do it again in the same way at loading."""
+UNLOADABLE = ("SHIRA",)
+"""Kinds of adapters whose files PEFT uses to address memory unchecked, so that none is loaded."""
+NEEDS_VALUES = ("BOFT",)
+"""Kinds that PEFT cannot make of shapes alone; they take no more than a few times what the encoder does."""
 READING, PROJECTION = "reading.", "projection."
 """What the names of the parameters of reading and projection begin with; they are saved beside the adapter."""
 
@@ -111,7 +117,8 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
     projection = _part(state, PROJECTION)
     _check_shapes(model.projection.state_dict(), projection, place)
     model.projection.load_state_dict(projection)
-    if not same_keys(probe, model.encoder_probe()):
+    model.loaded_states = model.probe_states()
+    if not same_keys(probe, model.keys_of(model.loaded_states)):
         raise EncoderMismatchError(
             f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now, so it "
             "does not fit them.",
@@ -139,6 +146,38 @@ def add(model: EncodingModel, config: Any) -> None:
         parameter.requires_grad_(True)
 
 
+@contextmanager
+def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
+    """Notes what the encoder was before the block adds an adapter, and which of its weights that changes.
+
+    Raises:
+        InvalidInputError: it changes some, and loading cannot do the same again; or it is of a kind that is not loaded.
+    """
+    if getattr(config, "peft_type", None) in UNLOADABLE:
+        raise InvalidInputError(
+            f"adapters of the kind {config.peft_type.value} are not taken, as they could not be loaded again safely. "
+            "Take another kind, such as peft.LoraConfig."
+        )
+    if model.device.type == "meta":
+        yield
+        return
+    if not has_adapter(model) and (model.loaded_states is None or model.loaded_weights is None):
+        model.loaded_states = model.probe_states()
+    before = base_weights.sample(model.encoder)
+    trained = set(base_weights.changed(model.loaded_weights or before, model.encoder))
+    yield
+    changed, now = base_weights.changed(before, model.encoder), base_weights.sample(model.encoder)
+    initialised = getattr(config, "init_lora_weights", None)
+    if changed and str(initialised).lower() not in REPEATABLE:  # PEFT takes either case
+        raise InvalidInputError(
+            f"the adapter was put on with init_lora_weights={initialised!r}, which changes weights of the encoder "
+            f"({listed(changed, 3)}) in a way that loading could not repeat, so it could not be saved. Load the model "
+            f"again, and take True, 'gaussian' or {' or '.join(map(repr, REPEATABLE))}."
+        )
+    noted = {parameter: now[parameter] for parameter in changed if parameter not in trained}
+    model.changed_by_adapters = model.changed_by_adapters | {name: noted}  # copies of the model share the old one
+
+
 def _with_targets(config: Any, encoder_type: str) -> Any:
     """The configuration with the modules that it would have for the encoder alone: PEFT asks for the type "mann"."""
     if getattr(config, "target_modules", ()) is not None or hasattr(config, "feedforward_modules"):
@@ -159,7 +198,7 @@ def _check_fits(model: EncodingModel, adapter: dict[str, Any], state: dict[str, 
     """
     peft = _peft()
     try:
-        with torch.device("meta"):
+        with torch.device("cpu" if adapter["peft_type"] in NEEDS_VALUES else "meta"):
             bare = type(model)(model.config)
             add(bare, peft.PeftConfig.from_peft_type(**adapter))
             wanted = trained_state(bare)
@@ -185,18 +224,20 @@ def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | Non
     _check_on(model)
     described_now, state = described(model), trained_state(model, state_dict)
     if model.gathered_probe is None:  # else its weights are spread over processes
-        _check_base(model)
+        _check_base(model, state)
     state[BASE_PROBE] = base_probe(model) if model.gathered_probe is None else model.gathered_probe
     model.config.adapter, model.config.dtype = described_now, model.dtype
     folder.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]  # of a class that spreads weights
     model.config.save_pretrained(folder)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def base_probe(model: EncodingModel) -> Tensor:
-    """[P, K]: `encoder_probe` without the adapter."""
+    """[P, K]: `encoder_probe` of the encoder before an adapter was put on it."""
+    if model.loaded_states is not None:
+        return model.keys_of(model.loaded_states)
     learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
     were_on = in_effect(model)
     model.disable_adapters()
@@ -321,8 +362,8 @@ def _check_on(model: EncodingModel) -> None:
         )
 
 
-def _check_base(model: EncodingModel) -> None:
-    """Refuses an encoder that is not the one that loading would put the adapter on."""
+def _check_base(model: EncodingModel, saved: dict[str, Tensor]) -> None:
+    """Refuses an encoder that is not the one that loading would put the adapter on, apart from what is saved of it."""
     base = base_of(model) or model.config.encoder_name
     if base is None:
         raise InvalidInputError(
@@ -332,7 +373,9 @@ def _check_base(model: EncodingModel) -> None:
         )
     if model.loaded_weights is None:
         return
-    changed = base_weights.changed(model.loaded_weights, model.encoder)
+    expected = model.loaded_weights | model.changed_by_adapters.get(model.active_adapters()[0], {})
+    written = {base_weights.unwrapped(name.removeprefix("encoder.")) for name in saved}
+    changed = [name for name in base_weights.changed(expected, model.encoder) if name not in written]
     if changed:
         raise InvalidInputError(
             f"the model was not saved: of an adapter the folder holds its own weights alone, and the encoder under it "

@@ -16,19 +16,28 @@ Sample = dict[str, Tensor]
 @torch.no_grad()
 def sample(encoder: nn.Module) -> Sample:
     """A few numbers of each parameter, in float32 on the CPU."""
-    found = {plain(name): _some(parameter) for name, parameter in encoder.named_parameters()}
+    found = {unwrapped(name): _some(parameter) for name, parameter in encoder.named_parameters()}
     return {name: numbers for name, numbers in found.items() if numbers is not None}
 
 
 def changed(before: Sample, encoder: nn.Module) -> list[str]:
     """The names of parameters that are no longer what they were, in whichever precision.
 
+    Those into which an adapter is merged are left out.
+
     Args:
         before: the sample that was taken.
         encoder: with or without an adapter.
     """
-    now = sample(encoder)
-    return [name for name, numbers in before.items() if name in now and not _same(numbers, now[name])]
+    now, merged = sample(encoder), _merged(encoder)
+    names = [name for name in before if name in now and name not in merged]
+    return [name for name in names if not _same(before[name], now[name])]
+
+
+def _merged(encoder: nn.Module) -> set[str]:
+    """The names of parameters into which PEFT has added an adapter, for as long as it keeps the adapter."""
+    layers = [(path, module) for path, module in encoder.named_modules() if getattr(module, "merged", False) is True]
+    return {unwrapped(f"{path}.{name}") for path, layer in layers for name, _ in layer.named_parameters()}
 
 
 def _same(before: Tensor, now: Tensor) -> bool:
@@ -43,7 +52,7 @@ def _some(parameter: Tensor) -> Tensor | None:
     return flat[:: max(1, len(flat) // SAMPLED)][:SAMPLED].to("cpu", torch.float32, copy=True)
 
 
-def plain(name: str) -> str:
+def unwrapped(name: str) -> str:
     """The name that a parameter had before an adapter was put on its module."""
     for part in WRAPPED:
         name = name.replace(part, "")

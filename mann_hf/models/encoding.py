@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..controllers.encoder import embed, max_positions
+from ..controllers.encoder import embed, max_positions, to_unit_length
 from ..controllers.progress import Progress, following
 from ..controllers.text import check_texts, pad, prompt_tokens, token_batches, tokenize
 from ..errors import InvalidInputError
@@ -30,7 +30,10 @@ class EncodingModel(PreTrainedModel):
     Attributes:
         encoder: the pretrained text encoder.
         projection: what turns its pooled states into keys.
-        loaded_weights: a sample of the encoder's weights as they were loaded; None of an encoder that was not.
+        loaded_weights: a sample of the encoder's weights as they were loaded, or last saved to the place they were
+            loaded from; None of an encoder that was not loaded.
+        loaded_states: `probe_states` of these weights, once an adapter was added.
+        changed_by_adapters: by the name of an adapter, a sample of the weights that adding it changed.
         gathered_probe: the keys without an adapter, while the weights are spread over processes.
     """
 
@@ -40,6 +43,8 @@ class EncodingModel(PreTrainedModel):
     projection: nn.Module
     reading: Reading
     loaded_weights: Sample | None = None
+    loaded_states: Tensor | None = None
+    changed_by_adapters: dict[str, Sample]
     gathered_probe: Tensor | None = None
 
     def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
@@ -145,12 +150,26 @@ class EncodingModel(PreTrainedModel):
 
         Computed at each call: adapters are switched and merged without a trace in the weights' versions.
         """
+        return self.keys_of(self.probe_states())
+
+    @torch.no_grad()
+    def probe_states(self) -> Tensor:
+        """[P, H]: the pooled states of the inputs of `encoder_probe`, before the projection."""
         known = getattr(self.config.encoder_config, "vocab_size", PROBED_TOKENS)  # CANINE reads characters
         vocabulary = min(known, PROBED_TOKENS)  # tokens that are added change nothing
         spread = torch.arange(PROBES * PROBE_LENGTH, device=self.device).view(PROBES, PROBE_LENGTH)
         tokens = (spread * 7919 + 104729) % vocabulary  # primes: tokens from all over
         with self._evaluating():
-            return self.embed(tokens, torch.ones_like(tokens)).float()
+            return embed(
+                self.encoder, self.config.pooling, False, input_ids=tokens, attention_mask=torch.ones_like(tokens)
+            )
+
+    @torch.no_grad()
+    def keys_of(self, states: Tensor) -> Tensor:
+        """[P, K]: the keys that pooled states [P, H] give."""
+        with self._evaluating():
+            keys = self.projection(states.to(self.device))
+        return (to_unit_length(keys) if self.config.normalize else keys).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

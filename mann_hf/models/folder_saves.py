@@ -60,8 +60,10 @@ def saving_model(
         _warn_of_own_card(model, folder)
         digest = _digest(staging)
     _note(model, folder, digest)
-    if not adapters.has_adapter(model) and os.path.realpath(model.name_or_path or "") == os.path.realpath(folder):
-        model.loaded_weights = base_weights.sample(model.encoder)
+    loaded_from = model.name_or_path
+    at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
+    if at_its_place and not adapters.has_adapter(model):
+        model.loaded_weights, model.loaded_states = base_weights.sample(model.encoder), None
 
 
 def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: Any) -> None:

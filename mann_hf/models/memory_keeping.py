@@ -182,6 +182,15 @@ class MemoryKeepingModel(EncodingModel):
         memory = replace(memory, adapters=adapters.in_effect(self))
         self._swap(lambda _: (memory.to(self.device), None), forgets=True)
 
+    def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
+        """Puts an adapter on the encoder; see `PreTrainedModel.add_adapter`.
+
+        Raises:
+            InvalidInputError: its initialisation changes the encoder in a way that loading cannot repeat.
+        """
+        with adapters.noting_base(self, adapter_name or "default", adapter_config):
+            super().add_adapter(adapter_config, adapter_name)
+
     def enable_adapters(self) -> None:
         """Switches the adapters on again; see `PreTrainedModel.enable_adapters`."""
         super().enable_adapters()

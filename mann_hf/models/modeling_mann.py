@@ -65,7 +65,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
         self._holder = MemoryHolder(self._empty_memory())
         self.model_card_data = MANNModelCardData()
         self.loaded_training = self.loaded_weights = None
-        self.seen_memories = {}
+        self.seen_memories, self.changed_by_adapters = {}, {}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
