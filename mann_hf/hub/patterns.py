@@ -8,21 +8,23 @@ https://doi.org/10.1016/0304-3975(91)90381-B.
 """
 
 import functools
-from collections import Counter
-from collections.abc import Iterator
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .pattern_letters import share
+from .pattern_letters import Alphabet
 from .pattern_syntax import Assertion, Choice, Letter, Part, Reader, Repeat, Row, UnreadableError, may_match_nothing
 
 MOST_LETTERS = 1024
 """Letters of the automaton; those of patterns in use have about a hundred."""
 MOST_WAYS = 4096
 """In how many ways a text can go through the parts of a pattern that are no loops."""
+TOO_MANY_WAYS = f"it has more than {MOST_WAYS:,} ways to match one text"
 MANY, FEW = 64, 8
 """Letters up to which a repeat of a fixed number is written out, and a number up to which one of several numbers is."""
-MOST_STEPS = 200_000
-"""Of the search for ways through loops."""
+MOST_STEPS = 2_000_000
+"""Of the search for ways, each of a microsecond or two."""
 
 
 def why_slow(pattern: str) -> str | None:
@@ -69,35 +71,59 @@ LOOKING = NOTHING._replace(free=False)
 
 
 class _Automaton:
-    """The letters of a pattern, and which may follow which in how many ways."""
+    """The letters of a pattern, and which may follow which in how many ways.
+
+    A set of letters is an integer with a bit for each.
+    """
 
     def __init__(self, part: Part, reader: Reader) -> None:
         self.signs: list[str] = []
         self.next: list[Counter[int]] = []
-        self.any_case, self.steps = reader.any_case, 0
+        self.steps = 0
         whole = self._piece(part)
-        self.failing = set(range(len(self.signs))) - whole.done
         self.first = whole.first
+        self.failing = _set(set(range(len(self.signs))) - whole.done)
+        self.after = [_set(followers) & self.failing for followers in self.next]
+        self.sharing = self._sharing(reader.any_case)
+        self.reach = self._reach()
+        self.loops = self._loops()
 
     def check(self) -> None:
         """Raises `_SlowError` where a text can go through it in too many ways before it fails."""
-        loops = list(self._loops())
-        for loop in loops:
-            if any(ways > 1 for letter in loop for follower, ways in self.next[letter].items() if follower in loop):
-                raise _SlowError("it repeats what has several ways to match one text")
+        for loop in set(self.loops.values()):
             self._check_loop(loop)
-        for loop in loops:
-            for other in loops:
-                if loop is not other and self._both_match(loop, other):
+        for first, loop in self.loops.items():
+            for second in self._each(self.reach[first] & self.sharing[first] & ~loop):
+                if second in self.loops and self._both_match(first, second):
                     raise _SlowError("several of its repeats without an end can match one text")
         if self._most_ways() > MOST_WAYS:
-            raise _SlowError(f"it has more than {MOST_WAYS:,} ways to match one text")
+            raise _SlowError(TOO_MANY_WAYS)
+
+    def _each(self, letters: int) -> Iterator[int]:
+        """The letters of a set, each of which is a step."""
+        while letters:
+            self._step()
+            lowest = letters & -letters
+            yield lowest.bit_length() - 1
+            letters ^= lowest
+
+    def _step(self, steps: int = 1) -> None:
+        self.steps += steps
+        if self.steps > MOST_STEPS:
+            raise _SlowError("it has too many choices and repeats to be judged")
 
     def _piece(self, part: Part) -> _Piece:
+        self._step(16)  # it takes as long as some of them
+        piece = self._built(part)
+        if piece.empty > MOST_WAYS:
+            raise _SlowError(TOO_MANY_WAYS)
+        return piece
+
+    def _built(self, part: Part) -> _Piece:
         match part:
             case Letter(sign):
                 if len(self.signs) == MOST_LETTERS:
-                    raise _SlowError(f"it counts further than {MOST_LETTERS:,} letters")
+                    raise _SlowError(f"it has more than {MOST_LETTERS:,} letters")
                 self.signs.append(sign)
                 self.next.append(Counter())
                 one = Counter([len(self.signs) - 1])
@@ -150,79 +176,80 @@ class _Automaton:
         return _either(piece, NOTHING) if least == 0 else piece
 
     def _join(self, last: Counter[int], first: Counter[int]) -> None:
+        self._step(len(last) * len(first))
         for letter, ways in last.items():
             for follower, others in first.items():
                 self.next[letter][follower] += ways * others
 
-    def _share(self, one: int, other: int) -> bool:
-        return self._share_signs(self.signs[one], self.signs[other])
+    def _sharing(self, any_case: bool) -> list[int]:
+        """For each letter, those that a text may have in its place."""
+        places: defaultdict[str, int] = defaultdict(int)
+        for letter, sign in enumerate(self.signs):
+            places[sign] |= 1 << letter
+        alphabet = Alphabet(places, any_case)
+        may = {sign: alphabet.possible(sign).may for sign in places}
+        # a sign shares with itself, though nothing is known that it matches
+        found = dict(places)
+        for one, other in itertools.combinations(places, 2):
+            if may[one] & may[other]:
+                found[one] |= places[other]
+                found[other] |= places[one]
+        return [found[sign] for sign in self.signs]
 
-    def _share_signs(self, one: str, other: str) -> bool:
-        self.steps += 1
-        if self.steps > MOST_STEPS:
-            raise _SlowError("it has too many choices and repeats to be judged")
-        return one == other or _shared(one, other, self.any_case)
-
-    def _after(self, letter: int) -> list[int]:
-        return [follower for follower in self.next[letter] if follower in self.failing]
-
-    @functools.cached_property
-    def _reach(self) -> dict[int, set[int]]:
-        """From each failing letter, those that can come later."""
-        found: dict[int, set[int]] = {}
-        for letter in self.failing:
-            found[letter], left = set(), self._after(letter)
-            while left:
-                if (one := left.pop()) not in found[letter]:
-                    found[letter].add(one)
-                    left += self._after(one)
+    def _reach(self) -> list[int]:
+        """From each letter, the failing ones that can come later."""
+        found = list(self.after)
+        for between in range(len(found)):
+            for letter, later in enumerate(found):
+                if later >> between & 1:
+                    found[letter] |= found[between]
         return found
 
-    def _loops(self) -> Iterator[frozenset[int]]:
-        """Sets of letters each of which can come again after each."""
-        left = set(self.failing)
-        for letter in sorted(self.failing):
-            if letter in left and letter in self._reach[letter]:
-                loop = frozenset(one for one in self._reach[letter] if letter in self._reach[one])
-                left -= loop
-                yield loop
+    def _loops(self) -> dict[int, int]:
+        """Of each failing letter that can come again, all that can come between."""
+        found: dict[int, int] = {}
+        for letter in self._each(self.failing):
+            if letter not in found and self.reach[letter] >> letter & 1:
+                loop = _set(one for one in self._each(self.reach[letter]) if self.reach[one] >> letter & 1)
+                found.update(dict.fromkeys(self._each(loop), loop))
+        return found
 
-    def _check_loop(self, loop: frozenset[int]) -> None:
+    def _check_loop(self, loop: int) -> None:
         """Refuses a loop that one text can go around in two ways: they part at one letter and meet at one again."""
-        pairs = [(letter, letter) for letter in loop]
-        before: dict[tuple[int, int], set[tuple[int, int]]] = {}
-        while pairs:
-            pair = pairs.pop()
-            for one in self._after(pair[0]):
-                for other in self._after(pair[1]):
-                    if one in loop and other in loop and self._share(one, other):
-                        if (one, other) not in before and one != other:
-                            pairs.append((one, other))
-                        before.setdefault((one, other), set()).add(pair)
-        if any(one != other for letter in loop for one, other in before.get((letter, letter), ())):
+        after = {letter: self.after[letter] & loop for letter in self._each(loop)}
+        twice = any(self.next[letter][follower] > 1 for letter in after for follower in self._each(after[letter]))
+        left = [pair for letters in set(after.values()) for pair in self._parting(letters, letters)]
+        seen = set()
+        while left and not twice:
+            if (pair := left.pop()) not in seen:
+                seen.add(pair)
+                one, other = after[pair[0]], after[pair[1]]
+                twice = one & other != 0
+                left += self._parting(one, other)
+        if twice:
             raise _SlowError("it repeats what has several ways to match one text")
 
-    def _both_match(self, loop: frozenset[int], later: frozenset[int]) -> bool:
-        """Whether one text goes around a loop, from it to a later one, and around that."""
-        return any(
-            second in self._reach[first] and self._meet(first, second, loop, later)
-            for first in loop
-            for second in later
-        )
+    def _parting(self, some: int, others: int) -> Iterator[tuple[int, int]]:
+        """Two letters, one of each set, between which one text can go either way."""
+        for one in self._each(some):
+            for other in self._each(others & self.sharing[one] & ~(1 << one)):
+                yield min(one, other), max(one, other)
 
-    def _meet(self, first: int, second: int, loop: frozenset[int], later: frozenset[int]) -> bool:
+    def _both_match(self, first: int, second: int) -> bool:
+        """Whether one text goes around the loop of one letter, from it to a later one, and around the loop of that."""
         left, seen = [(first, first, second)], set()
         while left:
             here = left.pop()
-            for between in self._after(here[1]):
-                if between != second and second not in self._reach[between]:
+            around, later = (self.after[one] & self.loops[one] for one in (here[0], here[2]))
+            for between in self._each(self.after[here[1]]):
+                if between != second and not self.reach[between] >> second & 1:
                     continue
-                for staying in (one for one in self._after(here[0]) if one in loop and self._share(one, between)):
-                    for ahead in (one for one in self._after(here[2]) if one in later and self._share(one, between)):
+                for staying in self._each(around & self.sharing[between]):
+                    for ahead in self._each(later & self.sharing[between] & self.sharing[staying]):
                         there = (staying, between, ahead)
                         if there == (first, second, second):
                             return True
-                        if there not in seen and self._share(staying, ahead):
+                        if there not in seen:
                             seen.add(there)
                             left.append(there)
         return False
@@ -231,24 +258,24 @@ class _Automaton:
         """In how many ways, at most, one text goes through the failing letters, loops aside."""
         known: dict[int, int] = {}
         # whatever comes later, outside of a loop, reaches less; but a loop as much as what leads into it alone
-        for letter in sorted(self.failing, key=lambda one: (len(self._reach[one]), one not in self._reach[one])):
+        for letter in sorted(
+            self._each(self.failing), key=lambda one: (self.reach[one].bit_count(), one not in self.loops)
+        ):
             if letter not in known:
-                around = {one for one in self._reach[letter] if letter in self._reach[one]} | {letter}
-                known.update(dict.fromkeys(around, 1))
-                most = max(self._ways_on(self.next[one], around, known) for one in around)
+                loop = self.loops.get(letter, 0)
+                around = list(self._each(loop)) or [letter]
+                most = max(self._ways_on(self.next[one], loop, known) for one in around)
                 known.update(dict.fromkeys(around, most))
-        return max(self._ways_on(letters, set(), known) for letters in (self.first, *self.next))
+        return max(self._ways_on(letters, 0, known) for letters in (self.first, *self.next))
 
-    def _ways_on(self, letters: Counter[int], loop: set[int], known: dict[int, int]) -> int:
-        here = [one for one in letters if one in self.failing]
-        by_sign: Counter[str] = Counter()
-        for one in here:
-            by_sign[self.signs[one]] += letters[one]
-        alike = (sum(by_sign[two] for two in by_sign if self._share_signs(one, two)) for one in by_sign)
-        return max(alike, default=1) * max((known[one] for one in here if one not in loop), default=1)
+    def _ways_on(self, letters: Counter[int], loop: int, known: dict[int, int]) -> int:
+        here = _set(letters) & self.failing
+        alike = (sum(letters[two] for two in self._each(here & self.sharing[one])) for one in self._each(here))
+        return max(alike, default=1) * max((known[one] for one in self._each(here & ~loop)), default=1)
 
 
-_shared = functools.lru_cache(maxsize=4096)(share)
+def _set(letters: Iterable[int]) -> int:
+    return sum(1 << letter for letter in letters)
 
 
 def _times(letters: Counter[int], ways: int) -> Counter[int]:

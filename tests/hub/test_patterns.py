@@ -1,6 +1,8 @@
 """Patterns of tokenizers: those in use pass, those that may take for ever do not."""
 
 import re
+import time
+from collections.abc import Iterable
 
 import pytest
 from tokenizers import Regex, normalizers
@@ -87,7 +89,8 @@ AROUND, TWO = "several ways to match one text", "several of its repeats without 
         (r"(?:a?){30}a{30}", "counts what may match nothing"),
         ("a?" * 30 + "a" * 30, "4,096 ways"),
         ("(a|a)" * 30 + "b", "4,096 ways"),
-        ("|".join(f"word{number}" for number in range(200)), "counts further than 1,024"),
+        ("(?:|)" * 30 + "$", "4,096 ways"),
+        ("|".join(f"word{number}" for number in range(200)), "more than 1,024 letters"),
         (r"\1(a)", "refers to a group"),
         (r"(a)(\1)\2", "refers to a group"),
         (r"(?<n>a)\g<n>", "refers to a group"),
@@ -105,6 +108,28 @@ AROUND, TWO = "several ways to match one text", "several of its repeats without 
 )
 def test_those_that_may_take_for_ever_do_not(pattern: str, why: str) -> None:
     assert re.search(why, why_slow(pattern) or "")
+
+
+def one_of(signs: Iterable[str]) -> str:
+    return f"(?:{'|'.join(signs)})"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (one_of(chr(0x1F600 + number) for number in range(66)) + "+x", None),
+        ("|".join(f"[{chr(0x4E00 + 2 * number)}-{chr(0x6E00 + 2 * number)}^]y" for number in range(300)), None),
+        ("".join(f"{chr(0x4E00 + 2 * number)}*" for number in range(200)) + "x", None),
+        (one_of(chr(0x4E00 + number) for number in range(400)) + "+" * 300, "too many choices"),
+        ("(" + "^" * 1000 + ")" + r"\1" * 1000, "too many choices"),
+        ("(?:|)" + "*" * 300, "4,096 ways"),
+    ],
+)
+def test_long_ones_are_judged_in_seconds(pattern: str, why: str | None) -> None:
+    before = time.process_time()
+    found = why_slow(pattern)
+    assert time.process_time() - before < 5
+    assert found is None if why is None else re.search(why, found or "")
 
 
 def test_what_may_match_nothing() -> None:
