@@ -1,4 +1,4 @@
-"""Answers as a file: the table that was asked about, with a label and a score for each text."""
+"""Answers as a file: the table that was asked about, and behind its columns those of the answers."""
 
 import csv
 import io
@@ -15,14 +15,14 @@ from ..errors import InvalidInputError, import_extra
 from .output import say
 from .tables import DELIMITERS, is_stream
 from .tables.columns import numbered
+from .tables.hints import BETWEEN_LABELS
 
 EXCEL = ".xlsx"
 OUTPUTS = (*DELIMITERS, ".json", ".jsonl", EXCEL)
 FLAT = (*DELIMITERS, EXCEL)
 """Those without evidence, which is a list in a cell."""
-OURS = {"row": "row_number", "label": "predicted_label", "score": "predicted_score"}
-OURS |= {"evidence": "predicted_evidence", "rest": "predicted_rest"}
-"""The columns that are added, and their names where the table has one of that name; behind that a number if need be."""
+OURS = {key: f"predicted_{key}" for key in ("label", "score", "evidence", "rest")} | {"row": "row"}
+"""The columns that are added, by names that no reader takes for labels; with a number where the table has the name."""
 Others = Sequence[dict[str, Any]]
 LONGEST_CELL = 32_767
 """Letters that Excel takes in a cell."""
@@ -62,16 +62,23 @@ def check_output(output: Path, folder: str, source: str | None, evidence: int | 
 
 
 def write_answers(
-    output: Path, column: str, texts: Sequence[str], answers: Sequence[Any], numbers: Sequence[int], others: Others
+    output: Path,
+    texts: Sequence[str],
+    answers: Sequence[Sequence[dict[str, Any]]],
+    numbers: Sequence[int] | None,
+    column: str,
+    text_place: int,
+    others: Others,
 ) -> None:
     """Writes one row for each answer, whole or not at all.
 
     Args:
         output: the file, of one of `OUTPUTS`.
-        column: the name of the column of texts.
         texts: that were asked about.
-        answers: for each text one answer, or a list of them, best first.
-        numbers: of the rows, counted from 1.
+        answers: for each text a list of them.
+        numbers: of the rows, counted from 1; written where they are given, because some rows may be left out.
+        column: the name of the column of texts.
+        text_place: how many of the other columns stand before it.
         others: for each text the cells of the table's other columns by their names.
     """
     from ..hub.saving import write_whole
@@ -79,17 +86,20 @@ def write_answers(
     ending = output.suffix.lower()
     names = _names_beside([column, *others[0]])
     left_out = {names["evidence"], names["rest"]} if ending in FLAT else set()
-    renamed = [repr(name) for ours, name in names.items() if name not in {ours, *left_out}]
+    given = {key for ranked in answers for answer in ranked for key in answer} | ({"row"} if numbers else set())
+    renamed = [repr(names[key]) for key in OURS if key in given and names[key] not in {OURS[key], *left_out}]
     if renamed:
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
-    rows = [
-        {names["row"]: number, column: text} | _as_json(cells) | {names[key]: value for key, value in answer.items()}
-        for number, text, cells, ranked in zip(numbers, texts, others, answers, strict=True)
-        for answer in ranked_answers(ranked)
-    ]
+    rows = []
+    for place, (text, cells, ranked) in enumerate(zip(texts, others, answers, strict=True)):
+        own = list(_as_json(cells).items())
+        table = dict([*own[:text_place], (column, text), *own[text_place:]])
+        number = {names["row"]: numbers[place]} if numbers else {}
+        rows += [table | {names[key]: value for key, value in answer.items()} | number for answer in ranked]
     if ending in FLAT:
         header = [name for name in rows[0] if name not in left_out]
-        lines = ([_cell(row[name]) for name in header] for row in rows)
+        ours = {names["label"], names["score"]}
+        lines = ([(_joined if name in ours else _cell)(row[name]) for name in header] for row in rows)
         content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, DELIMITERS[ending])
     elif ending == ".json":
         content = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
@@ -99,14 +109,8 @@ def write_answers(
 
 
 def _names_beside(taken: Sequence[str]) -> dict[str, str]:
-    """The names of the columns that are added, none of which the table has, by those of `OURS`."""
-    wanted = [other if ours in taken else ours for ours, other in OURS.items()]
-    return dict(zip(OURS, numbered([*taken, *wanted])[len(taken) :], strict=True))
-
-
-def ranked_answers(answer: Any) -> list[dict[str, Any]]:
-    """The answers for one text, best first, whether or not `top_k` was given."""
-    return answer if isinstance(answer, list) else [answer]
+    """The names of the columns that are added, none of which the table has, by the keys of `OURS`."""
+    return dict(zip(OURS, numbered([*taken, *OURS.values()])[len(taken) :], strict=True))
 
 
 def _read_of(source: str) -> list[Any]:
@@ -121,6 +125,14 @@ def _is_same(output: Path, read: Any) -> bool:
         return os.path.samestat(os.stat(output), os.stat(read))
     except OSError:
         return False
+
+
+def _joined(value: Any) -> Any:
+    """Several labels or numbers as a table to teach has them in a cell."""
+    if not isinstance(value, list):
+        return value
+    parts = list(map(str, value))
+    return repr(parts) if any(BETWEEN_LABELS in part for part in parts) else BETWEEN_LABELS.join(parts)
 
 
 def _cell(value: Any) -> Any:

@@ -12,6 +12,7 @@ import typer
 from ..targets import known_as
 from ..wording import counted, listed
 from . import options as opt
+from .chosen import asked_for, chosen
 from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
 from .output import print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
@@ -79,18 +80,19 @@ def evaluate(
         with working():
             classifier = open_classifier(folder)
             check_taught(classifier, folder)
-            wanted = {"top_k": 1 if problem_type is opt.ProblemType.SINGLE_LABEL else None, "evidence": 0}
+            wanted = asked_for(problem_type, None)
             with progress_bar("Answering", len(texts)) as progress:
-                answers = classifier(texts, progress=progress, **wanted)
+                answers = classifier(texts, progress=progress, evidence=0, **wanted)
+        given = chosen(answers, problem_type, classifier.model.config.label2id)
         if problem_type is opt.ProblemType.REGRESSION:
-            columns = classifier.model.config.label2id or {}
-            given = [[answer["score"] for answer in sorted(a, key=lambda b: columns[b["label"]])] for a in answers]
-            report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, given)}
+            numbers = [[answer["score"] for answer in each] for each in given]
+            report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, numbers)}
         else:
             names = [[label] for label in truth] if problem_type is opt.ProblemType.SINGLE_LABEL else truth
             as_stored = known_as(chain.from_iterable(names), classifier.model.memory.labels)
             names = [[as_stored[label] for label in each] for each in names]
-            report = {"texts": len(texts), **_scores(names, answers, problem_type, per_label)}
+            named = [[answer["label"] for answer in each] for each in given]
+            report = {"texts": len(texts), **_scores(names, answers, named, per_label)}
             known = set(classifier.model.memory.labels)
             report["unknown_labels"] = list(
                 dict.fromkeys(label for each in names for label in each if label not in known)
@@ -135,13 +137,7 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
         say(f"{folder} has a card of your own, which stays as it is; the figures are in model_card.json.")
 
 
-def _scores(
-    truth: list[list[str]], answers: list[Any], problem_type: opt.ProblemType, per_label: bool
-) -> dict[str, Any]:
-    if problem_type is opt.ProblemType.SINGLE_LABEL:
-        given = [[answer["label"] for answer in ranked] for ranked in answers]
-    else:
-        given = [[answer["label"] for answer in ranked if answer["score"] > 0.5] for ranked in answers]
+def _scores(truth: list[list[str]], answers: list[Any], given: list[list[str]], per_label: bool) -> dict[str, Any]:
     scored = [
         (answer["score"], answer["label"] in labels)
         for labels, ranked in zip(truth, answers, strict=True)

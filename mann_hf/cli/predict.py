@@ -7,8 +7,9 @@ import typer
 
 from ..wording import counted
 from . import options as opt
-from .answers import FLAT, OUTPUTS, check_output, ranked_answers, write_answers
-from .classifier import check_taught, find_config, open_classifier
+from .answers import FLAT, OUTPUTS, check_output, write_answers
+from .chosen import Answer, as_taught, asked_for, chosen
+from .classifier import check_taught, find_config, open_classifier, problem_type_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import cells_by_number, is_table, read_table, texts_of
 
@@ -25,7 +26,7 @@ def predict(
     ],
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Show the N best labels of each text instead of only the best."),
+        typer.Option(min=1, metavar="N", help="Show the N best labels of each text, whatever their scores."),
     ] = None,
     evidence: Annotated[
         int | None,
@@ -55,14 +56,17 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=f"Write a table ({', '.join(OUTPUTS)}) instead of printing: that of the texts, with label and score.",
+            help=f"Write a table ({', '.join(OUTPUTS)}) instead of printing: that of the texts, then the answers.",
             show_default=False,
         ),
     ] = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Classify a text, or each text of a table."""
+    """Classify a text, or each text of a table.
+
+    A text has the best label; with several labels a text all that have a score above one half, or none.
+    """
     reading = opt.TableOptions(
         text_column=text_column,
         label_column=None,
@@ -75,50 +79,87 @@ def predict(
     )
     from_table = is_table(text, reading) if table is None else table
     ending = check_output(output, folder, text if from_table else None, evidence) if output is not None else None
-    find_config(folder, on_hub=True)
+    problem_type = problem_type_of(find_config(folder, on_hub=True))
+    if top_k is not None and problem_type is opt.ProblemType.REGRESSION:
+        raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
     texts, numbers, column = [text], [1], "text"
     others: list[dict[str, Any]] = [{}]
+    text_place = 0
     if from_table:
         found = read_table(text, reading, "test", labels=False, others=output is not None)
         texts, _, numbers = texts_of(found, skip_bad_rows)
         column = found.columns[0] if reading.header or column in found.columns else column
         cells = cells_by_number(found)
         others = [dict(zip(found.columns[1:], cells[number][1:], strict=False)) for number in numbers]
+        text_place = found.text_place
     most = evidence
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # it would not be shown
     options: dict[str, Any] = {} if most is None else {"evidence": most}
-    if top_k is not None:
-        options["top_k"] = top_k
     with working():
         classifier = open_classifier(folder)
         check_taught(classifier, folder)
         with progress_bar("Answering", len(texts)) as progress:
-            answers = classifier(texts, progress=progress, **options)
+            answers = classifier(texts, progress=progress, **asked_for(problem_type, top_k), **options)
+    if top_k is None:
+        answers = chosen(answers, problem_type, classifier.model.config.label2id)
+    one_each = top_k is None and problem_type is not opt.ProblemType.MULTI_LABEL and len(answers[0]) == 1
     if output is not None:
-        write_answers(output, column, texts, answers, numbers, others)
+        lines = answers if top_k is not None else [[as_taught(each, problem_type)] for each in answers]
+        kept = numbers if skip_bad_rows else None
+        write_answers(output, texts, lines, kept, column, text_place, others)
         say(f"Wrote the answers for {counted(len(texts), 'text')} to {output}.")
         if as_json:
             print_json({"output": str(output), "texts": len(texts)})
     elif as_json:
-        print_json(answers if from_table or top_k is None else answers[0])
+        found_each = [each[0] for each in answers] if one_each else answers
+        print_json(found_each if from_table else answers[0])
+    elif from_table:
+        together = top_k is None and problem_type is not opt.ProblemType.SINGLE_LABEL
+        print_lines(*_of_table(texts, answers, problem_type, together))
     else:
-        print_lines(*_for_people(texts, answers, from_table))
+        print_lines(*(line for answer in answers[0] for line in _of_text(answer, problem_type)))
+        if not answers[0]:
+            say("no label has a score above one half (--top-k N shows the best).")
 
 
-def _for_people(texts: list[str], answers: list[Any], from_table: bool) -> list[str]:
-    """Lines of label, score and, for a table, the text, with tabs between them.
+def _of_table(
+    texts: list[str], answers: list[list[Answer]], problem_type: opt.ProblemType, together: bool
+) -> list[str]:
+    """Lines of the labels and scores of a text, and the text, with tabs between them, and the evidence below.
 
-    The evidence is indented below: weight, label, text and id.
+    Args:
+        texts: that were asked about.
+        answers: for each text a list.
+        problem_type: what labels are.
+        together: whether all answers for a text are in one line.
     """
     lines = []
     for text, ranked in zip(texts, answers, strict=True):
-        for answer in ranked_answers(ranked):
-            said = [answer["label"], f"{answer['score']:.4f}"]
-            lines.append("\t".join([*said, " ".join(text.split())] if from_table else said))
-            for behind in answer["evidence"]:
-                words = behind["text"] if behind["text"] is not None else "(its text was not stored)"
-                label = behind["label"]  # several, or numbers, are said as they are written in a table
-                label = "|".join(map(str, label)) if isinstance(label, (list, tuple)) else label
-                lines.append(f"\t{behind['weight']:+.4f}\t{label}\t{' '.join(words.split())}\t[{behind['id']}]")
+        for each in [ranked] if together else [[answer] for answer in ranked]:
+            said = zip(*(_said(answer, problem_type) for answer in each), strict=True) if each else ["", ""]
+            lines.append("\t".join([*map("|".join, said), " ".join(text.split())]))
+            lines += (line for answer in each for line in _evidence(answer))
+    return lines
+
+
+def _of_text(answer: Answer, problem_type: opt.ProblemType) -> list[str]:
+    """A line of label and score, and the evidence below."""
+    return ["\t".join(_said(answer, problem_type)), *_evidence(answer)]
+
+
+def _said(answer: Answer, problem_type: opt.ProblemType) -> list[str]:
+    """Label and score, or the number of a regression."""
+    number = f"{answer['score']:.4f}"
+    return [number] if problem_type is opt.ProblemType.REGRESSION else [answer["label"], number]
+
+
+def _evidence(answer: Answer) -> list[str]:
+    """Indented lines of weight, label, text and id."""
+    lines = []
+    for behind in answer["evidence"]:
+        words = behind["text"] if behind["text"] is not None else "(its text was not stored)"
+        label = behind["label"]  # several, or numbers, are said as they are written in a table
+        label = "|".join(map(str, label)) if isinstance(label, (list, tuple)) else label
+        lines.append(f"\t{behind['weight']:+.4f}\t{label}\t{' '.join(words.split())}\t[{behind['id']}]")
     return lines

@@ -154,9 +154,9 @@ def test_answers_are_written_as_a_table(shell: Shell, taught: Path, write: Write
     assert shell.stderr == f"Wrote the answers for 2 texts to {tmp_path / name}.\n"
     with open(tmp_path / name, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t" if name.endswith("tsv") else ","))
-    assert [(row["row"], row["text"], row["label"], float(row["score"])) for row in rows] == [
-        (str(number), text, answer["label"], pytest.approx(answer["score"]))
-        for number, text, ranked in ((1, 'my "card", lost', answers[0]), (2, "pay\nbill", answers[1]))
+    assert [(row["text"], row["predicted_label"], float(row["predicted_score"])) for row in rows] == [
+        (text, answer["label"], pytest.approx(answer["score"]))
+        for text, ranked in (('my "card", lost', answers[0]), ("pay\nbill", answers[1]))
         for answer in ranked
     ]
     assert len(shell.json("predict", taught, tmp_path / name)) == 4  # what is written can be read
@@ -173,8 +173,8 @@ def test_answers_are_written_with_their_evidence(
     content = (tmp_path / name).read_text(encoding="utf-8")
     rows = json.loads(content) if name.endswith("json") else [json.loads(line) for line in content.splitlines()]
     assert rows == [
-        {"row": number, "text": text, **close(answer)}
-        for number, (text, answer) in enumerate(zip(EXAMPLES, answers, strict=True), start=1)
+        {"text": text, **{f"predicted_{key}": close(value) for key, value in answer.items()}}
+        for text, answer in zip(EXAMPLES, answers, strict=True)
     ]
 
 
@@ -230,13 +230,13 @@ def test_the_other_columns_of_a_table_are_kept(
 ) -> None:
     table = write("t.csv", OTHERS)
     shell("predict", taught, table, "--output", tmp_path / name)
-    assert "the answers are in 'predicted_label' and 'predicted_score'." in shell.stderr
+    assert shell.stderr.count("\n") == 2
     rows = written(tmp_path / name)
-    kept = ["row", "utterance", "id", "label", "score", "extra", "extra.1", "predicted_label", "predicted_score"]
-    assert [list(row)[:9] for row in rows] == [kept, kept]
-    assert [[str(row[key] or "") for key in kept[:7]] for row in rows] == [
-        ["1", "my card", "007", "x", "1", "=1+1", "b"],
-        ["2", "pay", "NA", "y", "2", "", ""],
+    kept = ["id", "utterance", "label", "score", "extra", "extra.1", "predicted_label", "predicted_score"]
+    assert [list(row)[:8] for row in rows] == [kept, kept]
+    assert [[str(row[key] or "") for key in kept[:6]] for row in rows] == [
+        ["007", "my card", "x", "1", "=1+1", "b"],
+        ["NA", "pay", "y", "2", "", ""],
     ]
     answers = shell.json("predict", taught, table)
     assert [row["predicted_label"] for row in rows] == [answer["label"] for answer in answers]
@@ -256,10 +256,9 @@ def test_answers_of_an_earlier_run_are_kept(
     answer = row["predicted_label"]
     assert row["label"] == "wanted" != answer
     assert [row[f"predicted_label.{run}"] for run in (1, 2, 3)] == [answer] * 3
-    assert [row["row"], row["row_number"], row["row_number.1"], row["row_number.2"]] == [row["row"]] * 4
-    assert {"score", "predicted_score", "predicted_score.1", "predicted_score.2"} <= row.keys()
-    assert ("predicted_evidence.1" in row) == (name == "out.jsonl") == ("predicted_evidence.2" in said)
-    assert "'row_number.2' and 'predicted_label.3' and 'predicted_score.2'" in said
+    assert {f"predicted_score{end}" for end in ("", ".1", ".2", ".3")} <= row.keys()
+    assert ("predicted_evidence.3" in row) == (name == "out.jsonl") == ("predicted_evidence.3" in said)
+    assert "'predicted_label.3' and 'predicted_score.3'" in said
 
 
 @pytest.mark.parametrize(
@@ -276,7 +275,7 @@ def test_no_two_columns_of_the_answers_have_one_name(
 ) -> None:
     shell("predict", taught, write("t.csv", f"{header}\nmy card,1,2,3\n"), "--output", tmp_path / "out.csv")
     (row,) = written(tmp_path / "out.csv")
-    assert len(row) == 7
+    assert len(row) == 6
     assert {name: row[name] for name in kept} == kept
 
 
@@ -311,14 +310,11 @@ def test_other_columns_of_json_and_of_files_of_a_folder(
     (folder / "test-1.csv").write_text("text,id\nmy card,1\n")
     (folder / "test-2.csv").write_text("id,text\n2,pay\n")
     shell("predict", taught, folder, "--output", tmp_path / "out.csv")
-    assert [(row["row"], row["text"], row["id"]) for row in written(tmp_path / "out.csv")] == [
-        ("1", "my card", "1"),
-        ("2", "pay", "2"),
-    ]
+    assert [(row["text"], row["id"]) for row in written(tmp_path / "out.csv")] == [("my card", "1"), ("pay", "2")]
     (folder / "test-3.csv").write_text("text,other\nbill,3\n")
     shell("predict", taught, folder, "--output", tmp_path / "out.csv")
     assert "its files differ in their columns, of which only the texts are kept." in shell.stderr
-    assert [list(row) for row in written(tmp_path / "out.csv")] == [["row", "text", "label", "score"]] * 3
+    assert [list(row) for row in written(tmp_path / "out.csv")] == [["text", "predicted_label", "predicted_score"]] * 3
 
 
 def test_the_evidence_of_several_labels_names_them(
@@ -327,6 +323,101 @@ def test_the_evidence_of_several_labels_names_them(
     table = write("t.csv", "text,label\nlate and broken,late|broken\nit is late,late\n")
     shell("remember", tmp_path / "new", table, "--encoder", tiny_encoder, "--multi-label")
     assert "\tlate|broken\tlate and broken\t[" in shell("predict", tmp_path / "new", "late and broken")
+
+
+@pytest.mark.parametrize("header", ["text,label", "Kategorie,text", "Label,text", "text,id"])
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.xlsx"])
+def test_answers_are_never_read_as_labels(
+    shell: Shell, taught: Path, write: Write, tmp_path: Path, header: str, name: str
+) -> None:
+    cells = {"text": "my card"}
+    row = ",".join(cells.get(each, "wrong") for each in header.split(","))
+    table = write("t.csv", f"{header}\n{row}\n")
+    shell("predict", taught, table, "--output", tmp_path / name)
+    if "id" in header:
+        assert "has no column 'label'" in shell.fails("evaluate", taught, tmp_path / name)
+        assert "has no column 'label'" in shell.fails("remember", taught, tmp_path / name)
+    else:
+        assert shell.json("evaluate", taught, tmp_path / name)["unknown_labels"] == ["wrong"]
+
+
+@pytest.fixture
+def several(tmp_path: Path, tiny_encoder: Path) -> Path:
+    """A classifier of texts with several labels or none."""
+    model = MANNForSequenceClassification.from_encoder_pretrained(
+        tiny_encoder, problem_type="multi_label_classification"
+    )
+    classifier = FewShotTextClassificationPipeline(model=model)
+    classifier.remember(list(SEVERAL), list(SEVERAL.values()))
+    classifier.save_pretrained(tmp_path / "several")
+    return tmp_path / "several"
+
+
+SEVERAL = {
+    **{f"card and money {n}": ["card", "money"] for n in range(6)},
+    **{f"please reset password {n}": [] for n in range(6)},
+    **{f"lost card {n}": ["card"] for n in range(6)},
+}
+
+
+class TestSeveralLabels:
+    @pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.jsonl"])
+    def test_all_are_written_as_they_are_taught(
+        self, shell: Shell, several: Path, write: Write, tmp_path: Path, name: str
+    ) -> None:
+        table = write("t.csv", "text\n" + "\n".join(SEVERAL))
+        answers = shell.json("predict", several, table)
+        labels = [[answer["label"] for answer in ranked] for ranked in answers]
+        assert {0, 2} <= set(map(len, labels))
+        assert all(answer["score"] > 0.5 for ranked in answers for answer in ranked)
+        shell("predict", several, table, "--output", tmp_path / name)
+        rows = written(tmp_path / name)
+        if name == "out.jsonl":
+            assert [row["predicted_label"] for row in rows] == labels
+            assert [len(row["predicted_evidence"]) for row in rows] == list(map(len, labels))
+        else:
+            assert [row["predicted_label"] or "" for row in rows] == ["|".join(each) for each in labels]
+        scores = shell.json("evaluate", several, tmp_path / name, "--label-column", "predicted_label")
+        assert scores["accuracy"] == 1
+
+    def test_they_are_printed(self, shell: Shell, several: Path, write: Write) -> None:
+        table = write("t.csv", "text\ncard and money 1\nplease reset password 1\n")
+        both, none = shell("predict", several, table).splitlines()
+        assert {*both.split("\t")[0].split("|")} == {"card", "money"} and both.endswith("\tcard and money 1")
+        assert none == "\t\tplease reset password 1"
+        assert shell("predict", several, "please reset password 1") == ""
+        assert "no label has a score above one half" in shell.stderr
+        assert shell.json("predict", several, "please reset password 1") == []
+        assert len(shell.json("predict", several, "card and money 1")) == 2
+        assert len(shell("predict", several, "card and money 1", "--evidence", 0).splitlines()) == 2
+        assert len(shell.json("predict", several, "please reset password 1", "--top-k", 1)) == 1
+
+    def test_a_label_with_a_bar_stays_one(self, shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path) -> None:
+        rows = [{"text": f"card {n}", "label": ["a|b", "c"]} for n in range(4)]
+        table = write("t.json", json.dumps(rows))
+        shell("remember", tmp_path / "new", table, "--encoder", tiny_encoder, "--multi-label")
+        shell("predict", tmp_path / "new", table, "--output", tmp_path / "out.csv")
+        asked = ("--label-column", "predicted_label")
+        assert shell.json("evaluate", tmp_path / "new", tmp_path / "out.csv", *asked)["accuracy"] == 1
+
+
+@pytest.mark.parametrize("targets", [["1.5", "7", "3.25"], ["1.5|-200", "7|-100", "3.25|-300"]])
+def test_a_regression_answers_with_its_numbers_alone(
+    shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path, targets: list[str]
+) -> None:
+    table = write("t.csv", "text,label\n" + "".join(f"card {n},{each}\n" for n, each in enumerate(targets)))
+    folder = tmp_path / "numbers"
+    shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", "regression")
+    said = shell("predict", folder, "card 1", "--evidence", 0)
+    numbers = [float(line) for line in said.splitlines()]
+    assert len(numbers) == targets[0].count("|") + 1 and numbers == sorted(numbers, reverse=True)
+    first = shell("predict", folder, table).splitlines()[1].split("\t")
+    assert first == ["|".join(said.split()), "card 1"]
+    shell("predict", folder, table, "--output", tmp_path / "out.csv")
+    assert list(written(tmp_path / "out.csv")[0]) == ["text", "label", "predicted_label"]
+    report = shell.json("evaluate", folder, tmp_path / "out.csv", "--label-column", "predicted_label")
+    assert report["mean_absolute_error"] < 1e-3
+    assert "a regression answers with numbers" in shell.fails("predict", folder, "a", "--top-k", 1, status=2)
 
 
 @pytest.mark.parametrize("option", ["--top-k", "--evidence"])
@@ -393,5 +484,9 @@ def test_other_problems_are_answered(
     folder = tmp_path / "new"
     shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", problem)
     pipeline = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(folder))
-    assert shell.json("predict", folder, "my card", "--top-k", 3) == close(pipeline("my card", top_k=3))
-    assert shell("predict", folder, "my card").startswith(pipeline("my card")[0]["label"])
+    if problem == "regression":
+        assert shell.json("predict", folder, "my card") == close(pipeline("my card"))
+        assert shell("predict", folder, "my card").startswith(f"{pipeline('my card')[0]['score']:.4f}\n")
+    else:
+        assert shell.json("predict", folder, "my card", "--top-k", 3) == close(pipeline("my card", top_k=3))
+        assert shell("predict", folder, "my card").startswith(pipeline("my card")[0]["label"])

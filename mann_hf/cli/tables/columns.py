@@ -49,6 +49,7 @@ class Columns:
         self.others = others
         self.header = options.header
         self.found: tuple[str, ...] = ()
+        self.text_place = 0
         self._said: set[str] = set()
         self._rest: list[str] | None = None
 
@@ -89,6 +90,10 @@ class Columns:
     def match(self, there: Sequence[str]) -> bool:
         """Whether these names have all that is asked for."""
         return all(self._places(kind, there) or self._one_each(kind, there) for kind in self.kinds)
+
+    def have_texts(self, there: Sequence[str]) -> bool:
+        """Whether one of these is a name of texts."""
+        return bool(self._places("text", there))
 
     def header_in(self, rows: Iterable[Sequence[str]]) -> int | None:
         """The place of the header among the first rows, some of which may be a title; None if none has the columns.
@@ -159,9 +164,11 @@ class Columns:
         rest = {name: place for place, name in enumerate(names) if place not in positions}
         if self._rest is None:
             self._rest = list(rest)
+            self.text_place = positions[0]
         if set(rest) != set(self._rest):
             self.say(f"{source}: its files differ in their columns, of which only the texts are kept.")
             self.others = False
+            self.text_place = 0
             return []
         self.found = (*self.found, *self._rest)
         return [rest[name] for name in self._rest]

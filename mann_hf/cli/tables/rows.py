@@ -66,6 +66,7 @@ class Table(NamedTuple):
         name: as others may read it, who do not know the folders of this machine.
         dataset_id: of a data set on the Hub its name there.
         split: of a data set or a folder.
+        text_place: how many of the other columns stand before that of the texts.
     """
 
     source: str
@@ -75,6 +76,7 @@ class Table(NamedTuple):
     name: str
     dataset_id: str | None = None
     split: str | None = None
+    text_place: int = 0
 
 
 def table_of(
@@ -105,7 +107,7 @@ def table_of(
         else:
             bad.append(row)
     names = (columns.found[0], ", ".join(columns.found[1:])) if columns.one_a_label else columns.found
-    return Table(source, rows, names, bad, name, dataset_id, split)
+    return Table(source, rows, names, bad, name, dataset_id, split, columns.text_place)
 
 
 def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
