@@ -12,6 +12,7 @@ import typer
 
 from ..errors import InvalidInputError
 from .classifier import find_config, open_classifier
+from .interrupts import ended_by_command
 from .options import Debug, FolderOrHub
 from .output import print_lines, say, working
 
@@ -79,6 +80,7 @@ def demo(
                 quiet=True,
             )
         try:
+            stack.enter_context(ended_by_command())
             for name in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, name, signal.signal(name, lambda *_: stop.set()))
             print_lines(page.local_url)

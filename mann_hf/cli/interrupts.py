@@ -53,6 +53,16 @@ def ended_by_interrupt() -> Iterator[None]:
         teller.close()
 
 
+@contextmanager
+def ended_by_command() -> Iterator[None]:
+    """While the command has a handler of its own for Ctrl-C, and as long to end as it needs."""
+    fd_before = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(fd_before, warn_on_full_buffer=False)
+
+
 def _interrupt(number: int, frame: Any) -> None:
     _came.set()
     raise KeyboardInterrupt

@@ -116,6 +116,33 @@ def test_what_is_no_host_is_refused_before_the_work(shell: Shell, taught: Path) 
     assert "'http://x' is not the name of a host" in shell.fails("demo", taught, "--allow-host", "http://x")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+def test_nothing_but_the_command_ends_it_while_the_page_closes(
+    shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[int] = []
+
+    class Page:
+        @property
+        def local_url(self) -> str:
+            os.kill(os.getpid(), signal.SIGINT)
+            return "address"
+
+        def close(self, verbose: bool) -> None:
+            watched.append(signal.set_wakeup_fd(-1))
+
+    monkeypatch.setattr(mann_hf.demo, "launch", lambda *_, **__: Page())
+    receiver, teller = socket.socketpair()
+    teller.setblocking(False)
+    with receiver, teller:
+        before = signal.set_wakeup_fd(teller.fileno())
+        try:
+            assert shell("demo", taught).split() == ["address"]
+            assert (watched, signal.set_wakeup_fd(before)) == ([-1], teller.fileno())
+        finally:
+            signal.set_wakeup_fd(before)
+
+
 @pytest.mark.parametrize("names", [[], ["demo.example.org", "192.0.2.7"]])
 def test_hosts_are_handed_on(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) -> None:
     def launched(*_: Any, **kwargs: Any) -> None:

@@ -51,6 +51,17 @@ FAILS = """
     except KeyboardInterrupt:
         raise RuntimeError("a library that takes it for another error")
 """
+HANDLES = """
+    import signal, threading
+    from mann_hf.cli.interrupts import ended_by_command
+    stop = threading.Event()
+    with ended_by_command():
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        started()
+        stop.wait()
+        time.sleep(1.5)
+        print("left in order", flush=True)
+"""
 
 
 @pytest.fixture
@@ -82,6 +93,13 @@ def test_an_interrupt_ends_the_command_at_once_and_in_silence(start: Start, work
     assert process.communicate(timeout=20) == (said, "")
     assert process.returncode == 130
     assert time.monotonic() - begin < 10
+
+
+def test_a_command_with_a_handler_of_its_own_ends_when_it_is_done(start: Start) -> None:
+    process = start(COMMAND.format(work=HANDLES))
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("left in order\n", "")
+    assert process.returncode == 0
 
 
 def test_an_interrupt_while_the_command_is_imported_is_silent(start: Start) -> None:
