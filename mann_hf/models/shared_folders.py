@@ -1,6 +1,9 @@
 """A memory in a folder that others teach as well: what each has taught and forgotten is kept."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from ..errors import FolderChangedError
 from ..hub.files import CONFIG
@@ -28,7 +31,8 @@ class SharedFolder:
         """Saves the memory; if others have changed the one in the folder, the model takes their changes over first.
 
         Raises:
-            FolderChangedError: the folder was removed, or its memory keeps no texts and cannot be merged.
+            FolderChangedError: the folder was removed, or the memories cannot be merged: they keep no texts, or
+                `eviction="kaiser"` has mixed examples in their slots.
             EncoderMismatchError: others have put the memory of another encoder there.
         """
         with only_writer(self.folder):
@@ -40,16 +44,27 @@ class SharedFolder:
                 except FolderChangedError:
                     if not self.model.config.store_texts:
                         raise
+                    self._check_mergeable()
                     mine = self.model.memory
                     self.model.load_memory(self.folder)
-                    theirs = self.model.memory
-                    self.model._swap(lambda _: (merged(self._saved, mine, theirs), None), forgets=True)
+                    before, self._saved = self._saved, self.model.memory  # with which the next merge begins
+                    self.model._swap(lambda theirs: (merged(before, mine, theirs), None), forgets=True)
                     save_memory(self.model, self.folder, overwrite=False)
                 self._saved = self.model.memory
 
+    def _check_mergeable(self) -> None:
+        law = self.model.memory.law
+        if law.capacity is not None and law.eviction_name == "kaiser":
+            raise FolderChangedError(
+                f"nothing was saved: others have changed the memory in {self.folder} meanwhile, and with "
+                'eviction="kaiser", which mixes examples in one slot, two memories cannot be put together. Load the '
+                "folder again and teach your examples anew.",
+                str(self.folder),
+            )
+
 
 def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory) -> LabelledMemory:
-    """Another's memory with what was taught and forgotten here.
+    """Another's memory with what was taught and forgotten here. An example that both taught again counts for both.
 
     Args:
         before: what both began with.
@@ -59,14 +74,37 @@ def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory)
     gone = (before.ids.keys() - mine.ids.keys()) & theirs.ids.keys()
     if gone:
         theirs = theirs.forget(gone)
+    theirs = _counted_again(before, mine, theirs)
     new = [slot for id_, slot in mine.ids.items() if id_ not in before.ids and id_ not in theirs.ids]
     if not new:
         return theirs
     entries = [mine.entries[slot] for slot in new]
-    return theirs.remember(
+    together = theirs.remember(
         mine.state.keys[0, new],
         [entry.label for entry in entries],
         [entry.text for entry in entries],
         [entry.kind for entry in entries],
         dict(mine.names),
     )[0]
+    more = {entry.id: int(mine.state.write_count[0, slot]) - 1 for entry, slot in zip(entries, new, strict=True)}
+    return _counted(together, more)
+
+
+def _counted_again(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory) -> LabelledMemory:
+    """Another's memory in which examples count for more that both have, and that were taught again here."""
+    counts = {
+        id_: int(mine.state.write_count[0, slot])
+        - (int(before.state.write_count[0, before.ids[id_]]) if id_ in before.ids else 0)
+        for id_, slot in mine.ids.items()
+        if id_ in theirs.ids
+    }
+    return _counted(theirs, counts)
+
+
+def _counted(memory: LabelledMemory, times: dict[int, int]) -> LabelledMemory:
+    """The memory in which entries count for more: by their ids, how often they were taught again."""
+    again = {memory.ids[id_]: count for id_, count in times.items() if count > 0 and id_ in memory.ids}
+    if not again:
+        return memory
+    state = memory.law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
+    return replace(memory, state=state)

@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import FolderChangedError
 from mann_hf.hub import folder_lock
+from mann_hf.models import LabelledMemory, folder_saves, shared_folders
 from mann_hf.models.shared_folders import SharedFolder
 from mann_hf.pipelines import FewShotTextClassificationPipeline as Classifier
 
@@ -54,6 +56,67 @@ def test_what_either_teaches_and_forgets_stays_so(folder: Path) -> None:
     page.forget(label="phone")
     kept.save()
     assert held(MANNForSequenceClassification.from_pretrained(folder).memory) == expected - {("lost my phone", "phone")}
+
+
+def counts(memory: LabelledMemory) -> dict[str | None, int]:
+    return {entry.text: int(memory.state.write_count[0, slot]) for slot, entry in enumerate(memory.entries)}
+
+
+def test_what_was_taught_again_counts_as_often(folder: Path) -> None:
+    (page, kept), (shell, _) = opened(folder), opened(folder)
+    shell.remember(["cancel it", "my phone"], ["cancel", "phone"])
+    shell.save_memory(folder)
+    page.remember(["cancel it", "where is my card", "my phone", "new", "new"], ["cancel", "card", "phone", "a", "a"])
+    kept.save()
+    expected = {"where is my card": 2, "please refund me": 1, "cancel it": 3, "my phone": 2, "new": 2}
+    assert counts(MANNForSequenceClassification.from_pretrained(folder).memory) == expected
+    shell.load_memory(folder)
+    shell.remember(["send it"], ["delivery"])
+    shell.save_memory(folder)
+    page.remember(["where is my card"], ["card"])
+    kept.save()
+    assert counts(page.model.memory) == expected | {"send it": 1, "where is my card": 3}
+
+
+def test_slots_that_mix_examples_are_not_merged(
+    tiny_classifier: Callable[..., MANNForSequenceClassification], tmp_path: Path
+) -> None:
+    classifier = Classifier(model=tiny_classifier(capacity=2, eviction="kaiser"))
+    classifier.remember(["where is my card", "cancel it"], ["card", "cancel"])
+    classifier.save_pretrained(tmp_path)
+    (page, kept), (shell, _) = opened(tmp_path), opened(tmp_path)
+    shell.forget(label="cancel")
+    shell.save_memory(tmp_path)
+    page.remember(["a new card"], ["card"])
+    taught = page.model.memory
+    with pytest.raises(FolderChangedError, match="mixes examples in one slot"):
+        kept.save()
+    assert page.model.memory.entries == taught.entries
+
+
+def test_after_a_save_that_failed_what_others_forget_stays_forgotten(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (page, kept), (shell, _) = opened(folder), opened(folder)
+    shell.remember(["my phone"], ["phone"])
+    shell.save_memory(folder)
+    page.remember(["my money back"], ["refund"])
+    save, calls = folder_saves.save_memory, []
+
+    def full_disk(*args: Any, **kwargs: Any) -> None:
+        calls.append(args)
+        if len(calls) == 2:
+            raise OSError("the disk is full")
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(shared_folders, "save_memory", full_disk)
+    with pytest.raises(OSError, match="full"):
+        kept.save()
+    shell.forget(label="phone")
+    shell.save_memory(folder)
+    kept.save()
+    texts = {text for text, _ in held(MANNForSequenceClassification.from_pretrained(folder).memory)}
+    assert "my money back" in texts and "my phone" not in texts
 
 
 def test_it_is_locked_only_while_it_is_written_to(folder: Path) -> None:
