@@ -239,7 +239,7 @@ def base_probe(model: EncodingModel) -> Tensor:
     if model.loaded_states is not None:
         return model.keys_of(model.loaded_states)
     learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    were_on = in_effect(model)
+    were_on = active_adapters_on(model)
     model.disable_adapters()
     try:
         return model.encoder_probe()
@@ -331,13 +331,12 @@ def has_adapter(model: EncodingModel) -> bool:
     return getattr(model, "_hf_peft_config_loaded", False)
 
 
-def in_effect(model: EncodingModel) -> tuple[str, ...]:
+def active_adapters_on(model: EncodingModel) -> tuple[str, ...]:
     """The names of the adapters that are on the encoder now; none where they are switched off."""
     if not has_adapter(model):
         return ()
-    layers = [*_switched(model)]
-    off = any(layer.disable_adapters for layer in layers)
-    return () if off or not layers else tuple(layers[0].active_adapters)
+    first = next(_switched(model), None)  # of all, for they are switched together: each question asks
+    return () if first is None or first.disable_adapters else tuple(first.active_adapters)
 
 
 def enable_all(model: EncodingModel) -> None:
@@ -355,7 +354,7 @@ def _switched(model: EncodingModel) -> Iterator[Any]:
 
 def _check_on(model: EncodingModel) -> None:
     """Refuses an adapter that loading would switch on."""
-    if not in_effect(model):
+    if not active_adapters_on(model) or any(layer.disable_adapters for layer in _switched(model)):
         raise InvalidInputError(
             "the model was not saved: its adapter is switched off, and would be on when it is loaded. Call "
             "enable_adapters() before, and reencode_memory() after it if the model was taught meanwhile."

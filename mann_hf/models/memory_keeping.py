@@ -179,7 +179,7 @@ class MemoryKeepingModel(EncodingModel):
             ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
-        memory = replace(memory, adapters=adapters.in_effect(self))
+        memory = replace(memory, adapters=adapters.active_adapters_on(self))
         self._swap(lambda _: (memory.to(self.device), None), forgets=True)
 
     def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
@@ -202,7 +202,7 @@ class MemoryKeepingModel(EncodingModel):
         Raises:
             EncoderMismatchError: they do.
         """
-        memory, now = self.memory, adapters.in_effect(self)
+        memory, now = self.memory, adapters.active_adapters_on(self)
         if not len(memory) or memory.adapters == now:
             return
         if memory.probe is not None and not adapters.same_keys(memory.probe, self.encoder_probe()):
@@ -243,7 +243,7 @@ class MemoryKeepingModel(EncodingModel):
 
     def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""
-        name, on = self.config.encoder_name, adapters.in_effect(self)
+        name, on = self.config.encoder_name, adapters.active_adapters_on(self)
         return replace(memory, probe=probe, encoder_name=name, adapters=on)
 
     def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:

@@ -28,7 +28,7 @@ from . import adapters, base_weights, card_files, folder_saves, memory_files, pu
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
-from .pretrained_encoder import ModelFromEncoder, unknown_arguments_told
+from .pretrained_encoder import ModelFromEncoder, naming_unknown_arguments
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
@@ -116,7 +116,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
             InvalidTypeError: an argument that there is not.
         """
         try:
-            with unknown_arguments_told("from_pretrained", kwargs):
+            with naming_unknown_arguments("from_pretrained", kwargs):
                 loaded = cls._load(
                     pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs
                 )

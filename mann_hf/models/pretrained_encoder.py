@@ -84,28 +84,9 @@ class ModelFromEncoder(MemoryKeepingModel):
             UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
             InvalidTypeError: an argument that there is not.
         """
-        fields = {
-            "pooling": pooling,
-            "normalize": normalize,
-            "max_seq_length": max_seq_length,
-            "prompts": prompts,
-            "prompt_name": prompt_name,
-            "lower_case": lower_case,
-            "reading": reading,
-            "similarity": similarity,
-            "reading_options": reading_options,
-            "capacity": capacity,
-            "eviction": eviction,
-            "label_names": label_names,
-            "store_texts": store_texts,
-            "problem_type": problem_type,
-            "pool_prompt": pool_prompt,
-            "num_labels": num_labels,
-            "id2label": id2label,
-            "label2id": label2id,
-        }
-        given = {name: value for name, value in fields.items() if value is not LEFT_OUT}
-        with unknown_arguments_told("from_encoder_pretrained", kwargs):
+        fields = config_fields()
+        given = {name: value for name, value in locals().items() if name in fields and value is not LEFT_OUT}
+        with naming_unknown_arguments("from_encoder_pretrained", kwargs):
             encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
         model = cls._around(encoder, config)
         if settings is not None and config.projection == list(settings.projection):
@@ -171,7 +152,7 @@ def config_fields() -> set[str]:
 
 
 @contextmanager
-def unknown_arguments_told(function: str, given: Collection[str]) -> Iterator[None]:
+def naming_unknown_arguments(function: str, given: Collection[str]) -> Iterator[None]:
     """Says of an argument that nobody takes which one was meant, in place of the class that was handed it last.
 
     Args:

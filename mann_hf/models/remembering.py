@@ -204,7 +204,7 @@ class RememberingModel(MANNPreTrainedModel):
         names: Mapping[str, Tensor],
     ) -> list[int]:
         """Writes examples whose labels are spelled and whose texts are checked; see `remember`."""
-        probe, on = self.encoder_probe(), adapters.in_effect(self)
+        probe, on = self.encoder_probe(), adapters.active_adapters_on(self)
         keys = keys.detach().to(torch.float32, copy=True)
         words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
 

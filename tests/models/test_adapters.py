@@ -134,9 +134,9 @@ class TestBaseProbe:
         model.disable_adapters()
         model.loaded_states = None
         adapters.base_probe(model)
-        assert adapters.in_effect(model) == ()
+        assert adapters.active_adapters_on(model) == ()
         model.enable_adapters()
-        assert adapters.in_effect(model) == ("default",) and adapters.in_effect(build()) == ()
+        assert adapters.active_adapters_on(model) == ("default",) and adapters.active_adapters_on(build()) == ()
 
 
 class TestSwitched:
@@ -167,7 +167,7 @@ class TestSwitched:
         self.taught(classifier.model)
         with pytest.raises(InvalidInputError, match="its adapter is switched off"):
             classifier.save_pretrained(tmp_path / "new")
-        assert not (tmp_path / "new").exists() and not adapters.in_effect(classifier.model)
+        assert not (tmp_path / "new").exists() and not adapters.active_adapters_on(classifier.model)
         classifier.model.enable_adapters()
         self.switched(classifier, "written with no adapter, and now the encoder has the adapter 'default'")
         classifier.model.reencode_memory()
