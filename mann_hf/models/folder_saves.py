@@ -104,8 +104,20 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
             PreTrainedModel.save_pretrained(plain, folder, True, *args, **kwargs)
         except RuntimeError as error:
             raise _of_shared_weights(error) from error
+        if kwargs.get("state_dict") is None:  # else the weights may be spread over processes
+            _warn_of_old_keys(model)
     if len(model.memory):
         memory_files.write_memory(model.memory, folder)
+
+
+def _warn_of_old_keys(model: MemoryKeepingModel) -> None:
+    probe = model.memory.probe
+    if len(model.memory) and probe is not None and not adapters.same_keys(probe, model.encoder_probe()):
+        logger.warning(
+            "The encoder was trained after its memory was taught, so the keys in the memory are those of the old "
+            "weights. Write them again with model.reencode_memory() before saving, or load the folder with "
+            "from_pretrained(folder, reencode=True)."
+        )
 
 
 def _check_adapters(model: MemoryKeepingModel) -> None:

@@ -765,6 +765,19 @@ class TestLaterUse:
 
 
 class TestSaving:
+    def test_keys_of_an_encoder_before_its_training_are_told(
+        self, taught: Any, tiny_tokenizer: Any, tmp_path: Path, told: Callable[[], list[str]]
+    ) -> None:
+        taught.save_pretrained(tmp_path)
+        assert not told()
+        with torch.no_grad():
+            taught.encoder.embeddings.word_embeddings.weight.normal_()
+        taught.save_pretrained(tmp_path)
+        assert "trained after its memory was taught" in told()[0] and len(told()) == 1
+        taught.reencode_memory(tiny_tokenizer)
+        taught.save_pretrained(tmp_path)
+        assert len(told()) == 1
+
     def test_nothing_that_could_run(self, saved: Path) -> None:
         assert {path.name for path in saved.iterdir()} == {
             "README.md",
