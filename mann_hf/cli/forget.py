@@ -1,14 +1,17 @@
 """`mann-hf forget`: takes texts out of a classifier's memory."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import NotInMemoryError
-from ..wording import counted
+from ..wording import counted, near, shown
 from .classifier import find_config, only_writer, open_classifier
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
+
+if TYPE_CHECKING:
+    from ..models.labelled_memory import LabelledMemory
 
 
 def forget(
@@ -23,12 +26,16 @@ def forget(
             "--id", metavar="ID", help="Forget the text with this id (see the evidence of an answer); may be repeated."
         ),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="Forget this text, whatever its label; may be repeated."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Forget texts, as if they had never been taught."""
-    if bool(label) == bool(id_):
-        raise typer.BadParameter("give --label or --id, one of the two.", param_hint="--label / --id")
+    if [bool(label), bool(id_), bool(text)].count(True) != 1:
+        raise typer.BadParameter("give one of the three.", param_hint="--label / --id / --text")
     find_config(folder, on_hub=False)
     with working(), only_writer(folder):
         from ..models.entries import label_names
@@ -36,8 +43,8 @@ def forget(
         classifier = open_classifier(folder)
         before = classifier.model.memory
         try:
-            if id_:
-                classifier.forget(ids=id_)
+            if id_ or text:
+                classifier.forget(ids=id_ or _ids_of_texts(before, text or []))
             for name in label or []:
                 if name not in before.labels:
                     classifier.forget(label=name)  # says so
@@ -53,3 +60,22 @@ def forget(
         print_json({"folder": folder, "ids": gone, "entries": len(memory), "labels": list(memory.labels)})
     else:
         print_lines(f"Forgot {counted(len(gone), 'text')}; {folder} now holds {counted(len(memory), 'text')}.")
+
+
+def _ids_of_texts(memory: "LabelledMemory", texts: list[str]) -> list[int]:
+    """The ids of all entries with one of these texts.
+
+    Raises:
+        NotInMemoryError: the memory holds no entry with a text.
+    """
+    stored = {entry.text for entry in memory.entries if entry.text is not None}
+    for text in texts:
+        if text not in stored:
+            meant = near(text, sorted(stored))
+            hint = (
+                f"did you mean {' or '.join(map(repr, meant))}?" if meant else "the evidence of an answer shows texts."
+            )
+            if memory.entries and not stored:
+                hint = "it keeps no texts (store_texts=False); use --id or --label."
+            raise NotInMemoryError(f"the memory holds no text {shown(text)}; {hint}", [text])
+    return [entry.id for entry in memory.entries if entry.text in texts]

@@ -36,6 +36,14 @@ def test_ids_are_forgotten_and_the_weights_are_not_written(shell: Shell, taught:
     assert changed == {"memory.safetensors", "memory.json", "config.json", "README.md"}, "what names the labels"
 
 
+def test_texts_are_forgotten(shell: Shell, taught: Path) -> None:
+    gone = ["my card is lost", "please refund my money"]
+    known = ids(taught)
+    document = shell.json("forget", taught, *(word for text in gone for word in ("--text", text)))
+    assert set(document["ids"]) == {known[text] for text in gone}
+    assert set(ids(taught)) == set(EXAMPLES) - set(gone)
+
+
 def test_labels_are_forgotten_together(shell: Shell, tiny_encoder: Path, tmp_path: Path) -> None:
     table = tmp_path / "several.csv"
     table.write_text("text,label\nboth things,a|b\nonly a,a\nsomething else,c\n")
@@ -88,6 +96,8 @@ def test_everything_may_be_forgotten_and_taught_anew(shell: Shell, taught: Path,
         (["--label", "Lost card"], "the memory holds no label 'Lost card'; did you mean 'lost_card'? It knows"),
         (["--label", "refund", "--label", "pizza"], "the memory holds no label 'pizza'"),
         (["--id", "12"], "the memory holds no 12"),
+        (["--text", "my card is lst"], "the memory holds no text 'my card is lst'; did you mean 'my card is lost'"),
+        (["--text", "my card is lost", "--text", "pizza"], "the memory holds no text 'pizza'; the evidence of"),
     ],
 )
 def test_what_is_not_there_is_told_and_nothing_changes(
@@ -101,8 +111,9 @@ def test_what_is_not_there_is_told_and_nothing_changes(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Invalid value for --label / --id: give --label or --id, one of the two."),
-        (["--label", "a", "--id", "1"], "Invalid value for --label / --id: give --label or --id, one of the two."),
+        ([], "Invalid value for --label / --id / --text: give one of the three."),
+        (["--label", "a", "--id", "1"], "Invalid value for --label / --id / --text: give one of the three."),
+        (["--label", "a", "--text", "b"], "Invalid value for --label / --id / --text: give one of the three."),
         (["--id", "one"], "Invalid value for '--id': "),
     ],
 )
