@@ -62,6 +62,7 @@ def demo(
         read_names(allow_host)
     stop = threading.Event()
     with ExitStack() as stack:
+        say("Opening the page; this can take half a minute.")
         with working():
             from ..demo import launch
             from ..models.shared_folders import SharedFolder
