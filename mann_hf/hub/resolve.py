@@ -24,6 +24,7 @@ from ..errors import EncoderNotFoundError, FolderError
 from .files import CONFIG, WEIGHTS, read_object
 from .guard import as_folder_error
 from .sentence_transformers import transformer_folder
+from .weight_files import ADAPTER
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
 
@@ -89,6 +90,11 @@ def resolve_encoder(
     if folder.is_dir():
         inner = transformer_folder(folder)
         if inner is None:
+            if (folder / ADAPTER).is_file():
+                raise EncoderNotFoundError(
+                    f"The folder {str(folder)!r} holds an adapter and no encoder. Make the model with the encoder that "
+                    f"the adapter was trained on, and then call model.load_adapter({str(folder)!r})."
+                )
             raise EncoderNotFoundError(
                 f"The folder {str(folder)!r} is no encoder: it has no {CONFIG}. Give the folder that holds the "
                 f"encoder's {CONFIG} and weights; if a Hub repository was meant, rename or leave this folder."

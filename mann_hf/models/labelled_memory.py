@@ -271,6 +271,10 @@ class LabelledMemory:
                 unknown += f". It has room for {counted(self.law.capacity, 'text')}: what gave way to others is gone"
             raise NotInMemoryError(("; ".join(hints) or unknown) + ".", missing)
         if label is not None:
+            if self.problem_type == REGRESSION:
+                raise NotInMemoryError(
+                    "numbers cannot be forgotten as labels; give ids (evidence names them).", [label]
+                )
             if label not in self.labels:
                 meant = " or ".join(map(repr, near(label, self.labels)))
                 raise NotInMemoryError(

@@ -122,6 +122,12 @@ def spell_labels(labels: Any) -> tuple[str, ...]:
     labels = plain(labels)
     if not isinstance(labels, (list, tuple, set, frozenset)):
         raise InvalidTypeError(f"{shown(labels)} is not a list; give the labels of each example as a list of names")
+    inner = next((label for label in map(plain, labels) if isinstance(label, (list, tuple, set, frozenset))), None)
+    if inner is not None and not _is_zeros_and_ones(inner):
+        raise InvalidTypeError(
+            f"{shown(labels)} holds a list, {shown(inner)}, where a name belongs; give each text one list of names, as "
+            "in ['late', 'broken']"
+        )
     spelled = [spell_label(label) for label in labels]
     if isinstance(labels, (set, frozenset)):
         spelled.sort()

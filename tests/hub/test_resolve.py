@@ -81,6 +81,12 @@ def test_a_folder_without_an_encoder_is_refused(tmp_path: Path):
         resolve_encoder(tmp_path)
 
 
+def test_a_folder_with_an_adapter_alone_says_how_to_load_it(tmp_path: Path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(EncoderNotFoundError, match=r"holds an adapter and no encoder.*model\.load_adapter\("):
+        resolve_encoder(tmp_path)
+
+
 def test_a_new_folder_is_seen_and_a_removed_one_forgotten(package: Path, tmp_path, tiny_encoder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert resolve_encoder(NAME) == str(package)

@@ -196,6 +196,8 @@ def test_numbers_for_regression() -> None:
     assert LabelledMemory.empty(4).labels == ()
     assert memory.state.values[0].tolist() == [[1.5], [-2.0]]
     assert memory.forget([ids[0]]).state.values[0].tolist() == [[-2.0]]
+    with pytest.raises(NotInMemoryError, match="numbers cannot be forgotten as labels; give ids"):
+        memory.forget(label="1.5")
 
 
 @pytest.mark.parametrize(
