@@ -17,8 +17,9 @@ from .classifier import (
     open_classifier,
     problem_type_of,
 )
-from .output import print_json, print_lines, progress_bar, working
+from .output import print_json, print_lines, progress_bar, say, working
 from .tables import examples_of, read_table
+from .tables.hints import say_contradictions
 
 
 def remember(
@@ -93,7 +94,10 @@ def remember(
             header=not no_header,
             skip_bad_rows=skip_bad_rows,
         )
-        texts, labels, _ = examples_of(read_table(table, options, "train"), problem_type, skip_bad_rows)
+        found = read_table(table, options, "train")
+        texts, labels, _ = examples_of(found, problem_type, skip_bad_rows)
+        if problem_type is not opt.ProblemType.REGRESSION:
+            say_contradictions(found, texts, labels)
         with working():
             if new:
                 targets = len(labels[0]) if problem_type is opt.ProblemType.REGRESSION else None
@@ -110,6 +114,8 @@ def remember(
             else:
                 classifier.save_memory(folder)
     memory = classifier.model.memory
+    if repeated := len(ids) - len(set(ids)):
+        say(f"{table}: {counted(repeated, 'row repeats', 'rows repeat')} a text with its label; each is stored once.")
     if as_json:
         print_json(
             {

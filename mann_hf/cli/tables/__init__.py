@@ -30,7 +30,7 @@ from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
 from .examples import Examples, cells_by_number, examples_of, texts_of
 from .excel import read_excel
-from .folders import choose, choose_of, choose_texts, data_files, read_class_folders, text_files
+from .folders import choose, choose_of, choose_texts, data_files, files_of_classes, read_class_folders, text_files
 from .hub import read_hub, read_parquet
 from .objects import read_objects
 from .rows import BadRow, Row, Table, table_of
@@ -158,6 +158,7 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
             raise InvalidInputError(
                 f"the folder {folder!r} holds no table ({endings()}), and no folders of texts (.txt) by class."
             )
+        files = files_of_classes(folder, files, columns)
         chosen = choose_texts(folder, files, options.split, usual_split, columns)
         found = read_class_folders(folder, chosen.files, columns, options)
     chosen.say(folder, columns)

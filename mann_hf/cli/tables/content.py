@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ...errors import InvalidInputError
-from ...wording import counted, listed
+from ...wording import counted, listed, shown
 from ..options import Format, TableOptions
 from .columns import Columns
 from .decoding import decode
-from .delimited import DELIMITERS, has_header
+from .delimited import DELIMITERS, has_header, shape_of_table
 
 JSONS = (".json", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
@@ -163,6 +163,12 @@ def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lin
     if has_header(text, columns):
         columns.say(f"{source}: is read as a table, by its header (--format lines reads each line as a text).")
         return ".csv"
+    if (shape := shape_of_table(text)) is not None:
+        names = listed((shown(name, 40) for name in shape[1]), 20)
+        raise InvalidInputError(
+            f"{source}: looks like a table, whose first row is {names}: name the column of texts with --format csv "
+            "--text-column NAME (or add --no-header), or read each line as a text with --format lines."
+        )
     columns.say(f"{source}: each line is read as a text (--format csv reads a table).")
     return LINES
 

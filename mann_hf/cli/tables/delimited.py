@@ -21,6 +21,7 @@ OTHERS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar (|)"}
 LARGEST_CELL = 2**25
 """Letters of a cell, for which csv takes four bytes each."""
+FRACTION = re.compile(r"\d,\d")
 SAMPLE = 100
 """Rows by which a delimiter is found."""
 
@@ -132,6 +133,23 @@ def has_header(text: str, columns: Columns) -> bool:
     with _large_cells():
         lines = _Lines(text)
         return columns.are_header(_sample(lines, _found(lines, ",", columns)[0], 2))
+
+
+def shape_of_table(text: str) -> tuple[str, list[str]] | None:
+    """The delimiter and first row of lines that are surely rows: all have as many cells, as no sentences have."""
+    with _large_cells():
+        lines = _Lines(text)
+        for delimiter in OTHERS:
+            rows = _sample(lines, delimiter, SAMPLE)
+            glued = all(cell and cell == cell.strip() for cells in rows for cell in cells)
+            if delimiter == "," and (
+                not any(len(cell.split()) > 2 for cells in rows[1:] for cell in cells)
+                or any(FRACTION.search(line) for line in lines.lines[:SAMPLE])
+            ):
+                continue
+            if len(rows) > 1 and glued and {*map(len, rows)} == {len(rows[0])} != {1}:
+                return delimiter, rows[0]
+    return None
 
 
 def _found(lines: _Lines, usual: str, columns: Columns) -> tuple[str, list[str]]:

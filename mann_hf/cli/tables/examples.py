@@ -95,6 +95,7 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
     hints.say_swapped(table, examples.texts, examples.labels)
     hints.say_separators(table, examples.labels, several)
     hints.say_alike(table, labels)
+    hints.say_total(table, examples.texts, examples.labels)
     hints.say_numbers(table, labels)
     if several and (empty := sum(not each for each in examples.labels)):
         say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, which tells against every label.")

@@ -57,6 +57,27 @@ def text_files(folder: str) -> list[Path]:
     return [path for path in _all_files(folder) if path.suffix.lower() == LINES]
 
 
+def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[Path]:
+    """Those text files that lie in a folder of a class, where classes are asked for, and a word about the others.
+
+    Raises:
+        InvalidInputError: none does.
+    """
+    loose = [repr(path.name) for path in files if path.parent == Path(folder)]
+    if "label" not in columns.kinds or not loose:
+        return files
+    if len(loose) == len(files):
+        raise InvalidInputError(
+            f"{folder!r} holds texts without labels, {listed(loose, 3)}; put each in a folder with the name of its "
+            "class."
+        )
+    columns.say(
+        f"{folder}: {counted(len(loose), 'file is', 'files are')} in no folder of a class, and left out: "
+        f"{listed(loose, 3)}."
+    )
+    return [path for path in files if path.parent != Path(folder)]
+
+
 def choose(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
     """Those files that are of a split, by the names of files or folders.
 
@@ -113,19 +134,7 @@ def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, 
 def read_class_folders(
     folder: str, files: list[Path], columns: Columns, options: TableOptions
 ) -> Iterator[Row | BadRow]:
-    """Rows of texts, each a file, and their classes, each the folder that the file lies in.
-
-    Raises:
-        InvalidInputError: files lie in no folder of a class, where classes are asked for.
-    """
-    if "label" in columns.kinds:
-        loose = [path.name for path in files if path.parent == Path(folder)]
-        if len(loose) == len(files):
-            raise InvalidInputError(
-                f"{folder!r} holds texts without labels, {listed(map(repr, loose), 3)}; put each in a folder with the "
-                "name of its class."
-            )
-        files = [path for path in files if path.parent != Path(folder)]
+    """Rows of texts, each a file, and their classes, each the folder that the file lies in."""
     for path in files:
         name = path.relative_to(folder).as_posix()
         try:

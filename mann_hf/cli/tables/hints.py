@@ -38,6 +38,8 @@ WORDS_FOR_NOTHING = frozenset(
     )
 )
 """What data frames and databases write for a missing value, and pandas reads as one."""
+TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "insgesamt", "somme", "suma")
+"""What the last row of a sheet begins with, where it adds up the rows above."""
 FEWEST = 4
 """Rows by which columns are compared."""
 
@@ -118,6 +120,36 @@ def say_numbers(table: Table, labels: Iterable[str]) -> None:
             f"{table.source}: the labels in the column {column!r}, such as {min(names)}, look like times since 1970, "
             "as data frames write dates to json; to_json(..., date_format='iso') writes them as dates."
         )
+
+
+def say_total(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
+    """Says so where the last row looks like the total of those above: a number where they have none."""
+    if len(texts) < 2 or not all(isinstance(label, str) for label in labels):
+        return
+    last = [texts[-1].strip(), labels[-1].strip()]
+    lines = [row.line for row in table.rows[-2:]]
+    apart = len(lines) == 2 and lines[0] is not None and lines[1] is not None and lines[1] - lines[0] > 1
+    words = [each for each in last if not NUMBER.fullmatch(each)]
+    column = (*texts[:-1],) if words == last[1:] else labels[:-1]
+    if len(words) == 1 and (apart or words[0].casefold() in TOTALS) and not any(map(NUMBER.fullmatch, column)):
+        say(
+            f"{table.source}: the last row, {shown(last[0], 40)} with the label {shown(last[1], 40)}, looks like a "
+            "total of the rows above; remove it if it is no example."
+        )
+
+
+def say_contradictions(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
+    """Says which texts have different labels in different rows."""
+    several: dict[str, dict[Any, None]] = {}
+    for text, label in zip(texts, labels, strict=True):
+        several.setdefault(text, {})[label if isinstance(label, str) else tuple(sorted(label))] = None
+    found = {text: list(each) for text, each in several.items() if len(each) > 1}
+    if found:
+        text, each = next(iter(found.items()))
+        names = listed((shown(name if isinstance(name, str) else BETWEEN_LABELS.join(name), 40) for name in each), 3)
+        count = counted(len(found), "text has", "texts have")
+        such = "" if len(found) == 1 else "such as "
+        say(f"{table.source}: {count} different labels in different rows, {such}{shown(text, 60)}: {names}.")
 
 
 def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None], several: bool) -> None:

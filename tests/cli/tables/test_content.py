@@ -17,6 +17,8 @@ from mann_hf.cli.options import Format, TableOptions
 from mann_hf.cli.tables import content, is_table, read_table
 from mann_hf.errors import InvalidInputError
 
+from ..conftest import Shell
+
 ROWS = [{"text": "my card, lost", "label": "lost_card"}, {"text": "refund me", "label": "refund"}]
 CSV = 'text,label\n"my card, lost",lost_card\nrefund me,refund\n'
 LINES = "my card, lost\n\nrefund me\n"
@@ -201,3 +203,32 @@ def test_what_has_the_ending_of_a_table_is_one_where_its_folder_is(tmp_path: Pat
     assert is_table("missing/shots.csv", TableOptions())
     assert is_table(str(tmp_path / "some shots.csv"), TableOptions())
     assert not is_table("what is in shots.csv", TableOptions())
+
+
+class TestLinesThatAreRows:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Ticket text,Team\nwhere is my order,Orders\n",
+            "Anliegen;Team;Nr\nwo ist es;Versand;7\n",
+            'a\tb\n"c, d"\te\n',
+        ],
+    )
+    def test_they_are_refused_until_it_is_said_what_they_are(self, shell: Shell, taught: Path, text: str) -> None:
+        told = shell.fails("predict", taught, "-", given=text)
+        assert "looks like a table, whose first row is" in told and "--format lines" in told
+        assert len(shell.json("predict", taught, "-", "--format", "lines", given=text)) == 2
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "hello, you\nyes, please\n",
+            "a,b\n",
+            "one,two\nthree\n",
+            "it costs 1,5\nit costs 2,5\n",
+            "a\nb\n",
+            "a;\nb;\n",
+        ],
+    )
+    def test_sentences_are_lines(self, shell: Shell, taught: Path, text: str) -> None:
+        assert len(shell.json("predict", taught, "-", given=text)) == text.count("\n")

@@ -1,10 +1,16 @@
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mann_hf.cli.options import ProblemType
-from mann_hf.cli.tables import Row, Table, examples_of, texts_of
-from mann_hf.cli.tables.hints import visible
+from mann_hf.cli.options import ProblemType, TableOptions
+from mann_hf.cli.tables import Row, Table, examples_of, read_table, texts_of
+from mann_hf.cli.tables.hints import say_contradictions, visible
+
+from ..conftest import Shell
+
+Write = Callable[[str, str | bytes], Path]
 
 ONE, SEVERAL = ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL
 
@@ -138,3 +144,34 @@ def test_the_difference_of_spellings_can_be_seen(
 def test_what_can_be_seen_is_shown_as_it_is() -> None:
     assert visible("Größe") == "'Größe'"
     assert visible("日本 語") == "'日本 語'"
+
+
+class TestContradictions:
+    def test_a_text_of_two_labels_is_said(self, shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path) -> None:
+        rows = "where is it,delivery\nwhere is it,delivery\nmy money,refund\nwhere is it,refund\n"
+        shell("remember", tmp_path / "new", write("t.csv", f"text,label\n{rows}"), "--encoder", tiny_encoder)
+        assert "1 text has different labels in different rows, 'where is it': 'delivery', 'refund'." in shell.stderr
+        assert "1 row repeats a text with its label; each is stored once." in shell.stderr
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_repeats_alone_contradict_nothing(self, write: Write, capsys: pytest.CaptureFixture, several: bool) -> None:
+        path = write("t.csv", f"text,label\na,{'x|y' if several else 'x'}\na,{'y|x' if several else 'x'}\nb,y\n")
+        kind = ProblemType.MULTI_LABEL if several else ProblemType.SINGLE_LABEL
+        found = read_table(str(path), TableOptions(), "train")
+        texts, labels, _ = examples_of(found, kind, False)
+        say_contradictions(found, texts, labels)
+        assert "different labels" not in capsys.readouterr().err
+
+
+class TestTotal:
+    def test_a_last_row_that_adds_up_is_said(self, write: Write, capsys: pytest.CaptureFixture) -> None:
+        for last in ("Total,6", "Gesamt,6", "\nall of them,6", "6,Total", 'grand TOTAL,"1,5"'):
+            path = write("t.csv", f"text,label\nmy card,card\nmy money,refund\n{last}\n")
+            examples_of(read_table(str(path), TableOptions(), "train"), ProblemType.SINGLE_LABEL, False)
+            assert "looks like a total of the rows above" in capsys.readouterr().err, last
+
+    def test_other_last_rows_are_rows(self, write: Write, capsys: pytest.CaptureFixture) -> None:
+        for rows in ("a,1\nb,2\nTotal,6", "a,x\nb,y\nTotal,x", "a,x\n\nb,y", "a,x\nb,y\nall,6", "Total,6"):
+            path = write("t.csv", f"text,label\n{rows}\n")
+            examples_of(read_table(str(path), TableOptions(), "train"), ProblemType.SINGLE_LABEL, False)
+            assert "total" not in capsys.readouterr().err, rows

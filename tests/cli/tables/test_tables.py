@@ -552,3 +552,13 @@ def test_a_file_is_a_table_whatever_its_name_holds(write: Write) -> None:
     assert is_table(str(write("my shots.csv", CSV)), options())
     with pytest.raises(InvalidInputError, match="is a file, but not a known kind of table .* --text to classify"):
         is_table(str(write("notes.pdf", CSV)), options())
+
+
+def test_a_file_in_no_folder_of_a_class_is_not_said_to_be_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("train/card/1.txt", "train/pin/2.txt", "test/pin/3.txt", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert read(tmp_path) == [("train/card/1.txt", "card"), ("train/pin/2.txt", "pin")]
+    said = capsys.readouterr().err
+    assert "1 file is in no folder of a class, and left out: 'notes.txt'." in said
+    assert "reads 2 files of the split 'train', train/card/1.txt, train/pin/2.txt (" in said
