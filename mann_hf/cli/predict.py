@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InvalidInputError
 from ..wording import counted
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
@@ -78,6 +79,8 @@ def predict(
         skip_bad_rows=skip_bad_rows,
     )
     from_table = is_table(text, reading) if table is None else table
+    if not from_table and not text.strip():
+        raise InvalidInputError("the text is empty; give a sentence, or a table of texts.")
     ending = check_output(output, folder, text if from_table else None, evidence) if output is not None else None
     problem_type = problem_type_of(find_config(folder, on_hub=True))
     if top_k is not None and problem_type is opt.ProblemType.REGRESSION:

@@ -427,7 +427,9 @@ def test_counts_that_make_no_sense_are_wrong_usage(shell: Shell, taught: Path, o
     assert "Invalid value for '--top-k'" in shell.fails("predict", taught, "my card", "--top-k", "0", status=2)
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("  ", "is blank"), ("\udcff", "surrogate")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "the text is empty"), ("  ", "the text is empty"), ("\udcff", "surrogate")]
+)
 def test_a_text_that_is_none_is_refused(shell: Shell, taught: Path, text: str, message: str) -> None:
     assert message in shell.fails("predict", taught, text)
 

@@ -12,6 +12,17 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+OTHERS = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF-": "a PDF document",
+    b"PK\x03\x04": "a zip archive or an Office document",
+    b"\xd0\xcf\x11\xe0": "an old Office document",
+    b"\x1f\x8b": "a gzip archive",
+    b"PAR1": "a parquet file",
+}
+"""What files are that begin so, whatever their name says."""
 WESTERN = "cp1252"
 """What Windows and Excel write in Western Europe and America; Latin-1 but for signs that no text has."""
 MOST_ACCENTS = 0.3
@@ -31,6 +42,9 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
     Raises:
         InvalidInputError: it is no text in that encoding, or none is found.
     """
+    kind = next((kind for mark, kind in OTHERS.items() if data.startswith(mark)), None)
+    if kind is not None:
+        raise InvalidInputError(f"{source!r} is {kind} and no text; give a table, by the ending that it should have.")
     named = encoding or next((name for mark, name in MARKS if data.startswith(mark)), None) or _two_byte(data)
     if named is not None:
         try:

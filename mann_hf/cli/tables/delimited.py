@@ -108,7 +108,7 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
             width = len(cells)
             if columns.header:
                 cure = "; if the first line is a row and no header, add --no-header"
-                positions = columns.find(source, cells, cure if width > 1 else "")
+                positions = columns.find(source, cells, cure if width > 1 or "label" not in columns.kinds else "")
                 if titled:
                     columns.say(f"{source}: its header is at line {begin}, what is above it is left out.")
                 continue

@@ -232,3 +232,26 @@ class TestLinesThatAreRows:
     )
     def test_sentences_are_lines(self, shell: Shell, taught: Path, text: str) -> None:
         assert len(shell.json("predict", taught, "-", given=text)) == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0", "a PNG picture"),
+        (b"\xff\xd8\xff\xe0\0", "a JPEG picture"),
+        (b"%PDF-1.7\n%\xe2", "a PDF document"),
+        (b"PK\x03\x04\x14\0", "a zip archive"),
+    ],
+)
+def test_what_is_no_text_is_named(
+    shell: Shell, taught: Path, write: Callable[..., Path], data: bytes, kind: str
+) -> None:
+    for name in ("t.csv", "t.json"):
+        assert f"is {kind}" in shell.fails("predict", taught, write(name, data))
+
+
+def test_an_empty_text_and_a_header_that_is_a_row_are_said_plainly(
+    shell: Shell, taught: Path, write: Callable[..., Path]
+) -> None:
+    assert "the text is empty; give a sentence" in shell.fails("predict", taught, " ")
+    assert "add --no-header" in shell.fails("predict", taught, write("q.csv", "where is my card?\nmy money\n"))
