@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
-from ..errors import EncoderMismatchError, InvalidInputError, import_extra
+from ..errors import EncoderMismatchError, InvalidInputError
 from ..hub import files
 from ..hub.configs import check_readable
 from ..hub.encoders import load_encoder
@@ -26,6 +26,7 @@ from ..wording import listed
 from . import base_weights
 from .configuration_mann import MANNConfig
 from .encoding import EncodingModel
+from .peft_package import import_peft
 
 WEIGHTS = files.WEIGHTS
 FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -126,7 +127,7 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
             str(config.encoder_name),
         )
     _check_fits(model, config.adapter, state, place)
-    add(model, _peft().PeftConfig.from_peft_type(**config.adapter))
+    add(model, import_peft().PeftConfig.from_peft_type(**config.adapter))
     load_trained_state(model, state, str(place))
     model.config.adapter = config.adapter
     model.name_or_path = str(place)
@@ -153,6 +154,7 @@ def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
     Raises:
         InvalidInputError: it changes some, and loading cannot do the same again; or it is of a kind that is not loaded.
     """
+    import_peft()
     if getattr(config, "peft_type", None) in UNLOADABLE:
         raise InvalidInputError(
             f"adapters of the kind {config.peft_type.value} are not taken, as they could not be loaded again safely. "
@@ -183,7 +185,7 @@ def _with_targets(config: Any, encoder_type: str) -> Any:
     if getattr(config, "target_modules", ()) is not None or hasattr(config, "feedforward_modules"):
         return config
     kind = config.peft_type.value
-    usual = getattr(_peft().utils, f"TRANSFORMERS_MODELS_TO_{kind}_TARGET_MODULES_MAPPING", {})
+    usual = getattr(import_peft().utils, f"TRANSFORMERS_MODELS_TO_{kind}_TARGET_MODULES_MAPPING", {})
     targets = usual.get(encoder_type, "all-linear" if kind == "LORA" else None)
     config = copy.copy(config)
     config.target_modules = set(targets) if isinstance(targets, list) else targets
@@ -196,7 +198,7 @@ def _check_fits(model: EncodingModel, adapter: dict[str, Any], state: dict[str, 
     Raises:
         InvalidInputError: they are not, or the configuration is none that PEFT takes.
     """
-    peft = _peft()
+    peft = import_peft()
     try:
         with torch.device("cpu" if adapter["peft_type"] in NEEDS_VALUES else "meta"):
             bare = type(model)(model.config)
@@ -316,7 +318,7 @@ def load_trained_state(model: EncodingModel, state: dict[str, Tensor], source: s
     """
     adapter = {name: tensor for name, tensor in state.items() if not name.startswith((READING, PROJECTION))}
     _check_shapes(trained_state(model), state, source)
-    _peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])
+    import_peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])
     model.reading.load_state_dict(_part(state, READING))
     model.projection.load_state_dict(_part(state, PROJECTION))
 
@@ -382,7 +384,3 @@ def _check_base(model: EncodingModel, saved: dict[str, Tensor]) -> None:
             "alone. An encoder that was trained is saved first, without an adapter, and the adapter put on the model "
             "that is loaded from there."
         )
-
-
-def _peft() -> Any:
-    return import_extra("peft", "an adapter on the encoder", "peft")

@@ -139,6 +139,12 @@ class TestBaseProbe:
         assert adapters.active_adapters_on(model) == ("default",) and adapters.active_adapters_on(build()) == ()
 
 
+def test_a_version_that_transformers_does_not_take_is_told(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.integrations.peft.MIN_PEFT_VERSION", "99.0", raising=False)
+    with pytest.raises(InvalidInputError, match="needs peft 99.0 or newer, .* pip install 'transformers<"):
+        build().add_adapter(peft.LoraConfig(target_modules=["query"]))
+
+
 class TestSwitched:
     """Keys that were written with an adapter mean nothing to the encoder without it, and the other way round."""
 

@@ -1,0 +1,27 @@
+"""PEFT, an optional package."""
+
+from typing import Any
+
+import transformers
+from packaging import version
+from transformers.integrations import peft as integration
+
+from ..errors import InvalidInputError, import_extra
+
+
+def import_peft() -> Any:
+    """The package, in a version that transformers works with.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        InvalidInputError: it is older than transformers asks for.
+    """
+    peft = import_extra("peft", "an adapter on the encoder", "peft")
+    least = getattr(integration, "MIN_PEFT_VERSION", "0")
+    if version.parse(peft.__version__) < version.parse(least):
+        raise InvalidInputError(
+            f"transformers {transformers.__version__} needs peft {least} or newer, and peft {peft.__version__} is "
+            "installed: pip install --upgrade peft, or, if there is no newer one yet, "
+            f"pip install 'transformers<{transformers.__version__}'."
+        )
+    return peft
