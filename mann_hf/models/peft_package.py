@@ -3,8 +3,8 @@
 from typing import Any
 
 import transformers
-from packaging import version
 from transformers.integrations import peft as integration
+from transformers.utils.peft_utils import check_peft_version
 
 from ..errors import InvalidInputError, import_extra
 
@@ -18,10 +18,12 @@ def import_peft() -> Any:
     """
     peft = import_extra("peft", "an adapter on the encoder", "peft")
     least = getattr(integration, "MIN_PEFT_VERSION", "0")
-    if version.parse(peft.__version__) < version.parse(least):
+    try:
+        check_peft_version(min_version=least)
+    except ValueError as error:
         raise InvalidInputError(
             f"transformers {transformers.__version__} needs peft {least} or newer, and peft {peft.__version__} is "
             "installed: pip install --upgrade peft, or, if there is no newer one yet, "
             f"pip install 'transformers<{transformers.__version__}'."
-        )
+        ) from error
     return peft
