@@ -311,11 +311,9 @@ def test_a_memory_of_another_problem_is_refused(folder: Path, problem_type: str)
 
 
 def test_the_readable_copy_is_not_trusted(folder: Path) -> None:
-    told = (folder / "memory.json").read_text()
-    (folder / "memory.json").write_text(told.replace("refund", "stolen"))
+    content = (folder / "memory.json").read_text()
+    (folder / "memory.json").write_text(content.replace("refund", "stolen"))
     assert MANNForSequenceClassification.from_pretrained(folder).memory.labels == ("card", "refund")
-    (folder / "memory.safetensors").unlink()
-    assert not len(MANNForSequenceClassification.from_pretrained(folder).memory)
 
 
 CARD_DATA: dict[str, bytes] = {

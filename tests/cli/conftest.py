@@ -42,12 +42,13 @@ class Shell:
         """The one document on standard output."""
         return json.loads(self(*arguments, "--json", given=given))
 
-    def fails(self, *arguments: object, status: int = 1, given: str | bytes | None = None) -> str:
-        """The one line on standard error of a call that must fail and print nothing else."""
+    def fails(self, *arguments: object, status: int = 1, given: str | bytes | None = None, after: str = "") -> str:
+        """The one line on standard error, after what a slow command says first, of a call that must fail."""
         result = CliRunner().invoke(app, [str(argument) for argument in arguments], given, prog_name=PROGRAM)
         assert (result.exit_code, result.stdout) == (status, "")
-        assert result.stderr.count("\n") == 1 and result.stderr.startswith(f"{PROGRAM}"), result.stderr
-        return result.stderr.strip()
+        error = result.stderr.removeprefix(after)
+        assert error.count("\n") == 1 and error.startswith(f"{PROGRAM}"), result.stderr
+        return error.strip()
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,8 @@ from .conftest import Shell
 ROOT = Path(mann_hf.cli.__file__).parents[2]
 Open = Callable[..., tuple[subprocess.Popen, str]]
 
+OPENING = "Opening the page; this can take half a minute.\n"
+
 
 @pytest.fixture
 def port() -> int:
@@ -151,7 +153,7 @@ def test_hosts_are_handed_on(shell: Shell, taught: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(mann_hf.demo, "launch", launched)
     options = [word for name in names for word in ("--allow-host", name)]
-    assert f"hosts: {names}" in shell.fails("demo", taught, *options)
+    assert f"hosts: {names}" in shell.fails("demo", taught, *options, after=OPENING)
 
 
 def test_a_folder_without_a_classifier_is_refused(shell: Shell, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_nothing_is_saved_to_the_hub(shell: Shell) -> None:
 
 def test_without_gradio_the_extra_is_named(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert "needs the package 'gradio': pip install 'mann_hf[demo]'" in shell.fails("demo", taught)
+    assert "needs the package 'gradio': pip install 'mann_hf[demo]'" in shell.fails("demo", taught, after=OPENING)
 
 
 def test_a_regression_is_refused(shell: Shell, tiny_encoder: Path, tmp_path: Path) -> None:
@@ -173,4 +175,4 @@ def test_a_regression_is_refused(shell: Shell, tiny_encoder: Path, tmp_path: Pat
     model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, problem_type="regression")
     model.save_pretrained(tmp_path / "numbers")
     model.load_tokenizer().save_pretrained(tmp_path / "numbers")
-    assert "which a regression does not have" in shell.fails("demo", tmp_path / "numbers")
+    assert "which a regression does not have" in shell.fails("demo", tmp_path / "numbers", after=OPENING)

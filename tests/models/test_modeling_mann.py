@@ -254,6 +254,7 @@ class TestLoading:
 
     def test_without_a_memory_it_is_empty(self, saved: Path) -> None:
         (saved / MEMORY).unlink()
+        (saved / "memory.json").unlink()
         assert len(MANNForSequenceClassification.from_pretrained(saved).memory) == 0
 
     def test_from_weights_in_hand(self, taught: Any) -> None:
