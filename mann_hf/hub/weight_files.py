@@ -23,6 +23,11 @@ CURE = (
 HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "token")
 
 
+def where_on_hub(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments of `from_pretrained` that say where on the Hub a file is."""
+    return {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
+
+
 def at_one_commit(place: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments for a `from_pretrained` that reads all of a repository as it is now.
 

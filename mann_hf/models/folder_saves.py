@@ -14,16 +14,17 @@ from transformers.utils import logging
 
 from .. import cards
 from ..cards import MANNModelCardData
-from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError
+from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError, MemoryFileError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
-from ..wording import counted, listed, near
+from ..wording import counted, listed
 from . import adapters, base_weights, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .labelled_memory import LabelledMemory
 from .memory_keeping import MemoryKeepingModel
 from .plain_modules import check_loadable, plain_modules, plain_names
+from .pretrained_encoder import no_such_argument
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -87,9 +88,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
     plain = plain_modules(model)
     unknown = sorted(kwargs.keys() - SAVING)
     if unknown:
-        meant = near(unknown[0], sorted(SAVING | {"create_model_card", "overwrite"}))
-        cure = f"did you mean {' or '.join(meant)}?" if meant else "see help() for those that there are."
-        raise InvalidTypeError(f"save_pretrained() has no argument {unknown[0]!r}: {cure}")
+        raise no_such_argument("save_pretrained", unknown[0], SAVING | {"create_model_card", "overwrite"})
     if kwargs.get("variant") is not None:
         raise InvalidInputError(
             f"variant={kwargs['variant']!r}: the model was not saved, as a folder holds one set of weights, those that "

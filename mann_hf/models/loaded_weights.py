@@ -8,7 +8,7 @@ from transformers.utils import logging
 
 from ..hub.files import WEIGHTS
 from ..hub.load_reports import SHOWN, check_shapes, check_whole, deeper_parts, quiet_load_report
-from ..hub.weight_files import HUB_ARGUMENTS
+from ..hub.weight_files import where_on_hub
 from ..hub.weight_sizes import not_together
 from ..wording import listed
 from . import adapters, memory_files
@@ -35,8 +35,7 @@ def load_whole(load: Callable[..., Any], place: str | os.PathLike[str], *args: A
         try:
             model, report = load(place, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs)
         except OSError:
-            hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}
-            memory_files.check_with_model(place, **hub)
+            memory_files.check_with_model(place, **where_on_hub(kwargs))
             raise
     if not other_shapes:
         check_shapes(report, place)

@@ -20,7 +20,7 @@ from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
 from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
 from ..hub.tokenizers import check_before_use
-from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
+from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of, where_on_hub
 from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
@@ -121,7 +121,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
                     pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs
                 )
             if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
-                check_before_use(pretrained_model_name_or_path, **_from_hub(kwargs))
+                check_before_use(pretrained_model_name_or_path, **where_on_hub(kwargs))
             return loaded
         except MannError as error:
             if not called_by_pipeline():
@@ -134,11 +134,11 @@ class MANNPreTrainedModel(ModelFromEncoder):
         folder = memory_files.local_folder(place, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
-        hub = _from_hub(kwargs)
+        hub = where_on_hub(kwargs)
         if place is not None and kwargs.get("config") is None:
             check_reachable(place, **hub)
         kwargs = at_one_commit(place, kwargs)
-        hub = _from_hub(kwargs)
+        hub = where_on_hub(kwargs)
         if folder is not None and kwargs.get("config") is None and not (folder / CONFIG).exists():
             memory_files.check_with_model(place, **hub)
             raise no_model(folder)
@@ -353,8 +353,3 @@ class MANNPreTrainedModel(ModelFromEncoder):
         find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
         with folder_saves.reading_memory(self, folder):
             self._take_file(path, str(folder_or_repo), find_tokenizer)
-
-
-def _from_hub(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Those arguments of `from_pretrained` that say where on the Hub a file is."""
-    return {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if kwargs.get(name) is not None}

@@ -169,6 +169,11 @@ def naming_unknown_arguments(function: str, given: Collection[str]) -> Iterator[
         if found is None or found[1] not in given:
             raise
         loading = {*LOADING, *HUB_ARGUMENTS, *inspect.signature(PreTrainedModel.from_pretrained).parameters}
-        meant = near(found[1], sorted(config_fields() | loading))
-        cure = f"did you mean {' or '.join(meant)}?" if meant else "see help() for those that there are."
-        raise InvalidTypeError(f"{function}() has no argument {found[1]!r}: {cure}") from error
+        raise no_such_argument(function, found[1], config_fields() | loading) from error
+
+
+def no_such_argument(function: str, name: str, known: Collection[str]) -> InvalidTypeError:
+    """The error for an argument that a function does not take, with those that were probably meant."""
+    meant = near(name, sorted(known))
+    cure = f"did you mean {' or '.join(meant)}?" if meant else "see help() for those that there are."
+    return InvalidTypeError(f"{function}() has no argument {name!r}: {cure}")
