@@ -59,5 +59,11 @@ def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     return [each for key in dict.fromkeys(found) for each in plain[key]][:most]
 
 
+def did_you_mean(names: Iterable[str]) -> str:
+    """The question after names that were probably meant; empty if there is none."""
+    quoted = " or ".join(map(repr, names))
+    return quoted and f"did you mean {quoted}?"
+
+
 def _plain(name: str) -> str:
     return " ".join(re.split(r"[\s_-]+", name[:LETTERS_COMPARED].casefold())).strip()

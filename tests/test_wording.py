@@ -1,6 +1,6 @@
 import pytest
 
-from mann_hf.wording import counted, listed, near, shown
+from mann_hf.wording import counted, did_you_mean, listed, near, shown
 
 
 def test_counted() -> None:
@@ -12,6 +12,11 @@ def test_the_first_few_of_many_names() -> None:
     assert listed([]) == "none"
     assert listed(["a", "b"]) == "a, b"
     assert listed(iter(["a", "b", "c"]), most=2) == "a, b and 1 more"
+
+
+def test_what_was_probably_meant_is_a_question() -> None:
+    assert did_you_mean([]) == ""
+    assert did_you_mean(["a.csv", "b.csv"]) == "did you mean 'a.csv' or 'b.csv'?"
 
 
 def test_long_values_are_cut() -> None:

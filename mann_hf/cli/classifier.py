@@ -12,8 +12,9 @@ from ..controllers import SHORT_NAMES
 from ..errors import EmptyMemoryError, InvalidInputError, MannError
 from ..hub import folder_lock
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_file, read_object
+from ..hub.near_paths import near_paths
 from ..hub_names import HUB_ID
-from ..wording import listed
+from ..wording import did_you_mean, listed
 from .hub_names import check_on_hub
 from .options import ProblemType
 from .output import say
@@ -39,13 +40,16 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
     """
     folder = Path(place)
     if not folder.is_dir():
+        question = did_you_mean(near_paths(place, _is_classifier))
         if not on_hub or folder.exists() or not HUB_ID.fullmatch(place):
+            if question:
+                raise InvalidInputError(f"there is no folder {place!r}; {question}")
             raise InvalidInputError(
                 f"there is no folder {place!r}; `mann-hf remember {shlex.quote(place)} TABLE` makes one, and so does "
                 "save_pretrained."
             )
-        check_on_hub(place, "model")
-        config = _config_on_hub(place)
+        check_on_hub(place, "model", question)
+        config = _config_on_hub(place, question)
     else:
         config = _config_in(folder)
         if not on_hub:  # a command that writes there, its card too
@@ -160,18 +164,22 @@ def _config_in(folder: Path) -> dict[str, Any]:
 
 
 def _classifiers_in(folder: Path) -> Iterator[Path]:
-    for each in sorted(folder.iterdir()):
-        with suppress(MannError, OSError):
-            if read_object(each / CONFIG).get("model_type") == MODEL_TYPE:
-                yield each
+    return filter(_is_classifier, sorted(folder.iterdir()))
 
 
-def _config_on_hub(name: str) -> dict[str, Any]:
+def _is_classifier(folder: Path) -> bool:
+    with suppress(MannError, OSError):
+        return bool(read_object(folder / CONFIG).get("model_type") == MODEL_TYPE)
+    return False
+
+
+def _config_on_hub(name: str, question: str) -> dict[str, Any]:
     from transformers import PreTrainedConfig
 
     try:
         return PreTrainedConfig.get_config_dict(name)[0]
     except OSError as error:
         raise InvalidInputError(
-            f"there is no folder {name!r}, and no model of that name could be read from the Hub or its cache: {error}"
+            f"there is no folder {name!r}, and no model of that name could be read from the Hub or its cache"
+            f"{question and f'; {question} The Hub'}: {error}"
         ) from None

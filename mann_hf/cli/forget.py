@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import NotInMemoryError
-from ..wording import counted, near, shown
+from ..wording import counted, did_you_mean, near, shown
 from .classifier import find_config, only_writer, open_classifier
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
@@ -72,9 +72,7 @@ def _ids_of_texts(memory: "LabelledMemory", texts: list[str]) -> list[int]:
     for text in texts:
         if text not in stored:
             meant = near(text, sorted(stored))
-            hint = (
-                f"did you mean {' or '.join(map(repr, meant))}?" if meant else "the evidence of an answer shows texts."
-            )
+            hint = did_you_mean(meant) or "the evidence of an answer shows texts."
             if memory.entries and not stored:
                 hint = "it keeps no texts (store_texts=False); use --id or --label."
             raise NotInMemoryError(f"the memory holds no text {shown(text)}; {hint}", [text])

@@ -7,12 +7,13 @@ from ..errors import InvalidInputError
 PROBE_SECONDS = 5.0
 
 
-def check_on_hub(name: str, kind: Literal["model", "dataset"]) -> None:
+def check_on_hub(name: str, kind: Literal["model", "dataset"], question: str = "") -> None:
     """Returns if the Hub has a repository; if it is out of reach, sees to it that only its cache is asked from now on.
 
     Args:
         name: `"owner/name"`, or the name alone for data sets without an owner.
         kind: of the repository.
+        question: which path may have been meant, for the error.
 
     Raises:
         InvalidInputError: the Hub has no such repository, or not for us.
@@ -30,10 +31,10 @@ def check_on_hub(name: str, kind: Literal["model", "dataset"]) -> None:
     except HfHubHTTPError as error:
         status = error.response.status_code
         if 400 <= status < 500 and status != 429:
+            asked = question and f"{question} Or "
             raise InvalidInputError(
-                f"the Hub has no {called} {name!r} for you ({status}): check the spelling, or log in with `hf auth "
-                "login` if "
-                "it is private or gated."
+                f"the Hub has no {called} {name!r} for you ({status}): {asked}check the spelling, or log in with `hf "
+                "auth login` if it is private or gated."
             ) from None
         _ask_the_cache_alone(kind)
     except out_of_reach:

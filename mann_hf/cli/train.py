@@ -11,7 +11,8 @@ import typer
 from ..controllers import DEFAULT_ENCODER
 from ..counts import as_count
 from ..errors import InvalidInputError
-from ..wording import counted
+from ..hub.near_paths import near_paths
+from ..wording import counted, did_you_mean
 from . import options as opt
 from .output import print_json, print_lines, say, training_bar, working
 from .tables import examples_of, read_table
@@ -218,6 +219,9 @@ def _logs_in(folder: Path) -> Iterator[None]:
 def _read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
+    if not os.path.exists(path):
+        meant = near_paths(path, lambda each: each.is_file() and each.suffix.lower() in YAML)
+        raise InvalidInputError(f"there is no file {path!r}; {did_you_mean(meant) or 'give a yaml file or a table.'}")
     try:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -19,10 +19,12 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
-from ..controllers import DEFAULT_ENCODER, SHORT_NAMES
+from ..controllers import DEFAULT_ENCODER, KNOWN_ENCODERS, SHORT_NAMES
 from ..errors import EncoderNotFoundError, FolderError
+from ..wording import did_you_mean, near
 from .files import CONFIG, WEIGHTS, read_object
 from .guard import as_folder_error
+from .near_paths import MOST_NAMED, holds_model, near_paths
 from .sentence_transformers import transformer_folder
 from .weight_files import ADAPTER
 
@@ -123,8 +125,10 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
 
     def give_up(*cures: str) -> EncoderNotFoundError:
         places = "\n".join(f"  - {place}" for place in looked)
+        question = did_you_mean([*near_paths(name, holds_model), *near_encoders(name)][:MOST_NAMED])
+        meant = f": {question}" if question else "."
         return EncoderNotFoundError(
-            f"The encoder {name!r} was not found. Looked in:\n{places}\nWhat helps: {'; '.join(cures)}."
+            f"The encoder {name!r} was not found{meant} Looked in:\n{places}\nWhat helps: {'; '.join(cures)}."
         )
 
     if not is_hub_name(repo_id):
@@ -221,6 +225,13 @@ def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) ->
             raise error
 
 
+def near_encoders(name: str) -> list[str]:
+    """Encoders on the Hub that were probably meant by a name, with or without its owner, likeliest first."""
+    by_name = {known.split("/")[1]: known for known in KNOWN_ENCODERS}
+    bare = [by_name[each] for each in near(name.split("/")[-1], by_name)]
+    return [known for known in dict.fromkeys([*near(name, KNOWN_ENCODERS), *bare]) if known != name][:MOST_NAMED]
+
+
 def is_hub_name(name: str) -> bool:
     """Whether a repository of the Hub may have this name."""
     try:
@@ -246,8 +257,10 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
     encoder = ""
     if name in SHORT_NAMES or name.startswith("sentence-transformers/"):
         encoder = f" An encoder is given to a new model by from_encoder_pretrained({name!r})."
-    if not is_hub_name(name):
-        raise FolderError(f"there is no folder {name!r}. Give the path of a saved model.{encoder}", CONFIG)
+    meant = near_paths(name, holds_model)
+    question = f" {did_you_mean(meant).capitalize()}" if meant else ""
+    if not is_hub_name(name) or (meant and "/" not in name):
+        raise FolderError(f"there is no folder {name!r}.{question} Give the path of a saved model.{encoder}", CONFIG)
     where = {key: kwargs.get(key) for key in ("cache_dir", "revision")}
     file = f"{kwargs['subfolder']}/{CONFIG}" if kwargs.get("subfolder") else CONFIG
     if isinstance(try_to_load_from_cache(name, file, **where), str):
@@ -258,8 +271,8 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
         why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
     if why is not None and not why.may_pass:
         raise FolderError(
-            f"there is no folder {name!r} and no such model in the Hub cache; the Hub: {why.words}. What helps: the "
-            f"path of a saved model; {why.cure}.{encoder}",
+            f"there is no folder {name!r} and no such model in the Hub cache; the Hub: {why.words}.{question} What "
+            f"helps: the path of a saved model; {why.cure}.{encoder}",
             CONFIG,
         )
 

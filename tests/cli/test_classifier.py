@@ -23,6 +23,17 @@ def test_a_missing_folder_is_told(shell: Shell, place: str, tmp_path: Path, monk
     )
 
 
+def test_a_folder_that_was_probably_meant_is_named(
+    shell: Shell, taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "intent").mkdir()  # no classifier
+    monkeypatch.chdir(tmp_path)
+    for place in ("intens", "./intent-s", "Intents.v1"):
+        for command in (["predict", place, "hi"], ["forget", place, "--id", "0"], ["push", place, "me/it"]):
+            assert shell.fails(*command) == f"mann-hf: there is no folder '{place}'; did you mean 'intents'?"
+    assert "cache; did you mean 'intents'? The Hub: We couldn't connect" in shell.fails("predict", "me/intents", "hi")
+
+
 def test_a_path_in_a_hint_can_be_pasted(shell: Shell, tmp_path: Path) -> None:
     assert f"`mann-hf remember '{tmp_path}/my intents' TABLE`" in shell.fails("predict", tmp_path / "my intents", "x")
 

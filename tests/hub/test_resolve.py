@@ -12,10 +12,10 @@ import pytest
 from huggingface_hub import constants
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.controllers import SHORT_NAMES
+from mann_hf.controllers import KNOWN_ENCODERS, SHORT_NAMES
 from mann_hf.errors import EncoderNotFoundError, FolderError
 from mann_hf.hub import resolve
-from mann_hf.hub.resolve import EncoderPackage, check_reachable, resolve_encoder
+from mann_hf.hub.resolve import EncoderPackage, check_reachable, near_encoders, resolve_encoder
 
 NAME = "someone/encoder"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -373,3 +373,31 @@ def test_the_probe_is_one_request_that_downloads_nothing(hub: Any, tiny_encoder:
     assert [request["file"] for request in hub.requests] == ["config.json"]
     assert not own_hub_cache.exists() or not list(own_hub_cache.iterdir())
     assert huggingface_hub.try_to_load_from_cache(NAME, "config.json") is None
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM", "all-minilm-l6-v2", "MiniLM", "sentence-transformer/all-MiniLM-L6-v2"])
+def test_an_encoder_that_was_probably_meant_is_named(name: str) -> None:
+    question = f"The encoder {name!r} was not found: did you mean 'sentence-transformers/all-MiniLM-L6-v2'"
+    with pytest.raises(EncoderNotFoundError, match=re.escape(question)):
+        MANNForSequenceClassification.from_encoder_pretrained(name, local_files_only=True)
+
+
+def test_the_encoders_of_the_readme_are_known() -> None:
+    table = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    assert {*re.findall(r"^\| `([\w.-]+/[\w.-]+)` \|", table, re.MULTILINE)} <= {*KNOWN_ENCODERS}
+    assert near_encoders("bge-small")[0] == "BAAI/bge-small-en-v1.5"
+    assert near_encoders("intfloat/e5-small")[0] == "intfloat/e5-small-v2"
+    assert near_encoders("my-own-encoder") == []
+
+
+def test_a_model_folder_that_was_probably_meant_is_named(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my-intents").symlink_to(tiny_encoder)
+    (tmp_path / "my-intent").mkdir()  # no model
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resolve, "hub_refusal", None)  # which is not to be called
+    with pytest.raises(FolderError, match="there is no folder 'my-intens'. Did you mean 'my-intents'?"):
+        MANNForSequenceClassification.from_pretrained("my-intens")
+    with pytest.raises(EncoderNotFoundError, match="'my-intens' was not found: did you mean 'my-intents'?"):
+        resolve_encoder("my-intens", local_files_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import InvalidInputError
+from ...hub.near_paths import near_paths
 from ..options import TableOptions
 from .columns import Columns
 from .content import (
@@ -18,9 +19,11 @@ from .content import (
     JSONS,
     PARQUET,
     Content,
+    can_be_read,
     cure_of,
     ending_of,
     endings,
+    is_misspelt,
     is_stream,
     read_file,
     read_stream,
@@ -51,7 +54,8 @@ __all__ = [
 
 
 def is_table(argument: str, options: TableOptions) -> bool:
-    """Whether an argument that may be a text or a table is a table: what exists, or has the ending of one.
+    """Whether an argument that may be a text or a table is a table: what exists, or has the ending of one, or nearly
+    that and the name of a file.
 
     Raises:
         InvalidInputError: it is a file of another kind.
@@ -67,6 +71,8 @@ def is_table(argument: str, options: TableOptions) -> bool:
             )
         return True
     in_folder = os.path.dirname(argument)
+    if ending is None and len(argument.split()) == 1 and is_misspelt(argument):
+        return bool(near_paths(argument, can_be_read))
     return ending is not None and (len(argument.split()) == 1 or (in_folder != "" and os.path.isdir(in_folder)))
 
 

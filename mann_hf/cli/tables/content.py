@@ -10,6 +10,7 @@ import stat
 import sys
 import zipfile
 import zlib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -80,6 +81,17 @@ def cure_of(path: str) -> str:
 def shows_form(path: str) -> bool:
     """Whether the content of a file says how it is read, as its name does not: a `.txt`, or a packed file."""
     return Path(path.lower()).suffix in (LINES, *PACKED)
+
+
+def is_misspelt(path: str) -> bool:
+    """Whether the ending of a name is nearly one of a table's, as in `tickets.cvs`."""
+    known = (*ENDINGS, *PACKED, *OTHER_SHEETS, LINES)
+    return bool(get_close_matches(Path(path.lower()).suffix, known, n=1, cutoff=0.7))
+
+
+def can_be_read(path: Path) -> bool:
+    """Whether a path is that of a file that may be a table, by its name, or of a folder."""
+    return path.is_dir() or (path.is_file() and (ending_of(path.name) is not None or shows_form(path.name)))
 
 
 def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -> Content:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class Chosen(NamedTuple):
         of_split = f" of the split {self.split!r}" if self.split is not None else ""
         others = [repr(split) for split in self.splits if split != self.split]
         also = f" (--split names another: {listed(others)})" if others else ""
-        names = listed((path.relative_to(folder).as_posix() for path in self.files), 5)
+        names = _names(folder, self.files)
         columns.say(f"{folder}: reads {counted(len(self.files), 'file')}{of_split}, {names}{also}.")
 
 
@@ -96,15 +97,33 @@ def choose(folder: str, files: list[Path], split: str | None, usual: str, column
         if split not in (None, "train", "all"):
             raise InvalidInputError(f"{folder!r} has no split {split!r}: no file in it is named after one.")
         return Chosen(files, None)
-    chosen = choose_of(folder, there, split, usual)
-    left = len(files) - sum(map(len, there.values()))
+    left = [path for path in files if not any(path in some for some in there.values())]
+    chosen = choose_of(folder, there, split, usual, "the names of its files", left)
     if left:
-        columns.say(f"{folder}: {counted(left, 'file is', 'files are')} of no split by name, and left out.")
+        columns.say(
+            f"{folder}: {counted(len(left), 'file is', 'files are')} of no split by name, and left out: "
+            f"{_names(folder, left)}."
+        )
     return chosen
 
 
-def choose_of(folder: str, there: dict[str, list[Path]], split: str | None, usual: str) -> Chosen:
+def choose_of(
+    folder: str,
+    there: dict[str, list[Path]],
+    split: str | None,
+    usual: str,
+    sign: str = "its README.md",
+    left: Sequence[Path] = (),
+) -> Chosen:
     """The files of the split that is asked for, or else of the usual one.
+
+    Args:
+        folder: that they lie in.
+        there: the files of each split.
+        split: that is asked for.
+        usual: the split of this command.
+        sign: what says which file is of which split.
+        left: files of no split.
 
     Raises:
         InvalidInputError: there is no such split.
@@ -113,8 +132,12 @@ def choose_of(folder: str, there: dict[str, list[Path]], split: str | None, usua
     if wanted not in there:
         wanted = next((name for name, also in SPLITS.items() if wanted in also), wanted)
     if wanted not in there:
+        found = [f"{name!r} ({_names(folder, some)})" for name, some in there.items()]
+        none = f", and {counted(len(left), 'file is', 'files are')} of none ({_names(folder, left)})" if left else ""
+        one = shlex.quote(str(Path(folder, (left or next(iter(there.values())))[0].relative_to(folder))))
         raise InvalidInputError(
-            f"{folder!r} has no split {split or usual!r}; it has {listed(map(repr, there))}: choose with --split."
+            f"{folder!r} has no split {split or usual!r}: by {sign} it has {listed(found)}{none}. Choose with --split "
+            f"{next(iter(there))}, or give one file in place of the folder, as in {one}."
         )
     return Chosen(there[wanted], wanted, tuple(there))
 
@@ -147,6 +170,11 @@ def read_class_folders(
             yield BadRow(1, str(error).removeprefix(f"{name!r} ").rstrip("."), file=name)
             continue
         yield Row(1, (text, path.parent.name)[: len(columns.kinds)], file=name)
+
+
+def _names(folder: str, files: Sequence[Path]) -> str:
+    """The names of a few files in a folder."""
+    return listed((path.relative_to(folder).as_posix() for path in files), 5)
 
 
 def _all_files(folder: str) -> list[Path]:

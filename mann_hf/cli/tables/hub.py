@@ -3,15 +3,18 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInputError
+from ...hub.near_paths import near_paths
 from ...hub_names import HUB_NAME
+from ...wording import did_you_mean
 from ..hub_names import check_on_hub
 from .columns import Columns
-from .content import ending_of, endings, shows_form
+from .content import can_be_read, ending_of, endings, is_misspelt, shows_form
 from .rows import Row, Table, table_of
 
 DATA_SET = re.compile(rf"(?P<name>{HUB_NAME.pattern})(:(?P<configuration>[\w.+-]+))?")
@@ -39,23 +42,46 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
         InvalidInputError: there is none of that name, or it cannot be read.
     """
     match = DATA_SET.fullmatch(source)
-    if ending_of(source) is not None or shows_form(source) or match is None:
+    meant = near_paths(source, can_be_read)
+    question = did_you_mean(meant)
+    if match is None or _is_path(source, meant):
         raise InvalidInputError(
-            f"there is no file or folder {source!r}; give a file ({endings()}), a folder of files, - for standard "
-            "input, or a data set on the Hub as 'name' or 'name:configuration'."
+            f"there is no file or folder {source!r}; "
+            + (
+                question
+                or f"give a file ({endings()}), a folder of files, - for standard input, or a data set on the Hub as "
+                "'name' or 'name:configuration'."
+            )
         )
-    check_on_hub(match["name"], "dataset")
+    check_on_hub(match["name"], "dataset", question)
     title = f"{source} ({split})"
-    with in_words(source):
+    with in_words(source, question):
         import datasets
 
         found = datasets.load_dataset(match["name"], match["configuration"], split=split)
         return table_of(title, rows_of(title, found, columns), columns, source, match["name"], split)
 
 
+def _is_path(source: str, meant: Sequence[str]) -> bool:
+    """Whether what is not there must have been meant as a file, and not as a data set on the Hub.
+
+    Args:
+        source: as it was typed.
+        meant: paths of near names.
+    """
+    if ending_of(source) is not None or shows_form(source) or is_misspelt(source):
+        return True
+    return bool(meant) and "/" not in source and re.fullmatch(r"\.[a-z]\w*", Path(source.lower()).suffix) is not None
+
+
 @contextmanager
-def in_words(source: str) -> Iterator[None]:
-    """Keeps the talk of datasets back and says which table an error of it is about."""
+def in_words(source: str, question: str = "") -> Iterator[None]:
+    """Keeps the talk of datasets back and says which table an error of it is about.
+
+    Args:
+        source: as messages say it.
+        question: which path may have been meant, for an error about what is not here.
+    """
     import datasets
     from datasets.utils import logging
 
@@ -70,7 +96,8 @@ def in_words(source: str) -> Iterator[None]:
     except Exception as error:  # pyarrow's and the Hub's among them
         said = str(error.__cause__ or error) or type(error).__name__
         unknown = DATA_SET.fullmatch(source) and not os.path.exists(source)
-        missing = f"there is no file or folder {source!r}, and as a data set " if unknown else ""
+        gap = f"; {question} As" if question else ", and as"
+        missing = f"there is no file or folder {source!r}{gap} a data set " if unknown else ""
         raise InvalidInputError(f"{missing}{source!r} cannot be read: {said}") from error
     finally:
         logging.set_verbosity(level)

@@ -156,8 +156,25 @@ def test_a_folder_of_data_files_has_splits(tmp_path: Path) -> None:
         Dataset.from_dict({"text": [f"of {split}"], "label": ["a"]}).to_parquet(folder / f"{split}.parquet")
     assert read(folder, "text") == [("of train",)]
     assert read(folder, "text", split="test") == [("of test",)]
-    assert "has no split 'dev'; it has 'train', 'test': choose with --split" in refusal(folder, split="dev")
+    assert refusal(folder, split="dev") == (
+        f"'{folder}' has no split 'dev': by the names of its files it has 'train' (train.parquet), 'test' "
+        f"(test.parquet). Choose with --split train, or give one file in place of the folder, as in "
+        f"{folder / 'train.parquet'}."
+    )
     assert read_table(str(folder), options(), "test").source.endswith("set (test)")
+
+
+def test_a_folder_with_files_of_no_split_names_them(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("tickets.csv", "german.csv", "test.csv"):
+        (tmp_path / name).write_text(CSV)
+    assert refusal(tmp_path) == (
+        f"'{tmp_path}' has no split 'train': by the names of its files it has 'test' (test.csv), and 2 files are of "
+        f"none (german.csv, tickets.csv). Choose with --split test, or give one file in place of the folder, as in "
+        f"{tmp_path / 'german.csv'}."
+    )
+    assert refusal(tmp_path, split="dev").startswith(f"'{tmp_path}' has no split 'dev': by the names")
+    read(tmp_path, split="test")
+    assert "2 files are of no split by name, and left out: german.csv, tickets.csv." in capsys.readouterr().err
 
 
 def test_which_files_of_a_folder_are_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -308,7 +325,7 @@ def test_a_name_is_asked_of_the_hub(
         asked.append((path, name, split))
         return Dataset.from_list(ROWS)
 
-    monkeypatch.setattr(hub, "check_on_hub", lambda *it: asked.append(it))
+    monkeypatch.setattr(hub, "check_on_hub", lambda *it: asked.append(it[:2]))
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert read(source) == CELLS
     assert read(source, split="dev") == CELLS
@@ -426,6 +443,45 @@ def test_what_is_neither_file_nor_name_is_told(source: str) -> None:
     assert refusal(source) == (
         f"there is no file or folder {source!r}; give a file (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, .xlsx, "
         ".xlsm), a folder of files, - for standard input, or a data set on the Hub as 'name' or 'name:configuration'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("tickets.cvs", "'tickets.csv'"),
+        ("ticket.csv", "'tickets.csv'"),
+        ("Tickets.xlsx", "'tickets.csv'"),
+        ("tickets.data", "'tickets.csv'"),
+        ("./tikets", "'tickets.csv'"),
+        ("data/tickets.csv", "'tickets.csv'"),
+        ("data/shot.jsonl", "'data/shots.jsonl'"),
+        ("dta/shots.jsonl", "'data/shots.jsonl'"),
+        ("shots.jsonl", "'data/shots.jsonl'"),
+    ],
+)
+def test_a_file_that_was_probably_meant_is_named_at_once(
+    source: str, meant: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("tickets.csv", CSV)
+    write(".tickets.csv", CSV)
+    write("notes.pdf", "no table")
+    (tmp_path / "data").mkdir()
+    write("data/shots.jsonl", '{"text": "a", "label": "b"}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "check_on_hub", None)  # which is not to be called
+    assert refusal(source) == f"there is no file or folder {source!r}; did you mean {meant}?"
+    assert is_table("ticket.cvs", options()) and not is_table("hello.cvs", options())
+
+
+def test_a_name_that_may_be_on_the_hub_is_asked_there_first(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("tickets.csv", CSV)
+    monkeypatch.chdir(tmp_path)
+    assert refusal("tickets") == (
+        "there is no file or folder 'tickets'; did you mean 'tickets.csv'? As a data set 'tickets' cannot be read: "
+        "Couldn't reach 'tickets' on the Hub (OfflineModeIsEnabled)"
     )
 
 
