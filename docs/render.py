@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 DOCS = Path(__file__).parent
 PLACE = re.compile(r"<!-- generated: (\w+) -->\n(?:(?!<!-- generated).)*?<!-- end of generated -->", re.DOTALL)
@@ -107,7 +107,7 @@ def commands() -> str:
     parts = []
     for name, command in group.commands.items():
         takes = " ".join(one.metavar for one in command.params if one.param_type_name == "argument")
-        kinds = get_type_hints(command.callback)
+        kinds = get_type_hints(command.callback, include_extras=True)
         rows = [_option(one, kinds.get(one.name)) for one in command.params]
         parts.append(
             f"### {PROGRAM} {name}\n\n{inspect.cleandoc(command.help)}\n\n    {PROGRAM} {name} [OPTIONS] {takes}\n"
@@ -118,14 +118,16 @@ def commands() -> str:
 
 def _choices(kind: Any) -> str:
     """The names that an option of an enumeration takes."""
+    kind = kind.__origin__ if get_origin(kind) is Annotated else kind
     kinds = [one for one in (get_args(kind) or (kind,)) if isinstance(one, type) and issubclass(one, Enum)]
     return ", ".join(f"`{choice.value}`" for one in kinds for choice in one)
 
 
 def _option(parameter: Any, kind: Any) -> list[str]:
-    """A row about an argument or option of a kind."""
+    """A row about an argument or option with this annotation."""
     if parameter.param_type_name == "argument":
-        return [f"`{parameter.metavar}`", parameter.help or "", ""]
+        info = next((one for one in get_args(kind) if hasattr(one, "help")), parameter)  # older typer forgets the help
+        return [f"`{parameter.metavar}`", info.help or "", ""]
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     shown = parameter.show_default
     default = shown if isinstance(shown, str) else parameter.default

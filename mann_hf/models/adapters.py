@@ -152,9 +152,10 @@ def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
     """Notes what the encoder was before the block adds an adapter, and which of its weights that changes.
 
     Raises:
-        InvalidInputError: it changes some, and loading cannot do the same again; or it is of a kind that is not loaded.
+        InvalidInputError: it changes some, and loading cannot do the same again; it trains some that PEFT would not
+            save; or it is of a kind that is not loaded.
     """
-    import_peft()
+    peft = import_peft()
     if getattr(config, "peft_type", None) in UNLOADABLE:
         raise InvalidInputError(
             f"adapters of the kind {config.peft_type.value} are not taken, as they could not be loaded again safely. "
@@ -175,6 +176,12 @@ def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
             f"the adapter was put on with init_lora_weights={initialised!r}, which changes weights of the encoder "
             f"({listed(changed, 3)}) in a way that loading could not repeat, so it could not be saved. Load the model "
             f"again, and take True, 'gaussian' or {' or '.join(map(repr, REPEATABLE))}."
+        )
+    saved = {_of_encoder(parameter) for parameter in model.get_adapter_state_dict(name)}
+    if lost := [one for one in base_weights.trainable(model.encoder) if one in before and one not in saved]:
+        raise InvalidInputError(
+            f"the adapter trains weights of the encoder ({listed(lost, 3)}) that PEFT {peft.__version__} does not "
+            "save. Load the model again, and take bias='none', or a newer PEFT: pip install --upgrade peft"
         )
     noted = {parameter: now[parameter] for parameter in changed if parameter not in trained}
     model.changed_by_adapters = model.changed_by_adapters | {name: noted}  # copies of the model share the old one
@@ -310,6 +317,11 @@ def trained_state(model: EncodingModel, state_dict: dict[str, Tensor] | None = N
     return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
 
 
+def _of_encoder(name: str) -> str:
+    """The name that a weight of the model had in its encoder before an adapter was put on."""
+    return base_weights.unwrapped(name.removeprefix("encoder."))
+
+
 def load_trained_state(model: EncodingModel, state: dict[str, Tensor], source: str) -> None:
     """What `trained_state` gave, into a model with the same adapter.
 
@@ -375,7 +387,7 @@ def _check_base(model: EncodingModel, saved: dict[str, Tensor]) -> None:
     if model.loaded_weights is None:
         return
     expected = model.loaded_weights | model.changed_by_adapters.get(model.active_adapters()[0], {})
-    written = {base_weights.unwrapped(name.removeprefix("encoder.")) for name in saved}
+    written = {_of_encoder(name) for name in saved}
     changed = [name for name in base_weights.changed(expected, model.encoder) if name not in written]
     if changed:
         raise InvalidInputError(

@@ -20,6 +20,11 @@ def sample(encoder: nn.Module) -> Sample:
     return {name: numbers for name, numbers in found.items() if numbers is not None}
 
 
+def trainable(encoder: nn.Module) -> list[str]:
+    """The names of the parameters that a training would change."""
+    return [unwrapped(name) for name, parameter in encoder.named_parameters() if parameter.requires_grad]
+
+
 def changed(before: Sample, encoder: nn.Module) -> list[str]:
     """The names of parameters that are no longer what they were, in whichever precision.
 
@@ -36,8 +41,14 @@ def changed(before: Sample, encoder: nn.Module) -> list[str]:
 
 def _merged(encoder: nn.Module) -> set[str]:
     """The names of parameters into which PEFT has added an adapter, for as long as it keeps the adapter."""
-    layers = [(path, module) for path, module in encoder.named_modules() if getattr(module, "merged", False) is True]
-    return {unwrapped(f"{path}.{name}") for path, layer in layers for name, _ in layer.named_parameters()}
+    names = set()
+    for path, layer in encoder.named_modules():
+        if getattr(layer, "merged", False) is True:
+            with_bias = any(getattr(layer, "lora_bias", {}).values())
+            names |= {
+                f"{path}.{name}" for name, _ in layer.named_parameters() if with_bias or not name.endswith("bias")
+            }
+    return {unwrapped(name) for name in names}
 
 
 def _same(before: Tensor, now: Tensor) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
+from packaging.version import Version
 
 from mann_hf.errors import FolderError, UnsafeFileError
 from mann_hf.hub.tokenizers import check_tokenizer, load_tokenizer
@@ -167,7 +169,11 @@ def test_a_whole_one_loads(folder: Path) -> None:
     ],
 )
 def test_a_class_of_another_kind_of_tokenizer_is_refused(folder: Path, name: str, says: str) -> None:
+    tokens = load_tokenizer(folder)("where is my card")["input_ids"]
     change(folder, "tokenizer_config.json", lambda content: content.update(tokenizer_class=name))
+    if Version(transformers.__version__) < Version("5.1"):  # it reads the file, whatever class is named
+        assert load_tokenizer(folder)("where is my card")["input_ids"] == tokens
+        return
     with pytest.raises(FolderError, match=f"tokenizer_class {name} .* of the kind WordPiece, .* the class {says}"):
         load_tokenizer(folder)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import torch
+from packaging.version import Version
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, AutoModelForSequenceClassification
@@ -82,6 +84,8 @@ EDITS: dict[str, tuple[Callable[[Weights], object], str]] = {
 def test_weights_that_are_not_all_there_are_refused(
     folder: Path, edit: str, load: Callable, told: Callable[[], list[str]]
 ) -> None:
+    if edit == "complex numbers" and Version(safetensors.__version__) < Version("0.7"):
+        pytest.skip("older safetensors cannot write them")
     change, why = EDITS[edit]
     change_weights(folder, change)
     with pytest.raises(FolderError, match=why) as caught:
