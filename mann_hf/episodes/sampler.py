@@ -13,7 +13,7 @@ from transformers.utils import logging
 from ..counts import whole_number
 from ..errors import InvalidInputError
 from ..models.label_tensors import IGNORED
-from ..wording import listed
+from ..wording import counted, listed
 from .episode import Episode, Examples
 from .table import LabelledTable
 
@@ -232,8 +232,7 @@ class EpisodeSampler:
             other = " and another for the unknown texts" if self.n_unknown[1] else ""
             raise InvalidInputError(
                 f"{table.source} has {len(usable)} classes with at least {needed} texts ({shots}), and an episode "
-                f"takes {self.n_way[1]}{other}{too_small}: lower n_way, k_shot or n_query (in the shell --n-way, "
-                "--k-shot, --n-query)."
+                f"takes {self.n_way[1]}{other}{too_small}: {self._cure(list(own.values()))}"
             )
         if self.n_unknown[1]:
             left = sorted(own[name] for name in usable)[: len(usable) - self.n_way[1]]
@@ -248,6 +247,29 @@ class EpisodeSampler:
                 f"are left out: {listed(small)}."
             )
         return usable
+
+    def _cure(self, sizes: list[int]) -> str:
+        """What would work with classes of these numbers of texts, at the end of an error."""
+        fewest = self.k_shot[0] + 1 if self.unbalanced else 1, min(1, self.n_query[1])
+        others = bool(self.n_unknown[1])
+        enough = sorted((size for size in sizes if size >= sum(fewest)), reverse=True)
+        n_way = min(self.n_way[1], len(enough) - others)
+        if n_way < 2:
+            return (
+                f"the least that episodes can be made of are {2 + others} classes with {counted(sum(fewest), 'text')} "
+                "each; add texts."
+            )
+        size = enough[n_way + others - 1]
+        k_shot = min(self.k_shot[1], size - fewest[1])
+        most = {"n_way": n_way, "k_shot": k_shot, "n_query": min(self.n_query[1], size - k_shot)}
+        asked = {name: getattr(self, name) for name in most}
+        lower = {name: (min(asked[name][0], high), high) for name, high in most.items() if high < asked[name][1]}
+        said = [f"{name}={high if low == high else (low, high)}" for name, (low, high) in lower.items()]
+        options = [
+            f"--{name.replace('_', '-')} {high if low == high else f'{low}-{high}'}"
+            for name, (low, high) in lower.items()
+        ]
+        return f"{' and '.join(said)} would work (in the shell {' '.join(options)})."
 
     def _shares(self, weights: Mapping[str, float] | None, sources: list[str]) -> list[float]:
         if weights is None:

@@ -76,7 +76,8 @@ def split_classes(
     starts = [0, *ends[:-1]]
     if ends[-1] > count or any(end <= start for start, end in zip(starts, ends, strict=True)):
         raise InvalidInputError(
-            f"{count} classes cannot be split {tuple(sizes)}: every part needs a class, and no class can be in two."
+            f"{count} classes cannot be split {tuple(sizes)}: every part needs a class, and no class can be in two; "
+            f"{_cure(given, count)}"
         )
     order = np.random.default_rng(seed).permutation(count)
     columns = {"text_column": text_column, "label_column": label_column}
@@ -86,3 +87,14 @@ def split_classes(
             for part, start, end in zip(PARTS, starts, ends, strict=True)
         }
     )
+
+
+def _cure(sizes: Sequence[float], count: int) -> str:
+    """Sizes near those that were asked for that would work, at the end of an error."""
+    if count < len(PARTS):
+        return f"give texts of {len(PARTS)} classes or more."
+    shares = all(size < 1 for size in sizes)
+    near = [max(1, round(size * count) if shares else int(size)) for size in sizes]
+    while sum(near) > count:
+        near[near.index(max(near))] -= 1
+    return f"sizes={tuple(near)} would work."

@@ -1,5 +1,7 @@
+import ast
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -464,11 +466,17 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
         data(),
         {"n_way": 9},
         "has 8 classes with at least 6 texts .k_shot 1 and n_query 5., and an "
-        "episode takes 9: lower n_way, k_shot or n_query",
+        "episode takes 9: n_way=8 would work .in the shell --n-way 8.",
     ),
-    (data(), {"n_way": (2, 9)}, "an episode takes 9: lower"),
-    (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts: lower"),
-    (data({"a": 6, "b": 2}), {"n_way": 2}, "has 1 classes.*takes 2; left out are 'b' .2., which have fewer: lower"),
+    (data(), {"n_way": (2, 9)}, "an episode takes 9: n_way=.2, 8. would work .in the shell --n-way 2-8."),
+    (data(), {"n_way": 8, "n_unknown": 1}, "an episode takes 8 and another for the unknown texts: n_way=7 would work"),
+    (
+        data({"a": 6, "b": 2}),
+        {"n_way": 2},
+        "has 1 classes.*takes 2; left out are 'b' .2., which have fewer: n_query=1 would",
+    ),
+    (data(3, 4), {}, "has 0 classes.*n_way=3 and n_query=3 would work .in the shell --n-way 3 --n-query 3..$"),
+    (data(3, 1), {}, "the least that episodes can be made of are 2 classes with 2 texts each; add texts.$"),
     (data(), {"classes": ["a", "b"], "n_way": 3}, "the data set has 2 classes"),
     (
         data(3),
@@ -493,6 +501,36 @@ class TestErrors:
     def test_settings_that_make_no_sense(self, rows: Any, settings: dict[str, Any], says: str) -> None:
         with pytest.raises(InvalidInputError, match=says):
             EpisodeSampler(rows, **settings)
+
+    def test_the_numbers_that_the_error_gives_work(self) -> None:
+        outcomes: Counter[str] = Counter()
+        for number in range(80):
+            random = np.random.default_rng(number)
+            rows = data({name: int(random.integers(1, 8)) for name in "abcdef"[: int(random.integers(1, 7))]})
+            given: dict[str, Any] = {
+                "n_way": (2, 5) if number % 3 else 5,
+                "k_shot": (1, 4) if number % 2 else 3,
+                "n_query": (2, 6) if number % 5 else 5,
+                "n_unknown": int(number % 7 == 0),
+                "unbalanced": number % 4 == 1,
+            }
+            try:
+                EpisodeSampler(rows, **given)
+            except InvalidInputError as error:
+                said = str(error)
+            else:
+                outcomes["as given"] += 1
+                continue
+            lower = {name: ast.literal_eval(value) for name, value in re.findall(r"(\w+)=(\d+|\(.+?\))", said)}
+            if lower:
+                outcomes["lower"] += 1
+                first(EpisodeSampler(rows, **{**given, **lower}), 5)
+            else:
+                outcomes["add texts"] += 1
+                least = {"n_way": 2, "k_shot": (1, 2) if given["unbalanced"] else 1, "n_query": 1}
+                with pytest.raises(InvalidInputError, match="the least that episodes can be made of"):
+                    EpisodeSampler(rows, **{**given, **least})
+        assert min(outcomes["lower"], outcomes["add texts"]) > 5, outcomes
 
     def test_classes_in_one_text(self) -> None:
         with pytest.raises(InvalidTypeError, match="classes is 'ab'; give a list"):

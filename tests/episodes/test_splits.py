@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,7 +83,10 @@ class TestSplit:
             ((0.6, 0.3, 0.2), "as shares they must sum to at most 1"),
             ((0.5, 2, 2), "give shares below 1, or whole numbers of classes"),
             ((2.5, 2, 2), "give shares below 1, or whole numbers of classes"),
-            ((8, 2, 1), "10 classes cannot be split .8, 2, 1.: every part needs a class"),
+            (
+                (8, 2, 1),
+                "10 classes cannot be split .8, 2, 1.: every part needs a class.*; sizes=.7, 2, 1. would",
+            ),
             ((0.9, 0.05, 0.02), "10 classes cannot be split .*every part needs a class, and no class can be in two"),
         ],
     )
@@ -91,8 +95,19 @@ class TestSplit:
             split_classes(data(), sizes)
 
     def test_fewer_classes_than_parts(self) -> None:
-        with pytest.raises(InvalidInputError, match="2 classes cannot be split"):
+        with pytest.raises(InvalidInputError, match="2 classes cannot be split.* give texts of 3 classes or more"):
             split_classes(data(2))
+
+    @pytest.mark.parametrize("count", [3, 4, 5, 7])
+    @pytest.mark.parametrize("sizes", [(0.6, 0.2, 0.2), (0.9, 0.05, 0.05), (8, 2, 1), (0.01, 0.01, 0.9)])
+    def test_the_sizes_that_the_error_gives_work(self, count: int, sizes: Sequence[float]) -> None:
+        rows = data(count)
+        try:
+            split_classes(rows, sizes)
+        except InvalidInputError as error:
+            said = re.search(r"; sizes=\((\d+), (\d+), (\d+)\) would work\.$", str(error))
+            assert said is not None
+            split_classes(rows, tuple(map(int, said.groups())))
 
 
 class TestSelect:
