@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import typer
 from ..errors import InvalidInputError, import_extra
 from .output import say
 from .tables import DELIMITERS, is_stream
-from .tables.columns import numbered
+from .tables.columns import Form, numbered
 from .tables.hints import BETWEEN_LABELS
 
 EXCEL = ".xlsx"
@@ -24,6 +25,10 @@ FLAT = (*DELIMITERS, EXCEL)
 OURS = {key: f"predicted_{key}" for key in ("label", "score", "evidence", "rest")} | {"row": "row"}
 """The columns that are added, by names that no reader takes for labels; with a number where the table has the name."""
 Others = Sequence[dict[str, Any]]
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+"""A number that is spelled plainly, and no id such as 00123."""
+DIGITS = 15
+"""Those of a number that Excel keeps."""
 LONGEST_CELL = 32_767
 """Letters that Excel takes in a cell."""
 
@@ -69,6 +74,7 @@ def write_answers(
     column: str,
     text_place: int,
     others: Others,
+    form: Form | None = None,
 ) -> None:
     """Writes one row for each answer, whole or not at all.
 
@@ -80,6 +86,7 @@ def write_answers(
         column: the name of the column of texts.
         text_place: how many of the other columns stand before it.
         others: for each text the cells of the table's other columns by their names.
+        form: how the table was written, if it was a file with delimiters; a csv is written in the same way.
     """
     from ..hub.saving import write_whole
 
@@ -90,6 +97,8 @@ def write_answers(
     renamed = [repr(names[key]) for key in OURS if key in given and names[key] not in {OURS[key], *left_out}]
     if renamed:
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
+    if ending == EXCEL and form is not None:
+        others = _with_numbers(others)
     rows = []
     for place, (text, cells, ranked) in enumerate(zip(texts, others, answers, strict=True)):
         own = list(_as_json(cells).items())
@@ -100,7 +109,7 @@ def write_answers(
         header = [name for name in rows[0] if name not in left_out]
         ours = {names["label"], names["score"]}
         lines = ([(_joined if name in ours else _cell)(row[name]) for name in header] for row in rows)
-        content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, DELIMITERS[ending])
+        content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, ending, form)
     elif ending == ".json":
         content = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
     else:
@@ -153,10 +162,31 @@ def _as_json(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
-def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], delimiter: str) -> bytes:
+def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], ending: str, form: Form | None) -> bytes:
+    delimiter = DELIMITERS[ending]
+    if form is not None and form.delimiter is not None and ending == ".csv":
+        delimiter = form.delimiter
     written = io.StringIO(newline="")
     csv.writer(written, delimiter=delimiter).writerows([header, *lines])
-    return written.getvalue().encode()
+    return written.getvalue().encode("utf-8-sig" if form is not None and form.mark else "utf-8")
+
+
+def _with_numbers(others: Others) -> Others:
+    """The cells of a table of text, with numbers in columns of which every filled cell is a plain number."""
+    names = list(others[0])
+    numeric = {name for name in names if _are_numbers([cells[name] for cells in others])}
+    return [{name: _number(cell) if name in numeric else cell for name, cell in cells.items()} for cells in others]
+
+
+def _are_numbers(cells: Sequence[Any]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return bool(filled) and all(
+        isinstance(cell, str) and NUMBER.fullmatch(cell) and sum(map(str.isdigit, cell)) <= DIGITS for cell in filled
+    )
+
+
+def _number(cell: str) -> int | float | None:
+    return (float(cell) if "." in cell else int(cell)) if cell else None
 
 
 def _excel(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> bytes:

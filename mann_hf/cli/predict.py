@@ -87,14 +87,14 @@ def predict(
         raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
     texts, numbers, column = [text], [1], "text"
     others: list[dict[str, Any]] = [{}]
-    text_place = 0
+    text_place, form = 0, None
     if from_table:
         found = read_table(text, reading, "test", labels=False, others=output is not None)
         texts, _, numbers = texts_of(found, skip_bad_rows)
         column = found.columns[0] if reading.header or column in found.columns else column
         cells = cells_by_number(found)
         others = [dict(zip(found.columns[1:], cells[number][1:], strict=False)) for number in numbers]
-        text_place = found.text_place
+        text_place, form = found.text_place, found.form
     most = evidence
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # it would not be shown
@@ -110,7 +110,7 @@ def predict(
     if output is not None:
         lines = answers if top_k is not None else [[as_taught(each, problem_type)] for each in answers]
         kept = numbers if skip_bad_rows else None
-        write_answers(output, texts, lines, kept, column, text_place, others)
+        write_answers(output, texts, lines, kept, column, text_place, others, form)
         say(f"Wrote the answers for {counted(len(texts), 'text')} to {output}.")
         if as_json:
             print_json({"output": str(output), "texts": len(texts)})

@@ -125,7 +125,8 @@ def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator
     if ending in JSONS:
         return read_objects(source, text, columns)
     if ending in DELIMITERS:
-        return read_delimited(source, text, ending, columns, options)
+        marked = columns.others and text.encode("utf-8", "surrogateescape") != data
+        return read_delimited(source, text, ending, columns, options, marked)
     return _lines(source, text, columns)
 
 

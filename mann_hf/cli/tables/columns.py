@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed, shown
@@ -34,8 +35,22 @@ ABOVE = 20
 """Rows within which a header is looked for."""
 
 
+class Form(NamedTuple):
+    """How a file of cells with delimiters between them is written, where not as is usual.
+
+    Attributes:
+        delimiter: None for the usual one of its ending.
+        mark: whether it begins with a byte order mark, or is not in UTF-8.
+    """
+
+    delimiter: str | None
+    mark: bool
+
+
 class Columns:
     """Finds the columns that were asked for, says so where their names were guessed, each time once.
+
+    `form` is that of the first file with delimiters that was read.
 
     Args:
         options: of the command, of which the names of columns are taken.
@@ -50,6 +65,7 @@ class Columns:
         self.header = options.header
         self.found: tuple[str, ...] = ()
         self.text_place = 0
+        self.form: Form | None = None
         self._said: set[str] = set()
         self._rest: list[str] | None = None
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ...errors import InvalidInputError
 from ...wording import counted
 from ..options import TableOptions
-from .columns import ABOVE, Columns
+from .columns import ABOVE, Columns, Form
 from .decoding import lines_of
 from .rows import BadRow, Row
 
@@ -44,7 +44,7 @@ class _Lines:
 
 
 def read_delimited(
-    source: str, text: str, ending: str, columns: Columns, options: TableOptions
+    source: str, text: str, ending: str, columns: Columns, options: TableOptions, marked: bool = False
 ) -> Iterator[Row | BadRow]:
     """The rows of a text whose cells have a delimiter between them.
 
@@ -54,6 +54,7 @@ def read_delimited(
         ending: `.csv` or `.tsv`, for the delimiter that is usual.
         columns: those that are wanted.
         options: of the command.
+        marked: whether the file has a byte order mark or is not in UTF-8, for `Columns.form`.
 
     Raises:
         InvalidInputError: a column is missing, or the file cannot be read on.
@@ -75,6 +76,7 @@ def read_delimited(
                 )
         if delimiter != DELIMITERS[ending] and not options.delimiter:
             columns.say(f"{source}: has {_name(delimiter)} between its columns (--delimiter names another).")
+        columns.form = columns.form or Form(None if delimiter == DELIMITERS[ending] else delimiter, marked)
         yield from _rows(source, lines, delimiter, columns)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ...targets import is_missing
 from ...targets.labels import same_label
 from ...wording import shown
-from .columns import Columns
+from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
 NO = {"0", "false", "no"}
@@ -67,6 +67,7 @@ class Table(NamedTuple):
         dataset_id: of a data set on the Hub its name there.
         split: of a data set or a folder.
         text_place: how many of the other columns stand before that of the texts.
+        form: how a file with delimiters was written; None for other tables.
     """
 
     source: str
@@ -77,6 +78,7 @@ class Table(NamedTuple):
     dataset_id: str | None = None
     split: str | None = None
     text_place: int = 0
+    form: Form | None = None
 
 
 def table_of(
@@ -107,7 +109,7 @@ def table_of(
         else:
             bad.append(row)
     names = (columns.found[0], ", ".join(columns.found[1:])) if columns.one_a_label else columns.found
-    return Table(source, rows, names, bad, name, dataset_id, split, columns.text_place)
+    return Table(source, rows, names, bad, name, dataset_id, split, columns.text_place, columns.form)
 
 
 def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
