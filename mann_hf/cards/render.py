@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
-from ..hub_names import HUB_ID, HUB_NAME
+from ..hub_names import is_hub_name, is_owned_name
 from .data import EvaluationResult, MANNModelCardData, TrainingData
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -97,12 +97,12 @@ class ModelFacts:
     def base_on_hub(self) -> str | None:
         """What the weights were made from, where it can be a name on the Hub."""
         base = self.base or self.encoder
-        return base if base and HUB_ID.fullmatch(base) else None
+        return base if base and is_owned_name(base) else None
 
     @property
     def encoder_on_hub(self) -> str | None:
         """The encoder's name, where it can be a name on the Hub."""
-        return self.encoder if self.encoder and HUB_ID.fullmatch(self.encoder) else None
+        return self.encoder if self.encoder and is_owned_name(self.encoder) else None
 
 
 def model_card(facts: ModelFacts, said: MANNModelCardData | None = None) -> str:
@@ -152,7 +152,7 @@ def results_file(said: MANNModelCardData, place: str) -> str | None:
         entry: dict[str, Any] = {"dataset": dataset, "value": _rounded(result.value)}
         if result.date is not None:
             entry["date"] = result.date
-        if HUB_ID.fullmatch(place):
+        if is_owned_name(place):
             entry["source"] = {"url": f"https://huggingface.co/{place}", "name": "Model card"}
         interval = "95 % interval"
         if result.interval is not None:
@@ -343,7 +343,7 @@ def _shell(text: str) -> str:
 
 
 def _dataset(data: TrainingData) -> str:
-    if data.dataset_id is None or not HUB_NAME.fullmatch(data.dataset_id):
+    if data.dataset_id is None or not is_hub_name(data.dataset_id):
         return plain(data.name)
     return f"[{plain(data.name)}](https://huggingface.co/datasets/{data.dataset_id})"
 

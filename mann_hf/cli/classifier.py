@@ -13,7 +13,7 @@ from ..errors import EmptyMemoryError, InvalidInputError, MannError
 from ..hub import folder_lock
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_file, read_object
 from ..hub.near_paths import near_paths
-from ..hub_names import HUB_ID
+from ..hub_names import is_owned_name
 from ..wording import did_you_mean, listed
 from .hub_names import check_on_hub
 from .options import ProblemType
@@ -41,14 +41,13 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
     folder = Path(place)
     if not folder.is_dir():
         question = did_you_mean(near_paths(place, _is_classifier))
-        if not on_hub or folder.exists() or not HUB_ID.fullmatch(place):
+        if not on_hub or folder.exists() or not is_owned_name(place):
             if question:
                 raise InvalidInputError(f"there is no folder {place!r}; {question}")
             raise InvalidInputError(
                 f"there is no folder {place!r}; `mann-hf remember {shlex.quote(place)} TABLE` makes one, and so does "
                 "save_pretrained."
             )
-        check_on_hub(place, "model", question)
         config = _config_on_hub(place, question)
     else:
         config = _config_in(folder)
@@ -174,12 +173,16 @@ def _is_classifier(folder: Path) -> bool:
 
 
 def _config_on_hub(name: str, question: str) -> dict[str, Any]:
-    from transformers import PreTrainedConfig
+    from huggingface_hub import hf_hub_download
 
+    refusal = check_on_hub(name, "model", question)
     try:
-        return PreTrainedConfig.get_config_dict(name)[0]
-    except OSError as error:
+        return read_object(hf_hub_download(name, CONFIG))
+    except MannError:
+        raise
+    except OSError as error:  # of the Hub's client
+        why = f"{error}" if refusal is None else f"{refusal.words}. What helps: {refusal.cure}"
+        hub = f"{question} The Hub" if question else "the Hub"
         raise InvalidInputError(
-            f"there is no folder {name!r}, and no model of that name could be read from the Hub or its cache"
-            f"{question and f'; {question} The Hub'}: {error}"
+            f"there is no folder {name!r} and no such model in the Hub cache; {hub}: {why.rstrip('.')}."
         ) from None

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from ..controllers.text import check_texts
 from ..counts import whole_number
 from ..errors import InvalidInputError, InvalidTypeError, MannError
-from ..hub_names import HUB_ID
+from ..hub_names import is_owned_name
 from ..targets import Spellings, is_missing, spell_label
 from ..targets.labels import plain
 
@@ -137,7 +137,7 @@ def _named(dataset: Dataset, column: str) -> list[Any]:
 
 def _on_hub(dataset: Dataset) -> str | None:
     """The name on the Hub of what a data set was read from, as its name or its file in the cache tells it."""
-    if HUB_ID.fullmatch(dataset.info.dataset_name or ""):
+    if is_owned_name(dataset.info.dataset_name or ""):
         return dataset.info.dataset_name
     found = (IN_CACHE.search(file["filename"]) for file in dataset.cache_files)
     return next((f"{match[1]}/{match[2]}" for match in found if match), None)

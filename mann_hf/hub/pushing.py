@@ -1,6 +1,7 @@
 """What is checked of a push before anything is read or sent."""
 
 from ..errors import HubError, InvalidInputError
+from ..hub_names import why_no_hub_name
 
 NOT_SIGNED_IN = 401
 
@@ -17,15 +18,11 @@ def check_push(repo_id: str, token: bool | str | None = None) -> None:
         HubError: there is no token.
     """
     from huggingface_hub import get_token
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
+    if (why := why_no_hub_name(repo_id)) is not None:
         raise InvalidInputError(
-            f"{repo_id!r} is not a valid name of a repository on the Hub, such as me/my-intents: {error}"
-        ) from None
+            f"{repo_id!r} is not a valid name of a repository on the Hub, such as me/my-intents: {why}"
+        )
     if not (get_token() if token is None or token is True else token):
         raise HubError(
             f"{repo_id}: to push, log in with `hf auth login`, set HF_TOKEN, or give token=.", repo_id, NOT_SIGNED_IN

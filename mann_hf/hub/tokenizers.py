@@ -7,11 +7,11 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from ..errors import FolderError, UnsafeFileError
+from ..hub_names import is_hub_name
 from .files import check_folder, damaged, read_object
 from .guard import CODE, as_folder_error
 from .patterns import may_be_empty, why_slow
@@ -118,10 +118,9 @@ def has_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> bool:
         return any(os.path.lexists(Path(place, subfolder, name)) for name in VOCABULARIES)
     hub = {name: kwargs[name] for name in ("revision", "cache_dir") if kwargs.get(name) is not None}
     names = [(PurePosixPath(subfolder) / name).as_posix() for name in VOCABULARIES]
-    try:
-        return any(isinstance(try_to_load_from_cache(os.fspath(place), name, **hub), str) for name in names)
-    except HFValidationError:  # no name of a repository
-        return False
+    return is_hub_name(os.fspath(place)) and any(
+        isinstance(try_to_load_from_cache(os.fspath(place), name, **hub), str) for name in names
+    )
 
 
 def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:

@@ -17,7 +17,7 @@ from ..cards import LabelFacts, MANNModelCardData, ModelFacts
 from ..errors import MemoryFileError
 from ..hub.files import CARD, CONFIG, read_text
 from ..hub.saving import write_whole
-from ..hub_names import HUB_NAME
+from ..hub_names import is_hub_name
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import counted
 from . import adapters
@@ -80,7 +80,7 @@ def public_name(encoder: str | None) -> str | None:
 
 def is_local(place: str) -> bool:
     """Whether a name is that of a folder: one that is there, or one that no repository can have."""
-    return os.path.isdir(place) or not HUB_NAME.fullmatch(place)
+    return os.path.isdir(place) or not is_hub_name(place)
 
 
 @cache

@@ -17,9 +17,10 @@ from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
 from ..hub.files import CONFIG, MEMORY_FILE, escapes_folder
-from ..hub.resolve import hub_refusal, is_hub_name
+from ..hub.probe import why_not_to_be_had
 from ..hub.saving import whole_save, write_whole
 from ..hub.weight_sizes import headers
+from ..hub_names import is_hub_name
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .entries import LARGEST_ID, Entry, Label, label_names
@@ -162,12 +163,7 @@ def _check_on_hub(place: Any, **kwargs: Any) -> None:
     name = os.fspath(place) if isinstance(place, (str, os.PathLike)) else None
     if name is None or not is_hub_name(name):
         raise MemoryFileError(f"there is no folder {place!r} to load a memory from.")
-    file = f"{kwargs['subfolder']}/{MEMORY_FILE}" if kwargs.get("subfolder") else MEMORY_FILE
-    held = try_to_load_from_cache(name, file, kwargs.get("cache_dir"), kwargs.get("revision"))
-    if isinstance(held, str) or kwargs.get("local_files_only"):
-        return
-    why = hub_refusal(name, kwargs.get("revision"), kwargs.get("token"))
-    if why is not None and not why.may_pass:
+    if (why := why_not_to_be_had(name, MEMORY_FILE, **kwargs)) is not None:
         raise MemoryFileError(
             f"there is no folder {name!r} to load a memory from, and as a name on the Hub: {why.words} ({why.cure})."
         )

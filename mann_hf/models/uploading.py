@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import CommitInfo, HfApi, ModelInfo
 from huggingface_hub.errors import (
@@ -17,14 +16,12 @@ from huggingface_hub.errors import (
 
 from ..errors import HubError, InvalidInputError
 from ..hub.files import CARD
+from ..hub.probe import TransportError
 from ..hub.pushing import NOT_SIGNED_IN, check_push
 from .card_files import card_in
 
 FORBIDDEN, COMMITTED_MEANWHILE = 403, 412
 PULL_REQUESTS = "refs/pr/"
-
-# Of httpx or httpx2, whichever the client is built on.
-TransportError: Any = HfHubHTTPError.__bases__[0]
 
 
 class Repository:

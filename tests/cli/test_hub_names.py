@@ -1,86 +1,81 @@
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
 from typing import Any
 
 import datasets
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import constants
 
+from mann_hf.cli.classifier import find_config
 from mann_hf.cli.hub_names import check_on_hub
+from mann_hf.cli.options import TableOptions
+from mann_hf.cli.tables import read_table
 from mann_hf.errors import InvalidInputError
+from tests.local_hub import hub
+
+__all__ = ["hub"]
+
+PATHS = {"model": "owner/name", "dataset": "datasets/owner/name"}
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
-    """A Hub on this machine: the status that it gives for each path, 404 for any other."""
-    answers: dict[str, int] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status = answers.get(self.path, 404)
-            content = json.dumps({"id": self.path, "siblings": []}).encode()
-            self.send_response(status)
-            if status in (401, 404):
-                self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    close_session()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+@pytest.fixture(autouse=True)
+def _online(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    yield answers
-    server.shutdown()
-    server.server_close()
-    close_session()
 
 
-def test_what_the_hub_has_passes(hub: dict[str, int]) -> None:
-    hub |= {"/api/models/owner/name": 200, "/api/datasets/banking77": 200}
-    check_on_hub("owner/name", "model")
-    check_on_hub("banking77", "dataset")
+def test_what_the_hub_has_passes(hub: Any) -> None:
+    hub.repositories |= {"owner/name": {}, "datasets/banking77": {}}
+    assert check_on_hub("owner/name", "model") is None
+    assert check_on_hub("banking77", "dataset") is None
     assert not constants.HF_HUB_OFFLINE
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 @pytest.mark.parametrize(("kind", "called"), [("model", "model"), ("dataset", "data set")])
-def test_what_the_hub_does_not_give_is_refused(hub: dict[str, int], status: int, kind: Any, called: str) -> None:
-    hub[f"/api/{kind}s/owner/name"] = status
-    with pytest.raises(
-        InvalidInputError, match=rf"has no {called} 'owner/name' for you \({status}\): check the spelling"
-    ):
+def test_what_the_hub_does_not_give_is_refused(hub: Any, status: int, kind: Any, called: str) -> None:
+    hub.refusals[PATHS[kind]] = (status, "" if status == 403 else "RepoNotFound")
+    why = "access refused" if status == 403 else "it has no such repository"
+    with pytest.raises(InvalidInputError, match=f"does not give the {called} 'owner/name': {why}.* helps: .*a token"):
         check_on_hub("owner/name", kind)
     assert not constants.HF_HUB_OFFLINE
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])
 @pytest.mark.parametrize("how", ["nobody answers", "the Hub is ill"])
-def test_a_hub_out_of_reach_is_not_asked_again(
-    hub: dict[str, int], kind: Any, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub[f"/api/{kind}s/owner/name"] = 503
+def test_a_hub_out_of_reach_is_not_asked_again(hub: Any, kind: Any, how: str) -> None:
+    hub.refusals[PATHS[kind]] = (503, "")
     if how == "nobody answers":
-        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    check_on_hub("owner/name", kind)
+        hub.stop()
+    refusal = check_on_hub("owner/name", kind)
+    assert refusal is not None and "out of reach" in refusal.words
     assert constants.HF_HUB_OFFLINE
     assert datasets.config.HF_HUB_OFFLINE is (kind == "dataset")
 
 
-def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_on_hub("owner/name", "model")
-    assert constants.HF_HUB_OFFLINE
+def test_offline_the_hub_is_not_asked(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    refusal = check_on_hub("owner/name", "model")
+    assert refusal is not None and "HF_HUB_OFFLINE" in refusal.words and not hub.requests
 
 
 def test_no_name_of_the_hub() -> None:
     with pytest.raises(InvalidInputError, match="'-a/b' is not a valid name of a model on the Hub"):
         check_on_hub("-a/b", "model")
+
+
+def test_a_model_that_is_nowhere_is_told_with_the_cure(hub: Any) -> None:
+    hub.stop()
+    with pytest.raises(
+        InvalidInputError, match="no folder 'me/model' and no such model in the Hub cache; the Hub: out"
+    ):
+        find_config("me/model", on_hub=True)
+
+
+def test_what_no_repository_can_have_as_its_name_is_told_without_asking(hub: Any) -> None:
+    started = time.monotonic()
+    for place in ("nofolder", "a/b/c", "../elsewhere", "-a/b"):
+        with pytest.raises(InvalidInputError, match=f"there is no folder '{place}'; `mann-hf remember"):
+            find_config(place, on_hub=True)
+    for source in ("missing.csv", "me/missing.parquet", "../elsewhere", "-a/b"):
+        with pytest.raises(InvalidInputError, match=f"there is no file or folder '{source}'"):
+            read_table(source, TableOptions(), "train")
+    assert not hub.requests and time.monotonic() - started < 0.5

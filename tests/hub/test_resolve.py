@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from mann_hf import MANNForSequenceClassification
 from mann_hf.controllers import KNOWN_ENCODERS, SHORT_NAMES
 from mann_hf.errors import EncoderNotFoundError, FolderError
-from mann_hf.hub import resolve
+from mann_hf.hub import probe, resolve
 from mann_hf.hub.resolve import EncoderPackage, check_reachable, near_encoders, resolve_encoder
 
 NAME = "someone/encoder"
@@ -215,7 +215,7 @@ def test_a_hub_in_trouble_is_out_of_reach(hub: Any, package: Path, status: int):
 def test_what_is_nowhere_else_is_left_to_the_client_of_a_slow_or_busy_hub(
     hub: Any, status: int | None, monkeypatch, own_hub_cache: Path
 ):
-    monkeypatch.setattr(resolve, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.2)
     if status is None:
         hub.delay = 0.5
     else:
@@ -231,7 +231,7 @@ def test_something_else_that_answers_in_the_hubs_place_is_no_hub(hub: Any, packa
 
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(hub: Any, package: Path, monkeypatch):
-    monkeypatch.setattr(resolve, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.2)
     hub.delay = 2.0
     start = time.monotonic()
     assert resolve_encoder(NAME) == str(package)
@@ -239,8 +239,8 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(hub: Any, package: Path, m
 
 
 def test_a_look_up_of_the_hubs_name_that_hangs_is_not_waited_for(hub: Any, package: Path, monkeypatch):
-    monkeypatch.setattr(resolve, "PROBE_SECONDS", 0.2)
-    monkeypatch.setattr(resolve, "get_hf_file_metadata", lambda *args, **kwargs: time.sleep(2.0))
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(probe, "get_hf_file_metadata", lambda *args, **kwargs: time.sleep(2.0))
     start = time.monotonic()
     assert resolve_encoder(NAME) == str(package)
     assert time.monotonic() - start < 1.5
@@ -250,7 +250,7 @@ def test_an_error_of_our_own_is_not_taken_for_a_bad_network(hub: Any, package: P
     def broken(*args: Any, **kwargs: Any) -> None:
         raise AttributeError("a bug")
 
-    monkeypatch.setattr(resolve, "get_hf_file_metadata", broken)
+    monkeypatch.setattr(probe, "get_hf_file_metadata", broken)
     with pytest.raises(AttributeError, match="a bug"):
         resolve_encoder(NAME)
 
@@ -325,7 +325,7 @@ def test_a_model_that_is_nowhere_is_told_at_once(no_network: list[str], monkeypa
     start = time.monotonic()
     with pytest.raises(FolderError, match="no folder 'nofolder' and no such model in the Hub cache; the Hub: .* helps"):
         MANNForSequenceClassification.from_pretrained("nofolder", local_files_only=local_files_only)
-    assert time.monotonic() - start < 2 * resolve.PROBE_SECONDS and len(no_network) <= (not local_files_only)
+    assert time.monotonic() - start < 2 * probe.PROBE_SECONDS and len(no_network) <= (not local_files_only)
     no_network.clear()
 
 

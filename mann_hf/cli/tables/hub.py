@@ -10,14 +10,15 @@ from typing import Any
 
 from ...errors import InvalidInputError
 from ...hub.near_paths import near_paths
-from ...hub_names import HUB_NAME
+from ...hub_names import is_hub_name
 from ...wording import did_you_mean
 from ..hub_names import check_on_hub
 from .columns import Columns
 from .content import can_be_read, ending_of, endings, is_misspelt, shows_form
 from .rows import Row, Table, table_of
 
-DATA_SET = re.compile(rf"(?P<name>{HUB_NAME.pattern})(:(?P<configuration>[\w.+-]+))?")
+CONFIGURATION = re.compile(r"[\w.+-]+")
+"""The name of one of the parts that some data sets are made of."""
 BATCH = 1000
 """Rows that are read at a time."""
 
@@ -41,10 +42,10 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
     Raises:
         InvalidInputError: there is none of that name, or it cannot be read.
     """
-    match = DATA_SET.fullmatch(source)
     meant = near_paths(source, can_be_read)
     question = did_you_mean(meant)
-    if match is None or _is_path(source, meant):
+    name, configuration = (None, None) if _is_path(source, meant) else _data_set(source)
+    if name is None:
         raise InvalidInputError(
             f"there is no file or folder {source!r}; "
             + (
@@ -53,13 +54,20 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
                 "'name' or 'name:configuration'."
             )
         )
-    check_on_hub(match["name"], "dataset", question)
+    check_on_hub(name, "dataset", question)
     title = f"{source} ({split})"
     with in_words(source, question):
         import datasets
 
-        found = datasets.load_dataset(match["name"], match["configuration"], split=split)
-        return table_of(title, rows_of(title, found, columns), columns, source, match["name"], split)
+        found = datasets.load_dataset(name, configuration, split=split)
+        return table_of(title, rows_of(title, found, columns), columns, source, name, split)
+
+
+def _data_set(source: str) -> tuple[str | None, str | None]:
+    """The name and the configuration in `name:configuration` or `name`; no name where none of the Hub can be meant."""
+    name, colon, configuration = source.partition(":")
+    known = is_hub_name(name) and (not colon or CONFIGURATION.fullmatch(configuration))
+    return (name if known else None), configuration or None
 
 
 def _is_path(source: str, meant: Sequence[str]) -> bool:
@@ -95,7 +103,7 @@ def in_words(source: str, question: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # pyarrow's and the Hub's among them
         said = str(error.__cause__ or error) or type(error).__name__
-        unknown = DATA_SET.fullmatch(source) and not os.path.exists(source)
+        unknown = _data_set(source)[0] is not None and not os.path.exists(source)
         gap = f"; {question} As" if question else ", and as"
         missing = f"there is no file or folder {source!r}{gap} a data set " if unknown else ""
         raise InvalidInputError(f"{missing}{source!r} cannot be read: {said}") from error

@@ -1,0 +1,66 @@
+"""What one request says of a repository; where an encoder or a model is then taken from: `test_resolve.py`."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants, get_hf_file_metadata
+
+from mann_hf.hub import probe
+from mann_hf.hub.probe import hub_refusal, why_not_to_be_had
+
+NAME = "me/model"
+
+
+def test_one_short_request_of_a_kind(hub: Any, tiny_encoder: Path) -> None:
+    hub.add(NAME, tiny_encoder)
+    hub.repositories["datasets/me/table"] = {}
+    assert hub_refusal(NAME) is None and hub_refusal("me/table", kind="dataset") is None
+    asked = [(request["repo"], request["file"]) for request in hub.requests]
+    assert asked == [(NAME, "config.json"), ("datasets/me/table", "README.md")]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_the_hub_says_no(hub: Any, status: int) -> None:
+    hub.refusals[NAME] = (status, "")
+    refusal = hub_refusal(NAME)
+    assert refusal is not None and not refusal.out_of_reach and not refusal.may_pass and "token" in refusal.cure
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_may_answer_later(hub: Any, status: int) -> None:
+    hub.refusals[NAME] = (status, "")
+    refusal = hub_refusal(NAME)
+    assert refusal is not None and refusal.out_of_reach and refusal.may_pass
+    assert why_not_to_be_had(NAME, "config.json") is None, "its client tries on"
+
+
+@pytest.mark.parametrize("by", ["the client", "ours"])
+def test_a_slow_hub_may_answer_later(hub: Any, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.delay = 0.6
+    if by == "ours":
+        monkeypatch.setattr(probe, "PROBE_SECONDS", 0.2)
+    else:
+
+        def ask(url: str, token: Any, timeout: float) -> Any:
+            return get_hf_file_metadata(url, token=token, timeout=0.2)
+
+        monkeypatch.setattr(probe, "get_hf_file_metadata", ask)
+    refusal = hub_refusal(NAME)
+    assert refusal is not None and refusal.out_of_reach and refusal.may_pass
+
+
+def test_no_hub(hub: Any) -> None:
+    hub.stop()
+    refusal = hub_refusal(NAME)
+    assert refusal is not None and refusal.out_of_reach and not refusal.may_pass
+    assert why_not_to_be_had(NAME, "config.json") == refusal
+
+
+def test_offline_nothing_is_asked(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_not_to_be_had(NAME, "config.json", local_files_only=True) == probe.NOT_ASKED
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    started = time.monotonic()
+    assert hub_refusal(NAME) == why_not_to_be_had(NAME, "config.json") == probe.NOT_ASKED
+    assert time.monotonic() - started < 0.1 and not hub.requests
