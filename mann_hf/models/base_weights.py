@@ -1,4 +1,6 @@
-"""Whether an encoder still has the weights with which it was loaded; an adapter is saved without them."""
+"""Whether an encoder still has the weights that it had: when it was loaded, or when its memory was last looked at."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,58 @@ ROUNDING, SMALLEST = 0.01, 1e-7
 WRAPPED = (".base_layer", ".original_module")
 """What PEFT puts into the names of weights that it leaves as they are."""
 
+COMPARED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""Types of numbers of which a mark has some."""
+
 Sample = dict[str, Tensor]
+
+
+class Mark(NamedTuple):
+    """What tells cheaply whether weights may have been changed: a question takes one.
+
+    Attributes:
+        places: where each parameter lies, and how often torch has counted a change of it.
+        numbers: one number of each module, for fused optimizers and changes of `.data` are not counted.
+    """
+
+    places: list[int]
+    numbers: list[Tensor]
+
+    def same(self, other: "Mark") -> bool:
+        """Whether both are of the same weights."""
+        return self.places == other.places and all(map(torch.equal, self.numbers, other.numbers))
+
+
+@torch.no_grad()
+def mark(*modules: nn.Module) -> Mark:
+    """The mark of the weights of modules as they are now."""
+    places: list[int] = []
+    numbers: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    waiting: list[nn.Module | None] = [*modules]  # a few times faster than `nn.Module.modules`
+    while waiting:
+        if (module := waiting.pop()) is None:
+            continue
+        waiting.extend(module._modules.values())
+        looked_at = None
+        for parameter in module._parameters.values():
+            if parameter is None:
+                continue
+            try:
+                places += parameter.data_ptr(), parameter._version
+            except RuntimeError:  # what was made in inference mode has no version
+                places.append(id(parameter))
+            if looked_at is None or (parameter.requires_grad and not looked_at.requires_grad):
+                looked_at = parameter
+        if looked_at is not None and _is_plain(looked_at):
+            middle = looked_at.as_strided((), (), looked_at.storage_offset() + looked_at.numel() // 2)
+            numbers.setdefault((middle.dtype, middle.device), []).append(middle)
+    return Mark(places, [torch.stack(each) for each in numbers.values()])
+
+
+def _is_plain(parameter: nn.Parameter) -> bool:
+    """Whether its numbers can be looked at: it is not quantised, spread over processes or elsewhere."""
+    here = type(parameter) is nn.Parameter and not parameter.is_meta
+    return here and parameter.dtype in COMPARED and parameter.numel() > 0
 
 
 @torch.no_grad()

@@ -21,8 +21,9 @@ from ..memory.reading import SINGLE_LABEL
 from ..wording import counted, listed
 from . import adapters, base_weights, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
+from .entries import lack_texts
 from .labelled_memory import LabelledMemory
-from .memory_keeping import MemoryKeepingModel
+from .memory_keeping import MemoryKeepingModel, why_old
 from .plain_modules import check_loadable, plain_modules, plain_names
 from .pretrained_encoder import no_such_argument
 
@@ -31,6 +32,8 @@ logger = logging.get_logger(f"transformers.{__name__}")
 CHANGED = "changed"
 """In place of a digest: another memory was put there while one was read."""
 BLOCK = 2**20
+LOADED = "can be loaded with from_pretrained(folder, reencode=True)"
+"""What helps where a memory with keys of an older encoder is saved."""
 SAVING = {*inspect.signature(PreTrainedModel.save_pretrained).parameters, "safe_serialization", "save_function"}
 """Arguments of saving; the last two have been, and libraries go on giving them."""
 
@@ -95,7 +98,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
             "wrote its memory. Save other weights into a folder of their own, without variant."
         )
     if adapters.has_adapter(model):
-        _check_adapters(model)
+        _check_adapters(model, weights=kwargs.get("state_dict") is None)
         adapters.save(plain, folder, kwargs.get("state_dict"))
     else:
         check_loadable(plain, kwargs.get("state_dict"))
@@ -110,23 +113,20 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
 
 
 def _warn_of_old_keys(model: MemoryKeepingModel) -> None:
-    probe = model.memory.probe
-    if len(model.memory) and probe is not None and not adapters.same_keys(probe, model.encoder_probe()):
-        logger.warning(
-            "The encoder was trained after its memory was taught, so the keys in the memory are those of the old "
-            "weights. Write them again with model.reencode_memory() before saving, or load the folder with "
-            "from_pretrained(folder, reencode=True)."
-        )
+    if len(model.memory) and not model.wrote(model.memory):
+        lacking = lack_texts(model.memory.entries)
+        after = "will be refused when it is loaded" if lacking else LOADED
+        logger.warning(f"{why_old(model.memory, model.memory.adapters)} What is saved now {after}.")
 
 
-def _check_adapters(model: MemoryKeepingModel) -> None:
+def _check_adapters(model: MemoryKeepingModel, weights: bool) -> None:
     """Refuses a memory of other adapters that keeps no texts to write it again from; of others it only warns."""
     try:
-        model.check_adapters()
+        model.check_memory(weights)
     except EncoderMismatchError as error:
-        if any(entry.text is None for entry in model.memory.entries):
+        if lack_texts(model.memory.entries):
             raise
-        logger.warning(f"{error} What is saved now can be loaded with from_pretrained(folder, reencode=True).")
+        logger.warning(f"{error} What is saved now {LOADED}.")
 
 
 def _of_shared_weights(error: RuntimeError) -> Exception:

@@ -14,9 +14,9 @@ from ..cards import MANNModelCardData, TrainingRecord
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import listed
-from . import adapters, memory_files
+from . import adapters, base_weights, memory_files
 from .encoding import EncodingModel
-from .entries import Label, label_names, label_words
+from .entries import Label, label_names, label_words, lack_texts
 from .labelled_memory import LabelledMemory
 from .memory_holder import MemoryHolder
 
@@ -39,6 +39,7 @@ class MemoryKeepingModel(EncodingModel):
     model_card_data: MANNModelCardData
     loaded_training: TrainingRecord | None
     seen_memories: dict[str, str | None]
+    _marked: tuple[Tensor | None, base_weights.Mark | None] = None, None  # a memory's probe, and the weights then
 
     @property
     def memory(self) -> LabelledMemory:
@@ -125,7 +126,7 @@ class MemoryKeepingModel(EncodingModel):
 
     def _reencoded(self, memory: LabelledMemory, tokenizer: Any) -> LabelledMemory:
         texts = [entry.text for entry in memory.entries]
-        if any(text is None for text in texts):
+        if lack_texts(memory.entries):
             raise InvalidInputError(
                 "the memory keeps no texts (store_texts=False), so its keys cannot be computed again."
             )
@@ -179,8 +180,9 @@ class MemoryKeepingModel(EncodingModel):
             ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
-        memory = replace(memory, adapters=adapters.active_adapters_on(self))
-        self._swap(lambda _: (memory.to(self.device), None), forgets=True)
+        memory = replace(memory, adapters=adapters.active_adapters_on(self)).to(self.device)
+        self._note_weights(memory.probe)
+        self._swap(lambda _: (memory, None), forgets=True)
 
     def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
         """Puts an adapter on the encoder; see `PreTrainedModel.add_adapter`.
@@ -196,31 +198,53 @@ class MemoryKeepingModel(EncodingModel):
         super().enable_adapters()
         adapters.enable_all(self)
 
-    def check_adapters(self) -> None:
-        """Refuses a memory that was written through other adapters than texts go through now, if its keys differ.
+    def check_memory(self, weights: bool = True) -> None:
+        """Refuses a memory whose keys are not those that the encoder gives now, with its adapters and weights.
+
+        A question pays for a look at the weights; the encoder is called only if they or the adapters have changed.
+
+        Args:
+            weights: whether to look at the weights, and not at the adapters alone.
 
         Raises:
-            EncoderMismatchError: they do.
+            EncoderMismatchError: they are not.
         """
-        memory, now = self.memory, adapters.active_adapters_on(self)
-        if not len(memory) or memory.adapters == now:
+        memory, on = self.memory, adapters.active_adapters_on(self)
+        if not len(memory) or torch.compiler.is_compiling():
             return
-        if memory.probe is not None and not adapters.same_keys(memory.probe, self.encoder_probe()):
+        now = base_weights.mark(self.encoder, self.projection) if weights else None
+        if memory.adapters == on and (now is None or self._has_mark(memory, now)):
+            return
+        if not self.wrote(memory):
             encoder = self.config.encoder_name or self.config.encoder_config.model_type
-            raise EncoderMismatchError(
-                f"the memory was written with {_named(memory.adapters)}, and now the encoder has {_named(now)}: keys "
-                "of one mean nothing to the other. Switch back (enable_adapters, disable_adapters, set_adapter), or "
-                "write the memory again from its texts with reencode_memory().",
-                encoder,
-                encoder,
-            )
-        self._swap(lambda held: (replace(held, adapters=now) if held is memory else held, None))
+            raise EncoderMismatchError(why_old(memory, on), encoder, encoder)
+        if now is not None:
+            self._marked = memory.probe, now
+        if memory.adapters != on:
+            self._swap(lambda held: (replace(held, adapters=on) if held is memory else held, None))
+
+    def wrote(self, memory: LabelledMemory, probe: Tensor | None = None) -> bool:
+        """Whether a memory's keys are those of this encoder as it is now, as far as the memory tells.
+
+        Args:
+            memory: with keys of this size.
+            probe: `encoder_probe`, if it is known.
+        """
+        if memory.probe is None:
+            return True
+        return adapters.same_keys(memory.probe, self.encoder_probe() if probe is None else probe)
+
+    def _has_mark(self, memory: LabelledMemory, now: base_weights.Mark) -> bool:
+        """Whether the weights are those that were last found to have written the memory."""
+        probe, before = self._marked
+        return probe is memory.probe and before is not None and before.same(now)
+
+    def _note_weights(self, probe: Tensor | None) -> None:
+        """Notes that the weights are those of a memory with this probe."""
+        self._marked = probe, base_weights.mark(self.encoder, self.projection)
 
     def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
-        same = memory.law.key_size == self.config.key_size
-        if same and memory.probe is not None:
-            same = adapters.same_keys(memory.probe, probe)
-        if not same:
+        if memory.law.key_size != self.config.key_size or not self.wrote(memory, probe):
             raise self._mismatch(memory.encoder_name, memory.law.key_size, source)
 
     def _mismatch(self, encoder_name: str | None, key_size: int, source: str) -> EncoderMismatchError:
@@ -244,6 +268,7 @@ class MemoryKeepingModel(EncodingModel):
     def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""
         name, on = self.config.encoder_name, adapters.active_adapters_on(self)
+        self._note_weights(probe)
         return replace(memory, probe=probe, encoder_name=name, adapters=on)
 
     def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:
@@ -287,6 +312,27 @@ class MemoryKeepingModel(EncodingModel):
             if device.type != "meta" and device != holder.memory.state.keys.device:
                 holder.update(lambda memory: (memory.to(device), None))
         return result
+
+
+def why_old(memory: LabelledMemory, on: tuple[str, ...]) -> str:
+    """What is wrong with a memory that the encoder of before wrote, and what helps.
+
+    Args:
+        memory: whose probe is another than that of the encoder.
+        on: the names of the adapters that are on the encoder now.
+    """
+    reencode = "write the memory again from its texts with reencode_memory()"
+    cure = "teach the memory again, as it keeps no texts" if lack_texts(memory.entries) else reencode
+    if memory.adapters != on:
+        return (
+            f"the memory was written with {_named(memory.adapters)}, and now the encoder has {_named(on)}: keys of one "
+            "mean nothing to the other. Switch back (enable_adapters, disable_adapters, set_adapter), or "
+            f"{cure}."
+        )
+    return (
+        "the encoder was trained or changed after its memory was taught, so the keys in the memory are those of the "
+        f"old weights and mean nothing to the new ones: {cure}."
+    )
 
 
 def _named(adapters_on: tuple[str, ...]) -> str:

@@ -7,18 +7,21 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from ..controllers.inputs import check_tensor, check_words
 from ..controllers.lookup import looked_up_once
-from ..errors import InvalidInputError
+from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory import KeyValueMemory, Reading
+from . import adapters
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
 from .label_tensors import check_query_labels, query_loss, support_values, with_label, without_queries
 from .memory_holder import ReadyMemory, full_precision
 from .remembering import RememberingModel
 from .trainer_labels import labels_for_trainers
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
 """Loss function of an episode batch: from a reading and the episodes' keys to the loss and, if there are any,
@@ -122,6 +125,8 @@ class MANNForSequenceClassification(RememberingModel):
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
+            EncoderMismatchError: the model's own memory has keys of other weights or adapters; where `labels` are given
+                too, as by an evaluation amid training, of other weights it is only warned, once.
             InvalidTypeError: inputs that are no tensors, such as texts.
             InvalidInputError: support without labels, shapes that do not fit, texts without a token, positions of
                 texts that do not exist, or labels that the memory does not have.
@@ -162,10 +167,20 @@ class MANNForSequenceClassification(RememberingModel):
         self, keys: Tensor, labels: Tensor | None, attention_mask: Tensor | None
     ) -> MANNSequenceClassifierOutput:
         check_words(attention_mask, None, "text")
-        ready = self.ready_memory()
+        ready = self.ready_memory() if labels is None else self._ready_for_loss()
         logits = self.read(ready, keys)
         weights, ids = self._evidence_tensors(ready, keys, logits)
         return MANNSequenceClassifierOutput(query_loss(logits, labels, self._problem_type), logits, weights, ids, keys)
+
+    def _ready_for_loss(self) -> ReadyMemory:
+        """The present memory for a loss: while the encoder is trained, it reads keys of before, and is told so once."""
+        try:
+            self.check_memory(weights=not (self.training and torch.is_grad_enabled()))
+        except EncoderMismatchError as error:
+            if self.memory.adapters != adapters.active_adapters_on(self):
+                raise
+            logger.warning_once(str(error))
+        return self._holder.ready(self.reading)
 
     def _read_episodes(
         self,

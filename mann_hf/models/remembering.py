@@ -53,9 +53,10 @@ class RememberingModel(MANNPreTrainedModel):
 
         Raises:
             EmptyMemoryError: it holds nothing.
-            EncoderMismatchError: it was written through other adapters than are on the encoder now.
+            EncoderMismatchError: its keys are not those that the encoder gives now, as it was trained or its adapters
+                were switched since.
         """
-        self.check_adapters()
+        self.check_memory()
         return self._holder.ready(self.reading)
 
     def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from transformers.utils import logging
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
+from ..models.entries import lack_texts
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 
@@ -22,7 +23,8 @@ def prepare_model(
 
     Raises:
         InvalidTypeError: another kind of model.
-        InvalidInputError: what is asked for does not go together, or leaves nothing to train.
+        InvalidInputError: what is asked for does not go together, or leaves nothing to train; or the memory keeps no
+            texts.
     """
     if not isinstance(model, MANNForSequenceClassification):
         raise InvalidTypeError(
@@ -35,6 +37,7 @@ def prepare_model(
             f"the model has problem_type={problem_type!r}; the trainer takes single-label models. For others call "
             "forward with support_* in your own loop."
         )
+    check_texts_kept(model)
     has_adapter = adapters.has_adapter(model)
     if peft_config is not None and has_adapter:
         raise InvalidInputError(
@@ -62,3 +65,16 @@ def prepare_model(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InvalidInputError(f"no weight of the model is trainable (trainable={args.trainable!r}).")
     return model
+
+
+def check_texts_kept(model: MANNForSequenceClassification) -> None:
+    """Refuses to train a model whose memory could not follow the encoder.
+
+    Raises:
+        InvalidInputError: it keeps no texts.
+    """
+    if lack_texts(model.memory.entries):
+        raise InvalidInputError(
+            "the model's memory keeps no texts (store_texts=False), so its keys could not be computed again with "
+            "the trained encoder. Train a model with an empty memory and teach it afterwards."
+        )

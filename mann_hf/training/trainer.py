@@ -25,7 +25,7 @@ from .episode_data import DrawnEpisodes, EpisodeData
 from .evaluating_trainer import EvaluatingTrainer
 from .objectives import OBJECTIVES, Objective
 from .options import make
-from .preparation import prepare_model
+from .preparation import check_texts_kept, prepare_model
 from .record import Recorder
 from .regularizers import Regularized
 from .sharding import whole_weights
@@ -244,12 +244,8 @@ class EpisodicTrainer(EvaluatingTrainer):
         elif resume_from_checkpoint and not is_whole(Path(resume_from_checkpoint)):
             raise InvalidInputError(f"{resume_from_checkpoint} is not a complete checkpoint.")
         model = self.model
-        if model is not None and len(model.memory) and any(entry.text is None for entry in model.memory.entries):
-            raise InvalidInputError(
-                "the model's memory keeps no texts (store_texts=False), so its keys could not be computed again with "
-                "the trained encoder. Train a model with an empty memory and teach it afterwards."
-            )
         if model is not None:
+            check_texts_kept(model)  # it may have been taught since it was prepared
             check_nothing_lost(model, Path(str(self.args.output_dir)))  # now, rather than when it is saved
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
         aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mann_hf import EpisodicTrainingArguments
 from mann_hf.errors import InvalidInputError, InvalidTypeError
@@ -105,3 +106,11 @@ def test_other_models_are_refused(tiny_encoder_model: Any, tmp_path: Path) -> No
     args = EpisodicTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
     with pytest.raises(InvalidTypeError, match="the model is of type BertModel; give a MANNForSequence"):
         prepare_model(tiny_encoder_model, args, None, OBJECTIVES["episode"]())
+
+
+def test_a_memory_that_could_not_follow_the_encoder(tiny_classifier: Callable[..., Any], tmp_path: Path) -> None:
+    model = tiny_classifier(store_texts=False)
+    model.remember(torch.rand(1, model.config.key_size), ["card"], ["where is my card"])
+    args = EpisodicTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    with pytest.raises(InvalidInputError, match="keeps no texts .store_texts=False."):
+        prepare_model(model, args, None, OBJECTIVES[args.objective]())

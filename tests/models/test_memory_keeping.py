@@ -1,0 +1,190 @@
+"""A memory whose keys are those of an encoder as it was before is not answered from."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mann_hf.errors import EncoderMismatchError
+from mann_hf.models import base_weights
+from mann_hf.pipelines import FewShotTextClassificationPipeline
+
+Build = Callable[..., Any]
+OLD = "trained or changed after its memory was taught.*reencode_memory"
+ASKED = "where is my card"
+
+
+@pytest.fixture
+def classifier(build: Build, texts: list[str], labels: list[str]) -> FewShotTextClassificationPipeline:
+    classifier = FewShotTextClassificationPipeline(model=build())
+    classifier.remember(texts, labels)
+    return classifier
+
+
+def inputs(classifier: FewShotTextClassificationPipeline) -> Any:
+    assert classifier.tokenizer is not None
+    return classifier.tokenizer([ASKED, "please send the money back"], padding=True, return_tensors="pt")
+
+
+def trained(
+    classifier: FewShotTextClassificationPipeline, fused: bool = True, only: str = "", lr: float = 0.05
+) -> None:
+    """Trains the encoder, or a part of it, in a plain loop."""
+    model = classifier.model
+    for name, parameter in model.encoder.named_parameters():
+        parameter.requires_grad_(only in name)
+    optimizer = torch.optim.AdamW(model.encoder.parameters(), lr=lr, fused=fused)
+    for _ in range(3):
+        model.embed(**inputs(classifier))[:, 0].sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def trained_by_a_trainer(classifier: FewShotTextClassificationPipeline, folder: Path) -> None:
+    pytest.importorskip("accelerate")
+    from transformers import Trainer, TrainingArguments
+
+    model = classifier.model
+    tokens = inputs(classifier)
+    rows = [{name: part[0] for name, part in tokens.items()} | {"labels": torch.tensor(2)}]
+    arguments = TrainingArguments(
+        str(folder), max_steps=3, learning_rate=0.05, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True
+    )
+    Trainer(model, arguments, train_dataset=rows * 4).train()
+
+
+def loaded(classifier: FewShotTextClassificationPipeline, assign: bool) -> None:
+    model = classifier.model
+    state = {name: torch.randn_like(tensor.float()).to(tensor.dtype) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(state, assign=assign)
+
+
+def edited(classifier: FewShotTextClassificationPipeline) -> None:
+    for parameter in classifier.model.encoder.parameters():
+        parameter.data.mul_(-1.5)
+
+
+def replaced(classifier: FewShotTextClassificationPipeline) -> None:
+    embeddings = classifier.model.encoder.embeddings
+    embeddings.word_embeddings = torch.nn.Embedding(*embeddings.word_embeddings.weight.shape)
+
+
+CHANGES: dict[str, Callable[[Any, Path], Any]] = {
+    "loop": lambda classifier, folder: trained(classifier, fused=False),
+    "fused optimizer": lambda classifier, folder: trained(classifier),
+    "the last layer": lambda classifier, folder: trained(classifier, only="layer.1."),
+    "biases": lambda classifier, folder: trained(classifier, only="bias", lr=1.0),
+    "trainer": trained_by_a_trainer,
+    "load_state_dict": lambda classifier, folder: loaded(classifier, assign=False),
+    "load_state_dict, assigned": lambda classifier, folder: loaded(classifier, assign=True),
+    "data": lambda classifier, folder: edited(classifier),
+    "another module": lambda classifier, folder: replaced(classifier),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_encoder(classifier: FewShotTextClassificationPipeline, change: str, tmp_path: Path) -> None:
+    classifier(ASKED)
+    own = classifier.with_own_memory()
+    CHANGES[change](classifier, tmp_path)
+    for each in (classifier, own, copy.deepcopy(classifier)):
+        for _ in range(2):
+            with pytest.raises(EncoderMismatchError, match=OLD):
+                each(ASKED)
+    with pytest.raises(EncoderMismatchError, match=OLD), torch.no_grad():
+        classifier.model(**inputs(classifier))
+    classifier.model.reencode_memory()
+    assert classifier(ASKED)
+
+
+def test_the_first_question_after_the_change(classifier: FewShotTextClassificationPipeline, tmp_path: Path) -> None:
+    classifier.save_pretrained(tmp_path)
+    trained(classifier)
+    with pytest.raises(EncoderMismatchError, match=OLD):
+        classifier(ASKED)
+    again = FewShotTextClassificationPipeline(model=type(classifier.model).from_pretrained(tmp_path))
+    trained(again)
+    with pytest.raises(EncoderMismatchError, match=OLD):
+        again(ASKED)
+
+
+def test_a_memory_without_texts_is_to_be_taught_again(build: Build, texts: list[str], labels: list[str]) -> None:
+    classifier = FewShotTextClassificationPipeline(model=build(store_texts=False))
+    classifier.remember(texts, labels)
+    trained(classifier)
+    with pytest.raises(EncoderMismatchError, match="teach the memory again, as it keeps no texts"):
+        classifier(ASKED)
+
+
+def test_an_adapter_that_was_trained_on(build: Build, texts: list[str], labels: list[str]) -> None:
+    peft = pytest.importorskip("peft")
+    classifier = FewShotTextClassificationPipeline(model=build())
+    classifier.model.add_adapter(peft.LoraConfig(r=2, target_modules=["query", "value"]))
+    classifier.remember(texts, labels)
+    before = classifier(ASKED)
+    trained(classifier, only="lora_", lr=1.0)
+    with pytest.raises(EncoderMismatchError, match=OLD):
+        classifier(ASKED)
+    classifier.model.reencode_memory()
+    assert classifier(ASKED) != before
+
+
+@pytest.mark.parametrize("amid_training", [True, False])
+def test_a_loss_on_the_own_memory_is_computed(
+    classifier: FewShotTextClassificationPipeline, told: Callable[[], list[str]], amid_training: bool
+) -> None:
+    """As by an evaluation between two epochs, which must not end the training; steps of training say nothing."""
+    trained(classifier)
+    labels = torch.tensor([0, 1])
+    classifier.model.train(amid_training)
+    with torch.set_grad_enabled(amid_training):
+        for _ in range(2):
+            assert classifier.model(**inputs(classifier), labels=labels).loss.isfinite()
+    assert len(told()) == (not amid_training)
+    assert all("reencode_memory" in each for each in told())
+
+
+def test_unchanged_weights_cost_no_call_of_the_encoder(
+    classifier: FewShotTextClassificationPipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    probes: list[int] = []
+    probe = type(classifier.model).probe_states
+
+    def counted(model: Any) -> torch.Tensor:
+        probes.append(1)
+        return probe(model)
+
+    monkeypatch.setattr(type(classifier.model), "probe_states", counted)
+    for _ in range(2):
+        classifier(ASKED)
+    classifier.with_own_memory()(ASKED)
+    assert not probes
+    classifier.model.double()
+    for _ in range(2):
+        assert classifier(ASKED)[0]["label"] == "card_arrival"
+    assert len(probes) == 1, "another precision is looked at once"
+
+
+class TestMark:
+    def test_of_weights_of_every_kind(self) -> None:
+        """Half precision, none, one without numbers, one made in inference mode and one that lies elsewhere."""
+        modules: Any = torch.nn.ModuleList([torch.nn.Linear(2, 2).half(), torch.nn.Linear(2, 2, bias=False)])
+        modules.append(torch.nn.Linear(0, 2, bias=False))
+        modules.append(torch.nn.Linear(2, 2, device="meta"))
+        with torch.inference_mode():
+            modules.append(torch.nn.Linear(2, 2))
+        mark = base_weights.mark(modules)
+        assert mark.same(base_weights.mark(modules)) and len(mark.numbers) == 2
+        with torch.inference_mode():
+            modules[-1].weight.add_(1)
+        assert not mark.same(base_weights.mark(modules))
+
+    def test_of_weights_that_do_not_lie_in_order(self) -> None:
+        linear = torch.nn.Linear(3, 5)
+        linear.weight = torch.nn.Parameter(torch.rand(3, 5).T)
+        mark = base_weights.mark(linear)
+        linear.weight.data.add_(1)
+        assert not mark.same(base_weights.mark(linear))
