@@ -15,12 +15,12 @@ MEMORY_FILE = "memory.safetensors"
 SMALL, MEDIUM, LARGE = 2**24, 2**25, 2**27
 """Bytes of a file of settings, of a vocabulary in binary form, and of one in text or a list of weights."""
 LARGE_FILES = re.compile(
-    r"tokenizer\.json|vocab.*\.json|entity_vocab\.json|.*\.safetensors\.index.*\.json|merges\.json"
+    r"(tokenizer|tekken)\.json|vocab.*\.json|entity_vocab\.json|.*\.safetensors\.index.*\.json|merges\.json"
 )
 READ_BY_LOADING = re.compile(
     r"(config|tokenizer|vocab|generation|special_tokens|added_tokens|chat_template|processor|preprocessor|adapter_config"
-    r"|modules|sentence_|model|feature_|entity|emoji|merges|normalizer).*\.json"
-    r"|(vocab|merges|dict).*\.txt|.*\.(model|spm|codes|tiktoken|bpe|jinja|safetensors)"
+    r"|modules|sentence_|model|feature_|entity|emoji|merges|normalizer|tekken).*\.json"
+    r"|(vocab|merges|dict).*\.txt|tokenizer\.model.*|\w+_file|.*\.(model|spm|codes|tiktoken|bpe|jinja|safetensors)"
 )
 """The files of a folder that transformers or this library may open, by name."""
 DEEPEST = 64

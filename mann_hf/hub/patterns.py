@@ -24,14 +24,38 @@ TOO_MANY_WAYS = f"it has more than {MOST_WAYS:,} ways to match one text"
 MANY, FEW = 64, 8
 """Letters up to which a repeat of a fixed number is written out, and a number up to which one of several numbers is."""
 MOST_STEPS = 2_000_000
-"""Of the search for ways, each of a microsecond or two."""
+"""Of judging all patterns of a tokenizer, each of a microsecond or two; those in use take a few thousand."""
+STEPS_OF_PATTERN, STEPS_OF_SIGN = 1024, 64
+"""What it takes to tell apart the letters of a pattern, and those of one of its signs."""
 
 
-def why_slow(pattern: str) -> str | None:
-    """Why a pattern may take for ever, or cannot be judged; None if it cannot."""
+class Budget:
+    """The steps that are left for judging the patterns of one tokenizer, however many there are."""
+
+    def __init__(self) -> None:
+        self.left = MOST_STEPS
+
+    def spend(self, steps: int = 1) -> None:
+        """Takes steps away.
+
+        Raises:
+            UnreadableError: there are none left.
+        """
+        self.left -= steps
+        if self.left < 0:
+            raise UnreadableError("there are too many choices and repeats to be judged")
+
+
+def why_slow(pattern: str, budget: Budget | None = None) -> str | None:
+    """Why a pattern may take for ever, or cannot be judged; None if it cannot.
+
+    Args:
+        pattern: a regular expression.
+        budget: of the tokenizer that it belongs to; by default it has one to itself.
+    """
     try:
         reader = Reader(pattern)
-        _Automaton(reader.read(), reader).check()
+        _Automaton(reader.read(), reader, budget or Budget()).check()
     except (UnreadableError, _SlowError) as error:
         return str(error)
     except RecursionError:
@@ -76,10 +100,11 @@ class _Automaton:
     A set of letters is an integer with a bit for each.
     """
 
-    def __init__(self, part: Part, reader: Reader) -> None:
+    def __init__(self, part: Part, reader: Reader, budget: Budget) -> None:
         self.signs: list[str] = []
         self.next: list[Counter[int]] = []
-        self.steps = 0
+        self.spend = budget.spend
+        self.spend(STEPS_OF_PATTERN + len(reader.pattern))
         whole = self._piece(part)
         self.first = whole.first
         self.failing = _set(set(range(len(self.signs))) - whole.done)
@@ -102,18 +127,13 @@ class _Automaton:
     def _each(self, letters: int) -> Iterator[int]:
         """The letters of a set, each of which is a step."""
         while letters:
-            self._step()
+            self.spend()
             lowest = letters & -letters
             yield lowest.bit_length() - 1
             letters ^= lowest
 
-    def _step(self, steps: int = 1) -> None:
-        self.steps += steps
-        if self.steps > MOST_STEPS:
-            raise _SlowError("it has too many choices and repeats to be judged")
-
     def _piece(self, part: Part) -> _Piece:
-        self._step(16)  # it takes as long as some of them
+        self.spend(16)  # it takes as long as some of them
         piece = self._built(part)
         if piece.empty > MOST_WAYS:
             raise _SlowError(TOO_MANY_WAYS)
@@ -176,7 +196,7 @@ class _Automaton:
         return _either(piece, NOTHING) if least == 0 else piece
 
     def _join(self, last: Counter[int], first: Counter[int]) -> None:
-        self._step(len(last) * len(first))
+        self.spend(len(last) * len(first))
         for letter, ways in last.items():
             for follower, others in first.items():
                 self.next[letter][follower] += ways * others
@@ -186,6 +206,7 @@ class _Automaton:
         places: defaultdict[str, int] = defaultdict(int)
         for letter, sign in enumerate(self.signs):
             places[sign] |= 1 << letter
+        self.spend(STEPS_OF_SIGN * len(places) + len(places) ** 2 // 2)
         alphabet = Alphabet(places, any_case)
         may = {sign: alphabet.possible(sign).may for sign in places}
         # a sign shares with itself, though nothing is known that it matches
@@ -199,6 +220,7 @@ class _Automaton:
     def _reach(self) -> list[int]:
         """From each letter, the failing ones that can come later."""
         found = list(self.after)
+        self.spend(len(found) ** 2 // 8)
         for between in range(len(found)):
             for letter, later in enumerate(found):
                 if later >> between & 1:

@@ -14,11 +14,13 @@ from ..errors import FolderError, UnsafeFileError
 from ..hub_names import is_hub_name
 from .files import check_folder, damaged, read_object
 from .guard import CODE, as_folder_error
-from .patterns import may_be_empty, why_slow
+from .patterns import Budget, may_be_empty, why_slow
 from .resolve import VOCABULARIES
 
 TOKENIZER = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
+TEKKEN = "tekken.json"
+"""A tokenizer of Mistral's, which transformers reads where there is no `tokenizer.json`."""
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 MOST_PARTS = 256
 """Steps of a tokenizer; those in use have a dozen."""
@@ -28,6 +30,8 @@ LONGEST_STRING = 256
 """Letters of what a step puts in, or of a prefix; those in use have a few."""
 USUAL_CHARACTER = 16
 """Bytes that a map of characters may put in for one; a few of Unicode's own forms take 33."""
+MOST_FILES = 16
+"""Files in the form of `tokenizer.json`, one for each of some versions of transformers."""
 MOST_PIECES, LARGEST_PADDING, LONGEST_WORD = 64, 2**20, 4096
 SHORT = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix")
 
@@ -50,10 +54,12 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     if folder.is_dir():
         check_folder(folder)
     settings = _find(place, folder, SETTINGS, kwargs)
-    kinds = {}
+    kinds, budget = {}, Budget()
     for name in [TOKENIZER] if settings is None else _named_in(settings):
         if (path := _find(place, folder, name, kwargs)) is not None:
-            kinds[name] = check_tokenizer(path)
+            kinds[name] = check_tokenizer(path, budget)
+    if not kinds and (path := _find(place, folder, TEKKEN, kwargs)) is not None:
+        _check_tekken(Path(path), budget)
     wordless = settings is not None and folder.is_dir() and not has_tokenizer(place, **kwargs)
     with as_folder_error(place, TOKENIZER, kwargs):
         try:
@@ -97,7 +103,9 @@ def _named_in(settings: str) -> list[str]:
         here = name.endswith("_file") and isinstance(value, str) and os.path.exists(value)
         if here and not Path(value).resolve().is_relative_to(folder.resolve()):
             raise _refused(folder, SETTINGS, f"its {name} is {value[:80]!r}, a file of this machine")
-    return [TOKENIZER, *others]
+    if len(others) > MOST_FILES:
+        raise _refused(folder, SETTINGS, f"it names {len(others):,} files of tokenizers")
+    return list(dict.fromkeys([TOKENIZER, *others]))
 
 
 def _refused(folder: Path, file: str, why: str) -> UnsafeFileError:
@@ -151,8 +159,12 @@ def check_before_use(place: str | os.PathLike[str], **kwargs: Any) -> None:
             raise
 
 
-def check_tokenizer(path: str | os.PathLike[str]) -> str | None:
+def check_tokenizer(path: str | os.PathLike[str], budget: Budget | None = None) -> str | None:
     """Refuses a `tokenizer.json` with which a text could take any time or memory, or has other tokens at each call.
+
+    Args:
+        path: the file.
+        budget: for judging its patterns, together with those of other files.
 
     Returns:
         The kind of its model, such as `"BPE"`; None where it says none.
@@ -164,13 +176,25 @@ def check_tokenizer(path: str | os.PathLike[str]) -> str | None:
     path = Path(path)
     content = read_object(path)
     with as_folder_error(path.parent, path.name):
-        for why in _reasons(content):
+        for why in _reasons(content, budget or Budget()):
             raise _refused(path.parent, path.name, why)
         kind = content["model"].get("type") if isinstance(content.get("model"), dict) else None
         return kind if isinstance(kind, str) else None
 
 
-def _reasons(content: dict[str, Any]) -> Iterator[str]:
+def _check_tekken(path: Path, budget: Budget) -> None:
+    """Refuses a `tekken.json` whose pattern may take for ever."""
+    config = read_object(path).get("config")
+    pattern = config.get("pattern") if isinstance(config, dict) else None
+    if isinstance(pattern, str) and (why := why_slow(pattern, budget)) is not None:
+        raise _refused(path.parent, path.name, _slow("its config", why, pattern))
+
+
+def _slow(part: str, why: str, pattern: str) -> str:
+    return f"a pattern of {part} may take for ever, as {why} ({pattern[:60]!r})"
+
+
+def _reasons(content: dict[str, Any], budget: Budget) -> Iterator[str]:
     """What a text could blow up or wait for in vain for."""
     growth = 1.0
     for name in PARTS:
@@ -180,8 +204,8 @@ def _reasons(content: dict[str, Any]) -> Iterator[str]:
         for step in steps:
             pattern = step.get("pattern")
             regex = pattern.get("Regex") if isinstance(pattern, dict) else None
-            if isinstance(regex, str) and (why := why_slow(regex)) is not None:
-                yield f"a pattern of its {name} may take for ever, as {why} ({regex[:60]!r})"
+            if isinstance(regex, str) and (why := why_slow(regex, budget)) is not None:
+                yield _slow(f"its {name}", why, regex)
             for field in ("content", "prepend", "replacement"):
                 if isinstance(step.get(field), str) and len(step[field]) > LONGEST_STRING:
                     yield f"the {field} of a step of its {name} has {len(step[field]):,} letters"

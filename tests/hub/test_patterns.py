@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from tokenizers import Regex, normalizers
 
-from mann_hf.hub.patterns import may_be_empty, why_slow
+from mann_hf.hub.patterns import MOST_STEPS, Budget, may_be_empty, why_slow
 
 IN_USE = [  # of published tokenizers
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
@@ -135,3 +135,18 @@ def test_long_ones_are_judged_in_seconds(pattern: str, why: str | None) -> None:
 def test_what_may_match_nothing() -> None:
     assert may_be_empty("a*") and may_be_empty("") and may_be_empty("(a|b?)") and may_be_empty("(?=a)")
     assert not may_be_empty("a*b") and not may_be_empty("[]a]+")
+
+
+def test_many_patterns_share_one_budget() -> None:
+    slow = "".join(f"{chr(0x4E00 + 2 * number)}*" for number in range(150)) + "x"  # passes, and takes long
+    budget, before = Budget(), time.process_time()
+    judged = [why_slow(slow, budget) for _ in range(1000)]
+    assert time.process_time() - before < 10
+    assert judged[0] is None and "too many" in str(judged[-1])
+
+
+def test_the_patterns_of_a_tokenizer_take_a_small_part_of_it() -> None:
+    budget = Budget()
+    for pattern in IN_USE * 10:
+        assert why_slow(pattern, budget) is None
+    assert budget.left > MOST_STEPS / 2

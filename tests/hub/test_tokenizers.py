@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,46 @@ def test_sampling_of_sentencepiece_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(UnsafeFileError, match="enable_sampling, by which a text has other tokens"):
         load_tokenizer(tmp_path)
+
+
+SLOW_TO_JUDGE = "".join(f"{chr(0x4E00 + 2 * number)}*" for number in range(150)) + "x"
+
+
+def test_many_patterns_are_judged_in_seconds(folder: Path) -> None:
+    """Each is fine, and takes a second or so."""
+    steps = [replace("", Regex=SLOW_TO_JUDGE) for _ in range(120)]
+    change(
+        folder, "tokenizer.json", lambda content: content.update(normalizer={"normalizers": steps, "type": "Sequence"})
+    )
+    names = [f"tokenizer.{number}.0.0.json" for number in range(1, 9)]
+    for name in names:
+        shutil.copyfile(folder / "tokenizer.json", folder / name)
+    change(folder, "tokenizer_config.json", lambda content: content.update(fast_tokenizer_files=names))
+    started = time.process_time()
+    with pytest.raises(UnsafeFileError, match="pattern of its normalizer may take for ever, as there are too many"):
+        load_tokenizer(folder)
+    assert time.process_time() - started < 10
+
+
+def test_many_files_of_one_tokenizer_are_refused(folder: Path) -> None:
+    names = [f"tokenizer.{number}.0.0.json" for number in range(100)]
+    change(folder, "tokenizer_config.json", lambda content: content.update(fast_tokenizer_files=names))
+    with pytest.raises(UnsafeFileError, match="it names 100 files of tokenizers"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("pattern", ["(a|a)*b", "(a*)*b"])
+def test_the_pattern_of_a_tekken_file(folder: Path, pattern: str) -> None:
+    """Which transformers reads where there is no tokenizer.json."""
+    (folder / "tokenizer.json").unlink()
+    content = {"config": {"pattern": pattern, "default_num_special_tokens": 0}, "vocab": [], "special_tokens": []}
+    (folder / "tekken.json").write_text(json.dumps(content))
+    with pytest.raises(UnsafeFileError, match="tekken.json' is refused: a pattern of its config may take for ever"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("name", ["tekken.json", "tokenizer.model...", "vocab_file"])
+def test_other_names_under_which_a_vocabulary_is_read(folder: Path, name: str) -> None:
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(UnsafeFileError, match="link to a file outside"):
+        load_tokenizer(folder)
