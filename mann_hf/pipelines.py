@@ -25,7 +25,7 @@ from .models.folder_saves import saving_model, write_model
 from .models.memory_holder import ReadyMemory
 from .models.publishing import save_tokenizer
 from .targets import known_as
-from .targets.given import given_labels
+from .targets.given import check_pairs, given_labels
 from .wording import shown
 
 FEW_SHOT_TASK = "few-shot-text-classification"
@@ -99,7 +99,8 @@ class FewShotTextClassificationPipeline(Pipeline):
             once more; an example that `eviction="kaiser"` merges into another slot gets the id of that slot.
 
         Raises:
-            InvalidInputError: empty texts, unequal lengths. The memory stays as it was.
+            InvalidInputError: empty texts, unequal lengths, or columns of pandas whose rows are in another order. The
+                memory stays as it was.
             InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
         """
         examples = _texts(texts, "texts")
@@ -110,8 +111,9 @@ class FewShotTextClassificationPipeline(Pipeline):
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
         batch_size = _whole("batch_size", batch_size)
         problem_type = self.model.config.problem_type or SINGLE_LABEL
-        wanted = given_labels(labels, len(examples), len(described), problem_type)
+        wanted = given_labels(labels, len(examples), len(described), problem_type, texts if examples else descriptions)
         everything = [*examples, *described]
+        check_pairs(everything, wanted, problem_type)
         keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
         memory = self.model.memory
         named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)

@@ -1128,3 +1128,31 @@ def test_what_a_memory_holds_is_seen_in_one_line(make: Make) -> None:
     numbers = make(problem_type=REGRESSION)
     numbers.remember(["a text"], [1.5])
     assert "memory: 1 example with 1 number each\n" in repr(numbers.model)
+
+
+class TestTextsAndLabelsThatDoNotGoTogether:
+    NAMES = ("card", "card", "refund", "refund")
+    TEXTS = ("where is my new card?", "my card is not there", "please give it back", "I want my money")
+
+    def test_swapped_they_are_told(self, taught: Any, told: Callable[[], list[str]]) -> None:
+        taught.remember(list(self.TEXTS), list(self.NAMES))
+        assert not told()
+        taught.remember(list(self.NAMES), list(self.TEXTS))
+        assert "are texts and labels swapped? 4 different labels" in told()[-1] and len(told()) == 1
+        keys = taught.model.embed_texts(taught.tokenizer, list(self.NAMES))
+        taught.model.remember(keys, list(self.TEXTS), list(self.NAMES))
+        assert len(told()) == 2
+
+    def test_columns_of_pandas_in_another_order_are_refused(self, taught: Any) -> None:
+        pandas = pytest.importorskip("pandas")
+        before = taught.model.memory
+        texts, labels = pandas.Series(self.TEXTS), pandas.Series(self.NAMES)
+        for swapped in (labels[::-1], labels.sample(frac=1, random_state=1)):
+            with pytest.raises(InvalidInputError, match="the same index in another order"):
+                taught.remember(texts, swapped)
+            with pytest.raises(InvalidInputError, match="the same index in another order"):
+                taught.remember(descriptions=texts, labels=swapped)
+            with pytest.raises(InvalidInputError, match="the same index in another order"):
+                taught.model.remember(taught.model.embed_texts(taught.tokenizer, texts), swapped, texts)
+        assert taught.model.memory is before
+        taught.remember(texts, labels)

@@ -16,7 +16,7 @@ from ..memory.addressing import unit
 from ..memory.precision import precise
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..targets import known_as, same_label
-from ..targets.given import check_described, given_labels
+from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.labels import plain
 from ..wording import listed, shown
 from . import adapters
@@ -190,7 +190,8 @@ class RememberingModel(MANNPreTrainedModel):
         self._check_keys(keys, "N")
         stored = _checked_texts(texts, len(keys))
         kinds = _checked_kinds(kinds, len(keys))
-        given = given_labels(labels, len(keys), 0, self._problem_type)
+        given = given_labels(labels, len(keys), 0, self._problem_type, texts)
+        check_pairs(stored, given, self._problem_type)
         if self._problem_type == MULTI_LABEL:
             check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
         return self.remember_checked(keys, given, stored, kinds, _checked_names(names))

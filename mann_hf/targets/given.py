@@ -1,17 +1,22 @@
 """Labels as people give them beside texts, checked one by one and as a whole."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import MULTI_LABEL, REGRESSION
 from ..wording import counted
 from .labels import Spellings, check_not_multi_hot, plain, spell_labels
 from .numbers import spell_numbers
+from .pairs import check_same_rows, why_swapped
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 
 def given_labels(
-    labels: Any, examples: int, descriptions: int, problem_type: str
+    labels: Any, examples: int, descriptions: int, problem_type: str, texts: Any = None
 ) -> list[str] | list[tuple[str, ...]] | list[tuple[float, ...]]:
     """The labels of examples and descriptions, each spelled.
 
@@ -23,11 +28,15 @@ def given_labels(
         examples: how many texts it is for.
         descriptions: how many descriptions, whose labels come behind those of the texts.
         problem_type: what a label is: one name, several, or numbers.
+        texts: the texts as a user gave them, whose rows those of the labels are to be.
 
     Raises:
-        InvalidInputError: none came, another number of them, or one that is missing.
+        InvalidInputError: none came, another number of them, or one that is missing; or they are in another order than
+            the texts.
         InvalidTypeError: labels of a type that the problem does not have.
     """
+    if why := check_same_rows(texts, labels):
+        logger.warning(why)
     if labels is None:
         raise InvalidInputError("labels are missing: give one for each text and each description.")
     if hasattr(labels, "columns") or hasattr(labels, "column_names"):
@@ -53,6 +62,19 @@ def given_labels(
         check_described(several[examples:])
         return several
     return _each(Spellings().of, labels)
+
+
+def check_pairs(texts: Sequence[str | None], labels: Sequence[Any], problem_type: str) -> None:
+    """Warns where texts and labels look swapped.
+
+    Args:
+        texts: N texts; None for those that are not known.
+        labels: what `given_labels` gave for them.
+        problem_type: what a label is.
+    """
+    known = [text for text in texts if text is not None]
+    if problem_type != REGRESSION and len(known) == len(labels) and (why := why_swapped(known, labels)):
+        logger.warning(f"are texts and labels swapped? {why}; texts come first, as in remember(texts, labels).")
 
 
 def check_described(labels: Iterable[Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
+from ...targets.pairs import why_swapped
 from ...wording import counted, listed, shown
 from ..output import say
 from .rows import Table
@@ -40,10 +41,6 @@ WORDS_FOR_NOTHING = frozenset(
 """What data frames and databases write for a missing value, and pandas reads as one."""
 TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "insgesamt", "somme", "suma")
 """What the last row of a sheet begins with, where it adds up the rows above."""
-FEWEST = 4
-"""Rows by which columns are compared."""
-
-
 Parts = Callable[[Any], Sequence[Any]]
 """The labels of a cell."""
 
@@ -63,18 +60,9 @@ def say_words_for_nothing(table: Table, parts: Parts) -> None:
 
 
 def say_swapped(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
-    """Says so where labels are long and differ from row to row, and texts are short or repeat."""
-    names = [" ".join(label) if isinstance(label, tuple) else label for label in labels]
-    if len(names) < FEWEST:
-        return
-    different, all_texts = len(set(names)), len(set(texts))
-    letters, letters_of_texts = sum(map(len, names)), sum(map(len, texts))
-    if different >= 0.8 * len(names) and all_texts <= different and letters > 1.5 * letters_of_texts:
-        say(
-            f"{table.source}: are the columns swapped? {counted(different, 'different label')}, such as "
-            f"{shown(names[0], 40)}, came for {counted(all_texts, 'different text')}, such as {shown(texts[0], 40)} "
-            "(--text-column, --label-column)."
-        )
+    """Says so where texts and labels look swapped."""
+    if why := why_swapped(texts, labels):
+        say(f"{table.source}: are the columns swapped? {why} (--text-column, --label-column).")
 
 
 def say_separators(table: Table, labels: Sequence[Any], several: bool) -> None:

@@ -1,0 +1,72 @@
+"""Texts and labels side by side: whether they were probably meant to go together as they came."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import InvalidInputError
+from ..wording import counted, shown
+
+FEWEST = 4
+"""Rows by which texts and labels are compared."""
+
+
+def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -> str | None:
+    """Why texts and labels look swapped; None where they do not.
+
+    Labels are long and differ from row to row, and texts repeat, or are names such as `card_arrival`. Short texts that
+    each have a label of their own, as words with what they mean, are taken as they are.
+
+    Args:
+        texts: N texts.
+        labels: N labels, spelled.
+    """
+    names = [" ".join(label) if isinstance(label, tuple) else label for label in labels]
+    if len(names) < FEWEST:
+        return None
+    different, all_texts = len(set(names)), len(set(texts))
+    longer = sum(map(len, names)) > 1.5 * sum(map(len, texts))
+    if not longer or different < 0.8 * len(names) or all_texts > different:
+        return None
+    if all_texts == different and not _are_names(texts):
+        return None
+    return (
+        f"{counted(different, 'different label')}, such as {shown(names[0], 40)}, came for "
+        f"{counted(all_texts, 'different text')}, such as {shown(texts[0], 40)}"
+    )
+
+
+def _are_names(texts: Sequence[str]) -> bool:
+    """Whether texts are written as names of classes are: in one word, and most with an underscore."""
+    return all(len(text.split()) == 1 for text in texts) and 2 * sum("_" in text for text in texts) > len(texts)
+
+
+def check_same_rows(texts: Any, labels: Any) -> str | None:
+    """Refuses two columns of pandas that have the same rows in another order: they would be matched by position.
+
+    Args:
+        texts: what a user gave.
+        labels: what a user gave.
+
+    Returns:
+        What to say where they have some rows in common at other places; None of all else.
+
+    Raises:
+        InvalidInputError: they have the same rows in another order.
+    """
+    one: Any
+    other: Any
+    one, other = (getattr(column, "index", None) for column in (texts, labels))
+    if not (hasattr(one, "equals") and hasattr(other, "equals")) or len(one) != len(other) or one.equals(other):
+        return None
+    rows, others = set(one), set(other)
+    if rows == others:
+        raise InvalidInputError(
+            "texts and labels are columns of pandas with the same index in another order, and would be matched by "
+            "position: give labels.loc[texts.index], or texts.tolist() and labels.tolist() if positions are meant."
+        )
+    if rows & others:
+        return (
+            "texts and labels are columns of pandas with different indexes, and are matched by position; give both as "
+            ".tolist() if that is meant, or labels.loc[texts.index]."
+        )
+    return None

@@ -1,0 +1,61 @@
+"""Texts and labels that look swapped, and columns of pandas whose rows are not the same."""
+
+from typing import Any
+
+import pytest
+
+from mann_hf.errors import InvalidInputError
+from mann_hf.targets.pairs import check_same_rows, why_swapped
+
+TEXTS = ["where is my new card?", "my card is not there", "please give it back", "I want my money"]
+NAMES = ["card", "card", "refund", "refund"]
+
+
+class TestSwapped:
+    @pytest.mark.parametrize("names", [NAMES, ["card_arrival", "card_lost", "refund", "money_back"]])
+    def test_names_in_place_of_texts(self, names: list[str]) -> None:
+        assert why_swapped(TEXTS, names) is None
+        assert "4 different labels, such as 'where is my new card?', came for" in str(why_swapped(names, TEXTS))
+        several = [(text, "urgent") for text in TEXTS]
+        assert why_swapped(names, several) is not None
+        assert why_swapped(TEXTS, [(name, "urgent") for name in names]) is None
+
+    @pytest.mark.parametrize(
+        ("texts", "labels"),
+        [
+            pytest.param(NAMES[1:3], TEXTS[1:3], id="too few to tell"),
+            pytest.param(NAMES, NAMES, id="texts that are their own labels"),
+            pytest.param(TEXTS, TEXTS, id="long texts that are their own labels"),
+            pytest.param(["dog", "cat", "cow", "hen"], ["Hund und Co", "Katze", "Kuh", "Henne (f.)"], id="words"),
+            pytest.param(["hours?", "parking?", "price?", "refund?"], TEXTS, id="questions with answers as labels"),
+            pytest.param(["where the card is", "money that comes back"] * 2, ["card", "refund"] * 2, id="descriptions"),
+            pytest.param(["ok", "ok", "no", "no"], ["a_long_name_of_yes"] * 2 + ["a_long_name_of_no"] * 2, id="names"),
+            pytest.param(["1", "2", "3", "4"], ["one", "two", "three", "four"], id="numbers"),
+        ],
+    )
+    def test_others(self, texts: list[str], labels: list[str]) -> None:
+        assert why_swapped(texts, labels) is None
+
+
+class TestSameRows:
+    @pytest.fixture
+    def column(self) -> Any:
+        return pytest.importorskip("pandas").Series
+
+    @pytest.mark.parametrize("index", [[2, 0, 1], ["b", "c", "a"]])
+    def test_another_order_is_refused(self, column: Any, index: list[Any]) -> None:
+        texts, labels = column(["x", "y", "z"], index=sorted(index)), column(["1", "2", "3"], index=index)
+        with pytest.raises(InvalidInputError, match=r"labels.loc\[texts.index\], or texts.tolist\(\)"):
+            check_same_rows(texts, labels)
+        assert check_same_rows(texts, labels.loc[texts.index]) is None
+        assert check_same_rows(texts.tolist(), labels.tolist()) is None
+
+    def test_rows_in_common_are_told(self, column: Any) -> None:
+        texts, labels = column(["x", "y", "z"], index=[0, 2, 3]), column(["1", "2", "3"])
+        assert "matched by position" in str(check_same_rows(texts, labels))
+
+    def test_others_are_taken(self, column: Any) -> None:
+        texts = column(["x", "y"], index=[7, 7])
+        for labels in (column(["1", "2"], index=[7, 7]), column(["1", "2"]), ["1", "2"], "1", None, column(["1"])):
+            assert check_same_rows(texts, labels) is None
+            assert check_same_rows(labels, texts) is None
