@@ -94,7 +94,7 @@ def tokenize(
         lower_case: whether texts are lower-cased first.
 
     Raises:
-        InvalidInputError: `max_length` leaves no room for a token of the text.
+        InvalidInputError: `max_length`, or the prompt, leaves no room for a token of the text.
     """
     if max_length is not None and max_length >= _NO_LIMIT:
         max_length = None
@@ -111,11 +111,23 @@ def tokenize(
     else:
         encodings, lengths = _tokenize_any(tokenizer, texts, max_length)
     if max_length is not None and (over := [length for length in lengths if length > max_length]):
+        _check_room(tokenizer, prompt, max_length)
         logger.warning(
             f"{len(over)} of {len(texts)} texts are longer than the {max_length} tokens that the encoder reads (the "
             f"longest has {max(over)}) and were truncated there."
         )
     return encodings
+
+
+def _check_room(tokenizer: PreTrainedTokenizerBase, prompt: str, max_length: int) -> None:
+    """Refuses a prompt behind which every text is cut off, so that all of them would have the same key."""
+    if prompt and tokenizer.truncation_side == "right":
+        (encoding,) = tokenize(tokenizer, [prompt], max_length=None)
+        if (taken := len(encoding["input_ids"])) >= max_length:
+            raise InvalidInputError(
+                f"the prompt {prompt!r:.80} leaves no room for text: it has {taken} tokens, special ones included, and "
+                f"the encoder reads {max_length}. Give a shorter one as the model's prompts, or set prompt_name to None."
+            )
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, *, lower_case: bool = False) -> int:

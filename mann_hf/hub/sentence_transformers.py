@@ -38,6 +38,10 @@ _POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+_ARGUMENTS = ("model_args", "model_kwargs", "config_args", "config_kwargs", "tokenizer_args", "processor_kwargs")
+"""Arguments for loading the parts of the first module, by their older and newer names."""
+_WITHOUT_EFFECT = {"attn_implementation", "device_map", "dtype", "revision", "torch_dtype", "trust_remote_code"}
+"""Such arguments that change no vector but in its rounding."""
 _FIRST, _LATER = ("Transformer", "Pooling"), ("Dense", "LayerNorm", "Normalize")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 PICKLE = "pytorch_model.bin"
@@ -94,9 +98,12 @@ class _Files(NamedTuple):
         if path is None:
             return None
         try:
-            return read_json(path, root=Path(self.name) if Path(self.name).is_dir() else None)
+            content = read_json(path, root=Path(self.name) if Path(self.name).is_dir() else None)
         except FolderError as error:
             raise self.refused(f"its {file} is no JSON that can be read ({error})") from error
+        if content is None:
+            raise self.refused(f"its {file} holds nothing but null")
+        return content
 
     def path(self, file: str, subfolder: str = "") -> Path | None:
         """Where a file is on this machine, fetched if need be; None where there is none."""
@@ -255,6 +262,10 @@ def _transformer(files: _Files, subfolder: str) -> tuple[int | None, bool]:
     for setting in ("processing_kwargs", "query_expansion"):
         if config.get(setting):
             raise files.refused(f"its {setting} {config[setting]!r}")
+    for setting in _ARGUMENTS:
+        for argument, value in (config.get(setting) or {}).items():
+            if argument not in _WITHOUT_EFFECT:
+                raise files.refused(f"its {setting} {argument}={value!r:.80}")
     text = {"method": "forward", "method_output_name": "last_hidden_state"}
     if "modality_config" in config and config["modality_config"].get("text") != text:
         raise files.refused(f"its modality_config {config['modality_config']!r}, which does not read plain text")

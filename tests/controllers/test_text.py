@@ -138,6 +138,19 @@ def test_a_limit_without_room_for_a_token_is_refused(tiny_tokenizer: Any):
         tokenize(tiny_tokenizer, ["my card"], max_length=2)
 
 
+def test_a_prompt_without_room_for_a_token_behind_it_is_refused(any_tokenizer: Any):
+    prompt = "card card card card "
+    taken = len(any_tokenizer([prompt])["input_ids"][0])
+    ask: dict[str, Any] = {"max_length": taken, "prompt": prompt}
+    with pytest.raises(InvalidInputError, match=f"no room for text: it has {taken} tokens.* reads {taken}"):
+        tokenize(any_tokenizer, ["help", "my order"], **ask)
+    (short,) = tokenize(any_tokenizer, ["help"], **ask | {"max_length": taken + 1})
+    assert len(short["input_ids"]) == taken + 1
+    any_tokenizer.truncation_side = "left"
+    (end,) = tokenize(any_tokenizer, ["my order"], **ask)
+    assert end["input_ids"][-3:] == any_tokenizer(["my order"])["input_ids"][0][-3:]
+
+
 def test_a_tokenizer_that_knows_no_limit_sets_none(tiny_tokenizer: Any):
     assert tokenize(tiny_tokenizer, TEXTS, max_length=int(1e30)) == tokenize(tiny_tokenizer, TEXTS, max_length=None)
 

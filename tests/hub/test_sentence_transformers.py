@@ -157,6 +157,11 @@ def test_the_length_limit_is_found_under_the_older_names_of_its_file(write: Writ
     assert read_sentence_transformers(folder) == PLAIN._replace(max_length=77)
 
 
+def test_arguments_that_change_no_vector_are_passed_over(write: Write):
+    for arguments in ({"dtype": "float16", "trust_remote_code": True}, {}, None):
+        assert read_sentence_transformers(write({"sentence_bert_config.json": {"model_args": arguments}})) == PLAIN
+
+
 def test_poolings_are_those_of_the_file_in_its_order(write: Write):
     for config, pooling in (
         ({"pooling_mode": "weightedmean"}, "weighted_mean"),
@@ -184,6 +189,7 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ({"modules.json": modules("Transformer", "Pooling", Pooling="../other")}, "outside the folder"),
         ({"modules.json": modules("Transformer", "Pooling", Pooling="/etc")}, "outside the folder"),
         ({"modules.json": "{"}, r"modules\.json is no JSON"),
+        ({"modules.json": "null"}, r"modules\.json holds nothing but null"),
         ({"1_Pooling/config.json": None}, r"1_Pooling/config\.json .* missing"),
         ({"1_Pooling/config.json": {"pooling_mode": "median"}}, "pooling median"),
         ({"1_Pooling/config.json": {"pooling_mode": ["cls", "median"]}}, "pooling median"),
@@ -199,6 +205,14 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ),
         ({"sentence_bert_config.json": {"transformer_task": "fill-mask"}}, "transformer_task 'fill-mask'"),
         ({"sentence_bert_config.json": {"processing_kwargs": {"text": {"max_length": 3}}}}, "processing_kwargs"),
+        ({"sentence_bert_config.json": {"config_args": {"num_hidden_layers": 1}}}, "config_args num_hidden_layers=1"),
+        ({"sentence_bert_config.json": {"model_kwargs": {"is_decoder": True}}}, "model_kwargs is_decoder=True"),
+        ({"sentence_bert_config.json": {"tokenizer_args": {"do_lower_case": True}}}, "tokenizer_args do_lower_case"),
+        (
+            {"sentence_bert_config.json": {"processor_kwargs": {"model_max_length": 8}}},
+            "processor_kwargs model_max_len",
+        ),
+        ({"sentence_bert_config.json": {"model_args": ["x"]}}, "files is damaged"),
         ({"sentence_bert_config.json": {"modality_config": {"message": {}}}}, "modality_config"),
         ({"config_sentence_transformers.json": {"model_type": "SparseEncoder"}}, "it is a SparseEncoder"),
         ({"config_sentence_transformers.json": {"truncate_dim": 0}}, "its truncate_dim 0"),
