@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from .errors import InvalidInputError
+from .wording import shown
 
 
 def as_count(name: str, value: Any) -> Any:
@@ -29,3 +30,15 @@ def whole_number(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def at_least(name: str, value: Any, least: int = 1) -> int:
+    """A whole number from `least` on.
+
+    Raises:
+        InvalidInputError: it is another number, or none.
+    """
+    number = whole_number(value)
+    if number is None or number < least:
+        raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on.")
+    return number

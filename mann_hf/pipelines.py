@@ -14,7 +14,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.text_classification import sigmoid, softmax
 
 from .controllers.progress import Progress, following
-from .controllers.text import check_texts
+from .controllers.text import check_texts, unboxed
 from .counts import whole_number
 from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
@@ -219,6 +219,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         _, _, given = self._sanitize_parameters(**kwargs)
         options = {**self._postprocess_params, **given}
         batch_size = _whole("batch_size", self._batch_size if batch_size is None else batch_size)
+        inputs = unboxed(inputs)
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
             return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
@@ -349,6 +350,7 @@ PIPELINE_REGISTRY.register_pipeline(
 
 
 def _texts(texts: Any, name: str) -> list[str]:
+    texts = unboxed(texts)
     if isinstance(texts, torch.utils.data.Dataset) and isinstance(texts, Sized):
         texts = [texts[number] for number in range(len(texts))]
     if texts is None or (isinstance(texts, Sized) and not isinstance(texts, str) and not len(texts)):

@@ -262,6 +262,15 @@ class TestAsking:
         taught.remember(np.array(ASKED), ["card", "money", "password"])
         assert {type(entry.text) for entry in taught.model.memory.entries} == {str}
 
+    def test_an_array_without_a_dimension_is_its_value(self, taught: Any) -> None:
+        assert taught(np.array(ASKED[0])) == taught(ASKED[0])
+        taught.remember(np.array("card gone"), np.array("card"))
+        assert "card gone" in [entry.text for entry in taught.model.memory.entries]
+        for texts in (np.array(3), torch.tensor(3)):
+            for call in (taught, lambda texts: taught.remember(texts, ["card"])):
+                with pytest.raises(InvalidTypeError, match="type int"):
+                    call(texts)
+
     def test_tables_are_refused_for_their_columns(self, taught: Any) -> None:
         table = Dataset.from_dict({"text": ASKED}).to_pandas()
         for call in (lambda: taught(table), lambda: taught.remember(table, ASKED)):

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, logging
 
+from ..counts import at_least
 from ..errors import InvalidInputError, InvalidTypeError
 from ..forks import wait_at_forks
 from ..wording import shown
@@ -42,6 +44,7 @@ def check_texts(texts: object) -> list[str]:
         InvalidTypeError: it is neither, a set, whose order means nothing, or holds something else than strings.
         InvalidInputError: a text is empty, blank, not valid Unicode, or holds a NUL byte.
     """
+    texts = unboxed(texts)
     if isinstance(texts, str):
         texts = [texts]
     elif hasattr(texts, "columns") or hasattr(texts, "column_names"):
@@ -72,6 +75,12 @@ def check_texts(texts: object) -> list[str]:
             "decoded wrongly: read it again as UTF-8, or drop such characters with text.encode('utf-8', 'ignore')."
         )
     return [str.__str__(text) for text in texts]  # of numpy's strings and the members of enumerations the text alone
+
+
+def unboxed(texts: Any) -> Any:
+    """The one value of an array or tensor without a dimension, such as `np.array("a text")`; anything else as it is."""
+    is_single = getattr(texts, "shape", None) == () and not getattr(texts, "is_meta", False)
+    return texts.item() if is_single and hasattr(texts, "item") else texts
 
 
 def tokenize(
@@ -126,7 +135,7 @@ def _check_room(tokenizer: PreTrainedTokenizerBase, prompt: str, max_length: int
         if (taken := len(encoding["input_ids"])) >= max_length:
             raise InvalidInputError(
                 f"the prompt {prompt!r:.80} leaves no room for text: it has {taken} tokens, special ones included, and "
-                f"the encoder reads {max_length}. Give a shorter one as the model's prompts, or set prompt_name to None."
+                f"the encoder reads {max_length}. Give a shorter one, or prompt_name=None."
             )
 
 
@@ -157,11 +166,10 @@ def token_batches(
         One list of positions a batch; each position is in exactly one.
 
     Raises:
-        InvalidInputError: `batch_size` or `max_tokens` is not positive.
+        InvalidInputError: `batch_size` or `max_tokens` is no positive whole number.
     """
-    for name, value in (("batch_size", batch_size), ("max_tokens", max_tokens)):
-        if value is not None and value < 1:
-            raise InvalidInputError(f"{name} must be 1 or more, not {value}.")
+    batch_size = batch_size if batch_size is None else at_least("batch_size", batch_size)
+    max_tokens = at_least("max_tokens", max_tokens)
     if not len(lengths):
         return []
     ordered = np.argsort(-np.asarray(lengths), kind="stable")

@@ -90,10 +90,10 @@ def check_json(headers: Headers) -> None:
 
 
 def read_event(body: bytes) -> dict[str, Any]:
-    """What an event of the page is told.
+    """The content of an event of the page.
 
     Raises:
-        Refused: it is no JSON, is too deep, or no event's inputs.
+        Refused: it is no JSON object, or is too deep.
     """
     try:
         event = json.loads(body, parse_constant=_no_number, parse_float=_number)
@@ -105,14 +105,44 @@ def read_event(body: bytes) -> dict[str, Any]:
     session = event.get("session_hash")
     if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
         raise Refused(422, "session_hash is up to 64 letters, digits, dots and dashes.")
+    return event
+
+
+def inputs_of(event: dict[str, Any]) -> list[Any]:
+    """The inputs of an event that come as a list.
+
+    Raises:
+        Refused: they do not, there are too many, or one is no plain value.
+    """
     inputs = event.get("data", [])
     if not isinstance(inputs, list) or len(inputs) > MOST_INPUTS:
         raise Refused(422, f"data is a list of at most {MOST_INPUTS} inputs.")
-    if any(isinstance(one, (list, dict)) for one in inputs):
-        raise Refused(422, "Each input of this page is a text.")
     if event.get("batched"):
         raise Refused(422, "This page takes one event at a time.")
-    return event
+    return _plain(inputs)
+
+
+def named_inputs(event: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> list[Any]:
+    """The inputs of an event that come by their names.
+
+    Args:
+        event: its content.
+        parameters: those that Gradio tells of the event.
+
+    Raises:
+        Refused: it has another name, lacks one, or a value is no plain one.
+    """
+    names = [parameter["parameter_name"] for parameter in parameters]
+    needed = {parameter["parameter_name"] for parameter in parameters if not parameter["parameter_has_default"]}
+    if not needed <= event.keys() <= {*names}:
+        raise Refused(422, f"This event takes {', '.join(names)}, by these names.")
+    return _plain([event.get(name) for name in names])
+
+
+def _plain(inputs: list[Any]) -> list[Any]:
+    if any(isinstance(one, (list, dict)) for one in inputs):
+        raise Refused(422, "Each input of this page is a text.")
+    return inputs
 
 
 def check_inputs(inputs: Sequence[Any], components: Sequence[Any], by_name: bool) -> None:

@@ -8,7 +8,18 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .bodies import Headers, Refusal, Refused, check_inputs, check_json, check_length, read_body, read_event
+from .bodies import (
+    Headers,
+    Refusal,
+    Refused,
+    check_inputs,
+    check_json,
+    check_length,
+    inputs_of,
+    named_inputs,
+    read_body,
+    read_event,
+)
 from .downloads import FILE_NAME, Downloads
 from .hosts import LOOPBACK, Place, is_address, own_host, read_host, read_origin, same_place
 from .routes import Route
@@ -132,17 +143,23 @@ class PageGuard:
 
     def _check_event(self, event: re.Match[str], body: bytes) -> None:
         content = read_event(body)
+        inputs = None if event["v2"] else inputs_of(content)
         if event["name"] is None:
             number = content.get("fn_index")
             if isinstance(number, bool) or not isinstance(number, int) or number not in self.page.fns:
                 raise Refused(404, "The page has no event of that number.")
             asked = self.page.fns[number]
+            if asked.fn is None:
+                raise Refused(404, "That event is answered by the browser.")
         else:
             public = {fn.api_name: fn for fn in self.page.fns.values() if fn.api_visibility == "public"}
             if event["name"] not in public:
                 raise Refused(404, "The page has no event of that name.")
             asked = public[event["name"]]
-        check_inputs(content.get("data", []), asked.inputs, by_name=event["name"] is not None)
+        if inputs is None:
+            described = self.page.get_api_info()["named_endpoints"][f"/{asked.api_name}"]
+            inputs = named_inputs(content, described["parameters"])
+        check_inputs(inputs, asked.inputs, by_name=event["name"] is not None)
         self._drop_answers_no_one_fetches()
 
     def _drop_answers_no_one_fetches(self) -> None:

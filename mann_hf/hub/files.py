@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from ..errors import FolderError, UnsafeFileError
+from ..errors import FolderError, InvalidInputError, InvalidTypeError, UnsafeFileError
+from ..wording import shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CARD = "README.md"
@@ -33,6 +34,33 @@ MOST_LINES = 2**22
 """Lines of a vocabulary in text; the largest have half a million."""
 TEMPLATES = "additional_chat_templates"
 SAFETENSORS = ".safetensors"
+
+
+LONGEST_PATH = 4096
+"""Bytes; Linux takes no longer one."""
+
+
+def check_place(place: Any, name: str) -> None:
+    """Refuses what is no path, nor a name on the Hub; a whole number would be taken for an open file.
+
+    Args:
+        place: what a user gave.
+        name: of the argument.
+
+    Raises:
+        InvalidTypeError: it is neither text nor a path.
+        InvalidInputError: it is a text that no file system takes.
+    """
+    if not isinstance(place, (str, os.PathLike)) or not isinstance(os.fspath(place), str):
+        raise InvalidTypeError(
+            f"{name} is {shown(place, 60)} (of type {type(place).__name__}); give a text or a pathlib.Path."
+        )
+    try:
+        takes = b"\0" not in os.fsencode(place) and len(os.fsencode(place)) <= LONGEST_PATH
+    except UnicodeEncodeError:
+        takes = False
+    if not takes:
+        raise InvalidInputError(f"{name} is {shown(os.fspath(place))}, which no file system takes.")
 
 
 def largest(name: str) -> int | None:

@@ -15,7 +15,7 @@ from transformers.utils import logging
 from .. import cards
 from ..cards import MANNModelCardData
 from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError, MemoryFileError
-from ..hub.files import CARD, CONFIG, MEMORY_FILE, read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_place, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
 from ..wording import counted, listed
@@ -52,8 +52,10 @@ def saving_model(
         overwrite: whether a memory may be lost that others saved there.
 
     Raises:
+        InvalidTypeError: `folder` is no path.
         FolderChangedError: of `check_nothing_lost`; or the folder was removed or replaced meanwhile.
     """
+    check_place(folder, "save_directory")
     folder = Path(folder)
     with_card = create_model_card or card_files.is_ours(folder)
     with whole_save(folder, card_files.CARD_FILES if with_card else ()) as staging:
@@ -149,9 +151,11 @@ def save_memory(model: MemoryKeepingModel, folder: str | os.PathLike, overwrite:
         overwrite: whether a memory may be lost that others saved there.
 
     Raises:
+        InvalidTypeError: `folder` is no path.
         MemoryFileError: `folder` is a file.
         FolderChangedError: as for `saving_model`.
     """
+    check_place(folder, "save_directory")
     folder = Path(folder)
     if folder.is_file():
         raise MemoryFileError(f"{str(folder)!r} is a file; give a folder to save the memory into.")

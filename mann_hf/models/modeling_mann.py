@@ -15,7 +15,7 @@ from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, MannError
 from ..hub.configs import is_quantized, no_model
-from ..hub.files import CONFIG
+from ..hub.files import CONFIG, check_place
 from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
 from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
@@ -345,6 +345,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
         unknown = kwargs.keys() - {*HUB_ARGUMENTS, "subfolder", "force_download"}
         if unknown:
             raise TypeError(f"load_memory() has no argument {', '.join(sorted(unknown))}.")
+        check_place(folder_or_repo, "folder_or_repo")
         folder = memory_files.folder_of_memory(folder_or_repo, kwargs.get("subfolder"))
         if folder is not None:
             recover(folder)

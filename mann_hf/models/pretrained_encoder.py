@@ -120,7 +120,7 @@ def read_encoder(
         The encoder, the configuration, and what sentence-transformers files beside the encoder say, if there are any.
     """
     places = {name: arguments[name] for name in HUB_ARGUMENTS if name in arguments}
-    place = resolve_encoder(str(encoder_name), **places)
+    place = resolve_encoder(encoder_name, **places)
     fields = {name: value for name, value in arguments.items() if name in config_fields()}
     loading = {name: value for name, value in arguments.items() if name not in fields}
     folder = Path(encoder_name).expanduser()  # the encoder itself may lie in a folder of it

@@ -248,7 +248,7 @@ class RememberingModel(MANNPreTrainedModel):
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
             name = label
-            if label is not None and label not in memory.labels:
+            if label is not None and (not isinstance(label, str) or label not in memory.labels):
                 (name,) = known_as([same_label(str(label))], memory.labels).values()
             return memory.forget(given, name), None
 

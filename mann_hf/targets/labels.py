@@ -304,7 +304,12 @@ def plain(value: Any) -> Any:
         value = value.astype(f"{kind}8[us]")  # of a finer unit numpy gives whole numbers
     for convert in ("tolist", "to_pylist", "as_py"):  # the latter two of pyarrow
         if hasattr(value, convert):
-            return getattr(value, convert)()
+            try:
+                return getattr(value, convert)()
+            except RuntimeError as error:  # of torch's sparse tensors and those on the meta device
+                raise InvalidTypeError(
+                    f"a {type(value).__name__} cannot be read as plain values ({str(error)[:100]}); give a list"
+                ) from None
     return value
 
 

@@ -217,9 +217,11 @@ def test_the_bound_on_batches_counts_among_the_costs():
     assert [len(batch) for batch in token_batches(lengths, max_tokens=100)] == [5, 11]
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": -1}, {"max_tokens": 0}])
-def test_sizes_must_be_positive(wrong):
-    with pytest.raises(InvalidInputError, match="must be 1 or more"):
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"batch_size": -1}, {"max_tokens": 0}, {"batch_size": "8"}, {"batch_size": 2.0}]
+)
+def test_sizes_must_be_positive_whole_numbers(wrong):
+    with pytest.raises(InvalidInputError, match="give a whole number from 1 on"):
         token_batches([1, 2], **wrong)
 
 

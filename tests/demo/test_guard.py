@@ -317,6 +317,27 @@ def test_events_that_are_not_there_are_refused(visitor: Visitor, number: Any) ->
     assert visitor.client.post("/gradio_api/queue/join", json=told).status_code == 404
 
 
+def test_events_of_the_browser_alone_are_refused(visitor: Visitor) -> None:
+    numbers = [number for number, fn in visitor.page.fns.items() if fn.fn is None]
+    assert numbers
+    for number in numbers:
+        told = {"data": [None] * len(visitor.page.fns[number].inputs), "fn_index": number, "session_hash": "s"}
+        assert visitor.client.post("/gradio_api/queue/join", json=told).status_code == 404
+
+
+def test_an_event_takes_inputs_by_their_names(visitor: Visitor) -> None:
+    names = visitor.client.get("/gradio_api/info").json()["named_endpoints"]["/ask"]["parameters"]
+    asked = {parameter["parameter_name"]: "my card" for parameter in names}
+    assert visitor.client.post("/gradio_api/call/v2/ask", json=asked).status_code == 200
+    values: tuple[Any, ...] = ([], {"path": "/etc/passwd"})
+    for wrong in (
+        *({}, {"data": ["x", ""]}, {**asked, "other": "x"}, {**asked, "session_hash": "s"}),
+        *({name: value} for name in asked for value in values),
+    ):
+        told = visitor.client.post("/gradio_api/call/v2/ask", json=wrong)
+        assert told.status_code == 422 and len(told.json()["detail"]) < 200, told.text
+
+
 @pytest.mark.parametrize(
     "headers",
     [

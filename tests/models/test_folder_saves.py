@@ -101,6 +101,22 @@ def test_a_memory_in_the_folder_of_an_encoder(classifier: Classifier, tmp_path: 
     assert json.loads((tmp_path / "config.json").read_text()) == {"model_type": "bert"}
 
 
+@pytest.mark.parametrize("place", [None, 3, True, b"saved", ["saved"]], ids=repr)
+def test_what_is_no_path_is_refused(classifier: Classifier, place: Any) -> None:
+    model = classifier.model
+    for call in (model.save_pretrained, model.save_memory, model.load_memory, model.from_encoder_pretrained):
+        with pytest.raises(InvalidTypeError, match=r"is .* \(of type \w+\); give a text or a pathlib\.Path"):
+            call(place)
+
+
+@pytest.mark.parametrize("place", ["a\0b", "a\ud800", "x" * 5000], ids=["nul", "surrogate", "long"])
+def test_a_path_that_no_file_system_takes_is_refused(classifier: Classifier, place: str) -> None:
+    model = classifier.model
+    for call in (model.save_pretrained, model.save_memory, model.load_memory, model.from_encoder_pretrained):
+        with pytest.raises(InvalidInputError, match="which no file system takes"):
+            call(place)
+
+
 def test_a_file_is_no_folder(classifier: Classifier, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MemoryFileError, match="is a file; give a folder"):

@@ -2,10 +2,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from mann_hf.errors import InvalidInputError, InvalidTypeError
+from mann_hf.errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from mann_hf.models import LabelledMemory, MANNForSequenceClassification
 
 
@@ -126,6 +127,8 @@ class TestKeysOfOnesOwn:
         for several in (["a", "b"], {"a"}, np.array(["a"])):
             with pytest.raises(InvalidTypeError, match="one label at a time"):
                 model.forget(label=several)
+        with pytest.raises(NotInMemoryError):
+            model.forget(label=pd.NA)
         assert len(model.memory) == 4
 
     def test_it_forgets_what_the_pipeline_forgets(self, build: Callable[..., MANNForSequenceClassification]) -> None:

@@ -16,6 +16,7 @@ from mann_hf import targets
 from mann_hf.errors import InvalidInputError, InvalidTypeError, MannError
 from mann_hf.targets import Spellings, check_not_multi_hot, is_missing, known_as, same_label, spell_label, spell_labels
 from mann_hf.targets.given import given_labels
+from mann_hf.targets.labels import plain
 
 
 class Kind(str, enum.Enum):
@@ -229,3 +230,9 @@ def test_numbers_that_cannot_be_written_are_refused_in_words() -> None:
     for label in (10**4500, Decimal("1e5000"), Decimal("sNaN"), [10**4500], "a\0b"):
         with pytest.raises((InvalidInputError, InvalidTypeError)):
             spell_label(label)
+
+
+@pytest.mark.parametrize("labels", [torch.empty(2, device="meta"), torch.eye(2).to_sparse()], ids=["meta", "sparse"])
+def test_a_tensor_without_plain_values_is_refused(labels: torch.Tensor) -> None:
+    with pytest.raises(InvalidTypeError, match="Tensor cannot be read as plain values .*; give a list"):
+        plain(labels)
