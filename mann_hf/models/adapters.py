@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from ..errors import EncoderMismatchError, InvalidInputError
@@ -25,7 +25,7 @@ from ..hub.weight_sizes import headers
 from ..wording import listed
 from . import base_weights
 from .configuration_mann import MANNConfig
-from .encoding import EncodingModel
+from .encoding import EncodingModel, same_keys
 from .peft_package import import_peft
 
 WEIGHTS = files.WEIGHTS
@@ -33,8 +33,6 @@ FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subf
 BASE = "base_model_name_or_path"
 BASE_PROBE = "encoder_probe"
 """The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
-SAME_ENCODER = 0.05
-"""The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
 REPEATABLE = ("pissa", "olora")
@@ -45,13 +43,6 @@ NEEDS_VALUES = ("BOFT",)
 """Kinds that PEFT cannot make of shapes alone; they take no more than a few times what the encoder does."""
 READING, PROJECTION = "reading.", "projection."
 """What the names of the parameters of reading and projection begin with; they are saved beside the adapter."""
-
-
-def same_keys(before: Tensor, now: Tensor) -> bool:
-    """Whether keys for the same inputs are those of one encoder, in whichever precision."""
-    if before.shape != now.shape:
-        return False
-    return bool(((before.to(now) - now).norm(dim=-1) <= SAME_ENCODER * now.norm(dim=-1)).all())
 
 
 def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
@@ -153,9 +144,10 @@ def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
 
     Raises:
         InvalidInputError: it changes some, and loading cannot do the same again; it trains some that PEFT would not
-            save; or it is of a kind that is not loaded.
+            save; it is of a kind that is not loaded; or the encoder has one that the model does not know.
     """
     peft = import_peft()
+    check_none_beside(model)
     if getattr(config, "peft_type", None) in UNLOADABLE:
         raise InvalidInputError(
             f"adapters of the kind {config.peft_type.value} are not taken, as they could not be loaded again safely. "
@@ -340,9 +332,18 @@ def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def has_adapter(model: EncodingModel) -> bool:
+def has_adapter(model: PreTrainedModel) -> bool:
     """Whether `add_adapter` has been called, by a user or in loading."""
     return getattr(model, "_hf_peft_config_loaded", False)
+
+
+def check_none_beside(model: EncodingModel) -> None:
+    """Refuses an adapter that the encoder was given by itself, so that the model knows nothing of it."""
+    if has_adapter(model.encoder):
+        raise InvalidInputError(
+            "an adapter was put on with model.encoder.add_adapter(...), which the model neither saves nor loads: call "
+            "model.add_adapter(...) in its place, on the model as it was loaded."
+        )
 
 
 def active_adapters_on(model: EncodingModel) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from .base_weights import Sample
 from .configuration_mann import MANNConfig
 
 PROBE_LENGTH, PROBES, PROBED_TOKENS = 16, 1, 4096
+SAME_ENCODER = 0.05
+"""The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
 
 
 class EncodingModel(PreTrainedModel):
@@ -186,3 +188,10 @@ class EncodingModel(PreTrainedModel):
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """Makes room for more or fewer tokens; see `PreTrainedModel.resize_token_embeddings`."""
         return self.encoder.resize_token_embeddings(*args, **kwargs)
+
+
+def same_keys(before: Tensor, now: Tensor) -> bool:
+    """Whether keys for the same inputs are those of one encoder, in whichever precision."""
+    if before.shape != now.shape:
+        return False
+    return bool(((before.to(now) - now).norm(dim=-1) <= SAME_ENCODER * now.norm(dim=-1)).all())

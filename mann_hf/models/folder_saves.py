@@ -18,7 +18,7 @@ from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_place, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
-from ..wording import counted, listed
+from ..wording import counted, listed, near
 from . import adapters, base_weights, card_files, memory_files, publishing
 from .configuration_mann import MANNConfig
 from .entries import lack_texts
@@ -82,7 +82,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
         kwargs: of `PreTrainedModel.save_pretrained`.
 
     Raises:
-        InvalidTypeError: an argument that there is not.
+        InvalidTypeError: an argument that there is not, and that looks like one that there is.
         InvalidInputError: nobody could load the model: it is not what its configuration stands for, or modules share
             weights; or a variant was asked for.
         EncoderMismatchError: the memory was written through other adapters than are on the encoder now, and keeps no
@@ -90,10 +90,12 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
     """
     if kwargs.get("state_dict") is not None:
         kwargs["state_dict"] = plain_names(model, kwargs["state_dict"])
+    adapters.check_none_beside(model)
     plain = plain_modules(model)
-    unknown = sorted(kwargs.keys() - SAVING)
-    if unknown:
-        raise no_such_argument("save_pretrained", unknown[0], SAVING | {"create_model_card", "overwrite"})
+    known = SAVING | {"create_model_card", "overwrite"}
+    for name in kwargs.keys() - SAVING:
+        if near(name, known):  # others transformers takes and has no use for, as those of its earlier versions
+            raise no_such_argument("save_pretrained", name, known)
     if kwargs.get("variant") is not None:
         raise InvalidInputError(
             f"variant={kwargs['variant']!r}: the model was not saved, as a folder holds one set of weights, those that "

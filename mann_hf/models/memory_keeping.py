@@ -15,7 +15,7 @@ from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import listed
 from . import adapters, base_weights, memory_files
-from .encoding import EncodingModel
+from .encoding import EncodingModel, same_keys
 from .entries import Label, label_names, label_words, lack_texts
 from .labelled_memory import LabelledMemory
 from .memory_holder import MemoryHolder
@@ -232,7 +232,7 @@ class MemoryKeepingModel(EncodingModel):
         """
         if memory.probe is None:
             return True
-        return adapters.same_keys(memory.probe, self.encoder_probe() if probe is None else probe)
+        return same_keys(memory.probe, self.encoder_probe() if probe is None else probe)
 
     def _has_mark(self, memory: LabelledMemory, now: base_weights.Mark) -> bool:
         """Whether the weights are those that were last found to have written the memory."""

@@ -38,6 +38,7 @@ def prepare_model(
             "forward with support_* in your own loop."
         )
     check_texts_kept(model)
+    adapters.check_none_beside(model)
     has_adapter = adapters.has_adapter(model)
     if peft_config is not None and has_adapter:
         raise InvalidInputError(

@@ -18,6 +18,7 @@ from mann_hf.cards import model_card
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MissingExtraError
 from mann_hf.models import adapters
 from mann_hf.models.card_files import model_facts
+from mann_hf.models.encoding import same_keys
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 peft = pytest.importorskip("peft")
@@ -50,12 +51,12 @@ def test_of_an_encoder_of_usual_size_less_than_5_mb_are_saved(tmp_path: Path) ->
 
 def test_keys_of_one_encoder_in_whichever_precision() -> None:
     keys = torch.randn(3, 32)
-    assert adapters.same_keys(keys, keys.to(torch.bfloat16)) and adapters.same_keys(keys.half(), keys)
-    assert not adapters.same_keys(keys, keys[:1])
+    assert same_keys(keys, keys.to(torch.bfloat16)) and same_keys(keys.half(), keys)
+    assert not same_keys(keys, keys[:1])
     for share, same in [(0.04, True), (0.06, False)]:  # of its length
         moved = keys.clone()
         moved[-1] *= 1 + share
-        assert adapters.same_keys(moved, keys) is same, "one key is enough"
+        assert same_keys(moved, keys) is same, "one key is enough"
 
 
 class TestSummary:
@@ -115,7 +116,7 @@ class TestBaseProbe:
         changed = model.encoder_probe()
         assert torch.equal(adapters.base_probe(model), before)
         model.loaded_states = None  # as with PEFT's own load_adapter
-        assert not adapters.same_keys(before, changed)
+        assert not same_keys(before, changed)
         assert torch.equal(adapters.base_probe(model), before)
         assert torch.equal(model.encoder_probe(), changed), "the adapter is on again"
         assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
@@ -143,6 +144,38 @@ def test_a_version_that_transformers_does_not_take_is_told(build: Build, monkeyp
     monkeypatch.setattr("transformers.integrations.peft.MIN_PEFT_VERSION", "99.0", raising=False)
     with pytest.raises(InvalidInputError, match="needs peft 99.0 or newer, .* pip install 'transformers<"):
         build().add_adapter(peft.LoraConfig(target_modules=["query"]))
+
+
+class TestBeside:
+    """An adapter that the encoder was given by itself is not the model's."""
+
+    TOLD = r"model.encoder.add_adapter.*call model.add_adapter\("
+
+    @staticmethod
+    def config(*modules: str) -> Any:
+        return peft.LoraConfig(r=2, target_modules=[*modules])
+
+    @pytest.mark.parametrize("name", ["default", "other"])
+    def test_before_the_models(self, build: Build, name: str) -> None:
+        model = build()
+        model.encoder.add_adapter(self.config("value"), name)
+        with pytest.raises(InvalidInputError, match=self.TOLD):
+            model.add_adapter(self.config("query"))
+
+    @pytest.mark.parametrize("name", ["default", "other"])
+    def test_after_the_models(self, build: Build, tmp_path: Path, name: str) -> None:
+        model = build()
+        model.add_adapter(self.config("query"))
+        model.encoder.add_adapter(self.config("value"), name)
+        with pytest.raises(InvalidInputError, match=self.TOLD):
+            model.save_pretrained(tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+    def test_by_itself(self, build: Build, tmp_path: Path) -> None:
+        model = build()
+        model.encoder.add_adapter(self.config("query"))
+        with pytest.raises(InvalidInputError, match=self.TOLD):
+            model.save_pretrained(tmp_path / "new")
 
 
 class TestSwitched:
@@ -226,7 +259,7 @@ class TestTrainedState:
         trained, fresh = with_adapter(build()), with_adapter(build())
         with torch.no_grad():
             trained.reading.log_sharpness += 1
-        assert not adapters.same_keys(trained.encoder_probe(), fresh.encoder_probe())
+        assert not same_keys(trained.encoder_probe(), fresh.encoder_probe())
         adapters.load_trained_state(fresh, adapters.trained_state(trained), "there")
         assert torch.equal(trained.encoder_probe(), fresh.encoder_probe())
         assert torch.equal(trained.reading.log_sharpness, fresh.reading.log_sharpness)

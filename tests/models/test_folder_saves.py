@@ -231,7 +231,9 @@ def test_an_argument_that_there_is_not(classifier: Classifier, tmp_path: Path) -
         with pytest.raises(InvalidTypeError, match=r"has no argument 'overwite': did you mean overwrite\?"):
             saved.save_pretrained(tmp_path / "new", overwite=True)
     assert not (tmp_path / "new").exists()
-    classifier.save_pretrained(tmp_path, safe_serialization=True, max_shard_size="1MB", token="unused")
+    for saved in (classifier, classifier.model):
+        saved.save_pretrained(tmp_path, safe_serialization=True, max_shard_size="1MB", token="unused")
+        saved.save_pretrained(tmp_path, use_auth_token=None, organization="me", commit_message="unused")
 
 
 def test_a_card_is_written_in_turn(

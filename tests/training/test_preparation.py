@@ -114,3 +114,9 @@ def test_a_memory_that_could_not_follow_the_encoder(tiny_classifier: Callable[..
     args = EpisodicTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
     with pytest.raises(InvalidInputError, match="keeps no texts .store_texts=False."):
         prepare_model(model, args, None, OBJECTIVES[args.objective]())
+
+
+def test_an_adapter_that_the_model_does_not_know(model: Any, prepare: Prepare, lora: Any) -> None:
+    model.encoder.add_adapter(lora)
+    with pytest.raises(InvalidInputError, match="call model.add_adapter"):
+        prepare()
