@@ -437,6 +437,7 @@ def test_the_refusal_of_an_encoders_tokenizer_is_told_itself(folder: Path, tiny_
 
 def test_without_a_configuration_there_is_no_model(folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").unlink()
+    (folder / WEIGHTS).unlink()
     with pytest.raises(MemoryFileError, match="holds only a memory, no model"):
         MANNForSequenceClassification.from_pretrained(folder)
     (folder / "memory.safetensors").unlink()
@@ -501,7 +502,7 @@ def test_ones_own_wrong_argument_is_told_in_the_same_words(folder: Path) -> None
         MANNForSequenceClassification.from_pretrained(folder)
     with pytest.raises(InvalidInputError) as by_argument:
         MANNConfig(prompts=[1])  # type: ignore[arg-type]
-    assert str(by_folder.value) == str(by_argument.value)
+    assert str(by_folder.value) == f"config.json in {str(folder)!r}: {by_argument.value}"
     change(folder, prompts={})
     with pytest.raises(TypeError, match="colour"):
         MANNForSequenceClassification.from_pretrained(folder, colour="red")
@@ -527,3 +528,31 @@ def test_a_damaged_tokenizer_is_not_replaced_by_the_encoders(folder: Path) -> No
     for file in folder.glob("tokenizer*"):
         file.unlink()
     assert model.load_tokenizer()("card")["input_ids"]  # of the encoder by its name
+
+
+@pytest.mark.parametrize("way", ["from_pretrained", "AutoModelForSequenceClassification", "stock pipeline", "command"])
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("prompts", ["a"], r"prompts is \['a'\]; give a dict from names to texts"),
+        ("prompt_name", "other", "prompt_name is 'other'; the prompts are"),
+        ("reading", "x", "unknown reading 'x'; choose one of"),
+        ("num_labels", 10**9, "num_labels = 1,000,000,000; there may be"),
+        ("encoder_config", {"model_type": "nope"}, "model_type 'nope', which is not a text encoder of transformers 5"),
+    ],
+)
+def test_what_is_said_of_a_field_names_its_file(folder: Path, way: str, field: str, value: Any, says: str) -> None:
+    change(folder, **{field: value})
+    with pytest.raises((MannError, OSError), match=f"config.json in '.*folder': .*{says}"):
+        WAYS[way](str(folder))
+
+
+@pytest.mark.parametrize("load", [WAYS["from_pretrained"], WAYS["command"]])
+def test_a_lost_file_is_named(folder: Path, load: Callable) -> None:
+    (folder / "config.json").rename(folder / "elsewhere")
+    with pytest.raises(OSError, match="folder' has model.safetensors but no config.json: copy or download that file"):
+        load(str(folder))
+    (folder / "elsewhere").rename(folder / "config.json")
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(OSError, match="folder' has no model.safetensors: copy or download that file"):
+        load(str(folder))

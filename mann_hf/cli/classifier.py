@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..controllers import SHORT_NAMES
 from ..errors import EmptyMemoryError, InvalidInputError, MannError
 from ..hub import folder_lock
-from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_file, read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, WEIGHTS, check_file, read_object
 from ..hub.near_paths import near_paths
 from ..hub_names import is_owned_name
 from ..wording import did_you_mean, listed
@@ -151,6 +151,10 @@ def _config_in(folder: Path) -> dict[str, Any]:
         from ..models.memory_files import check_with_model
 
         check_with_model(str(folder))
+    if (folder / WEIGHTS).exists():
+        from ..hub.configs import no_model
+
+        raise no_model(folder)
     inside = [repr(str(each)) for each in islice(_classifiers_in(folder), MOST_NAMED)]
     raise InvalidInputError(
         f"the folder {str(folder)!r} holds no classifier, as it has no {CONFIG}; "

@@ -9,7 +9,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from ..errors import FolderError, InvalidInputError
 from ..wording import shown
-from .files import CONFIG, read_object
+from .files import CONFIG, WEIGHTS, read_object
 
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
 MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
@@ -65,6 +65,11 @@ def check_readable(place: str | os.PathLike[str], subfolder: str | None = None) 
 
 def no_model(folder: Path) -> FolderError:
     """The error for a folder without a `config.json`."""
+    if (folder / WEIGHTS).exists():
+        return FolderError(
+            f"{str(folder)!r} has {WEIGHTS} but no {CONFIG}: copy or download that file too, or save the model again.",
+            CONFIG,
+        )
     return FolderError(
         f"the folder {str(folder)!r} holds no model, as it has no {CONFIG}; give one that save_pretrained or "
         "`mann-hf remember` made.",

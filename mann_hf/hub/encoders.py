@@ -12,7 +12,7 @@ from ..errors import EncoderNotFoundError, InvalidInputError
 from ..wording import listed
 from .configs import check_config, check_readable, is_quantized
 from .files import CONFIG
-from .guard import as_folder_error
+from .guard import as_folder_error, naming_file
 from .load_reports import SHOWN, check_shapes, deeper_parts, quiet_load_report
 from .weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
 from .weight_sizes import check_fits
@@ -53,7 +53,7 @@ def load_encoder(
     config = kwargs.pop("config", None)
     if config is None:
         check_readable(name_or_path, kwargs.get("subfolder"))
-        with as_folder_error(name_or_path, CONFIG, kwargs):
+        with naming_file(name_or_path, CONFIG), as_folder_error(name_or_path, CONFIG, kwargs):
             check_config(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
             config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
         for computed_by in ("_attn_implementation", "_experts_implementation"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import pipelines
 
-from ..errors import FolderError, MannError
+from ..errors import FolderError, InvalidInputError, MannError, UnknownNameError
 
 PASSED_ON = (MemoryError, ConnectionError, TimeoutError)
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
@@ -45,6 +45,22 @@ def as_folder_error(place: Any, file: str, given: Mapping[str, Any] | None = Non
         raise FolderError(_message(place, file, error), file) from error
 
 
+@contextmanager
+def naming_file(place: Any, file: str) -> Iterator[None]:
+    """Puts the file in front of what an error says of one of its fields; the error stays the same.
+
+    Args:
+        place: a folder or repository; without one the error stays as it is.
+        file: the file in it that is read.
+    """
+    try:
+        yield
+    except (InvalidInputError, UnknownNameError) as error:
+        if place:
+            error.args = (f"{file} in {os.fspath(place)!r}: {error}",)
+        raise
+
+
 def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) -> bool:
     if not isinstance(error, Exception):
         return type(error).__module__.startswith(PANIC)
@@ -64,7 +80,11 @@ def _message(place: Any, file: str, error: BaseException) -> str:
     ):  # nothing is damaged, and the error says what helps
         return f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {said}"
     short = f"{said.rstrip('.')}." if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
-    kind = "" if isinstance(error, OSError | ValueError) and said else f"{type(error).__name__}: "
+    kind = (
+        ""
+        if said and (isinstance(error, OSError | ValueError) or type(error) is Exception)
+        else f"{type(error).__name__}: "
+    )
     return (
         f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} The "
         "file is damaged, or it does not belong to the others beside it: download or save the folder again."

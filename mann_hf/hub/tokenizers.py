@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import LARGE_INTEGER
 from transformers.utils import cached_file
 
 from ..errors import FolderError, UnsafeFileError
@@ -19,6 +20,8 @@ from .resolve import VOCABULARIES
 
 TOKENIZER = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
+OF_TOKENS = ("added_tokens.json", "special_tokens_map.json")
+"""Settings of earlier releases that transformers still reads."""
 TEKKEN = "tekken.json"
 """A tokenizer of Mistral's, which transformers reads where there is no `tokenizer.json`."""
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
@@ -32,6 +35,8 @@ USUAL_CHARACTER = 16
 """Bytes that a map of characters may put in for one; a few of Unicode's own forms take 33."""
 MOST_FILES = 16
 """Files in the form of `tokenizer.json`, one for each of some versions of transformers."""
+MOST_ADDED = 2**15
+"""Tokens beside the vocabulary, each of which is looked for in a text; those in use have a thousand or so."""
 MOST_PIECES, LARGEST_PADDING, LONGEST_WORD = 64, 2**20, 4096
 SHORT = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix")
 
@@ -54,6 +59,9 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     if folder.is_dir():
         check_folder(folder)
     settings = _find(place, folder, SETTINGS, kwargs)
+    for name in (SETTINGS, *OF_TOKENS):
+        if (path := settings if name == SETTINGS else _find(place, folder, name, kwargs)) is not None:
+            _check_added(Path(path))
     kinds, budget = {}, Budget()
     for name in [TOKENIZER] if settings is None else _named_in(settings):
         if (path := _find(place, folder, name, kwargs)) is not None:
@@ -182,6 +190,14 @@ def check_tokenizer(path: str | os.PathLike[str], budget: Budget | None = None) 
         return kind if isinstance(kind, str) else None
 
 
+def _check_added(path: Path) -> None:
+    """Refuses settings that add more tokens than anybody does."""
+    content = read_object(path)
+    for found in (content, *content.values()):
+        if isinstance(found, dict | list) and len(found) > MOST_ADDED:
+            raise _refused(path.parent, path.name, f"it adds {len(found):,} tokens")
+
+
 def _check_tekken(path: Path, budget: Budget) -> None:
     """Refuses a `tekken.json` whose pattern may take for ever."""
     config = read_object(path).get("config")
@@ -251,13 +267,21 @@ def _pieces(processor: Any) -> Iterator[str]:
     """What is wrong with the templates that put special tokens around a text."""
     for step in _objects(processor):
         for field in ("single", "pair", "ids", "tokens"):
-            if isinstance(step.get(field), list) and len(step[field]) > MOST_PIECES:
-                yield f"{field} in its post_processor has {len(step[field]):,} pieces"
+            pieces: Any = step.get(field)
+            if not isinstance(pieces, list):
+                continue
+            if len(pieces) > MOST_PIECES:
+                yield f"{field} in its post_processor has {len(pieces):,} pieces"
+            texts = [piece["Sequence"].get("id") for piece in pieces if isinstance(piece, dict) and "Sequence" in piece]
+            if len(texts) > len(set(texts)):  # each part of a long text would be put together with each of its others
+                yield f"{field} in its post_processor puts a text in several times"
 
 
 def _numbers(content: dict[str, Any]) -> Iterator[str]:
     """What is wrong with sizes in the file."""
-    model, padding = content.get("model"), content.get("padding")
+    model, padding, added = (content.get(name) for name in ("model", "padding", "added_tokens"))
+    if isinstance(added, list) and len(added) > MOST_ADDED:
+        yield f"it has {len(added):,} added_tokens"
     if isinstance(model, dict):
         for field in SHORT:
             if isinstance(model.get(field), str) and len(model[field]) > LONGEST_STRING:
@@ -290,8 +314,9 @@ def _check_settings(tokenizer: Any, place: Any) -> None:
     """Refuses settings of types that would fail, or mean something else, at the first text."""
     where = Path(place, SETTINGS)
     limit = tokenizer.model_max_length
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
-        raise damaged(where, f"model_max_length is {limit!r}, and must be 1 or more")
+    whole = isinstance(limit, int) and not isinstance(limit, bool)
+    if (not whole and not (isinstance(limit, float) and limit > LARGE_INTEGER)) or limit < 1:
+        raise damaged(where, f"model_max_length is {limit!r}, and must be a whole number from 1 on")
     for name in ("padding_side", "truncation_side"):
         if getattr(tokenizer, name) not in ("left", "right"):
             raise damaged(where, f"{name} is {getattr(tokenizer, name)!r}, and must be 'left' or 'right'")

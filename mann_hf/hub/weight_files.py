@@ -8,8 +8,8 @@ from transformers import PreTrainedConfig
 from transformers.utils import cached_file, has_file
 from transformers.utils.hub import extract_commit_hash
 
-from ..errors import UnsafeFileError
-from .files import SAFETENSORS, check_file, check_folder, read_json
+from ..errors import FolderError, UnsafeFileError
+from .files import SAFETENSORS, WEIGHTS, check_file, check_folder, read_json
 
 INDEX = ".safetensors.index.json"
 LARGEST_INDEX = 2**26
@@ -79,6 +79,7 @@ def weights_of(place: Any, config: PreTrainedConfig | None, kwargs: dict[str, An
 
     Raises:
         UnsafeFileError: one is a link out of the folder.
+        FolderError: a folder holds none.
     """
     if place is None or kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
         return []
@@ -88,6 +89,10 @@ def weights_of(place: Any, config: PreTrainedConfig | None, kwargs: dict[str, An
     found = [Path(path) for name in _names(source, config, kwargs) if (path := source.path(name)) is not None]
     for file in found:
         check_file(file, root=source.folder)
+    if not found and source.folder is not None and kwargs.get("state_dict") is None and not kwargs.get("variant"):
+        raise FolderError(
+            f"{source.place!r} has no {WEIGHTS}: copy or download that file too, or save the model again.", WEIGHTS
+        )
     return found
 
 

@@ -134,7 +134,7 @@ def _header(path: Path) -> Iterator[tuple[str, _Tensor]]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if length > min(LARGEST_HEADER, size - 8):
-            raise damaged(path, f"its header claims {length:,} bytes, and the file has {size:,}")
+            raise damaged(path, f"it has {size:,} bytes, and its header alone {length:,}")
         written = file.read(length)
     try:
         found = parse_json(written, path)
@@ -145,7 +145,9 @@ def _header(path: Path) -> Iterator[tuple[str, _Tensor]]:
         }
         ends = [offsets[1] for _, offsets, _ in shapes.values()]
         if max(ends, default=0) != size - 8 - length:
-            raise damaged(path, f"its header claims {max(ends, default=0):,} bytes, and {size - 8 - length:,} follow")
+            raise damaged(
+                path, f"it holds {size - 8 - length:,} bytes of tensors, and its header names {max(ends, default=0):,}"
+            )
         for name, (shape, _, dtype) in shapes.items():
             if any(type(number) is not int or number < 0 for number in shape):
                 raise damaged(path, f"the shape of {name[:60]!r} is {str(shape)[:60]}")

@@ -19,7 +19,7 @@ from ..hub import files
 from ..hub.configs import check_readable
 from ..hub.encoders import load_encoder
 from ..hub.files import CONFIG
-from ..hub.guard import as_folder_error
+from ..hub.guard import as_folder_error, naming_file
 from ..hub.resolve import resolve_encoder
 from ..hub.weight_sizes import headers
 from ..wording import listed
@@ -59,7 +59,8 @@ def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
         source = place if config is None else config
         if not isinstance(source, PreTrainedConfig):
             check_readable(source, hub.get("subfolder"))
-        with as_folder_error(source, CONFIG, hub):
+        from_file = not isinstance(source, PreTrainedConfig)
+        with naming_file(source if from_file else None, CONFIG), as_folder_error(source, CONFIG, hub):
             config = MANNConfig.from_pretrained(source, **hub)
     adapter: Any = config.adapter
     if adapter is not None:
@@ -204,7 +205,10 @@ def _check_fits(model: EncodingModel, adapter: dict[str, Any], state: dict[str, 
             add(bare, peft.PeftConfig.from_peft_type(**adapter))
             wanted = trained_state(bare)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InvalidInputError(f"the adapter {place} is damaged: {type(error).__name__}: {error}") from error
+        raise InvalidInputError(
+            f"the adapter {place} is damaged: PEFT does not take the adapter field of its {CONFIG} "
+            f"({type(error).__name__}: {error}). Download or save it again."
+        ) from error
     _check_shapes(wanted, state, place)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from ..controllers.pooling import pooled_size, pooling_named
@@ -9,7 +10,7 @@ from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.configs import check_config, without_attention
 from ..hub.files import CONFIG
-from ..hub.guard import as_folder_error
+from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
@@ -125,14 +126,10 @@ class MANNConfig(PreTrainedConfig):
             UnknownNameError: there is no reading, pooling, similarity or eviction rule of that name.
             FolderError: the encoder's part is none that transformers takes.
         """
-        if not isinstance(config_dict, dict) or not isinstance(config_dict.get("encoder_config"), dict):
-            kind = config_dict.get("model_type") if isinstance(config_dict, dict) else None
-            raise InvalidInputError(
-                f"the configuration is of a model of type {kind!r} and has no encoder_config; to make a model from an "
-                "encoder, call from_encoder_pretrained(name)."
-            )
-        check_config(config_dict)
-        with as_folder_error(kwargs.get("name_or_path") or config_dict.get("_name_or_path"), CONFIG, kwargs):
+        place = kwargs.get("name_or_path")  # where an Auto class reads it
+        with naming_file(place, CONFIG):
+            _check_content(config_dict)
+        with naming_file(place, CONFIG), as_folder_error(place or config_dict.get("_name_or_path"), CONFIG, kwargs):
             return super().from_dict(without_attention(config_dict), **kwargs)
 
     @property
@@ -156,11 +153,23 @@ class MANNConfig(PreTrainedConfig):
         return projected_size(self.projection, self.pooled_size)
 
 
+def _check_content(content: Any) -> None:
+    """Refuses what is no content of such a configuration."""
+    if not isinstance(content, dict) or not isinstance(content.get("encoder_config"), dict):
+        kind = content.get("model_type") if isinstance(content, dict) else None
+        raise InvalidInputError(
+            f"the configuration is of a model of type {kind!r} and has no encoder_config; to make a model from an "
+            "encoder, call from_encoder_pretrained(name)."
+        )
+    check_config(content)
+
+
 def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
     """The encoder's configuration from its content."""
     kind = content.get("model_type")
     if not isinstance(kind, str) or kind == MANNConfig.model_type or kind not in CONFIG_MAPPING:
         raise InvalidInputError(
-            f"encoder_config has the model_type {kind!r}, which is not a text encoder of transformers."
+            f"encoder_config has the model_type {kind!r}, which is not a text encoder of transformers "
+            f"{transformers.__version__}; a newer one may know it."
         )
     return AutoConfig.for_model(**content)

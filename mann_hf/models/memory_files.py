@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
-from ..hub.files import CONFIG, MEMORY_FILE, escapes_folder
+from ..hub.files import CONFIG, MEMORY_FILE, WEIGHTS, escapes_folder
 from ..hub.probe import why_not_to_be_had
 from ..hub.saving import whole_save, write_whole
 from ..hub.weight_sizes import headers
@@ -146,7 +146,8 @@ def check_with_model(place: Any, **kwargs: Any) -> None:
     Raises:
         MemoryFileError: it is, and into which model it is to be loaded.
     """
-    if place is None or os.path.isfile(place):
+    folder = local_folder(place, kwargs.get("subfolder"))
+    if place is None or os.path.isfile(place) or (folder is not None and (folder / WEIGHTS).exists()):
         return
     quiet = ("gated_repo", "missing_entries", "connection_errors")
     kwargs |= {f"_raise_exceptions_for_{name}": False for name in quiet}

@@ -39,7 +39,14 @@ def charsmap(longest: int) -> dict[str, str]:
     return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(content).decode()}
 
 
+def template(*pieces: dict[str, Any]) -> dict[str, Any]:
+    return {"post_processor": {"type": "TemplateProcessing", "single": pieces, "pair": [], "special_tokens": {}}}
+
+
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 TRAPS: dict[str, tuple[dict[str, Any], str]] = {
+    "a text twice": (template(TEXT, {"Sequence": {"id": "A", "type_id": 1}}), "puts a text in several times"),
+    "many added tokens": ({"added_tokens": [{"content": f"a{number}"} for number in range(40_000)]}, "40,000 added"),
     "a slow pattern": ({"normalizer": replace("", Regex="^(([a-z ])+.)+[A-Z]([a-z])+$")}, "may take for ever"),
     "within a sequence": (
         {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, replace("", Regex="(a*)*b")]}},
@@ -105,6 +112,7 @@ def test_what_is_in_use_is_no_trap(folder: Path, normalizer: dict[str, Any]) -> 
         ("tokenizer_config.json", lambda c: c.update(tokenizer_class={}), "unhashable|no attribute 'replace'"),
         ("tokenizer_config.json", lambda c: c.update(model_max_length="x"), "model_max_length is 'x'"),
         ("tokenizer_config.json", lambda c: c.update(model_max_length=-1), "model_max_length is -1"),
+        ("tokenizer_config.json", lambda c: c.update(model_max_length=60.5), "model_max_length is 60.5"),
     ],
 )
 def test_damage_is_told(folder: Path, file: str, edit: Callable, why: str) -> None:
@@ -261,4 +269,18 @@ def test_the_pattern_of_a_tekken_file(folder: Path, pattern: str) -> None:
 def test_other_names_under_which_a_vocabulary_is_read(folder: Path, name: str) -> None:
     (folder / name).symlink_to("/dev/zero")
     with pytest.raises(UnsafeFileError, match="link to a file outside"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("added_tokens.json", {f"a{number}": 100 + number for number in range(40_000)}),
+        ("special_tokens_map.json", {"additional_special_tokens": [f"a{number}" for number in range(40_000)]}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {str(number): "a" for number in range(40_000)}}),
+    ],
+)
+def test_settings_that_add_many_tokens_are_refused(folder: Path, name: str, content: dict) -> None:
+    (folder / name).write_text(json.dumps(content))
+    with pytest.raises(UnsafeFileError, match=f"{name}' is refused: it adds 40,000 tokens"):
         load_tokenizer(folder)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertModel
 
-from mann_hf.errors import EncoderNotFoundError, InvalidInputError, UnsafeFileError
+from mann_hf.errors import FolderError, InvalidInputError, UnsafeFileError
 from mann_hf.hub.configs import without_attention
 from mann_hf.hub.encoders import load_encoder
 from mann_hf.hub.weight_files import ADAPTER, LARGEST_INDEX, PICKLES
@@ -215,11 +215,11 @@ def test_attention_is_for_the_user_to_choose(folder: Path) -> None:
     }
 
 
-def test_nothing_there_is_said_by_transformers(folder: Path) -> None:
+def test_a_folder_without_weights_is_told(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
-    with pytest.raises(OSError, match="no file named model.safetensors") as told:
+    with pytest.raises(FolderError, match="has no model.safetensors: copy or download that file too") as caught:
         load_encoder(folder)
-    assert not isinstance(told.value, UnsafeFileError | EncoderNotFoundError)
+    assert caught.value.file == WEIGHTS
 
 
 class TestOnTheHub:
