@@ -1,5 +1,7 @@
 """A memory in a folder that others teach as well: what each has taught and forgotten is kept."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +47,23 @@ class SharedFolder:
                     if not self.model.config.store_texts:
                         raise
                     self._check_mergeable()
-                    mine = self.model.memory
-                    self.model.load_memory(self.folder)
-                    before, self._saved = self._saved, self.model.memory  # with which the next merge begins
-                    self.model._swap(lambda theirs: (merged(before, mine, theirs), None), forgets=True)
-                    save_memory(self.model, self.folder, overwrite=False)
+                    with self._undone_if_it_fails():
+                        mine = self.model.memory
+                        self.model.load_memory(self.folder)
+                        self.model._swap(lambda theirs: (merged(self._saved, mine, theirs), None), forgets=True)
+                        save_memory(self.model, self.folder, overwrite=False)
                 self._saved = self.model.memory
+
+    @contextmanager
+    def _undone_if_it_fails(self) -> Iterator[None]:
+        """Gives the model back its memory, and what it knows of folders, where the block raises."""
+        mine, seen = self.model.memory, self.model.seen_memories
+        try:
+            yield
+        except BaseException:
+            self.model._swap(lambda _: (mine, None), forgets=True)
+            self.model.seen_memories = seen
+            raise
 
     def _check_mergeable(self) -> None:
         law = self.model.memory.law

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.errors import FolderChangedError
+from mann_hf.errors import FolderChangedError, InvalidInputError
 from mann_hf.hub import folder_lock
 from mann_hf.models import LabelledMemory, folder_saves, shared_folders
 from mann_hf.models.shared_folders import SharedFolder
@@ -117,6 +117,30 @@ def test_after_a_save_that_failed_what_others_forget_stays_forgotten(
     kept.save()
     texts = {text for text, _ in held(MANNForSequenceClassification.from_pretrained(folder).memory)}
     assert "my money back" in texts and "my phone" not in texts
+
+
+def test_a_merge_that_fails_loses_nothing_and_leaves_no_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (page, kept), (shell, _) = opened(folder), opened(folder)
+    shell.remember(["my phone"], ["phone"])
+    shell.forget(label="cancel")
+    shell.save_memory(folder)
+    page.remember(["my money back"], ["refund"])
+    taught, there = page.model.memory, (folder / "memory.safetensors").read_bytes()
+
+    def failing(*memories: Any) -> LabelledMemory:
+        raise InvalidInputError("a memory that is too large")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_folders, "merged", failing)
+        for _ in range(2):
+            with pytest.raises(InvalidInputError, match="too large"):
+                kept.save()
+            assert page.model.memory is taught and page.model.config.label2id.keys() == {"card", "refund", "cancel"}
+            assert (folder / "memory.safetensors").read_bytes() == there
+            assert not (folder / folder_lock.LOCK).exists() and not [*folder.glob(".mann-staging*")]
+    kept.save()
+    found = {text for text, _ in held(MANNForSequenceClassification.from_pretrained(folder).memory)}
+    assert found == {"where is my card", "please refund me", "my money back", "my phone"}
 
 
 def test_it_is_locked_only_while_it_is_written_to(folder: Path) -> None:
