@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from ..errors import InvalidInputError
-from .inputs import check_inputs, why_not_read
+from .inputs import check_inputs, is_of_device, token_table, why_not_read
 from .padding import in_whole_vectors, padded_behind, reads_padding, stated_positions, wide_enough, without_padding
 from .pooling import pooling_named
 
@@ -118,9 +118,11 @@ def _hidden(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tensor) 
     try:
         hidden = getattr(encoder(attention_mask=attention_mask, **inputs), "last_hidden_state", None)
     except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        if is_of_device(error):
+            raise
         if (why := why_not_read(encoder, inputs, max_positions(encoder))) is not None:
             raise InvalidInputError(f"{type(encoder).__name__} could not encode the texts: {why}.") from error
-        if isinstance(error, RuntimeError):  # of the device, such as out of memory, or of the encoder itself
+        if isinstance(error, RuntimeError):  # of the encoder itself
             raise
         raise InvalidInputError(
             f"{type(encoder).__name__} could not encode {', '.join(inputs)} ({type(error).__name__}: {error}). If it "
@@ -159,7 +161,7 @@ def _with_positions(encoder: nn.Module) -> list[nn.Module]:
     They are looked for once for each encoder, as a walk through all modules takes longer than the rest of a question's
     way to the encoder, and again when one of them or the table of tokens was replaced.
     """
-    tokens = _token_table(encoder)
+    tokens = token_table(encoder)
     if (known := _holders.get(encoder)) is not None:
         tokens_then, found = known
         held = [holder() for _, holder in found]
@@ -176,14 +178,6 @@ def _with_positions(encoder: nn.Module) -> list[nn.Module]:
     if tokens is not None:
         _holders[encoder] = weakref.ref(tokens), [(path, weakref.ref(module)) for path, module in holders]
     return [module for _, module in holders]
-
-
-def _token_table(encoder: nn.Module) -> nn.Module | None:
-    """The table of tokens of an encoder; None of one that names none."""
-    try:
-        return encoder.get_input_embeddings()  # type: ignore[operator]
-    except (AttributeError, NotImplementedError):
-        return None
 
 
 def _at(encoder: nn.Module, path: str) -> nn.Module | None:

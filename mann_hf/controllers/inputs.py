@@ -1,5 +1,6 @@
 """What an encoder is given: tensors of tokens, refused in words where they cannot be meant."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,11 @@ from ..errors import InvalidInputError, InvalidTypeError
 
 WHOLE_NUMBERS = (torch.long, torch.int)
 """The types of numbers that a table of tokens is looked up by."""
+OF_DEVICE = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|\b(CUDA|HIP|cuDNN|MPS) error|\b(CUBLAS|CUDNN|HIPBLAS)_",
+    re.IGNORECASE,
+)
+"""What errors say that a device raises, whatever it was given to do."""
 
 
 def check_inputs(encoder: nn.Module, inputs: Mapping[str, Any]) -> None:
@@ -94,9 +100,9 @@ def why_not_read(encoder: nn.Module, inputs: Mapping[str, Any], limit: int | Non
             f"it reads {limit:,} tokens, and the texts have up to {given.shape[1]:,}: cut them, as the tokenizer of "
             "load_tokenizer() does with truncation=True"
         )
-    width = getattr(config, "hidden_size", None)
+    width = getattr(token_table(encoder), "embedding_dim", None)  # of ALBERT and ELECTRA not that of the states
     if given.dim() == 3 and isinstance(width, int) and given.shape[2] != width:
-        return f"inputs_embeds are vectors of {given.shape[2]:,} numbers"
+        return f"inputs_embeds are vectors of {given.shape[2]:,} numbers, and it takes vectors of {width:,}"
     types, kinds = inputs.get("token_type_ids"), getattr(config, "type_vocab_size", None)
     if types is not None and isinstance(kinds, int) and types.numel() and int(types.max()) >= kinds:
         return f"token_type_ids go up to {int(types.max())}, and it has {kinds}, counted from 0"
@@ -128,15 +134,25 @@ def check_words(attention_mask: Tensor | None, asked: Tensor | None, what: str) 
         )
 
 
+def is_of_device(error: BaseException) -> bool:
+    """Whether an error tells that a device failed or ran out of memory, and nothing of what it was given."""
+    return type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or bool(OF_DEVICE.search(str(error)))
+
+
+def token_table(encoder: Any) -> nn.Module | None:
+    """The table of tokens of an encoder; None of one that names none."""
+    try:
+        return encoder.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+
+
 def _check_tokens(encoder: nn.Module, input_ids: Tensor) -> None:
     """Refuses ids that the encoder has no vector for, before they are looked up."""
-    try:
-        count = getattr(encoder.get_input_embeddings(), "num_embeddings", None)  # type: ignore[operator]
-    except (AttributeError, NotImplementedError):  # of an encoder that names none
-        return
+    count = getattr(token_table(encoder), "num_embeddings", None)
     if not input_ids.numel() or not isinstance(count, int) or torch.compiler.is_compiling():
         return
-    least, most = (int(number) for number in input_ids.aminmax())
+    least, most = torch.stack(input_ids.aminmax()).tolist()  # one wait for the device
     if least < 0 or most >= count:
         raise InvalidInputError(
             f"the tokenizer gives the token {most if most >= count else least}, and the encoder has {count:,} tokens, "

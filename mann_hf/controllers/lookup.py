@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .inputs import token_table
+
 
 @contextmanager
 def looked_up_once(encoder: Any, batches: Sequence[Tensor]) -> Iterator[None]:
@@ -45,10 +47,7 @@ def looked_up_once(encoder: Any, batches: Sequence[Tensor]) -> Iterator[None]:
 
 def _tables(encoder: Any) -> list[nn.Embedding]:
     """The encoder's modules for its table of tokens, if that learns and nothing else has a part in a lookup."""
-    try:
-        named = encoder.get_input_embeddings()
-    except (AttributeError, NotImplementedError):  # of an encoder that names none
-        return []
+    named = token_table(encoder)
     if not isinstance(named, nn.Embedding) or torch.compiler.is_compiling():
         return []
     # T5 names another module of the same weights than the one that it calls

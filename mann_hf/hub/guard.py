@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import pipelines
 
+from ..controllers.inputs import is_of_device
 from ..errors import FolderError, InvalidInputError, MannError, UnknownNameError
 
 PASSED_ON = (MemoryError, ConnectionError, TimeoutError)
-OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 PANIC = "pyo3_runtime"
 """The module of the error that tokenizers raise where they panic, which is no `Exception`."""
 LONGEST = 300
@@ -24,8 +24,8 @@ CODE = "trust_remote_code"
 def as_folder_error(place: Any, file: str, given: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Converts reader errors to `FolderError`, with the place, the file and the cure.
 
-    What is not about the file passes: errors of this library, of memory and of the network, and errors about an
-    argument that the caller gave.
+    What is not about the file passes: errors of this library, of memory, of a device and of the network, and errors
+    about an argument that the caller gave.
 
     Args:
         place: a folder or repository.
@@ -64,7 +64,7 @@ def naming_file(place: Any, file: str) -> Iterator[None]:
 def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) -> bool:
     if not isinstance(error, Exception):
         return type(error).__module__.startswith(PANIC)
-    if isinstance(error, PASSED_ON) or OUT_OF_MEMORY.search(str(error)):
+    if isinstance(error, PASSED_ON) or is_of_device(error):
         return False
     if isinstance(error, OSError) and not (place is not None and os.path.exists(place)):
         return False  # of the Hub, in its client's words

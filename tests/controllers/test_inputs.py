@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AlbertConfig, ElectraConfig
 
-from mann_hf import MANNForSequenceClassification
+from mann_hf import MANNConfig, MANNForSequenceClassification
+from mann_hf.controllers.inputs import check_inputs
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 
 IDS = torch.tensor([[2, 7, 8, 9, 3], [2, 9, 3, 0, 0]])
@@ -88,10 +91,52 @@ def test_texts_of_padding_that_is_left_out_may_be_empty(model: Any) -> None:
         model(IDS, mask, n_way=2, **support)
 
 
-def test_errors_of_the_device_stay_as_they_are(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: Any, **kwargs: Any) -> Any:
-        raise torch.OutOfMemoryError("out of memory")
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), RuntimeError("CUDA error: device-side assert triggered")]
+)
+@pytest.mark.parametrize(
+    "inputs", [{"input_ids": IDS}, {"input_ids": IDS.repeat(1, 20)}, {"inputs_embeds": VECTORS[..., :7]}]
+)
+def test_errors_of_the_device_stay_as_they_are(
+    model: Any, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, inputs: dict[str, Any]
+) -> None:
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        raise error
 
-    monkeypatch.setattr(model.encoder, "forward", full)
-    with pytest.raises(torch.OutOfMemoryError):
-        model(IDS)
+    monkeypatch.setattr(model.encoder, "forward", failing)
+    for call in (lambda: model(**inputs), lambda: model.embed_texts(tiny_tokenizer, ["where is my card"])):
+        with pytest.raises(type(error)) as caught:
+            call()
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("family", [AlbertConfig, ElectraConfig])
+def test_vectors_of_tokens_may_be_shorter_than_states(family: Any) -> None:
+    config = family(
+        vocab_size=100,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    model = MANNForSequenceClassification(MANNConfig(encoder_config=config))
+    assert model.embed(inputs_embeds=VECTORS[..., :16]).shape == (2, 32)
+    with pytest.raises(InvalidInputError, match="vectors of 32 numbers, and it takes vectors of 16"):
+        model.embed(inputs_embeds=VECTORS)
+
+
+def test_a_device_is_not_waited_for_number_by_number(model: Any) -> None:
+    with CountedNumbers() as numbers:
+        check_inputs(model.encoder, {"input_ids": IDS, "attention_mask": MASK})
+    assert not numbers.count
+
+
+class CountedNumbers(TorchDispatchMode):
+    """Counts the numbers that are brought to Python by themselves."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))

@@ -54,6 +54,8 @@ def test_a_panic_is_told(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         ConnectionError("out of reach"),
         InvalidInputError("told already"),
         TypeError("__init__() got an unexpected keyword argument 'colour'"),

@@ -135,7 +135,7 @@ def test_a_merge_that_fails_loses_nothing_and_leaves_no_lock(folder: Path, monke
         for _ in range(2):
             with pytest.raises(InvalidInputError, match="too large"):
                 kept.save()
-            assert page.model.memory is taught and page.model.config.label2id.keys() == {"card", "refund", "cancel"}
+            assert page.model.memory is taught and len(page.model.config.id2label or {}) == 3
             assert (folder / "memory.safetensors").read_bytes() == there
             assert not (folder / folder_lock.LOCK).exists() and not [*folder.glob(".mann-staging*")]
     kept.save()
