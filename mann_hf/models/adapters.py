@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
 from ..errors import EncoderMismatchError, InvalidInputError
@@ -26,7 +26,7 @@ from ..wording import listed
 from . import base_weights
 from .configuration_mann import MANNConfig
 from .encoding import EncodingModel, same_keys
-from .peft_package import import_peft
+from .peft_package import check_none_beside, import_peft
 
 WEIGHTS = files.WEIGHTS
 FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -336,18 +336,9 @@ def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def has_adapter(model: PreTrainedModel) -> bool:
+def has_adapter(model: EncodingModel) -> bool:
     """Whether `add_adapter` has been called, by a user or in loading."""
     return getattr(model, "_hf_peft_config_loaded", False)
-
-
-def check_none_beside(model: EncodingModel) -> None:
-    """Refuses an adapter that the encoder was given by itself, so that the model knows nothing of it."""
-    if has_adapter(model.encoder):
-        raise InvalidInputError(
-            "an adapter was put on with model.encoder.add_adapter(...), which the model neither saves nor loads: call "
-            "model.add_adapter(...) in its place, on the model as it was loaded."
-        )
 
 
 def active_adapters_on(model: EncodingModel) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from .configuration_mann import MANNConfig
 from .entries import lack_texts
 from .labelled_memory import LabelledMemory
 from .memory_keeping import MemoryKeepingModel, why_old
+from .peft_package import check_none_beside
 from .plain_modules import check_loadable, plain_modules, plain_names
 from .pretrained_encoder import no_such_argument
 
@@ -90,7 +91,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
     """
     if kwargs.get("state_dict") is not None:
         kwargs["state_dict"] = plain_names(model, kwargs["state_dict"])
-    adapters.check_none_beside(model)
+    check_none_beside(model)
     plain = plain_modules(model)
     known = SAVING | {"create_model_card", "overwrite"}
     for name in kwargs.keys() - SAVING:

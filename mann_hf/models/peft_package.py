@@ -27,3 +27,12 @@ def import_peft() -> Any:
             f"pip install 'transformers<{transformers.__version__}'."
         ) from error
     return peft
+
+
+def check_none_beside(model: Any) -> None:
+    """Refuses an adapter that the encoder was given by itself, so that the model knows nothing of it."""
+    if getattr(model.encoder, "_hf_peft_config_loaded", False):
+        raise InvalidInputError(
+            "an adapter was put on with model.encoder.add_adapter(...), which the model neither saves nor loads: call "
+            "model.add_adapter(...) in its place, on the model as it was loaded."
+        )

@@ -8,6 +8,7 @@ from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
 from ..models.entries import lack_texts
+from ..models.peft_package import check_none_beside
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 
@@ -38,7 +39,7 @@ def prepare_model(
             "forward with support_* in your own loop."
         )
     check_texts_kept(model)
-    adapters.check_none_beside(model)
+    check_none_beside(model)
     has_adapter = adapters.has_adapter(model)
     if peft_config is not None and has_adapter:
         raise InvalidInputError(
