@@ -13,10 +13,10 @@ from typing import Any
 import typer
 
 from ..errors import InvalidInputError, import_extra
+from ..targets.labels import BETWEEN_LABELS
 from .output import say
 from .tables import DELIMITERS, is_stream
 from .tables.columns import Form, numbered
-from .tables.hints import BETWEEN_LABELS
 
 EXCEL = ".xlsx"
 OUTPUTS = (*DELIMITERS, ".json", ".jsonl", EXCEL)

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +42,8 @@ SPREADSHEET_ERRORS = frozenset(
     ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#GETTING_DATA")
 )
 """What a spreadsheet shows in a cell that it cannot calculate."""
+BETWEEN_LABELS = "|"
+"""What stands between several labels in a cell of text."""
 LONGEST_NUMBER, LARGEST_EXPONENT = 400, 309
 """The most letters of a text that is looked at as a number, and the powers of ten that no float reaches."""
 EXACT = 2**53
@@ -112,8 +114,28 @@ class Spellings(dict[str, str]):
         return self[label] if type(label) is str else spell_label(label)
 
 
-def spell_labels(labels: Any) -> tuple[str, ...]:
+def labels_in(cell: Any) -> list[Any]:
+    """The labels of a table's cell as they are written, none of an empty one: a list, or a text with `|` between them.
+
+    Raises:
+        InvalidInputError: a list that was written as text and cannot be read again.
+    """
+    if isinstance(cell, list):
+        return cell
+    if is_missing(cell):
+        return []
+    if not isinstance(cell, str):
+        return [cell]
+    written = list_in(cell)
+    return cell.split(BETWEEN_LABELS) if written is None else written
+
+
+def spell_labels(labels: Any, spell: Callable[[Any], str] = spell_label) -> tuple[str, ...]:
     """Several labels of one input as they are kept, each once; none of an empty list.
+
+    Args:
+        labels: a list, tuple, set or array.
+        spell: gives the spelling of one.
 
     Raises:
         InvalidInputError: a label of it is missing or none that `spell_label` takes.
@@ -128,7 +150,7 @@ def spell_labels(labels: Any) -> tuple[str, ...]:
             f"{shown(labels)} holds a list, {shown(inner)}, where a name belongs; give each text one list of names, as "
             "in ['late', 'broken']"
         )
-    spelled = [spell_label(label) for label in labels]
+    spelled = [spell(label) for label in labels]
     if isinstance(labels, (set, frozenset)):
         spelled.sort()
     elif len(set(spelled)) < len(spelled) and set(spelled) <= {"0", "1", "true", "false"}:

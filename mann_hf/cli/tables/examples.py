@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing, spell_labels, spell_numbers
-from ...targets.labels import check_no_spreadsheet_error, list_in
+from ...targets.labels import BETWEEN_LABELS, check_no_spreadsheet_error, labels_in
 from ...wording import counted
 from ..options import ProblemType
 from ..output import say
 from . import hints
-from .hints import BETWEEN_LABELS
 from .rows import BadRow, Table
 
 MOST_LISTED = 5
@@ -65,6 +65,7 @@ def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) ->
         ProblemType.REGRESSION: _numbers,
     }[problem_type]
     if problem_type is ProblemType.MULTI_LABEL:
+        table = _taken_apart(table)
         _check_not_multi_hot(table)
     examples = _examples(table, convert, skip_bad_rows)
     if problem_type is ProblemType.REGRESSION:
@@ -78,10 +79,7 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
     """Says once what of the labels may not be as it was meant."""
 
     def parts(cell: Any) -> Sequence[Any]:
-        try:
-            return _several(cell) if several else (cell,)
-        except _BadCell:
-            return ()
+        return (cell,) if not several else cell if isinstance(cell, list) else ()
 
     def spell(label: str) -> str | None:
         try:
@@ -202,28 +200,20 @@ def _name(cell: Any, known: Spellings) -> str:
 
 
 def _names(cell: Any, known: Spellings) -> tuple[str, ...]:
-    parts = _several(cell)
     try:
-        spelled = [_name(part, known) for part in parts]
-        spell_labels([part for part in parts if not isinstance(part, float)])
+        return spell_labels(labels_in(cell), lambda part: _name(part, known))
     except (InvalidInputError, InvalidTypeError) as error:
         raise _BadCell(str(error)) from None
-    return tuple(dict.fromkeys(spelled))
 
 
-def _several(cell: Any) -> list[Any]:
-    """The labels of a cell, none of an empty one."""
-    if isinstance(cell, list):
-        return cell
-    if is_missing(cell):
-        return []
-    if not isinstance(cell, str):
-        return [cell]
-    try:
-        written = list_in(cell)
-    except InvalidInputError as error:
-        raise _BadCell(str(error)) from None
-    return cell.split(BETWEEN_LABELS) if written is None else written
+def _taken_apart(table: Table) -> Table:
+    """The table with a list in place of each cell of labels that can be taken apart."""
+    rows = []
+    for row in table.rows:
+        with suppress(InvalidInputError):  # which is told as the row is read
+            row = row._replace(cells=(row.cells[0], labels_in(row.cells[1]), *row.cells[2:]))
+        rows.append(row)
+    return table._replace(rows=rows)
 
 
 def _numbers(cell: Any) -> list[float]:
@@ -236,13 +226,7 @@ def _numbers(cell: Any) -> list[float]:
 
 
 def _check_not_multi_hot(table: Table) -> None:
-    lists = []
-    for row in table.rows:
-        try:
-            lists.append(_several(row.cells[1]))
-        except _BadCell:
-            continue
     try:
-        check_not_multi_hot(lists)
+        check_not_multi_hot([row.cells[1] for row in table.rows])
     except InvalidInputError as error:
         raise InvalidInputError(f"{table.source}: column {table.columns[1]!r}: {error}") from None

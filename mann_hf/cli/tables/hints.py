@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
+from ...targets.labels import BETWEEN_LABELS
 from ...targets.pairs import why_swapped
 from ...wording import counted, listed, shown
 from ..output import say
 from .rows import Table
 
-BETWEEN_LABELS = "|"
 OTHERS = (";", ",", "/", "+")
 """What people also put between labels, which hardly any name holds first."""
 FRACTION = re.compile(r"[+-]?\d+[.,]\d+")

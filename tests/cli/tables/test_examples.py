@@ -34,6 +34,7 @@ def of_texts(*cells: Any) -> Table:
             ["a|b", "c", "d | e", ["f", 1], 3, "['g', 'h']", '["i"]', "", None, [], "[]", "a|a"],
             [("a", "b"), ("c",), ("d", "e"), ("f", "1"), ("3",), ("g", "h"), ("i",), (), (), (), (), ("a",)],
         ),
+        (ProblemType.MULTI_LABEL, [1.5, Decimal("2.5"), [3.5, Decimal("4.5")]], [("1.5",), ("2.5",), ("3.5", "4.5")]),
         (ProblemType.REGRESSION, ["1.5", 2, -0.5, [3], "1e3"], [[1.5], [2.0], [-0.5], [3.0], [1000.0]]),
         (ProblemType.REGRESSION, ["1|2", [3, 4.5]], [[1.0, 2.0], [3.0, 4.5]]),
         (ProblemType.REGRESSION, ["[1.5, 2]", [3, Decimal("4.5")]], [[1.5, 2.0], [3.0, 4.5]]),
@@ -174,3 +175,22 @@ def test_what_was_made_of_labels_is_said_once(
 
 def test_texts_are_given_in_order() -> None:
     assert texts_of(of_texts("b", " a "), False).texts == ["b", " a "]
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ([1.0, 0.0, 0.0], "is a row of zeros and ones"),
+        ([1, 0, 0], "is a row of zeros and ones"),
+        ("1|0|0", "is a row of zeros and ones"),
+        (["card", ["refund"]], r"holds a list, \['refund'\], where a name belongs"),
+        ("['card' 'refund']", "a list that was written as text"),
+    ],
+)
+def test_a_cell_of_several_labels_is_refused_among_others_that_are_good(cell: Any, says: str) -> None:
+    found = table("card", cell, "refund|card")
+    with pytest.raises(InvalidInputError, match=f"row 2, column 'c': .*{says}"):
+        examples_of(found, ProblemType.MULTI_LABEL, False)
+    examples = examples_of(found, ProblemType.MULTI_LABEL, True)
+    assert examples.labels == [("card",), ("refund", "card")] and examples.numbers == [1, 3]
+    assert found.rows[1].cells[1] is cell, "the table stays as it is"
