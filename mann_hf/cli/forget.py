@@ -7,6 +7,7 @@ import typer
 from ..errors import NotInMemoryError
 from ..wording import counted, did_you_mean, near, shown
 from .classifier import find_config, only_writer, open_classifier
+from .interrupts import FolderChange
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
 
@@ -37,6 +38,7 @@ def forget(
     if [bool(label), bool(id_), bool(text)].count(True) != 1:
         raise typer.BadParameter("give one of the three.", param_hint="--label / --id / --text")
     find_config(folder, on_hub=False)
+    change = FolderChange(folder, f"nothing was forgotten, {folder} is as it was.")
     with working(), only_writer(folder):
         from ..models.entries import label_names
 
@@ -53,7 +55,8 @@ def forget(
         except NotInMemoryError:
             classifier.save_memory(folder)  # where a release before was killed, the memory's copies still tell of it
             raise
-        classifier.save_memory(folder)
+        with change:
+            classifier.save_memory(folder)
     memory = classifier.model.memory
     gone = [id_ for id_ in before.ids if id_ not in memory.ids]
     if as_json:

@@ -1,14 +1,17 @@
 """Ctrl-C ends the command, whatever it is doing."""
 
 import os
+import select
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from .output import one_line
 
 STATUS = 130
 """The exit status of what SIGINT ended, as shells have it."""
@@ -19,6 +22,41 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 _came = threading.Event()
+_change: "FolderChange | None" = None
+
+
+class FolderChange:
+    """A change of a folder by the command; if Ctrl-C ends it, a line says what has become of the change.
+
+    Used as a context while the folder is saved: before that block nothing is in the folder, after it all is.
+
+    Args:
+        nothing: what is said of the folder while nothing is saved.
+        folder: that is changed.
+    """
+
+    def __init__(self, folder: str, nothing: str) -> None:
+        global _change
+        self.folder, self.words = folder, nothing
+        _change = self
+
+    def __enter__(self) -> None:
+        self.words = f"{self.folder} was being saved: it is as it was, or has the whole change."
+        if was_interrupted():  # and a library went on
+            raise KeyboardInterrupt
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.words = f"{self.folder} was saved before."
+
+    def tell(self) -> None:
+        """Writes the line to standard error, unless it can take nothing now or has it already."""
+        global _change
+        _change = None
+        with suppress(OSError, ValueError):  # closed, or no real file
+            place = sys.stderr.fileno()
+            if select.select([], [place], [], 0)[1]:
+                os.write(place, f"{one_line(f'mann-hf: interrupted; {self.words}', sys.stderr)}\n".encode())
 
 
 def was_interrupted() -> bool:
@@ -33,6 +71,8 @@ def ended_by_interrupt() -> Iterator[None]:
     A library that catches everything, a callback of the garbage collector or a long computation in C may keep the
     exception back. To end at once is safe, as no folder is ever half saved.
     """
+    global _change
+    _change = None
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:  # as `nohup` and a script's `&` ask for
         yield
@@ -48,6 +88,8 @@ def ended_by_interrupt() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(STATUS)
     finally:
+        if _change is not None and was_interrupted():
+            _change.tell()
         signal.set_wakeup_fd(fd_before)
         signal.signal(signal.SIGINT, before)
         teller.close()
@@ -76,4 +118,6 @@ def _watch(receiver: socket.socket) -> None:
                 time.sleep(GRACE)
                 if sys.stderr is not None and sys.stderr.isatty():
                     os.write(sys.stderr.fileno(), SHOW_CURSOR)
+                if _change is not None:
+                    _change.tell()
                 os._exit(STATUS)

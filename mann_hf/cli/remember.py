@@ -17,6 +17,7 @@ from .classifier import (
     open_classifier,
     problem_type_of,
 )
+from .interrupts import FolderChange
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import examples_of, read_table
 from .tables.hints import say_contradictions
@@ -77,6 +78,8 @@ def remember(
         problem_type = opt.ProblemType.MULTI_LABEL
     with only_writer(folder):
         new = is_new(folder)
+        state = "it holds no classifier" if new else "it is as it was"
+        change = FolderChange(folder, f"nothing of {table} was kept in {folder}, {state}.")
         if new:
             config = {}
             problem_type = problem_type or opt.ProblemType.SINGLE_LABEL
@@ -109,10 +112,11 @@ def remember(
             with progress_bar("Remembering", len(texts)) as progress:
                 taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
                 ids = classifier.remember(labels=labels, progress=progress, **taught)
-            if new:
-                classifier.save_pretrained(folder)
-            else:
-                classifier.save_memory(folder)
+            with change:
+                if new:
+                    classifier.save_pretrained(folder)
+                else:
+                    classifier.save_memory(folder)
     memory = classifier.model.memory
     if repeated := len(ids) - len(set(ids)):
         say(f"{table}: {counted(repeated, 'row repeats', 'rows repeat')} a text with its label; each is stored once.")

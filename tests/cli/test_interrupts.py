@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mann_hf.cli
+from mann_hf.cli import interrupts
 
 ROOT = Path(mann_hf.cli.__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
@@ -124,3 +125,67 @@ def test_a_call_of_main_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPa
         mann_hf.cli.main()
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+CHANGES = """
+import sys, time
+import mann_hf.cli
+from mann_hf.pipelines import FewShotTextClassificationPipeline as Pipeline
+
+def stop(self, *given, **options):
+    print("started", file=sys.__stdout__, flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        if {swallow}:
+            time.sleep(60)
+
+sys.argv[1:] = {arguments}
+Pipeline.{method} = stop
+mann_hf.cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "method", "words", "swallow"),
+    [
+        ("new", "remember", "nothing of shots.csv was kept in new, it holds no classifier.", True),
+        ("old", "remember", "nothing of shots.csv was kept in old, it is as it was.", False),
+        ("old", "save_memory", "old was being saved: it is as it was, or has the whole change.", False),
+        ("forget", "forget", "nothing was forgotten, old is as it was.", False),
+    ],
+)
+def test_an_interrupt_says_what_has_become_of_the_change(
+    start: Start, taught: Path, tiny_encoder: Path, tmp_path: Path, command: str, method: str, words: str, swallow: bool
+) -> None:
+    taught.rename(tmp_path / "old")
+    (tmp_path / "shots.csv").write_text("text,label\nmy card is lost,lost_card\n")
+    arguments = ["forget", "old", "--label", "refund"] if command == "forget" else ["remember", command, "shots.csv"]
+    if command == "new":
+        arguments += ["--encoder", str(tiny_encoder)]
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    process = start(CHANGES.format(arguments=arguments, method=method, swallow=swallow), cwd=tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", f"mann-hf: interrupted; {words}\n")
+    assert process.returncode == 130
+    after = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    assert after.items() >= before.items()
+    assert not (tmp_path / "new" / "config.json").exists()
+
+
+def test_a_change_that_was_interrupted_is_not_saved_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = interrupts.FolderChange("folder", "nothing was kept.")
+    interrupts._came.set()
+    try:
+        with pytest.raises(KeyboardInterrupt), change:
+            raise AssertionError("saved")
+    finally:
+        interrupts._came.clear()
+
+
+def test_what_an_interrupt_says_after_the_save() -> None:
+    change = interrupts.FolderChange("folder", "nothing was kept.")
+    with change:
+        assert "was being saved" in change.words
+    assert change.words == "folder was saved before."
