@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain, islice
+from numbers import Real
 from typing import Any
 
 import torch
@@ -198,6 +199,8 @@ class FewShotTextClassificationPipeline(Pipeline):
                 or generator of texts, which is read as its answers are taken.
             top_k: how many labels to return for a text, best first; None for all. By default a text has one answer, not
                 a list of one.
+            threshold: the score that an answer must be above, with which a text has a list of answers, which may be
+                empty; `top_k=None, threshold=0.5` gives the labels of a text that may have several.
             evidence: how many stored examples to name for each answer (default 5); None for all.
             batch_size: texts in a batch; by default batches have about the same number of tokens.
             num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
@@ -222,7 +225,8 @@ class FewShotTextClassificationPipeline(Pipeline):
         inputs = unboxed(inputs)
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
-            return answer[0] if "top_k" in given else answer  # for one given when it was made, as the stock pipeline
+            lists = {"top_k", "threshold"} & given.keys()
+            return answer[0] if lists else answer  # for one given when it was made, as the stock pipeline
         if hasattr(inputs, "column_names"):  # a datasets.Dataset, or a table of pyarrow
             raise InvalidTypeError(
                 f"texts came as a table ({type(inputs).__name__}); give its column, as in table['text']."
@@ -251,13 +255,23 @@ class FewShotTextClassificationPipeline(Pipeline):
                 "truncation=False: texts that are longer than the encoder reads are cut, stored ones and asked ones "
                 "alike; max_seq_length of the model's configuration says where."
             )
+        threshold = kwargs.pop("threshold", None)
         unknown = kwargs.keys() - {"top_k", "evidence"}
         if unknown:
             raise InvalidTypeError(
-                f"unknown argument {', '.join(sorted(unknown))}; there are top_k, evidence, batch_size and progress."
+                f"unknown argument {', '.join(sorted(unknown))}; there are top_k, threshold, evidence, "
+                "batch_size and progress."
             )
         least = {"top_k": 1, "evidence": 0}
-        return {}, {}, {name: _whole(name, value, least[name]) for name, value in kwargs.items()}
+        given = {name: _whole(name, value, least[name]) for name, value in kwargs.items()}
+        return {}, {}, given if threshold is None else {**given, "threshold": self._checked_threshold(threshold)}
+
+    def _checked_threshold(self, threshold: Any) -> float:
+        if self.model.config.problem_type == REGRESSION:
+            raise InvalidInputError("threshold is of scores, and the numbers of a regression have none.")
+        if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0 <= threshold < 1:
+            raise InvalidInputError(f"threshold is {shown(threshold)}; give a number from 0 to below 1, or None.")
+        return float(threshold)
 
     def _stream(
         self, texts: Iterator[str], count: int | None, batch_size: int | None, progress: Progress, options: dict
@@ -291,18 +305,22 @@ class FewShotTextClassificationPipeline(Pipeline):
         ready, keys, logits = model_outputs["ready"], model_outputs["keys"], model_outputs["logits"]
         most = postprocess_parameters.get("evidence", EVIDENCE)
         top_k = postprocess_parameters.get("top_k", 1)
+        threshold = postprocess_parameters.get("threshold")
         count = logits.shape[1] if top_k is None else min(top_k, logits.shape[1])
         scores = self._scores(logits)
         best, columns = scores.topk(count, dim=1)
+        if threshold is not None:
+            columns = columns.masked_fill(best <= threshold, -1)
         evidence = self.model.evidence(ready, keys, logits, columns, most)
         answers = [
             [
                 {"label": self._name(ready, column), "score": score, **self._explain(ready, behind)}
-                for column, score, behind in zip(*ranked, strict=True)
+                for column, score, behind in zip(*ranked, strict=False)  # of the outputs that have evidence
             ]
             for ranked in zip(columns.tolist(), best.tolist(), evidence, strict=True)
         ]
-        return answers if "top_k" in postprocess_parameters else [ranked[0] for ranked in answers]
+        lists = "top_k" in postprocess_parameters or threshold is not None
+        return answers if lists else [ranked[0] for ranked in answers]
 
     def _scores(self, logits: Tensor) -> Tensor:
         """Scores [Q, C], by the functions of the stock pipeline, so that they are the same to the last bit."""

@@ -189,6 +189,31 @@ class TestAsking:
         assert classifier("money")[0]["score"] == 1.0
         assert len(classifier("money", top_k=None)) == 1
 
+    @pytest.mark.parametrize("problem_type", [SINGLE_LABEL, MULTI_LABEL])
+    def test_a_threshold_leaves_answers_out_and_changes_no_other(self, make: Make, problem_type: str) -> None:
+        def bare(answers: list[Any]) -> list[Any]:
+            ids = [[[behind["id"] for behind in each["evidence"]] for each in ranked] for ranked in answers]
+            return [[(each["label"], each["score"]) for each in ranked] for ranked in answers] + ids
+
+        classifier = make(problem_type=problem_type)
+        labels: list[Any] = [[label] for label in LABELS] if problem_type == MULTI_LABEL else LABELS
+        classifier.remember(TEXTS, labels)
+        asked = [*ASKED, *TEXTS]
+        every = classifier(asked, top_k=None)
+        scores = sorted(answer["score"] for ranked in every for answer in ranked)
+        for threshold in (0, scores[3], scores[len(scores) // 2], max(ranked[0]["score"] for ranked in every[:2])):
+            above = [[answer for answer in ranked if answer["score"] > threshold] for ranked in every]
+            assert bare(classifier(asked, top_k=None, threshold=threshold)) == bare(above)
+            assert bare(classifier(asked, threshold=threshold)) == bare([ranked[:1] for ranked in above])
+            assert bare([classifier(asked[0], top_k=2, threshold=threshold)]) == bare([above[0][:2]])
+        assert above[0] == [] or above[1] == []
+
+    def test_a_threshold_is_not_for_numbers(self, make: Make) -> None:
+        classifier = make(problem_type=REGRESSION, num_labels=1)
+        classifier.remember(TEXTS[:2], [1, 2])
+        with pytest.raises(InvalidInputError, match="threshold is of scores"):
+            classifier("my card", threshold=0.5)
+
     def test_scores_of_single_labels_sum_to_one(self, taught: Any) -> None:
         for answer in taught(ASKED, top_k=None):
             assert sum(part["score"] for part in answer) == pytest.approx(1, abs=1e-5)
@@ -346,13 +371,16 @@ class TestAsking:
             ({"top_k": "all"}, "top_k is 'all'"),
             ({"top_k": 1.5}, "top_k"),
             ({"top_k": True}, "top_k"),
+            ({"threshold": 1}, "threshold is 1; give a number from 0 to below 1"),
+            ({"threshold": "half"}, "threshold is 'half'"),
+            ({"threshold": True}, "threshold is True"),
             ({"evidence": -1}, "evidence is -1.*from 0"),
             ({"evidence": "all"}, "evidence"),
             ({"batch_size": 0}, "batch_size"),
             ({"batch_size": -2}, "batch_size"),
             ({"batch_size": 1.5}, "batch_size"),
             ({"truncation": False}, "truncation=False.*max_seq_length"),
-            ({"max_length": 8}, "max_length.*top_k, evidence, batch_size"),
+            ({"max_length": 8}, "max_length.*top_k, threshold, evidence, batch_size"),
         ],
         ids=str,
     )

@@ -9,7 +9,7 @@ from ..errors import InvalidInputError
 from ..wording import counted
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
-from .chosen import Answer, as_taught, asked_for, chosen
+from .chosen import LEAST, Answer, as_taught, asked_for, chosen
 from .classifier import check_taught, find_config, open_classifier, problem_type_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import cells_by_number, is_table, read_table, texts_of
@@ -99,6 +99,8 @@ def predict(
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # it would not be shown
     options: dict[str, Any] = {} if most is None else {"evidence": most}
+    if top_k is None and problem_type is opt.ProblemType.MULTI_LABEL:
+        options["threshold"] = LEAST  # or the evidence of labels that are not shown would be worked out, too
     with working():
         classifier = open_classifier(folder)
         check_taught(classifier, folder)

@@ -1,5 +1,6 @@
 """The explicit states of the memories: named tuples of tensors that functions take and return."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor
 
 NO_ID = -1
 """The id in a slot that holds nothing."""
+FEW = 64
+"""The share of columns, as one in so many, below which reading them one by one is faster than reading all in a row."""
 
 
 class KeyValueState(NamedTuple):
@@ -122,3 +125,13 @@ def clear(state: KeyValueState) -> KeyValueState:
         mask=state.mask,
         ids=state.ids.masked_fill(empty, NO_ID),
     )
+
+
+def slots_by_column(values: Tensor, columns: Sequence[int]) -> list[Tensor]:
+    """For each of some columns of values [S, V] the slots that are not zero in it, in order."""
+    if len(columns) * FEW < values.shape[1]:
+        return [values[:, column].nonzero()[:, 0] for column in columns]
+    slots, found = values.nonzero(as_tuple=True)
+    found, order = found.sort(stable=True)
+    parts = slots[order].split(torch.bincount(found, minlength=values.shape[1]).tolist())
+    return [parts[column] for column in columns]

@@ -14,7 +14,7 @@ from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from ..memory.state import concatenate
+from ..memory.state import concatenate, slots_by_column
 from ..wording import counted, listed, near, shown
 from .entries import Entry, Kind, Label, content_id, label_names, label_words, name_id
 
@@ -149,12 +149,11 @@ class LabelledMemory:
         """Those that have been asked for."""
         return {}
 
-    def slots_of(self, column: int) -> Tensor:
-        """The slots of `reading_state` that are stored under the label of a column."""
-        slots = self._slots_by_column.get(column)
-        if slots is None:
-            slots = self._slots_by_column[column] = self.reading_state.values[0, :, column].nonzero()[:, 0]
-        return slots
+    def slots_of(self, columns: Sequence[int]) -> list[Tensor]:
+        """For each of some columns the slots of `reading_state` that are stored under its label."""
+        new = [column for column in columns if column not in self._slots_by_column]
+        self._slots_by_column.update(zip(new, slots_by_column(self.reading_state.values[0], new), strict=True))
+        return [self._slots_by_column[column] for column in columns]
 
     def remember(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -109,35 +109,33 @@ class RememberingModel(MANNPreTrainedModel):
             ready: the memory that the logits were read from.
             keys: [Q, K].
             logits: [Q, C].
-            columns: [Q, R], the outputs to explain for each query.
+            columns: [Q, R], the outputs to explain for each query; -1 at the end of a row for fewer than R.
             most: the largest number of slots to name for each output; None for all.
 
         Returns:
-            For each query, R of them.
+            For each query one for each of its outputs.
         """
         weights, slots, lengths, rest = self._evidence(ready, keys, logits, columns, most)
         strongest_first = [
             Evidence(names[:length], terms[:length], left)
             for names, terms, length, left in zip(slots.tolist(), weights.tolist(), lengths, rest.tolist(), strict=True)
         ]
-        ranks = columns.shape[1]
-        return [strongest_first[first : first + ranks] for first in range(0, len(strongest_first), ranks)]
+        outputs = iter(strongest_first)
+        return [list(islice(outputs, count)) for count in (columns >= 0).sum(1).tolist()]
 
     def _evidence(
         self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
     ) -> tuple[Tensor, Tensor, list[int], Tensor]:
-        """What `evidence` tells, for the Q * R outputs one behind the other.
+        """What `evidence` tells, for the N outputs of all queries one behind the other.
 
         Returns:
-            Weights and slots, [Q * R, M], largest weight first; how many of the M each output has; the rest [Q * R].
+            Weights and slots, [N, M], largest weight first; how many of the M each output has; the rest [N].
         """
-        asked, order = columns.flatten().sort(stable=True)  # one product for all queries that ask about a label
-        rows = order // columns.shape[1]
-        counts = asked.unique_consecutive(return_counts=True)
-        groups = [
-            (column, count, self._slots_of(ready.memory, column))
-            for column, count in zip(*(part.tolist() for part in counts), strict=True)
-        ]
+        wanted = columns >= 0
+        asked, order = columns[wanted].sort(stable=True)  # one product for all queries that ask about a label
+        rows = wanted.nonzero()[:, 0][order]
+        each, counts = (part.tolist() for part in asked.unique_consecutive(return_counts=True))
+        groups = list(zip(each, counts, self._slots_of(ready.memory, each, most), strict=True))
         lengths = [len(stored) if most is None else min(len(stored), most) for _, _, stored in groups]
         weights = precise(logits).new_zeros(len(order), max(lengths, default=0))  # large ones may cancel out
         slots = torch.full_like(weights, -1, dtype=torch.long)
@@ -280,10 +278,13 @@ class RememberingModel(MANNPreTrainedModel):
 
         self._swap(change)
 
-    def _slots_of(self, memory: LabelledMemory, column: int) -> Tensor:
+    def _slots_of(self, memory: LabelledMemory, columns: list[int], most: int | None) -> list[Tensor]:
+        """For each output the slots whose terms are looked at; none where none is to be named."""
+        if most == 0:
+            return [torch.empty(0, dtype=torch.long)] * len(columns)
         if self._problem_type == REGRESSION:
-            return torch.arange(len(memory), device=memory.state.keys.device)
-        return memory.slots_of(column)
+            return [torch.arange(len(memory), device=memory.state.keys.device)] * len(columns)
+        return memory.slots_of(columns)
 
 
 def _checked_texts(texts: Sequence[str | None] | None, count: int) -> list[str | None]:

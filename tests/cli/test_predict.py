@@ -361,6 +361,18 @@ SEVERAL = {
 
 
 class TestSeveralLabels:
+    def test_only_the_evidence_that_is_shown_is_worked_out(
+        self, shell: Shell, several: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        explained = []
+        explain = FewShotTextClassificationPipeline._explain
+        monkeypatch.setattr(
+            FewShotTextClassificationPipeline,
+            "_explain",
+            staticmethod(lambda *given: explained.append(given) or explain(*given)),
+        )
+        assert len(shell.json("predict", several, "lost card 1")) == len(explained) == 1
+
     @pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.jsonl"])
     def test_all_are_written_as_they_are_taught(
         self, shell: Shell, several: Path, write: Write, tmp_path: Path, name: str

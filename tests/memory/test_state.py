@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mann_hf.memory import KeyValueState
-from mann_hf.memory.state import NO_ID, clear, compact, concatenate, empty_state
+from mann_hf.memory.state import NO_ID, clear, compact, concatenate, empty_state, slots_by_column
 
 MakeState = Callable[..., KeyValueState]
 
@@ -103,3 +103,10 @@ def test_gradients_reach_what_is_kept(random_state: MakeState) -> None:
     compact(state._replace(keys=keys, mask=mask)).keys.sum().backward()
     assert keys.grad is not None
     assert torch.equal(keys.grad[0], mask[0, :, None].expand(-1, 4).double())
+
+
+@pytest.mark.parametrize("columns", [[], [3], [199, 0, 3], list(range(200))], ids=len)
+def test_the_slots_of_a_column_are_those_that_are_not_zero_in_it(columns: list[int]) -> None:
+    values = (torch.rand(50, 200, generator=torch.Generator().manual_seed(0)) < 0.02).float()
+    found = [slots.tolist() for slots in slots_by_column(values, columns)]
+    assert found == [[slot for slot in range(50) if values[slot, column]] for column in columns]

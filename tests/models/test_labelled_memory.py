@@ -143,7 +143,7 @@ def test_entries_and_slots_agree() -> None:
     assert [entry.id for entry in memory.all_entries] == state.ids[0].tolist()
     assert [entry.kind for entry in memory.all_entries] == ["example", "description", "example", "name"]
     assert memory.examples.tolist() == [True, False, True, False]
-    assert [memory.slots_of(column).tolist() for column in range(len(memory.labels))] == [[0, 2, 3], [1]]
+    assert [slots.tolist() for slots in memory.slots_of(range(len(memory.labels)))] == [[0, 2, 3], [1]]
     assert memory.all_entries[3].text == "red"
 
 
@@ -185,7 +185,7 @@ def test_several_labels_an_entry() -> None:
     memory, ids = taught(("a", ("x", "y")), ("b", ("z",)), problem_type=MULTI_LABEL)
     assert memory.labels == ("x", "y", "z")
     assert memory.state.values[0].tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert [memory.slots_of(column).tolist() for column in range(len(memory.labels))] == [[0], [0], [1]]
+    assert [slots.tolist() for slots in memory.slots_of(range(len(memory.labels)))] == [[0], [0], [1]]
     assert memory.forget(label="y").labels == ("z",)
     assert len(ids) == 2
 

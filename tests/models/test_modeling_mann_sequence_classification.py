@@ -541,6 +541,20 @@ class TestEvidence:
                 assert alone.slots == together[number][rank].slots
                 assert alone.weights == pytest.approx(together[number][rank].weights, abs=1e-4)
 
+    def test_outputs_that_are_left_out_change_nothing_of_the_others(self, build: Build) -> None:
+        model = taught(build())
+        ready = model.ready_memory()
+        keys = torch.stack([key(number) for number in range(3)])
+        logits = model.read(ready, keys)
+        columns = torch.tensor([[0, 2], [2, 1], [1, 0]])
+        every = model.evidence(ready, keys, logits, columns, 2)
+        some = model.evidence(ready, keys, logits, torch.tensor([[0, 2], [-1, -1], [1, -1]]), 2)
+        assert [len(told) for told in some] == [2, 0, 1]
+        assert [*some[0], some[2][0]] == [*every[0], every[2][0]]
+        none = model.evidence(ready, keys, logits, columns, 0)
+        predicted = model.reading.predicted(ready.solution, logits[None])[0].gather(1, columns)
+        assert [[told.rest for told in row] for row in none] == predicted.tolist()
+
     def test_a_stored_example_is_its_own_best_evidence(self, build: Build) -> None:
         for reading in READINGS:
             model = taught(build(reading=reading, label_names=False))
