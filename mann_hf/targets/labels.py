@@ -48,6 +48,7 @@ LONGEST_NUMBER, LARGEST_EXPONENT = 400, 309
 """The most letters of a text that is looked at as a number, and the powers of ten that no float reaches."""
 EXACT = 2**53
 """Whole numbers from here on are rounded where they are kept as floats, so that two become one."""
+FINER = "times finer than microseconds, of which two would become one; give it as text"
 MULTI_HOT = "give the names of its labels, as in [name for name, has in zip(names, row) if has]"
 
 
@@ -91,6 +92,8 @@ def spell_label(label: Any) -> str:
     if isinstance(label, (dt.date, dt.time)):
         return same_label(label.isoformat())
     if isinstance(label, dt.timedelta):
+        if getattr(label, "nanoseconds", 0):  # of pandas
+            raise InvalidInputError(f"{shown(label)} has {FINER}")
         return _spelled_duration(label)
     if isinstance(label, Mapping):
         raise InvalidTypeError(f"{shown(dict(label))} is a dict, not a label")
@@ -323,12 +326,17 @@ def plain(value: Any) -> Any:
     """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
     kind = getattr(getattr(value, "dtype", None), "kind", None)
     if kind in ("M", "m") and hasattr(value, "tolist"):
-        value = value.astype(f"{kind}8[us]")  # of a finer unit numpy gives whole numbers
+        coarse = value.astype(f"{kind}8[us]")  # of a finer unit numpy gives whole numbers
+        if re.search(r"\[(\d+)?[npfa]s\]", str(value.dtype)):
+            lost = (coarse.astype(value.dtype) != value) & (value == value)  # NaT is not itself
+            if lost.any():
+                raise InvalidInputError(f"{shown(value)} has {FINER}")
+        value = coarse
     for convert in ("tolist", "to_pylist", "as_py"):  # the latter two of pyarrow
         if hasattr(value, convert):
             try:
                 return getattr(value, convert)()
-            except RuntimeError as error:  # of torch's sparse tensors and those on the meta device
+            except (RuntimeError, ValueError) as error:  # of torch's sparse and meta tensors, of pyarrow's nanoseconds
                 raise InvalidTypeError(
                     f"a {type(value).__name__} cannot be read as plain values ({str(error)[:100]}); give a list"
                 ) from None

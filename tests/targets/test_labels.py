@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import torch
 from hypothesis import given
@@ -236,3 +237,20 @@ def test_numbers_that_cannot_be_written_are_refused_in_words() -> None:
 def test_a_tensor_without_plain_values_is_refused(labels: torch.Tensor) -> None:
     with pytest.raises(InvalidTypeError, match="Tensor cannot be read as plain values .*; give a list"):
         plain(labels)
+
+
+@pytest.mark.parametrize("unit", ["ns", "ps", "fs", "as", "100ns"])
+@pytest.mark.parametrize("kind", [np.timedelta64, np.datetime64])
+def test_times_that_would_become_one_are_refused(kind: Any, unit: str) -> None:
+    for label in (kind(5, unit), np.array([kind(5, unit), kind("NaT")])):
+        with pytest.raises(InvalidInputError, match=r"finer than microseconds.*give it as text"):
+            spell_label(label)
+    assert spell_label(kind(5 * 10**9, "ns")) == spell_label(kind(5, "s"))
+    with pytest.raises(InvalidInputError, match="no label"):
+        spell_label(kind("NaT", unit))
+
+
+@pytest.mark.parametrize("label", [pd.Timedelta(5, "ns"), pa.scalar(5, pa.duration("ns"))])
+def test_nanoseconds_of_others_are_refused_in_words(label: Any) -> None:
+    with pytest.raises((InvalidInputError, InvalidTypeError), match="finer than microseconds|cannot be read as plain"):
+        spell_label(label)

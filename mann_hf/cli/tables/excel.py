@@ -62,6 +62,24 @@ class _Sheet:
                     found.setdefault(cell.row, {})[cell.column] = cell.coordinate
         return found
 
+    def merged_with(self, row: int, column: int) -> str | None:
+        """The cells, as in `B2:B4`, that a cell without a value of its own is merged with; both counted from 1."""
+        return next((name for name, rows, columns in self._merged if row in rows and column in columns), None)
+
+    @cached_property
+    def _merged(self) -> list[tuple[str, range, range]]:
+        """The ranges of merged cells, which are read only where there are some: the whole sheet is loaded for them."""
+        with zipfile.ZipFile(io.BytesIO(self.data)) as packed:
+            sheets = [each for each in packed.namelist() if each.startswith("xl/worksheets/")]
+            if not any(b"mergeCell" in packed.read(each) for each in sheets):
+                return []
+        openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
+        ranges = openpyxl.load_workbook(io.BytesIO(self.data))[self.name].merged_cells.ranges
+        return [
+            (each.coord, range(each.min_row, each.max_row + 1), range(each.min_col, each.max_col + 1))
+            for each in ranges
+        ]
+
 
 def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[Row | BadRow]:
     positions: tuple[int, ...] | None = None
@@ -88,6 +106,14 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
         if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in needed}):
             cell = sheet.not_calculated[line][min(formulas)]
             yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line)
+            continue
+        merged = [sheet.merged_with(line, p + 1) for p in needed if p >= len(cells) or cells[p] is None]
+        if found := next(filter(None, merged), None):
+            yield BadRow(
+                number,
+                f"the cells {found} are merged, and only the first has a value; unmerge them and fill each",
+                line,
+            )
             continue
         yield Row(number, wanted, line)
     if positions is None:

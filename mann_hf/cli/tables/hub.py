@@ -19,6 +19,8 @@ from .rows import Row, Table, table_of
 
 CONFIGURATION = re.compile(r"[\w.+-]+")
 """The name of one of the parts that some data sets are made of."""
+TWICE = re.compile(r"Multiple matches for FieldRef\.Name\((.*?)\) in ")
+"""What pyarrow says of two columns of one name."""
 BATCH = 1000
 """Rows that are read at a time."""
 
@@ -103,6 +105,8 @@ def in_words(source: str, question: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # pyarrow's and the Hub's among them
         said = str(error.__cause__ or error) or type(error).__name__
+        if twice := TWICE.search(said):
+            raise InvalidInputError(f"{source!r} has several columns called {twice[1]!r}; rename one.") from error
         unknown = _data_set(source)[0] is not None and not os.path.exists(source)
         gap = f"; {question} As" if question else ", and as"
         missing = f"there is no file or folder {source!r}{gap} a data set " if unknown else ""

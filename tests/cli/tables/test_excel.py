@@ -175,3 +175,27 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(MissingExtraError, match=r"an Excel file needs the package 'openpyxl'.*mann_hf\[excel\]"):
         read(path)
+
+
+class TestMergedCells:
+    @pytest.mark.parametrize(
+        ("merged", "row"),
+        [
+            ("B2:B4", "row 2 (line 3), the cells B2:B4 are merged"),
+            ("A3:A4", "row 3 (line 4), the cells A3:A4 are merged"),
+        ],
+    )
+    def test_they_are_told(self, tmp_path: Path, merged: str, row: str) -> None:
+        path = write(tmp_path / "t.xlsx", HEADER, ["a", "x"], ["b", "x"], ["c", "x"], ["d", "y"])
+        book = openpyxl.load_workbook(path)
+        book["one"].merge_cells(merged)
+        book.save(path)
+        [bad, *_] = read_table(path, TableOptions(), "train").bad
+        assert f"{bad.place}, {bad.reason}" == f"{row}, and only the first has a value; unmerge them and fill each"
+
+    def test_those_beside_the_columns_are_left_alone(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.xlsx", [*HEADER, "note"], ["a", "x", "n"], ["b", "x"], ["c", None])
+        book = openpyxl.load_workbook(path)
+        book["one"].merge_cells("C2:C4")
+        book.save(path)
+        assert read(path) == [("a", "x"), ("b", "x"), ("c", None)]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+from pyarrow.parquet import write_table  # type: ignore[import-untyped]
 
 from mann_hf.cli.options import ProblemType, TableOptions
 from mann_hf.cli.tables import delimited, examples_of, hub, is_table, read_table, texts_of
@@ -436,6 +438,15 @@ def test_what_is_wrong_with_a_file_is_told(write: Write, name: str, content: str
 def test_a_column_missing_in_parquet_is_told(tmp_path: Path) -> None:
     Dataset.from_list(ROWS).to_parquet(tmp_path / "t.parquet")
     assert "has no column 'body'; it has 'text', 'label'" in refusal(tmp_path / "t.parquet", "body", "label")
+
+
+@pytest.mark.parametrize("names", [["text", "label", "label"], ["text", "label", "note", "note"]])
+def test_two_columns_of_one_name_in_parquet_are_told(tmp_path: Path, names: list[str]) -> None:
+    arrays = [pa.array([name]) for name in names]
+    write_table(pa.Table.from_arrays(arrays, names=names), tmp_path / "t.parquet")
+    told = f"'{tmp_path / 't.parquet'}' has several columns called {names[-1]!r}; rename one."
+    assert refusal(tmp_path / "t.parquet") == told
+    assert refusal(tmp_path) == told
 
 
 @pytest.mark.parametrize("source", ["missing.csv", "a b", "a/b/c", "missing.parquet", "owner/name:"])
