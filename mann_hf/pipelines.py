@@ -269,9 +269,10 @@ class FewShotTextClassificationPipeline(Pipeline):
     def _checked_threshold(self, threshold: Any) -> float:
         if self.model.config.problem_type == REGRESSION:
             raise InvalidInputError("threshold is of scores, and the numbers of a regression have none.")
-        if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0 <= threshold < 1:
+        number = -1.0 if isinstance(threshold, bool) or not isinstance(threshold, Real) else float(threshold)
+        if not 0 <= number < 1:
             raise InvalidInputError(f"threshold is {shown(threshold)}; give a number from 0 to below 1, or None.")
-        return float(threshold)
+        return number
 
     def _stream(
         self, texts: Iterator[str], count: int | None, batch_size: int | None, progress: Progress, options: dict

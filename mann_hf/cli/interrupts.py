@@ -49,14 +49,16 @@ class FolderChange:
         if kind is None:
             self.words = f"{self.folder} was saved before."
 
-    def tell(self) -> None:
-        """Writes the line to standard error, unless it can take nothing now or has it already."""
-        global _change
-        _change = None
+
+def _tell_change() -> None:
+    """Says once what has become of the change, unless standard error can take nothing now."""
+    global _change
+    change, _change = _change, None
+    if change is not None:
         with suppress(OSError, ValueError):  # closed, or no real file
             place = sys.stderr.fileno()
             if select.select([], [place], [], 0)[1]:
-                os.write(place, f"{one_line(f'mann-hf: interrupted; {self.words}', sys.stderr)}\n".encode())
+                os.write(place, f"{one_line(f'mann-hf: interrupted; {change.words}', sys.stderr)}\n".encode())
 
 
 def was_interrupted() -> bool:
@@ -88,8 +90,8 @@ def ended_by_interrupt() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(STATUS)
     finally:
-        if _change is not None and was_interrupted():
-            _change.tell()
+        if was_interrupted():
+            _tell_change()
         signal.set_wakeup_fd(fd_before)
         signal.signal(signal.SIGINT, before)
         teller.close()
@@ -118,6 +120,5 @@ def _watch(receiver: socket.socket) -> None:
                 time.sleep(GRACE)
                 if sys.stderr is not None and sys.stderr.isatty():
                     os.write(sys.stderr.fileno(), SHOW_CURSOR)
-                if _change is not None:
-                    _change.tell()
+                _tell_change()
                 os._exit(STATUS)

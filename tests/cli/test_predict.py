@@ -364,13 +364,14 @@ class TestSeveralLabels:
     def test_only_the_evidence_that_is_shown_is_worked_out(
         self, shell: Shell, several: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        explained = []
+        explained: list[Any] = []
         explain = FewShotTextClassificationPipeline._explain
-        monkeypatch.setattr(
-            FewShotTextClassificationPipeline,
-            "_explain",
-            staticmethod(lambda *given: explained.append(given) or explain(*given)),
-        )
+
+        def count(*given: Any) -> Any:
+            explained.append(given)
+            return explain(*given)
+
+        monkeypatch.setattr(FewShotTextClassificationPipeline, "_explain", staticmethod(count))
         assert len(shell.json("predict", several, "lost card 1")) == len(explained) == 1
 
     @pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.jsonl"])
