@@ -142,11 +142,12 @@ class RememberingModel(MANNPreTrainedModel):
         first = 0
         with full_precision(keys):
             predicted = self.reading.predicted(ready.solution, logits[None])[0]
+            if any(lengths):
+                terms_of = self.reading.terms_of(ready.solution, keys.float()[None], ready.sharpness)
             for (column, count, stored), length in zip(groups, lengths, strict=True):
                 group = slice(first, first := first + count)
                 if length:
-                    queries = keys.index_select(0, rows[group]).float()
-                    terms = self.reading.terms(ready.solution, queries[None], column, stored, ready.sharpness)[0]
+                    terms = terms_of(rows[group], column, stored)[0]
                     weights[group, :length], best = precise(terms).topk(length, dim=1)
                     slots[group, :length] = stored[best]
         rest = precise(predicted)[rows, asked] - weights.sum(1)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..addressing import content_weights
-from .base import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution
+from .base import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution, Terms
 
 
 @READINGS.register("attention")
@@ -53,9 +53,17 @@ class AttentionReading(Reading):
         slots: Tensor,
         sharpness: Tensor | float | None = None,
     ) -> Tensor:
+        rows = torch.arange(queries.shape[1], device=queries.device)
+        return self.terms_of(solution, queries, sharpness)(rows, column, slots)
+
+    def terms_of(self, solution: Solution, queries: Tensor, sharpness: Tensor | float | None = None) -> Terms:
         weights = self.weights(solution, self.scores(solution, queries), sharpness)
-        values = solution.state.values[:, slots, column].to(weights.dtype)
-        return weights[..., slots] * values[:, None, :]
+
+        def terms(rows: Tensor, column: int, slots: Tensor) -> Tensor:
+            values = solution.state.values[:, slots, column].to(weights.dtype)
+            return weights[:, rows[:, None], slots] * values[:, None, :]
+
+        return terms
 
     def predicted(self, solution: Solution, logits: Tensor) -> Tensor:
         if self.problem_type == REGRESSION:

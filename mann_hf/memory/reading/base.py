@@ -1,7 +1,7 @@
 """The base class of readings."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,6 +21,10 @@ PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
 NEVER_LEFT_OUT = -1
 """The fold of a slot that stays in the memory whatever else is left out."""
+
+
+Terms = Callable[[Tensor, int, Tensor], Tensor]
+"""From positions [N] of queries, an output and slots [M] to the terms [B, N, M]."""
 
 
 class Solution(NamedTuple):
@@ -159,6 +163,10 @@ class Reading(nn.Module):
             [B, Q, M].
         """
         raise NotImplementedError
+
+    def terms_of(self, solution: Solution, queries: Tensor, sharpness: Tensor | float | None = None) -> Terms:
+        """`terms` of some of the queries, of which what many outputs share is computed once."""
+        return lambda rows, column, slots: self.terms(solution, queries.index_select(1, rows), column, slots, sharpness)
 
     def predicted(self, solution: Solution, logits: Tensor) -> Tensor:
         """What the `terms` of all slots sum to, [B, Q, V]: the logits, except for `attention`."""

@@ -11,7 +11,7 @@ from ..addressing import unit
 from ..precision import precise
 from ..state import KeyValueState
 from ..stores.exact import nearest
-from .base import NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution
+from .base import NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution, Terms
 
 
 class LeastSquaresParts(NamedTuple):
@@ -107,13 +107,22 @@ class LeastSquaresReading(Reading):
     ) -> Tensor:
         parts: LeastSquaresParts = solution.parts
         if parts.coefficients is None:
-            _, near, coefficients, kernel = self._local(solution, queries)
-            dense = kernel.new_zeros(*queries.shape[:2], solution.state.slots)
-            terms = dense.scatter_add(2, near, coefficients[..., column] * kernel)[..., slots]
-        else:
-            kernel = self._kernel(precise(parts.keys[:, slots]), precise(unit(queries)))
-            terms = kernel * parts.coefficients[:, None, slots, column]
-        return self.logits(solution, terms, sharpness)
+            rows = torch.arange(queries.shape[1], device=queries.device)
+            return self.terms_of(solution, queries, sharpness)(rows, column, slots)
+        kernel = self._kernel(precise(parts.keys[:, slots]), precise(unit(queries)))
+        return self.logits(solution, kernel * parts.coefficients[:, None, slots, column], sharpness)
+
+    def terms_of(self, solution: Solution, queries: Tensor, sharpness: Tensor | float | None = None) -> Terms:
+        if solution.parts.coefficients is not None:
+            return super().terms_of(solution, queries, sharpness)
+        _, near, coefficients, kernel = self._local(solution, queries)
+
+        def terms(rows: Tensor, column: int, slots: Tensor) -> Tensor:
+            dense = kernel.new_zeros(len(kernel), len(rows), solution.state.slots)
+            dense = dense.scatter_add(2, near[:, rows], coefficients[:, rows, :, column] * kernel[:, rows])
+            return self.logits(solution, dense[..., slots], sharpness)
+
+        return terms
 
     def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         parts: LeastSquaresParts = solution.parts
