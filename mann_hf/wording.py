@@ -41,6 +41,20 @@ def shown(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
+def holds_words(text: str, words: str, whole: bool = True) -> bool:
+    """Whether words stand in a text, beginning where a word begins and, if `whole`, ending where one ends.
+
+    Without a pattern: Python keeps patterns, and labels and texts may have to be forgotten.
+    """
+    start = text.find(words)
+    while start >= 0:
+        around = text[start - 1 : start] + (text[start + len(words) :][:1] if whole else "")
+        if not any(letter.isalnum() or letter == "_" for letter in around):
+            return True
+        start = text.find(words, start + 1)
+    return False
+
+
 def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     """Names that were probably meant, likeliest first.
 
@@ -55,7 +69,7 @@ def near(name: str, names: Iterable[str], most: int = 3) -> list[str]:
         return []
     found = [asked] if asked in plain else []
     found += get_close_matches(asked, plain, n=most, cutoff=0.7)
-    found += [each for each in plain if re.search(rf"\b{re.escape(asked)}", each)]
+    found += [each for each in plain if holds_words(each, asked, whole=False)]
     return [each for key in dict.fromkeys(found) for each in plain[key]][:most]
 
 

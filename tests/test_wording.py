@@ -1,11 +1,20 @@
 import pytest
 
-from mann_hf.wording import counted, did_you_mean, listed, near, shown
+from mann_hf.wording import counted, did_you_mean, holds_words, listed, near, shown
 
 
 def test_counted() -> None:
     assert [counted(n, "text") for n in (0, 1, 2000)] == ["0 texts", "1 text", "2,000 texts"]
     assert counted(2, "entry", "entries") == "2 entries"
+
+
+def test_words_stand_in_a_text_where_words_begin_and_end() -> None:
+    for text in ("lost card", "a lost card.", "(lost card)", "blost card, lost card"):
+        assert holds_words(text, "lost card")
+    for text in ("lost cards", "blost card", "lost_card", "lost card_", ""):
+        assert not holds_words(text, "lost card")
+    assert holds_words("the lost cards", "lost card", whole=False)
+    assert not holds_words("the blost card", "lost card", whole=False)
 
 
 def test_the_first_few_of_many_names() -> None:

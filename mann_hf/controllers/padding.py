@@ -12,7 +12,7 @@ VECTOR_WIDTH = 16
 FEW_TOKENS = 512
 """Tokens of a batch up to which it is padded to whole vectors."""
 PADDING_READERS = frozenset(
-    {"canine", "convbert", "cpmant", "fnet", "nystromformer", "sam3_lite_text_text_model", "yoso"}
+    {"canine", "convbert", "cpmant", "fnet", "mobilebert", "nystromformer", "sam3_lite_text_text_model", "yoso"}
 )
 """Types of encoders in which padding changes the states of a text's own tokens, whatever the attention mask says."""
 FEWEST_TOKENS = {"canine": 4, "funnel": 16}

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +18,7 @@ from ..hub.files import CARD, CONFIG, read_text
 from ..hub.saving import write_whole
 from ..hub_names import is_hub_name
 from ..memory.reading import REGRESSION, SINGLE_LABEL
-from ..wording import counted
+from ..wording import counted, holds_words
 from . import adapters
 from .configuration_mann import MANNConfig
 from .entries import label_names
@@ -193,7 +192,7 @@ def warn_of_own_card(
     texts = {entry.text for entry in before.entries if entry.text} - {entry.text for entry in memory.entries}
     texts = {text for text in texts if " ".join(text.split()) in written}
     labels = {*before.labels} - {*memory.labels}
-    labels = {label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", written)}
+    labels = {label for label in labels if holds_words(written, label)}
     if texts or labels:
         found = [counted(len(some), what) for some, what in ((texts, "text"), (labels, "label")) if some]
         logger.warning(

@@ -1,5 +1,6 @@
 """A model whose encoder turns texts into keys (embeddings)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -92,7 +93,8 @@ class EncodingModel(PreTrainedModel):
                 with as_folder_error(self.name_or_path or None, TOKENIZER):
                     padded = pad(tokenizer, encodings, batch)
                     inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
-                    keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
+                    with _in_precision_of(self.encoder):
+                        keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
                 if advance is not None:
                     advance(len(batch))
         if (unlike := strange(keys)).any():
@@ -195,3 +197,19 @@ def same_keys(before: Tensor, now: Tensor) -> bool:
     if before.shape != now.shape:
         return False
     return bool(((before.to(now) - now).norm(dim=-1) <= SAME_ENCODER * now.norm(dim=-1)).all())
+
+
+@contextmanager
+def _in_precision_of(encoder: nn.Module) -> Iterator[None]:
+    """Says of an encoder that mixes precisions, or lacks one, what helps."""
+    try:
+        yield
+    except RuntimeError as error:
+        used = {parameter.dtype for parameter in encoder.parameters() if parameter.is_floating_point()}
+        if used <= {torch.float32, torch.float64} or not re.search(r"dtype|BFloat16|Half", str(error)):
+            raise
+        names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in used))
+        raise InvalidInputError(
+            f"{type(encoder).__name__} cannot compute in {names} ({str(error)[:100]}); load it with "
+            "dtype=torch.float32."
+        ) from error

@@ -12,6 +12,7 @@ from mann_hf.controllers.padding import PADDING_READERS, padded_behind, without_
 from mann_hf.controllers.pooling import POOLINGS
 
 SIZES = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+READERS_SIZES = {"mobilebert": {"embedding_size": 8, "intra_bottleneck_size": 8}}
 LENGTHS = (3, 7, 1, 5)
 
 
@@ -91,10 +92,12 @@ def test_groups_are_of_one_length_and_hold_every_row() -> None:
     assert sorted(seen) == list(range(8))
 
 
-@pytest.mark.parametrize("family", ["convbert", "fnet", "nystromformer", "yoso"])
+@pytest.mark.parametrize("family", ["convbert", "fnet", "mobilebert", "nystromformer", "yoso"])
 def test_those_that_read_padding_would_have_other_keys_with_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert family in PADDING_READERS
-    encoder, texts = encoder_of(family), rows()
+    encoder: Any = encoder_of(family, **READERS_SIZES.get(family, {}))
+    texts = rows()
+    nn.init.normal_(encoder.get_input_embeddings().weight)  # that of padding too, as in converted weights
     ids, mask = padded(texts, 0, 30)
     with torch.no_grad():
         expected = alone(encoder, texts, "mean")

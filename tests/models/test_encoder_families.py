@@ -136,6 +136,14 @@ def tiny_config(family: str, **fixed: Any) -> Any:
     )
 
 
+def give_padding_states(encoder: nn.Module) -> None:
+    """Lets padding have states that are not zero, as in weights that were converted from other libraries."""
+    with torch.no_grad():
+        for module in encoder.modules():
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx] = module.weight[module.padding_idx - 1]
+
+
 def make(family: str, folder: Path, tokenizer: Any, **kwargs: Any) -> Any:
     """A model around a tiny random encoder of a family, with a tokenizer as decoders have it where it is one."""
     config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **FAMILIES[family])
@@ -145,6 +153,14 @@ def make(family: str, folder: Path, tokenizer: Any, **kwargs: Any) -> Any:
         kwargs = {"pooling": "last_token", **kwargs}
     tokenizer.save_pretrained(folder)
     return MANNForSequenceClassification.from_encoder_pretrained(folder, **kwargs)
+
+
+def test_a_precision_that_a_family_lacks_is_named(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    tiny_tokenizer.save_pretrained(tmp_path)
+    AutoModel.from_config(tiny_config("fnet", vocab_size=len(tiny_tokenizer))).save_pretrained(tmp_path)
+    model = MANNForSequenceClassification.from_encoder_pretrained(tmp_path, dtype=torch.bfloat16)
+    with pytest.raises(InvalidInputError, match=r"FNetModel cannot compute in bfloat16 .* dtype=torch\.float32"):
+        model.embed_texts(tiny_tokenizer, ["my card"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -178,7 +194,9 @@ def test_a_text_has_one_key_alone_and_among_others_on_either_side_of_padding_at_
     tiny_tokenizer.model_max_length = 10**30
     tiny_tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A")  # a word is a token, and no more
     tiny_tokenizer.save_pretrained(tmp_path)
-    AutoModel.from_config(tiny_config(family, vocab_size=len(tiny_tokenizer))).save_pretrained(tmp_path)
+    encoder = AutoModel.from_config(tiny_config(family, vocab_size=len(tiny_tokenizer)))
+    give_padding_states(encoder)
+    encoder.save_pretrained(tmp_path)
     model = MANNForSequenceClassification.from_encoder_pretrained(tmp_path)
     limit = max_positions(model.encoder) or POSITIONS
     if family in WITHOUT_LIMIT:
@@ -210,6 +228,7 @@ def test_padding_changes_no_key_in_newer_families_either(family: str) -> None:
     if family not in CONFIG_MAPPING:
         pytest.skip(f"this release of transformers has no {family}")
     encoder = build_encoder(tiny_config(family, vocab_size=120)).eval()
+    give_padding_states(encoder)
     limit = min(max_positions(encoder) or POSITIONS, POSITIONS)
     texts = [torch.randint(5, 110, (length,)) for length in (1, 3, 7, limit - 1, limit)]
     ids, mask = torch.zeros(5, limit, dtype=torch.long), torch.zeros(5, limit, dtype=torch.long)

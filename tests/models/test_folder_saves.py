@@ -1,6 +1,8 @@
 import copy
+import gc
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.errors import FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError
+from mann_hf.errors import FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError, NotInMemoryError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.models import folder_saves, publishing
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -69,6 +71,10 @@ def test_a_card_of_the_users_own_is_told_of(
     assert str(tmp_path / "README.md") in warning and "1 text and 1 label" in warning and SECRET not in warning
     assert (tmp_path / "README.md").read_text() == own
     assert telling(tmp_path) == {"README.md"}
+    with pytest.raises(NotInMemoryError):
+        classifier.forget(label=LABEL)
+    patterns = [one.pattern for one in gc.get_objects() if isinstance(one, re.Pattern)]
+    assert not any(LABEL in str(pattern) or "oncology" in str(pattern) for pattern in patterns)
 
 
 def test_a_memory_beside_another_model(
