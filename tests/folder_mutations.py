@@ -44,8 +44,39 @@ NAMES = (
     *("pooling_mode", "include_prompt", "do_lower_case", "default_prompt_name", "r", "lora_alpha", "target_modules"),
     *("peft_type", "base_model_name_or_path", "__metadata__", "", "a"),
 )
+MANY_STEPS = {
+    "type": "Replace",
+    "pattern": {"Regex": "b*" + "".join(f"{chr(n)}*" for n in range(0x4E00, 0x4E96)) + "x"},
+    "content": "",
+}
+"""Fine by itself, but it takes a second to see that."""
 NORMALIZER = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 200}
 LARGEST_JSON = 100_000_000
+OTHER_FILES = (
+    *("added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "tekken.json"),
+    *("generation_config.json", "processor_config.json", "preprocessor_config.json", "modules.json", "vocab.txt"),
+    *("model.safetensors.index.json", "sentence_bert_config.json", "tokenizer.1.0.0.json", "memory.json"),
+)
+"""What loading reads where it is there."""
+OFFSETS: tuple[Any, ...] = (
+    [-4, 0],
+    [0, 2**62],
+    [2**63, 2**64],
+    [8, 4],
+    ["0", "4"],
+    [0.0, 4.0],
+    [0],
+    [],
+    None,
+    [False, True],
+)
+SHAPES: tuple[Any, ...] = ([-1], [2**62, 2**62], [0], [], ["a"], None, [1] * 2000, [True], 5)
+DTYPES: tuple[Any, ...] = ("F64", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3", "C64", "F4", "x", 5, None)
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{two}: &{two} [{', '.join(f'*{one}' for _ in range(9))}]\n"
+    for one, two in zip("abcdefgh", "bcdefghi", strict=True)
+)
+CARDS = (BOMB, "a: b\n" * 10**6, "a: !!python/object/apply:os.system [x]\n", "license: 2020-01-01\ntags: 5\n", "a: [")
 
 Mutation = Callable[[Path, random.Random, list[Path]], object]
 
@@ -142,6 +173,53 @@ def change_json(path: Path, rng: random.Random, others: list[Path]) -> None:
     return None
 
 
+def other_encoding(path: Path, rng: random.Random, others: list[Path]) -> None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    path.write_text(text, encoding=rng.choice(("utf-8-sig", "utf-16", "utf-16-le", "utf-32")))
+
+
+def doubled_keys(path: Path, rng: random.Random, others: list[Path]) -> None:
+    """Names that come twice in an object, once with another value."""
+    content = path.read_bytes().strip()
+    pairs = (f"{json.dumps(rng.choice(NAMES))}: {json.dumps(rng.choice(VALUES))}" for _ in range(5))
+    added = ", ".join(pairs).encode()
+    if content.startswith(b"{") and len(content) > 2:
+        content = rng.choice((b"{" + added + b", " + content[1:], content[:-1] + b", " + added + b"}"))
+    path.write_bytes(content)
+
+
+def odd_tensor(path: Path, rng: random.Random, others: list[Path]) -> None:
+    """A header of safetensors that says of a tensor, or of the file, what none says."""
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    name = rng.choice(sorted(header))
+    way = rng.choice(("data_offsets", "shape", "dtype"))
+    odd = {"data_offsets": OFFSETS, "shape": SHAPES, "dtype": DTYPES}[way]
+    if name == "__metadata__":
+        field = rng.choice(sorted(header[name]) or ["format"])
+        header[name] = rng.choice(({**header[name], field: rng.choice(VALUES)}, rng.choice(VALUES)))
+    elif rng.random() < 0.2:
+        header[rng.choice(("", "\ud800", "a." * 1000))] = header.pop(name)
+    else:
+        header[name][way] = rng.choice(odd)
+    changed = json.dumps(header).encode()
+    path.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
+
+
+def another_file(path: Path, rng: random.Random, others: list[Path]) -> None:
+    """A file beside this one that was not there."""
+    beside = path.with_name(rng.choice(OTHER_FILES))
+    if beside.is_dir() or beside == path:
+        return
+    content = rng.choice(({rng.choice(NAMES): rng.choice(VALUES)}, rng.choice(VALUES), {"a": 5}, [{"type": "x"}]))
+    beside.write_text(rng.choice((json.dumps(content), "{", "", "\0")))
+
+
+def hostile_card(path: Path, rng: random.Random, others: list[Path]) -> None:
+    path.write_text(f"---\n{rng.choice(CARDS)}---\n# a model\n")
+
+
 def deep_json(path: Path, rng: random.Random, others: list[Path]) -> None:
     depth = rng.choice((70, 500, 900, 100_000))
     path.write_bytes(b'{"a":' * depth + b"1" + b"}" * depth)
@@ -162,9 +240,17 @@ def hostile_tokenizer(path: Path, rng: random.Random, others: list[Path]) -> Non
             {"type": "Replace", "pattern": {"Regex": "(?:a|b|ab)*c"}, "content": "x"},
             {"type": "Replace", "pattern": {"Regex": ""}, "content": "xyz" * 30},
             {"type": "Prepend", "prepend": "a" * 10**6},
+            {"type": "Sequence", "normalizers": [MANY_STEPS] * rng.choice((1, 100))},
         )
     )
     content["normalizer"] = steps
+    if rng.random() < 0.3:
+        text = {"Sequence": {"id": "A", "type_id": 0}}
+        processor = {"type": "TemplateProcessing", "single": [text] * rng.choice((0, 2, 60)), "pair": []}
+        content["post_processor"] = processor | {"special_tokens": {}}
+    if rng.random() < 0.2 and content.get("added_tokens"):
+        first = content["added_tokens"][0]
+        content["added_tokens"] = [{**first, "content": f"a{number}", "id": number} for number in range(200_000)]
     if rng.random() < 0.3:
         padding = {"strategy": {"Fixed": 2**40}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0}
         content["padding"] = padding | {"pad_type_id": 0, "pad_token": "[PAD]"}
@@ -203,7 +289,8 @@ def _changed(content: Any, rng: random.Random) -> Any:
 
 ANY: tuple[Mutation, ...] = (cut, flip, flip, grow, empty, noise, remove, swap)
 TRAPS: tuple[Mutation, ...] = (pipe, device, local_socket, directory, link, link, sparse)
-OF_JSON: tuple[Mutation, ...] = (change_json,) * 12 + (deep_json, huge)
+OF_JSON: tuple[Mutation, ...] = (change_json,) * 12 + (other_encoding, doubled_keys, doubled_keys, deep_json, huge)
+OF_SAFETENSORS: tuple[Mutation, ...] = (change_json,) * 12 + (odd_tensor,) * 6
 
 
 def mutate(path: Path, rng: random.Random, others: list[Path]) -> str:
@@ -217,9 +304,8 @@ def mutate(path: Path, rng: random.Random, others: list[Path]) -> str:
     Returns:
         What was done to it, in a word.
     """
-    ways = [*ANY, *TRAPS]
-    if path.suffix in (".json", ".safetensors"):
-        ways += OF_JSON[: -2 if path.suffix == ".safetensors" else None]
+    ways = [*ANY, *TRAPS, another_file, another_file]
+    ways += {".json": OF_JSON, ".safetensors": OF_SAFETENSORS, ".md": (hostile_card,) * 4}.get(path.suffix, ())
     if path.name == "tokenizer.json":
         ways += [hostile_tokenizer] * 4
     way = rng.choice(ways)

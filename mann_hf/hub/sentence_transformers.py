@@ -17,6 +17,7 @@ from transformers.utils import logging
 from ..controllers.pooling import JOINT
 from ..controllers.projection import ACTIVATIONS, projected_size
 from ..errors import EncoderNotFoundError, FolderError, InvalidInputError, UnsafeFileError
+from ..wording import shown
 from .files import CONFIG, WEIGHTS, check_file, damaged, read_json
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -44,6 +45,8 @@ _WITHOUT_EFFECT = {"attn_implementation", "device_map", "dtype", "revision", "to
 """Such arguments that change no vector but in its rounding."""
 _FIRST, _LATER = ("Transformer", "Pooling"), ("Dense", "LayerNorm", "Normalize")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
+LONGEST_PATH = 255
+"""Letters; those in use are like `1_Pooling`."""
 PICKLE = "pytorch_model.bin"
 # The file of the first module, under the names that it has had.
 _TRANSFORMER_FILES = tuple(
@@ -233,6 +236,8 @@ def _steps(files: _Files, modules: Any) -> list[tuple[str, str]]:
             raise files.refused(f"its module {module['type']}")
         if kind in _FIRST and kind in [kind for kind, _ in steps]:
             raise files.refused(f"its second module of the kind {kind}")
+        if not subfolder.isprintable() or len(subfolder) > LONGEST_PATH:
+            raise files.refused(f"its module {module['type']} lies in {shown(subfolder)}, which can be no folder")
         if PurePosixPath(subfolder).is_absolute() or ".." in PurePosixPath(subfolder).parts:
             raise files.refused(f"its module {module['type']} lies outside the folder, in {subfolder!r}")
         steps.append((kind, subfolder))

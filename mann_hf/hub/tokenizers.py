@@ -273,6 +273,8 @@ def _pieces(processor: Any) -> Iterator[str]:
             if len(pieces) > MOST_PIECES:
                 yield f"{field} in its post_processor has {len(pieces):,} pieces"
             texts = [piece["Sequence"].get("id") for piece in pieces if isinstance(piece, dict) and "Sequence" in piece]
+            if field == "single" and not texts:
+                yield "its post_processor leaves the text out"
             if len(texts) > len(set(texts)):  # each part of a long text would be put together with each of its others
                 yield f"{field} in its post_processor puts a text in several times"
 

@@ -46,6 +46,7 @@ def template(*pieces: dict[str, Any]) -> dict[str, Any]:
 TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 TRAPS: dict[str, tuple[dict[str, Any], str]] = {
     "a text twice": (template(TEXT, {"Sequence": {"id": "A", "type_id": 1}}), "puts a text in several times"),
+    "no text": (template({"SpecialToken": {"id": "[CLS]", "type_id": 0}}), "leaves the text out"),
     "many added tokens": ({"added_tokens": [{"content": f"a{number}"} for number in range(40_000)]}, "40,000 added"),
     "a slow pattern": ({"normalizer": replace("", Regex="^(([a-z ])+.)+[A-Z]([a-z])+$")}, "may take for ever"),
     "within a sequence": (

@@ -135,3 +135,11 @@ def test_more_labels_than_anybody_has_take_no_memory(parts: tuple[str, ...], tmp
     for load in (AutoConfig, MANNConfig):
         with pytest.raises(InvalidInputError, match="has num_labels = 1,000,000,000,000; there may be 65,536"):
             load.from_pretrained(tmp_path)
+
+
+def test_the_outputs_that_a_configuration_names() -> None:
+    content = MANNConfig(problem_type="multi_label_classification").to_dict()
+    assert MANNConfig.from_dict({**content, "id2label": {}, "label2id": {}}).problem_type, "all labels are forgotten"
+    for names, problem_type in (({"1": "a"}, "multi_label_classification"), ({}, "regression")):
+        with pytest.raises(InvalidInputError, match="it must name each output from 0 on"):
+            MANNConfig.from_dict({**content, "id2label": names, "problem_type": problem_type})
