@@ -110,7 +110,9 @@ def test_the_split_of_a_data_set(shell: Shell, taught: Path, tmp_path: Path) -> 
         Dataset.from_dict(rows).to_parquet(folder / f"{split}.parquet")
     assert shell.json("evaluate", taught, folder)["texts"] == 2
     assert shell.json("evaluate", taught, folder, "--split", "train")["texts"] == 1
-    assert "has no split 'dev'; it has 'train', 'test'" in shell.fails("evaluate", taught, folder, "--split", "dev")
+    assert "has no split 'dev': by the names of its files it has 'train' (" in shell.fails(
+        "evaluate", taught, folder, "--split", "dev"
+    )
 
 
 def test_several_labels(shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path) -> None:
