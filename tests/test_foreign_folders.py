@@ -557,3 +557,13 @@ def test_a_lost_file_is_named(folder: Path, load: Callable) -> None:
     (folder / WEIGHTS).unlink()
     with pytest.raises(OSError, match="folder' has no model.safetensors: copy or download that file"):
         load(str(folder))
+
+
+def test_an_adapter_without_its_weights_is_told(folder: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    model = MANNForSequenceClassification.from_pretrained(folder)
+    adapters.add(model, peft.LoraConfig(r=2, target_modules=["query"]))
+    model.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / WEIGHTS).unlink()
+    with pytest.raises(FolderError, match="adapter' has no model.safetensors: copy or download that file too"):
+        MANNForSequenceClassification.from_pretrained(tmp_path / "adapter")

@@ -144,8 +144,9 @@ class MANNPreTrainedModel(ModelFromEncoder):
             raise no_model(folder)
         config = adapters.config_of(place, kwargs)
         kwargs = safetensors_alone(place, config, kwargs)
+        files = [] if config is None else weights_of(place, config, kwargs)
         if config is not None and config.adapter is None:
-            files, quantized = weights_of(place, config, kwargs), is_quantized(config)
+            quantized = is_quantized(config)
             check_fits(config.encoder_config, files, lambda: cls(copy.deepcopy(config)), place, quantized)
         with as_folder_error(place, adapters.WEIGHTS, kwargs):
             if config is not None and config.adapter is not None:
