@@ -230,7 +230,7 @@ class TestToCard:
             return real("csv", data_files=str(shots), split="train")
 
         monkeypatch.setattr(datasets, "load_dataset", load)
-        monkeypatch.setattr("mann_hf.cli.tables.hub.check_on_hub", lambda name, kind: None)
+        monkeypatch.setattr("mann_hf.cli.tables.hub.check_on_hub", lambda *given: None)
         shell("evaluate", taught, "me/messages:plain", "--split", "validation", "--to-card")
         assert asked == [("me/messages", "plain", "validation")]
         for result in MANNModelCardData.from_json((taught / "model_card.json").read_text()).results:
