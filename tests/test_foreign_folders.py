@@ -19,7 +19,7 @@ from mann_hf import FewShotTextClassificationPipeline, MANNConfig, MANNForSequen
 from mann_hf.cli import app
 from mann_hf.errors import FolderError, InvalidInputError, MannError, MemoryFileError, UnsafeFileError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
-from mann_hf.models import adapters
+from mann_hf.models import adapter_base, adapters
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "model.safetensors"
@@ -169,7 +169,7 @@ def test_an_adapter_of_peft_around_a_folder(folder: Path, tmp_path: Path) -> Non
 def test_the_adapter_of_a_configuration(folder: Path, field: str | None, value: Any, says: str) -> None:
     pytest.importorskip("peft")
     model = MANNForSequenceClassification.from_pretrained(folder)
-    adapter = {"peft_type": "LORA", "r": 2, "target_modules": ["query"], adapters.BASE: None}
+    adapter = {"peft_type": "LORA", "r": 2, "target_modules": ["query"], adapter_base.BASE: None}
     change(folder, adapter={**adapter, field: value} if field else value, encoder_name=model.config.encoder_name)
     with pytest.raises(InvalidInputError, match=says):
         MANNForSequenceClassification.from_pretrained(folder)

@@ -3,8 +3,6 @@
 import copy
 import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +20,18 @@ from ..hub.files import CONFIG
 from ..hub.guard import as_folder_error, naming_file
 from ..hub.resolve import resolve_encoder
 from ..hub.weight_sizes import headers
-from ..wording import listed
-from . import base_weights
+from . import adapter_base
+from .adapter_switches import check_on, has_adapter
 from .configuration_mann import MANNConfig
 from .encoding import EncodingModel, same_keys
-from .peft_package import check_none_beside, import_peft
+from .peft_package import import_peft
 
 WEIGHTS = files.WEIGHTS
 FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
-BASE = "base_model_name_or_path"
 BASE_PROBE = "encoder_probe"
 """The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
 ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
-REPEATABLE = ("pissa", "olora")
-"""Values of `init_lora_weights` that change the encoder's weights, and do it again in the same way at loading."""
-UNLOADABLE = ("SHIRA",)
-"""Kinds of adapters whose files PEFT uses to address memory unchecked, so that none is loaded."""
 NEEDS_VALUES = ("BOFT",)
 """Kinds that PEFT cannot make of shapes alone; they take no more than a few times what the encoder does."""
 READING, PROJECTION = "reading.", "projection."
@@ -64,8 +57,8 @@ def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
             config = MANNConfig.from_pretrained(source, **hub)
     adapter: Any = config.adapter
     if adapter is not None:
-        named = isinstance(adapter, dict) and {"peft_type", BASE} <= adapter.keys()
-        if not named or not isinstance(adapter[BASE], str | None):
+        named = isinstance(adapter, dict) and {"peft_type", adapter_base.BASE} <= adapter.keys()
+        if not named or not isinstance(adapter[adapter_base.BASE], str | None):
             raise InvalidInputError(f"the config.json of {place} is damaged: its adapter field does not describe one.")
         for name in ELSEWHERE:
             if adapter.get(name):
@@ -91,7 +84,7 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
     reach = {name: hub[name] for name in ("cache_dir", "local_files_only", "token") if name in hub}
     if config.dtype is not None and not kwargs.keys() & {"dtype", "torch_dtype"}:
         kwargs["dtype"] = config.dtype
-    base, plain = config.adapter[BASE], copy.deepcopy(config)
+    base, plain = config.adapter[adapter_base.BASE], copy.deepcopy(config)
     plain.adapter = plain._commit_hash = None
     if base is None:
         encoder = load_encoder(resolve_encoder(str(config.encoder_name), **reach), **reach, **kwargs)
@@ -137,47 +130,6 @@ def add(model: EncodingModel, config: Any) -> None:
     model.add_adapter(_with_targets(config, model.config.encoder_config.model_type))
     for parameter in learned:
         parameter.requires_grad_(True)
-
-
-@contextmanager
-def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
-    """Notes what the encoder was before the block adds an adapter, and which of its weights that changes.
-
-    Raises:
-        InvalidInputError: it changes some, and loading cannot do the same again; it trains some that PEFT would not
-            save; it is of a kind that is not loaded; or the encoder has one that the model does not know.
-    """
-    peft = import_peft()
-    check_none_beside(model)
-    if getattr(config, "peft_type", None) in UNLOADABLE:
-        raise InvalidInputError(
-            f"adapters of the kind {config.peft_type.value} are not taken, as they could not be loaded again safely. "
-            "Take another kind, such as peft.LoraConfig."
-        )
-    if model.device.type == "meta":
-        yield
-        return
-    if not has_adapter(model) and (model.loaded_states is None or model.loaded_weights is None):
-        model.loaded_states = model.probe_states()
-    before = base_weights.sample(model.encoder)
-    trained = set(base_weights.changed(model.loaded_weights or before, model.encoder))
-    yield
-    changed, now = base_weights.changed(before, model.encoder), base_weights.sample(model.encoder)
-    initialised = getattr(config, "init_lora_weights", None)
-    if changed and str(initialised).lower() not in REPEATABLE:  # PEFT takes either case
-        raise InvalidInputError(
-            f"the adapter was put on with init_lora_weights={initialised!r}, which changes weights of the encoder "
-            f"({listed(changed, 3)}) in a way that loading could not repeat, so it could not be saved. Load the model "
-            f"again, and take True, 'gaussian' or {' or '.join(map(repr, REPEATABLE))}."
-        )
-    saved = {_of_encoder(parameter) for parameter in model.get_adapter_state_dict(name)}
-    if lost := [one for one in base_weights.trainable(model.encoder) if one in before and one not in saved]:
-        raise InvalidInputError(
-            f"the adapter trains weights of the encoder ({listed(lost, 3)}) that PEFT {peft.__version__} does not "
-            "save. Load the model again, and take bias='none', or a newer PEFT: pip install --upgrade peft"
-        )
-    noted = {parameter: now[parameter] for parameter in changed if parameter not in trained}
-    model.changed_by_adapters = model.changed_by_adapters | {name: noted}  # copies of the model share the old one
 
 
 def _with_targets(config: Any, encoder_type: str) -> Any:
@@ -226,51 +178,17 @@ def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | Non
         InvalidInputError: there are several adapters, or nobody could load this one: it is switched off, or the encoder
             under it has no name or is no longer what it was when it was loaded.
     """
-    _check_on(model)
+    check_on(model)
     described_now, state = described(model), trained_state(model, state_dict)
     if model.gathered_probe is None:  # else its weights are spread over processes
-        _check_base(model, state)
-    state[BASE_PROBE] = base_probe(model) if model.gathered_probe is None else model.gathered_probe
+        adapter_base.check_base(model, state)
+    state[BASE_PROBE] = adapter_base.base_probe(model) if model.gathered_probe is None else model.gathered_probe
     model.config.adapter, model.config.dtype = described_now, model.dtype
     folder.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]  # of a class that spreads weights
     model.config.save_pretrained(folder)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-
-
-def base_probe(model: EncodingModel) -> Tensor:
-    """[P, K]: `encoder_probe` of the encoder before an adapter was put on it."""
-    if model.loaded_states is not None:
-        return model.keys_of(model.loaded_states)
-    learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    were_on = active_adapters_on(model)
-    model.disable_adapters()
-    try:
-        return model.encoder_probe()
-    finally:
-        if were_on:
-            enable_all(model)
-        for parameter, learns in learn.items():  # PEFT lets all of an adapter learn that it switches
-            parameter.requires_grad_(learns)
-
-
-@contextmanager
-def saved_with(model: EncodingModel, probe: Tensor) -> Iterator[None]:
-    """Has saves within write this `base_probe`: with weights spread over processes, one alone cannot take it."""
-    model.gathered_probe = probe
-    try:
-        yield
-    finally:
-        model.gathered_probe = None
-
-
-def base_of(model: EncodingModel) -> str | None:
-    """The model that an adapter is put on; None without an adapter, or where it is on the encoder of that name."""
-    if not has_adapter(model):
-        return None
-    before = model.config.adapter
-    return before[BASE] if before is not None else model.name_or_path or None
 
 
 def described(model: EncodingModel) -> dict[str, Any]:
@@ -283,7 +201,7 @@ def described(model: EncodingModel) -> dict[str, Any]:
     if len(names) != 1:
         raise InvalidInputError(f"the adapters {', '.join(names)} are active; a model can be saved with only one.")
     active: Any = model.peft_config[names[0]]
-    plain = {**active.to_dict(), BASE: base_of(model), "inference_mode": True}
+    plain = {**active.to_dict(), adapter_base.BASE: adapter_base.base_of(model), "inference_mode": True}
     return json.loads(json.dumps(plain, default=sorted))  # sets of module names
 
 
@@ -313,11 +231,6 @@ def trained_state(model: EncodingModel, state_dict: dict[str, Tensor] | None = N
     return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
 
 
-def _of_encoder(name: str) -> str:
-    """The name that a weight of the model had in its encoder before an adapter was put on."""
-    return base_weights.unwrapped(name.removeprefix("encoder."))
-
-
 def load_trained_state(model: EncodingModel, state: dict[str, Tensor], source: str) -> None:
     """What `trained_state` gave, into a model with the same adapter.
 
@@ -334,61 +247,3 @@ def load_trained_state(model: EncodingModel, state: dict[str, Tensor], source: s
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The part of a state whose names have a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def has_adapter(model: EncodingModel) -> bool:
-    """Whether `add_adapter` has been called, by a user or in loading."""
-    return getattr(model, "_hf_peft_config_loaded", False)
-
-
-def active_adapters_on(model: EncodingModel) -> tuple[str, ...]:
-    """The names of the adapters that are on the encoder now; none where they are switched off."""
-    if not has_adapter(model):
-        return ()
-    first = next(_switched(model), None)  # of all, for they are switched together: each question asks
-    return () if first is None or first.disable_adapters else tuple(first.active_adapters)
-
-
-def enable_all(model: EncodingModel) -> None:
-    """Switches on what `disable_adapters` of transformers switched off, of which its `enable_adapters` leaves some."""
-    for layer in _switched(model):
-        layer.enable_adapters(enabled=True)
-
-
-def _switched(model: EncodingModel) -> Iterator[Any]:
-    """The modules of PEFT in the encoder that can be switched off."""
-    for module in model.encoder.modules():
-        if type(module).__module__.startswith("peft.") and hasattr(module, "disable_adapters"):
-            yield module
-
-
-def _check_on(model: EncodingModel) -> None:
-    """Refuses an adapter that loading would switch on."""
-    if not active_adapters_on(model) or any(layer.disable_adapters for layer in _switched(model)):
-        raise InvalidInputError(
-            "the model was not saved: its adapter is switched off, and would be on when it is loaded. Call "
-            "enable_adapters() before, and reencode_memory() after it if the model was taught meanwhile."
-        )
-
-
-def _check_base(model: EncodingModel, saved: dict[str, Tensor]) -> None:
-    """Refuses an encoder that is not the one that loading would put the adapter on, apart from what is saved of it."""
-    base = base_of(model) or model.config.encoder_name
-    if base is None:
-        raise InvalidInputError(
-            "the model was not saved: of an adapter the folder holds its own weights alone, and the encoder under it "
-            "has no name by which it could be loaded. Save the model without the adapter, load it from there, and put "
-            "the adapter on that one."
-        )
-    if model.loaded_weights is None:
-        return
-    expected = model.loaded_weights | model.changed_by_adapters.get(model.active_adapters()[0], {})
-    written = {_of_encoder(name) for name in saved}
-    changed = [name for name in base_weights.changed(expected, model.encoder) if name not in written]
-    if changed:
-        raise InvalidInputError(
-            f"the model was not saved: of an adapter the folder holds its own weights alone, and the encoder under it "
-            f"has been changed since it was loaded from {base!r} ({listed(changed, 3)}). Train the adapter "
-            "alone. An encoder that was trained is saved first, without an adapter, and the adapter put on the model "
-            "that is loaded from there."
-        )

@@ -19,7 +19,7 @@ from ..hub.saving import write_whole
 from ..hub_names import is_hub_name
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import counted, holds_words
-from . import adapters
+from . import adapter_base, adapters
 from .configuration_mann import MANNConfig
 from .entries import label_names
 from .labelled_memory import LabelledMemory
@@ -66,7 +66,7 @@ def model_facts(model: MemoryKeepingModel, place: str) -> ModelFacts:
         questions=_questions(memory),
         stores_texts=all(entry.text is not None for entry in memory.entries),
         adapter=adapter,
-        base=public_name(adapters.base_of(model)),
+        base=public_name(adapter_base.base_of(model)),
         extra="peft" if adapter is not None else None,
         versions=versions(),
     )

@@ -20,6 +20,7 @@ from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
 from ..wording import counted, listed, near
 from . import adapters, base_weights, card_files, memory_files, publishing
+from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
 from .entries import lack_texts
 from .labelled_memory import LabelledMemory
@@ -69,7 +70,7 @@ def saving_model(
     _note(model, folder, digest)
     loaded_from = model.name_or_path
     at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
-    if at_its_place and not adapters.has_adapter(model):
+    if at_its_place and not has_adapter(model):
         model.loaded_weights, model.loaded_states = base_weights.sample(model.encoder), None
 
 
@@ -102,7 +103,7 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
             f"variant={kwargs['variant']!r}: the model was not saved, as a folder holds one set of weights, those that "
             "wrote its memory. Save other weights into a folder of their own, without variant."
         )
-    if adapters.has_adapter(model):
+    if has_adapter(model):
         _check_adapters(model, weights=kwargs.get("state_dict") is None)
         adapters.save(plain, folder, kwargs.get("state_dict"))
     else:

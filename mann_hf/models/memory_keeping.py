@@ -14,7 +14,8 @@ from ..cards import MANNModelCardData, TrainingRecord
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..wording import listed
-from . import adapters, base_weights, memory_files
+from . import adapter_base, base_weights, memory_files
+from .adapter_switches import active_adapters_on, enable_all
 from .encoding import EncodingModel, same_keys
 from .entries import Label, label_names, label_words, lack_texts
 from .labelled_memory import LabelledMemory
@@ -180,7 +181,7 @@ class MemoryKeepingModel(EncodingModel):
             ) from None
         if not self.config.store_texts:
             memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
-        memory = replace(memory, adapters=adapters.active_adapters_on(self)).to(self.device)
+        memory = replace(memory, adapters=active_adapters_on(self)).to(self.device)
         self._note_weights(memory.probe)
         self._swap(lambda _: (memory, None), forgets=True)
 
@@ -190,13 +191,13 @@ class MemoryKeepingModel(EncodingModel):
         Raises:
             InvalidInputError: its initialisation changes the encoder in a way that loading cannot repeat.
         """
-        with adapters.noting_base(self, adapter_name or "default", adapter_config):
+        with adapter_base.noting_base(self, adapter_name or "default", adapter_config):
             super().add_adapter(adapter_config, adapter_name)
 
     def enable_adapters(self) -> None:
         """Switches the adapters on again; see `PreTrainedModel.enable_adapters`."""
         super().enable_adapters()
-        adapters.enable_all(self)
+        enable_all(self)
 
     def check_memory(self, weights: bool = True) -> None:
         """Refuses a memory whose keys are not those that the encoder gives now, with its adapters and weights.
@@ -209,7 +210,7 @@ class MemoryKeepingModel(EncodingModel):
         Raises:
             EncoderMismatchError: they are not.
         """
-        memory, on = self.memory, adapters.active_adapters_on(self)
+        memory, on = self.memory, active_adapters_on(self)
         if not len(memory) or torch.compiler.is_compiling():
             return
         now = base_weights.mark(self.encoder, self.projection) if weights else None
@@ -267,7 +268,7 @@ class MemoryKeepingModel(EncodingModel):
 
     def _stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""
-        name, on = self.config.encoder_name, adapters.active_adapters_on(self)
+        name, on = self.config.encoder_name, active_adapters_on(self)
         self._note_weights(probe)
         return replace(memory, probe=probe, encoder_name=name, adapters=on)
 

@@ -25,6 +25,7 @@ from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
 from . import adapters, base_weights, card_files, folder_saves, memory_files, publishing
+from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
@@ -156,7 +157,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
             else:
                 loaded = load_whole(super().from_pretrained, place, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        if not adapters.has_adapter(model):
+        if not has_adapter(model):
             model.loaded_weights = base_weights.sample(model.encoder)
         model.model_card_data = card_files.read_card_data(place, **hub)
         model.loaded_training = model.model_card_data.training

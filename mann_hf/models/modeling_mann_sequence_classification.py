@@ -13,7 +13,7 @@ from ..controllers.inputs import check_tensor, check_words
 from ..controllers.lookup import looked_up_once
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory import KeyValueMemory, Reading
-from . import adapters
+from .adapter_switches import active_adapters_on
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
 from .label_tensors import check_query_labels, query_loss, support_values, with_label, without_queries
@@ -177,7 +177,7 @@ class MANNForSequenceClassification(RememberingModel):
         try:
             self.check_memory(weights=not (self.training and torch.is_grad_enabled()))
         except EncoderMismatchError as error:
-            if self.memory.adapters != adapters.active_adapters_on(self):
+            if self.memory.adapters != active_adapters_on(self):
                 raise
             logger.warning_once(str(error))
         return self._holder.ready(self.reading)

@@ -16,7 +16,8 @@ from ..errors import InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, escapes_folder, read_object
 from ..hub.saving import is_superseded
 from ..memory.reading import REGRESSION, SINGLE_LABEL
-from . import adapters
+from . import adapter_base
+from .adapter_switches import has_adapter
 from .card_files import (
     CARD_DATA,
     RESULTS,
@@ -123,7 +124,7 @@ def _warn_of_own_card(model: MemoryKeepingModel, repository: Repository, card: s
 
 def has_local_base(model: MemoryKeepingModel) -> bool:
     """Whether the model is an adapter on an encoder that lies in a folder of this machine."""
-    return adapters.has_adapter(model) and is_local(adapters.base_of(model) or model.config.encoder_name or "")
+    return has_adapter(model) and is_local(adapter_base.base_of(model) or model.config.encoder_name or "")
 
 
 def _with_public_names(model: MemoryKeepingModel) -> Any:
@@ -197,4 +198,4 @@ def _is_published(model: MemoryKeepingModel) -> bool:
 
 def _is_fitted(model: MemoryKeepingModel) -> bool:
     """Whether the encoder is no longer the one of its name: trained further, or with an adapter."""
-    return model.model_card_data.training is not None or adapters.has_adapter(model)
+    return model.model_card_data.training is not None or has_adapter(model)

@@ -19,7 +19,7 @@ from ..targets import known_as, same_label
 from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.labels import plain
 from ..wording import listed, shown
-from . import adapters
+from .adapter_switches import active_adapters_on
 from .entries import Kind, Label, label_names, renamed
 from .episode_keys import check_queries
 from .labelled_memory import LabelledMemory
@@ -205,7 +205,7 @@ class RememberingModel(MANNPreTrainedModel):
         names: Mapping[str, Tensor],
     ) -> list[int]:
         """Writes examples whose labels are spelled and whose texts are checked; see `remember`."""
-        probe, on = self.encoder_probe(), adapters.active_adapters_on(self)
+        probe, on = self.encoder_probe(), active_adapters_on(self)
         keys = keys.detach().to(torch.float32, copy=True)
         words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
 

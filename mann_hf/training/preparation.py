@@ -7,6 +7,7 @@ from transformers.utils import logging
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
+from ..models.adapter_switches import has_adapter
 from ..models.entries import lack_texts
 from ..models.peft_package import check_none_beside
 from .arguments import EpisodicTrainingArguments
@@ -40,13 +41,13 @@ def prepare_model(
         )
     check_texts_kept(model)
     check_none_beside(model)
-    has_adapter = adapters.has_adapter(model)
-    if peft_config is not None and has_adapter:
+    adapted = has_adapter(model)
+    if peft_config is not None and adapted:
         raise InvalidInputError(
             "the model has an adapter already: to train it further, give no peft_config; for a new one start from the "
             "plain model."
         )
-    if args.trainable == "adapter" and peft_config is None and not has_adapter:
+    if args.trainable == "adapter" and peft_config is None and not adapted:
         raise InvalidInputError('trainable="adapter" needs a peft_config, such as peft.LoraConfig(...).')
     if peft_config is not None:
         if args.trainable == "memory":

@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from ..cards import EvaluationResult, TrainingData, TrainingRecord
 from ..errors import import_extra
-from ..models.adapters import has_adapter
+from ..models.adapter_switches import has_adapter
 from ..models.card_files import versions
 from .arguments import EpisodicTrainingArguments
 from .episode_data import shared_classes

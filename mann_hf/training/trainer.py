@@ -17,7 +17,8 @@ from transformers.utils import logging
 from ..episodes import EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..hub.saving import write_whole
-from ..models import MANNForSequenceClassification, adapters
+from ..models import MANNForSequenceClassification, adapter_base, adapters
+from ..models.adapter_switches import has_adapter
 from ..models.folder_saves import check_nothing_lost, save_cards
 from .arguments import COUNTS, EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
@@ -283,13 +284,13 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Saves the model, its memory, the tokenizer and the training arguments."""
-        if not (self._is_sharded and adapters.has_adapter(self.model)):
+        if not (self._is_sharded and has_adapter(self.model)):
             super().save_model(output_dir, _internal_call)
             return
         model = self.accelerator.unwrap_model(self.model)
         with whole_weights(self.model_wrapped):
-            probe = adapters.base_probe(model)
-        with adapters.saved_with(model, probe):
+            probe = adapter_base.base_probe(model)
+        with adapter_base.saved_with(model, probe):
             super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
@@ -353,7 +354,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         model = self.accelerator.unwrap_model(self.model)
         settings = {name: getattr(self.args, name) for name in RUN_SETTINGS}
         settings |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
-        settings["adapter"] = adapters.described(model) if adapters.has_adapter(model) else None
+        settings["adapter"] = adapters.described(model) if has_adapter(model) else None
         return json.loads(json.dumps(settings, default=str))
 
     def _train_sampler_state(self) -> dict[str, Any]:
@@ -374,13 +375,13 @@ class EpisodicTrainer(EvaluatingTrainer):
                     f"number of processes, seed, objective or model ({', '.join(changed)}): it cannot be resumed. "
                     "Start a new run from its weights, with from_pretrained."
                 )
-        if adapters.has_adapter(self.model) and not self._is_sharded:
+        if has_adapter(self.model) and not self._is_sharded:
             self._load_adapter(resume_from_checkpoint)
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
-        if adapters.has_adapter(self.model) and not self._is_sharded:
+        if has_adapter(self.model) and not self._is_sharded:
             assert self.state.best_model_checkpoint is not None
             self._load_adapter(self.state.best_model_checkpoint)
         else:

@@ -11,6 +11,7 @@ from packaging.version import Version
 from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import InvalidInputError
 from mann_hf.models import adapters
+from mann_hf.models.adapter_switches import has_adapter
 
 peft = pytest.importorskip("peft")
 
@@ -142,7 +143,7 @@ def test_a_kind_that_is_not_loaded_is_refused_before_training(build: Build) -> N
     model = build()
     with pytest.raises(InvalidInputError, match="of the kind SHIRA are not taken"):
         adapters.add(model, peft.ShiraConfig(r=2, target_modules=["query"]))
-    assert not adapters.has_adapter(model)
+    assert not has_adapter(model)
 
 
 def test_a_save_elsewhere_does_not_make_a_trained_encoder_the_base(

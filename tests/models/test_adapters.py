@@ -16,7 +16,8 @@ from transformers import BertConfig
 from mann_hf import MANNConfig, MANNForSequenceClassification
 from mann_hf.cards import model_card
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MissingExtraError
-from mann_hf.models import adapters
+from mann_hf.models import adapter_base, adapters
+from mann_hf.models.adapter_switches import active_adapters_on, has_adapter
 from mann_hf.models.card_files import model_facts
 from mann_hf.models.encoding import same_keys
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -78,9 +79,9 @@ class TestSummary:
         assert "| adapter | `LORA of rank 2, alpha 8, on query, value` |" in card
         assert "base_model_relation: adapter" in card and "pip install 'mann_hf[peft]'" in card
         loaded = MANNForSequenceClassification.from_pretrained(tmp_path)
-        loaded.config.adapter[adapters.BASE] = "me/trained-before"
+        loaded.config.adapter[adapter_base.BASE] = "me/trained-before"
         assert "base_model: me/trained-before\n" in model_card(model_facts(loaded, "me/adapter"))
-        loaded.config.adapter[adapters.BASE] = None
+        loaded.config.adapter[adapter_base.BASE] = None
         loaded.save_pretrained(tmp_path / "again")
         assert (tmp_path / "again" / "README.md").read_text().count("LORA of rank 2") == 1
 
@@ -104,7 +105,7 @@ class TestAdd:
             [name for name, p in with_adapter(each).named_parameters() if p.requires_grad] for each in (free, fixed)
         ]
         assert [[name for name in names if "lora_" not in name] for names in learned] == [["reading.log_sharpness"], []]
-        assert adapters.has_adapter(free) and not adapters.has_adapter(build())
+        assert has_adapter(free) and not has_adapter(build())
 
 
 class TestBaseProbe:
@@ -114,17 +115,17 @@ class TestBaseProbe:
         with_adapter(model)
         model.encoder.requires_grad_(False)
         changed = model.encoder_probe()
-        assert torch.equal(adapters.base_probe(model), before)
+        assert torch.equal(adapter_base.base_probe(model), before)
         model.loaded_states = None  # as with PEFT's own load_adapter
         assert not same_keys(before, changed)
-        assert torch.equal(adapters.base_probe(model), before)
+        assert torch.equal(adapter_base.base_probe(model), before)
         assert torch.equal(model.encoder_probe(), changed), "the adapter is on again"
         assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
 
     def test_one_that_was_taken_before_is_saved(self, build: Build, tmp_path: Path) -> None:
         model = with_adapter(build())
-        own = adapters.base_probe(model)
-        with adapters.saved_with(model, own + 1):
+        own = adapter_base.base_probe(model)
+        with adapter_base.saved_with(model, own + 1):
             adapters.save(model, tmp_path / "within")
         adapters.save(model, tmp_path / "after")
         saved = [load_file(tmp_path / name / adapters.WEIGHTS)[adapters.BASE_PROBE] for name in ("within", "after")]
@@ -134,10 +135,10 @@ class TestBaseProbe:
         model = with_adapter(build())
         model.disable_adapters()
         model.loaded_states = None
-        adapters.base_probe(model)
-        assert adapters.active_adapters_on(model) == ()
+        adapter_base.base_probe(model)
+        assert active_adapters_on(model) == ()
         model.enable_adapters()
-        assert adapters.active_adapters_on(model) == ("default",) and adapters.active_adapters_on(build()) == ()
+        assert active_adapters_on(model) == ("default",) and active_adapters_on(build()) == ()
 
 
 def test_a_version_that_transformers_does_not_take_is_told(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +207,7 @@ class TestSwitched:
         self.taught(classifier.model)
         with pytest.raises(InvalidInputError, match="its adapter is switched off"):
             classifier.save_pretrained(tmp_path / "new")
-        assert not (tmp_path / "new").exists() and not adapters.active_adapters_on(classifier.model)
+        assert not (tmp_path / "new").exists() and not active_adapters_on(classifier.model)
         classifier.model.enable_adapters()
         self.switched(classifier, "written with no adapter, and now the encoder has the adapter 'default'")
         classifier.model.reencode_memory()
@@ -331,7 +332,7 @@ class TestSaved:
         model = with_adapter(MANNForSequenceClassification.from_pretrained(tmp_path / "base"))
         model.save_pretrained(tmp_path / "adapter")
         saved = json.loads((tmp_path / "adapter" / "config.json").read_text())
-        assert saved["adapter"][adapters.BASE] == str(tmp_path / "base")
+        assert saved["adapter"][adapter_base.BASE] == str(tmp_path / "base")
         again = MANNForSequenceClassification.from_pretrained(tmp_path / "adapter")
         assert torch.equal(again.encoder_probe(), model.encoder_probe())
         base.encoder.embeddings.word_embeddings.weight.data.normal_()
