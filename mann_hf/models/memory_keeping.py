@@ -331,8 +331,8 @@ def why_old(memory: LabelledMemory, on: tuple[str, ...]) -> str:
             f"{cure}."
         )
     return (
-        "the encoder was trained or changed after its memory was taught, so the keys in the memory are those of the "
-        f"old weights and mean nothing to the new ones: {cure}."
+        "the encoder was trained, quantised or changed in another way after its memory was taught, so the keys in the "
+        f"memory are not those that it would give now: {cure}."
     )
 
 

@@ -13,7 +13,7 @@ from mann_hf.models import base_weights
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 Build = Callable[..., Any]
-OLD = "trained or changed after its memory was taught.*reencode_memory"
+OLD = "trained, quantised or changed in another way after its memory was taught.*reencode_memory"
 ASKED = "where is my card"
 
 
