@@ -114,6 +114,10 @@ class FolderNotWritableError(MannError, PermissionError):
         super().__init__(message)
 
 
+class NotAFolderError(FolderError, NotADirectoryError):
+    """A file lies where a folder to save into was named. Nothing has been saved."""
+
+
 class HubError(MannError, OSError):
     """The Hub refuses an upload, there is no token for it, or the Hub cannot be reached.
 

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from ..errors import FolderChangedError, UnsafeFileError
+from ..errors import FolderChangedError, NotAFolderError, UnsafeFileError
 from .folder_writing import DENIED, not_writable
 
 logger = logging.getLogger(f"transformers.{__name__}")
@@ -162,13 +162,14 @@ def only_writer(folder: str | os.PathLike, waiting: Callable[[], None] | None = 
 
     Raises:
         FolderChangedError: the thread holds the lock already, and the folder is no longer the same.
-        NotADirectoryError: it is a file.
+        NotAFolderError: it is a file, or below one.
         UnsafeFileError: the lock file is a link or no file.
         FolderNotWritableError: this user may not write there.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; give a folder to save into.")
+    nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder.parent)
+    if not nearest.is_dir() and nearest.exists():
+        raise NotAFolderError(f"{str(nearest)!r} is a file; give a folder to save into.", nearest.name)
     again = _held_by_this_thread(folder)
     if again is not None:
         with again.turns:

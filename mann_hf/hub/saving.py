@@ -65,7 +65,7 @@ def whole_save(folder: str | os.PathLike, owned: Collection[str] = ()) -> Iterat
         owned: names of files that the folder loses with this save where it does not write them.
 
     Raises:
-        NotADirectoryError: `folder` is a file.
+        NotAFolderError: `folder` is a file, or below one.
         FolderError: what lies there is in the way of a file of the save; the folder stays as it was.
         FolderNotWritableError: this user may not write there.
         FolderChangedError: the folder was removed or replaced meanwhile.

@@ -156,13 +156,11 @@ def save_memory(model: MemoryKeepingModel, folder: str | os.PathLike, overwrite:
 
     Raises:
         InvalidTypeError: `folder` is no path.
-        MemoryFileError: `folder` is a file.
+        NotAFolderError: `folder` is a file, or below one.
         FolderChangedError: as for `saving_model`.
     """
     check_place(folder, "save_directory")
     folder = Path(folder)
-    if folder.is_file():
-        raise MemoryFileError(f"{str(folder)!r} is a file; give a folder to save the memory into.")
     with whole_save(folder) as staging:
         check_nothing_lost(model, folder, overwrite)
         own = model.with_own_memory()  # which does not change meanwhile

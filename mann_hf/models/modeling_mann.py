@@ -29,7 +29,7 @@ from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
 from .memory_holder import MemoryHolder
-from .pretrained_encoder import ModelFromEncoder, naming_unknown_arguments
+from .pretrained_encoder import ModelFromEncoder, naming_unknown_arguments, no_such_argument
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
@@ -195,6 +195,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
 
         Raises:
             InvalidInputError: the model does not match its configuration, so it could not be loaded again.
+            NotAFolderError: `save_directory` is a file, or below one.
             FolderChangedError: the save would lose a memory that another process saved, and `overwrite` is off; or the
                 folder was removed or replaced meanwhile.
         """
@@ -315,7 +316,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
             overwrite: as for `save_pretrained`.
 
         Raises:
-            MemoryFileError: `save_directory` is a file.
+            NotAFolderError: `save_directory` is a file, or below one.
             FolderChangedError: as for `save_pretrained`.
         """
         folder_saves.save_memory(self, save_directory, overwrite)
@@ -338,15 +339,15 @@ class MANNPreTrainedModel(ModelFromEncoder):
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
 
         Raises:
-            TypeError: any other argument.
+            InvalidTypeError: any other argument.
             MemoryFileError: there is no memory, or it is damaged. The model keeps its memory.
             EncoderMismatchError: another encoder wrote it and `reencode` is off. The model keeps its memory.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
                 types differ.
         """
-        unknown = kwargs.keys() - {*HUB_ARGUMENTS, "subfolder", "force_download"}
-        if unknown:
-            raise TypeError(f"load_memory() has no argument {', '.join(sorted(unknown))}.")
+        known = {*HUB_ARGUMENTS, "subfolder", "force_download"}
+        for name in kwargs.keys() - known:
+            raise no_such_argument("load_memory", name, known | {"reencode", "tokenizer"})
         check_place(folder_or_repo, "folder_or_repo")
         folder = memory_files.folder_of_memory(folder_or_repo, kwargs.get("subfolder"))
         if folder is not None:

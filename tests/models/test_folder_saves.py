@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.errors import FolderChangedError, InvalidInputError, InvalidTypeError, MemoryFileError, NotInMemoryError
+from mann_hf.errors import FolderChangedError, InvalidInputError, InvalidTypeError, NotAFolderError, NotInMemoryError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
 from mann_hf.models import folder_saves, publishing
 from mann_hf.pipelines import FewShotTextClassificationPipeline
@@ -123,10 +123,14 @@ def test_a_path_that_no_file_system_takes_is_refused(classifier: Classifier, pla
             call(place)
 
 
-def test_a_file_is_no_folder(classifier: Classifier, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file", "file/below/it"])
+@pytest.mark.parametrize("save", ["save_memory", "save_pretrained"])
+def test_a_file_is_no_folder(classifier: Classifier, tmp_path: Path, save: str, place: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(MemoryFileError, match="is a file; give a folder"):
-        classifier.save_memory(tmp_path / "file")
+    for saver in (classifier, classifier.model):
+        with pytest.raises(NotAFolderError, match="file' is a file; give a folder") as caught:
+            getattr(saver, save)(tmp_path / place)
+        assert isinstance(caught.value, NotADirectoryError)
 
 
 @each_save

@@ -24,7 +24,13 @@ from transformers import (
 )
 
 from mann_hf import MANNConfig, MANNForSequenceClassification
-from mann_hf.errors import EncoderMismatchError, EncoderNotFoundError, InvalidInputError, MemoryFileError
+from mann_hf.errors import (
+    EncoderMismatchError,
+    EncoderNotFoundError,
+    InvalidInputError,
+    InvalidTypeError,
+    MemoryFileError,
+)
 from mann_hf.memory import READINGS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
 
@@ -1051,8 +1057,10 @@ class TestLoadingAMemory:
 
     def test_with_an_unknown_argument(self, taught: Any, tmp_path: Path) -> None:
         taught.save_memory(tmp_path)
-        with pytest.raises(TypeError, match="reencod"):
-            taught.load_memory(tmp_path, reencod=True)
+        with pytest.raises(
+            InvalidTypeError, match=r"load_memory\(\) has no argument 're_encode': did you mean reencode"
+        ):
+            taught.load_memory(tmp_path, re_encode=True)
 
     def test_from_a_subfolder(self, taught: Any, build: Build, tmp_path: Path) -> None:
         taught.save_memory(tmp_path / "intents")
