@@ -31,6 +31,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
 VERSION = "1"
+WHICH_FILE = f"Give the folder of a memory, or the file {MEMORY_FILE} in it."
 DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')
 NO_SIGNS = bytes(set(range(256)) - set(b'"[{'))
@@ -213,11 +214,14 @@ def load_memory(
     path = Path(path)
     try:
         _check_file(path)
+        _check_kind(path)
         headers([path])  # of a file that is larger than its header says nothing is mapped
         with safe_open(path, framework="pt") as file:
             name, _, version = (file.metadata() or {}).get("format", "").partition("/")
             if name != FORMAT:
-                raise MemoryFileError(f"{path} is a safetensors file but holds no memory (format {FORMAT!r} expected).")
+                raise MemoryFileError(
+                    f"{path} is a safetensors file but holds no memory (format {FORMAT!r} expected). {WHICH_FILE}"
+                )
             if version != VERSION:
                 raise MemoryFileError(
                     f"{path} has version {version!r} of the memory format; this release reads {VERSION!r}. A newer "
@@ -247,6 +251,16 @@ def _check_file(path: Path) -> None:
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         _expect(status.st_size <= held, f"it has {status.st_size:,} bytes, and this machine a memory of {held:,}")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuses a file of another kind by its first letters, which would be taken for the sizes of a damaged one."""
+    with open(path, "rb") as file:
+        begins = file.read(9)  # of safetensors the length of the header, and its first letter
+    if path.name == MEMORY_FILE or len(begins) < 9 or begins.endswith(b"{"):
+        return
+    copied = f", but its copy for people to read ({READABLE_FILE})" if path.name == READABLE_FILE else ""
+    raise MemoryFileError(f"{path} is not the file of a memory{copied}. {WHICH_FILE}")
 
 
 def _contents(file: Any) -> dict[str, Any]:

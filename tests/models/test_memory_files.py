@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from mann_hf.errors import InvalidInputError, MemoryFileError
 from mann_hf.hub.files import MEMORY_FILE
@@ -241,6 +241,21 @@ def test_a_damaged_file_is_refused(hurt: Callable[[bytes], bytes], tmp_path: Pat
     with pytest.raises(MemoryFileError, match=MEMORY_FILE) as told:
         load_memory(tmp_path / MEMORY_FILE)
     assert len(str(told.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("memory.json", b'{\n "format": "mann_hf.memory"}', "its copy for people to read"),
+        ("config.json", b'{\n "model_type": "mann"}', "not the file of a memory"),
+        ("README.md", b"# A card of a model", "not the file of a memory"),
+        ("model.safetensors", save({"weight": torch.zeros(2)}), "holds no memory"),
+    ],
+)
+def test_another_file_is_not_called_damaged(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MemoryFileError, match=f"{said}.*Give the folder of a memory, or the file memory.safetensors"):
+        load_memory(tmp_path / name)
 
 
 def test_no_single_damaged_byte_gives_another_error(tmp_path: Path) -> None:
