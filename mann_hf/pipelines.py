@@ -24,6 +24,7 @@ from .models import Evidence, MANNForSequenceClassification
 from .models.entries import label_names
 from .models.folder_saves import saving_model, write_model
 from .models.memory_holder import ReadyMemory
+from .models.plain_modules import unwrap_hint
 from .models.publishing import save_tokenizer
 from .targets import known_as
 from .targets.given import check_pairs, given_labels
@@ -57,14 +58,15 @@ class FewShotTextClassificationPipeline(Pipeline):
     _load_tokenizer = None  # found from the model, where none is given
     model: MANNForSequenceClassification
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, progress: Progress = None, **kwargs: Any) -> None:
+        self._progress = progress
         super().__init__(**kwargs)
         if not isinstance(self.model, MANNForSequenceClassification):
             raise InvalidTypeError(
                 f"the model is of type {type(self.model).__name__}; this pipeline takes a "
                 "MANNForSequenceClassification, such as "
                 "MANNForSequenceClassification.from_encoder_pretrained(name)."
-                f"{_compile_hint(self.model)}"
+                f"{unwrap_hint(self.model)}"
             )
         if self.tokenizer is None:
             self.tokenizer = self.model.load_tokenizer()
@@ -204,7 +206,8 @@ class FewShotTextClassificationPipeline(Pipeline):
             evidence: how many stored examples to name for each answer (default 5); None for all.
             batch_size: texts in a batch; by default batches have about the same number of tokens.
             num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
-            progress: True for a bar, or a function that is called with the number of texts done after each batch.
+            progress: True for a bar, or a function that is called with the number of texts done after each batch. It
+                may be given when the pipeline is made, as `batch_size` and the arguments above.
 
         Returns:
             For each text a dict, or with `top_k` a list of dicts: `label`, `score`, `evidence` (a list of dicts with
@@ -222,6 +225,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         _, _, given = self._sanitize_parameters(**kwargs)
         options = {**self._postprocess_params, **given}
         batch_size = _whole("batch_size", self._batch_size if batch_size is None else batch_size)
+        progress = self._progress if progress is None else progress
         inputs = unboxed(inputs)
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
@@ -386,8 +390,3 @@ def _whole(name: str, value: Any, least: int = 1) -> int | None:
     if value is not None and (number is None or number < least):
         raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on, or None.")
     return number
-
-
-def _compile_hint(model: Any) -> str:
-    """What helps where a model that is wrapped by `torch.compile` came; nothing of others."""
-    return " Compile the encoder in place: model.encoder.compile()." if hasattr(model, "_orig_mod") else ""

@@ -114,6 +114,23 @@ class TestMaking:
         with pytest.raises(InvalidTypeError, match=r"OptimizedModule.*in place: model\.encoder\.compile\(\)"):
             pipeline(TASK, model=torch.compile(taught.model), tokenizer=taught.tokenizer)
 
+    def test_a_model_that_peft_has_wrapped_is_refused_with_the_way(self, taught: Any) -> None:
+        peft = pytest.importorskip("peft")
+        wrapped = peft.get_peft_model(taught.model, peft.LoraConfig(target_modules=["query"]))
+        with pytest.raises(InvalidTypeError, match=r"PeftModel.*add_adapter.*merge_and_unload.*reencode_memory"):
+            pipeline(TASK, model=wrapped, tokenizer=taught.tokenizer)
+        merged = wrapped.merge_and_unload()
+        merged.reencode_memory()
+        assert pipeline(TASK, model=merged)(ASKED[0]) == taught(ASKED[0])
+
+    def test_progress_may_be_given_when_it_is_made(self, taught: Any) -> None:
+        done: list[int] = []
+        classifier = pipeline(TASK, model=taught.model, progress=done.append)
+        classifier(ASKED)
+        assert sum(done) == len(ASKED)
+        classifier(ASKED, progress=False)
+        assert sum(done) == len(ASKED)
+
     @pytest.mark.parametrize("device", ["cpu", -1, torch.device("cpu")])
     def test_on_a_device(self, make: Make, device: Any) -> None:
         classifier = make({"device": device})

@@ -96,3 +96,15 @@ def _settings(reading: nn.Module) -> dict[str, Any]:
     """What a reading was made with."""
     plain = {name: value for name, value in vars(reading).items() if isinstance(value, (bool, int, float, str))}
     return {"class": type(reading).__name__, **plain, "training": None}
+
+
+def unwrap_hint(model: Any) -> str:
+    """What helps where a model came that `torch.compile` or PEFT has wrapped; nothing of others."""
+    if hasattr(model, "_orig_mod"):
+        return " Compile the encoder in place: model.encoder.compile()."
+    if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
+        return (
+            " PEFT has wrapped it. Put the adapter on the encoder in place, by model.add_adapter(config); or, if it is "
+            "trained already, merge it (model = wrapped.merge_and_unload()) and call model.reencode_memory()."
+        )
+    return ""
