@@ -14,13 +14,15 @@ CALLED = {"model": "model", "dataset": "data set"}
 def check_on_hub(name: str, kind: "RepositoryKind", question: str = "") -> "Refusal | None":
     """Refuses what the Hub does not have; if it is out of reach, sees to it that only its cache is asked from now on.
 
+    A Hub that is only slow or busy is asked on, by its client, which waits longer and tries again.
+
     Args:
         name: `"owner/name"`, or the name alone for data sets without an owner.
         kind: of the repository.
         question: which path may have been meant, for the error.
 
     Returns:
-        Why the Hub is out of reach; None if it is not.
+        Why only the cache is asked; None if the Hub is.
 
     Raises:
         InvalidInputError: the Hub has no such repository, or not for us.
@@ -30,13 +32,14 @@ def check_on_hub(name: str, kind: "RepositoryKind", question: str = "") -> "Refu
     if (why := why_no_hub_name(name)) is not None:
         raise InvalidInputError(f"{name!r} is not a valid name of a {CALLED[kind]} on the Hub: {why}")
     refusal = hub_refusal(name, kind=kind)
-    if refusal is not None and not refusal.out_of_reach:
+    if refusal is None or refusal.may_pass:
+        return None
+    if not refusal.out_of_reach:
         asked = f"; {question}" if question else "."
         raise InvalidInputError(
             f"the Hub does not give the {CALLED[kind]} {name!r}: {refusal.words}{asked} What helps: {refusal.cure}."
         )
-    if refusal is not None:
-        _ask_the_cache_alone(kind)
+    _ask_the_cache_alone(kind)
     return refusal
 
 

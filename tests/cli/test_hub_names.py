@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -10,6 +11,7 @@ from mann_hf.cli.hub_names import check_on_hub
 from mann_hf.cli.options import TableOptions
 from mann_hf.cli.tables import read_table
 from mann_hf.errors import InvalidInputError
+from mann_hf.hub import probe
 from tests.local_hub import hub
 
 __all__ = ["hub"]
@@ -40,15 +42,34 @@ def test_what_the_hub_does_not_give_is_refused(hub: Any, status: int, kind: Any,
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])
-@pytest.mark.parametrize("how", ["nobody answers", "the Hub is ill"])
-def test_a_hub_out_of_reach_is_not_asked_again(hub: Any, kind: Any, how: str) -> None:
-    hub.refusals[PATHS[kind]] = (503, "")
-    if how == "nobody answers":
-        hub.stop()
+def test_a_hub_out_of_reach_is_not_asked_again(hub: Any, kind: Any) -> None:
+    hub.stop()
     refusal = check_on_hub("owner/name", kind)
     assert refusal is not None and "out of reach" in refusal.words
     assert constants.HF_HUB_OFFLINE
     assert datasets.config.HF_HUB_OFFLINE is (kind == "dataset")
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset"])
+@pytest.mark.parametrize("how", ["slow", "busy"])
+def test_a_slow_or_busy_hub_is_left_to_its_client(
+    hub: Any, monkeypatch: pytest.MonkeyPatch, kind: Any, how: str
+) -> None:
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.1)
+    if how == "slow":
+        hub.delay = 0.3
+    else:
+        hub.refusals[PATHS[kind]] = (503, "")
+    assert check_on_hub("owner/name", kind) is None
+    assert not constants.HF_HUB_OFFLINE and not datasets.config.HF_HUB_OFFLINE
+
+
+def test_a_classifier_comes_from_a_slow_hub(hub: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    hub.delay = 0.3
+    hub.repositories["owner/name"] = {"config.json": b'{"model_type": "mann"}'}
+    assert find_config("owner/name", on_hub=True) == {"model_type": "mann"}
 
 
 def test_offline_the_hub_is_not_asked(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
