@@ -59,7 +59,8 @@ class OneLineErrors(TyperGroup):
             if not standalone_mode:
                 raise
             path = self.name if error.ctx is None else error.ctx.command_path
-            _tell(path, f"{error.format_message().rstrip('.')}. See: {path} --help")
+            said = error.format_message().rstrip(".")  # as of "Did you mean 'predict'?."
+            _tell(path, f"{said if said.endswith('?') else f'{said}.'} See: {path} --help")
             sys.exit(2)
         except typer.Abort:
             if not standalone_mode:

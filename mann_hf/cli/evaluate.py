@@ -1,6 +1,7 @@
 """`mann-hf evaluate`: compares a classifier's answers with a table of right ones."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import date
 from itertools import chain
@@ -18,6 +19,7 @@ from .output import print_json, print_lines, printable, progress_bar, say, worki
 from .scores import calibration_error, label_scores, regression_scores, score_interval
 from .tables import Table as TableOfTexts
 from .tables import examples_of, read_table
+from .tables.hints import say_alike_stored
 
 NAMES = {
     "texts": "texts",
@@ -59,12 +61,16 @@ def evaluate(
     Shows accuracy, macro F1 over all labels of the table and the answers, and the expected calibration error in 15
     bins. With several labels a text, an answer is right if all its labels are right, and the calibration error is over
     the scores of all labels. For a regression: mean absolute error, mean squared error and R².
+
+    A note says how many of the texts the memory holds, as figures on texts that were taught say nothing about others.
     """
     with ExitStack() as stack:
         if to_card:
             find_config(folder, on_hub=False)  # or a folder would be made where there is none
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
+        if per_label and problem_type is opt.ProblemType.REGRESSION:
+            raise typer.BadParameter("a regression has numbers and no labels.", param_hint="--per-label")
         options = opt.TableOptions(
             text_column=text_column,
             label_column=label_column,
@@ -80,6 +86,9 @@ def evaluate(
         with working():
             classifier = open_classifier(folder)
             check_taught(classifier, folder)
+            memory = classifier.model.memory
+            taught = _count_taught(texts, memory)
+            _say_taught(found, taught, len(texts))
             wanted = asked_for(problem_type, None)
             with progress_bar("Answering", len(texts)) as progress:
                 answers = classifier(texts, progress=progress, evidence=0, **wanted)
@@ -89,20 +98,41 @@ def evaluate(
             report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, numbers)}
         else:
             names = [[label] for label in truth] if problem_type is opt.ProblemType.SINGLE_LABEL else truth
-            as_stored = known_as(chain.from_iterable(names), classifier.model.memory.labels)
+            as_stored = known_as(chain.from_iterable(names), memory.labels)
+            say_alike_stored(found, as_stored.values(), memory.labels)
             names = [[as_stored[label] for label in each] for each in names]
             named = [[answer["label"] for answer in each] for each in given]
             report = {"texts": len(texts), **_scores(names, answers, named, per_label)}
-            known = set(classifier.model.memory.labels)
+            known = set(memory.labels)
             report["unknown_labels"] = list(
                 dict.fromkeys(label for each in names for label in each if label not in known)
             )
+        report["texts_in_memory"] = taught
         if to_card:
             _add_to_card(classifier, folder, found, report)
     if as_json:
         print_json(report)
         return
     _print(report)
+
+
+def _count_taught(texts: Sequence[str], memory: Any) -> int | None:
+    """How many of the texts the memory holds, in whatever case; None if it keeps no texts."""
+    stored = {_in_one_case(entry.text) for entry in memory.entries if entry.text is not None}
+    return sum(_in_one_case(text) in stored for text in texts) if stored else None
+
+
+def _in_one_case(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _say_taught(table: TableOfTexts, taught: int | None, texts: int) -> None:
+    if taught:
+        say(
+            f"{table.source}: {taught:,} of {counted(texts, 'text')} {'is' if taught == 1 else 'are'} in the memory, "
+            "where answers are mostly right; for figures that hold for new texts, evaluate on texts that were not "
+            "taught."
+        )
 
 
 def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict[str, Any]) -> None:
@@ -113,12 +143,15 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
     from ..models.card_files import card_in
     from ..models.folder_saves import save_cards
 
+    task = f"answers from {counted(len(classifier.model.memory), 'stored text')}"
+    if report["texts_in_memory"]:
+        task += f", {report['texts_in_memory']:,} of the {counted(report['texts'], 'text')} asked about among them"
     results = [
         EvaluationResult(
             metric=name,
             value=report[name],
             dataset=table.name,
-            task=f"answers from {counted(len(classifier.model.memory), 'stored text')}",
+            task=task,
             ends=list(score_interval(report[name], report["texts"])) if name == "accuracy" else None,
             count=report["texts"],
             dataset_id=table.dataset_id,

@@ -1,12 +1,19 @@
 """What the command says: data on standard output, talk on standard error."""
 
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from logging import LogRecord, getLogger
 from typing import Any, TextIO
+
+OF_PAIRS = "transformers.mann_hf.targets.given"
+"""The logger that speaks of texts and labels side by side, of which the tables have spoken in words of the shell."""
+NEWS_EVERY = 30.0
+"""Seconds until a long run says how far it is where no bar is shown, and from one such line to the next."""
 
 
 def open_closed_streams() -> None:
@@ -99,6 +106,8 @@ def working() -> Iterator[None]:
 
 
 def _make_printable(record: LogRecord) -> bool:
+    if record.name == OF_PAIRS:
+        return False
     record.msg = "\n".join(printable(line, sys.stderr) for line in record.getMessage().splitlines())
     record.args = None
     return True
@@ -106,26 +115,46 @@ def _make_printable(record: LogRecord) -> bool:
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar on standard error where that is a terminal.
+    """A bar on standard error where that is a terminal; elsewhere a line now and then.
 
     Args:
         what: is being done.
         total: how many steps it takes.
 
     Yields:
-        To be called with the number of steps done since the last call; None where no bar is shown.
+        To be called with the number of steps done since the last call; None for a single one.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if total < 2 or not console.is_interactive:
+    if total < 2:
         yield None
+        return
+    if not console.is_interactive:
+        yield _lines_of_progress(what, total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda steps: bar.advance(task, steps)
+
+
+def _lines_of_progress(what: str, total: int) -> Callable[[int], None]:
+    """To be called with the number of steps done since the last call; every `NEWS_EVERY` seconds it says how many."""
+    started = said = time.monotonic()
+    done = 0
+
+    def advance(steps: int) -> None:
+        nonlocal done, said
+        done += steps
+        now = time.monotonic()
+        if now - said >= NEWS_EVERY and 0 < done < total:
+            said = now
+            left = math.ceil((now - started) * (total - done) / done / 60)
+            say(f"{what}: {done:,} of {total:,} ({done / total:.0%}), about {left:,} min left.")
+
+    return advance
 
 
 @contextmanager

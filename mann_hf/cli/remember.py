@@ -1,5 +1,6 @@
 """`mann-hf remember`: teaches a classifier, and makes it first if it is not there."""
 
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +21,7 @@ from .classifier import (
 from .interrupts import FolderChange
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import examples_of, read_table
-from .tables.hints import say_contradictions
+from .tables.hints import say_alike_stored, say_contradictions
 
 
 def remember(
@@ -109,6 +110,9 @@ def remember(
                 )
             else:
                 classifier = open_classifier(folder)
+                if problem_type is not opt.ProblemType.REGRESSION:
+                    names = chain.from_iterable(labels) if problem_type is opt.ProblemType.MULTI_LABEL else labels
+                    say_alike_stored(found, names, classifier.model.memory.labels)
             with progress_bar("Remembering", len(texts)) as progress:
                 taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
                 ids = classifier.remember(labels=labels, progress=progress, **taught)

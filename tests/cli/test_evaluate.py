@@ -61,6 +61,7 @@ def test_figures_are_those_of_the_answers(shell: Shell, taught: Path, asked: Pat
         "expected_calibration_error": pytest.approx(calibration_error([a["score"] for a in answers], right), abs=1e-5),
         "per_label": per_label,
         "unknown_labels": ["payment"],
+        "texts_in_memory": 0,
     }
     assert shell.stderr == ""
     assert 0 < report["accuracy"] < 1
@@ -91,7 +92,34 @@ def test_the_table_of_labels(shell: Shell, taught: Path, write: Write) -> None:
 def test_a_table_of_known_labels_says_no_more(shell: Shell, taught: Path, shots: Path) -> None:
     assert shell.json("evaluate", taught, shots)["unknown_labels"] == []
     shell("evaluate", taught, shots)
+    assert "not in the memory" not in shell.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_texts_that_were_taught_are_said(shell: Shell, taught: Path, write: Write, more: list[str]) -> None:
+    table = write("t.csv", "text,label\nMy card  is lost,lost_card\nhelp,refund\nsend the money,refund\n")
+    shell("evaluate", taught, table, *more)
+    assert "t.csv: 1 of 3 texts is in the memory, where answers are mostly right; for figures that" in shell.stderr
+
+
+def test_without_stored_texts_none_is_said_to_be_taught(
+    shell: Shell, tiny_encoder: Path, tmp_path: Path, shots: Path
+) -> None:
+    model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, store_texts=False)
+    classifier = FewShotTextClassificationPipeline(model=model)
+    classifier.remember(list(EXAMPLES), list(EXAMPLES.values()))
+    classifier.save_pretrained(tmp_path / "new")
+    assert shell.json("evaluate", tmp_path / "new", shots)["texts_in_memory"] is None
     assert shell.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "remember"])
+def test_a_label_that_differs_from_a_stored_one_in_case_alone_is_said(
+    shell: Shell, taught: Path, write: Write, command: str
+) -> None:
+    table = write("t.csv", "text,label\nsend the money,Refund\nhelp me pay,refund\n")
+    shell(command, taught, table)
+    assert "t.csv: 'Refund' is not 'refund' of the memory, but a label of its own; write it as" in shell.stderr
 
 
 def test_class_numbers_are_compared_by_their_names(shell: Shell, taught: Path, tmp_path: Path) -> None:
@@ -165,11 +193,14 @@ def test_regression(shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Pa
             "mean_absolute_error": mean_absolute_error(truth, given),
             "mean_squared_error": mean_squared_error(truth, given),
             "r2": r2_score(truth, given),
+            "texts_in_memory": 6,
         },
         abs=1e-5,
     )
     shown = shell("evaluate", folder, table)
     assert f"R²                   {report['r2']:.4f}\n" in shown and "accuracy" not in shown
+    refused = shell.fails("evaluate", folder, table, "--per-label", status=2)
+    assert "--per-label: a regression has numbers and no labels" in refused
     alike = write("alike.csv", "text,label\n" + f"my card,{'|'.join(['1'] * targets)}\n" * 2)
     assert "R²                   undefined\n" in shell("evaluate", folder, alike)
 
@@ -190,16 +221,23 @@ class TestToCard:
         accuracy = said.results[0]
         assert accuracy.value == report["accuracy"] and accuracy.count == report["texts"] == 6
         assert accuracy.ends == pytest.approx(score_interval(report["accuracy"], 6)) and accuracy.interval is None
-        assert (accuracy.dataset, accuracy.task) == ("shots.csv", "answers from 6 stored texts")
+        assert (accuracy.dataset, accuracy.task) == (
+            "shots.csv",
+            "answers from 6 stored texts, 6 of the 6 texts asked about among them",
+        )
         assert accuracy.dataset_id is None and accuracy.dataset_split is None
-        assert "stored texts, n = 6 | accuracy | 100.0 (61.0 to 100.0) % |" in (taught / "README.md").read_text()
+        assert (
+            "asked about among them, n = 6 | accuracy | 100.0 (61.0 to 100.0) % |" in (taught / "README.md").read_text()
+        )
 
     def test_figures_of_an_earlier_memory_go(self, shell: Shell, taught: Path, shots: Path) -> None:
         shell("evaluate", taught, shots, "--to-card")
         shell("forget", taught, "--label", "refund")
         shell("evaluate", taught, shots, "--to-card")
         said = MANNModelCardData.from_json((taught / "model_card.json").read_text())
-        assert {result.task for result in said.results} == {"answers from 5 stored texts"} and len(said.results) == 3
+        assert {result.task.partition(",")[0] for result in said.results} == {"answers from 5 stored texts"} and len(
+            said.results
+        ) == 3
         assert "| `refund` |" not in (taught / "README.md").read_text()
 
     def test_figures_of_ones_own_stay(self, shell: Shell, taught: Path, shots: Path) -> None:

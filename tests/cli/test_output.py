@@ -19,6 +19,8 @@ from mann_hf.cli.output import (
     training_bar,
     working,
 )
+from mann_hf.memory.reading import SINGLE_LABEL
+from mann_hf.targets.given import check_pairs
 
 
 class Stream(io.TextIOWrapper):
@@ -121,11 +123,23 @@ def test_no_bar_on_a_terminal_for_a_single_text(monkeypatch: pytest.MonkeyPatch)
         assert progress is None
 
 
-@pytest.mark.parametrize("total", [1, 100])
-def test_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], total: int) -> None:
-    with progress_bar("Working", total) as progress:
-        assert progress is None
+def test_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Working", 100) as progress:
+        assert progress is not None
+        progress(50)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_run_says_how_far_it_is_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter((0.0, 10.0, 40.0, 50.0, 80.0))
+    monkeypatch.setattr("mann_hf.cli.output.time.monotonic", lambda: next(clock))
+    with progress_bar("Working", 4000) as progress:
+        assert progress is not None
+        for _ in range(4):
+            progress(1000)
+    assert capsys.readouterr() == ("", "Working: 2,000 of 4,000 (50%), about 1 min left.\n")
 
 
 def test_a_training_bar_is_shown_from_the_first_step_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,3 +196,18 @@ def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream in (sys.stdout, sys.stderr):
         assert stream.name == os.devnull
         stream.close()
+
+
+def test_what_tables_say_of_texts_and_labels_is_not_said_again_in_words_of_python() -> None:
+    stream, logger = io.StringIO(), logging.getLogger("transformers")
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    texts, labels = ["card_arrival", "card_lost"] * 2, [f"where is the card that I lost {row}?" for row in range(4)]
+    try:
+        with working():
+            check_pairs(texts, labels, SINGLE_LABEL)
+        assert stream.getvalue() == ""
+        check_pairs(texts, labels, SINGLE_LABEL)
+        assert "swapped" in stream.getvalue()
+    finally:
+        logger.removeHandler(handler)

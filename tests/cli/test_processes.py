@@ -51,6 +51,7 @@ def test_the_version(shell: Shell) -> None:
 def test_no_command_is_wrong_usage(shell: Shell) -> None:
     assert shell.fails(status=2) == "mann-hf: Missing command. See: mann-hf --help"
     assert "Did you mean 'predict'?" in shell.fails("predic", status=2)
+    assert shell.fails("pridict", status=2).endswith(" Did you mean 'predict'? See: mann-hf --help")
     assert shell.fails("predict", status=2) == "mann-hf predict: Missing argument 'FOLDER'. See: mann-hf predict --help"
 
 

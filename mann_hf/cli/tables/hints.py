@@ -88,10 +88,33 @@ def say_alike(table: Table, labels: Iterable[str]) -> None:
     """Says which labels differ in case or in the form of their letters alone."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(labels):
-        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+        alike.setdefault(_in_one_case(name), []).append(name)
     pairs = [" and ".join(map(visible, names)) for names in alike.values() if len(names) > 1]
     if pairs:
         say(f"{table.source}: {listed(pairs, 3)} are different labels; give them one name if they are one class.")
+
+
+def say_alike_stored(table: Table, labels: Iterable[str], stored: Iterable[str]) -> None:
+    """Says which labels are not in the memory, where one is that differs in case or in the form of its letters alone.
+
+    Args:
+        table: that the labels are of.
+        labels: spelled.
+        stored: those of the memory.
+    """
+    stored = dict.fromkeys(stored)
+    known = {_in_one_case(name): name for name in stored}
+    new = [name for name in dict.fromkeys(labels) if name not in stored and _in_one_case(name) in known]
+    if new:
+        pairs = (f"{visible(name)} is not {visible(known[_in_one_case(name)])}" for name in new)
+        say(
+            f"{table.source}: {listed(pairs, 3)} of the memory, but a label of its own; write it as there if they are "
+            "one class."
+        )
+
+
+def _in_one_case(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def say_numbers(table: Table, labels: Iterable[str]) -> None:
