@@ -317,7 +317,10 @@ def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
     """What transformers and mann_hf have logged from warnings on."""
+    from transformers.utils.logging import warning_once
+
     loggers = [logging.getLogger("transformers"), logging.getLogger("mann_hf")]
+    warning_once.cache_clear()  # what it has said in another test
     for logger in loggers:
         # Where CI is set transformers' logger propagates, and pytest's handler of the root would hear each line again.
         monkeypatch.setattr(logger, "propagate", False)

@@ -31,7 +31,7 @@ class Mark(NamedTuple):
 
     def same(self, other: "Mark") -> bool:
         """Whether both are of the same weights."""
-        return self.places == other.places and all(map(torch.equal, self.numbers, other.numbers))
+        return self.places == other.places and all(map(_equal, self.numbers, other.numbers))
 
 
 @torch.no_grad()
@@ -55,9 +55,16 @@ def mark(*modules: nn.Module) -> Mark:
             if looked_at is None or (parameter.requires_grad and not looked_at.requires_grad):
                 looked_at = parameter
         if looked_at is not None and _is_plain(looked_at):
-            middle = looked_at.as_strided((), (), looked_at.storage_offset() + looked_at.numel() // 2)
+            steps = sum(size // 2 * step for size, step in zip(looked_at.shape, looked_at.stride(), strict=True))
+            middle = looked_at.as_strided((), (), looked_at.storage_offset() + steps)
             numbers.setdefault((middle.dtype, middle.device), []).append(middle)
     return Mark(places, [torch.stack(each) for each in numbers.values()])
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether numbers are the same, NaN included."""
+    alike = one.shape == other.shape and one.dtype == other.dtype
+    return alike and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 def _is_plain(parameter: nn.Parameter) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count, islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,22 @@ from .memory_holder import MemoryHolder
 Model = TypeVar("Model", bound="MemoryKeepingModel")
 
 
+class _Look(NamedTuple):
+    """Outcome of the last comparison of an encoder with the memory.
+
+    Attributes:
+        probe: of the memory.
+        mark: of the weights.
+        adapters: the names of those that were on.
+        fits: whether the encoder had written the memory.
+    """
+
+    probe: Tensor | None
+    mark: base_weights.Mark
+    adapters: tuple[str, ...]
+    fits: bool
+
+
 class MemoryKeepingModel(EncodingModel):
     """Keeps the model's memory consistent with its encoder.
 
@@ -40,7 +56,8 @@ class MemoryKeepingModel(EncodingModel):
     model_card_data: MANNModelCardData
     loaded_training: TrainingRecord | None
     seen_memories: dict[str, str | None]
-    _marked: tuple[Tensor | None, base_weights.Mark | None] = None, None  # a memory's probe, and the weights then
+    _last_look: _Look | None = None
+    _trained_on: Tensor | None = None  # the probe of the memory that a training last read
 
     @property
     def memory(self) -> LabelledMemory:
@@ -213,14 +230,14 @@ class MemoryKeepingModel(EncodingModel):
         memory, on = self.memory, active_adapters_on(self)
         if not len(memory) or torch.compiler.is_compiling():
             return
-        now = base_weights.mark(self.encoder, self.projection) if weights else None
-        if memory.adapters == on and (now is None or self._has_mark(memory, now)):
+        if not weights and memory.adapters == on:
             return
-        if not self.wrote(memory):
+        now, last = base_weights.mark(self.encoder, self.projection), self._last_look
+        if last is None or last.probe is not memory.probe or last.adapters != on or not last.mark.same(now):
+            last = self._last_look = _Look(memory.probe, now, on, self.wrote(memory))
+        if not last.fits:
             encoder = self.config.encoder_name or self.config.encoder_config.model_type
             raise EncoderMismatchError(why_old(memory, on), encoder, encoder)
-        if now is not None:
-            self._marked = memory.probe, now
         if memory.adapters != on:
             self._swap(lambda held: (replace(held, adapters=on) if held is memory else held, None))
 
@@ -235,14 +252,10 @@ class MemoryKeepingModel(EncodingModel):
             return True
         return same_keys(memory.probe, self.encoder_probe() if probe is None else probe)
 
-    def _has_mark(self, memory: LabelledMemory, now: base_weights.Mark) -> bool:
-        """Whether the weights are those that were last found to have written the memory."""
-        probe, before = self._marked
-        return probe is memory.probe and before is not None and before.same(now)
-
     def _note_weights(self, probe: Tensor | None) -> None:
         """Notes that the weights are those of a memory with this probe."""
-        self._marked = probe, base_weights.mark(self.encoder, self.projection)
+        now = base_weights.mark(self.encoder, self.projection)
+        self._last_look = _Look(probe, now, active_adapters_on(self), True)
 
     def _check_encoder(self, memory: LabelledMemory, probe: Tensor, source: str) -> None:
         if memory.law.key_size != self.config.key_size or not self.wrote(memory, probe):

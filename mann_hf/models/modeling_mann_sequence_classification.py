@@ -125,8 +125,9 @@ class MANNForSequenceClassification(RememberingModel):
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
-            EncoderMismatchError: the model's own memory has keys of other weights or adapters; where `labels` are given
-                too, as by an evaluation amid training, of other weights it is only warned, once.
+            EncoderMismatchError: the model's own memory has keys of other weights or adapters. A training through this
+                memory is not refused, nor is what asks after it (as an evaluation amid training), nor `labels` with
+                other weights: a warning says it once.
             InvalidTypeError: inputs that are no tensors, such as texts.
             InvalidInputError: support without labels, shapes that do not fit, texts without a token, positions of
                 texts that do not exist, or labels that the memory does not have.
@@ -167,19 +168,28 @@ class MANNForSequenceClassification(RememberingModel):
         self, keys: Tensor, labels: Tensor | None, attention_mask: Tensor | None
     ) -> MANNSequenceClassifierOutput:
         check_words(attention_mask, None, "text")
-        ready = self.ready_memory() if labels is None else self._ready_for_loss()
+        ready = self._ready_to_ask(labels is not None)
         logits = self.read(ready, keys)
         weights, ids = self._evidence_tensors(ready, keys, logits)
         return MANNSequenceClassifierOutput(query_loss(logits, labels, self._problem_type), logits, weights, ids, keys)
 
-    def _ready_for_loss(self) -> ReadyMemory:
-        """The present memory for a loss: while the encoder is trained, it reads keys of before, and is told so once."""
+    def _ready_to_ask(self, with_labels: bool) -> ReadyMemory:
+        """The present memory: once a training has changed the encoder it holds keys of before, and a warning says so.
+
+        A training need not give labels: a `Trainer` that computes the loss itself keeps them, also as it evaluates.
+        """
+        training, probe = self.training and torch.is_grad_enabled(), self.memory.probe
+        amid_training = probe is not None and self._trained_on is probe
         try:
-            self.check_memory(weights=not (self.training and torch.is_grad_enabled()))
+            if not (training and amid_training):
+                self.check_memory(weights=not training)
         except EncoderMismatchError as error:
-            if self.memory.adapters != active_adapters_on(self):
+            asked = not with_labels or self.memory.adapters != active_adapters_on(self)
+            if asked and not (training or amid_training):
                 raise
             logger.warning_once(str(error))
+        if training and not torch.compiler.is_compiling():
+            self._trained_on = probe
         return self._holder.ready(self.reading)
 
     def _read_episodes(

@@ -43,17 +43,20 @@ def trained(
         optimizer.zero_grad()
 
 
-def trained_by_a_trainer(classifier: FewShotTextClassificationPipeline, folder: Path) -> None:
+def trained_by_a_trainer(
+    classifier: FewShotTextClassificationPipeline, folder: Path, loss: Callable[..., Any] | None = None, **settings: Any
+) -> Any:
     pytest.importorskip("accelerate")
     from transformers import Trainer, TrainingArguments
 
     model = classifier.model
     tokens = inputs(classifier)
     rows = [{name: part[0] for name, part in tokens.items()} | {"labels": torch.tensor(2)}]
-    arguments = TrainingArguments(
-        str(folder), max_steps=3, learning_rate=0.05, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True
-    )
-    Trainer(model, arguments, train_dataset=rows * 4).train()
+    plain = {"max_steps": 3, "learning_rate": 0.05, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
+    arguments = TrainingArguments(str(folder), use_cpu=True, **plain, **settings)
+    trainer = Trainer(model, arguments, train_dataset=rows * 4, eval_dataset=rows, compute_loss_func=loss)
+    trainer.train()
+    return trainer
 
 
 def loaded(classifier: FewShotTextClassificationPipeline, assign: bool) -> None:
@@ -77,7 +80,7 @@ CHANGES: dict[str, Callable[[Any, Path], Any]] = {
     "fused optimizer": lambda classifier, folder: trained(classifier),
     "the last layer": lambda classifier, folder: trained(classifier, only="layer.1."),
     "biases": lambda classifier, folder: trained(classifier, only="bias", lr=1.0),
-    "trainer": trained_by_a_trainer,
+    "trainer": lambda classifier, folder: trained_by_a_trainer(classifier, folder),
     "load_state_dict": lambda classifier, folder: loaded(classifier, assign=False),
     "load_state_dict, assigned": lambda classifier, folder: loaded(classifier, assign=True),
     "data": lambda classifier, folder: edited(classifier),
@@ -94,8 +97,9 @@ def test_a_changed_encoder(classifier: FewShotTextClassificationPipeline, change
         for _ in range(2):
             with pytest.raises(EncoderMismatchError, match=OLD):
                 each(ASKED)
-    with pytest.raises(EncoderMismatchError, match=OLD), torch.no_grad():
-        classifier.model(**inputs(classifier))
+    if change != "trainer":  # what may be its own evaluation
+        with pytest.raises(EncoderMismatchError, match=OLD), torch.no_grad():
+            classifier.model(**inputs(classifier))
     classifier.model.reencode_memory()
     assert classifier(ASKED)
 
@@ -147,6 +151,69 @@ def test_a_loss_on_the_own_memory_is_computed(
     assert all("reencode_memory" in each for each in told())
 
 
+def cross_entropy(outputs: Any, labels: Any, **kwargs: Any) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(outputs["logits"], labels)
+
+
+@pytest.mark.parametrize("settings", [{"label_smoothing_factor": 0.1}, {"loss": cross_entropy}, {}])
+def test_a_trainer_that_computes_the_loss_itself(
+    classifier: FewShotTextClassificationPipeline,
+    tmp_path: Path,
+    told: Callable[[], list[str]],
+    settings: dict[str, Any],
+) -> None:
+    trainer = trained_by_a_trainer(classifier, tmp_path, **settings, eval_strategy="steps", eval_steps=1)
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert len(losses) == 3 and len({*losses}) > 1
+    assert torch.tensor(trainer.predict(trainer.eval_dataset).predictions[0]).isfinite().all()
+    assert len([each for each in told() if "reencode_memory" in each]) == 1
+    with pytest.raises(EncoderMismatchError, match=OLD):
+        classifier(ASKED)
+    classifier.model.reencode_memory()
+    edited(classifier)
+    with pytest.raises(EncoderMismatchError, match=OLD), torch.no_grad():
+        classifier.model(**inputs(classifier))
+
+
+def test_a_loop_that_computes_the_loss_itself(
+    classifier: FewShotTextClassificationPipeline, told: Callable[[], list[str]]
+) -> None:
+    model, losses = classifier.model.train(), []
+    optimizer = torch.optim.SGD(model.encoder.parameters(), lr=0.5)
+    for _ in range(3):
+        losses.append(cross_entropy(model(**inputs(classifier)), torch.tensor([0, 1])))
+        losses[-1].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert len({loss.item() for loss in losses}) == 3 and not told()
+    with torch.no_grad():
+        assert cross_entropy(model.eval()(**inputs(classifier)), torch.tensor([0, 1])).isfinite()
+    assert len(told()) == 1
+    with pytest.raises(EncoderMismatchError, match=OLD):
+        classifier(ASKED)
+
+
+def test_a_changed_encoder_is_looked_at_once(
+    classifier: FewShotTextClassificationPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes: list[int] = []
+
+    def counted(model: Any) -> torch.Tensor:
+        probes.append(1)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(type(classifier.model), "encoder_probe", counted)
+    for change in (
+        edited,
+        lambda classifier: classifier.model.encoder.embeddings.LayerNorm.weight.data.fill_(torch.nan),
+    ):
+        change(classifier)
+        for _ in range(3):
+            with pytest.raises(EncoderMismatchError):
+                classifier(ASKED)
+    assert len(probes) == 2
+
+
 def test_unchanged_weights_cost_no_call_of_the_encoder(
     classifier: FewShotTextClassificationPipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -187,4 +254,19 @@ class TestMark:
         linear.weight = torch.nn.Parameter(torch.rand(3, 5).T)
         mark = base_weights.mark(linear)
         linear.weight.data.add_(1)
+        assert not mark.same(base_weights.mark(linear))
+
+    def test_of_weights_of_which_several_are_one_number(self) -> None:
+        linear = torch.nn.Linear(3, 5)
+        linear.weight = torch.nn.Parameter(torch.ones(1).expand(5, 3), requires_grad=False)
+        linear.bias = torch.nn.Parameter(torch.ones(1).expand(5))
+        mark = base_weights.mark(linear)
+        assert mark.same(base_weights.mark(linear))
+
+    def test_of_no_numbers(self) -> None:
+        linear = torch.nn.Linear(3, 5)
+        linear.weight.data.fill_(torch.nan)
+        mark = base_weights.mark(linear)
+        assert mark.same(base_weights.mark(linear))
+        linear.weight.data.fill_(1)
         assert not mark.same(base_weights.mark(linear))
