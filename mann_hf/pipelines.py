@@ -200,9 +200,9 @@ class FewShotTextClassificationPipeline(Pipeline):
             inputs: a text, a list of texts (or another collection: a column of a table, an array), or a torch data set
                 or generator of texts, which is read as its answers are taken.
             top_k: how many labels to return for a text, best first; None for all. By default a text has one answer, not
-                a list of one.
+                a list of one, or with a `threshold` all above it.
             threshold: the score that an answer must be above, with which a text has a list of answers, which may be
-                empty; `top_k=None, threshold=0.5` gives the labels of a text that may have several.
+                empty; `threshold=0.5` gives the labels of a text that may have several. None for no threshold.
             evidence: how many stored examples to name for each answer (default 5); None for all.
             batch_size: texts in a batch; by default batches have about the same number of tokens.
             num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
@@ -210,8 +210,8 @@ class FewShotTextClassificationPipeline(Pipeline):
                 may be given when the pipeline is made, as `batch_size` and the arguments above.
 
         Returns:
-            For each text a dict, or with `top_k` a list of dicts: `label`, `score`, `evidence` (a list of dicts with
-            `id`, `text`, `label`, `weight`, largest weight first) and `rest`, what everything that is not listed
+            For each text a dict, or with `top_k` or `threshold` a list of dicts: `label`, `score`, `evidence` (a list
+            of dicts with `id`, `text`, `label`, `weight`, largest weight first) and `rest`, what everything not listed
             adds. With the reading `"attention"`, weights and rest sum to the score; with the others to the logit, of
             which the scores are the softmax (for several labels the sigmoid). Of a regression `label` is the output's
             name (`id2label` of the configuration, "LABEL_0" if not told) and `score` its number, to which they sum. A
@@ -229,7 +229,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         inputs = unboxed(inputs)
         if isinstance(inputs, str):
             answer = self._answer([inputs], batch_size, progress, options)
-            lists = {"top_k", "threshold"} & given.keys()
+            lists = "top_k" in given or given.get("threshold") is not None
             return answer[0] if lists else answer  # for one given when it was made, as the stock pipeline
         if hasattr(inputs, "column_names"):  # a datasets.Dataset, or a table of pyarrow
             raise InvalidTypeError(
@@ -259,18 +259,21 @@ class FewShotTextClassificationPipeline(Pipeline):
                 "truncation=False: texts that are longer than the encoder reads are cut, stored ones and asked ones "
                 "alike; max_seq_length of the model's configuration says where."
             )
-        threshold = kwargs.pop("threshold", None)
-        unknown = kwargs.keys() - {"top_k", "evidence"}
+        unknown = kwargs.keys() - {"top_k", "threshold", "evidence"}
         if unknown:
             raise InvalidTypeError(
                 f"unknown argument {', '.join(sorted(unknown))}; there are top_k, threshold, evidence, "
                 "batch_size and progress."
             )
         least = {"top_k": 1, "evidence": 0}
-        given = {name: _whole(name, value, least[name]) for name, value in kwargs.items()}
-        return {}, {}, given if threshold is None else {**given, "threshold": self._checked_threshold(threshold)}
+        given: dict[str, Any] = {name: _whole(name, kwargs[name], least[name]) for name in kwargs.keys() & least.keys()}
+        if "threshold" in kwargs:  # None undoes that of the pipeline
+            given["threshold"] = self._checked_threshold(kwargs["threshold"])
+        return {}, {}, given
 
-    def _checked_threshold(self, threshold: Any) -> float:
+    def _checked_threshold(self, threshold: Any) -> float | None:
+        if threshold is None:
+            return None
         if self.model.config.problem_type == REGRESSION:
             raise InvalidInputError("threshold is of scores, and the numbers of a regression have none.")
         number = -1.0 if isinstance(threshold, bool) or not isinstance(threshold, Real) else float(threshold)
@@ -309,8 +312,8 @@ class FewShotTextClassificationPipeline(Pipeline):
     def postprocess(self, model_outputs: dict[str, Any], **postprocess_parameters: Any) -> list[Any]:  # type: ignore[override]
         ready, keys, logits = model_outputs["ready"], model_outputs["keys"], model_outputs["logits"]
         most = postprocess_parameters.get("evidence", EVIDENCE)
-        top_k = postprocess_parameters.get("top_k", 1)
         threshold = postprocess_parameters.get("threshold")
+        top_k = postprocess_parameters.get("top_k", 1 if threshold is None else None)
         count = logits.shape[1] if top_k is None else min(top_k, logits.shape[1])
         scores = self._scores(logits)
         best, columns = scores.topk(count, dim=1)

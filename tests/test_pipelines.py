@@ -221,9 +221,19 @@ class TestAsking:
         for threshold in (0, scores[3], scores[len(scores) // 2], max(ranked[0]["score"] for ranked in every[:2])):
             above = [[answer for answer in ranked if answer["score"] > threshold] for ranked in every]
             assert bare(classifier(asked, top_k=None, threshold=threshold)) == bare(above)
-            assert bare(classifier(asked, threshold=threshold)) == bare([ranked[:1] for ranked in above])
+            assert bare(classifier(asked, threshold=threshold)) == bare(above)
+            assert bare(classifier(asked, top_k=1, threshold=threshold)) == bare([ranked[:1] for ranked in above])
             assert bare([classifier(asked[0], top_k=2, threshold=threshold)]) == bare([above[0][:2]])
         assert above[0] == [] or above[1] == []
+
+    def test_a_threshold_of_the_pipeline_can_be_undone_in_a_call(self, make: Make) -> None:
+        classifier = make()
+        classifier.remember(TEXTS, LABELS)
+        strict = FewShotTextClassificationPipeline(model=classifier.model, threshold=0.99)
+        assert strict(ASKED) != strict(ASKED, threshold=None) == classifier(ASKED, threshold=None) == classifier(ASKED)
+        assert strict(ASKED[0], threshold=None) == classifier(ASKED[0])
+        ranked = FewShotTextClassificationPipeline(model=classifier.model, top_k=2, threshold=None)
+        assert ranked(ASKED, threshold=0) == classifier(ASKED, top_k=2)
 
     def test_a_threshold_is_not_for_numbers(self, make: Make) -> None:
         classifier = make(problem_type=REGRESSION, num_labels=1)
