@@ -52,7 +52,13 @@ def trained_by_a_trainer(
     model = classifier.model
     tokens = inputs(classifier)
     rows = [{name: part[0] for name, part in tokens.items()} | {"labels": torch.tensor(2)}]
-    plain = {"max_steps": 3, "learning_rate": 0.05, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
+    plain: dict[str, Any] = {
+        "max_steps": 3,
+        "learning_rate": 0.05,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
     arguments = TrainingArguments(str(folder), use_cpu=True, **plain, **settings)
     trainer = Trainer(model, arguments, train_dataset=rows * 4, eval_dataset=rows, compute_loss_func=loss)
     trainer.train()
