@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ SAFETENSORS = ".safetensors"
 
 LONGEST_PATH = 4096
 """Bytes; Linux takes no longer one."""
+ON_HUB: dict[str, tuple[tuple[type, ...], str]] = {
+    "revision": ((str,), "a branch, tag or commit as a text"),
+    "token": ((str, bool), "a text, True for the stored token, or False for none"),
+    "cache_dir": ((str, os.PathLike), "the path of a folder"),
+    "subfolder": ((str, os.PathLike), "the path of a folder in the folder or repository"),
+}
+"""Arguments that say where on the Hub a file is: their types, and what to give."""
 
 
 def check_place(place: Any, name: str) -> None:
@@ -61,6 +69,22 @@ def check_place(place: Any, name: str) -> None:
         takes = False
     if not takes:
         raise InvalidInputError(f"{name} is {shown(os.fspath(place))}, which no file system takes.")
+
+
+def check_hub_arguments(given: Mapping[str, Any]) -> None:
+    """Refuses arguments that say where on the Hub a file is and are of a type that none of them has.
+
+    Args:
+        given: arguments by name, others among them.
+
+    Raises:
+        InvalidTypeError: it says what to give. A token is not shown.
+    """
+    for name, (types, cure) in ON_HUB.items():
+        value = given.get(name)
+        if value is not None and not isinstance(value, types):
+            came = "" if name == "token" else f"{shown(value, 60)}, "
+            raise InvalidTypeError(f"{name} is {came}of type {type(value).__name__}; give {cure}, or None.")
 
 
 def largest(name: str) -> int | None:

@@ -11,11 +11,17 @@ from transformers import pipelines
 
 from ..controllers.inputs import is_of_device
 from ..errors import FolderError, InvalidInputError, MannError, UnknownNameError
+from ..wording import listed
 
 PASSED_ON = (MemoryError, ConnectionError, TimeoutError)
 PANIC = "pyo3_runtime"
 """The module of the error that tokenizers raise where they panic, which is no `Exception`."""
 LONGEST = 300
+OF_PLACES = (
+    *("cache_dir", "config", "force_download", "local_files_only", "output_loading_info", "revision", "subfolder"),
+    *("token", "use_safetensors", "name_or_path", "ignore_mismatched_sizes", "trust_remote_code"),
+)
+"""Arguments that say what is loaded from where, and change nothing of the model."""
 CODE = "trust_remote_code"
 """What an error names where a place brings code of its own."""
 
@@ -42,7 +48,7 @@ def as_folder_error(place: Any, file: str, given: Mapping[str, Any] | None = Non
     except BaseException as error:
         if not _is_of_the_file(error, place, given or {}):
             raise
-        raise FolderError(_message(place, file, error), file) from error
+        raise FolderError(_message(place, file, error, given or {}), file) from error
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) 
     return True
 
 
-def _message(place: Any, file: str, error: BaseException) -> str:
+def _message(place: Any, file: str, error: BaseException, given: Mapping[str, Any]) -> str:
     said = " ".join(str(error).split())
     if (
         isinstance(error, ImportError | PermissionError) or CODE in said
@@ -85,9 +91,11 @@ def _message(place: Any, file: str, error: BaseException) -> str:
         if said and (isinstance(error, OSError | ValueError) or type(error) is Exception)
         else f"{type(error).__name__}: "
     )
+    chosen = [name for name, value in given.items() if value is not None and name not in OF_PLACES]
+    cause = f"Either {listed(chosen)} does not suit this model: try without. Or the" if chosen else "The"
     return (
-        f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} The "
-        "file is damaged, or it does not belong to the others beside it: download or save the folder again."
+        f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} "
+        f"{cause} file is damaged, or it does not belong to the others beside it: download or save the folder again."
     )
 
 

@@ -12,7 +12,7 @@ from ..controllers import DEFAULT_ENCODER, KNOWN_ENCODERS, SHORT_NAMES
 from ..errors import EncoderNotFoundError, FolderError
 from ..hub_names import is_hub_name
 from ..wording import did_you_mean, near
-from .files import CONFIG, WEIGHTS, check_place, read_object
+from .files import CONFIG, WEIGHTS, check_hub_arguments, check_place, read_object
 from .guard import as_folder_error
 from .near_paths import MOST_NAMED, holds_model, near_paths
 from .probe import NOT_ASKED, hub_refusal, why_not_to_be_had
@@ -69,8 +69,10 @@ def resolve_encoder(
 
     Raises:
         EncoderNotFoundError: the encoder was not found; the message lists each place and what would help.
+        InvalidTypeError: an argument of a type that it does not have.
     """
     check_place(name, "encoder_name")
+    check_hub_arguments({"revision": revision, "token": token, "cache_dir": cache_dir})
     folder = Path(name).expanduser()
     if folder.is_dir():
         inner = transformer_folder(folder)

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..controllers.encoder import embed, max_positions, to_unit_length
+from ..controllers.inputs import is_of_device
 from ..controllers.progress import Progress, following
 from ..controllers.text import check_texts, pad, prompt_tokens, token_batches, tokenize
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, MannError
+from ..hub.files import check_hub_arguments
 from ..hub.guard import as_folder_error
 from ..hub.resolve import resolve_encoder
 from ..hub.tokenizers import TOKENIZER, load_tokenizer, was_refused
@@ -75,7 +77,7 @@ class EncodingModel(PreTrainedModel):
             progress: True for a bar, or a function that is called with the number of texts done after each batch.
 
         Raises:
-            InvalidInputError: a key that is not finite; it names the text.
+            InvalidInputError: a key that is not finite, and it names the text; or the encoder failed.
         """
         texts = check_texts(texts)
         with as_folder_error(self.name_or_path or None, TOKENIZER):
@@ -92,9 +94,9 @@ class EncodingModel(PreTrainedModel):
             for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
                 with as_folder_error(self.name_or_path or None, TOKENIZER):
                     padded = pad(tokenizer, encodings, batch)
-                    inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
-                    with _in_precision_of(self.encoder):
-                        keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
+                inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
+                with _in_words_of(self.encoder):
+                    keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
                 if advance is not None:
                     advance(len(batch))
         if (unlike := strange(keys)).any():
@@ -133,6 +135,7 @@ class EncodingModel(PreTrainedModel):
             InvalidInputError: neither has one.
             FolderError, UnsafeFileError: one is there, and is damaged or not to be read.
         """
+        check_hub_arguments(kwargs)
         reasons = []
         for place in filter(None, (self.name_or_path, self.config.encoder_name)):
             hub = kwargs if place == self.name_or_path else {}
@@ -200,14 +203,21 @@ def same_keys(before: Tensor, now: Tensor) -> bool:
 
 
 @contextmanager
-def _in_precision_of(encoder: nn.Module) -> Iterator[None]:
-    """Says of an encoder that mixes precisions, or lacks one, what helps."""
+def _in_words_of(encoder: nn.Module) -> Iterator[None]:
+    """Says of an encoder that cannot compute that it is the encoder, and of one that lacks a precision what helps."""
     try:
         yield
-    except RuntimeError as error:
+    except MannError:
+        raise
+    except (RuntimeError, ArithmeticError, AssertionError, LookupError) as error:
+        if is_of_device(error):
+            raise
         used = {parameter.dtype for parameter in encoder.parameters() if parameter.is_floating_point()}
         if used <= {torch.float32, torch.float64} or not re.search(r"dtype|BFloat16|Half", str(error)):
-            raise
+            raise InvalidInputError(
+                f"{type(encoder).__name__} failed as it encoded the texts ({type(error).__name__}: "
+                f"{str(error)[:200]}). The settings in its configuration may not go together."
+            ) from error
         names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in used))
         raise InvalidInputError(
             f"{type(encoder).__name__} cannot compute in {names} ({str(error)[:100]}); load it with "

@@ -19,6 +19,7 @@ from ..errors import EncoderMismatchError, FolderError, InvalidInputError, Memor
 from ..hub.files import CONFIG, MEMORY_FILE, WEIGHTS, escapes_folder
 from ..hub.probe import why_not_to_be_had
 from ..hub.saving import whole_save, write_whole
+from ..hub.weight_files import where_on_hub
 from ..hub.weight_sizes import headers
 from ..hub_names import is_hub_name
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
@@ -108,7 +109,7 @@ def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
     if folder is not None and (path := folder / MEMORY_FILE).exists() and (not path.is_file() or escapes_folder(path)):
         raise MemoryFileError(f"{str(path)!r} is refused: it is a folder, or a link out of its folder.")
     if not optional and folder is None:
-        _check_on_hub(place, **kwargs)
+        _check_on_hub(place, **where_on_hub(kwargs))
     try:
         found = cached_file(
             place,

@@ -15,8 +15,9 @@ from ..controllers.encoder import build_encoder
 from ..controllers.projection import Dense, Projection
 from ..errors import EmptyMemoryError, MannError
 from ..hub.configs import is_quantized, no_model
-from ..hub.files import CONFIG, check_place
+from ..hub.files import CONFIG, check_hub_arguments, check_place
 from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
+from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
 from ..hub.tokenizers import check_before_use
@@ -114,7 +115,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
             EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
                 is one of another problem type.
-            InvalidTypeError: an argument that there is not.
+            InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
         try:
             with naming_unknown_arguments("from_pretrained", kwargs):
@@ -132,6 +133,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
     @classmethod
     def _load(cls, place: Any, *args: Any, reencode: bool, tokenizer: Any, **kwargs: Any) -> Any:
         """What `from_pretrained` gives."""
+        check_loading_arguments(kwargs)
         folder = memory_files.local_folder(place, kwargs.get("subfolder"))
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
@@ -339,7 +341,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
 
         Raises:
-            InvalidTypeError: any other argument.
+            InvalidTypeError: any other argument, or one of a type that it does not have.
             MemoryFileError: there is no memory, or it is damaged. The model keeps its memory.
             EncoderMismatchError: another encoder wrote it and `reencode` is off. The model keeps its memory.
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
@@ -349,6 +351,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
         for name in kwargs.keys() - known:
             raise no_such_argument("load_memory", name, known | {"reencode", "tokenizer"})
         check_place(folder_or_repo, "folder_or_repo")
+        check_hub_arguments(kwargs)
         folder = memory_files.folder_of_memory(folder_or_repo, kwargs.get("subfolder"))
         if folder is not None:
             recover(folder)

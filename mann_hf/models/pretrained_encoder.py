@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from ..errors import InvalidTypeError
 from ..hub.encoders import load_encoder
+from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import resolve_encoder
 from ..hub.sentence_transformers import TextEncoderSettings, load_projection, read_sentence_transformers
 from ..hub.weight_files import HUB_ARGUMENTS
@@ -82,7 +83,7 @@ class ModelFromEncoder(MemoryKeepingModel):
             EncoderNotFoundError: no encoder of this name was found.
             UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
             UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
-            InvalidTypeError: an argument that there is not.
+            InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
         fields = config_fields()
         given = {name: value for name, value in locals().items() if name in fields and value is not LEFT_OUT}
@@ -119,6 +120,7 @@ def read_encoder(
     Returns:
         The encoder, the configuration, and what sentence-transformers files beside the encoder say, if there are any.
     """
+    check_loading_arguments(arguments)
     places = {name: arguments[name] for name in HUB_ARGUMENTS if name in arguments}
     place = resolve_encoder(encoder_name, **places)
     fields = {name: value for name, value in arguments.items() if name in config_fields()}

@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from ..errors import HubError, InvalidInputError
-from ..hub.files import CARD
+from ..hub.files import CARD, check_hub_arguments
 from ..hub.probe import TransportError
 from ..hub.pushing import NOT_SIGNED_IN, check_push
 from .card_files import card_in
@@ -118,6 +118,7 @@ def upload(
         InvalidInputError: that is no name, or it was to be private, and is there and public.
         HubError: there is no token, the Hub refuses, or it is out of reach.
     """
+    check_hub_arguments({"token": token, "revision": revision})
     check_push(repo_id, token)
     api = HfApi(token=token)
     with _in_words(repo_id, api):

@@ -1,13 +1,16 @@
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from mann_hf import MANNConfig, MANNForSequenceClassification
+from mann_hf import MANNConfig, MANNForSequenceClassification, resolve_encoder
 from mann_hf.errors import InvalidTypeError
 from mann_hf.models.pretrained_encoder import LEFT_OUT, config_fields, read_encoder
 
+HUB = {"revision": 3, "token": 3, "cache_dir": 3, "subfolder": 3}
 NOT_FOR_USERS = {"adapter", "projection"}  # follow from the encoder
 
 
@@ -45,3 +48,55 @@ def test_an_argument_that_there_is_not(tiny_encoder: Path, tmp_path: Path, given
 def test_help_shows_defaults_in_a_word() -> None:
     shown = str(inspect.signature(MANNForSequenceClassification.from_encoder_pretrained))
     assert "pooling: str = <default>" in shown and "Ellipsis" not in shown
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_what_is_no_argument_of_the_hub_is_refused_at_every_door(
+    build: Callable[..., Any], tiny_encoder: Path, tmp_path: Path, name: str
+) -> None:
+    model, given = build(), {name: HUB[name]}
+    model.save_pretrained(tmp_path)
+    doors: list[Callable[..., Any]] = [
+        lambda **kwargs: MANNForSequenceClassification.from_pretrained(tmp_path, **kwargs),
+        lambda **kwargs: MANNForSequenceClassification.from_pretrained("nobody/nothing", **kwargs),
+        lambda **kwargs: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs),
+        lambda **kwargs: model.load_memory(tmp_path, **kwargs),
+        lambda **kwargs: model.load_memory("nobody/nothing", **kwargs),
+        model.load_tokenizer,
+    ]
+    if name != "subfolder":
+        doors.append(lambda **kwargs: resolve_encoder("nobody/nothing", **kwargs))
+    if name in ("revision", "token"):
+        doors.append(lambda **kwargs: model.push_to_hub("nobody/nothing", **kwargs))
+    for door in doors:
+        with pytest.raises(InvalidTypeError, match=f"{name} is .*of type int; give .*, or None"):
+            door(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"dtype": torch.float8_e4m3fn}, "dtype is torch.float8_e4m3fn, in which no encoder computes"),
+        ({"dtype": "float8_e5m2"}, "in which no encoder computes"),
+        ({"dtype": torch.int8}, "in which no encoder computes"),
+        ({"torch_dtype": 3}, "torch_dtype is 3, of type int"),
+        ({"quantization_config": 1}, "quantization_config is 1, of type int"),
+        ({"quantization_config": {}}, "quantization_config"),
+        ({"attn_implementation": 3}, "attn_implementation"),
+        ({"device_map": 3}, "device_map"),
+        ({"state_dict": 3}, "state_dict"),
+    ],
+)
+@pytest.mark.parametrize("saved", [False, True])
+def test_no_file_is_blamed_for_an_argument(
+    build: Callable[..., Any], tiny_encoder: Path, tmp_path: Path, given: dict[str, Any], said: str, saved: bool
+) -> None:
+    if saved:
+        build().save_pretrained(tmp_path)
+    load: Any = (
+        MANNForSequenceClassification.from_pretrained
+        if saved
+        else MANNForSequenceClassification.from_encoder_pretrained
+    )
+    with pytest.raises(Exception, match=said):
+        load(tmp_path if saved else tiny_encoder, **given)
