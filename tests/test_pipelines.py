@@ -114,6 +114,21 @@ class TestMaking:
         with pytest.raises(InvalidTypeError, match=r"OptimizedModule.*in place: model\.encoder\.compile\(\)"):
             pipeline(TASK, model=torch.compile(taught.model), tokenizer=taught.tokenizer)
 
+    @pytest.mark.parametrize("error", [RuntimeError("shape '[1, 2]' is invalid"), AssertionError("no"), KeyError("x")])
+    def test_an_encoder_that_fails_is_named(
+        self, taught: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        taught.save_pretrained(tmp_path)
+        again = pipeline(TASK, model=str(tmp_path))
+
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(again.model.encoder.encoder, "forward", fail)
+        with pytest.raises(InvalidInputError, match="BertModel failed as it encoded the texts") as caught:
+            again.model.embed_texts(again.tokenizer, ASKED)
+        assert "tokenizer" not in str(caught.value)
+
     def test_a_model_that_peft_has_wrapped_is_refused_with_the_way(self, taught: Any) -> None:
         peft = pytest.importorskip("peft")
         wrapped = peft.get_peft_model(taught.model, peft.LoraConfig(target_modules=["query"]))
@@ -347,6 +362,10 @@ class TestAsking:
         done: list[int] = []
         taught(ASKED * 4, batch_size=5, progress=done.append)
         assert sum(done) == 12 and len(done) == 3
+
+    def test_a_stock_output_has_fields_for_states(self, taught: Any) -> None:
+        output = taught.model(**taught.tokenizer(ASKED[1], return_tensors="pt"), output_hidden_states=True)
+        assert output.hidden_states is None and output.attentions is None
 
     def test_dropout_does_not_touch_answers(self, taught: Any) -> None:
         expected = bare(taught(ASKED))
@@ -663,6 +682,20 @@ class TestRemembering:
                 ["a card", "money"],
                 Dataset.from_dict({"label": [0, -1]}, Features({"label": features["label"]}))["label"],
             )
+
+    def test_a_cut_column_of_classes_is_told_where_it_meets_their_names(
+        self, make: Make, told: Callable[[], list[str]]
+    ) -> None:
+        features = Features({"text": Value("string"), "label": ClassLabel(names=["card", "money"])})
+        rows = Dataset.from_dict({"text": ["a card", "some money"], "label": [0, 1]}, features=features)
+        classifier = make()
+        classifier.remember(rows["text"][:2], rows["label"][:2])
+        assert told() == []
+        for part in (rows, rows.select(range(1))):
+            classifier.remember(part["text"], part["label"])
+        (warning,) = told()
+        assert "'card'" in warning and "'0'" in warning and "ds['label'][:2]" in warning
+        assert classifier.model.memory.labels == ("0", "1", "card", "money")
 
     def test_a_label_that_the_memory_has_in_another_spelling_keeps_it(self, make: Make) -> None:
         """As a memory may that was saved by a version which kept labels as they came."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers.utils import logging
 
 from ..controllers.padding import VECTOR_WIDTH
 from ..controllers.text import check_texts
@@ -18,6 +19,7 @@ from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..targets import known_as, same_label
 from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.labels import plain
+from ..targets.pairs import why_numbers_meet_names
 from ..wording import listed, shown
 from .adapter_switches import active_adapters_on
 from .entries import Kind, Label, label_names, renamed
@@ -25,6 +27,8 @@ from .episode_keys import check_queries
 from .labelled_memory import LabelledMemory
 from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 
 class Evidence(NamedTuple):
@@ -220,7 +224,11 @@ class RememberingModel(MANNPreTrainedModel):
             named = {known[label]: key for label, key in words.items()}
             return memory.remember(keys, own, texts, kinds, named, self.config.store_texts)
 
-        return self._swap(change)
+        why = why_numbers_meet_names(self.memory.labels, chain.from_iterable(map(label_names, labels)))
+        ids = self._swap(change)
+        if why is not None:
+            logger.warning(why)
+        return ids
 
     def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes entries from the model's memory, as if they had never been written.

@@ -1,6 +1,6 @@
 """Texts and labels side by side: whether they were probably meant to go together as they came."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import InvalidInputError
@@ -8,6 +8,8 @@ from ..wording import counted, shown
 
 FEWEST = 4
 """Rows by which texts and labels are compared."""
+MOST_DIGITS = 4
+"""Of the number of a class; longer ones are names that are numbers, such as those of articles."""
 
 
 def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -> str | None:
@@ -38,6 +40,29 @@ def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -
 def _are_names(texts: Sequence[str]) -> bool:
     """Whether texts are written as names of classes are: in one word, and most with an underscore."""
     return all(len(text.split()) == 1 for text in texts) and 2 * sum("_" in text for text in texts) > len(texts)
+
+
+def why_numbers_meet_names(known: Iterable[str], labels: Iterable[str]) -> str | None:
+    """What to say where numbers of classes come to a memory of names, or names to one of such numbers; else None.
+
+    Args:
+        known: the labels of the memory.
+        labels: those that come, spelled.
+    """
+    known, labels = list(known), [*dict.fromkeys(labels)]
+    held, new = [*map(_is_number, known)], [*map(_is_number, labels)]
+    if not held or not new or any(held) == any(new) or not (all(held) or all(new)):
+        return None
+    return (
+        f"labels such as {shown(labels[0], 40)} come to a memory of labels such as {shown(known[0], 40)}: are they the "
+        "numbers of the same classes? Then forget the numbers, and teach those texts by names. A ClassLabel column has "
+        "its names as a whole, ds['label'], also of ds.select(...); cut, as in ds['label'][:2], it is plain numbers."
+    )
+
+
+def _is_number(label: str) -> bool:
+    """Whether a label is written as the number of a class is."""
+    return label.isascii() and label.isdigit() and len(label) <= MOST_DIGITS and label == str(int(label))
 
 
 def check_same_rows(texts: Any, labels: Any) -> str | None:

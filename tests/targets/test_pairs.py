@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mann_hf.errors import InvalidInputError
-from mann_hf.targets.pairs import check_same_rows, why_swapped
+from mann_hf.targets.pairs import check_same_rows, why_numbers_meet_names, why_swapped
 
 TEXTS = ["where is my new card?", "my card is not there", "please give it back", "I want my money"]
 NAMES = ["card", "card", "refund", "refund"]
@@ -35,6 +35,24 @@ class TestSwapped:
     )
     def test_others(self, texts: list[str], labels: list[str]) -> None:
         assert why_swapped(texts, labels) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "labels", "meet"),
+    [
+        (["card", "refund"], ["0", "1"], True),
+        (["0", "1"], ["card", "refund"], True),
+        ([], ["0", "1"], False),
+        (["card"], [], False),
+        (["0", "1"], ["1", "2"], False),
+        (["card"], ["refund"], False),
+        (["card", "3"], ["1", "2"], False),
+        (["card"], ["1", "refund"], False),
+        (["card"], ["20771", "007", "-1", "1.5", "²"], False),
+    ],
+)
+def test_numbers_of_classes_that_meet_names(known: list[str], labels: list[str], meet: bool) -> None:
+    assert ("ClassLabel" in str(why_numbers_meet_names(known, labels))) is meet
 
 
 class TestSameRows:
