@@ -53,6 +53,27 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     _check_options(fields["reading"], fields["reading_options"])
 
 
+def check_names(**fields: Any) -> None:
+    """Refuses what is neither a name nor None, before it is compared with names: an array is no truth value."""
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, str):
+            raise _wrong(name, value, "give a name, or None")
+
+
+def check_outputs(fields: Mapping[str, Any]) -> None:
+    """Refuses numbers and names of outputs that transformers would trip over.
+
+    Args:
+        fields: further arguments of a configuration, `num_labels`, `id2label` and `label2id` among them.
+    """
+    count = fields.get("num_labels")
+    if count is not None and not _is_whole(count, 0):
+        raise _wrong("num_labels", count, "give a whole number")
+    for name in ("id2label", "label2id"):
+        if not isinstance(fields.get(name), Mapping | None):
+            raise _wrong(name, fields[name], "give a dict")
+
+
 def _check_prompts(prompts: Any, chosen: str | None) -> None:
     if prompts is not None and not (
         isinstance(prompts, Mapping)

@@ -15,7 +15,7 @@ from ..memory.eviction import EVICTIONS
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
 from ..wording import shown
-from .config_fields import check_fields
+from .config_fields import check_fields, check_names, check_outputs
 
 
 class MANNConfig(PreTrainedConfig):
@@ -57,7 +57,9 @@ class MANNConfig(PreTrainedConfig):
 
     model_type = "mann"
     sub_configs = {"encoder_config": AutoConfig}
-    keys_to_ignore_at_inference = ["memory_weights", "slot_ids", "read_keys"]  # the Trainer's predictions are logits
+    keys_to_ignore_at_inference = [  # the Trainer's predictions are logits
+        *("memory_weights", "slot_ids", "read_keys", "hidden_states", "attentions")
+    ]
 
     def __init__(
         self,
@@ -82,6 +84,8 @@ class MANNConfig(PreTrainedConfig):
         pool_prompt: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_names(reading=reading, problem_type=problem_type)
+        check_outputs(kwargs)
         chosen = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
         given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         check_fields({**given, "reading": chosen})

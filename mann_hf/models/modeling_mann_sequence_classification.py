@@ -44,6 +44,9 @@ class MANNSequenceClassifierOutput(ModelOutput):
         memory_weights: [Q, M], what the M = `NUM_EVIDENCE_SLOTS` most important slots add to the best label.
         slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer.
         read_keys: [Q, K], the keys that the memory was read with.
+        hidden_states: None, for code that looks for them in the output of any model; `model.encoder(**inputs,
+            output_hidden_states=True)` gives the encoder's states.
+        attentions: None, as `hidden_states`; `model.encoder(**inputs, output_attentions=True)`.
     """
 
     loss: Tensor | None = None
@@ -51,6 +54,8 @@ class MANNSequenceClassifierOutput(ModelOutput):
     memory_weights: Tensor | None = None
     slot_ids: Tensor | None = None
     read_keys: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 class MANNForSequenceClassification(RememberingModel):

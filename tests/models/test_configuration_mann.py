@@ -3,6 +3,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from transformers import AutoConfig, BertConfig, DistilBertConfig
 
@@ -116,6 +118,24 @@ def test_single_label_problem_with_one_label_can_be_configured() -> None:
 def test_capacity_that_is_none(capacity: Any) -> None:
     with pytest.raises(ValueError, match="capacity"):
         MANNConfig(capacity=capacity)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reading", np.array(["attention", "logistic"])),
+        ("problem_type", pd.NA),
+        ("problem_type", 1),
+        ("num_labels", "x"),
+        ("num_labels", 1.5),
+        ("id2label", 3),
+        ("label2id", ["a"]),
+    ],
+)
+def test_what_is_no_value_of_a_field_is_refused_by_name(field: str, value: Any) -> None:
+    given: dict[str, Any] = {field: value}
+    with pytest.raises(InvalidInputError, match=f"{field} is .*; give a"):
+        MANNConfig(**given)
 
 
 def test_only_logits_are_predictions_to_the_trainer() -> None:
