@@ -172,7 +172,11 @@ def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], ending: st
 
 
 def _with_numbers(others: Others) -> Others:
-    """The cells of a table of text, with numbers in columns of which every filled cell is a plain number."""
+    """The cells of a table of text, with numbers in columns of which every filled cell is a plain number.
+
+    Plain is what Excel shows as it was written: of 1.10, which may be a version or the number of an article, it shows
+    1.1.
+    """
     names = list(others[0])
     numeric = {name for name in names if _are_numbers([cells[name] for cells in others])}
     return [{name: _number(cell) if name in numeric else cell for name, cell in cells.items()} for cells in others]
@@ -181,7 +185,11 @@ def _with_numbers(others: Others) -> Others:
 def _are_numbers(cells: Sequence[Any]) -> bool:
     filled = [cell for cell in cells if cell]
     return bool(filled) and all(
-        isinstance(cell, str) and NUMBER.fullmatch(cell) and sum(map(str.isdigit, cell)) <= DIGITS for cell in filled
+        isinstance(cell, str)
+        and NUMBER.fullmatch(cell)
+        and sum(map(str.isdigit, cell)) <= DIGITS
+        and f"{_number(cell):.{DIGITS}g}" == cell
+        for cell in filled
     )
 
 

@@ -58,15 +58,15 @@ def test_encoding_by_name_is_marked_too(shell: Shell, taught: Path, tmp_path: Pa
 def test_columns_of_plain_numbers_are_numbers_in_excel(shell: Shell, taught: Path, tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     (tmp_path / "t.csv").write_text(
-        "number,amount,id,big,size,mixed,none,text\n"
-        "12,3.50,00123,1234567890123456,1e5,1,,my card is lost\n"
-        "-7,,00007,1,2,one,,refund\n"
+        "number,amount,id,big,size,mixed,none,version,whole,zero,text\n"
+        "12,3.5,00123,1234567890123456,1e5,1,,1.10,2.0,-0,my card is lost\n"
+        "-7,,00007,1,2,one,,1.1,3.0,0,refund\n"
     )
     shell("predict", taught, tmp_path / "t.csv", "--output", tmp_path / "out.xlsx")
     _, *rows = openpyxl.load_workbook(tmp_path / "out.xlsx").active.iter_rows(values_only=True)
-    assert [row[:7] for row in rows] == [
-        (12, 3.5, "00123", "1234567890123456", "1e5", "1", None),
-        (-7, None, "00007", "1", "2", "one", None),
+    assert [row[:10] for row in rows] == [
+        (12, 3.5, "00123", "1234567890123456", "1e5", "1", None, "1.10", "2.0", "-0"),
+        (-7, None, "00007", "1", "2", "one", None, "1.1", "3.0", "0"),
     ]
     assert type(rows[0][0]) is int
 

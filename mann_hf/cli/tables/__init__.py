@@ -13,6 +13,7 @@ from pathlib import Path
 from ...errors import InvalidInputError
 from ...hub.near_paths import near_paths
 from ..options import TableOptions
+from ..output import say
 from .columns import Columns
 from .content import (
     EXCELS,
@@ -24,6 +25,7 @@ from .content import (
     ending_of,
     endings,
     is_misspelt,
+    is_slip,
     is_stream,
     read_file,
     read_stream,
@@ -33,7 +35,16 @@ from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
 from .examples import Examples, cells_by_number, examples_of, texts_of
 from .excel import read_excel
-from .folders import choose, choose_of, choose_texts, data_files, files_of_classes, read_class_folders, text_files
+from .folders import (
+    check_no_classes,
+    choose,
+    choose_of,
+    choose_texts,
+    data_files,
+    files_of_classes,
+    read_class_folders,
+    text_files,
+)
 from .hub import read_hub, read_parquet
 from .objects import read_objects
 from .rows import BadRow, Row, Table, table_of
@@ -72,7 +83,12 @@ def is_table(argument: str, options: TableOptions) -> bool:
         return True
     in_folder = os.path.dirname(argument)
     if ending is None and len(argument.split()) == 1 and is_misspelt(argument):
-        return bool(near_paths(argument, can_be_read))
+        there = near_paths(argument, can_be_read)
+        if any(is_slip(argument, path) for path in there):
+            return True
+        if there:
+            say(f"{argument!r} is read as a text, as no file has this name (near it: {there[0]!r}; --table reads one).")
+        return False
     return ending is not None and (len(argument.split()) == 1 or (in_folder != "" and os.path.isdir(in_folder)))
 
 
@@ -157,6 +173,7 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
         chosen = choose_of(folder, carded.files, options.split, usual_split)
         found = carded.named(_rows_of_files(folder, chosen.files, options, columns), columns)
     elif files:
+        check_no_classes(folder, files, columns)
         chosen = choose(folder, files, options.split, usual_split, columns)
         found = _rows_of_files(folder, chosen.files, options, columns)
     else:

@@ -1,6 +1,7 @@
 """The bytes behind a file, a pipe or standard input, and in which form they are."""
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -28,9 +29,23 @@ LINES = ".txt"
 OTHER_SHEETS = (".xls", ".xlsb", ".ods", ".numbers")
 ENDINGS = (*DELIMITERS, *JSONS, PARQUET, *EXCELS)
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
+ENCRYPTED = 1
+"""The bit of a zip file's entry that says that it has a password."""
+LOCK = "~$"
+"""How the name begins of what Office lays beside a file that is open."""
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Where the shell puts what it hands on, as in `<(command)`."""
+PARQUET_MARK = b"PAR1"
+OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+"""How old documents of Office begin, and new ones with a password."""
+TWO_BYTES = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+CALLED = {
+    Format.PARQUET: "a parquet file",
+    Format.XLSX: "an Excel file",
+    Format.JSON: "text in the form of json",
+    Format.CSV: "text",
+}
 LARGEST = 2**28
 """Bytes that are read of a pipe or a file of text at most, and of a packed file once it is unpacked."""
 IN_PARTS = "give it in parts, or as parquet"
@@ -89,6 +104,28 @@ def is_misspelt(path: str) -> bool:
     return bool(get_close_matches(Path(path.lower()).suffix, known, n=1, cutoff=0.7))
 
 
+def is_slip(typed: str, meant: str) -> bool:
+    """Whether the name of one file was surely typed for another: `tickets.cvs` or `tickets.text`, not `hello.text`.
+
+    The names are the same and one letter of the ending is wrong, or two changed places; then one letter of the name
+    may be wrong, too.
+    """
+    name, ending = Path(typed.lower()).stem, Path(typed.lower()).suffix
+    other, its_ending = Path(meant.lower()).stem, Path(meant.lower()).suffix
+    if name == other:
+        return _one_typo(ending, its_ending)
+    return ending != its_ending and sorted(ending) == sorted(its_ending) and _one_typo(name, other)
+
+
+def _one_typo(one: str, other: str) -> bool:
+    """Whether two words differ in one letter at most, or in the order of two that stand together."""
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1])
+
+
 def can_be_read(path: Path) -> bool:
     """Whether a path is that of a file that may be a table, by its name, or of a folder."""
     return path.is_dir() or (path.is_file() and (ending_of(path.name) is not None or shows_form(path.name)))
@@ -106,15 +143,20 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
     Raises:
         InvalidInputError: it cannot be read, is empty or too large, or its ending is none of a table.
     """
+    if Path(path).name.startswith(LOCK):
+        raise InvalidInputError(
+            f"{path!r} only says that Office has the file {Path(path).name.removeprefix(LOCK)!r} open; close that file "
+            "there, and give its own name."
+        )
     ending = _named(options) or ending_of(path)
     if ending is None and not shows_form(path):
         raise InvalidInputError(
             f"{path!r} is read as a table only if its name ends in {endings()} (texts packed as "
             f"{', '.join(PACKED)}, too), or with --format{cure_of(path)}."
         )
-    if ending == PARQUET and Path(path.lower()).suffix == PARQUET:
-        return Content(path, b"", PARQUET)  # which is read in parts
     try:
+        if ending == PARQUET and Path(path.lower()).suffix == PARQUET and _begins_as_parquet(path):
+            return Content(path, b"", PARQUET)  # which is read in parts
         if os.path.getsize(path) > LARGEST:
             raise InvalidInputError(f"{path!r} has more than {LARGEST:,} bytes; {IN_PARTS}.")
         data = Path(path).read_bytes()
@@ -123,6 +165,8 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
     data, name = _unpacked(data, path, Path(path.lower()).suffix)
     if not data.strip():
         raise InvalidInputError(f"{path!r} is empty.")
+    if ending is not None:
+        _check_form(path, data, ending)
     return Content(path, data, ending or ending_of(name) or _form(path, data, options, columns, lines))
 
 
@@ -163,7 +207,7 @@ def _named(options: TableOptions) -> str | None:
 
 
 def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lines: bool) -> str:
-    if data.startswith(b"PAR1"):
+    if data.startswith(PARQUET_MARK):
         return PARQUET
     if data.startswith(b"PK\x03\x04"):
         return EXCELS[0]
@@ -183,6 +227,42 @@ def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lin
         )
     columns.say(f"{source}: each line is read as a text (--format csv reads a table).")
     return LINES
+
+
+def _begins_as_parquet(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(PARQUET_MARK)) == PARQUET_MARK
+
+
+def _check_form(path: str, data: bytes, ending: str) -> None:
+    """Raises if the content of a file is plainly of another form than the one in which it is to be read."""
+    binary = ending in (PARQUET, *EXCELS)
+    if data.startswith(PARQUET_MARK):
+        form = Format.PARQUET
+    elif _is_workbook(data):
+        form = Format.XLSX
+    elif binary and (b"\0" not in data[:1000] or data.startswith(TWO_BYTES)):
+        form = Format.JSON if data.lstrip()[:1] in (b"[", b"{") else Format.CSV
+    elif ending in EXCELS and data.startswith(OLD_OFFICE):
+        raise InvalidInputError(
+            f"{path!r} has a password, or is an old Excel file (.xls); open it in Excel and save it as .xlsx without a "
+            "password."
+        )
+    else:
+        return
+    if ending != f".{form.value}" and not (form is Format.XLSX and ending in EXCELS):
+        raise InvalidInputError(
+            f"{path!r} is {CALLED[form]} by its content, whatever its name: read it with --format {form.value}, or "
+            "give it the right ending."
+        )
+
+
+def _is_workbook(data: bytes) -> bool:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            return "xl/workbook.xml" in packed.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def _standard_input() -> BinaryIO:
@@ -226,6 +306,8 @@ def _unpacked(data: bytes, source: str, ending: str) -> tuple[bytes, str]:
                     f"{source!r} holds {counted(len(names), 'file')}, {listed(map(repr, names))}; unpack it and name "
                     "one, or its folder."
                 )
+            if packed.getinfo(names[0]).flag_bits & ENCRYPTED:
+                raise InvalidInputError(f"{source!r} is locked with a password; unpack it and give the file in it.")
             with packed.open(names[0]) as file:
                 return _bounded(file.read(LARGEST + 1), source), names[0]
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:

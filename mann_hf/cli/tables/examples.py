@@ -119,7 +119,7 @@ def _examples(table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows:
                         raise _BadCell(f"{len(label)} numbers, where the first row has {width}; give each row as many")
             good.append((before[row.file] + row.number, text, label))
         except _BadCell as error:
-            bad.append(BadRow(row.number, f"column {column!r}: {error}", row.line, row.file))
+            bad.append(BadRow(row.number, f"column {column!r}: {error}", *row[2:]))
     if bad:
         bad.sort(key=lambda row: (row.file, row.number))
         _skip(table, bad, len(good), skip_bad_rows)

@@ -105,7 +105,7 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
         needed = positions[: len(columns.kinds)] if columns.others else positions
         if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in needed}):
             cell = sheet.not_calculated[line][min(formulas)]
-            yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line)
+            yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line, of_sheet=True)
             continue
         merged = [sheet.merged_with(line, p + 1) for p in needed if p >= len(cells) or cells[p] is None]
         if found := next(filter(None, merged), None):
@@ -113,9 +113,10 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
                 number,
                 f"the cells {found} are merged, and only the first has a value; unmerge them and fill each",
                 line,
+                of_sheet=True,
             )
             continue
-        yield Row(number, wanted, line)
+        yield Row(number, wanted, line, of_sheet=True)
     if positions is None:
         if sheet.not_calculated:
             raise InvalidInputError(

@@ -11,7 +11,7 @@ from ...errors import InvalidInputError
 from ...wording import counted, listed
 from ..options import TableOptions
 from .columns import Columns
-from .content import LINES, ending_of
+from .content import LINES, LOCK, ending_of
 from .decoding import decode
 from .rows import BadRow, Row
 
@@ -22,7 +22,8 @@ SPLITS = {
 }
 """The words in names of files and folders that say of which split they are, as datasets has them."""
 SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}.*\..*")
-HIDDEN = (".", "__")
+HIDDEN = (".", "__", LOCK)
+"""How names begin that are no data: those of systems, of caches, and what locks an open file."""
 NO_DATA = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
 
@@ -77,6 +78,26 @@ def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[P
         f"{listed(loose, 3)}."
     )
     return [path for path in files if path.parent != Path(folder)]
+
+
+def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
+    """Raises if a folder of tables holds folders of texts by class, too, and says which other texts are left out.
+
+    Raises:
+        InvalidInputError: labels are asked for, and texts lie in two folders or more.
+    """
+    texts = text_files(folder)
+    classes = dict.fromkeys(path.parent.name for path in texts if path.parent != Path(folder))
+    if "label" in columns.kinds and len(classes) > 1:
+        raise InvalidInputError(
+            f"{folder!r} holds {counted(len(tables), 'table')}, {_names(folder, tables)}, and texts in folders of "
+            f"classes, {listed(map(repr, classes), 3)}; give a table alone, or move the tables out to read the texts."
+        )
+    if texts:
+        columns.say(
+            f"{folder}: {counted(len(texts), 'text file is', 'text files are')} left out, {_names(folder, texts)}, as "
+            "there are tables."
+        )
 
 
 def choose(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:

@@ -21,17 +21,19 @@ class Row(NamedTuple):
         cells: those of the columns that were asked for, in their order.
         line: of the file, where it has lines.
         file: its name, in a folder of several.
+        of_sheet: whether the line is a row of a sheet, by which its program counts.
     """
 
     number: int
     cells: tuple[Any, ...]
     line: int | None = None
     file: str = ""
+    of_sheet: bool = False
 
     @property
     def place(self) -> str:
         """Where it stands, as messages say it."""
-        return placed(self.number, self.line, self.file)
+        return placed(self)
 
 
 class BadRow(NamedTuple):
@@ -42,17 +44,19 @@ class BadRow(NamedTuple):
         reason: what is wrong with it.
         line: of the file, where it has lines.
         file: its name, in a folder of several.
+        of_sheet: whether the line is a row of a sheet, by which its program counts.
     """
 
     number: int
     reason: str
     line: int | None = None
     file: str = ""
+    of_sheet: bool = False
 
     @property
     def place(self) -> str:
         """Where it stands, as messages say it."""
-        return placed(self.number, self.line, self.file)
+        return placed(self)
 
 
 class Table(NamedTuple):
@@ -122,11 +126,14 @@ def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
             has.append(name)
         elif said and said not in NO:
             reason = f"column {name!r}: {shown(cell)} is neither 0 nor 1, as the column of one label of several has"
-            return BadRow(row.number, reason, row.line, row.file)
+            return BadRow(row.number, reason, *row[2:])
     return row._replace(cells=(text, has))
 
 
-def placed(number: int, line: int | None, file: str) -> str:
+def placed(row: Row | BadRow) -> str:
     """Where a row stands, as messages say it."""
-    place = f"row {number}" if line is None else f"row {number} (line {line})"
-    return f"{file}, {place}" if file else place
+    if row.of_sheet:
+        place = f"row {row.line} of the sheet"
+    else:
+        place = f"row {row.number}" if row.line is None else f"row {row.number} (line {row.line})"
+    return f"{row.file}, {place}" if row.file else place

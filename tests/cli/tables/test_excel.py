@@ -9,7 +9,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from mann_hf.cli.options import TableOptions
+from mann_hf.cli.options import Format, TableOptions
 from mann_hf.cli.tables import excel, read_table
 from mann_hf.errors import InvalidInputError, MissingExtraError
 
@@ -44,7 +44,7 @@ def test_cells_are_of_their_types(tmp_path: Path) -> None:
     path = write(tmp_path / "t.xlsx", [None], HEADER, ["a", 1], [None, None], ["b", True], ["c", None])
     assert read(path) == [("a", 1), ("b", True), ("c", None)]
     table = read_table(path, TableOptions(), "train")
-    assert [row.place for row in table.rows] == ["row 1 (line 3)", "row 2 (line 5)", "row 3 (line 6)"]
+    assert [row.place for row in table.rows] == [f"row {number} of the sheet" for number in (3, 5, 6)]
 
 
 def test_a_header_may_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -177,12 +177,33 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
         read(path)
 
 
+def test_a_file_with_a_password_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500))
+    assert "has a password, or is an old Excel file (.xls); open it in" in refusal(str(tmp_path / "t.xlsx"))
+
+
+def test_what_excel_lays_beside_an_open_file_is_no_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"])
+    lock = tmp_path / "~$t.xlsx"
+    lock.write_bytes(b"\x05Nadia" + bytes(159))
+    assert read(str(tmp_path)) == read(path)
+    assert "only says that Office has the file 't.xlsx' open; close that file" in refusal(str(lock))
+
+
+@pytest.mark.parametrize("more", [{}, {"split": "one"}])
+@pytest.mark.parametrize("name", ["u.csv", "u.json", "u.parquet"])
+def test_a_workbook_of_another_name_is_told(tmp_path: Path, name: str, more: dict[str, Any]) -> None:
+    path = str(Path(write(tmp_path / "t.xlsx", HEADER, ["a", "b"])).rename(tmp_path / name))
+    assert "is an Excel file by its content, whatever its name: read it with --format xlsx" in refusal(path, **more)
+    assert read(path, format=Format.XLSX, **more) == [("a", "b")]
+
+
 class TestMergedCells:
     @pytest.mark.parametrize(
         ("merged", "row"),
         [
-            ("B2:B4", "row 2 (line 3), the cells B2:B4 are merged"),
-            ("A3:A4", "row 3 (line 4), the cells A3:A4 are merged"),
+            ("B2:B4", "row 3 of the sheet, the cells B2:B4 are merged"),
+            ("A3:A4", "row 4 of the sheet, the cells A3:A4 are merged"),
         ],
     )
     def test_they_are_told(self, tmp_path: Path, merged: str, row: str) -> None:

@@ -90,8 +90,9 @@ FORMS: dict[str, tuple[str, Callable[[pd.DataFrame, Path], Any]]] = {
 
 
 def without_place(refusal: str) -> str:
-    """What is wrong, without the name of the file and the numbers of its lines."""
-    return re.sub(r" \(line \d+\)", "", refusal.partition(": ")[2])
+    """What is wrong, without the name of the file and the numbers of its lines; rows of a sheet as those of a table."""
+    said = re.sub(r" \(line \d+\)", "", refusal.partition(": ")[2])
+    return re.sub(r"row (\d+) of the sheet", lambda row: f"row {int(row[1]) - 1}", said)
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,14 @@ def packed(files: dict[str, str]) -> bytes:
     return content.getvalue()
 
 
+def with_password(text: str) -> bytes:
+    """The bytes of a zip file whose one entry is marked as locked."""
+    data = bytearray(packed({"a.csv": text}))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
 def options(*columns: str, **given: Any) -> TableOptions:
     names = dict(zip(("text_column", "label_column"), columns, strict=False))
     return TableOptions(**{**names, **given})
@@ -305,6 +313,18 @@ class TestClassFolders:
         assert "holds texts without labels, 'a.txt', 'b.txt'; put each in a folder" in refusal(tmp_path)
         assert len(read(tmp_path, "text")) == 2
 
+    @pytest.mark.parametrize("table", ["overview.csv", "card/overview.csv"])
+    def test_tables_among_classes_are_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture, table: str) -> None:
+        (self.plant(tmp_path, "card/1.txt", "refund/1.txt") / table).write_text(CSV)
+        assert f"holds 1 table, {table}, and texts in folders of classes, 'card', 'refund'; give a" in refusal(tmp_path)
+        assert len(read(tmp_path, "text")) == 2
+        assert "2 text files are left out, card/1.txt, refund/1.txt, as there are tables." in capsys.readouterr().err
+
+    def test_a_text_beside_tables_is_said_to_be_left_out(self, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+        (self.plant(tmp_path, "licence.txt") / "t.csv").write_text(CSV)
+        assert len(read(tmp_path)) == 2
+        assert "1 text file is left out, licence.txt, as there are tables." in capsys.readouterr().err
+
     def test_a_folder_of_neither_is_refused(self, tmp_path: Path) -> None:
         self.plant(tmp_path, "a.pdf")
         assert "holds no table (.csv, " in refusal(tmp_path)
@@ -395,7 +415,7 @@ def test_a_hub_out_of_reach_is_told() -> None:
         ("t.parquet.gz", gzip.compress(b"junk" * 20, mtime=0), "cannot be read: Parquet magic bytes not found"),
         ("t.xls", CSV, "or with --format; save it as .xlsx or csv."),
         ("t.pdf", CSV, "is read as a table only if its name ends in .csv, .tsv, .json, .jsonl"),
-        ("t.xlsx", b"junk", "cannot be read as an Excel file (.xlsx): File is not a zip file"),
+        ("t.xlsx", b"PK\x03\x04\0junk", "cannot be read as an Excel file (.xlsx): File is not a zip file"),
         ("t.csv.zip", packed({"a.csv": CSV, "b.csv": CSV}), "holds 2 files, 'a.csv', 'b.csv'; unpack it"),
         ("t.json", "", "is empty."),
         ("t.json", "[]", "has no rows."),
@@ -425,7 +445,14 @@ def test_a_hub_out_of_reach_is_told() -> None:
             "choose with --label-column (of columns of 0 and 1, one a label, name all: --label-column a,b,c)",
         ),
         ("t.jsonl", "{}\n", "has no column 'text' nor another usual name; it has none"),
-        ("t.parquet", b"junk" * 20, "cannot be read: Parquet magic bytes not found in footer"),
+        ("t.xlsx", CSV, "is text by its content, whatever its name: read it with --format csv, or give it the right"),
+        ("t.xlsx", CSV.encode("utf-16"), "is text by its content"),
+        ("t.xlsm", '[{"text": "a"}]', "is text in the form of json by its content, whatever its name: read it with"),
+        ("t.xlsx", b"PAR1" + b"\0junk" * 20, "is a parquet file by its content, whatever its name: read it with"),
+        ("t.csv", b"PAR1" + b"\0junk" * 20, "read it with --format parquet"),
+        ("t.parquet", CSV, "is text by its content, whatever its name: read it with --format csv"),
+        ("t.zip", with_password(CSV), "is locked with a password; unpack it and give the file in it."),
+        ("t.parquet", b"\0junk" * 20, "cannot be read: Parquet magic bytes not found in footer"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(write: Write, name: str, content: str | bytes, message: str) -> None:
@@ -593,6 +620,31 @@ def test_an_unreadable_file_is_told(write: Write, monkeypatch: pytest.MonkeyPatc
     path = write("t.csv.gz", gzip.compress(CSV.encode(), mtime=0))
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert refusal(path) == f"{str(path)!r} cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("argument", "answer"),
+    [
+        ("node.js", False),
+        ("hello.text", False),
+        ("Hotmail.tx", False),
+        ("nett.cvs", False),
+        ("mode.text", False),
+        ("hallo.text", True),
+        ("mode.jsno", True),
+        ("Mode.jsn", True),
+        ("hello.tyt", False),
+        ("hello.ttx", True),
+    ],
+)
+def test_a_word_with_a_dot_is_a_file_only_if_one_was_surely_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, argument: str, answer: bool
+) -> None:
+    for name in ("mode.json", "hallo.txt", "mail.txt", "net.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert is_table(argument, options()) is answer
+    assert ("is read as a text, as no file has this name" in capsys.readouterr().err) is not answer
 
 
 @pytest.mark.parametrize(
