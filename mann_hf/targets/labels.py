@@ -325,7 +325,8 @@ def _exact(number: int) -> str:
 def plain(value: Any) -> Any:
     """The values of an array, tensor or one of their scalars as Python has them; anything else as it is."""
     kind = getattr(getattr(value, "dtype", None), "kind", None)
-    if kind in ("M", "m") and hasattr(value, "tolist"):
+    # pandas' own types, as those with a time zone, give moments as Python has them, which numpy does not
+    if kind in ("M", "m") and hasattr(value, "tolist") and type(value.dtype).__module__.startswith("numpy"):
         coarse = value.astype(f"{kind}8[us]")  # of a finer unit numpy gives whole numbers
         if re.search(r"\[(\d+)?[npfa]s\]", str(value.dtype)):
             lost = (coarse.astype(value.dtype) != value) & (value == value)  # NaT is not itself

@@ -51,6 +51,14 @@ def texts_of(column: Any) -> list[str]:
     return [each.as_py() for each in column]
 
 
+@pytest.mark.parametrize("kind", ["datetime64[us, Europe/Berlin]", "timestamp[us, tz=Europe/Berlin][pyarrow]", object])
+def test_moments_with_a_time_zone_are_spelled_as_those_of_python(kind: Any) -> None:
+    moments = pd.Series([pd.Timestamp("2020-01-31 10:00", tz="Europe/Berlin"), None]).astype(kind)
+    assert given_labels(moments[:1], 1, 0, "single_label_classification") == ["2020-01-31 10:00:00+01:00"]
+    with pytest.raises(InvalidInputError, match=r"label 1 \(counted from 0\): no label"):
+        given_labels(moments, 2, 0, "single_label_classification")
+
+
 def test_a_nul_is_refused_in_texts() -> None:
     with pytest.raises(InvalidInputError, match="text 1 .* NUL"):
         check_texts(["a", "b\0"])
