@@ -19,7 +19,8 @@ PANIC = "pyo3_runtime"
 LONGEST = 300
 OF_PLACES = (
     *("cache_dir", "config", "force_download", "local_files_only", "output_loading_info", "revision", "subfolder"),
-    *("token", "use_safetensors", "name_or_path", "ignore_mismatched_sizes", "trust_remote_code"),
+    *("token", "use_safetensors", "name_or_path", "ignore_mismatched_sizes", "trust_remote_code", "code_revision"),
+    *("adapter_kwargs", "return_unused_kwargs"),
 )
 """Arguments that say what is loaded from where, and change nothing of the model."""
 CODE = "trust_remote_code"
@@ -91,8 +92,8 @@ def _message(place: Any, file: str, error: BaseException, given: Mapping[str, An
         if said and (isinstance(error, OSError | ValueError) or type(error) is Exception)
         else f"{type(error).__name__}: "
     )
-    chosen = [name for name, value in given.items() if value is not None and name not in OF_PLACES]
-    cause = f"Either {listed(chosen)} does not suit this model: try without. Or the" if chosen else "The"
+    chosen = [name for name, value in given.items() if not (value is None or name in OF_PLACES or name.startswith("_"))]
+    cause = f"Try without {listed(chosen)}; if that fails, too, the" if chosen else "The"
     return (
         f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} "
         f"{cause} file is damaged, or it does not belong to the others beside it: download or save the folder again."

@@ -9,7 +9,7 @@ from ..controllers.pooling import pooled_size, pooling_named
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.configs import check_config, without_attention
-from ..hub.files import CONFIG
+from ..hub.files import CONFIG, check_hub_arguments
 from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import REGRESSION, SINGLE_LABEL
@@ -119,6 +119,16 @@ class MANNConfig(PreTrainedConfig):
         # transformers refuses the name of the usual case while a memory knows one label alone
         named: Any = None if problem_type == SINGLE_LABEL else problem_type
         super().__init__(problem_type=named, **kwargs)
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """The content of a configuration's file; see `PreTrainedConfig.get_config_dict`.
+
+        Raises:
+            InvalidTypeError: an argument that says where on the Hub it is, of a type that it does not have.
+        """
+        check_hub_arguments(kwargs)
+        return super().get_config_dict(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:

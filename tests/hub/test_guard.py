@@ -38,6 +38,21 @@ def test_names_place_file_and_cure(tmp_path: Path, error: Exception) -> None:
     assert isinstance(caught.value, OSError) and isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"_from_auto": True, "revision": "main", "use_safetensors": True, "dtype": None},
+            r"wrong\. The file is damaged",
+        ),
+        ({"revision": "main", "key_mapping": 3}, r"wrong\. Try without key_mapping; if that fails, too, the file is"),
+    ],
+)
+def test_names_the_arguments_that_may_be_to_blame(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(FolderError, match=said), as_folder_error(tmp_path, "config.json", given):
+        raise RuntimeError("wrong")
+
+
 def test_a_panic_is_told(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
     tokenizer.normalizer = normalizers.Replace(Regex(r"^(([a-z ])+.)+[A-Z]([a-z])+$"), "")

@@ -62,6 +62,7 @@ def test_what_is_no_argument_of_the_hub_is_refused_at_every_door(
         lambda **kwargs: MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **kwargs),
         lambda **kwargs: model.load_memory(tmp_path, **kwargs),
         lambda **kwargs: model.load_memory("nobody/nothing", **kwargs),
+        lambda **kwargs: MANNConfig.from_pretrained(tmp_path, **kwargs),
         model.load_tokenizer,
     ]
     if name != "subfolder":
