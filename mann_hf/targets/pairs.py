@@ -1,5 +1,6 @@
 """Texts and labels side by side: whether they were probably meant to go together as they came."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from ..wording import counted, shown
 
 FEWEST = 4
 """Rows by which texts and labels are compared."""
+FEWEST_WORDS = 4
+"""Words of a text, as a mean, by which it is told from what a code or a function means."""
 MOST_DIGITS = 4
 """Of the number of a class; longer ones are names that are numbers, such as those of articles."""
 
@@ -15,8 +18,9 @@ MOST_DIGITS = 4
 def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -> str | None:
     """Why texts and labels look swapped; None where they do not.
 
-    Labels are long and differ from row to row, and texts repeat, or are names such as `card_arrival`. Short texts that
-    each have a label of their own, as words with what they mean, are taken as they are.
+    Labels are long and differ from row to row, and texts repeat, or are names such as `card_arrival` whose labels are
+    sentences. Other short texts that each have a label of their own, as words or error codes with what they mean, are
+    taken as they are.
 
     Args:
         texts: N texts.
@@ -29,7 +33,8 @@ def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -
     longer = sum(map(len, names)) > 1.5 * sum(map(len, texts))
     if not longer or different < 0.8 * len(names) or all_texts > different:
         return None
-    if all_texts == different and not _are_names(texts):
+    sentences = sum(len(name.split()) for name in names) >= FEWEST_WORDS * len(names)
+    if all_texts == different and not (sentences and _are_names(texts)):
         return None
     return (
         f"{counted(different, 'different label')}, such as {shown(names[0], 40)}, came for "
@@ -38,8 +43,9 @@ def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -
 
 
 def _are_names(texts: Sequence[str]) -> bool:
-    """Whether texts are written as names of classes are: in one word, and most with an underscore."""
-    return all(len(text.split()) == 1 for text in texts) and 2 * sum("_" in text for text in texts) > len(texts)
+    """Whether texts are written as names of classes are: in one word without digits, and most with an underscore."""
+    codes = any(len(text.split()) != 1 or text.isupper() or any(map(str.isdigit, text)) for text in texts)
+    return not codes and 2 * sum("_" in text for text in texts) > len(texts)
 
 
 def why_numbers_meet_names(known: Iterable[str], labels: Iterable[str]) -> str | None:
@@ -81,17 +87,19 @@ def check_same_rows(texts: Any, labels: Any) -> str | None:
     one: Any
     other: Any
     one, other = (getattr(column, "index", None) for column in (texts, labels))
-    if not (hasattr(one, "equals") and hasattr(other, "equals")) or len(one) != len(other) or one.equals(other):
+    indexes = hasattr(one, "equals") and hasattr(other, "equals")
+    if not indexes or not len(one) or len(one) != len(other) or one.equals(other):
         return None
-    rows, others = set(one), set(other)
+    rows, others = Counter(one), Counter(other)
+    aligned = "labels.loc[texts.index], or " if rows.keys() <= others.keys() and max(others.values()) == 1 else ""
     if rows == others:
         raise InvalidInputError(
             "texts and labels are columns of pandas with the same index in another order, and would be matched by "
-            "position: give labels.loc[texts.index], or texts.tolist() and labels.tolist() if positions are meant."
+            f"position: give {aligned}texts.tolist() and labels.tolist() if positions are meant."
         )
-    if rows & others:
+    if rows.keys() & others.keys():
         return (
-            "texts and labels are columns of pandas with different indexes, and are matched by position; give both as "
-            ".tolist() if that is meant, or labels.loc[texts.index]."
+            "texts and labels are columns of pandas with different indexes, and are matched by position: give "
+            f"{aligned}texts.tolist() and labels.tolist() if that is meant."
         )
     return None

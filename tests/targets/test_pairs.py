@@ -30,6 +30,16 @@ class TestSwapped:
             pytest.param(["hours?", "parking?", "price?", "refund?"], TEXTS, id="questions with answers as labels"),
             pytest.param(["where the card is", "money that comes back"] * 2, ["card", "refund"] * 2, id="descriptions"),
             pytest.param(["ok", "ok", "no", "no"], ["a_long_name_of_yes"] * 2 + ["a_long_name_of_no"] * 2, id="names"),
+            pytest.param(
+                ["ERR_404", "ERR_500", "ERR_403", "ERR_503"],
+                ["the page was not found", "the server has failed", "you may not see this", "please come back later"],
+                id="codes",
+            ),
+            pytest.param(
+                ["get_user", "set_user", "drop_user", "list_all"],
+                ["read operation", "write operation", "removing operation", "listing operation"],
+                id="functions",
+            ),
             pytest.param(["1", "2", "3", "4"], ["one", "two", "three", "four"], id="numbers"),
         ],
     )
@@ -67,6 +77,16 @@ class TestSameRows:
             check_same_rows(texts, labels)
         assert check_same_rows(texts, labels.loc[texts.index]) is None
         assert check_same_rows(texts.tolist(), labels.tolist()) is None
+
+    def test_rows_of_one_name_have_no_order_to_go_by(self, column: Any) -> None:
+        texts = column(["x", "y", "z"], index=[0, 0, 1])
+        with pytest.raises(InvalidInputError, match=r"give texts.tolist\(\) and labels.tolist\(\)"):
+            check_same_rows(texts, column(["1", "2", "3"], index=[0, 1, 0]))
+        for index, aligned in (([0, 1, 1], False), ([0, 1, 2], True)):
+            labels = column(["1", "2", "3"], index=index)
+            assert ("labels.loc[texts.index]" in str(check_same_rows(texts, labels))) == aligned
+            assert "different indexes" in str(check_same_rows(texts, labels))
+        assert len(labels.loc[texts.index]) == len(texts)
 
     def test_rows_in_common_are_told(self, column: Any) -> None:
         texts, labels = column(["x", "y", "z"], index=[0, 2, 3]), column(["1", "2", "3"])
