@@ -18,9 +18,11 @@ from .files import CARD, CONFIG
 
 PROBE_SECONDS = 3.0
 """How long one small request may take until what is on this machine is taken; without that, its client tries on."""
-REFUSED = (401, 403, 404)
+REFUSED = (401, 403)
 BUSY = (429, 500, 502, 503, 504)
 """What the Hub answers where it may answer otherwise in a moment."""
+NOT_THE_HUB = (407, 408)
+"""What a proxy on the way answers."""
 ASKED_FOR = {"model": CONFIG, "dataset": CARD}
 """The file that libraries ask for first, by the kind of repository."""
 RepositoryKind = Literal["model", "dataset"]
@@ -116,12 +118,20 @@ def _refusal(error: BaseException | None, revision: str | None) -> Refusal | Non
             return Refusal("not asked, as token=True and no token is stored", cure_of_access)
         case HfHubHTTPError() if error.response.status_code in REFUSED:
             return Refusal(f"access refused ({error.response.status_code})", cure_of_access)
+        case HfHubHTTPError() if error.response.status_code == 404:  # as of a mirror, which gives no reason
+            cure = f"check the spelling of the name and HF_ENDPOINT, or give {cure_of_access}"
+            return Refusal("it has no such repository or file (404), or a private one", cure)
+        case HfHubHTTPError() if 400 <= error.response.status_code < 500 and not _may_change(error):
+            cure = "check the name and the revision, or take another repository"
+            return Refusal(f"it does not give the repository ({error.response.status_code})", cure)
         case TransportError() | OSError():
-            said = (str(error).splitlines() or [""])[0]
             busy = isinstance(error, HfHubHTTPError) and error.response.status_code in BUSY
             slow = isinstance(error, TimeoutError | _TimeoutError)
-            return Refusal(
-                f"out of reach ({said or type(error).__name__})", "connect to the Hub", True, may_pass=busy or slow
-            )
+            said = (str(error).splitlines() or [""])[0] or type(error).__name__
+            return Refusal(f"out of reach ({said})", "connect to the Hub", True, may_pass=busy or slow)
         case _:
             raise error
+
+
+def _may_change(error: HfHubHTTPError) -> bool:
+    return error.response.status_code in (*BUSY, *NOT_THE_HUB)

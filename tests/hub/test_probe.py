@@ -1,5 +1,6 @@
 """What one request says of a repository; where an encoder or a model is then taken from: `test_resolve.py`."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,26 @@ def test_one_short_request_of_a_kind(hub: Any, tiny_encoder: Path) -> None:
     assert asked == [(NAME, "config.json"), ("datasets/me/table", "README.md")]
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_the_hub_says_no(hub: Any, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "words", "cure"),
+    [
+        (401, "access refused", "token"),
+        (403, "access refused", "token"),
+        (404, "no such repository or file", "check the spelling of the name and HF_ENDPOINT"),
+        *((status, f"does not give the repository .*{status}", "check the name") for status in (400, 410, 451)),
+    ],
+)
+def test_the_hub_says_no(hub: Any, status: int, words: str, cure: str) -> None:
     hub.refusals[NAME] = (status, "")
     refusal = hub_refusal(NAME)
-    assert refusal is not None and not refusal.out_of_reach and not refusal.may_pass and "token" in refusal.cure
+    assert refusal is not None and not refusal.out_of_reach and not refusal.may_pass
+    assert re.search(words, refusal.words) and cure in refusal.cure
+
+
+def test_a_proxy_is_not_the_hub(hub: Any) -> None:
+    hub.refusals[NAME] = (407, "")
+    refusal = hub_refusal(NAME)
+    assert refusal is not None and refusal.out_of_reach
 
 
 @pytest.mark.parametrize("status", [429, 503])
