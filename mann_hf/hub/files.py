@@ -35,8 +35,6 @@ MOST_LINES = 2**22
 """Lines of a vocabulary in text; the largest have half a million."""
 TEMPLATES = "additional_chat_templates"
 SAFETENSORS = ".safetensors"
-
-
 LONGEST_PATH = 4096
 """Bytes; Linux takes no longer one."""
 ON_HUB: dict[str, tuple[tuple[type, ...], str]] = {

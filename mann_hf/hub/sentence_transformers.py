@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from ..controllers.pooling import JOINT
 from ..controllers.projection import ACTIVATIONS, projected_size
+from ..counts import whole_number
 from ..errors import EncoderNotFoundError, FolderError, InvalidInputError, UnsafeFileError
 from ..wording import shown
 from .files import CONFIG, WEIGHTS, check_file, damaged, read_json
@@ -39,13 +40,24 @@ _POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_ARGUMENTS = ("model_args", "model_kwargs", "config_args", "config_kwargs", "tokenizer_args", "processor_kwargs")
+_OF_TOKENIZERS = ("tokenizer_args", "processor_kwargs")
+_ARGUMENTS = ("model_args", "model_kwargs", "config_args", "config_kwargs", *_OF_TOKENIZERS)
 """Arguments for loading the parts of the first module, by their older and newer names."""
-_WITHOUT_EFFECT = {"attn_implementation", "device_map", "dtype", "revision", "torch_dtype", "trust_remote_code"}
+_WITHOUT_EFFECT = {
+    # how the model computes and what it gives besides
+    *("_attn_implementation", "add_pooling_layer", "attn_implementation", "dtype", "gradient_checkpointing"),
+    *("output_attentions", "output_hidden_states", "reference_compile", "return_dict", "torch_dtype", "use_cache"),
+    # where its files come from, and how they are read
+    *("cache_dir", "device_map", "force_download", "local_files_only", "low_cpu_mem_usage", "proxies"),
+    *("resume_download", "revision", "token", "trust_remote_code", "use_auth_token", "use_safetensors"),
+    # how texts are padded, and tokens become text again
+    *("clean_up_tokenization_spaces", "padding_side", "use_fast"),
+}
 """Such arguments that change no vector but in its rounding."""
+_LIMIT = "model_max_length"
 _FIRST, _LATER = ("Transformer", "Pooling"), ("Dense", "LayerNorm", "Normalize")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
-LONGEST_PATH = 255
+LONGEST_SUBFOLDER = 255
 """Letters; those in use are like `1_Pooling`."""
 PICKLE = "pytorch_model.bin"
 # The file of the first module, under the names that it has had.
@@ -236,7 +248,7 @@ def _steps(files: _Files, modules: Any) -> list[tuple[str, str]]:
             raise files.refused(f"its module {module['type']}")
         if kind in _FIRST and kind in [kind for kind, _ in steps]:
             raise files.refused(f"its second module of the kind {kind}")
-        if not subfolder.isprintable() or len(subfolder) > LONGEST_PATH:
+        if not subfolder.isprintable() or len(subfolder) > LONGEST_SUBFOLDER:
             raise files.refused(f"its module {module['type']} lies in {shown(subfolder)}, which can be no folder")
         if PurePosixPath(subfolder).is_absolute() or ".." in PurePosixPath(subfolder).parts:
             raise files.refused(f"its module {module['type']} lies outside the folder, in {subfolder!r}")
@@ -267,14 +279,20 @@ def _transformer(files: _Files, subfolder: str) -> tuple[int | None, bool]:
     for setting in ("processing_kwargs", "query_expansion"):
         if config.get(setting):
             raise files.refused(f"its {setting} {config[setting]!r}")
+    limit = config.get("max_seq_length")
     for setting in _ARGUMENTS:
-        for argument, value in (config.get(setting) or {}).items():
-            if argument not in _WITHOUT_EFFECT:
+        arguments = config.get(setting) or {}
+        if not isinstance(arguments, dict):
+            raise files.refused(f"its {setting} {arguments!r:.80}, where names with values belong")
+        for argument, value in arguments.items():
+            if argument == _LIMIT and setting in _OF_TOKENIZERS and whole_number(value):
+                limit = value if limit is None else min(limit, value)
+            elif argument not in _WITHOUT_EFFECT:
                 raise files.refused(f"its {setting} {argument}={value!r:.80}")
     text = {"method": "forward", "method_output_name": "last_hidden_state"}
     if "modality_config" in config and config["modality_config"].get("text") != text:
         raise files.refused(f"its modality_config {config['modality_config']!r}, which does not read plain text")
-    return config.get("max_seq_length"), bool(config.get("do_lower_case", False))
+    return limit, bool(config.get("do_lower_case", False))
 
 
 def _pooling(files: _Files, subfolder: str) -> tuple[str, bool]:

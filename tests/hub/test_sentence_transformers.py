@@ -158,8 +158,24 @@ def test_the_length_limit_is_found_under_the_older_names_of_its_file(write: Writ
 
 
 def test_arguments_that_change_no_vector_are_passed_over(write: Write):
-    for arguments in ({"dtype": "float16", "trust_remote_code": True}, {}, None):
-        assert read_sentence_transformers(write({"sentence_bert_config.json": {"model_args": arguments}})) == PLAIN
+    model = {"add_pooling_layer": False, "low_cpu_mem_usage": True, "use_safetensors": True, "cache_dir": None}
+    for setting, arguments in (
+        ("model_args", {"dtype": "float16", "trust_remote_code": True}),
+        ("model_args", {**model, "token": None, "local_files_only": True, "_attn_implementation": "sdpa"}),
+        ("config_args", {"use_cache": False, "reference_compile": False}),
+        ("tokenizer_args", {"padding_side": "left", "use_fast": True, "clean_up_tokenization_spaces": False}),
+        ("config_kwargs", {}),
+        ("processor_kwargs", None),
+    ):
+        assert read_sentence_transformers(write({"sentence_bert_config.json": {setting: arguments}})) == PLAIN
+
+
+@pytest.mark.parametrize("setting", ["tokenizer_args", "processor_kwargs"])
+def test_the_tokenizers_limit_is_one(write: Write, setting: str) -> None:
+    for longest, limit in ((None, 8), (77, 8), (4, 4)):
+        config = {"max_seq_length": longest, setting: {"model_max_length": 8}}
+        settings = read_sentence_transformers(write({"sentence_bert_config.json": config}))
+        assert settings == PLAIN._replace(max_length=limit)
 
 
 def test_poolings_are_those_of_the_file_in_its_order(write: Write):
@@ -212,10 +228,12 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ({"sentence_bert_config.json": {"model_kwargs": {"is_decoder": True}}}, "model_kwargs is_decoder=True"),
         ({"sentence_bert_config.json": {"tokenizer_args": {"do_lower_case": True}}}, "tokenizer_args do_lower_case"),
         (
-            {"sentence_bert_config.json": {"processor_kwargs": {"model_max_length": 8}}},
+            {"sentence_bert_config.json": {"processor_kwargs": {"model_max_length": "8"}}},
             "processor_kwargs model_max_len",
         ),
-        ({"sentence_bert_config.json": {"model_args": ["x"]}}, "files is damaged"),
+        ({"sentence_bert_config.json": {"config_args": {"model_max_length": 8}}}, "config_args model_max_length=8"),
+        ({"sentence_bert_config.json": {"model_args": ["x"]}}, r"its model_args \['x'\], where names with values"),
+        ({"sentence_bert_config.json": {"tokenizer_args": "x"}}, "its tokenizer_args 'x', where names with values"),
         ({"sentence_bert_config.json": {"modality_config": {"message": {}}}}, "modality_config"),
         ({"config_sentence_transformers.json": {"model_type": "SparseEncoder"}}, "it is a SparseEncoder"),
         ({"config_sentence_transformers.json": {"truncate_dim": 0}}, "its truncate_dim 0"),
