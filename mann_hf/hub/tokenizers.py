@@ -35,8 +35,11 @@ USUAL_CHARACTER = 16
 """Bytes that a map of characters may put in for one; a few of Unicode's own forms take 33."""
 MOST_FILES = 16
 """Files in the form of `tokenizer.json`, one for each of some versions of transformers."""
-MOST_ADDED = 2**15
-"""Tokens beside the vocabulary, each of which is looked for in a text; those in use have a thousand or so."""
+MOST_ADDED = 2**16 + 2**12
+"""Tokens beside the vocabulary, each of which is looked for in a text; those of speech models have 65,536."""
+MOST_SPECIAL = 2**15
+"""Of these, those in a list of special tokens, which transformers goes through anew for each."""
+SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 MOST_PIECES, LARGEST_PADDING, LONGEST_WORD = 64, 2**20, 4096
 SHORT = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix")
 
@@ -193,8 +196,9 @@ def check_tokenizer(path: str | os.PathLike[str], budget: Budget | None = None) 
 def _check_added(path: Path) -> None:
     """Refuses settings that add more tokens than anybody does."""
     content = read_object(path)
-    for found in (content, *content.values()):
-        if isinstance(found, dict | list) and len(found) > MOST_ADDED:
+    most = {"added_tokens_decoder": MOST_ADDED, **dict.fromkeys(SPECIAL, MOST_SPECIAL)}
+    for found, limit in ((content, MOST_ADDED), *((content.get(name), limit) for name, limit in most.items())):
+        if isinstance(found, dict | list) and len(found) > limit:
             raise _refused(path.parent, path.name, f"it adds {len(found):,} tokens")
 
 
