@@ -95,8 +95,9 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
     check_none_beside(model)
     plain = plain_modules(model)
     known = SAVING | {"create_model_card", "overwrite"}
-    for name in kwargs.keys() - SAVING:
-        if near(name, known):  # others transformers takes and has no use for, as those of its earlier versions
+    for name in sorted(kwargs.keys() - SAVING):
+        # others transformers takes and has no use for, as those of its earlier versions
+        if kwargs[name] is not None and near(name, known):
             raise no_such_argument("save_pretrained", name, known)
     if kwargs.get("variant") is not None:
         raise InvalidInputError(

@@ -246,6 +246,18 @@ class TestSwitched:
             model.reencode_memory()
             assert torch.allclose(loaded.memory.state.keys, model.memory.state.keys, atol=1e-6)
 
+    def test_weights_that_are_given_are_not_those_that_wrote_the_memory(self, build: Build, tmp_path: Path) -> None:
+        """They may be spread over processes, and then the encoder cannot be asked."""
+        model = with_adapter(build(store_texts=False))
+        self.taught(model)
+        with torch.no_grad():
+            for parameter in (each for name, each in model.named_parameters() if "lora" in name):
+                parameter.add_(1)
+        with pytest.raises(EncoderMismatchError):
+            model.save_pretrained(tmp_path / "without")
+        model.save_pretrained(tmp_path / "with", state_dict=model.state_dict())
+        assert (tmp_path / "with" / "memory.safetensors").is_file()
+
     def test_one_that_changes_nothing_yet_is_put_on(self, build: Build) -> None:
         classifier = self.taught(build())
         before = classifier("where is my card")

@@ -244,6 +244,9 @@ def test_an_argument_that_there_is_not(classifier: Classifier, tmp_path: Path) -
     for saved in (classifier, classifier.model):
         saved.save_pretrained(tmp_path, safe_serialization=True, max_shard_size="1MB", token="unused")
         saved.save_pretrained(tmp_path, use_auth_token=None, organization="me", commit_message="unused")
+        saved.save_pretrained(tmp_path, distributed_config=None)
+        with pytest.raises(InvalidTypeError, match="no argument 'a_create_model_card'"):
+            saved.save_pretrained(tmp_path, overwite=True, a_create_model_card=True)
 
 
 def test_a_card_is_written_in_turn(
