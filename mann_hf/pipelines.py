@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.text_classification import sigmoid, softmax
+from transformers.utils import logging
 
 from .controllers.progress import Progress, following
 from .controllers.text import check_texts, unboxed
@@ -21,14 +22,18 @@ from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .models import Evidence, MANNForSequenceClassification
-from .models.entries import label_names
+from .models.entries import Entry, label_names
 from .models.folder_saves import saving_model, write_model
+from .models.labelled_memory import LabelledMemory
 from .models.memory_holder import ReadyMemory
 from .models.plain_modules import unwrap_hint
 from .models.publishing import save_tokenizer
+from .models.stored_texts import why_unlike
 from .targets import known_as
 from .targets.given import check_pairs, given_labels
 from .wording import shown
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 FEW_SHOT_TASK = "few-shot-text-classification"
 """By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
@@ -56,6 +61,7 @@ class FewShotTextClassificationPipeline(Pipeline):
     """
 
     _load_tokenizer = None  # found from the model, where none is given
+    _compared: Entry | None = None  # the first entry of the memory that was last found to fit the tokenizer
     model: MANNForSequenceClassification
 
     def __init__(self, *, progress: Progress = None, **kwargs: Any) -> None:
@@ -117,12 +123,15 @@ class FewShotTextClassificationPipeline(Pipeline):
         wanted = given_labels(labels, len(examples), len(described), problem_type, texts if examples else descriptions)
         everything = [*examples, *described]
         check_pairs(everything, wanted, problem_type)
-        keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
         memory = self.model.memory
+        self._compare_tokenizer(memory)
+        keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)
         named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)
         names = self.model.name_keys(named.values(), self.tokenizer, known=memory.names)
         kinds: Any = ["example"] * len(examples) + ["description"] * len(described)
-        return self.model.remember_checked(keys, wanted, everything, kinds, names)
+        ids = self.model.remember_checked(keys, wanted, everything, kinds, names)
+        self._compared = next(iter(self.model.memory.entries), None)
+        return ids
 
     def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes examples from the memory, which is then as if it had never seen them.
@@ -304,10 +313,20 @@ class FewShotTextClassificationPipeline(Pipeline):
     def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
         """Reads one memory for all texts, whatever other threads teach meanwhile, and hands it on with the logits."""
         ready = self.model.ready_memory()
+        self._compare_tokenizer(ready.memory)
         keys = self.model.embed_texts(self.tokenizer, input_tensors["texts"], **forward_parameters)
         logits = self.model.read(ready, keys)
         self.model.record_use(ready, keys, logits)
         return {"ready": ready, "keys": keys, "logits": logits}
+
+    def _compare_tokenizer(self, memory: LabelledMemory) -> None:
+        """Warns where a memory that came from elsewhere holds other keys for its texts than this tokenizer gives."""
+        first = next(iter(memory.entries), None)
+        if first is self._compared:
+            return
+        self._compared = first
+        if why := why_unlike(self.model, self.tokenizer, memory):
+            logger.warning(why)
 
     def postprocess(self, model_outputs: dict[str, Any], **postprocess_parameters: Any) -> list[Any]:  # type: ignore[override]
         ready, keys, logits = model_outputs["ready"], model_outputs["keys"], model_outputs["logits"]

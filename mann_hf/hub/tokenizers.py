@@ -71,17 +71,16 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
             kinds[name] = check_tokenizer(path, budget)
     if not kinds and (path := _find(place, folder, TEKKEN, kwargs)) is not None:
         _check_tekken(Path(path), budget)
-    wordless = settings is not None and folder.is_dir() and not has_tokenizer(place, **kwargs)
     with as_folder_error(place, TOKENIZER, kwargs):
         try:
             tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
         except (OSError, ValueError, TypeError) as error:
-            if not wordless or CODE in str(error):
+            if settings is None or not folder.is_dir() or CODE in str(error) or has_tokenizer(place, **kwargs):
                 raise
-            raise _without_words(folder, VOCABULARIES) from error
+            raise _without_words(place, VOCABULARIES) from error
         own = {*tokenizer.vocab_files_names.values()}
-        if wordless and own and not any((folder / name).is_file() for name in own):
-            raise _without_words(folder, sorted(own))
+        if own and not has_tokenizer(place, **kwargs) and not any(_find(place, folder, name, kwargs) for name in own):
+            raise _without_words(place, sorted(own))
         if _is_of_another_kind(tokenizer, kinds.get(TOKENIZER), settings, place):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(place, **kwargs)
     with as_folder_error(place, SETTINGS):
@@ -307,11 +306,11 @@ def _numbers(content: dict[str, Any]) -> Iterator[str]:
             yield f"it pads texts to more than {LARGEST_PADDING:,} tokens"
 
 
-def _without_words(folder: Path, names: Collection[str]) -> FolderError:
+def _without_words(place: Any, names: Collection[str]) -> FolderError:
     """The error for a tokenizer without the file of its words: all texts would have the same tokens."""
     return FolderError(
-        f"{str(folder)!r} has no {' or '.join(names)}, so its tokenizer knows no words: copy or download the folder "
-        "again, with all its files.",
+        f"{os.fspath(place)!r} has no {' or '.join(names)}, so its tokenizer knows no words: copy or download it again "
+        "with all its files, or save the tokenizer there with tokenizer.save_pretrained.",
         TOKENIZER,
     )
 

@@ -14,7 +14,8 @@ import pytest
 import transformers
 from packaging.version import Version
 
-from mann_hf.errors import FolderError, UnsafeFileError
+from mann_hf import FewShotTextClassificationPipeline, MANNForSequenceClassification
+from mann_hf.errors import FolderError, InvalidInputError, UnsafeFileError
 from mann_hf.hub.tokenizers import check_tokenizer, load_tokenizer
 
 
@@ -211,6 +212,17 @@ def test_one_without_its_words_is_refused(folder: Path, name: str) -> None:
         load_tokenizer(folder)
     change(folder, "tokenizer_config.json", lambda content: content.update(tokenizer_class="ByT5Tokenizer"))
     assert load_tokenizer(folder)("card")["input_ids"]  # of one that has no such files
+
+
+def test_weights_alone_have_no_tokenizer(folder: Path) -> None:
+    for file in folder.iterdir():
+        if "token" in file.name or file.name == "vocab.txt":
+            file.unlink()
+    with pytest.raises(FolderError, match="has no tokenizer.json or vocab.txt.* save the tokenizer there"):
+        load_tokenizer(folder)
+    model = MANNForSequenceClassification.from_encoder_pretrained(folder)
+    with pytest.raises(InvalidInputError, match="no tokenizer was found .*knows no words.* pass one"):
+        FewShotTextClassificationPipeline(model=model)
 
 
 def test_sampling_of_sentencepiece_is_refused(tmp_path: Path) -> None:

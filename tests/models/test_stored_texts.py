@@ -1,0 +1,80 @@
+"""A memory that is read with another tokenizer than it was taught with is noticed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from mann_hf import FewShotTextClassificationPipeline
+
+Build = Callable[..., Any]
+Told = Callable[[], list[str]]
+TEXTS, LABELS = ["where is my card", "send my money back", "cancel it"], ["card", "refund", "cancel"]
+
+
+def warned(told: Told) -> list[str]:
+    return [line for line in told() if "now has another key" in line]
+
+
+@pytest.fixture
+def other() -> Any:
+    words = {word: number for number, word in enumerate(["[PAD]", "[UNK]", *" ".join(TEXTS).split()])}
+    backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]")
+
+
+@pytest.fixture
+def taught(tiny_classifier: Build) -> Any:
+    classifier = FewShotTextClassificationPipeline(model=tiny_classifier())
+    classifier.remember(TEXTS, LABELS)
+    return classifier
+
+
+def test_another_tokenizer_on_a_taught_model(taught: Any, other: Any, told: Told) -> None:
+    classifier = FewShotTextClassificationPipeline(model=taught.model, tokenizer=other)
+    classifier("my card")
+    (why,) = warned(told)
+    assert "'where is my card'" in why and "taught with another tokenizer" in why and "reencode_memory" in why
+    classifier("my card")
+    taught.model.reencode_memory(other)
+    FewShotTextClassificationPipeline(model=taught.model, tokenizer=other)("my card")
+    assert len(warned(told)) == 1, "told again, or of a memory that was written again"
+
+
+def test_a_memory_that_is_loaded_into_another(
+    taught: Any, other: Any, told: Told, tmp_path: Path, tiny_classifier: Build
+) -> None:
+    taught.save_memory(tmp_path / "memory")
+    classifier = FewShotTextClassificationPipeline(model=tiny_classifier(), tokenizer=other)
+    classifier.remember(["money"], ["refund"])
+    classifier("my card")
+    assert not warned(told), "what it taught itself"
+    classifier.load_memory(tmp_path / "memory")
+    classifier.remember(["another"], ["refund"])
+    assert len(warned(told)) == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"capacity": 2}, {"capacity": 2, "eviction": "kaiser"}, {"store_texts": False}]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_one_says_nothing(
+    tiny_classifier: Build, told: Told, tmp_path: Path, settings: dict[str, Any], dtype: torch.dtype
+) -> None:
+    classifier = FewShotTextClassificationPipeline(model=tiny_classifier(**settings))
+    classifier.remember([*TEXTS, "where is my card"], [*LABELS, "refund"])
+    classifier.remember(labels=["card"], descriptions=["the card has not come"])
+    classifier.model.to(dtype)
+    classifier("my card")
+    classifier.forget(label="card")
+    classifier("my card")
+    classifier.save_pretrained(tmp_path)
+    again = FewShotTextClassificationPipeline(model=type(classifier.model).from_pretrained(tmp_path))
+    again("my card")
+    again.with_own_memory()("my card")
+    assert not warned(told)
