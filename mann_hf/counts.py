@@ -42,3 +42,13 @@ def at_least(name: str, value: Any, least: int = 1) -> int:
     if number is None or number < least:
         raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on.")
     return number
+
+
+def optional_at_least(name: str, value: Any, least: int = 1) -> int | None:
+    """As `at_least`; None stays None."""
+    if value is None:
+        return None
+    try:
+        return at_least(name, value, least)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{str(error).removesuffix('.')}, or None.") from None

@@ -16,8 +16,8 @@ from transformers.pipelines.text_classification import sigmoid, softmax
 from transformers.utils import logging
 
 from .controllers.progress import Progress, following
-from .controllers.text import check_texts, unboxed
-from .counts import whole_number
+from .controllers.text import check_texts, optional_texts, unboxed
+from .counts import optional_at_least
 from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -112,13 +112,13 @@ class FewShotTextClassificationPipeline(Pipeline):
                 memory stays as it was.
             InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
         """
-        examples = _texts(texts, "texts")
-        described = _texts(descriptions, "descriptions")
+        examples = optional_texts(texts, "texts")
+        described = optional_texts(descriptions, "descriptions")
         if not examples and not described:
             raise InvalidInputError("nothing to remember: give texts and labels, or labels and descriptions.")
         if described and self.model.config.problem_type == REGRESSION:
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
-        batch_size = _whole("batch_size", batch_size)
+        batch_size = optional_at_least("batch_size", batch_size)
         problem_type = self.model.config.problem_type or SINGLE_LABEL
         wanted = given_labels(labels, len(examples), len(described), problem_type, texts if examples else descriptions)
         everything = [*examples, *described]
@@ -233,7 +233,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         """
         _, _, given = self._sanitize_parameters(**kwargs)
         options = {**self._postprocess_params, **given}
-        batch_size = _whole("batch_size", self._batch_size if batch_size is None else batch_size)
+        batch_size = optional_at_least("batch_size", self._batch_size if batch_size is None else batch_size)
         progress = self._progress if progress is None else progress
         inputs = unboxed(inputs)
         if isinstance(inputs, str):
@@ -275,7 +275,9 @@ class FewShotTextClassificationPipeline(Pipeline):
                 "batch_size and progress."
             )
         least = {"top_k": 1, "evidence": 0}
-        given: dict[str, Any] = {name: _whole(name, kwargs[name], least[name]) for name in kwargs.keys() & least.keys()}
+        given: dict[str, Any] = {
+            name: optional_at_least(name, kwargs[name], least[name]) for name in kwargs.keys() & least.keys()
+        }
         if "threshold" in kwargs:  # None undoes that of the pipeline
             given["threshold"] = self._checked_threshold(kwargs["threshold"])
         return {}, {}, given
@@ -392,23 +394,3 @@ PIPELINE_REGISTRY.register_pipeline(
     pt_model=AutoModelForSequenceClassification,
     default=_NoDefault(model=None),
 )
-
-
-def _texts(texts: Any, name: str) -> list[str]:
-    texts = unboxed(texts)
-    if isinstance(texts, torch.utils.data.Dataset) and isinstance(texts, Sized):
-        texts = [texts[number] for number in range(len(texts))]
-    if texts is None or (isinstance(texts, Sized) and not isinstance(texts, str) and not len(texts)):
-        return []
-    try:
-        return check_texts(texts)
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise type(error)(f"{name}: {error}") from None
-
-
-def _whole(name: str, value: Any, least: int = 1) -> int | None:
-    """A whole number from `least` on; None stays None."""
-    number = whole_number(value)
-    if value is not None and (number is None or number < least):
-        raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on, or None.")
-    return number

@@ -1,7 +1,7 @@
 """Turns texts into an encoder's tensors: checks, tokenizes and batches them with little padding."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import chain
 from typing import Any
 
@@ -75,6 +75,27 @@ def check_texts(texts: object) -> list[str]:
             "decoded wrongly: read it again as UTF-8, or drop such characters with text.encode('utf-8', 'ignore')."
         )
     return [str.__str__(text) for text in texts]  # of numpy's strings and the members of enumerations the text alone
+
+
+def optional_texts(texts: Any, name: str) -> list[str]:
+    """The texts of an argument; an empty list where it is None or empty.
+
+    Args:
+        texts: as `check_texts` takes them, or a torch data set of them.
+        name: of the argument, for the errors.
+
+    Raises:
+        InvalidInputError, InvalidTypeError: those of `check_texts`.
+    """
+    texts = unboxed(texts)
+    if isinstance(texts, torch.utils.data.Dataset) and isinstance(texts, Sized):
+        texts = [texts[number] for number in range(len(texts))]
+    if texts is None or (isinstance(texts, Sized) and not isinstance(texts, str) and not len(texts)):
+        return []
+    try:
+        return check_texts(texts)
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def unboxed(texts: Any) -> Any:
