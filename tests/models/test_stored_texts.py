@@ -69,7 +69,7 @@ def test_the_same_one_says_nothing(
     classifier = FewShotTextClassificationPipeline(model=tiny_classifier(**settings))
     classifier.remember([*TEXTS, "where is my card"], [*LABELS, "refund"])
     classifier.remember(labels=["card"], descriptions=["the card has not come"])
-    classifier.model.to(dtype)
+    torch.nn.Module.to(classifier.model, dtype=dtype)
     classifier("my card")
     classifier.forget(label="card")
     classifier("my card")
