@@ -135,9 +135,9 @@ class TestPacking:
 
     def test_texts_are_prepared_as_asked_for(self, tiny_tokenizer: Any) -> None:
         tiny_tokenizer.backend_tokenizer.normalizer = None  # so that lower case is the collator's doing
-        collator = EpisodeCollator(tiny_tokenizer, max_length=5, prompt="query: ", lower_case=True)
+        collator = EpisodeCollator(tiny_tokenizer, max_length=10, prompt="query: ", lower_case=True)
         packed = collator([Episode(Examples(["MY CARD is here"], [0]), Examples([], []), ("a", "b"))])
-        expected = tiny_tokenizer("query: my card is here", truncation=True, max_length=5)["input_ids"]
+        expected = tiny_tokenizer("query: my card is here", truncation=True, max_length=10)["input_ids"]
         assert [group.tolist() for group in packed["input_ids"]] == [[expected]]
 
     def test_for_a_model_texts_are_prepared_as_it_prepares_them(self, build: Build, tiny_tokenizer: Any) -> None:
