@@ -10,6 +10,8 @@ def why_no_hub_name(name: str) -> str | None:
         validate_repo_id(name)
     except HFValidationError as error:
         return str(error)
+    if not name.isascii():  # older clients take them
+        return f"it has letters that no name on the Hub has: {name!r}."
     return None
 
 
