@@ -38,17 +38,16 @@ def at_least(name: str, value: Any, least: int = 1) -> int:
     Raises:
         InvalidInputError: it is another number, or none.
     """
-    number = whole_number(value)
-    if number is None or number < least:
-        raise InvalidInputError(f"{name} is {shown(value)}; give a whole number from {least} on.")
-    return number
+    return _at_least(name, value, least, f"a whole number from {least} on")
 
 
 def optional_at_least(name: str, value: Any, least: int = 1) -> int | None:
     """As `at_least`; None stays None."""
-    if value is None:
-        return None
-    try:
-        return at_least(name, value, least)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{str(error).removesuffix('.')}, or None.") from None
+    return None if value is None else _at_least(name, value, least, f"a whole number from {least} on, or None")
+
+
+def _at_least(name: str, value: Any, least: int, wanted: str) -> int:
+    number = whole_number(value)
+    if number is None or number < least:
+        raise InvalidInputError(f"{name} is {shown(value)}; give {wanted}.")
+    return number

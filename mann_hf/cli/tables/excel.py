@@ -41,7 +41,8 @@ def _read(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iter
         others = listed(repr(name) for name in names if name != chosen)
         columns.say(f"{source}: reads the sheet {chosen!r} and not {others} (--split names another).")
     cure = f" or, for another sheet than {chosen!r}, with --split" if len(names) > 1 else ""
-    return _rows(source, _Sheet(source, data, book[chosen], chosen), columns, cure)
+    rows = _rows(source, _Sheet(source, data, book[chosen], chosen), columns, cure)
+    return (row._replace(of_sheet=True) for row in rows)
 
 
 class _Sheet:
@@ -105,18 +106,14 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
         needed = positions[: len(columns.kinds)] if columns.others else positions
         if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in needed}):
             cell = sheet.not_calculated[line][min(formulas)]
-            yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line, of_sheet=True)
+            yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line)
             continue
         merged = [sheet.merged_with(line, p + 1) for p in needed if p >= len(cells) or cells[p] is None]
         if found := next(filter(None, merged), None):
-            yield BadRow(
-                number,
-                f"the cells {found} are merged, and only the first has a value; unmerge them and fill each",
-                line,
-                of_sheet=True,
-            )
+            reason = f"the cells {found} are merged, and only the first has a value; unmerge them and fill each"
+            yield BadRow(number, reason, line)
             continue
-        yield Row(number, wanted, line, of_sheet=True)
+        yield Row(number, wanted, line)
     if positions is None:
         if sheet.not_calculated:
             raise InvalidInputError(
