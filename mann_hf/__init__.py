@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import memory as memory
     from . import metrics as metrics
     from . import models as models
+    from . import persistent as persistent
     from . import pipelines as pipelines
     from . import training as training
     from .episodes import Episode, EpisodeCollator, EpisodeSampler, select_classes, split_classes
@@ -37,7 +38,19 @@ _NAMES = {
 }
 """The module of each public name. It is imported when the name is asked for."""
 _MODULES = (
-    *("cards", "controllers", "demo", "episodes", "errors", "hub", "memory", "metrics", "models", "pipelines"),
+    *(
+        "cards",
+        "controllers",
+        "demo",
+        "episodes",
+        "errors",
+        "hub",
+        "memory",
+        "metrics",
+        "models",
+        "persistent",
+        "pipelines",
+    ),
     "training",
 )
 

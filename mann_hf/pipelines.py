@@ -22,13 +22,13 @@ from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .models import Evidence, MANNForSequenceClassification
-from .models.entries import Entry, label_names
 from .models.folder_saves import saving_model, write_model
-from .models.labelled_memory import LabelledMemory
-from .models.memory_holder import ReadyMemory
 from .models.plain_modules import unwrap_hint
 from .models.publishing import save_tokenizer
 from .models.stored_texts import why_unlike
+from .persistent.entries import Entry, label_names
+from .persistent.holder import ReadyMemory
+from .persistent.labelled_memory import LabelledMemory
 from .targets import known_as
 from .targets.given import check_pairs, given_labels
 from .wording import shown

@@ -20,6 +20,7 @@ LAYERS = [
     ["memory"],
     ["controllers", "targets"],
     ["hub", "cards"],
+    ["persistent"],
     ["models"],
     ["metrics", "episodes"],
     ["training"],

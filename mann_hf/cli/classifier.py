@@ -148,7 +148,7 @@ def _config_in(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         pass
     if (folder / MEMORY_FILE).exists():
-        from ..models.memory_files import check_with_model
+        from ..persistent.memory_files import check_with_model
 
         check_with_model(str(folder))
     if (folder / WEIGHTS).exists():

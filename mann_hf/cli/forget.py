@@ -12,7 +12,7 @@ from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
 
 if TYPE_CHECKING:
-    from ..models.labelled_memory import LabelledMemory
+    from ..persistent.labelled_memory import LabelledMemory
 
 
 def forget(
@@ -40,7 +40,7 @@ def forget(
     find_config(folder, on_hub=False)
     change = FolderChange(folder, f"nothing was forgotten, {folder} is as it was.")
     with working(), only_writer(folder):
-        from ..models.entries import label_names
+        from ..persistent.entries import label_names
 
         classifier = open_classifier(folder)
         before = classifier.model.memory

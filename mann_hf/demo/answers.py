@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import InvalidInputError
 from ..memory.reading import MULTI_LABEL
 from ..models import Entry, LabelledMemory
-from ..models.entries import label_names
+from ..persistent.entries import label_names
 from ..wording import counted
 from .bounds import MOST_LETTERS_SENT, called, short
 from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of

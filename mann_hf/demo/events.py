@@ -9,7 +9,7 @@ from ..errors import InvalidInputError, MannError
 from ..memory.reading import SINGLE_LABEL
 from ..models import LabelledMemory
 from ..models.card_files import public_name
-from ..models.entries import LARGEST_ID
+from ..persistent.entries import LARGEST_ID
 from ..wording import counted
 from . import answers
 from .bounds import typed_search

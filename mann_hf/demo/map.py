@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import import_extra
 from ..models import Entry, LabelledMemory
-from ..models.entries import label_names
+from ..persistent.entries import label_names
 from .bounds import short
 
 MOST_DRAWN = 1000

@@ -9,7 +9,7 @@ from ..controllers.text import tokenize
 from ..errors import EmptyMemoryError, NotInMemoryError
 from ..memory.reading import MULTI_LABEL
 from ..models import LabelledMemory
-from ..models.memory_files import memory_bytes
+from ..persistent.memory_files import memory_bytes
 from ..pipelines import FewShotTextClassificationPipeline
 from .bounds import called, typed_names, typed_text
 from .map import MemoryMap

@@ -2,9 +2,9 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from ..persistent.entries import Entry
+from ..persistent.labelled_memory import LabelledMemory
 from .configuration_mann import MANNConfig
-from .entries import Entry
-from .labelled_memory import LabelledMemory
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_sequence_classification import MANNForSequenceClassification, MANNSequenceClassifierOutput

@@ -18,12 +18,12 @@ from ..hub.files import CARD, CONFIG, read_text
 from ..hub.saving import write_whole
 from ..hub_names import is_hub_name
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..persistent.entries import label_names
+from ..persistent.labelled_memory import LabelledMemory
+from ..persistent.memory_files import load_memory
 from ..wording import counted, holds_words
 from . import adapter_base, adapters
 from .configuration_mann import MANNConfig
-from .entries import label_names
-from .labelled_memory import LabelledMemory
-from .memory_files import load_memory
 from .memory_keeping import MemoryKeepingModel
 
 logger = logging.get_logger(f"transformers.{__name__}")

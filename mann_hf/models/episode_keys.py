@@ -10,7 +10,7 @@ from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading, Solution
 from ..memory.precision import LARGEST, strange
 from ..memory.reading import REGRESSION
-from .memory_holder import full_precision
+from ..persistent.holder import full_precision
 
 
 class EpisodeKeys(NamedTuple):

@@ -18,12 +18,13 @@ from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_place, read_object
 from ..hub.saving import whole_save
 from ..memory.reading import SINGLE_LABEL
+from ..persistent import memory_files
+from ..persistent.entries import lack_texts
+from ..persistent.labelled_memory import LabelledMemory
 from ..wording import counted, listed, near
-from . import adapters, base_weights, card_files, memory_files, publishing
+from . import adapters, base_weights, card_files, publishing
 from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
-from .entries import lack_texts
-from .labelled_memory import LabelledMemory
 from .memory_keeping import MemoryKeepingModel, why_old
 from .peft_package import check_none_beside
 from .plain_modules import check_loadable, plain_modules, plain_names

@@ -10,8 +10,9 @@ from ..hub.files import WEIGHTS
 from ..hub.load_reports import SHOWN, check_shapes, check_whole, deeper_parts, quiet_load_report
 from ..hub.weight_files import where_on_hub
 from ..hub.weight_sizes import not_together
+from ..persistent import memory_files
 from ..wording import listed
-from . import adapters, memory_files
+from . import adapters
 
 logger = logging.get_logger(f"transformers.{__name__}")
 

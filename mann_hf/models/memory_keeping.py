@@ -13,13 +13,14 @@ from torch import Tensor
 from ..cards import MANNModelCardData, TrainingRecord
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..persistent import memory_files
+from ..persistent.entries import Label, label_names, label_words, lack_texts
+from ..persistent.holder import MemoryHolder
+from ..persistent.labelled_memory import LabelledMemory
 from ..wording import listed
-from . import adapter_base, base_weights, memory_files
+from . import adapter_base, base_weights
 from .adapter_switches import active_adapters_on, enable_all
 from .encoding import EncodingModel, same_keys
-from .entries import Label, label_names, label_words, lack_texts
-from .labelled_memory import LabelledMemory
-from .memory_holder import MemoryHolder
 
 Model = TypeVar("Model", bound="MemoryKeepingModel")
 

@@ -25,11 +25,12 @@ from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, 
 from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from . import adapters, base_weights, card_files, folder_saves, memory_files, publishing
+from ..persistent import memory_files
+from ..persistent.holder import MemoryHolder
+from . import adapters, base_weights, card_files, folder_saves, publishing
 from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
-from .memory_holder import MemoryHolder
 from .pretrained_encoder import ModelFromEncoder, naming_unknown_arguments, no_such_argument
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")

@@ -13,11 +13,11 @@ from ..controllers.inputs import check_tensor, check_words
 from ..controllers.lookup import looked_up_once
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..memory import KeyValueMemory, Reading
+from ..persistent.holder import ReadyMemory, full_precision
 from .adapter_switches import active_adapters_on
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
 from .label_tensors import check_query_labels, query_loss, support_values, with_label, without_queries
-from .memory_holder import ReadyMemory, full_precision
 from .remembering import RememberingModel
 from .trainer_labels import labels_for_trainers
 

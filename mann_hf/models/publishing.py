@@ -16,6 +16,7 @@ from ..errors import InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, escapes_folder, read_object
 from ..hub.saving import is_superseded
 from ..memory.reading import REGRESSION, SINGLE_LABEL
+from ..persistent.memory_files import load_memory, save_memory
 from . import adapter_base
 from .adapter_switches import has_adapter
 from .card_files import (
@@ -31,7 +32,6 @@ from .card_files import (
     write_labels,
 )
 from .configuration_mann import MANNConfig
-from .memory_files import load_memory, save_memory
 from .memory_keeping import MemoryKeepingModel
 from .uploading import Repository, upload
 

@@ -16,16 +16,16 @@ from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.addressing import unit
 from ..memory.precision import precise
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from ..persistent.entries import Kind, Label, label_names, renamed
+from ..persistent.holder import ReadyMemory, full_precision
+from ..persistent.labelled_memory import LabelledMemory
 from ..targets import known_as, same_label
 from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.labels import plain
 from ..targets.pairs import why_numbers_meet_names
 from ..wording import listed, shown
 from .adapter_switches import active_adapters_on
-from .entries import Kind, Label, label_names, renamed
 from .episode_keys import check_queries
-from .labelled_memory import LabelledMemory
-from .memory_holder import ReadyMemory, full_precision
 from .modeling_mann import MANNPreTrainedModel
 
 logger = logging.get_logger(f"transformers.{__name__}")

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from ..persistent.labelled_memory import LabelledMemory
 from .encoding import EncodingModel, same_keys
-from .labelled_memory import LabelledMemory
 
 
 @torch.no_grad()

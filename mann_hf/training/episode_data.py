@@ -8,7 +8,7 @@ from transformers.utils import logging
 
 from ..episodes import Episode, EpisodeSampler
 from ..errors import InvalidInputError
-from ..models.entries import label_words
+from ..persistent.entries import label_words
 from ..wording import listed
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective

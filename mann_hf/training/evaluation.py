@@ -12,9 +12,9 @@ from ..episodes import Episode, EpisodeSampler
 from ..memory import KeyValueMemory
 from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification
-from ..models.entries import label_words
 from ..models.episode_keys import EpisodeKeys, read_episodes
 from ..models.label_tensors import IGNORED, support_values
+from ..persistent.entries import label_words
 
 AT_A_TIME = 32
 """Episodes that are read together."""

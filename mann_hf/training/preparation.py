@@ -8,8 +8,8 @@ from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
 from ..models.adapter_switches import has_adapter
-from ..models.entries import lack_texts
 from ..models.peft_package import check_none_beside
+from ..persistent.entries import lack_texts
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.memory import READINGS
-from mann_hf.models.entries import label_words
+from mann_hf.persistent.entries import label_words
 
 from . import render
 from .data import (

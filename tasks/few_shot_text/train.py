@@ -24,7 +24,7 @@ import yaml
 from datasets import Dataset, concatenate_datasets
 
 import mann_hf
-from mann_hf.models.entries import label_words
+from mann_hf.persistent.entries import label_words
 from mann_hf.training.run import TrainingRun
 from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 

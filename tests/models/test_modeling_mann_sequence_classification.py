@@ -21,7 +21,7 @@ from torch import Tensor
 from mann_hf.errors import EmptyMemoryError, InvalidInputError, NotInMemoryError
 from mann_hf.memory import READINGS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from mann_hf.models.entries import name_id
+from mann_hf.persistent.entries import name_id
 from mann_hf.wording import counted
 
 Build = Callable[..., Any]

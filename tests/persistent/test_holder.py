@@ -11,7 +11,7 @@ import torch
 from mann_hf.errors import EmptyMemoryError
 from mann_hf.memory import READINGS, Reading
 from mann_hf.models import LabelledMemory
-from mann_hf.models.memory_holder import MemoryHolder
+from mann_hf.persistent.holder import MemoryHolder
 
 K = 4
 

@@ -4,8 +4,8 @@ import torch
 from mann_hf.errors import InvalidInputError, NotInMemoryError
 from mann_hf.memory import EVICTIONS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
-from mann_hf.models.entries import LARGEST_ID, Label, content_id, label_words, name_id
-from mann_hf.models.labelled_memory import LabelledMemory
+from mann_hf.persistent.entries import LARGEST_ID, Label, content_id, label_words, name_id
+from mann_hf.persistent.labelled_memory import LabelledMemory
 
 
 def keys(*numbers: float, size: int = 4) -> torch.Tensor:

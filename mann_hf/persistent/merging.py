@@ -1,0 +1,54 @@
+"""Puts together what two processes made of one memory."""
+
+from dataclasses import replace
+
+import torch
+
+from .labelled_memory import LabelledMemory
+
+
+def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory) -> LabelledMemory:
+    """Another's memory with what was taught and forgotten here. An example that both taught again counts for both.
+
+    Args:
+        before: what both began with.
+        mine: what became of it here.
+        theirs: what became of it elsewhere.
+    """
+    gone = (before.ids.keys() - mine.ids.keys()) & theirs.ids.keys()
+    if gone:
+        theirs = theirs.forget(gone)
+    theirs = _counted_again(before, mine, theirs)
+    new = [slot for id_, slot in mine.ids.items() if id_ not in before.ids and id_ not in theirs.ids]
+    if not new:
+        return theirs
+    entries = [mine.entries[slot] for slot in new]
+    together = theirs.remember(
+        mine.state.keys[0, new],
+        [entry.label for entry in entries],
+        [entry.text for entry in entries],
+        [entry.kind for entry in entries],
+        dict(mine.names),
+    )[0]
+    more = {entry.id: int(mine.state.write_count[0, slot]) - 1 for entry, slot in zip(entries, new, strict=True)}
+    return _counted(together, more)
+
+
+def _counted_again(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory) -> LabelledMemory:
+    """Another's memory in which examples count for more that both have, and that were taught again here."""
+    counts = {
+        id_: int(mine.state.write_count[0, slot])
+        - (int(before.state.write_count[0, before.ids[id_]]) if id_ in before.ids else 0)
+        for id_, slot in mine.ids.items()
+        if id_ in theirs.ids
+    }
+    return _counted(theirs, counts)
+
+
+def _counted(memory: LabelledMemory, times: dict[int, int]) -> LabelledMemory:
+    """The memory in which entries count for more: by their ids, how often they were taught again."""
+    again = {memory.ids[id_]: count for id_, count in times.items() if count > 0 and id_ in memory.ids}
+    if not again:
+        return memory
+    state = memory.law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
+    return replace(memory, state=state)
