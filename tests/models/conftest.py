@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from mann_hf import MANNForSequenceClassification
 from mann_hf.models import LabelledMemory
+from tests.same_memory import same_memory
 
 TAUGHT = {
     "where is my card": "card_arrival",
@@ -33,18 +33,6 @@ def build(
 ) -> Callable[..., MANNForSequenceClassification]:
     """A model around the tiny encoder: `build(**kwargs of from_encoder_pretrained)`."""
     return tiny_classifier
-
-
-def same_memory(first: LabelledMemory, second: LabelledMemory) -> None:
-    """Asserts that two memories hold the same, bit for bit."""
-    assert first.entries == second.entries
-    assert first.labels == second.labels
-    assert first.problem_type == second.problem_type
-    for name, mine, theirs in zip(first.state._fields, first.state, second.state, strict=True):
-        assert torch.equal(mine, theirs), name
-        assert mine.dtype == theirs.dtype, name
-    assert first.names.keys() == second.names.keys()
-    assert all(torch.equal(first.names[name], second.names[name]) for name in first.names)
 
 
 @pytest.fixture
