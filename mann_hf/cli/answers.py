@@ -14,6 +14,7 @@ import typer
 
 from ..errors import InvalidInputError, import_extra
 from ..targets.labels import BETWEEN_LABELS
+from ..wording import counted
 from .output import say
 from .tables import DELIMITERS, is_stream
 from .tables.columns import Form, numbered
@@ -29,6 +30,8 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 """A number that is spelled plainly, and no id such as 00123."""
 DIGITS = 15
 """Those of a number that Excel keeps."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What stands in a text for half a letter of JSON, or for a byte that is no UTF-8; it cannot be written."""
 LONGEST_CELL = 32_767
 """Letters that Excel takes in a cell."""
 
@@ -99,10 +102,13 @@ def write_answers(
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
     if ending == EXCEL and form is not None:
         others = _with_numbers(others)
+    cells_of_text = (cell for each in others for cell in each.values() if isinstance(cell, str))
+    if damaged := sum(SURROGATE.search(cell) is not None for cell in cells_of_text):
+        say(f"{output}: {counted(damaged, 'cell has', 'cells have')} bytes that are no letters, written as \ufffd.")
     rows = []
     for place, (text, cells, ranked) in enumerate(zip(texts, others, answers, strict=True)):
         own = list(_as_json(cells).items())
-        table = dict([*own[:text_place], (column, text), *own[text_place:]])
+        table = dict([*own[:text_place], (_encodable(column), text), *own[text_place:]])
         number = {names["row"]: numbers[place]} if numbers else {}
         rows += [table | {names[key]: value for key, value in answer.items()} | number for answer in ranked]
     if ending in FLAT:
@@ -152,14 +158,19 @@ def _cell(value: Any) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    """What JSON has of a cell: no NaN, and text for dates and the like."""
+    """What JSON has of a cell: no NaN, no half letters, and text for dates and the like."""
     if isinstance(value, dict):
-        return {str(key): _as_json(part) for key, part in value.items()}
+        return {_encodable(str(key)): _as_json(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_as_json(part) for part in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (str, int)) else str(value)
+    return value if value is None or isinstance(value, int) else _encodable(str(value))
+
+
+def _encodable(text: str) -> str:
+    """A text that can be written, with a sign in place of what is no letter."""
+    return SURROGATE.sub("\ufffd", text)
 
 
 def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], ending: str, form: Form | None) -> bytes:

@@ -49,6 +49,29 @@ def test_a_csv_is_written_as_the_one_that_was_read(
     assert (tmp_path / "out.tsv").read_text("utf-8-sig").splitlines()[0].count("\t") == 3
 
 
+@pytest.mark.parametrize("ending", [".csv", ".json", ".xlsx"])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("t.csv", "text,née\nmy card is löst,öß".encode() + b"\xe4\n"),
+        (
+            "t.jsonl",
+            b'{"text": "my card", "n\\ud83d": ["cut \\ud83d"]}\n{"text": "refund", "n\\ud83d": "cut \\ud83d"}\n',
+        ),
+    ],
+    ids=["csv", "json"],
+)
+def test_what_is_no_letter_in_other_columns_is_replaced(
+    shell: Shell, taught: Path, tmp_path: Path, name: str, data: bytes, ending: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    output = tmp_path / f"out{ending}"
+    shell("predict", taught, tmp_path / name, "--skip-bad-rows", "--output", output)
+    assert f"{output.name}: 1 cell has bytes that are no letters, written as \ufffd." in shell.stderr
+    if ending != ".xlsx":
+        assert "\ufffd" in output.read_text("utf-8")
+
+
 def test_encoding_by_name_is_marked_too(shell: Shell, taught: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("text\nкарта\n".encode("cp1251"))
     shell("predict", taught, tmp_path / "t.csv", "--encoding", "cp1251", "--output", tmp_path / "out.csv")
