@@ -118,8 +118,11 @@ def choose(folder: str, files: list[Path], split: str | None, usual: str, column
         if split not in (None, "train", "all"):
             raise InvalidInputError(f"{folder!r} has no split {split!r}: no file in it is named after one.")
         return Chosen(files, None)
-    left = [path for path in files if not any(path in some for some in there.values())]
-    chosen = choose_of(folder, there, split, usual, "the names of its files", left)
+    of_splits = {path for some in there.values() for path in some}
+    left = [path for path in files if path not in of_splits]
+    texts = files[0].suffix.lower() == LINES
+    sign = f"the names of its {'folders' if texts else 'files'}"
+    chosen = choose_of(folder, there, split, usual, sign, left)
     if left:
         columns.say(
             f"{folder}: {counted(len(left), 'file is', 'files are')} of no split by name, and left out: "
@@ -155,10 +158,14 @@ def choose_of(
     if wanted not in there:
         found = [f"{name!r} ({_names(folder, some)})" for name, some in there.items()]
         none = f", and {counted(len(left), 'file is', 'files are')} of none ({_names(folder, left)})" if left else ""
-        one = shlex.quote(str(Path(folder, (left or next(iter(there.values())))[0].relative_to(folder))))
+        first = (left or next(iter(there.values())))[0].relative_to(folder)
+        in_place = "one file in place of the folder"
+        if first.suffix.lower() == LINES:  # whose label is the name of a folder
+            first, in_place = Path(first.parts[0]), "the folder of one split"
+        one = shlex.quote(str(Path(folder, first)))
         raise InvalidInputError(
             f"{folder!r} has no split {split or usual!r}: by {sign} it has {listed(found)}{none}. Choose with --split "
-            f"{next(iter(there))}, or give one file in place of the folder, as in {one}."
+            f"{next(iter(there))}, or give {in_place}, as in {one}."
         )
     return Chosen(there[wanted], wanted, tuple(there))
 

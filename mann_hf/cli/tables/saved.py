@@ -79,7 +79,10 @@ def files_by_card(folder: str) -> Card | None:
         import datasets
 
         builder = datasets.load_dataset_builder(folder)
-        files = {str(split): [Path(path) for path in paths] for split, paths in builder.config.data_files.items()}
+        files = {  # whose paths are absolute there
+            str(split): [Path(folder, os.path.relpath(path, folder)) for path in paths]
+            for split, paths in builder.config.data_files.items()
+        }
         return Card(files, builder.info.features)
 
 

@@ -18,6 +18,8 @@ from pyarrow.parquet import write_table  # type: ignore[import-untyped]
 
 from mann_hf.cli.options import ProblemType, TableOptions
 from mann_hf.cli.tables import delimited, examples_of, hub, is_table, read_table, texts_of
+from mann_hf.cli.tables.columns import Columns
+from mann_hf.cli.tables.folders import choose
 from mann_hf.errors import InvalidInputError
 
 Write = Callable[[str, str | bytes], Path]
@@ -237,7 +239,9 @@ def test_rows_of_several_files_are_told_apart(tmp_path: Path) -> None:
     assert "b.csv, row 1 (line 2) has 3 cells" in refusal(tmp_path)
 
 
-def test_the_card_of_a_folder_says_which_file_is_of_which_split(tmp_path: Path) -> None:
+def test_the_card_of_a_folder_says_which_file_is_of_which_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = """---
 configs:
 - config_name: default
@@ -263,6 +267,9 @@ dataset_info:
     (tmp_path / "two.csv").write_text("text,label\n007,1\n")
     assert read(tmp_path) == [("one", "card")]
     assert read(tmp_path, split="held_out") == [("007", "refund")]
+    monkeypatch.chdir(tmp_path.parent)
+    assert read(Path(tmp_path.name)) == [("one", "card")]
+    assert "by its README.md it has 'train' (one.csv), 'held_out' (two.csv)." in refusal(Path(tmp_path.name), split="x")
 
 
 def test_what_datasets_saved_is_read(tmp_path: Path) -> None:
@@ -303,6 +310,28 @@ class TestClassFolders:
         self.plant(tmp_path, "train/card/a.txt", "test/card/b.txt")
         assert read(tmp_path) == [("text of train/card/a.txt", "card")]
         assert read(tmp_path, split="test") == [("text of test/card/b.txt", "card")]
+        assert refusal(tmp_path, split="dev") == (
+            f"'{tmp_path}' has no split 'dev': by the names of its folders it has 'train' (train/card/a.txt), 'test' "
+            f"(test/card/b.txt). Choose with --split train, or give the folder of one split, as in "
+            f"{tmp_path / 'train'}."
+        )
+        assert read(tmp_path / "train") == [("text of train/card/a.txt", "card")]
+
+    def test_many_texts_are_sorted_into_splits_at_once(self, tmp_path: Path) -> None:
+        files = [tmp_path / f"{split}/card/{number}.txt" for split in ("train", "test") for number in range(500)]
+        compared = 0
+
+        class Counted(type(tmp_path)):  # type: ignore[misc]
+            def __eq__(self, other: object) -> bool:
+                nonlocal compared
+                compared += 1
+                return bool(super().__eq__(other))
+
+            __hash__ = type(tmp_path).__hash__
+
+        found = choose(str(tmp_path), [Counted(path) for path in files], None, "train", Columns(options()))
+        assert len(found.files) == 500
+        assert compared < 5_000
 
     def test_a_class_may_be_called_as_a_split(self, tmp_path: Path) -> None:
         self.plant(tmp_path, "training/a.txt", "refund/b.txt")
