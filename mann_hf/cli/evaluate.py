@@ -19,7 +19,7 @@ from .output import print_json, print_lines, printable, progress_bar, say, worki
 from .scores import calibration_error, label_scores, regression_scores, score_interval
 from .tables import Table as TableOfTexts
 from .tables import examples_of, read_table
-from .tables.hints import say_alike_stored
+from .tables.hints import in_one_case, say_alike_stored
 
 NAMES = {
     "texts": "texts",
@@ -62,7 +62,7 @@ def evaluate(
     bins. With several labels a text, an answer is right if all its labels are right, and the calibration error is over
     the scores of all labels. For a regression: mean absolute error, mean squared error and R².
 
-    A note says how many of the texts the memory holds, as figures on texts that were taught say nothing about others.
+    A note says how many of the texts were taught: figures on those do not tell how new texts are answered.
     """
     with ExitStack() as stack:
         if to_card:
@@ -117,13 +117,9 @@ def evaluate(
 
 
 def _count_taught(texts: Sequence[str], memory: Any) -> int | None:
-    """How many of the texts the memory holds, in whatever case; None if it keeps no texts."""
-    stored = {_in_one_case(entry.text) for entry in memory.entries if entry.text is not None}
-    return sum(_in_one_case(text) in stored for text in texts) if stored else None
-
-
-def _in_one_case(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """How many of the texts the memory holds, whatever their case; None if it keeps no texts."""
+    stored = {in_one_case(entry.text) for entry in memory.entries if entry.text is not None}
+    return sum(in_one_case(text) in stored for text in texts) if stored else None
 
 
 def _say_taught(table: TableOfTexts, taught: int | None, texts: int) -> None:

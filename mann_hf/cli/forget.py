@@ -36,9 +36,9 @@ def forget(
 ) -> None:
     """Forget texts, as if they had never been taught."""
     if [bool(label), bool(id_), bool(text)].count(True) != 1:
-        raise typer.BadParameter("give one of the three.", param_hint="--label / --id / --text")
+        raise typer.BadParameter("give exactly one of these options.", param_hint="--label / --id / --text")
     find_config(folder, on_hub=False)
-    change = FolderChange(folder, f"nothing was forgotten, {folder} is as it was.")
+    change = FolderChange(folder, f"nothing was forgotten, and {folder} is as it was.")
     with working(), only_writer(folder):
         from ..persistent.entries import label_names
 
@@ -53,7 +53,7 @@ def forget(
             if label:
                 classifier.forget(ids=[entry.id for entry in before.entries if {*label} & {*label_names(entry.label)}])
         except NotInMemoryError:
-            classifier.save_memory(folder)  # where a release before was killed, the memory's copies still tell of it
+            classifier.save_memory(folder)  # or a killed command before may have left the text in other files there
             raise
         with change:
             classifier.save_memory(folder)

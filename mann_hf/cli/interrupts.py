@@ -47,7 +47,7 @@ class FolderChange:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
-            self.words = f"{self.folder} was saved before."
+            self.words = f"{self.folder} was already saved."
 
 
 def _tell_change() -> None:
@@ -58,7 +58,7 @@ def _tell_change() -> None:
         with suppress(OSError, ValueError):  # closed, or no real file
             place = sys.stderr.fileno()
             if select.select([], [place], [], 0)[1]:
-                os.write(place, f"{one_line(f'mann-hf: interrupted; {change.words}', sys.stderr)}\n".encode())
+                os.write(place, f"{one_line(f'mann-hf: interrupted: {change.words}', sys.stderr)}\n".encode())
 
 
 def was_interrupted() -> bool:

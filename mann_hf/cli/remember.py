@@ -79,8 +79,8 @@ def remember(
         problem_type = opt.ProblemType.MULTI_LABEL
     with only_writer(folder):
         new = is_new(folder)
-        state = "it holds no classifier" if new else "it is as it was"
-        change = FolderChange(folder, f"nothing of {table} was kept in {folder}, {state}.")
+        state = "holds no classifier" if new else "is as it was"
+        change = FolderChange(folder, f"nothing of {table} was kept, and {folder} {state}.")
         if new:
             config = {}
             problem_type = problem_type or opt.ProblemType.SINGLE_LABEL

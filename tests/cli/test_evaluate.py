@@ -119,7 +119,7 @@ def test_a_label_that_differs_from_a_stored_one_in_case_alone_is_said(
 ) -> None:
     table = write("t.csv", "text,label\nsend the money,Refund\nhelp me pay,refund\n")
     shell(command, taught, table)
-    assert "t.csv: 'Refund' is not 'refund' of the memory, but a label of its own; write it as" in shell.stderr
+    assert "t.csv: 1 label is not written as in the memory, 'Refund' (there 'refund'), and so not the" in shell.stderr
 
 
 def test_class_numbers_are_compared_by_their_names(shell: Shell, taught: Path, tmp_path: Path) -> None:

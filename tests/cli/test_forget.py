@@ -111,9 +111,15 @@ def test_what_is_not_there_is_told_and_nothing_changes(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Invalid value for --label / --id / --text: give one of the three."),
-        (["--label", "a", "--id", "1"], "Invalid value for --label / --id / --text: give one of the three."),
-        (["--label", "a", "--text", "b"], "Invalid value for --label / --id / --text: give one of the three."),
+        ([], "Invalid value for --label / --id / --text: give exactly one of these options."),
+        (
+            ["--label", "a", "--id", "1"],
+            "Invalid value for --label / --id / --text: give exactly one of these options.",
+        ),
+        (
+            ["--label", "a", "--text", "b"],
+            "Invalid value for --label / --id / --text: give exactly one of these options.",
+        ),
         (["--id", "one"], "Invalid value for '--id': "),
     ],
 )

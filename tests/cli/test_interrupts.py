@@ -150,10 +150,10 @@ mann_hf.cli.main()
 @pytest.mark.parametrize(
     ("command", "method", "words", "swallow"),
     [
-        ("new", "remember", "nothing of shots.csv was kept in new, it holds no classifier.", True),
-        ("old", "remember", "nothing of shots.csv was kept in old, it is as it was.", False),
+        ("new", "remember", "nothing of shots.csv was kept, and new holds no classifier.", True),
+        ("old", "remember", "nothing of shots.csv was kept, and old is as it was.", False),
         ("old", "save_memory", "old was being saved: it is as it was, or has the whole change.", False),
-        ("forget", "forget", "nothing was forgotten, old is as it was.", False),
+        ("forget", "forget", "nothing was forgotten, and old is as it was.", False),
     ],
 )
 def test_an_interrupt_says_what_has_become_of_the_change(
@@ -167,7 +167,7 @@ def test_an_interrupt_says_what_has_become_of_the_change(
     before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
     process = start(CHANGES.format(arguments=arguments, method=method, swallow=swallow), cwd=tmp_path)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30) == ("", f"mann-hf: interrupted; {words}\n")
+    assert process.communicate(timeout=30) == ("", f"mann-hf: interrupted: {words}\n")
     assert process.returncode == 130
     after = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
     assert after.items() >= before.items()
@@ -188,4 +188,4 @@ def test_what_an_interrupt_says_after_the_save() -> None:
     change = interrupts.FolderChange("folder", "nothing was kept.")
     with change:
         assert "was being saved" in change.words
-    assert change.words == "folder was saved before."
+    assert change.words == "folder was already saved."

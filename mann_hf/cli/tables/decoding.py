@@ -44,7 +44,9 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
     """
     kind = next((kind for mark, kind in OTHERS.items() if data.startswith(mark)), None)
     if kind is not None:
-        raise InvalidInputError(f"{source!r} is {kind} and no text; give a table, by the ending that it should have.")
+        raise InvalidInputError(
+            f"{source!r} is {kind}, not text; give a table, or rename the file if only its ending is wrong."
+        )
     named = encoding or next((name for mark, name in MARKS if data.startswith(mark)), None) or _two_byte(data)
     if named is not None:
         try:

@@ -88,7 +88,7 @@ def say_alike(table: Table, labels: Iterable[str]) -> None:
     """Says which labels differ in case or in the form of their letters alone."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(labels):
-        alike.setdefault(_in_one_case(name), []).append(name)
+        alike.setdefault(in_one_case(name), []).append(name)
     pairs = [" and ".join(map(visible, names)) for names in alike.values() if len(names) > 1]
     if pairs:
         say(f"{table.source}: {listed(pairs, 3)} are different labels; give them one name if they are one class.")
@@ -103,17 +103,18 @@ def say_alike_stored(table: Table, labels: Iterable[str], stored: Iterable[str])
         stored: those of the memory.
     """
     stored = dict.fromkeys(stored)
-    known = {_in_one_case(name): name for name in stored}
-    new = [name for name in dict.fromkeys(labels) if name not in stored and _in_one_case(name) in known]
+    known = {in_one_case(name): name for name in stored}
+    new = [name for name in dict.fromkeys(labels) if name not in stored and in_one_case(name) in known]
     if new:
-        pairs = (f"{visible(name)} is not {visible(known[_in_one_case(name)])}" for name in new)
+        pairs = (f"{visible(name)} (there {visible(known[in_one_case(name)])})" for name in new)
         say(
-            f"{table.source}: {listed(pairs, 3)} of the memory, but a label of its own; write it as there if they are "
-            "one class."
+            f"{table.source}: {counted(len(new), 'label is', 'labels are')} not written as in the memory, "
+            f"{listed(pairs, 3)}, and so not the same; give them one name if they are one class."
         )
 
 
-def _in_one_case(name: str) -> str:
+def in_one_case(name: str) -> str:
+    """A text or label without its differences of case, white space and form of letters, by which it is compared."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
