@@ -17,7 +17,6 @@ from transformers.utils import logging
 
 from .controllers.progress import Progress, following
 from .controllers.text import check_texts, optional_texts, unboxed
-from .counts import optional_at_least
 from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
 from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -31,7 +30,7 @@ from .persistent.holder import ReadyMemory
 from .persistent.labelled_memory import LabelledMemory
 from .targets import known_as
 from .targets.given import check_pairs, given_labels
-from .wording import shown
+from .wording import optional_at_least, shown
 
 logger = logging.get_logger(f"transformers.{__name__}")
 

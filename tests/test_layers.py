@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "mann_hf"
 # Lowest first. A part imports parts of lower rows and itself, never its neighbours in the row.
 LAYERS = [
-    ["errors", "forks", "wording", "hub_names"],
-    ["registry", "counts"],
+    ["errors", "hub_names"],
+    ["registry", "wording"],
     ["memory"],
     ["controllers", "targets"],
     ["hub", "cards"],

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ..controllers import DEFAULT_ENCODER
-from ..counts import as_count
 from ..errors import InvalidInputError
 from ..hub.near_paths import near_paths
-from ..wording import counted, did_you_mean
+from ..wording import as_count, counted, did_you_mean
 from . import options as opt
 from .output import print_json, print_lines, say, training_bar, working
 from .tables import examples_of, read_table

@@ -1,5 +1,6 @@
 """Turns texts into an encoder's tensors: checks, tokenizes and batches them with little padding."""
 
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import chain
@@ -12,10 +13,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, logging
 
-from ..counts import at_least
 from ..errors import InvalidInputError, InvalidTypeError
-from ..forks import wait_at_forks
-from ..wording import shown
+from ..wording import at_least, shown
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -31,7 +30,10 @@ BATCH_COST = 64
 _NO_LIMIT = 2**31  # tokenizers that know no limit state 10^30, which is more than they can be called with
 
 _tokenizing = threading.RLock()  # a fast tokenizer fails if its truncation is set in one thread while another uses it
-wait_at_forks(_tokenizing)  # or its locks, which Python does not reach, stay held in the child
+if hasattr(os, "register_at_fork"):  # or its locks, which Python does not reach, stay held in the child
+    os.register_at_fork(
+        before=_tokenizing.acquire, after_in_parent=_tokenizing.release, after_in_child=_tokenizing.release
+    )
 
 
 def check_texts(texts: object) -> list[str]:

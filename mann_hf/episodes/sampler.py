@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..counts import whole_number
 from ..errors import InvalidInputError
 from ..models.label_tensors import IGNORED
-from ..wording import counted, listed
+from ..wording import counted, listed, whole_number
 from .episode import Episode, Examples
 from .table import LabelledTable
 

@@ -10,11 +10,11 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from ..controllers.text import check_texts
-from ..counts import whole_number
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 from ..hub_names import is_owned_name
 from ..targets import Spellings, is_missing, spell_label
 from ..targets.labels import plain
+from ..wording import whole_number
 
 IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 """How datasets names the folder of a data set from the Hub in its cache."""

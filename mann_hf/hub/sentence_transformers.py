@@ -16,9 +16,8 @@ from transformers.utils import logging
 
 from ..controllers.pooling import JOINT
 from ..controllers.projection import ACTIVATIONS, projected_size
-from ..counts import whole_number
 from ..errors import EncoderNotFoundError, FolderError, InvalidInputError, UnsafeFileError
-from ..wording import shown
+from ..wording import shown, whole_number
 from .files import CONFIG, WEIGHTS, check_file, damaged, read_json
 
 logger = logging.get_logger(f"transformers.{__name__}")

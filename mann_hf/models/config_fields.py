@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..controllers.projection import projected_size
-from ..counts import whole_number
 from ..errors import InvalidInputError
 from ..memory.reading import PROBLEM_TYPES, READINGS
-from ..wording import shown
+from ..wording import shown, whole_number
 
 MOST_TOKENS = 2**31 - 1
 LONGEST_PROMPT = 2**16

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..errors import EmptyMemoryError, InvalidInputError
-from ..forks import free, renew_in_children
 from ..memory import Calibration, Reading, Solution, calibrate
 from ..memory.precision import strange
 from ..memory.reading import REGRESSION
 from ..wording import counted
+from .forks import free, renew_in_children
 from .labelled_memory import LabelledMemory
 
 

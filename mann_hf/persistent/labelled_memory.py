@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
-from ..forks import renew_cached_properties_in_children
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..memory.state import concatenate, slots_by_column
 from ..wording import counted, listed, near, shown
 from .entries import Entry, Kind, Label, content_id, label_names, label_words, name_id
+from .forks import renew_cached_properties_in_children
 
 MOST_VALUES = 2**30
 """The most that entries times labels may be: the values are a table of both, here of 4 GiB."""

@@ -9,8 +9,8 @@ import torch
 from transformers import TrainingArguments
 from transformers.utils import logging
 
-from ..counts import as_count
 from ..errors import InvalidInputError, import_extra
+from ..wording import as_count
 from .objectives import OBJECTIVES
 from .regularizers import REGULARIZERS
 

@@ -13,14 +13,13 @@ from transformers import EarlyStoppingCallback, PreTrainedConfig, PrinterCallbac
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
-from ..counts import as_count
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
 from ..hub.resolve import resolve_encoder
 from ..hub.saving import write_whole
 from ..models import MANNConfig, MANNForSequenceClassification
-from ..wording import listed
+from ..wording import as_count, listed
 from .arguments import EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves
 from .run_folder import CHECKPOINTS, RESULTS_FILE, begin, checkpoint_to_resume

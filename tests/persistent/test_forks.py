@@ -16,9 +16,9 @@ import torch
 from transformers import pipeline
 
 import mann_hf
-from mann_hf import forks
 from mann_hf.controllers import text as tokenizing
 from mann_hf.models import LabelledMemory
+from mann_hf.persistent import forks
 
 Make = Callable[..., Any]
 
@@ -97,8 +97,7 @@ def test_a_fork_waits_for_what_a_child_could_not_go_on_with() -> None:
 
 
 def test_whoever_holds_a_lock_may_fork_and_let_it_go_in_both() -> None:
-    lock = threading.RLock()
-    forks.wait_at_forks(lock)
+    lock = tokenizing._tokenizing
 
     def let_go() -> None:
         lock.release()

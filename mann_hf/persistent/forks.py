@@ -24,15 +24,6 @@ def renew_in_children(renewable: Renewable) -> None:
     _renewables.add(renewable)
 
 
-def wait_at_forks(lock: Any) -> None:
-    """Has every fork wait until no other thread holds a lock, for what a child could not go on with half done.
-
-    Args:
-        lock: a `threading.RLock`, so that the thread that forks may hold it.
-    """
-    _at_forks(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
-
-
 def renew_cached_properties_in_children(owner: type) -> None:
     """Renews the locks that the cached properties of a class have before Python 3.12."""
 
