@@ -285,7 +285,7 @@ def _transformer(files: _Files, subfolder: str) -> tuple[int | None, bool]:
             raise files.refused(f"its {setting} {arguments!r:.80}, where names with values belong")
         for argument, value in arguments.items():
             if argument == _LIMIT and setting in _OF_TOKENIZERS and whole_number(value):
-                limit = value if limit is None else min(limit, value)
+                limit = value  # whatever max_seq_length says
             elif argument not in _WITHOUT_EFFECT:
                 raise files.refused(f"its {setting} {argument}={value!r:.80}")
     text = {"method": "forward", "method_output_name": "last_hidden_state"}
