@@ -110,6 +110,7 @@ class FewShotTextClassificationPipeline(Pipeline):
             InvalidInputError: empty texts, unequal lengths, or columns of pandas whose rows are in another order. The
                 memory stays as it was.
             InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
+            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
         examples = optional_texts(texts, "texts")
         described = optional_texts(descriptions, "descriptions")
@@ -122,6 +123,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         wanted = given_labels(labels, len(examples), len(described), problem_type, texts if examples else descriptions)
         everything = [*examples, *described]
         check_pairs(everything, wanted, problem_type)
+        self.model.check_memory()
         memory = self.model.memory
         self._compare_tokenizer(memory)
         keys = self.model.embed_texts(self.tokenizer, everything, batch_size, progress)

@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 
+from ..controllers.text import check_texts
+from ..errors import InvalidInputError
 from ..persistent.labelled_memory import LabelledMemory
 from .encoding import EncodingModel, same_keys
 
@@ -20,7 +22,7 @@ def why_unlike(model: EncodingModel, tokenizer: Any, memory: LabelledMemory) -> 
         memory: with keys of the model's size.
     """
     few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.law.eviction_name != "kaiser" else set()
-    texts = {slot: text for slot in sorted(few) if (text := memory.entries[slot].text) is not None}
+    texts = {slot: text for slot in sorted(few) if (text := memory.entries[slot].text) is not None and _is_text(text)}
     if not texts:
         return None
     stored = memory.state.keys[0, list(texts)]
@@ -33,3 +35,12 @@ def why_unlike(model: EncodingModel, tokenizer: Any, memory: LabelledMemory) -> 
                 "model.reencode_memory(tokenizer)."
             )
     return None
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is a text as texts are taught; a file of a stranger may hold others."""
+    try:
+        check_texts(text)
+    except InvalidInputError:
+        return False
+    return True

@@ -1,6 +1,7 @@
 """A memory that is read with another tokenizer than it was taught with is noticed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from mann_hf import FewShotTextClassificationPipeline
+from mann_hf.errors import EncoderMismatchError
 
 Build = Callable[..., Any]
 Told = Callable[[], list[str]]
@@ -57,6 +59,28 @@ def test_a_memory_that_is_loaded_into_another(
     classifier.load_memory(tmp_path / "memory")
     classifier.remember(["another"], ["refund"])
     assert len(warned(told)) == 1
+
+
+def test_texts_that_no_tokenizer_takes_are_passed_over(taught: Any, other: Any, told: Told) -> None:
+    def blank(memory: Any) -> tuple[Any, None]:
+        return replace(memory, entries=(memory.entries[0]._replace(text=" "), *memory.entries[1:])), None
+
+    taught.model._swap(blank)
+    FewShotTextClassificationPipeline(model=taught.model)("my card")
+    assert not warned(told)
+    FewShotTextClassificationPipeline(model=taught.model, tokenizer=other)("my card")
+    assert "'send my money back'" in warned(told)[0]
+
+
+def test_an_encoder_that_was_trained_is_told_before_texts_are_encoded(taught: Any, told: Told) -> None:
+    classifier = FewShotTextClassificationPipeline(model=taught.model)
+    with torch.no_grad():
+        for parameter in taught.model.encoder.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    encoded: list[int] = []
+    with pytest.raises(EncoderMismatchError, match="trained, quantised or changed in another way after its memory"):
+        classifier.remember(["money"], ["refund"], progress=encoded.append)
+    assert not encoded and not warned(told)
 
 
 @pytest.mark.parametrize(
