@@ -19,7 +19,7 @@ from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..persistent.entries import Kind, Label, label_names, renamed
 from ..persistent.holder import ReadyMemory, full_precision
 from ..persistent.labelled_memory import LabelledMemory
-from ..targets import known_as, same_label
+from ..targets import known_as, same_label, spell_label
 from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.labels import plain
 from ..targets.pairs import why_numbers_meet_names
@@ -256,7 +256,7 @@ class RememberingModel(MANNPreTrainedModel):
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, None]:
             name = label
             if label is not None and (not isinstance(label, str) or label not in memory.labels):
-                (name,) = known_as([same_label(str(label))], memory.labels).values()
+                (name,) = known_as([_spelled(label)], memory.labels).values()
             return memory.forget(given, name), None
 
         self._swap(change, forgets=True)
@@ -294,6 +294,14 @@ class RememberingModel(MANNPreTrainedModel):
         if self._problem_type == REGRESSION:
             return [torch.arange(len(memory), device=memory.state.keys.device)] * len(columns)
         return memory.slots_of(columns)
+
+
+def _spelled(label: Any) -> str:
+    """A label as it is kept; the text of what can be no label, and so is in no memory."""
+    try:
+        return spell_label(label)
+    except (InvalidInputError, InvalidTypeError):
+        return same_label(str(label))
 
 
 def _checked_texts(texts: Sequence[str | None] | None, count: int) -> list[str | None]:

@@ -1,3 +1,4 @@
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +139,16 @@ class TestKeysOfOnesOwn:
         model.forget(label=np.True_)
         model.forget(label=torch.tensor(1))
         model.forget(np.int64(ids[3]))
+        assert not len(model.memory)
+        times = [
+            dt.timedelta(days=2, hours=1),
+            np.timedelta64(90, "m"),
+            dt.datetime(2020, 1, 31, 10),
+            dt.date(2020, 1, 31),
+        ]
+        model.remember(self.KEYS, times)
+        for time in times:
+            model.forget(label=time)
         assert not len(model.memory)
 
     def test_with_several_labels_an_example_goes_with_any_of_them(
