@@ -77,7 +77,13 @@ def check_hub_arguments(given: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidTypeError: it says what to give. A token is not shown.
+        InvalidInputError: a token with letters that no request can hold, such as a line break at its end.
     """
+    token = given.get("token")
+    if isinstance(token, str) and not (token.isascii() and token.isprintable()):
+        raise InvalidInputError(
+            "token has a line break, or other letters that no token has; give it as the Hub gave it."
+        )
     for name, (types, cure) in ON_HUB.items():
         value = given.get(name)
         if value is not None and not isinstance(value, types):

@@ -63,8 +63,9 @@ def naming_file(place: Any, file: str) -> Iterator[None]:
     try:
         yield
     except (InvalidInputError, UnknownNameError) as error:
-        if place:
-            error.args = (f"{file} in {os.fspath(place)!r}: {error}",)
+        where = f"{file} in {os.fspath(place)!r}: " if place else ""
+        if not str(error).startswith(where):  # a block within has named it
+            error.args = (f"{where}{error}",)
         raise
 
 

@@ -34,12 +34,14 @@ def check_loading_arguments(given: Mapping[str, Any]) -> None:
 
 
 def _check_dtype(name: str, dtype: Any) -> None:
-    if dtype is None or dtype == "auto":
+    if dtype is None:
         return
     if not isinstance(dtype, str | torch.dtype):
         raise InvalidTypeError(
             f"{name} is {shown(dtype)}, of type {type(dtype).__name__}; give a dtype, such as torch.float32, or 'auto'."
         )
+    if dtype == "auto":
+        return
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point or kind.itemsize < 2:
         raise InvalidInputError(

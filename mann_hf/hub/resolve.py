@@ -73,7 +73,7 @@ def resolve_encoder(
     """
     check_place(name, "encoder_name")
     check_hub_arguments({"revision": revision, "token": token, "cache_dir": cache_dir})
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # as it is, where there is no such user
     if folder.is_dir():
         inner = transformer_folder(folder)
         if inner is None:
@@ -172,7 +172,8 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
     if name in SHORT_NAMES or name.startswith("sentence-transformers/"):
         encoder = f" An encoder is given to a new model by from_encoder_pretrained({name!r})."
     meant = near_paths(name, holds_model)
-    question = f" {did_you_mean(meant).capitalize()}" if meant else ""
+    asked = did_you_mean(meant)
+    question = asked and f" {asked[0].upper()}{asked[1:]}"
     if not is_hub_name(name) or (meant and "/" not in name):
         raise FolderError(f"there is no folder {name!r}.{question} Give the path of a saved model.{encoder}", CONFIG)
     if (why := why_not_to_be_had(name, CONFIG, **kwargs)) is not None:

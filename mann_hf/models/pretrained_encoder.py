@@ -125,7 +125,7 @@ def read_encoder(
     place = resolve_encoder(encoder_name, **places)
     fields = {name: value for name, value in arguments.items() if name in config_fields()}
     loading = {name: value for name, value in arguments.items() if name not in fields}
-    folder = Path(encoder_name).expanduser()  # the encoder itself may lie in a folder of it
+    folder = Path(os.path.expanduser(encoder_name))  # the encoder itself may lie in a folder of it
     settings = read_sentence_transformers(folder if folder.is_dir() else place, **places)
     if settings is not None:
         known = {

@@ -90,7 +90,10 @@ def check_same_rows(texts: Any, labels: Any) -> str | None:
     indexes = hasattr(one, "equals") and hasattr(other, "equals")
     if not indexes or not len(one) or len(one) != len(other) or one.equals(other):
         return None
-    rows, others = Counter(one), Counter(other)
+    try:
+        rows, others = Counter(one), Counter(other)
+    except TypeError:  # rows that are named by lists, say
+        return None
     aligned = "labels.loc[texts.index], or " if rows.keys() <= others.keys() and max(others.values()) == 1 else ""
     if rows == others:
         raise InvalidInputError(

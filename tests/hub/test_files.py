@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mann_hf.errors import FolderError, UnsafeFileError
+from mann_hf.errors import FolderError, InvalidInputError, UnsafeFileError
 from mann_hf.hub.files import (
     DEEPEST,
     SMALL,
     check_folder,
+    check_hub_arguments,
     largest,
     read_bytes,
     read_json,
@@ -105,6 +106,13 @@ def test_what_is_deep_enough_for_anybody_is_read(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(FolderError, match="it holds no JSON object but a value of type list"):
         read_object(path)
+
+
+@pytest.mark.parametrize("token", ["hf_secret\n", "hf_s\u00e9cret"])
+def test_a_token_that_no_request_can_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(InvalidInputError, match="^token has a line break, or other letters") as caught:
+        check_hub_arguments({"token": token})
+    assert "cret" not in str(caught.value)
 
 
 def test_each_kind_of_file_has_its_size() -> None:

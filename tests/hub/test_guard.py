@@ -8,7 +8,7 @@ import torch
 from tokenizers import Regex, Tokenizer, models, normalizers
 
 from mann_hf.errors import FolderError, InvalidInputError
-from mann_hf.hub.guard import UnloadedModel, as_folder_error
+from mann_hf.hub.guard import UnloadedModel, as_folder_error, naming_file
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,17 @@ def test_names_place_file_and_cure(tmp_path: Path, error: Exception) -> None:
 def test_names_the_arguments_that_may_be_to_blame(tmp_path: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(FolderError, match=said), as_folder_error(tmp_path, "config.json", given):
         raise RuntimeError("wrong")
+
+
+def test_a_file_is_named_once_however_many_blocks_read_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InvalidInputError) as caught,
+        naming_file(tmp_path, "config.json"),
+        naming_file(None, "config.json"),
+        naming_file(tmp_path, "config.json"),
+    ):
+        raise InvalidInputError("wrong")
+    assert str(caught.value) == f"config.json in {str(tmp_path)!r}: wrong"
 
 
 def test_a_panic_is_told(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

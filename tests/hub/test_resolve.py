@@ -390,14 +390,22 @@ def test_the_encoders_of_the_readme_are_known() -> None:
     assert near_encoders("my-own-encoder") == []
 
 
+def test_a_home_of_nobody_is_a_folder_that_is_not_there() -> None:
+    with pytest.raises(EncoderNotFoundError, match="'~nobody-of-this-name/encoder' was not found"):
+        MANNForSequenceClassification.from_encoder_pretrained("~nobody-of-this-name/encoder")
+
+
 def test_a_model_folder_that_was_probably_meant_is_named(
     tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my-intents").symlink_to(tiny_encoder)
+    (tmp_path / "Team-A").symlink_to(tiny_encoder)
     (tmp_path / "my-intent").mkdir()  # no model
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(resolve, "hub_refusal", None)  # which is not to be called
     with pytest.raises(FolderError, match="there is no folder 'my-intens'. Did you mean 'my-intents'?"):
         MANNForSequenceClassification.from_pretrained("my-intens")
+    with pytest.raises(FolderError, match="Did you mean 'Team-A'?"):
+        MANNForSequenceClassification.from_pretrained("team-a")
     with pytest.raises(EncoderNotFoundError, match="'my-intens' was not found: did you mean 'my-intents'?"):
         resolve_encoder("my-intens", local_files_only=True)

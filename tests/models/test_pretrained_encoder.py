@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -84,6 +85,7 @@ def test_what_is_no_argument_of_the_hub_is_refused_at_every_door(
         ({"dtype": "float8_e5m2"}, "in which no encoder computes"),
         ({"dtype": torch.int8}, "in which no encoder computes"),
         ({"torch_dtype": 3}, "torch_dtype is 3, of type int"),
+        ({"dtype": np.zeros(2)}, "of type ndarray; give a dtype"),
         ({"quantization_config": 1}, "quantization_config is 1, of type int"),
         ({"quantization_config": {}}, "quantization_config"),
         ({"attn_implementation": 3}, "attn_implementation"),

@@ -92,6 +92,11 @@ class TestSameRows:
         texts, labels = column(["x", "y", "z"], index=[0, 2, 3]), column(["1", "2", "3"])
         assert "matched by position" in str(check_same_rows(texts, labels))
 
+    def test_rows_that_cannot_be_counted_are_not_compared(self, column: Any) -> None:
+        pandas = pytest.importorskip("pandas")
+        texts = column(["x", "y"], index=pandas.Index([["a"], ["b"]]))
+        assert check_same_rows(texts, column(["1", "2"])) is None
+
     def test_others_are_taken(self, column: Any) -> None:
         texts = column(["x", "y"], index=[7, 7])
         for labels in (column(["1", "2"], index=[7, 7]), column(["1", "2"]), ["1", "2"], "1", None, column(["1"])):
