@@ -19,7 +19,8 @@ from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..hub.saving import write_whole
 from ..models import MANNForSequenceClassification, adapter_base, adapters
 from ..models.adapter_switches import has_adapter
-from ..models.folder_saves import check_nothing_lost, save_cards
+from ..models.folder_saves import check_nothing_lost, save_cards, saving_model, write_model
+from ..models.publishing import save_tokenizer
 from .arguments import COUNTS, EpisodicTrainingArguments
 from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
 from .episode_data import DrawnEpisodes, EpisodeData
@@ -298,13 +299,12 @@ class EpisodicTrainer(EvaluatingTrainer):
         if not self.args.should_save:
             return
         folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
-        model.save_pretrained(folder, **({} if state_dict is None else {"state_dict": state_dict}))
-        if self.processing_class is not None:
-            self.processing_class.save_pretrained(folder)
         arguments = {name: value for name, value in self.args.to_dict().items() if name not in OF_THIS_MACHINE}
-        (folder / ARGUMENTS_FILE).write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+        with saving_model(self.trained_model, folder, create_model_card=True, overwrite=False) as staging:
+            write_model(self.trained_model, staging, **({} if state_dict is None else {"state_dict": state_dict}))
+            if self.processing_class is not None:
+                save_tokenizer(self.trained_model, self.processing_class, staging)
+            (staging / ARGUMENTS_FILE).write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
 
     @property
     def trained_model(self) -> MANNForSequenceClassification:

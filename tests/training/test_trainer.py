@@ -12,7 +12,7 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file
-from transformers import Trainer, TrainerCallback, pipeline
+from transformers import AutoTokenizer, Trainer, TrainerCallback, pipeline
 
 from mann_hf import EpisodeSampler, EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
 from mann_hf.episodes import Episode, EpisodeCollator
@@ -328,6 +328,31 @@ class TestSaving:
         clf: Any = pipeline("few-shot-text-classification", model=str(tmp_path / "end"))  # type: ignore[call-overload]
         clf.remember(["my card", "my money"], ["card", "money"])
         assert clf("my card")[0]["label"] == "card"
+
+    def test_a_stock_pipeline_cuts_texts_where_the_model_does(
+        self, build: Build, tmp_path: Path, tiny_tokenizer: Any
+    ) -> None:
+        longest = tiny_tokenizer.model_max_length
+        trainer = build(model_options={"max_seq_length": 6}, trainer_options={"processing_class": tiny_tokenizer})
+        trainer.save_model(str(tmp_path / "end"))
+        assert AutoTokenizer.from_pretrained(tmp_path / "end").model_max_length == 6
+        assert tiny_tokenizer.model_max_length == longest > 6, "what was given is unchanged"
+
+    def test_a_save_that_fails_leaves_the_folder_as_it_was(
+        self, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trainer = build(learning_rate=0.1)
+        trainer.save_model(str(tmp_path / "end"))
+        before = {path.name: path.read_bytes() for path in (tmp_path / "end").iterdir()}
+        trainer.train()
+
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(type(trainer.processing_class), "save_pretrained", fail)
+        with pytest.raises(OSError, match="no space left"):
+            trainer.save_model(str(tmp_path / "end"))
+        assert {path.name: path.read_bytes() for path in (tmp_path / "end").iterdir()} == before
 
     def test_a_folder_that_was_taught_is_refused_before_training(self, build: Build, tmp_path: Path) -> None:
         trainer = build()
