@@ -537,7 +537,7 @@ def test_a_damaged_tokenizer_is_not_replaced_by_the_encoders(folder: Path) -> No
         ("prompts", ["a"], r"prompts is \['a'\]; give a dict from names to texts"),
         ("prompt_name", "other", "prompt_name is 'other'; the prompts are"),
         ("reading", "x", "unknown reading 'x'; choose one of"),
-        ("id2label", {"1": "a"}, "id2label = .*; it must name each output from 0 on"),
+        ("id2label", {"1": "a"}, "id2label is .*; give a dict that names each output from 0 on"),
         ("num_labels", 10**9, "num_labels = 1,000,000,000; there may be"),
         ("encoder_config", {"model_type": "nope"}, "model_type 'nope', which is not a text encoder of transformers 5"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
-from ..memory.reading import PROBLEM_TYPES, READINGS
+from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION
 from ..wording import shown, whole_number
 
 MOST_TOKENS = 2**31 - 1
@@ -59,11 +59,12 @@ def check_names(**fields: Any) -> None:
             raise _wrong(name, value, "give a name, or None")
 
 
-def check_outputs(fields: Mapping[str, Any]) -> None:
-    """Refuses numbers and names of outputs that transformers would trip over.
+def check_outputs(fields: Mapping[str, Any], problem_type: str | None) -> None:
+    """Refuses numbers and names of outputs that transformers would trip over, or that no memory could have.
 
     Args:
         fields: further arguments of a configuration, `num_labels`, `id2label` and `label2id` among them.
+        problem_type: of the configuration.
     """
     count = fields.get("num_labels")
     if count is not None and not _is_whole(count, 0):
@@ -71,6 +72,10 @@ def check_outputs(fields: Mapping[str, Any]) -> None:
     for name in ("id2label", "label2id"):
         if not isinstance(fields.get(name), Mapping | None):
             raise _wrong(name, fields[name], "give a dict")
+    names = fields.get("id2label")
+    least = int(problem_type == REGRESSION)  # of labels, a memory has none once all are forgotten
+    if names is not None and {*map(str, names)} != {*map(str, range(max(len(names), least)))}:
+        raise _wrong("id2label", names, "give a dict that names each output from 0 on")
 
 
 def _check_prompts(prompts: Any, chosen: str | None) -> None:

@@ -14,7 +14,6 @@ from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
-from ..wording import shown
 from .config_fields import check_fields, check_names, check_outputs
 
 
@@ -85,7 +84,7 @@ class MANNConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         check_names(reading=reading, problem_type=problem_type)
-        check_outputs(kwargs)
+        check_outputs(kwargs, problem_type)
         chosen = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
         given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         check_fields({**given, "reading": chosen})
@@ -177,10 +176,6 @@ def _check_content(content: Any) -> None:
             "encoder, call from_encoder_pretrained(name)."
         )
     check_config(content)
-    names = content.get("id2label")
-    least = int(content.get("problem_type") == REGRESSION)  # of labels, a memory has none once all are forgotten
-    if names is not None and {*map(str, names)} != {*map(str, range(max(len(names), least)))}:
-        raise InvalidInputError(f"the configuration has id2label = {shown(names)}; it must name each output from 0 on.")
 
 
 def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:

@@ -129,6 +129,8 @@ def test_capacity_that_is_none(capacity: Any) -> None:
         ("num_labels", "x"),
         ("num_labels", 1.5),
         ("id2label", 3),
+        ("id2label", {"x": "a"}),
+        ("id2label", {1: "a", 2: "b"}),
         ("label2id", ["a"]),
     ],
 )
@@ -161,5 +163,5 @@ def test_the_outputs_that_a_configuration_names() -> None:
     content = MANNConfig(problem_type="multi_label_classification").to_dict()
     assert MANNConfig.from_dict({**content, "id2label": {}, "label2id": {}}).problem_type, "all labels are forgotten"
     for names, problem_type in (({"1": "a"}, "multi_label_classification"), ({}, "regression")):
-        with pytest.raises(InvalidInputError, match="it must name each output from 0 on"):
+        with pytest.raises(InvalidInputError, match="names each output from 0 on"):
             MANNConfig.from_dict({**content, "id2label": names, "problem_type": problem_type})
