@@ -1,4 +1,4 @@
-"""Controllers: they turn texts into keys (embeddings)."""
+"""Controllers: they turn texts and images into keys (embeddings)."""
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 """The default encoder: small, fast on a CPU, also available as a package."""

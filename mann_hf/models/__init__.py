@@ -2,6 +2,7 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from ..controllers.conv4 import Conv4Config, Conv4Model
 from ..persistent.entries import Entry
 from ..persistent.labelled_memory import LabelledMemory
 from .configuration_mann import MANNConfig
@@ -10,6 +11,8 @@ from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_sequence_classification import MANNForSequenceClassification, MANNSequenceClassifierOutput
 from .remembering import Evidence
 
+AutoConfig.register(Conv4Config.model_type, Conv4Config, exist_ok=True)
+AutoModel.register(Conv4Config, Conv4Model, exist_ok=True)
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
 AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
 AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
