@@ -1,0 +1,1 @@
+"""Few-shot image classification: handwritten characters of fifty alphabets."""
