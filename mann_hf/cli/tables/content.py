@@ -29,6 +29,8 @@ LINES = ".txt"
 OTHER_SHEETS = (".xls", ".xlsb", ".ods", ".numbers")
 ENDINGS = (*DELIMITERS, *JSONS, PARQUET, *EXCELS)
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
+NO_ZIP = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
+"""What opening a damaged zip file raises."""
 ENCRYPTED = 1
 """The bit of a zip file's entry that says that it has a password."""
 LOCK = "~$"
@@ -261,7 +263,7 @@ def _is_workbook(data: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             return "xl/workbook.xml" in packed.namelist()
-    except zipfile.BadZipFile:
+    except NO_ZIP:
         return False
 
 
@@ -310,5 +312,5 @@ def _unpacked(data: bytes, source: str, ending: str) -> tuple[bytes, str]:
                 raise InvalidInputError(f"{source!r} is locked with a password; unpack it and give the file in it.")
             with packed.open(names[0]) as file:
                 return _bounded(file.read(LARGEST + 1), source), names[0]
-    except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError, *NO_ZIP) as error:
         raise InvalidInputError(f"{source!r} is not a complete {PACKED[ending]} file: {error}") from None

@@ -159,6 +159,19 @@ def test_a_damaged_sheet_is_told(tmp_path: Path, part: str, by: str) -> None:
     assert "t.xlsx' cannot be read as an Excel file (.xlsx): " in refusal(edited(path, lambda x: x.replace(part, by)))
 
 
+@pytest.mark.parametrize(("place", "by"), [(6, 99), (46, 0xF3)])  # the version, and a letter of a name
+def test_a_damaged_directory_is_told(tmp_path: Path, place: int, by: int) -> None:
+    path = Path(write(tmp_path / "t.xlsx", HEADER, ["a", "b"]))
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + place] = by
+    data[entry + 9] |= 8  # names are UTF-8
+    path.write_bytes(data)
+    assert "t.xlsx' cannot be read as an Excel file (.xlsx): " in refusal(str(path))
+    (tmp_path / "t.csv.zip").write_bytes(data)
+    assert "t.csv.zip' is not a complete zip file: " in refusal(str(tmp_path / "t.csv.zip"))
+
+
 def test_a_row_far_beyond_the_last_is_not_waited_for(tmp_path: Path) -> None:
     path = write(tmp_path / "t.xlsx", HEADER, ["a", "b"], ["c", "d"])
     assert read(edited(path, lambda xml: xml.replace('r="3"', 'r="99999999999"'))) == [("a", "b")]
