@@ -25,6 +25,8 @@ def near_paths(path: str | os.PathLike[str], fits: Callable[[Path], bool]) -> li
     """
     try:
         asked = Path(path)
+        if not asked.name:  # of an empty variable of the shell
+            return []
         folder = asked.parent
         if folder.is_dir():
             found = _near_in(folder, asked.name, fits)

@@ -539,6 +539,7 @@ def test_a_file_that_was_probably_meant_is_named_at_once(
     monkeypatch.setattr(hub, "check_on_hub", None)  # which is not to be called
     assert refusal(source) == f"there is no file or folder {source!r}; did you mean {meant}?"
     assert is_table("ticket.cvs", options()) and not is_table("hello.cvs", options())
+    assert "there is no file or folder ''; give a file (" in refusal("")
 
 
 def test_a_name_that_may_be_on_the_hub_is_asked_there_first(
