@@ -93,8 +93,8 @@ def _cure(sizes: Sequence[float], count: int) -> str:
     """Sizes near those that were asked for that would work, at the end of an error."""
     if count < len(PARTS):
         return f"give texts of {len(PARTS)} classes or more."
-    shares = all(size < 1 for size in sizes)
-    near = [max(1, round(size * count) if shares else int(size)) for size in sizes]
+    whole = 1 if all(size < 1 for size in sizes) else max(sum(sizes), count)
+    near = [max(1, round(size / whole * count)) for size in sizes]
     while sum(near) > count:
         near[near.index(max(near))] -= 1
     return f"sizes={tuple(near)} would work."

@@ -70,6 +70,7 @@ def resolve_encoder(
     Raises:
         EncoderNotFoundError: the encoder was not found; the message lists each place and what would help.
         InvalidTypeError: an argument of a type that it does not have.
+        InvalidInputError: a name that no file system takes, or a token with a line break.
     """
     check_place(name, "encoder_name")
     check_hub_arguments({"revision": revision, "token": token, "cache_dir": cache_dir})

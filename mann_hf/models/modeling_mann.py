@@ -349,7 +349,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
                 types differ.
         """
         known = {*HUB_ARGUMENTS, "subfolder", "force_download"}
-        for name in kwargs.keys() - known:
+        for name in sorted(kwargs.keys() - known):
             raise no_such_argument("load_memory", name, known | {"reencode", "tokenizer"})
         check_place(folder_or_repo, "folder_or_repo")
         check_hub_arguments(kwargs)

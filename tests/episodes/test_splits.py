@@ -98,6 +98,10 @@ class TestSplit:
         with pytest.raises(InvalidInputError, match="2 classes cannot be split.* give texts of 3 classes or more"):
             split_classes(data(2))
 
+    def test_the_sizes_that_the_error_gives_keep_their_proportion(self) -> None:
+        with pytest.raises(InvalidInputError, match=r"sizes=\(5, 2, 2\) would work"):
+            split_classes(data(9), (10, 5, 4))
+
     @pytest.mark.parametrize("count", [3, 4, 5, 7])
     @pytest.mark.parametrize("sizes", [(0.6, 0.2, 0.2), (0.9, 0.05, 0.05), (8, 2, 1), (0.01, 0.01, 0.9)])
     def test_the_sizes_that_the_error_gives_work(self, count: int, sizes: Sequence[float]) -> None:
