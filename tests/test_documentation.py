@@ -63,6 +63,7 @@ INLINE = {
     "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
     "python -m tasks.few_shot_text.train --data FOLDER": "--help",
     "python -m tasks.few_shot_text.speed": "--help",
+    "python -m tasks.few_shot_text.scale": "--help",
 }
 """Commands within the text, each with what makes a short run of it."""
 FIRST = "pip install ."

@@ -1,0 +1,167 @@
+"""What writes and answers cost as a memory grows: `python -m tasks.few_shot_text.scale`.
+
+Keys are random unit vectors around the centre of their label, and the encoder is a small random one, so that what is
+measured is the memory's part. Run it alone.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import BertConfig
+from transformers.utils import logging
+
+import mann_hf
+
+ENTRIES = (10_000, 100_000, 1_000_000)
+LABELS = 150
+KEY_SIZE = 384
+SPREAD = 1.0
+"""The length of what is added to a label's centre, which is of length 1, to make a key."""
+TURNS = 9
+WRITTEN_AT_ONCE = 50_000
+HEADS = 4
+
+
+class Material(NamedTuple):
+    """Keys and labels of entries.
+
+    Attributes:
+        keys: [S, K] of unit length.
+        labels: the label of each.
+        names: the key [K] of each label's words.
+    """
+
+    keys: Tensor
+    labels: list[str]
+    names: dict[str, Tensor]
+
+
+def make_material(entries: int, labels: int = LABELS, key_size: int = KEY_SIZE, seed: int = 0) -> Material:
+    """Entries of labels that take turns."""
+    draw = torch.Generator().manual_seed(seed)
+    centres = torch.nn.functional.normalize(torch.randn(labels, key_size, generator=draw))
+    keys = torch.randn(entries, key_size, generator=draw).mul_(SPREAD / key_size**0.5)
+    numbers = torch.arange(entries) % labels
+    for start in range(0, entries, WRITTEN_AT_ONCE):
+        some = slice(start, start + WRITTEN_AT_ONCE)
+        keys[some] = torch.nn.functional.normalize(keys[some] + centres[numbers[some]])
+    names = [f"label {number}" for number in range(labels)]
+    return Material(keys, [names[number] for number in numbers.tolist()], dict(zip(names, centres, strict=True)))
+
+
+def empty_model(key_size: int, **kwargs: Any) -> Any:
+    """A classifier with an empty memory and a small random encoder."""
+    encoder = BertConfig(
+        vocab_size=64, hidden_size=key_size, num_hidden_layers=1, num_attention_heads=HEADS, intermediate_size=key_size
+    )
+    torch.manual_seed(0)
+    return mann_hf.MANNForSequenceClassification(mann_hf.MANNConfig(encoder, **kwargs)).eval()
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def answer(model: Any, key: Tensor) -> None:
+    """One answer with its evidence."""
+    ready = model.ready_memory()
+    logits = model.read(ready, key)
+    model.evidence(ready, key, logits, logits.argmax(-1, keepdim=True), 5)
+
+
+def measure(
+    entries: int, labels: int = LABELS, key_size: int = KEY_SIZE, turns: int = TURNS, **kwargs: Any
+) -> dict[str, Any]:
+    """What writes, answers and loading cost with so many entries.
+
+    Args:
+        entries: S, how many are stored.
+        labels: C, of how many labels they are.
+        key_size: K.
+        turns: how many of each are timed; writes and the answers after them are told by their median.
+        kwargs: further fields of the model's configuration.
+    """
+    model = empty_model(key_size, **kwargs)
+    material = make_material(entries + 3 * turns + 1, labels, key_size)
+    for start in range(0, entries, WRITTEN_AT_ONCE):
+        some = slice(start, min(start + WRITTEN_AT_ONCE, entries))
+        texts = [f"text {number}" for number in range(some.start, some.stop)]
+        model.remember(material.keys[some], material.labels[some], texts, names=material.names)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_memory(folder)
+        model = empty_model(key_size, **kwargs)
+        load_s = seconds_of(lambda: model.load_memory(Path(folder)))
+    first_answer_s = seconds_of(lambda: answer(model, material.keys[-1:]))
+    rows = iter(range(entries, len(material.keys)))
+
+    def write_one() -> int:
+        row = next(rows)
+        return model.remember(material.keys[row : row + 1], [material.labels[row]], [f"text {row}"])[0]
+
+    answer_after_write = list(_after(turns, write_one, lambda: answer(model, material.keys[-1:])))
+    return {
+        "entries": entries,
+        "labels": labels,
+        "reading": model.config.reading,
+        "remember_one_ms": 1000 * statistics.median(seconds_of(write_one) for _ in range(turns)),
+        "forget_one_ms": 1000 * statistics.median(_forgetting(model, turns)),
+        "answer_after_write_ms": 1000 * statistics.median(answer_after_write),
+        "load_s": load_s,
+        "first_answer_s": first_answer_s,
+    }
+
+
+def _after(turns: int, before: Callable[[], object], call: Callable[[], object]) -> Iterator[float]:
+    """The seconds of calls that each follow another, which is not timed."""
+    for _ in range(turns):
+        before()
+        yield seconds_of(call)
+
+
+def _forgetting(model: Any, turns: int) -> Iterator[float]:
+    """The seconds that it takes to forget entries from all over the memory, one by one."""
+    places = torch.linspace(0, len(model.memory) - 1, turns + 2).long()[1:-1].tolist()
+    for id_ in [model.memory.entries[place].id for place in places]:
+        yield seconds_of(lambda id_=id_: model.forget(ids=[id_]))  # type: ignore[misc]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints a table, or one JSON object by the number of entries with `--json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, nargs="+", default=ENTRIES, help="how many entries are stored")
+    parser.add_argument("--labels", type=int, default=LABELS, help="of how many labels")
+    parser.add_argument("--key-size", type=int, default=KEY_SIZE, help=f"a multiple of {HEADS}")
+    parser.add_argument("--reading", default=None, help="how the memory is read; by default the model's default")
+    parser.add_argument("--turns", type=int, default=TURNS, help="how often each write and answer is timed")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    chosen = parser.parse_args(arguments)
+    logging.set_verbosity_error()
+    measured = {}
+    for entries in chosen.entries:
+        figures = measure(entries, chosen.labels, chosen.key_size, chosen.turns, reading=chosen.reading)
+        measured[str(entries)] = figures
+        if not chosen.json:
+            print(*(f"{name} {_shown(figure)}" for name, figure in figures.items()), sep=" · ", flush=True)
+    if chosen.json:
+        json.dump(measured, sys.stdout)
+        print()
+
+
+def _shown(figure: Any) -> str:
+    return f"{figure:.4g}" if isinstance(figure, float) else f"{figure:,}" if isinstance(figure, int) else str(figure)
+
+
+if __name__ == "__main__":
+    main()
