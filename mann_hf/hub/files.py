@@ -35,8 +35,8 @@ MOST_LINES = 2**22
 """Lines of a vocabulary in text; the largest have half a million."""
 TEMPLATES = "additional_chat_templates"
 SAFETENSORS = ".safetensors"
-LONGEST_PATH = 4096
-"""Bytes; Linux takes no longer one."""
+LONGEST_PATH, LONGEST_NAME = 4096, 255
+"""Bytes of a path, and of each name in it; Linux takes no longer ones."""
 ON_HUB: dict[str, tuple[tuple[type, ...], str]] = {
     "revision": ((str,), "a branch, tag or commit as a text"),
     "token": ((str, bool), "a text, True for the stored token, or False for none"),
@@ -61,12 +61,18 @@ def check_place(place: Any, name: str) -> None:
         raise InvalidTypeError(
             f"{name} is {shown(place, 60)} (of type {type(place).__name__}); give a text or a pathlib.Path."
         )
-    try:
-        takes = b"\0" not in os.fsencode(place) and len(os.fsencode(place)) <= LONGEST_PATH
-    except UnicodeEncodeError:
-        takes = False
-    if not takes:
+    if not can_be_path(os.fspath(place)):
         raise InvalidInputError(f"{name} is {shown(os.fspath(place))}, which no file system takes.")
+
+
+def can_be_path(path: str) -> bool:
+    """Whether a file system takes a text as a path."""
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    longest = max(map(len, re.split(rb"[/\\]", encoded)))
+    return b"\0" not in encoded and len(encoded) <= LONGEST_PATH and longest <= LONGEST_NAME
 
 
 def check_hub_arguments(given: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from ..errors import FolderChangedError, FolderError, MemoryFileError, UnsafeFileError
-from .files import read_json
+from .files import LONGEST_PATH, can_be_path, read_json
 from .folder_lock import STEP, FolderLock, hold, is_held, only_writer, only_writer_now
 from .folder_writing import DENIED, check_places, in_the_way, raise_in_words
 
@@ -257,9 +257,11 @@ def _manifest(committed: Path) -> tuple[list[str], list[str]] | None:
 
 def _stays_inside(committed: Path, name: Any) -> bool:
     """Whether a file goes from within a finished save to within its folder, also by the links that a stranger set."""
-    if not isinstance(name, str) or "\0" in name or not PurePath(name).parts:
+    if not isinstance(name, str) or not can_be_path(name) or not PurePath(name).parts:
         return False
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        return False
+    if len(os.fsencode(committed / name)) > LONGEST_PATH:
         return False
     links = committed.is_symlink() or (committed / name).is_symlink()
     return not links and all(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
+from ..hub.files import can_be_path
 from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION
 from ..wording import shown, whole_number
 
@@ -35,6 +36,10 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     for name in ("encoder_name", "prompt_name"):
         if fields[name] is not None and not isinstance(fields[name], str):
             raise _wrong(name, fields[name], "give a name, or None")
+    if fields["encoder_name"] is not None and not can_be_path(fields["encoder_name"]):
+        raise _wrong(
+            "encoder_name", fields["encoder_name"], "give a path that a file system takes, or a name on the Hub"
+        )
     problem_type, capacity, limit = (fields[name] for name in ("problem_type", "capacity", "max_seq_length"))
     if problem_type not in (None, *PROBLEM_TYPES):
         raise _wrong("problem_type", problem_type, f"choose one of {', '.join(map(repr, PROBLEM_TYPES))}")

@@ -231,7 +231,10 @@ def test_a_damaged_manifest_moves_nothing_out_of_the_folder(tmp_path: Path, mani
     assert (tmp_path / "outside.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("manifest", ["[" * 100_000, '["\\u0000"]', '[""]', '["."]'])
+NO_NAMES = ['["\\u0000"]', '["\\ud800"]', '[""]', '["."]', json.dumps(["x" * 5000]), json.dumps(["x/" * 2500])]
+
+
+@pytest.mark.parametrize("manifest", ["[" * 100_000, *NO_NAMES], ids=lambda text: text[:12])
 def test_a_manifest_of_nonsense(tmp_path: Path, manifest: str) -> None:
     put(tmp_path, OLD)
     put(tmp_path / saving.COMMITTED, {saving.MANIFEST: manifest, "x": "theirs"})

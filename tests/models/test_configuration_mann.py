@@ -123,6 +123,8 @@ def test_capacity_that_is_none(capacity: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("encoder_name", "x" * 300),
+        ("encoder_name", "a\ud800"),
         ("reading", np.array(["attention", "logistic"])),
         ("problem_type", pd.NA),
         ("problem_type", 1),

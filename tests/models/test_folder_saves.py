@@ -115,7 +115,9 @@ def test_what_is_no_path_is_refused(classifier: Classifier, place: Any) -> None:
             call(place)
 
 
-@pytest.mark.parametrize("place", ["a\0b", "a\ud800", "x" * 5000], ids=["nul", "surrogate", "long"])
+@pytest.mark.parametrize(
+    "place", ["a\0b", "a\ud800", "x" * 5000, "a/" + "x" * 256], ids=["nul", "surrogate", "long", "long-name"]
+)
 def test_a_path_that_no_file_system_takes_is_refused(classifier: Classifier, place: str) -> None:
     model = classifier.model
     for call in (model.save_pretrained, model.save_memory, model.load_memory, model.from_encoder_pretrained):
