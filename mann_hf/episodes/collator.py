@@ -45,13 +45,13 @@ class EpisodeCollator:
     @classmethod
     def for_model(cls, model: Any, tokenizer: Any, **kwargs: Any) -> "EpisodeCollator":
         """A collator that prepares texts as a model's `embed_texts` does."""
-        config = model.config
+        processor = model.text_processor(tokenizer)
         return cls(
             tokenizer,
-            max_length=model.max_length(tokenizer),
-            prompt=config.prompt,
-            lower_case=config.lower_case,
-            **model.tokens_not_pooled(tokenizer),
+            max_length=processor.max_length,
+            prompt=processor.prompt,
+            lower_case=processor.lower_case,
+            **processor.embed_options,
             **kwargs,
         )
 

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 
 from ..controllers.encoder import embed, max_positions, to_unit_length
 from ..controllers.inputs import is_of_device
+from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
-from ..controllers.text import check_texts, pad, prompt_tokens, token_batches, tokenize
+from ..controllers.text_processor import TextProcessor
 from ..errors import InvalidInputError, MannError
 from ..hub.files import check_hub_arguments
 from ..hub.guard import as_folder_error
@@ -20,7 +21,7 @@ from ..hub.resolve import resolve_encoder
 from ..hub.tokenizers import TOKENIZER, load_tokenizer, was_refused
 from ..memory.precision import LARGEST, strange
 from ..memory.reading import Reading
-from ..wording import counted
+from ..wording import counted, shown
 from .base_weights import Sample
 from .configuration_mann import MANNConfig
 
@@ -79,42 +80,62 @@ class EncodingModel(PreTrainedModel):
         Raises:
             InvalidInputError: a key that is not finite, and it names the text; or the encoder failed.
         """
-        texts = check_texts(texts)
-        with as_folder_error(self.name_or_path or None, TOKENIZER):
-            encodings = tokenize(
-                tokenizer,
-                texts,
-                max_length=self.max_length(tokenizer),
-                prompt=self.config.prompt,
-                lower_case=self.config.lower_case,
-            )
-            not_pooled = self.tokens_not_pooled(tokenizer)
-        keys = torch.empty(len(texts), self.config.key_size, dtype=torch.float32)
-        with self._evaluating(), following(progress, len(texts)) as advance:
-            for batch in token_batches([len(e["input_ids"]) for e in encodings], batch_size=batch_size):
-                with as_folder_error(self.name_or_path or None, TOKENIZER):
-                    padded = pad(tokenizer, encodings, batch)
-                inputs = {name: tensor.to(self.device) for name, tensor in padded.items()}
+        return self.embed_inputs(self.text_processor(tokenizer), texts, batch_size, progress)
+
+    @torch.no_grad()
+    def embed_inputs(
+        self, processor: InputProcessor, inputs: Any, batch_size: int | None = None, progress: Progress = None
+    ) -> Tensor:
+        """Keys for inputs as users give them, [N, K], without gradients.
+
+        Args:
+            processor: of the encoder.
+            inputs: N inputs.
+            batch_size: inputs in a batch; by default what is fast.
+            progress: True for a bar, or a function that is called with the number of inputs done after each batch.
+
+        Raises:
+            InvalidTypeError, InvalidInputError: of inputs that are none, as `processor.check` says.
+            InvalidInputError: a key that is not finite, and it names the input; or the encoder failed.
+        """
+        inputs = processor.check(inputs)
+        read_from = self.name_or_path or None
+        with as_folder_error(read_from, TOKENIZER):
+            encodings = processor.encode(inputs)
+            options = processor.embed_options
+        keys = torch.empty(len(inputs), self.config.key_size, dtype=torch.float32)
+        with self._evaluating(), following(progress, len(inputs)) as advance:
+            for rows in processor.batches(encodings, batch_size):
+                with as_folder_error(read_from, TOKENIZER):
+                    batch = {name: part.to(self.device) for name, part in processor.collate(encodings, rows).items()}
                 with _in_words_of(self.encoder):
-                    keys[batch] = self.embed(**inputs, **not_pooled).to("cpu", torch.float32)
+                    keys[rows] = self.embed(**batch, **options).to("cpu", torch.float32)
                 if advance is not None:
-                    advance(len(batch))
+                    advance(len(rows))
         if (unlike := strange(keys)).any():
             first = int(unlike.nonzero()[0])
             raise InvalidInputError(
                 f"the encoder gave NaN, infinity or a number above {LARGEST:g} for "
-                f"{counted(int(unlike.sum()), 'text')} "
-                f"of {len(texts):,}, first for text {first} (counted from 0), {texts[first][:40]!r}. Its weights may "
-                "hold such numbers, or half precision overflowed: load it with dtype=torch.float32."
+                f"{counted(int(unlike.sum()), processor.noun)} of {len(inputs):,}, first for {processor.noun} {first} "
+                f"(counted from 0), {shown(inputs[first], 42)}. Its weights may hold such numbers, or half precision "
+                "overflowed: load it with dtype=torch.float32."
             )
         return keys.to(self.device)
 
-    def tokens_not_pooled(self, tokenizer: Any) -> dict[str, Any]:
-        """The argument of `embed` that leaves the prompt's tokens out of pooling, where the model does; or none."""
-        config = self.config
-        if config.pool_prompt or not config.prompt:
-            return {}
-        return {"not_pooled": prompt_tokens(tokenizer, config.prompt, lower_case=config.lower_case)}
+    def text_processor(self, tokenizer: Any = None) -> TextProcessor:
+        """The processor that gives texts to this model as its configuration says.
+
+        Args:
+            tokenizer: of the encoder; by default that of `load_tokenizer`.
+        """
+        tokenizer, config = tokenizer or self.load_tokenizer(), self.config
+        return TextProcessor(
+            tokenizer,
+            max_length=self.max_length(tokenizer),
+            prompt=config.prompt,
+            lower_case=config.lower_case,
+            pool_prompt=config.pool_prompt,
+        )
 
     def max_length(self, tokenizer: Any = None) -> int | None:
         """The largest number of tokens of a text; longer texts are cut."""

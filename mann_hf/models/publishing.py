@@ -1,6 +1,5 @@
 """Models and memories as repositories on the Hub: what is uploaded."""
 
-import copy
 import json
 import os
 from dataclasses import replace
@@ -46,9 +45,7 @@ ENCODING = (
 
 def save_tokenizer(model: MemoryKeepingModel, tokenizer: Any, folder: Path) -> None:
     """Saves a tokenizer that cuts where the model does, also where a stock pipeline is told truncation=True."""
-    own = copy.deepcopy(tokenizer)
-    own.model_max_length = model.max_length(own) or own.model_max_length
-    own.save_pretrained(folder)
+    model.text_processor(tokenizer).save_pretrained(folder)
 
 
 def push_model(
