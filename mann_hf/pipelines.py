@@ -9,17 +9,14 @@ from typing import Any
 
 import torch
 from huggingface_hub import CommitInfo
-from torch import Tensor
 from transformers import AutoModelForSequenceClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
-from transformers.pipelines.text_classification import sigmoid, softmax
 from transformers.utils import logging
 
 from .controllers.progress import Progress, following
 from .controllers.text import check_texts, optional_texts, unboxed
 from .errors import InvalidInputError, InvalidTypeError
 from .hub.saving import take_upload
-from .memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .models import Evidence, MANNForSequenceClassification
 from .models.folder_saves import saving_model, write_model
 from .models.plain_modules import unwrap_hint
@@ -30,6 +27,7 @@ from .persistent.holder import ReadyMemory
 from .persistent.labelled_memory import LabelledMemory
 from .targets import known_as
 from .targets.given import check_pairs, given_labels
+from .targets.kinds import targets_of
 from .wording import optional_at_least, shown
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -116,13 +114,13 @@ class FewShotTextClassificationPipeline(Pipeline):
         described = optional_texts(descriptions, "descriptions")
         if not examples and not described:
             raise InvalidInputError("nothing to remember: give texts and labels, or labels and descriptions.")
-        if described and self.model.config.problem_type == REGRESSION:
+        targets = self.model.reading.targets
+        if described and not targets.named:
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
         batch_size = optional_at_least("batch_size", batch_size)
-        problem_type = self.model.config.problem_type or SINGLE_LABEL
-        wanted = given_labels(labels, len(examples), len(described), problem_type, texts if examples else descriptions)
+        wanted = given_labels(labels, len(examples), len(described), targets, texts if examples else descriptions)
         everything = [*examples, *described]
-        check_pairs(everything, wanted, problem_type)
+        check_pairs(everything, wanted, targets)
         self.model.check_memory()
         memory = self.model.memory
         self._compare_tokenizer(memory)
@@ -286,7 +284,7 @@ class FewShotTextClassificationPipeline(Pipeline):
     def _checked_threshold(self, threshold: Any) -> float | None:
         if threshold is None:
             return None
-        if self.model.config.problem_type == REGRESSION:
+        if not self.model.reading.targets.calibrated:
             raise InvalidInputError("threshold is of scores, and the numbers of a regression have none.")
         number = -1.0 if isinstance(threshold, bool) or not isinstance(threshold, Real) else float(threshold)
         if not 0 <= number < 1:
@@ -337,7 +335,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         threshold = postprocess_parameters.get("threshold")
         top_k = postprocess_parameters.get("top_k", 1 if threshold is None else None)
         count = logits.shape[1] if top_k is None else min(top_k, logits.shape[1])
-        scores = self._scores(logits)
+        scores = self.model.reading.targets.scores(logits)
         best, columns = scores.topk(count, dim=1)
         if threshold is not None:
             columns = columns.masked_fill(best <= threshold, -1)
@@ -352,28 +350,17 @@ class FewShotTextClassificationPipeline(Pipeline):
         lists = "top_k" in postprocess_parameters or threshold is not None
         return answers if lists else [ranked[0] for ranked in answers]
 
-    def _scores(self, logits: Tensor) -> Tensor:
-        """Scores [Q, C], by the functions of the stock pipeline, so that they are the same to the last bit."""
-        if self.model.config.problem_type == REGRESSION:
-            return logits
-        function = sigmoid if self.model.config.problem_type == MULTI_LABEL else softmax
-        return torch.from_numpy(function(logits.detach().float().cpu().numpy()))
-
     def _name(self, ready: ReadyMemory, column: int) -> str:
         names: Any = ready.memory.labels or self.model.config.id2label
         return names[column]
 
     @staticmethod
     def _explain(ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
-        entries, several = ready.memory.all_entries, ready.memory.problem_type == MULTI_LABEL
+        entries, targets = ready.memory.all_entries, targets_of(ready.memory.problem_type)
         listed = []
         for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
             entry = entries[slot]
-            label: Any = entry.label
-            if len(label) == 1 and isinstance(label[0], float):
-                label = label[0]  # a regression's number, as it was taught
-            elif several and isinstance(label, str):
-                label = (label,)  # of its own words, as of its examples
+            label = targets.shown(entry.label)
             listed.append({"id": entry.id, "text": entry.text, "label": label, "weight": weight})
         return {"evidence": listed, "rest": evidence.rest}
 

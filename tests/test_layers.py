@@ -17,8 +17,9 @@ PACKAGE = "mann_hf"
 LAYERS = [
     ["errors", "hub_names"],
     ["registry", "wording"],
+    ["targets"],
     ["memory"],
-    ["controllers", "targets"],
+    ["controllers"],
     ["hub", "cards"],
     ["persistent"],
     ["models"],
@@ -31,6 +32,7 @@ LAYERS = [
 ]
 RANKS = {part: rank for rank, row in enumerate(LAYERS) for part in row}
 OUTSIDE = {"tasks", "tests", "examples"}
+OF_TENSORS = {"targets", "memory"}
 ABOVE_TENSORS = {
     *("transformers", "tokenizers", "huggingface_hub", "sentence_transformers"),
     *("datasets", "accelerate", "evaluate", "peft"),
@@ -120,11 +122,11 @@ def part_of(target: str) -> str | None:
 
 
 def is_against_the_layers(found: Import) -> bool:
-    """Whether an import points up, sideways, out of the package, or from a memory to what is built on tensors."""
+    """Whether an import points up, sideways, out of the package, or from what is pure torch to what is built on it."""
     top = found.target.partition(".")[0]
     target = part_of(found.target)
     if target is None:
-        return top in OUTSIDE or (found.part == "memory" and top in ABOVE_TENSORS)
+        return top in OUTSIDE or (found.part in OF_TENSORS and top in ABOVE_TENSORS)
     return target != found.part and RANKS.get(target, len(LAYERS)) >= RANKS[found.part]
 
 
@@ -167,6 +169,8 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         ("memory/state.py", "from ..errors import import_extra\nimport_extra('peft', 'it', 'peft')", "peft"),
         ("memory/state.py", "import transformers", "transformers"),
         ("memory/state.py", "def f():\n    from huggingface_hub.utils import x", "huggingface_hub.utils"),
+        ("targets/base.py", "from transformers.utils import logging", "transformers.utils"),
+        ("targets/base.py", "from ..memory.reading import Reading", "mann_hf.memory.reading"),
         ("models/__init__.py", "from tasks.scan import data", "tasks.scan"),
         ("training/loop.py", "import tests.conftest", "tests.conftest"),
         ("errors.py", "from mann_hf.registry import Registry", "mann_hf.registry"),

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..controllers.text import check_texts, pad, token_batches, tokenize
 from ..errors import InvalidInputError
-from ..models.label_tensors import IGNORED
 from ..persistent.entries import label_words
+from ..targets.label_tensors import IGNORED
 from .episode import Episode
 
 

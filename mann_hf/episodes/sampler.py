@@ -11,7 +11,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ..errors import InvalidInputError
-from ..models.label_tensors import IGNORED
+from ..targets.label_tensors import IGNORED
 from ..wording import counted, listed, whole_number
 from .episode import Episode, Examples
 from .table import LabelledTable

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .precision import precise
-from .reading import MULTI_LABEL, NEVER_LEFT_OUT, REGRESSION, SINGLE_LABEL, Reading, Solution
+from .reading import NEVER_LEFT_OUT, Reading, Solution
 from .state import KeyValueState
 
 FOLDS = 5
@@ -68,7 +67,7 @@ def calibrate(
     """
     prior = reading.sharpness.detach()
     prior = prior.to(torch.promote_types(prior.dtype, torch.float32))  # half precision would round what is fitted
-    if reading.problem_type == REGRESSION or not state.values.shape[-1]:
+    if not reading.targets.calibrated or not state.values.shape[-1]:
         return Calibration(prior)
     examples = state.mask[0] if examples is None else examples & state.mask[0]
     whole = _examples_per_label(state)
@@ -154,11 +153,7 @@ def _loss(
     prior: Tensor,
 ) -> Tensor:
     logits = reading.logits(solution, scores, log_beta.exp())[0]
-    if reading.problem_type == SINGLE_LABEL:
-        fit = F.cross_entropy(logits, answers.argmax(1), reduction="sum")
-    else:
-        assert reading.problem_type == MULTI_LABEL
-        fit = F.binary_cross_entropy_with_logits(logits, answers.to(logits), reduction="sum") / answers.shape[1]
+    fit = reading.targets.calibration_loss(logits, answers)
     return fit + 0.5 * PRIOR_STRENGTH * (log_beta - precise(prior).log()).square()
 
 

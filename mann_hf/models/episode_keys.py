@@ -9,7 +9,6 @@ from torch import Tensor
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading, Solution
 from ..memory.precision import LARGEST, strange
-from ..memory.reading import REGRESSION
 from ..persistent.holder import full_precision
 
 
@@ -22,7 +21,7 @@ class EpisodeKeys(NamedTuple):
         values: [B, S, V], what is written under them.
         mask: [B, S], which of them are examples and no padding.
         queries: [B, Q, K], the keys that are asked.
-        labels: [B, Q], the queries' labels as `query_loss` takes them; None if they are not known.
+        labels: [B, Q], the queries' labels as the `loss` of their targets takes them; None if they are not known.
         names: [B, N, K], the keys of the label names; None where they take no part.
         named: [B, N], which labels have words.
         seeds: [B], by which an objective draws within each episode.
@@ -119,7 +118,7 @@ def strongest(
         for column in best.unique().tolist():
             terms = reading.terms(solution, queries, column, every)
             stored = solution.state.mask
-            if reading.problem_type != REGRESSION:
+            if reading.targets.named:
                 stored = stored & (solution.state.values[..., column] != 0)
             terms = terms.masked_fill(~stored[:, None], float("-inf")).to(weights)
             weights = torch.where((best == column)[..., None], terms, weights)

@@ -17,7 +17,6 @@ from ..persistent.holder import ReadyMemory, full_precision
 from .adapter_switches import active_adapters_on
 from .configuration_mann import MANNConfig
 from .episode_keys import EpisodeKeys, read_episodes, strongest
-from .label_tensors import check_query_labels, query_loss, support_values, with_label, without_queries
 from .remembering import RememberingModel
 from .trainer_labels import labels_for_trainers
 
@@ -176,7 +175,7 @@ class MANNForSequenceClassification(RememberingModel):
         ready = self._ready_to_ask(labels is not None)
         logits = self.read(ready, keys)
         weights, ids = self._evidence_tensors(ready, keys, logits)
-        return MANNSequenceClassifierOutput(query_loss(logits, labels, self._problem_type), logits, weights, ids, keys)
+        return MANNSequenceClassifierOutput(self._loss(logits, labels), logits, weights, ids, keys)
 
     def _ready_to_ask(self, with_labels: bool) -> ReadyMemory:
         """The present memory: once a training has changed the encoder it holds keys of before, and a warning says so.
@@ -221,13 +220,14 @@ class MANNForSequenceClassification(RememberingModel):
             inputs = {name: tensor[None] for name, tensor in inputs.items()}
             support = {name: tensor[None] for name, tensor in support.items()}
             support_labels = support_labels[None]
-        values, mask = support_values(support_labels, self._problem_type, n_way)
+        targets = self.reading.targets
+        values, mask = targets.support_values(support_labels, n_way)
         if values.shape[:2] != support["input_ids"].shape[:2]:
             raise _do_not_agree(given, written, support_labels)
         if labels is not None:
-            check_query_labels(labels, given[:-1], values.shape[-1], self._problem_type)
+            targets.check_query_labels(labels, given[:-1], values.shape[-1])
             labels = labels[None] if single else labels
-        asked = None if labels is None else with_label(labels, self._problem_type, 3)
+        asked = None if labels is None else targets.has_label(labels, 3)
         check_words(inputs.get("attention_mask"), asked, "query")
         check_words(support.get("attention_mask"), mask, "support text")
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
@@ -262,7 +262,8 @@ class MANNForSequenceClassification(RememberingModel):
         groups = {part: [rows] if isinstance(rows, Tensor) else list(rows) for part, rows in inputs.items()}
         count = sum(len(rows) for rows in groups["input_ids"])
         _check_indices({part: rows for part, rows in indices.items() if rows is not None}, count)
-        values, mask = support_values(support_labels, self._problem_type, n_way)
+        targets = self.reading.targets
+        values, mask = targets.support_values(support_labels, n_way)
         classes = values.shape[-1]
         if name is not None and (name.dim() != 2 or len(name) != len(support) or name.shape[1] > classes):
             raise InvalidInputError(
@@ -270,8 +271,8 @@ class MANNForSequenceClassification(RememberingModel):
                 "for an episode has n_way labels or, where that is left out, as many as the support shows."
             )
         if labels is not None:
-            check_query_labels(labels, query.shape, classes, self._problem_type)
-            labels = without_queries(labels, query < 0, self._problem_type)
+            targets.check_query_labels(labels, query.shape, classes)
+            labels = targets.without_queries(labels, query < 0)
         elif objective is not None:
             raise InvalidInputError("an objective takes the queries' labels [B, Q]; -100 marks those it does not ask.")
         parts = zip(*groups.values(), strict=True)
@@ -292,8 +293,11 @@ class MANNForSequenceClassification(RememberingModel):
             return MANNSequenceClassifierOutput(minimised, answers, None, None, episodes.queries)
         solution, logits = read_episodes(self.reading, episodes)
         evidence = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
-        loss = query_loss(logits, episodes.labels, self._problem_type)
+        loss = self._loss(logits, episodes.labels)
         return MANNSequenceClassifierOutput(loss, logits, *evidence, episodes.queries)
+
+    def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
+        return None if labels is None else self.reading.targets.loss(logits, labels)
 
     def _law(self, values: Tensor) -> KeyValueMemory:
         return KeyValueMemory(self.config.key_size, values.shape[-1], self.config.capacity, self.config.eviction)

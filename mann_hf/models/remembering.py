@@ -15,7 +15,6 @@ from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory.addressing import unit
 from ..memory.precision import precise
-from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..persistent.entries import Kind, Label, label_names, renamed
 from ..persistent.holder import ReadyMemory, full_precision
 from ..persistent.labelled_memory import LabelledMemory
@@ -47,10 +46,6 @@ class Evidence(NamedTuple):
 
 class RememberingModel(MANNPreTrainedModel):
     """Writes keys to the model's memory, reads it, and names the entries behind an answer."""
-
-    @property
-    def _problem_type(self) -> str:
-        return self.config.problem_type or SINGLE_LABEL
 
     def ready_memory(self) -> ReadyMemory:
         """The present memory, ready for any number of reads; later writes do not change it.
@@ -193,10 +188,9 @@ class RememberingModel(MANNPreTrainedModel):
         self._check_keys(keys, "N")
         stored = _checked_texts(texts, len(keys))
         kinds = _checked_kinds(kinds, len(keys))
-        given = given_labels(labels, len(keys), 0, self._problem_type, texts)
-        check_pairs(stored, given, self._problem_type)
-        if self._problem_type == MULTI_LABEL:
-            check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
+        given = given_labels(labels, len(keys), 0, self.reading.targets, texts)
+        check_pairs(stored, given, self.reading.targets)
+        check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
         return self.remember_checked(keys, given, stored, kinds, _checked_names(names))
 
     @torch.inference_mode(False)
@@ -291,7 +285,7 @@ class RememberingModel(MANNPreTrainedModel):
         """For each output the slots whose terms are looked at; none where none is to be named."""
         if most == 0:
             return [torch.empty(0, dtype=torch.long)] * len(columns)
-        if self._problem_type == REGRESSION:
+        if not self.reading.targets.named:
             return [torch.arange(len(memory), device=memory.state.keys.device)] * len(columns)
         return memory.slots_of(columns)
 

@@ -1,23 +1,19 @@
 """Labels as people give them beside texts, checked one by one and as a whole."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from transformers.utils import logging
-
 from ..errors import InvalidInputError, InvalidTypeError
-from ..memory.reading import MULTI_LABEL, REGRESSION
 from ..wording import counted
-from .labels import Spellings, check_not_multi_hot, plain, spell_labels
-from .numbers import spell_numbers
+from .labels import plain
 from .pairs import check_same_rows, why_swapped
+from .schema import LabelSchema
 
-logger = logging.get_logger(f"transformers.{__name__}")
+logger = logging.getLogger(f"transformers.{__name__}")  # which speaks as transformers do
 
 
-def given_labels(
-    labels: Any, examples: int, descriptions: int, problem_type: str, texts: Any = None
-) -> list[str] | list[tuple[str, ...]] | list[tuple[float, ...]]:
+def given_labels(labels: Any, examples: int, descriptions: int, schema: LabelSchema, texts: Any = None) -> list[Any]:
     """The labels of examples and descriptions, each spelled.
 
     It takes what a user gave, not its own result: a set of the names 0 and 1 is taken, and the tuple that it becomes
@@ -27,7 +23,7 @@ def given_labels(
         labels: what a user gave: a list, an array, a tensor, a column; one label alone for one text.
         examples: how many texts it is for.
         descriptions: how many descriptions, whose labels come behind those of the texts.
-        problem_type: what a label is: one name, several, or numbers.
+        schema: what a label is: one name, several, or numbers.
         texts: the texts as a user gave them, whose rows those of the labels are to be.
 
     Raises:
@@ -54,26 +50,21 @@ def given_labels(
     if len(labels) != examples + descriptions:
         texts = counted(examples, "text") + (f" and {counted(descriptions, 'description')}" if descriptions else "")
         raise InvalidInputError(f"{counted(len(labels), 'label')} came for {texts}; give one label for each.")
-    if problem_type == REGRESSION:
-        return _each(spell_numbers, labels)
-    if problem_type == MULTI_LABEL:
-        check_not_multi_hot(labels)
-        several = _each(spell_labels, labels)
-        check_described(several[examples:])
-        return several
-    return _each(Spellings().of, labels)
+    spelled = schema.spell(labels)
+    check_described(spelled[examples:])
+    return spelled
 
 
-def check_pairs(texts: Sequence[str | None], labels: Sequence[Any], problem_type: str) -> None:
+def check_pairs(texts: Sequence[str | None], labels: Sequence[Any], schema: LabelSchema) -> None:
     """Warns where texts and labels look swapped.
 
     Args:
         texts: N texts; None for those that are not known.
         labels: what `given_labels` gave for them.
-        problem_type: what a label is.
+        schema: what a label is.
     """
     known = [text for text in texts if text is not None]
-    if problem_type != REGRESSION and len(known) == len(labels) and (why := why_swapped(known, labels)):
+    if schema.named and len(known) == len(labels) and (why := why_swapped(known, labels)):
         logger.warning(f"are texts and labels swapped? {why}; texts come first, as in remember(texts, labels).")
 
 
@@ -91,17 +82,6 @@ def check_described(labels: Iterable[Any]) -> None:
             "a description came without a label; a text of no label is an example, and a description says what a label "
             "means."
         )
-
-
-def _each(spell: Callable[[Any], Any], labels: Iterable[Any]) -> list[Any]:
-    """Labels spelled one by one; an error names the place."""
-    spelled = []
-    for position, label in enumerate(labels):
-        try:
-            spelled.append(spell(label))
-        except (InvalidInputError, InvalidTypeError) as error:
-            raise type(error)(f"label {position} (counted from 0): {error}.") from None
-    return spelled
 
 
 def _with_names(labels: Any) -> Any:

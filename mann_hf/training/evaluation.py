@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..episodes import Episode, EpisodeSampler
 from ..memory import KeyValueMemory
-from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification
 from ..models.episode_keys import EpisodeKeys, read_episodes
-from ..models.label_tensors import IGNORED, support_values
 from ..persistent.entries import label_words
+from ..targets.kinds import SINGLE_LABEL, targets_of
+from ..targets.label_tensors import IGNORED
 
 AT_A_TIME = 32
 """Episodes that are read together."""
@@ -83,7 +83,7 @@ def _read(model: MANNForSequenceClassification, keys: Tensor, packed: list, epis
     classes = len(episodes[0].names)
     rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731
     labels = torch.tensor([episode.support.labels for episode in episodes])
-    values, mask = support_values(labels.to(keys.device), SINGLE_LABEL, classes)
+    values, mask = targets_of(SINGLE_LABEL).support_values(labels.to(keys.device), classes)
     law = KeyValueMemory(model.config.key_size, classes, model.config.capacity, model.config.eviction)
     names, named = keys[rows(2).clamp_min(0)], (rows(2) >= 0).to(keys.device)
     return read_episodes(

@@ -13,8 +13,8 @@ from ..errors import InvalidInputError
 from ..memory import KeyValueMemory
 from ..memory.reading import READINGS, Reading
 from ..models.episode_keys import EpisodeKeys, read_episodes
-from ..models.label_tensors import IGNORED, cross_entropy, mean_over_episodes, query_loss
 from ..registry import Registry
+from ..targets.label_tensors import IGNORED, cross_entropy, mean_over_episodes
 from .options import make
 
 OF_NAMES, OF_SUPPORTS = 0, 1
@@ -91,9 +91,8 @@ class EpisodeCrossEntropy(Objective):
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         _, logits = read_episodes(reading, episodes)
-        loss = query_loss(logits, episodes.labels, reading.problem_type)
-        assert loss is not None
-        return loss, logits
+        assert episodes.labels is not None
+        return reading.targets.loss(logits, episodes.labels), logits
 
 
 @OBJECTIVES.register("leave_one_out")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..errors import InvalidInputError
 from ..memory import Reading
 from ..models.episode_keys import EpisodeKeys
-from ..models.label_tensors import mean_over_episodes
 from ..registry import Registry
+from ..targets.label_tensors import mean_over_episodes
 from .objectives import merged
 from .options import make
 

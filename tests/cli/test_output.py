@@ -19,7 +19,7 @@ from mann_hf.cli.output import (
     training_bar,
     working,
 )
-from mann_hf.memory.reading import SINGLE_LABEL
+from mann_hf.targets import OneName
 from mann_hf.targets.given import check_pairs
 
 
@@ -205,9 +205,9 @@ def test_what_tables_say_of_texts_and_labels_is_not_said_again_in_words_of_pytho
     texts, labels = ["card_arrival", "card_lost"] * 2, [f"where is the card that I lost {row}?" for row in range(4)]
     try:
         with working():
-            check_pairs(texts, labels, SINGLE_LABEL)
+            check_pairs(texts, labels, OneName())
         assert stream.getvalue() == ""
-        check_pairs(texts, labels, SINGLE_LABEL)
+        check_pairs(texts, labels, OneName())
         assert "swapped" in stream.getvalue()
     finally:
         logger.removeHandler(handler)

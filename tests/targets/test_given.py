@@ -12,11 +12,11 @@ import torch
 
 from mann_hf.controllers.text import check_texts
 from mann_hf.errors import InvalidInputError, InvalidTypeError
-from mann_hf.targets import spell_numbers
+from mann_hf.targets import Numbers, OneName, SeveralNames, spell_numbers
 from mann_hf.targets.given import given_labels
 from mann_hf.wording import shown
 
-ONE, SEVERAL, NUMBERS = "single_label_classification", "multi_label_classification", "regression"
+ONE, SEVERAL, NUMBERS = OneName(), SeveralNames(), Numbers()
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -54,9 +54,9 @@ def texts_of(column: Any) -> list[str]:
 @pytest.mark.parametrize("kind", ["datetime64[us, Europe/Berlin]", "timestamp[us, tz=Europe/Berlin][pyarrow]", object])
 def test_moments_with_a_time_zone_are_spelled_as_those_of_python(kind: Any) -> None:
     moments = pd.Series([pd.Timestamp("2020-01-31 10:00", tz="Europe/Berlin"), None]).astype(kind)
-    assert given_labels(moments[:1], 1, 0, "single_label_classification") == ["2020-01-31 10:00:00+01:00"]
+    assert given_labels(moments[:1], 1, 0, ONE) == ["2020-01-31 10:00:00+01:00"]
     with pytest.raises(InvalidInputError, match=r"label 1 \(counted from 0\): no label"):
-        given_labels(moments, 2, 0, "single_label_classification")
+        given_labels(moments, 2, 0, ONE)
 
 
 def test_a_nul_is_refused_in_texts() -> None:

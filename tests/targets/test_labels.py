@@ -18,6 +18,7 @@ from mann_hf.errors import InvalidInputError, InvalidTypeError, MannError
 from mann_hf.targets import Spellings, check_not_multi_hot, is_missing, known_as, same_label, spell_label, spell_labels
 from mann_hf.targets.given import given_labels
 from mann_hf.targets.labels import plain
+from mann_hf.targets.schema import OneName
 
 
 class Kind(str, enum.Enum):
@@ -205,7 +206,7 @@ def test_a_memory_keeps_the_names_that_it_has() -> None:
 
 def test_no_label_stays_in_the_process() -> None:
     label = "Jane Doe, 12 Elm Street"
-    assert given_labels([label, f" {label}"], 2, 0, "single_label_classification") == [label, label]
+    assert given_labels([label, f" {label}"], 2, 0, OneName()) == [label, label]
     spell_label(label), same_label(label), is_missing(label), spell_labels([label])
     gc.collect()
     assert not any(isinstance(each, Spellings) for each in gc.get_objects())

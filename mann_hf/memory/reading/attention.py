@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..addressing import content_weights
-from .base import MULTI_LABEL, NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution, Terms
+from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution, Terms
 
 
 @READINGS.register("attention")
@@ -33,17 +33,9 @@ class AttentionReading(Reading):
         return content_weights(scores, sharpness, counts=solution.state.write_count)
 
     def logits(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
-        weights, values = self.weights(solution, scores, sharpness), solution.state.values.to(scores.dtype)
-        output = weights @ values
-        if self.problem_type == REGRESSION:
-            return output
-        floor = max(self.floor, torch.finfo(output.dtype).tiny)  # half precision knows no 1e-9
-        logits = output.clamp_min(floor).log()
-        if self.problem_type == MULTI_LABEL:
-            rest = weights @ (1 - values)  # 1 - output, but exact where that is close to 0
-            closed = (weights == 0).all(dim=-1, keepdim=True)
-            return logits - rest.masked_fill(closed, 1).clamp_min(floor).log()
-        return logits
+        weights = self.weights(solution, scores, sharpness)
+        floor = max(self.floor, torch.finfo(scores.dtype).tiny)  # half precision knows no 1e-9
+        return self.targets.read_logits(weights, solution.state.values, floor)
 
     def terms(
         self,
@@ -66,9 +58,7 @@ class AttentionReading(Reading):
         return terms
 
     def predicted(self, solution: Solution, logits: Tensor) -> Tensor:
-        if self.problem_type == REGRESSION:
-            return logits
-        return logits.sigmoid() if self.problem_type == MULTI_LABEL else logits.exp()
+        return self.targets.read_of_logits(logits)
 
     def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         same = (folds[:, None] == folds[None, :]) & (folds != NEVER_LEFT_OUT)[:, None]

@@ -10,14 +10,10 @@ from torch import Tensor, nn
 
 from ...errors import InvalidInputError
 from ...registry import Registry
+from ...targets.kinds import SINGLE_LABEL, Targets, problem_types, targets_of
 from ..addressing import sharpened
 from ..similarity import SIMILARITIES
 from ..state import KeyValueState
-
-SINGLE_LABEL = "single_label_classification"
-MULTI_LABEL = "multi_label_classification"
-REGRESSION = "regression"
-PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
 NEVER_LEFT_OUT = -1
 """The fold of a slot that stays in the memory whatever else is left out."""
@@ -39,6 +35,13 @@ class Solution(NamedTuple):
     parts: Any = None
 
 
+class _ServedTypes:
+    """The names of the targets that a class of readings serves, those that were registered elsewhere included."""
+
+    def __get__(self, instance: Any, owner: "type[Reading]") -> tuple[str, ...]:
+        return tuple(name for name in problem_types() if owner.serves(targets_of(name)))
+
+
 class Reading(nn.Module):
     """Computes answers from stored keys and values; has at most a few parameters.
 
@@ -47,7 +50,8 @@ class Reading(nn.Module):
 
     Args:
         key_size: K.
-        problem_type: what values are. `"single_label_classification"`: one-hot rows; logits go through a softmax.
+        problem_type: what values are, by a name of `TARGETS`. `"single_label_classification"`: one-hot rows; logits go
+            through a softmax.
             `"multi_label_classification"`: rows of 0 and 1; logits go through a sigmoid. `"regression"`: numbers.
         similarity: a name of `SIMILARITIES`, where the reading allows a choice.
         sharpness: β, the factor that turns scores into logits; by default the reading's own.
@@ -58,7 +62,8 @@ class Reading(nn.Module):
         InvalidInputError: the reading cannot serve the problem type, or β is not positive.
     """
 
-    problem_types: ClassVar[tuple[str, ...]] = PROBLEM_TYPES
+    problem_types: ClassVar[Any] = _ServedTypes()
+    """The names of the targets that it serves."""
     default_sharpness: ClassVar[float] = 1.0
     name: ClassVar[str] = ""
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"sharpness": (1e-6, 1e6)}
@@ -77,18 +82,25 @@ class Reading(nn.Module):
     ) -> None:
         super().__init__()
         if problem_type not in self.problem_types:
+            every = problem_types()
             able = [name for name, reading in READINGS.items() if problem_type in reading.problem_types]
             raise InvalidInputError(
                 f"the reading {self.name!r} cannot serve problem_type={problem_type!r}"
-                + (f"; choose one of {', '.join(map(repr, able))}." if able else f", which is none of {PROBLEM_TYPES}.")
+                + (f"; choose one of {', '.join(map(repr, able))}." if able else f", which is none of {every}.")
             )
         self.initial_sharpness = self.default_sharpness if sharpness is None else float(sharpness)
         if not 0 < self.initial_sharpness < math.inf:
             raise InvalidInputError(f"sharpness is {sharpness}; it must be above 0 and finite.")
         self.key_size, self.problem_type = key_size, problem_type
+        self.targets = targets_of(problem_type)
         self.similarity = SIMILARITIES[similarity](key_size)
         self.log_sharpness = nn.Parameter(torch.empty(1), requires_grad=learn_sharpness)  # FSDP takes no scalars
         self.reset_parameters()
+
+    @classmethod
+    def serves(cls, targets: Targets) -> bool:
+        """Whether values of these targets can be read."""
+        return targets.dense
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
@@ -134,7 +146,7 @@ class Reading(nn.Module):
         Args:
             sharpness: β; by default the reading's own.
         """
-        if self.problem_type == REGRESSION:
+        if not self.targets.calibrated:
             return scores
         return sharpened(scores, self.sharpness if sharpness is None else sharpness)
 
@@ -194,11 +206,9 @@ class Reading(nn.Module):
             result = result.index_copy(1, out.nonzero()[:, 0], scores)
         return result
 
-    def targets(self, state: KeyValueState) -> Tensor:
-        """The values that the reading is fitted to, zero in empty slots: [B, S, V]."""
-        values = state.values.to(state.keys.dtype)
-        if self.problem_type == MULTI_LABEL:
-            values = 2 * values - 1
+    def fit_values(self, state: KeyValueState) -> Tensor:
+        """What the reading is fitted to for the stored values, zero in empty slots: [B, S, V]."""
+        values = self.targets.fit_values(state.values.to(state.keys.dtype))
         return values.masked_fill(~state.mask[..., None], 0)
 
 

@@ -11,7 +11,7 @@ from ..addressing import unit
 from ..precision import precise
 from ..state import KeyValueState
 from ..stores.exact import nearest
-from .base import NEVER_LEFT_OUT, READINGS, REGRESSION, Reading, Solution, Terms
+from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution, Terms
 
 
 class LeastSquaresParts(NamedTuple):
@@ -126,13 +126,13 @@ class LeastSquaresReading(Reading):
 
     def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         parts: LeastSquaresParts = solution.parts
-        if parts.factor is None or parts.coefficients is None or self.problem_type == REGRESSION:
-            return super().left_out(solution, folds, rough)  # regression: the mean around which it solves changes too
+        if parts.factor is None or parts.coefficients is None or self.targets.centred:
+            return super().left_out(solution, folds, rough)  # the mean around which it solves changes too
         assert parts.order is not None
         inverse = torch.cholesky_inverse(parts.factor)
         position = parts.order.argsort()
         inverse = inverse[:, position][:, :, position]
-        targets, alpha = self.targets(solution.state).to(inverse.dtype), parts.coefficients
+        targets, alpha = self.fit_values(solution.state).to(inverse.dtype), parts.coefficients
         numbers = folds.unique()
         if len(numbers) == len(folds) and NEVER_LEFT_OUT not in numbers:
             residual = alpha / inverse.diagonal(dim1=1, dim2=2)[..., None]
@@ -151,8 +151,8 @@ class LeastSquaresReading(Reading):
         return torch.exp(self.width * (queries @ keys.mT - 1))
 
     def _centred(self, state: KeyValueState) -> tuple[Tensor, Tensor]:
-        targets = self.targets(state)
-        if self.problem_type != REGRESSION:
+        targets = self.fit_values(state)
+        if not self.targets.centred:
             return targets, targets.new_zeros(len(targets), 1, targets.shape[-1])
         weights = (state.write_count * state.mask).to(targets.dtype)[..., None]
         mean = (weights * targets).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1)
@@ -219,7 +219,7 @@ class LeastSquaresReading(Reading):
             keys = precise(around.keys)
             ridge = torch.diag_embed(self.ridge / precise(around.write_count))
             factor = torch.linalg.cholesky(self._kernel(keys, keys) + ridge)
-            targets = precise(self.targets(around) - parts.offset[b])
+            targets = precise(self.fit_values(around) - parts.offset[b])
             coefficients = torch.cholesky_solve(targets, factor)
             kernel = self._kernel(keys, precise(queries[b][:, None]))[:, 0]
             scores = (kernel[:, None] @ coefficients)[:, 0] + parts.offset[b]

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ...errors import InvalidInputError
+from ...targets.base import Targets
 from ..addressing import unit
 from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minimise
 from ..state import KeyValueState
-from .base import MULTI_LABEL, READINGS, SINGLE_LABEL, Reading, Solution
+from .base import READINGS, Reading, Solution
 
 ROUGH_TOLERANCE = 1e-4
 """Of a rough solve: an example's part in the length of the gradient that may be left."""
@@ -58,7 +59,6 @@ class LogisticReading(Reading):
     """
 
     name = "logistic"
-    problem_types = (SINGLE_LABEL, MULTI_LABEL)
     default_sharpness = 2.5
     default_example_weight, default_weight_decay = 10.0, 1.0
     ranges = {
@@ -90,7 +90,11 @@ class LogisticReading(Reading):
         if not 0 <= constant < math.inf:
             raise InvalidInputError(f"constant is {constant}; it must be a finite number, 0 for no intercept or above.")
         self.example_weight, self.weight_decay, self.tolerance = example_weight, weight_decay, tolerance
-        self.constant = 1.0 if self.problem_type == MULTI_LABEL else constant
+        self.constant = constant if self.targets.exclusive else 1.0
+
+    @classmethod
+    def serves(cls, targets: Targets) -> bool:
+        return targets.dense and targets.named
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
@@ -110,7 +114,7 @@ class LogisticReading(Reading):
             targets=state.values.to(keys.dtype),
             weights=self.example_weight * (state.write_count * state.mask).to(keys.dtype)[..., None],
             weight_decay=self.weight_decay,
-            exclusive=self.problem_type == SINGLE_LABEL,
+            exclusive=self.targets.exclusive,
         )
         tolerance = ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance * min(1.0, self.weight_decay)
         tolerance *= max(1, state.slots)

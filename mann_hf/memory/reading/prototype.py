@@ -2,11 +2,12 @@
 
 from torch import Tensor
 
+from ...targets.base import Targets
 from ..addressing import UNIT_EPSILON
 from ..precision import precise
 from ..similarity import EuclideanSimilarity
 from ..state import KeyValueState
-from .base import NEVER_LEFT_OUT, READINGS, SINGLE_LABEL, Reading, Solution
+from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution
 
 
 @READINGS.register("prototype")
@@ -19,8 +20,11 @@ class PrototypeReading(Reading):
     """
 
     name = "prototype"
-    problem_types = (SINGLE_LABEL,)
     default_sharpness = 20.0
+
+    @classmethod
+    def serves(cls, targets: Targets) -> bool:
+        return targets.dense and targets.exclusive
 
     def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
         weights = self._membership(state)
