@@ -26,8 +26,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def first_sentences(part: Any) -> str:
-    """The first paragraph of a docstring."""
-    return (inspect.getdoc(part) or "").partition("\n\n")[0]
+    """The first paragraph of a docstring, and the source that it names."""
+    paragraphs = (inspect.getdoc(part) or "").split("\n\n")
+    return " ".join([paragraphs[0], *(each for each in paragraphs[1:] if each.startswith("Source: "))])
 
 
 def readings() -> str:

@@ -52,7 +52,10 @@ def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]])
 def score_interval(share: float, count: int) -> tuple[float, float]:
     r"""The 95 % score interval of a share, $(p + z^2/2n \pm z\sqrt{p(1-p)/n + z^2/4n^2}) / (1 + z^2/n)$, z = 1.96.
 
-    Its ends are the shares that lie z of their own standard errors from p (Wilson 1927); p is not in its middle.
+    Its ends are the shares that lie z of their own standard errors from p; p is not in its middle.
+
+    Source: Wilson 1927, [Probable Inference, the Law of Succession, and Statistical
+    Inference](https://doi.org/10.1080/01621459.1927.10502953).
 
     Args:
         share: p, the mean of n answers that are right or wrong.
@@ -68,7 +71,9 @@ def score_interval(share: float, count: int) -> tuple[float, float]:
 def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> float:
     r"""The expected calibration error $\sum_b \frac{|b|}{n} |\text{accuracy}(b) - \text{confidence}(b)|$.
 
-    The bins $((b-1)/M, b/M]$ are of equal width (Guo et al. 2017, equation 3).
+    The bins $((b-1)/M, b/M]$ are of equal width.
+
+    Source: Guo et al. 2017, [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599), equation 3.
 
     Args:
         confidences: n scores from 0 to 1.

@@ -58,7 +58,10 @@ def _token_at(hidden: Tensor, present: Tensor, index: Tensor) -> Tensor:
 
 @POOLINGS.register("mean")
 def mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The average over the text's tokens (Reimers & Gurevych 2019, section 3: MEAN)."""
+    """The average over the text's tokens.
+
+    Source: Reimers & Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084), section 3, MEAN.
+    """
     hidden, present = _prepared(hidden, attention_mask)
     total = hidden.masked_fill(~present[..., None], 0.0).sum(1)
     return total / present.sum(1, keepdim=True).clamp(min=1)
@@ -66,7 +69,10 @@ def mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 @POOLINGS.register("mean_sqrt_len")
 def mean_sqrt_len(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The sum over the text's tokens by the root of their number (Cer et al. 2018, section 3.2)."""
+    """The sum over the text's tokens by the root of their number.
+
+    Source: Cer et al. 2018, [Universal Sentence Encoder](https://arxiv.org/abs/1803.11175), section 3.2.
+    """
     hidden, present = _prepared(hidden, attention_mask)
     total = hidden.masked_fill(~present[..., None], 0.0).sum(1)
     return total / present.sum(1, keepdim=True).clamp(min=1).to(hidden.dtype).sqrt()
@@ -74,7 +80,11 @@ def mean_sqrt_len(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 @POOLINGS.register("weighted_mean")
 def weighted_mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    r"""$\sum_i \frac{i h_i}{\sum_j j}$ over the text's tokens: later ones have seen more (Muennighoff 2022, eq. 3)."""
+    r"""$\sum_i \frac{i h_i}{\sum_j j}$ over the text's tokens: later ones have seen more.
+
+    Source: Muennighoff 2022, [SGPT: GPT Sentence Embeddings for Semantic Search](https://arxiv.org/abs/2202.08904),
+    equation 3.
+    """
     hidden, present = _prepared(hidden, attention_mask)
     place = torch.arange(1, hidden.shape[1] + 1, device=hidden.device) - present.int().argmax(1, keepdim=True)
     weights = (place * present).to(hidden.dtype)
@@ -84,14 +94,21 @@ def weighted_mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 @POOLINGS.register("cls")
 def cls(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The text's first token, which is the class token of BERT-like tokenizers (Devlin et al. 2019, section 3)."""
+    """The text's first token, which is the class token of BERT-like tokenizers.
+
+    Source: Devlin et al. 2019, [BERT: Pre-training of Deep Bidirectional
+    Transformers](https://arxiv.org/abs/1810.04805), section 3.
+    """
     hidden, present = _prepared(hidden, attention_mask)
     return _token_at(hidden, present, present.int().argmax(1))
 
 
 @POOLINGS.register("max")
 def maximum(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The largest value of each feature over the text's tokens (Reimers & Gurevych 2019, section 3: MAX)."""
+    """The largest value of each feature over the text's tokens.
+
+    Source: Reimers & Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084), section 3, MAX.
+    """
     hidden, present = _prepared(hidden, attention_mask)
     largest = hidden.masked_fill(~present[..., None], -torch.inf).amax(1)
     return largest.masked_fill(~present.any(1, keepdim=True), 0.0)
@@ -99,6 +116,10 @@ def maximum(hidden: Tensor, attention_mask: Tensor) -> Tensor:
 
 @POOLINGS.register("last_token")
 def last_token(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """The text's last token, which in a causal model has seen the whole text (Neelakantan et al. 2022)."""
+    """The text's last token, which in a causal model has seen the whole text.
+
+    Source: Neelakantan et al. 2022, [Text and Code Embeddings by Contrastive
+    Pre-Training](https://arxiv.org/abs/2201.10005), section 2.
+    """
     hidden, present = _prepared(hidden, attention_mask)
     return _token_at(hidden, present, hidden.shape[1] - 1 - present.int().flip(1).argmax(1))

@@ -19,7 +19,9 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def cosine_similarity(keys: Tensor, queries: Tensor) -> Tensor:
-    r"""$s_i = \frac{k_i \cdot q}{\lVert k_i \rVert \lVert q \rVert}$ (Graves et al. 2014, eq. 6).
+    r"""$s_i = \frac{k_i \cdot q}{\lVert k_i \rVert \lVert q \rVert}$.
+
+    Source: Graves et al. 2014, [Neural Turing Machines](https://arxiv.org/abs/1410.5401), equation 6.
 
     Shapes: keys [B, S, K], queries [B, Q, K] -> [B, Q, S]
     """
@@ -32,7 +34,10 @@ def dot_similarity(keys: Tensor, queries: Tensor) -> Tensor:
 
 
 def euclidean_similarity(keys: Tensor, queries: Tensor) -> Tensor:
-    r"""$s_i = -\lVert k_i - q \rVert^2$ (Snell et al. 2017, section 2.3).
+    r"""$s_i = -\lVert k_i - q \rVert^2$.
+
+    Source: Snell et al. 2017, [Prototypical Networks for Few-shot Learning](https://arxiv.org/abs/1703.05175), section
+    2.3.
 
     Shapes: keys [B, S, K], queries [B, Q, K] -> [B, Q, S]
     """
@@ -41,7 +46,10 @@ def euclidean_similarity(keys: Tensor, queries: Tensor) -> Tensor:
 
 
 def bilinear_similarity(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
-    r"""$s_i = q^\top M k_i$ with a learned $M$ (Luong et al. 2015, "general").
+    r"""$s_i = q^\top M k_i$ with a learned $M$.
+
+    Source: Luong et al. 2015, [Effective Approaches to Attention-based Neural Machine
+    Translation](https://arxiv.org/abs/1508.04025), section 3.1, "general".
 
     Shapes: keys [B, S, K], queries [B, Q, K], weight [K, K] -> [B, Q, S]
     """
@@ -51,7 +59,10 @@ def bilinear_similarity(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor
 def content_weights(
     scores: Tensor, sharpness: Tensor | float = 1.0, mask: Tensor | None = None, counts: Tensor | None = None
 ) -> Tensor:
-    r"""$w_i = \frac{n_i \exp(\beta s_i)}{\sum_j n_j \exp(\beta s_j)}$ (Graves et al. 2014, eq. 5, where all $n_i = 1$).
+    r"""$w_i = \frac{n_i \exp(\beta s_i)}{\sum_j n_j \exp(\beta s_j)}$.
+
+    Source: Graves et al. 2014, [Neural Turing Machines](https://arxiv.org/abs/1410.5401), equation 5, where all $n_i =
+    1$.
 
     Args:
         scores: [B, Q, S] similarities.
@@ -85,7 +96,10 @@ def nan_free_softmax(scores: Tensor) -> Tensor:
 def sparse_content_weights(
     keys: Tensor, queries: Tensor, k: int, sharpness: Tensor | float = 1.0, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Content weights over the k slots of the largest inner product, zero elsewhere (Rae et al. 2016, section 3.1).
+    r"""Content weights over the k slots of the largest inner product, zero elsewhere.
+
+    Source: Rae et al. 2016, [Scaling Memory-Augmented Neural Networks with Sparse Reads and
+    Writes](https://arxiv.org/abs/1610.09027), section 3.1.
 
     Only the slots read receive gradients. With unit keys and queries the inner product is the cosine.
 

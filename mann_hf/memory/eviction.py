@@ -18,7 +18,11 @@ EVICTIONS: Registry[EvictionRule] = Registry("eviction rule")
 
 @EVICTIONS.register("least_recently_used")
 def least_recently_used(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Replaces the least recently used slot (Santoro et al. 2016, section 3.2); of equally used ones the oldest."""
+    """Replaces the least recently used slot; of equally used ones the oldest.
+
+    Source: Santoro et al. 2016, [One-shot Learning with Memory-Augmented Neural
+    Networks](https://arxiv.org/abs/1605.06065), section 3.2.
+    """
     lowest = state.usage.amin(dim=1, keepdim=True)
     slot = state.age.masked_fill(state.usage > lowest, -1).argmax(dim=1)
     return slot, torch.zeros_like(slot, dtype=torch.bool)
@@ -35,7 +39,7 @@ def oldest(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Te
 def kaiser(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Merges the example into the nearest slot if that has the same label; otherwise replaces the oldest slot.
 
-    See Kaiser et al. 2017, section 2.
+    Source: Kaiser et al. 2017, [Learning to Remember Rare Events](https://arxiv.org/abs/1703.03129), section 2.
 
     The paper adds noise to the ages to break ties between parallel writers. Here writes come one after another and no
     two ages are equal, so no noise is needed.

@@ -11,11 +11,11 @@ from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution, Terms
 class AttentionReading(Reading):
     r"""The weighted mean of the stored labels, with softmax weights by similarity to the query.
 
-    $r = \sum_i w_i v_i$ (Graves et al. 2014, eq. 2 and 5).
+    $r = \sum_i w_i v_i$. With one-hot values the outputs are probabilities. Scores are similarities, the sharpness is
+    that of the weights, logits are log probabilities, and the terms of a label are the read weights of its slots.
 
-    With one-hot values the outputs are probabilities (Vinyals et al. 2016, eq. 1). Scores are similarities, the
-    sharpness is that of the weights, logits are log probabilities, and the terms of a label are the read weights of its
-    slots.
+    Source: Graves et al. 2014, [Neural Turing Machines](https://arxiv.org/abs/1410.5401), equations 2 and 5;
+    Vinyals et al. 2016, [Matching Networks for One Shot Learning](https://arxiv.org/abs/1606.04080), equation 1.
     """
 
     name = "attention"

@@ -38,10 +38,13 @@ class LeastSquaresParts(NamedTuple):
 class LeastSquaresReading(Reading):
     r"""Kernel least squares (ridge regression) on the stored keys.
 
-    $r(q) = \sum_i \alpha_i \kappa(k_i, q)$ with $(K + \lambda N^{-1}) A = V$ (Saunders et al. 1998, eq. 8),
-    $\kappa(k, q) = \exp(\gamma (\cos(k, q) - 1))$ and N the number of examples that each slot stands for. A left-out
-    answer is the stored value less $[K'^{-1}]_{FF}^{-1} \alpha_F$ for a fold F, in closed form (for single slots Rifkin
-    and Lippert 2007, section 3). For regression the values are taken around their mean.
+    $r(q) = \sum_i \alpha_i \kappa(k_i, q)$ with $(K + \lambda N^{-1}) A = V$, $\kappa(k, q) = \exp(\gamma (\cos(k, q) -
+    1))$ and N the number of examples that each slot stands for. A left-out answer is the stored value less
+    $[K'^{-1}]_{FF}^{-1} \alpha_F$ for a fold F, in closed form. For regression the values are taken around their mean.
+
+    Source: Saunders et al. 1998, [Ridge Regression Learning Algorithm in Dual
+    Variables](https://dl.acm.org/doi/10.5555/645527.657464), equation 8; for left-out single slots Rifkin and
+    Lippert 2007, [Notes on Regularized Least Squares](https://hdl.handle.net/1721.1/37318), section 3.
 
     One more example extends the Cholesky factor. Above `exact_slots` slots, each query is answered by solving for its
     `neighbours` nearest slots, and a write costs nothing.

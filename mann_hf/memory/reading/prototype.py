@@ -12,11 +12,14 @@ from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution
 
 @READINGS.register("prototype")
 class PrototypeReading(Reading):
-    r"""The similarity of the query to each label's mean key (Snell et al. 2017, eq. 1 and 2).
+    r"""The similarity of the query to each label's mean key.
 
     $c_l = \frac{\sum_i n_i v_{il} k_i}{\sum_i n_i v_{il}}$, scores $s(c_l, q)$. The score of a label without
     examples is minus infinity. The term of a slot is the share of its key in the label's score. Prototypes are computed
     and compared in double precision, so that the answers do not depend on the order of the slots.
+
+    Source: Snell et al. 2017, [Prototypical Networks for Few-shot Learning](https://arxiv.org/abs/1703.05175),
+    equations 1 and 2.
     """
 
     name = "prototype"
