@@ -356,10 +356,10 @@ class FewShotTextClassificationPipeline(Pipeline):
 
     @staticmethod
     def _explain(ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
-        entries, targets = ready.memory.all_entries, targets_of(ready.memory.problem_type)
+        targets = targets_of(ready.memory.problem_type)
         listed = []
         for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
-            entry = entries[slot]
+            entry = ready.memory.entry(slot)
             label = targets.shown(entry.label)
             listed.append({"id": entry.id, "text": entry.text, "label": label, "weight": weight})
         return {"evidence": listed, "rest": evidence.rest}

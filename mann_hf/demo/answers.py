@@ -144,7 +144,7 @@ def _row(weight: str, part: dict[str, Any], memory: LabelledMemory) -> str:
         return (
             f'<tr>{weight}<td colspan="2">{named(part["text"] or "")} <small>the label\'s own words</small></td></tr>'
         )
-    entry = memory.entries[slot]
+    entry = memory.entry(slot)
     kind = " <small>a description</small>" if entry.kind == "description" else ""
     return f"<tr>{weight}<td>{shown(entry.text)}{kind}</td><td>{_forget_button(entry)}</td></tr>"
 

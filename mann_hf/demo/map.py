@@ -69,9 +69,10 @@ class MemoryMap:
     def of(cls, memory: LabelledMemory) -> "MemoryMap":
         """The map of a memory, which may be empty."""
         count = len(memory)
-        drawn = list(range(count))
+        places = torch.arange(count)
         if count > MOST_DRAWN:
-            drawn = torch.linspace(0, count - 1, MOST_DRAWN).long().tolist()
+            places = torch.linspace(0, count - 1, MOST_DRAWN).long()
+        drawn = memory.slots.cpu()[places].tolist()
         keys = memory.state.keys[0, drawn].double().cpu()
         center = keys.mean(0) if count else keys.new_zeros(keys.shape[1])
         return cls(memory, center, principal_axes(keys - center), tuple(drawn))
@@ -119,7 +120,7 @@ class MemoryMap:
                     "opacity": [1.0 if slot in behind or asked is None else 0.6 for slot in slots],
                     "line": {"width": 1, "color": "rgba(255, 255, 255, 0.7)"},
                 },
-                hovertext=[_hover_text(self.memory.entries[slot]) for slot in slots],
+                hovertext=[_hover_text(self.memory.entry(slot)) for slot in slots],
                 hoverinfo="text",
             )
         if asked is not None:
@@ -163,7 +164,7 @@ def principal_axes(centred: Tensor) -> Tensor:
 def _marks(memory: LabelledMemory, slots: list[int]) -> list[Mark]:
     """How the points of entries look: as their (first) label does."""
     columns = {label: column for column, label in enumerate(memory.labels)}
-    names = [label_names(memory.entries[slot].label) for slot in slots]
+    names = [label_names(memory.entry(slot).label) for slot in slots]
     return [mark_of(columns[one[0]]) if one else UNLABELLED for one in names]
 
 

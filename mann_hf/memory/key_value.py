@@ -94,7 +94,9 @@ class KeyValueMemory:
             The state, and for each example the id [B, N] of the slot that it was written to: of one that was merged the
             id of what was there already. A slot may have been evicted again by a later example of the same call.
         """
-        keys, values, ids, mask = self._check(state, keys, values, ids, mask)
+        keys, values = keys.to(state.keys.dtype), values.to(state.values.dtype)
+        mask = self._check(keys, values, state.batch_size, ids, mask)
+        ids = self._ids(state, ids, mask)
         if self.capacity is None or state.slots + keys.shape[1] <= self.capacity:
             return self._append(state, keys, values, ids, mask), ids
         placed = []
@@ -150,10 +152,36 @@ class KeyValueMemory:
         usage = decay * state.usage + weights.detach().to(state.usage.dtype).sum(dim=1)
         return state._replace(usage=usage.masked_fill(~state.mask, 0))
 
-    def _check(
-        self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor | None, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        batch, count = state.batch_size, keys.shape[1] if keys.dim() == 3 else "N"
+    def new_slots(self, keys: Tensor, values: Tensor, ids: Tensor, mask: Tensor | None = None) -> KeyValueState:
+        """N examples as the slots that `write` appends where there is room.
+
+        Args:
+            keys: [B, N, K].
+            values: [B, N, V].
+            ids: [B, N] ids that no other slot has; they are not compared with each other.
+            mask: [B, N], False for padding.
+
+        Raises:
+            InvalidInputError: shapes or types that do not fit, or keys or values that are not finite.
+        """
+        return self._slots(keys, values, ids, self._check(keys, values, len(keys), ids, mask))
+
+    @staticmethod
+    def _slots(keys: Tensor, values: Tensor, ids: Tensor, mask: Tensor) -> KeyValueState:
+        written = mask.long()
+        return KeyValueState(
+            keys=keys.masked_fill(~mask[..., None], 0),
+            values=values.masked_fill(~mask[..., None], 0),
+            usage=mask.to(keys.dtype),
+            age=(written.sum(dim=1, keepdim=True) - written.cumsum(dim=1)) * written,  # how many of these come after
+            write_count=written,
+            mask=mask,
+            ids=ids,
+        )
+
+    def _check(self, keys: Tensor, values: Tensor, batch: int, ids: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Refuses examples that cannot be written; their mask."""
+        count = keys.shape[1] if keys.dim() == 3 else "N"
         sizes = {"keys": [self.key_size], "values": [self.value_size]}
         for name, tensor in {"keys": keys, "values": values, "ids": ids, "mask": mask}.items():
             shape = (batch, count, *sizes.get(name, []))
@@ -164,7 +192,6 @@ class KeyValueMemory:
             mask = torch.ones(keys.shape[:2], dtype=torch.bool, device=keys.device)
         if mask.dtype != torch.bool:
             raise InvalidInputError(f"mask is of {mask.dtype}; it must be torch.bool: give mask.bool().")
-        keys, values = keys.to(state.keys.dtype), values.to(state.values.dtype)
         for name, tensor in {"keys": keys, "values": values}.items():
             bad = (strange(tensor) if name == "keys" else ~torch.isfinite(tensor).all(dim=-1)) & mask
             if bad.any():
@@ -173,32 +200,26 @@ class KeyValueMemory:
                     f"{name} hold NaN or infinity in {tensor.dtype}, first at example {int(bad.nonzero()[0, 1])}"
                     f"{beyond}."
                 )
+        return mask
+
+    @staticmethod
+    def _ids(state: KeyValueState, ids: Tensor | None, mask: Tensor) -> Tensor:
+        """The ids [B, N] of examples: those that came, or the numbers after the largest."""
         if ids is None:
-            first = state.ids.amax(dim=1, keepdim=True) + 1 if state.slots else state.ids.new_zeros(batch, 1)
+            first = state.ids.amax(dim=1, keepdim=True) + 1 if state.slots else state.ids.new_zeros(state.batch_size, 1)
             ids = first + mask.long().cumsum(dim=1) - 1
-            return keys, values, ids.to(keys.device).masked_fill(~mask, NO_ID), mask
-        ids = ids.to(keys.device).masked_fill(~mask, NO_ID)
+            return ids.to(mask.device).masked_fill(~mask, NO_ID)
+        ids = ids.to(mask.device).masked_fill(~mask, NO_ID)
         taken = torch.cat([state.ids, ids], dim=1).sort(dim=1).values
         if (ids[mask] < 0).any() or ((taken[:, 1:] == taken[:, :-1]) & (taken[:, 1:] != NO_ID)).any():
             raise InvalidInputError(
                 "ids must be 0 or more, and differ from each other and from the stored ids of their episode."
             )
-        return keys, values, ids, mask
+        return ids
 
     def _append(self, state: KeyValueState, keys: Tensor, values: Tensor, ids: Tensor, mask: Tensor) -> KeyValueState:
-        written = mask.long()
-        later = written.sum(dim=1, keepdim=True) - written.cumsum(dim=1)  # examples of this write that come after
-        new = KeyValueState(
-            keys=keys.masked_fill(~mask[..., None], 0),
-            values=values.masked_fill(~mask[..., None], 0),
-            usage=mask.to(state.usage.dtype),
-            age=later * written,
-            write_count=written,
-            mask=mask,
-            ids=ids,
-        )
-        older = (state.age + written.sum(dim=1, keepdim=True)).masked_fill(~state.mask, 0)
-        return concatenate(state._replace(age=older), new)
+        older = (state.age + mask.long().sum(dim=1, keepdim=True)).masked_fill(~state.mask, 0)
+        return concatenate(state._replace(age=older), self._slots(keys, values, ids, mask))
 
     def _write_one(
         self, state: KeyValueState, key: Tensor, value: Tensor, id_: Tensor, mask: Tensor

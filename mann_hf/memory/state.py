@@ -135,3 +135,20 @@ def slots_by_column(values: Tensor, columns: Sequence[int]) -> list[Tensor]:
     found, order = found.sort(stable=True)
     parts = slots[order].split(torch.bincount(found, minlength=values.shape[1]).tolist())
     return [parts[column] for column in columns]
+
+
+def slots_of_columns(columns: Tensor, mask: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+    """For each of some columns the slots in use whose only column it is, in order.
+
+    Args:
+        columns: [S], the column of each slot.
+        mask: [S], the slots in use.
+        wanted: the columns.
+    """
+    if len(wanted) < FEW:
+        return [((columns == column) & mask).nonzero()[:, 0] for column in wanted]
+    slots = mask.nonzero()[:, 0]
+    found, order = columns[slots].sort(stable=True)
+    most = max(int(found[-1]) if len(found) else 0, *wanted) + 1
+    parts = slots[order].split(torch.bincount(found, minlength=most).tolist())
+    return [parts[column] for column in wanted]

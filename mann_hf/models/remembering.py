@@ -286,7 +286,7 @@ class RememberingModel(MANNPreTrainedModel):
         if most == 0:
             return [torch.empty(0, dtype=torch.long)] * len(columns)
         if not self.reading.targets.named:
-            return [torch.arange(len(memory), device=memory.state.keys.device)] * len(columns)
+            return [memory.slots] * len(columns)
         return memory.slots_of(columns)
 
 

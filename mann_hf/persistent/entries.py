@@ -2,8 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
+
+from torch import Tensor
 
 Label = str | tuple[str, ...] | tuple[float, ...]
 """What an example is labelled with: a name; several names, or none; or numbers, for regression."""
@@ -40,9 +42,22 @@ def content_id(kind: str, text: str, label: Label) -> int:
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest(), "big") & LARGEST_ID
 
 
+def ids_of(keys: Tensor, labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind]) -> list[int]:
+    """The ids of N examples; where there is no text, the key [K] stands for it."""
+    return [
+        content_id(kind, key.detach().float().cpu().numpy().tobytes().hex() if text is None else text, label)
+        for key, label, text, kind in zip(keys, labels, texts, kinds, strict=True)
+    ]
+
+
 def name_id(label: str) -> int:
     """The id of a label's own words."""
     return content_id("name", label_words(label) or label, label)
+
+
+def words_entry(label: str) -> Entry:
+    """What a label's own words are as an entry."""
+    return Entry(name_id(label), label_words(label), label, "name")
 
 
 def label_names(label: Label) -> tuple[str, ...]:

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from ..errors import EmptyMemoryError, InvalidInputError
 from ..memory import Calibration, Reading, Solution, calibrate
-from ..memory.precision import strange
-from ..memory.reading import REGRESSION
 from ..wording import counted
 from .forks import free, renew_in_children
 from .labelled_memory import LabelledMemory
@@ -111,7 +109,7 @@ class MemoryHolder:
         kept = self._ready
         if _is_ready(kept, memory, reading):
             return kept[0]
-        if not memory.labels and memory.problem_type != REGRESSION:
+        if not memory.labels and memory.targets.named:
             raise EmptyMemoryError(
                 f"the memory holds {counted(len(memory), 'text')} of no label and none with one, so there is nothing "
                 "to answer: teach it a text that has a label."
@@ -124,7 +122,7 @@ class MemoryHolder:
             before = kept[0] if kept is not None and _comparable(kept, memory, reading) else None
             with full_precision(memory.state.keys):
                 state = memory.reading_state
-                if strange(state.keys).any():
+                if memory.has_strange_keys:
                     raise InvalidInputError(
                         "the memory holds keys with NaN, infinity or numbers beyond all bounds, so there is no answer "
                         "from it; load it again, or compute its keys anew with reencode_memory()."

@@ -1,8 +1,7 @@
 """A model's memory: the stored vectors with their texts and labels."""
 
-import operator
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -10,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
+from ..errors import InvalidInputError, NotInMemoryError
 from ..memory import KeyValueMemory, KeyValueState
-from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from ..memory.state import concatenate, slots_by_column
-from ..wording import counted, listed, near, shown
-from .entries import Entry, Kind, Label, content_id, label_names, label_words, name_id
+from ..memory.precision import strange
+from ..memory.state import slots_by_column, slots_of_columns
+from ..targets.kinds import SINGLE_LABEL, Targets, targets_of
+from ..wording import counted
+from . import large_memory, refusals
+from .entries import Entry, Kind, Label, ids_of, label_names, words_entry
 from .forks import renew_cached_properties_in_children
-
-MOST_VALUES = 2**30
-"""The most that entries times labels may be: the values are a table of both, here of 4 GiB."""
+from .large_memory import Content
+from .stored_entries import SlotById, StoredEntries
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,7 +33,8 @@ class LabelledMemory:
         law: the rules for writing and eviction.
         problem_type: whether labels are one name, several names or numbers.
         entries: the taught texts, in the order of the slots.
-        state: keys [1, S, K] and values [1, S, C] of the entries.
+        state: keys [1, S, K] and values [1, S, C] of the entries. In a large memory some slots are not in use: what was
+            forgotten leaves one behind for a while, and labels' words lie between the entries.
         labels: the C labels in the order of the columns of the values; empty for regression.
         names: the key [K] of each label's words, for labels that have words.
         probe: [P, K], the encoder's keys for fixed inputs, which identify the encoder.
@@ -43,10 +44,10 @@ class LabelledMemory:
 
     law: KeyValueMemory
     problem_type: str
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     state: KeyValueState
     labels: tuple[str, ...] = ()
-    names: dict[str, Tensor] = field(default_factory=dict)
+    names: Mapping[str, Tensor] = field(default_factory=dict)
     probe: Tensor | None = None
     encoder_name: str | None = None
     adapters: tuple[str, ...] = ()
@@ -72,16 +73,19 @@ class LabelledMemory:
         return f"LabelledMemory({self.summary})"
 
     @property
+    def targets(self) -> Targets:
+        """What its values mean."""
+        return targets_of(self.problem_type)
+
+    @property
     def summary(self) -> str:
         """What it holds, in a few words."""
         if not self.entries:
             return "empty"
-        described = sum(entry.kind == "description" for entry in self.entries)
-        parts = [counted(len(self) - described, "example")] if len(self) > described else []
-        if described:
-            parts.append(counted(described, "description"))
-        held = " and ".join(parts)
-        if self.problem_type == REGRESSION:
+        examples = int(self.examples.sum())
+        kinds = {"example": examples, "description": len(self) - examples}
+        held = " and ".join(counted(count, kind) for kind, count in kinds.items() if count)
+        if not self.targets.named:
             held += f" with {counted(self.law.value_size, 'number')} each"
         else:
             held += f" of {counted(len(self.labels), 'label')}"
@@ -91,58 +95,90 @@ class LabelledMemory:
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a reader may add what is worked out from them while a copy is made."""
-        return {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
+        own = self.together()
+        return {each.name: getattr(own, each.name) for each in fields(own)}
+
+    @property
+    def _content(self) -> Content:
+        return Content(self.entries, self.state, self.labels, self.names)
 
     @cached_property
-    def ids(self) -> dict[int, int]:
+    def _stored(self) -> StoredEntries | None:
+        """The entries of a large memory, which shares its slots with other versions."""
+        return large_memory.stored(self._content)
+
+    @cached_property
+    def ids(self) -> Mapping[int, int]:
         """The slot of each entry by its id."""
+        if self._stored is not None:
+            return SlotById(self._stored)
         return {entry.id: slot for slot, entry in enumerate(self.entries)}
 
-    @cached_property
-    def _are_examples(self) -> Tensor:
-        """[S], which entries are examples."""
-        kinds = [entry.kind == "example" for entry in self.entries]
-        return torch.tensor(kinds, dtype=torch.bool, device=self.state.keys.device)
+    @property
+    def slots(self) -> Tensor:
+        """[M], the slot of each entry."""
+        stored = self._stored
+        return torch.arange(len(self), device=self.state.keys.device) if stored is None else stored.slots
+
+    def entry(self, slot: int) -> Entry:
+        """The entry, or the label's words, in a slot of `reading_state`."""
+        return self._stored.at(slot) if self._stored is not None else self.all_entries[slot]
+
+    def together(self) -> "LabelledMemory":
+        """The same memory with a slot for each entry, in their order, and no other."""
+        entries, state, *_ = large_memory.together(self._content)
+        return replace(self, entries=entries, state=state)
 
     @cached_property
     def named_labels(self) -> tuple[str, ...]:
         """The labels whose words are in the memory."""
         if not self.names:
             return ()
+        if self._stored is not None:
+            return tuple(label for label in self.labels if label in self.names)
         with_example = (self._are_examples.to(self.state.values.dtype) @ self.state.values[0] > 0).tolist()
         return tuple(label for label, has in zip(self.labels, with_example, strict=True) if has and label in self.names)
 
     @cached_property
     def all_entries(self) -> tuple[Entry, ...]:
-        """The entries, then the labels' words, in the order of the slots of `reading_state`."""
-        names = (Entry(name_id(label), label_words(label), label, "name") for label in self.named_labels)
-        return (*self.entries, *names)
+        """The entries, then the labels' words."""
+        return (*self.entries, *map(words_entry, self.named_labels))
 
     @cached_property
     def reading_state(self) -> KeyValueState:
-        """The state that is read: the entries, then the labels' words."""
+        """The state that is read: the entries, then the labels' words, which in a large memory lie between them."""
         if not self.named_labels:
             return self.state
-        columns = torch.tensor([self.labels.index(label) for label in self.named_labels], device=self.state.keys.device)
-        law = KeyValueMemory(self.law.key_size, len(self.labels))
-        names = law.write(
-            law.initial_state(1, self.state.keys.device, self.state.keys.dtype),
-            torch.stack([self.names[label] for label in self.named_labels])[None],
-            torch.nn.functional.one_hot(columns, len(self.labels))[None].to(self.state.values.dtype),
-            ids=torch.tensor([[name_id(label) for label in self.named_labels]], device=self.state.keys.device),
+        if self._stored is not None:
+            slots = torch.tensor([*self._stored.name_slots.values()])
+            return self.state._replace(mask=self.state.mask.index_fill(1, slots, True))
+        state = large_memory.with_words(
+            self.state, {label: self.names[label] for label in self.named_labels}, self.labels
         )
-        return concatenate(self.state, names)
+        return state._replace(mask=state.mask | (torch.arange(state.slots, device=state.mask.device) >= len(self)))
 
     @cached_property
     def examples(self) -> Tensor:
         """[S], which slots of `reading_state` hold examples."""
+        if self._stored is not None:
+            return self._stored.examples
         return torch.nn.functional.pad(self._are_examples, (0, len(self.named_labels)))
+
+    @property
+    def _are_examples(self) -> Tensor:
+        return large_memory.are_examples(self.entries).to(self.state.keys.device)
+
+    @cached_property
+    def has_strange_keys(self) -> bool:
+        """Whether some key is none that anything can be compared with."""
+        return bool(strange(self.reading_state.keys).any()) if self._stored is None else self._stored.strange
 
     @cached_property
     def unlabelled(self) -> Tensor:
         """[M], the slots of texts that have none of several labels."""
-        without = [not label_names(entry.label) for entry in self.entries] if self.problem_type == MULTI_LABEL else []
-        return torch.tensor(without, dtype=torch.bool, device=self.state.keys.device).nonzero()[:, 0]
+        if not self.targets.several:
+            return torch.empty(0, dtype=torch.long, device=self.state.keys.device)
+        return ((self.state.values[0] == 0).all(dim=1) & self.state.mask[0]).nonzero()[:, 0]
 
     @cached_property
     def _slots_by_column(self) -> dict[int, Tensor]:
@@ -152,8 +188,14 @@ class LabelledMemory:
     def slots_of(self, columns: Sequence[int]) -> list[Tensor]:
         """For each of some columns the slots of `reading_state` that are stored under its label."""
         new = [column for column in columns if column not in self._slots_by_column]
-        self._slots_by_column.update(zip(new, slots_by_column(self.reading_state.values[0], new), strict=True))
+        self._slots_by_column.update(zip(new, self._found_slots(new), strict=True))
         return [self._slots_by_column[column] for column in columns]
+
+    def _found_slots(self, columns: Sequence[int]) -> list[Tensor]:
+        if self._stored is None or self._stored.columns is None:
+            state = self.reading_state
+            return [slots[state.mask[0, slots]] for slots in slots_by_column(state.values[0], columns)]
+        return slots_of_columns(self._stored.columns, self.reading_state.mask[0], columns)
 
     def remember(
         self,
@@ -183,34 +225,23 @@ class LabelledMemory:
                 `MOST_VALUES` entries times labels.
             InvalidTypeError: labels that are no names where each text has one.
         """
-        if not len(keys) == len(labels) == len(texts) == len(kinds):
-            raise InvalidInputError(
-                f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
-                "there must be one of each for every example."
-            )
-        if self.problem_type == SINGLE_LABEL and not all(isinstance(label, str) for label in labels):
-            raise InvalidTypeError("labels must be names (str): this memory has one label for each text.")
-        for name, key in (names or {}).items():
-            if tuple(key.shape) != (self.law.key_size,) or not torch.isfinite(key).all():
-                raise InvalidInputError(
-                    f"the key of the words of {name!r} has the shape {tuple(key.shape)} or holds NaN or infinity; it "
-                    f"must be {self.law.key_size} finite numbers."
-                )
+        refusals.check_examples(keys, labels, texts, kinds, self.problem_type)
+        refusals.check_words(names or {}, self.law.key_size)
         columns = dict.fromkeys([*self.labels, *(name for label in labels for name in label_names(label))])
-        ids = [
-            content_id(kind, text if text is not None else _hexadecimal(key), label)
-            for key, label, text, kind in zip(keys, labels, texts, kinds, strict=True)
-        ]
+        ids = ids_of(keys, labels, texts, kinds)
         first = {id_: number for number, id_ in reversed(list(enumerate(ids)))}
         fresh = sorted(number for id_, number in first.items() if id_ not in self.ids)
-        check_size(len(self) + len(fresh), len(columns))
+        refusals.check_size(len(self) + len(fresh), len(columns))
         new = [Entry(ids[n], texts[n] if store_texts else None, labels[n], kinds[n]) for n in fresh]
+        if large_memory.is_large(len(self) + len(new), self.law, self.state):
+            return self._remember_large(
+                keys[torch.tensor(fresh).long()], new, tuple(columns), names or {}, Counter(ids)
+            ), ids
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([labels[n] for n in fresh])
-        before = wider.state
         state, places = wider.law.place(
-            before,
-            keys[torch.tensor(fresh).long().to(keys.device)][None].to(before.keys),
+            wider.state,
+            keys[torch.tensor(fresh).long().to(keys.device)][None].to(wider.state.keys),
             values[None],
             torch.tensor([[ids[n] for n in fresh]]).long(),
         )
@@ -231,6 +262,21 @@ class LabelledMemory:
         by_id = {entry.id: entry for entry in memory.entries}
         return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
 
+    def _remember_large(
+        self, keys: Tensor, new: list[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor], told: Counter[int]
+    ) -> "LabelledMemory":
+        """This memory with new entries and more labels, and with what it was told again counted once more."""
+        law, ids = self._law_of(labels), torch.tensor([[entry.id for entry in new]]).long()
+        values = self.targets.encode([entry.label for entry in new], labels, law.value_size)
+        slots = law.new_slots(keys.detach()[None].to(self.state.keys), values[None], ids)
+        content = large_memory.remember(self._content, slots, new, labels, names, self.problem_type)
+        memory = replace(self, law=law, **content._asdict())
+        again = {memory.ids[id_]: count for id_, count in (told - Counter(entry.id for entry in new)).items()}
+        if again:
+            state = law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
+            memory = replace(memory, state=state)
+        return memory
+
     def forget(self, ids: Iterable[Any] | None = None, label: str | None = None) -> "LabelledMemory":
         """This memory without some entries, as if they had never been written.
 
@@ -247,47 +293,27 @@ class LabelledMemory:
         """
         if ids is None and label is None:
             raise InvalidInputError("say what to forget: ids=[...] or label=...")
-        wanted: list[Any] = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
-        try:
-            gone = {operator.index(id_) for id_ in wanted}
-        except TypeError:
-            hint = (
-                " A label is forgotten with forget(label=...)." if any(isinstance(id_, str) for id_ in wanted) else ""
-            )
-            raise InvalidTypeError(
-                f"ids are {shown(ids)}; give the whole numbers that remember() returned.{hint}"
-            ) from None
+        gone = refusals.whole_numbers(ids)
         missing = [id_ for id_ in gone if id_ not in self.ids]
         if missing:
-            names = {name_id(name): name for name in self.named_labels}
-            hints = [
-                f"{id_} is the name of the label {names[id_]!r}, which goes with its last example"
-                for id_ in missing
-                if id_ in names
-            ]
-            unknown = f"the memory holds no {', '.join(map(str, missing))}; remember() returns ids, evidence names them"
-            if self.law.capacity is not None:
-                unknown += f". It has room for {counted(self.law.capacity, 'text')}: what gave way to others is gone"
-            raise NotInMemoryError(("; ".join(hints) or unknown) + ".", missing)
+            raise NotInMemoryError(refusals.why_not_held(missing, self.named_labels, self.law.capacity), missing)
         if label is not None:
-            if self.problem_type == REGRESSION:
-                raise NotInMemoryError(
-                    "numbers cannot be forgotten as labels; give ids (evidence names them).", [label]
-                )
-            if label not in self.labels:
-                meant = " or ".join(map(repr, near(label, self.labels)))
-                raise NotInMemoryError(
-                    f"the memory holds no label {label!r}; {f'did you mean {meant}? It' if meant else 'it'} knows "
-                    f"{listed(map(repr, self.labels))}.",
-                    [label],
-                )
-            gone |= {entry.id for entry in self.entries if label in label_names(entry.label)}
-        entries = tuple(entry for entry in self.entries if entry.id not in gone)
-        memory = self
+            refusals.check_label(label, self.labels, self.problem_type)
+            gone |= self._ids_under(label)
+        if gone and large_memory.is_large(len(self) - len(gone), self.law, self.state):
+            content = large_memory.forget(self._content, gone, self.problem_type)
+            return replace(self, law=self._law_of(content.labels), **content._asdict())
+        memory = self.together()
         if gone:
-            state = self.law.forget(self.state, torch.tensor(sorted(gone)))
-            memory = replace(self, entries=entries, state=state)
+            entries = tuple(entry for entry in memory.entries if entry.id not in gone)
+            memory = replace(self, entries=entries, state=self.law.forget(memory.state, torch.tensor(sorted(gone))))
         return memory._settled()
+
+    def _ids_under(self, label: str) -> set[int]:
+        """The ids of the entries of a label."""
+        (slots,) = self.slots_of([self.labels.index(label)])
+        slots = slots[slots < self.state.slots]  # without the label's words
+        return set(self.state.ids[0, slots[self.state.mask[0, slots]]].tolist())
 
     def used(self, weights: Tensor) -> "LabelledMemory":
         """This memory after reads that took `weights` [Q, S] from its entries."""
@@ -322,29 +348,22 @@ class LabelledMemory:
 
     def values_of(self, labels: Sequence[Label]) -> Tensor:
         """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""
-        if self.problem_type == REGRESSION:
-            width = self.law.value_size
-            for label in labels:
-                if len(label) != width:
-                    raise InvalidInputError(
-                        f"a label of {len(label)} numbers came; this memory takes {width} for each text, the "
-                        "num_labels of the model's configuration."
-                    )
-            return torch.tensor(labels, dtype=torch.float32, device=self.state.keys.device).view(len(labels), width)
-        column = {label: number for number, label in enumerate(self.labels)}
-        ones = [(row, column[name]) for row, label in enumerate(labels) for name in label_names(label)]
-        rows = torch.zeros(len(labels), len(self.labels))
-        rows[tuple(torch.tensor(ones, dtype=torch.long).view(-1, 2).T)] = 1
-        return rows.to(self.state.keys.device)
+        return self.targets.encode(labels, self.labels, self.law.value_size).to(self.state.keys.device)
 
     def to(self, device: torch.device | str) -> "LabelledMemory":
         """This memory on another device."""
+        if self.state.keys.device == torch.device(device):
+            return self
+        own = self.together()
         return replace(
-            self,
-            state=self.state.to(device),
+            own,
+            state=own.state.to(device),
             names={label: key.to(device) for label, key in self.names.items()},
             probe=None if self.probe is None else self.probe.to(device),
         )
+
+    def _law_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
+        return self.law.with_value_size(len(labels)) if self.targets.named else self.law
 
     def _settled(self) -> "LabelledMemory":
         """The same entries with the labels that they have, in order, and the words of those that have an example.
@@ -352,7 +371,7 @@ class LabelledMemory:
         Without an entry nothing is left, the mark of the encoder included.
         """
         if not self.entries:
-            law, size = self.law, self.law.value_size if self.problem_type == REGRESSION else 0
+            law, size = self.law, 0 if self.targets.named else self.law.value_size
             device = self.state.keys.device
             return self.empty(law.key_size, self.problem_type, size, law.capacity, law.eviction_name, device)
         in_order = dict.fromkeys(name for entry in self.entries for name in label_names(entry.label))
@@ -366,7 +385,7 @@ class LabelledMemory:
 
     def _with_columns(self, labels: tuple[str, ...]) -> "LabelledMemory":
         """The same entries under a list of labels with more, fewer or reordered ones."""
-        if self.problem_type == REGRESSION or labels == self.labels:
+        if not self.targets.named or labels == self.labels:
             return self
         law = self.law.with_value_size(len(labels))
         old = {label: number for number, label in enumerate(self.labels)}
@@ -379,20 +398,3 @@ class LabelledMemory:
 
 
 renew_cached_properties_in_children(LabelledMemory)
-
-
-def check_size(entries: int, labels: int) -> None:
-    """Refuses a memory that is too large, before its values are made.
-
-    Raises:
-        InvalidInputError: it names both counts.
-    """
-    if entries * labels > MOST_VALUES:
-        raise InvalidInputError(
-            f"a memory of {entries:,} texts of {labels:,} labels is too large: the two multiplied may be at most "
-            f"{MOST_VALUES:,}. Use fewer labels, or several memories."
-        )
-
-
-def _hexadecimal(key: Tensor) -> str:
-    return key.detach().float().cpu().numpy().tobytes().hex()

@@ -25,7 +25,8 @@ from ..hub_names import is_hub_name
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .entries import LARGEST_ID, Entry, Label, label_names
-from .labelled_memory import LabelledMemory, check_size
+from .labelled_memory import LabelledMemory
+from .refusals import check_size
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -57,6 +58,7 @@ def memory_bytes(memory: LabelledMemory) -> bytes:
 
 
 def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
+    memory = memory.together()
     tensors = {
         "keys": memory.state.keys[0],
         "usage": memory.state.usage[0],

@@ -22,7 +22,7 @@ def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory)
     new = [slot for id_, slot in mine.ids.items() if id_ not in before.ids and id_ not in theirs.ids]
     if not new:
         return theirs
-    entries = [mine.entries[slot] for slot in new]
+    entries = [mine.entry(slot) for slot in new]
     together = theirs.remember(
         mine.state.keys[0, new],
         [entry.label for entry in entries],

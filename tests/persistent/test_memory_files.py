@@ -602,7 +602,7 @@ def test_too_many_entries_and_labels_are_refused_before_their_values_are_made(
 ) -> None:
     path = planted(tmp_path / MEMORY_FILE, described(12, list("abcd")), 12)
     assert len(load_memory(path)) == 12
-    monkeypatch.setattr("mann_hf.persistent.labelled_memory.MOST_VALUES", 47)
+    monkeypatch.setattr("mann_hf.persistent.refusals.MOST_VALUES", 47)
     monkeypatch.setattr(LabelledMemory, "values_of", lambda *_: pytest.fail("they are made"))
     with pytest.raises(MemoryFileError, match=f"{MEMORY_FILE} .*12 texts of 4 labels is too large.*at most 47"):
         load_memory(path)
@@ -610,7 +610,7 @@ def test_too_many_entries_and_labels_are_refused_before_their_values_are_made(
 
 def test_what_can_be_taught_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of loading is that of teaching."""
-    monkeypatch.setattr("mann_hf.persistent.labelled_memory.MOST_VALUES", 9)
+    monkeypatch.setattr("mann_hf.persistent.refusals.MOST_VALUES", 9)
     memory, _ = marked(empty()).remember(torch.eye(K)[:3], list("abc"), list("abc"), ["example"] * 3)
     save_memory(memory, tmp_path)
     assert len(load_memory(tmp_path / MEMORY_FILE)) == 3

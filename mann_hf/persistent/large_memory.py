@@ -1,0 +1,312 @@
+"""Writes to large memories: what they cost follows from what is written, not from what is stored.
+
+Keys, values and entries are shared by all versions (`SharedSlots`); a write copies a few numbers of each slot alone.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..memory import KeyValueMemory, KeyValueState
+from ..memory.precision import strange
+from ..memory.state import NO_ID
+from ..targets.kinds import targets_of
+from .entries import Entry, label_names, name_id, words_entry
+from .shared_slots import SharedSlots
+from .stored_entries import LabelCounts, StoredEntries
+
+LARGE = 4096
+"""The fewest entries whose slots are shared; a smaller memory is copied at each write."""
+MOST_UNUSED = 0.25
+"""The share of slots that may be empty before the others are moved together."""
+
+
+class Content(NamedTuple):
+    """What a memory holds.
+
+    Attributes:
+        entries: the entries.
+        state: their slots, and empty ones.
+        labels: the labels of the columns of the values.
+        names: the key [K] of each label's words.
+    """
+
+    entries: Sequence[Entry]
+    state: KeyValueState
+    labels: tuple[str, ...]
+    names: Mapping[str, Tensor]
+
+
+def is_large(count: int, law: KeyValueMemory, state: KeyValueState) -> bool:
+    """Whether so many entries share their slots: accelerators copy faster than a write waits, and share none."""
+    return count >= LARGE and law.capacity is None and state.keys.device.type == "cpu"
+
+
+def stored(content: Content) -> StoredEntries | None:
+    """The entries, if their slots are shared."""
+    own, state = content.entries, content.state
+    if not isinstance(own, StoredEntries):
+        return None
+    same = own.keys is state.keys and own.values is state.values and own.names is content.names
+    return own if same else None
+
+
+def shared(content: Content, problem_type: str) -> Content:
+    """The same content in slots that later versions share."""
+    entries, state, labels, names = together(content)
+    examples = are_examples(entries)
+    values = state.values[0].detach()
+    counts = _counted(values, examples) if labels else None
+    table = SharedSlots(state.keys[0].detach(), values, entries)
+    keys, values = table.seen_by(table.newest, len(entries))
+    one_label = targets_of(problem_type).named and not targets_of(problem_type).several
+    columns = _columns(values[0]) if one_label else None
+    odd = bool(strange(keys).any())
+    own = StoredEntries(table, table.newest, keys, values, state.mask[0], examples, columns, counts, {}, {}, odd)
+    content = Content(own, state._replace(keys=keys, values=values), labels, own.names)
+    return with_more(content, None, (), labels, names) or content
+
+
+def together(content: Content) -> Content:
+    """The same content with a slot for each entry, in their order, and no other."""
+    own = content.entries
+    if not isinstance(own, StoredEntries):
+        return content
+    return content._replace(entries=tuple(own), state=content.state.select(own.slots))
+
+
+def remember(
+    content: Content,
+    new: KeyValueState,
+    entries: Sequence[Entry],
+    labels: tuple[str, ...],
+    names: Mapping[str, Tensor],
+    problem_type: str,
+) -> Content:
+    """The content after a write; see `with_more`."""
+    if stored(content) is not None and (after := with_more(content, new, entries, labels, names)) is not None:
+        return after
+    after = with_more(shared(content, problem_type), new, entries, labels, names)
+    assert after is not None, "nobody else has these slots"
+    return after
+
+
+def forget(content: Content, ids: Collection[int], problem_type: str) -> Content:
+    """The content without some of its entries; see `without`."""
+    own, after = stored(content), None
+    if own is not None:
+        after = without(content, [own.slot_of(id_) for id_ in ids])
+    if after is None:
+        content = shared(content, problem_type)
+        own = stored(content)
+        assert own is not None
+        after = without(content, [own.slot_of(id_) for id_ in ids])
+    assert after is not None, "nobody else has these slots"
+    return shared(after, problem_type) if is_scattered(after) else after
+
+
+def with_more(
+    content: Content,
+    new: KeyValueState | None,
+    entries: Sequence[Entry],
+    labels: tuple[str, ...],
+    names: Mapping[str, Tensor],
+) -> Content | None:
+    """The content after a write; None if it is no longer the newest of those that share its slots.
+
+    Args:
+        content: in shared slots.
+        new: the slots [1, N] of the entries, with a value for each of the labels; None for no entry.
+        entries: N entries.
+        labels: those of the content, and those that are new.
+        names: the key [K] of each label's words; those of labels without an example are left out.
+    """
+    own, state = content.entries, content.state
+    assert isinstance(own, StoredEntries)
+    width = len(labels) or state.values.shape[2]
+    new = new or state.select(torch.arange(0))._replace(values=state.values.new_zeros(1, 0, width))
+    examples = are_examples(entries)
+    counts = _more_counts(own.counts, _counted(new.values[0], examples), state.slots) if labels else None
+    words = _new_words(own, labels, counts, {**content.names, **names})
+    new, rows = with_words(new, words, labels), [*entries, *(words_entry(label) for label in words)]
+    replaced = [own.name_slots[label] for label in words if label in own.name_slots]
+    kept = own.kept()
+    kept[replaced] = False
+    wider = None if labels == content.labels else [*range(len(content.labels)), *[-1] * (width - len(content.labels))]
+    version = own.shared.advance(own.version, kept, (new.keys[0], new.values[0], rows), np.array(replaced, int), wider)
+    if version is None:
+        return None
+    keys, values = own.shared.seen_by(version, len(kept) + len(rows))
+    older = state._replace(age=(state.age + len(entries)).masked_fill(~state.mask, 0))
+    fields = {
+        name: torch.cat([getattr(older, name), getattr(new, name)], dim=1)
+        for name in ("usage", "age", "write_count", "mask", "ids")
+    }
+    place = {label: len(kept) + len(entries) + number for number, label in enumerate(words)}
+    state = KeyValueState(keys=keys, values=values, **fields)
+    columns = None if own.columns is None else torch.cat([own.columns, _columns(new.values[0])])
+    named = {**own.names, **words}
+    after = StoredEntries(
+        own.shared,
+        version,
+        keys,
+        values,
+        state.mask[0],
+        torch.cat([own.examples, examples, examples.new_zeros(len(words))]),
+        columns,
+        counts,
+        named,
+        {**own.name_slots, **place},
+        own.strange or bool(strange(new.keys).any()),
+    )
+    return Content(after, state, labels, named)
+
+
+def without(content: Content, gone: Sequence[int]) -> Content | None:
+    """The content without some slots' entries; None if it is no longer the newest of those that share its slots.
+
+    Args:
+        content: in shared slots, with more entries than those.
+        gone: slots of entries.
+    """
+    own, state = content.entries, content.state
+    assert isinstance(own, StoredEntries)
+    slots = torch.tensor(gone)
+    used = state.mask[0].index_fill(0, slots, False)
+    counts, order, names = None, [*range(len(content.labels))], dict(own.names)
+    if own.counts is not None:
+        counts = _fewer_counts(own, slots, used)
+        order = _order(own, content.labels, counts)
+        counts = LabelCounts(*(field[order] for field in counts))
+        labelled = {
+            content.labels[column] for column, many in zip(order, counts.examples.tolist(), strict=True) if many
+        }
+        names = {label: key for label, key in own.names.items() if label in labelled}
+    name_slots = {label: own.name_slots[label] for label in names}
+    without_example = [slot for label, slot in own.name_slots.items() if label not in names]
+    moved = None if order == [*range(len(content.labels))] else order
+    dropped = torch.tensor([*gone, *without_example])
+    kept = own.kept()
+    kept[dropped.numpy()] = False
+    version = own.shared.advance(own.version, kept, None, dropped.numpy(), moved)
+    if version is None:
+        return None
+    keys, values = own.shared.seen_by(version, len(kept))
+    state = KeyValueState(
+        keys=keys,
+        values=values,
+        usage=state.usage.index_fill(1, dropped, 0),
+        age=_younger(state, slots).index_fill(1, dropped, 0),
+        write_count=state.write_count.index_fill(1, dropped, 0),
+        mask=used[None],
+        ids=state.ids.index_fill(1, dropped, NO_ID),
+    )
+    examples = own.examples.index_fill(0, slots, False)
+    columns = own.columns
+    if columns is not None and moved is not None:
+        place = torch.full((len(content.labels),), -1).index_copy(0, torch.tensor(order), torch.arange(len(order)))
+        columns = torch.where(columns < 0, columns, place[columns])
+    after = StoredEntries(
+        own.shared, version, keys, values, used, examples, columns, counts, names, name_slots, own.strange
+    )
+    return Content(after, state, tuple(content.labels[column] for column in order), names)
+
+
+def are_examples(entries: Sequence[Entry]) -> Tensor:
+    """Which of N entries are examples."""
+    return torch.tensor([entry.kind == "example" for entry in entries], dtype=torch.bool)
+
+
+def is_scattered(content: Content) -> bool:
+    """Whether so many slots are empty that the others are to be moved together."""
+    slots = content.state.slots
+    return slots - len(content.entries) - len(content.names) > MOST_UNUSED * slots
+
+
+def _columns(values: Tensor) -> Tensor:
+    """The column of the only label of each row [S, C]."""
+    return values.argmax(1) if len(values) else torch.empty(0, dtype=torch.long)
+
+
+def _counted(values: Tensor, examples: Tensor) -> LabelCounts:
+    """How often labels are stored in slots of these values [S, C]."""
+    if not len(values):
+        none = torch.zeros(values.shape[1], dtype=torch.long)
+        return LabelCounts(none, none, none)
+    first = torch.from_numpy(values.numpy().argmax(0))  # of equal ones the first
+    return LabelCounts(values.sum(0).long(), (examples.to(values.dtype) @ values).long(), first)
+
+
+def _more_counts(before: LabelCounts | None, new: LabelCounts, slots: int) -> LabelCounts:
+    """The counts after a write behind so many slots."""
+    if before is None:
+        return new._replace(first=new.first + slots)
+    more = (0, len(new.entries) - len(before.entries))
+    entries, examples, first = (torch.nn.functional.pad(field, more) for field in before)
+    first = torch.where(entries > 0, first, new.first + slots)
+    return LabelCounts(entries + new.entries, examples + new.examples, first)
+
+
+def _fewer_counts(own: StoredEntries, gone: Tensor, used: Tensor) -> LabelCounts:
+    """The counts without some slots; the first slot of a label that has none any more means nothing."""
+    assert own.counts is not None
+    rows = own.values[0, gone]
+    entries = own.counts.entries - rows.sum(0).long()
+    examples = own.counts.examples - (own.examples[gone].to(rows.dtype) @ rows).long()
+    first = own.counts.first.clone()
+    for column in (torch.isin(first, gone) & (entries > 0)).nonzero()[:, 0].tolist():
+        under = own.values[0, :, column] != 0 if own.columns is None else own.columns == column
+        first[column] = int((under & used).numpy().argmax())  # of equal ones the first
+    return LabelCounts(entries, examples, first)
+
+
+def _order(own: StoredEntries, labels: tuple[str, ...], counts: LabelCounts) -> list[int]:
+    """The columns of the labels that are left, in the order in which their first entries were written."""
+    first = counts.first.tolist()
+
+    def place(column: int) -> tuple[int, int]:
+        return first[column], label_names(own.at(first[column]).label).index(labels[column])
+
+    return sorted((counts.entries > 0).nonzero()[:, 0].tolist(), key=place)
+
+
+def _new_words(
+    own: StoredEntries, labels: tuple[str, ...], counts: LabelCounts | None, names: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The words that are not stored yet, or not with this key, of labels that have an example."""
+    if counts is None or not names:
+        return {}
+    with_example = counts.examples.tolist()
+    return {
+        label: names[label]
+        for label, many in zip(labels, with_example, strict=True)
+        if many and label in names and not (label in own.names and torch.equal(own.names[label], names[label]))
+    }
+
+
+def with_words(new: KeyValueState, words: Mapping[str, Tensor], labels: tuple[str, ...]) -> KeyValueState:
+    """New slots and, behind them, those of labels' words, which are not in use."""
+    if not words:
+        return new
+    column, device = {label: number for number, label in enumerate(labels)}, new.keys.device
+    one_hot = torch.nn.functional.one_hot(torch.tensor([column[label] for label in words]), len(labels))
+    ones = torch.ones(1, len(words), device=device)
+    theirs = KeyValueState(
+        keys=torch.stack([*words.values()])[None].to(new.keys),
+        values=one_hot[None].to(new.values),
+        usage=ones.to(new.usage),
+        age=torch.zeros_like(ones).long(),
+        write_count=ones.long(),
+        mask=torch.zeros_like(ones).bool(),
+        ids=torch.tensor([[name_id(label) for label in words]], device=device),
+    )
+    return KeyValueState(*(torch.cat(fields, dim=1) for fields in zip(new, theirs, strict=True)))
+
+
+def _younger(state: KeyValueState, gone: Tensor) -> Tensor:
+    """The ages [1, S] without the writes of slots that are forgotten."""
+    ages = state.age[0, gone].sort().values
+    return state.age - torch.searchsorted(ages, state.age)

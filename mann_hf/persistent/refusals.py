@@ -1,0 +1,107 @@
+"""What a memory refuses to write and cannot forget, in words."""
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
+from ..targets.kinds import targets_of
+from ..wording import counted, listed, near, shown
+from .entries import name_id
+
+MOST_VALUES = 2**30
+"""The most that entries times labels may be: the values are a table of both, here of 4 GiB."""
+
+
+def check_examples(
+    keys: Tensor, labels: Sequence[Any], texts: Sequence[Any], kinds: Sequence[Any], problem_type: str
+) -> None:
+    """Refuses lists of different length, and labels that are no names where each text has one.
+
+    Raises:
+        InvalidInputError: the lists differ.
+        InvalidTypeError: the labels are no names.
+    """
+    if not len(keys) == len(labels) == len(texts) == len(kinds):
+        raise InvalidInputError(
+            f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
+            "there must be one of each for every example."
+        )
+    targets_of(problem_type).check(labels)
+
+
+def check_words(names: Mapping[str, Tensor], key_size: int) -> None:
+    """Refuses keys of labels' words that are not finite or of another size.
+
+    Raises:
+        InvalidInputError: it names the first of them.
+    """
+    for name, key in names.items():
+        if tuple(key.shape) != (key_size,) or not torch.isfinite(key).all():
+            raise InvalidInputError(
+                f"the key of the words of {name!r} has the shape {tuple(key.shape)} or holds NaN or infinity; it "
+                f"must be {key_size} finite numbers."
+            )
+
+
+def whole_numbers(ids: Iterable[Any] | None) -> set[int]:
+    """Ids as whole numbers.
+
+    Raises:
+        InvalidTypeError: they are none.
+    """
+    wanted: list[Any] = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
+    try:
+        return {operator.index(id_) for id_ in wanted}
+    except TypeError:
+        hint = " A label is forgotten with forget(label=...)." if any(isinstance(id_, str) for id_ in wanted) else ""
+        raise InvalidTypeError(
+            f"ids are {shown(ids)}; give the whole numbers that remember() returned.{hint}"
+        ) from None
+
+
+def why_not_held(missing: Sequence[int], named_labels: Sequence[str], capacity: int | None) -> str:
+    """Why a memory of these labels' words holds no entry of some ids."""
+    names = {name_id(name): name for name in named_labels}
+    hints = [
+        f"{id_} is the name of the label {names[id_]!r}, which goes with its last example"
+        for id_ in missing
+        if id_ in names
+    ]
+    unknown = f"the memory holds no {', '.join(map(str, missing))}; remember() returns ids, evidence names them"
+    if capacity is not None:
+        unknown += f". It has room for {counted(capacity, 'text')}: what gave way to others is gone"
+    return ("; ".join(hints) or unknown) + "."
+
+
+def check_label(label: str, labels: Sequence[str], problem_type: str) -> None:
+    """Refuses to forget a label that is none of these.
+
+    Raises:
+        NotInMemoryError: it names labels that may be meant.
+    """
+    if not targets_of(problem_type).named:
+        raise NotInMemoryError("numbers cannot be forgotten as labels; give ids (evidence names them).", [label])
+    if label not in labels:
+        meant = " or ".join(map(repr, near(label, labels)))
+        raise NotInMemoryError(
+            f"the memory holds no label {label!r}; {f'did you mean {meant}? It' if meant else 'it'} knows "
+            f"{listed(map(repr, labels))}.",
+            [label],
+        )
+
+
+def check_size(entries: int, labels: int) -> None:
+    """Refuses a memory that is too large, before its values are made.
+
+    Raises:
+        InvalidInputError: it names both counts.
+    """
+    if entries * labels > MOST_VALUES:
+        raise InvalidInputError(
+            f"a memory of {entries:,} texts of {labels:,} labels is too large: the two multiplied may be at most "
+            f"{MOST_VALUES:,}. Use fewer labels, or several memories."
+        )
