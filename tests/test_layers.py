@@ -216,6 +216,31 @@ def test_imports_point_down() -> None:
     assert not wrong, "Move what is shared to the lower layer, or pass it in:\n" + "\n".join(wrong)
 
 
+FETCHES = re.compile(r"\b(cached_files?|has_file|hf_hub_download|snapshot_download|try_to_load_from_cache)\b")
+MAY_FETCH = {"hub/source.py", "hub/uploading.py"}
+
+
+def fetching(package: Path) -> set[str]:
+    """The files of a package that fetch files of the Hub by themselves."""
+    return {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if FETCHES.fullmatch(getattr(node, "id", None) or getattr(node, "attr", None) or "")
+    }
+
+
+def test_a_planted_download_is_caught(tmp_path: Path) -> None:
+    body = "def f():\n    return utils.cached_file(1)\n"
+    plant(tmp_path, {f"{PACKAGE}/hub/tokenizers.py": body, f"{PACKAGE}/models/a.py": "'hf_hub_download'"})
+    assert fetching(tmp_path / PACKAGE) == {"hub/tokenizers.py"}
+
+
+def test_files_of_the_hub_come_by_source_alone() -> None:
+    found = fetching(ROOT / PACKAGE)
+    assert found == MAY_FETCH, "Read files by mann_hf.hub.source.Source."
+
+
 def test_the_order_is_the_one_that_contributors_read() -> None:
     section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Layers\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\d+\. (.+?): ", section, flags=re.MULTILINE)

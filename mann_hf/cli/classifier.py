@@ -148,9 +148,10 @@ def _config_in(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         pass
     if (folder / MEMORY_FILE).exists():
-        from ..persistent.memory_files import check_with_model
+        from ..hub.source import Source
+        from ..persistent.memory_sources import check_with_model
 
-        check_with_model(str(folder))
+        check_with_model(Source.of(folder))
     if (folder / WEIGHTS).exists():
         from ..hub.configs import no_model
 
@@ -177,16 +178,18 @@ def _is_classifier(folder: Path) -> bool:
 
 
 def _config_on_hub(name: str, question: str) -> dict[str, Any]:
-    from huggingface_hub import hf_hub_download
+    from ..hub.source import Source
 
     refusal = check_on_hub(name, "model", question)
     try:
-        return read_object(hf_hub_download(name, CONFIG))
-    except MannError:
-        raise
-    except OSError as error:  # of the Hub's client
-        why = f"{error}" if refusal is None else f"{refusal.words}. What helps: {refusal.cure}"
-        hub = f"{question} The Hub" if question else "the Hub"
-        raise InvalidInputError(
-            f"there is no folder {name!r} and no such model in the Hub cache; {hub}: {why.rstrip('.')}."
-        ) from None
+        path, why = Source.of(name).fetch(CONFIG), f"the repository has no {CONFIG}"
+    except OSError as error:
+        path, why = None, f"{error}"
+    if path is not None:
+        return read_object(path)
+    if refusal is not None:
+        why = f"{refusal.words}. What helps: {refusal.cure}"
+    hub = f"{question} The Hub" if question else "the Hub"
+    raise InvalidInputError(
+        f"there is no folder {name!r} and no such model in the Hub cache; {hub}: {why.rstrip('.')}."
+    )

@@ -135,8 +135,7 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
     """Adds the figures to what the card says, and writes the card of the folder anew."""
     from ..cards import EvaluationResult
     from ..cards.render import MODEL_MARK
-    from ..hub.files import CARD
-    from ..models.card_files import card_in
+    from ..hub.files import CARD, card_in
     from ..models.folder_saves import save_cards
 
     task = f"answers from {counted(len(classifier.model.memory), 'stored text')}"

@@ -10,6 +10,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from ..errors import FolderError, InvalidInputError
 from ..wording import shown
 from .files import CONFIG, WEIGHTS, read_object
+from .source import Source
 
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
 MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
@@ -47,18 +48,17 @@ def without_attention(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_readable(place: str | os.PathLike[str], subfolder: str | None = None) -> None:
+def check_readable(source: Source) -> None:
     """Refuses a `config.json` on this machine that is no JSON object in a regular file of bounded size.
 
     Args:
-        place: a folder, or the file; of a Hub repository nothing is looked at.
-        subfolder: of the folder.
+        source: of the file, or the file; of a Hub repository nothing is looked at.
 
     Raises:
         UnsafeFileError: it is no such file.
         FolderError: it is no such object.
     """
-    path = Path(place, subfolder or "", CONFIG) if os.path.isdir(place) else Path(place)
+    path = Path(source.place or "") if source.folder is None else source.folder / CONFIG
     if os.path.lexists(path):
         read_object(path)
 

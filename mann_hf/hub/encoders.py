@@ -14,7 +14,8 @@ from .configs import check_config, check_readable, is_quantized
 from .files import CONFIG
 from .guard import as_folder_error, naming_file
 from .load_reports import SHOWN, check_shapes, deeper_parts, quiet_load_report
-from .weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of
+from .source import Source
+from .weight_files import safetensors_alone, weights_of
 from .weight_sizes import check_fits
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -48,14 +49,14 @@ def load_encoder(
         FolderError: a file is missing or damaged, or the configuration and the weights do not belong together.
         OSError: the Hub does not give a file.
     """
-    kwargs = at_one_commit(name_or_path, kwargs)
-    hub = {key: kwargs[key] for key in (*HUB_ARGUMENTS, "subfolder") if key in kwargs}
+    source = Source.of(name_or_path, kwargs).at_one_commit()
+    kwargs |= source.arguments
     config = kwargs.pop("config", None)
     if config is None:
-        check_readable(name_or_path, kwargs.get("subfolder"))
+        check_readable(source)
         with naming_file(name_or_path, CONFIG), as_folder_error(name_or_path, CONFIG, kwargs):
-            check_config(PreTrainedConfig.get_config_dict(name_or_path, **hub)[0])
-            config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **hub)
+            check_config(PreTrainedConfig.get_config_dict(name_or_path, **source.arguments)[0])
+            config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code, **source.arguments)
         for computed_by in ("_attn_implementation", "_experts_implementation"):
             if getattr(config, computed_by, None) is not None:
                 setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
@@ -65,9 +66,9 @@ def load_encoder(
             "MANNForSequenceClassification.from_pretrained."
         )
     attend_to_all(config)
-    kwargs = safetensors_alone(name_or_path, config, kwargs)
+    kwargs = safetensors_alone(source, config, kwargs)
     other_shapes = kwargs.pop("ignore_mismatched_sizes", False)
-    files = [] if trust_remote_code else weights_of(name_or_path, config, kwargs)
+    files = [] if trust_remote_code else weights_of(source, config, kwargs)
     with as_folder_error(name_or_path, CONFIG, kwargs):
         kind, options = auto_class(config), without_pooler(config)
         build = lambda: kind.from_config(copy.deepcopy(config), **options)  # noqa: E731

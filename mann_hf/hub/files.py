@@ -20,11 +20,17 @@ LARGE_FILES = re.compile(
     r"(tokenizer|tekken)\.json|vocab.*\.json|entity_vocab\.json|.*\.safetensors\.index.*\.json|merges\.json"
 )
 READ_BY_LOADING = re.compile(
-    r"(config|tokenizer|vocab|generation|special_tokens|added_tokens|chat_template|processor|preprocessor|adapter_config"
-    r"|modules|sentence_|model|feature_|entity|emoji|merges|normalizer|tekken).*\.json"
-    r"|(vocab|merges|dict).*\.txt|tokenizer\.model.*|\w+_file|.*\.(model|spm|codes|tiktoken|bpe|jinja|safetensors)"
+    r"(audio_|video_|target_)?(config|tokenizer|vocab|generation|special_tokens|added_tokens|chat_template|processor"
+    r"|preprocessor|adapter_config|modules|sentence_|model|feature_|entity|emoji|byte_maps|word_|merges|normalizer|tekken"
+    r").*\.json"
+    r"|(vocab|merges|dict).*\.txt|tokenizer\.model.*|\w+_file"
+    r"|.*\.(model|spm|codes|tiktoken|bpe|jinja|safetensors|tokenizer)"
 )
-"""The files of a folder that transformers or this library may open, by name."""
+"""The files of a folder that transformers or this library may open, by name.
+
+A list, as a folder also holds files that nobody opens and that are fine there, however large or wherever a link leads:
+data, checkpoints, notes. A test compares it with what the installed release of transformers names.
+"""
 DEEPEST = 64
 """Levels of nesting in JSON; configurations have a handful."""
 MOST_MEMORY = 2**29
@@ -194,6 +200,19 @@ def read_text(path: str | os.PathLike, most: int | None = None, errors: str = "s
         return read_bytes(path, most).decode("utf-8", errors)
     except UnicodeDecodeError as error:
         raise damaged(path, f"it is not UTF-8 ({error})") from error
+
+
+def card_in(folder: str | os.PathLike) -> str | None:
+    """The card in a folder, if there is one; of one in another encoding what can be read.
+
+    Raises:
+        UnsafeFileError: it is no regular file of the folder, or too large.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_text(Path(folder, CARD), errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 def read_json(path: str | os.PathLike, most: int | None = None, root: Path | None = None) -> Any:

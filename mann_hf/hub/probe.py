@@ -4,7 +4,7 @@ import importlib
 import threading
 from typing import Any, Literal, NamedTuple
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, is_offline_mode, try_to_load_from_cache
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, is_offline_mode
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -80,24 +80,6 @@ def hub_refusal(
     thread.start()
     thread.join(PROBE_SECONDS)
     return _refusal(outcome[0] if outcome else TimeoutError(f"no answer within {PROBE_SECONDS:g} s"), revision)
-
-
-def why_not_to_be_had(
-    repo_id: str,
-    file: str,
-    *,
-    subfolder: str | None = None,
-    cache_dir: Any = None,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    local_files_only: bool = False,
-) -> Refusal | None:
-    """Why a file of a repository is not in the Hub's cache, and the Hub would not give it; None if it may be there."""
-    held = try_to_load_from_cache(repo_id, f"{subfolder}/{file}" if subfolder else file, cache_dir, revision)
-    if isinstance(held, str):
-        return None
-    refusal = NOT_ASKED if local_files_only else hub_refusal(repo_id, revision=revision, token=token)
-    return None if refusal is None or refusal.may_pass else refusal
 
 
 def _refusal(error: BaseException | None, revision: str | None) -> Refusal | None:

@@ -3,20 +3,20 @@
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
+from huggingface_hub import constants
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER, KNOWN_ENCODERS, SHORT_NAMES
 from ..errors import EncoderNotFoundError, FolderError
 from ..hub_names import is_hub_name
 from ..wording import did_you_mean, near
-from .files import CONFIG, WEIGHTS, check_hub_arguments, check_place, read_object
+from .files import CONFIG, WEIGHTS, check_hub_arguments, check_place
 from .guard import as_folder_error
 from .near_paths import MOST_NAMED, holds_model, near_paths
-from .probe import NOT_ASKED, hub_refusal, why_not_to_be_had
 from .sentence_transformers import transformer_folder
+from .source import Source
 from .weight_files import ADAPTER
 
 logger = logging.get_logger(f"transformers.{__name__}")  # below theirs, so that their verbosity holds here too
@@ -90,19 +90,19 @@ def resolve_encoder(
         logger.info(f"Encoder {str(name)!r}: taken from the local folder {str(inner.resolve())!r}.")
         return str(inner)
 
-    name = os.fspath(name)
-    cache = str(cache_dir or constants.HF_HUB_CACHE)
-    offline = local_files_only or is_offline_mode()
-    key = (name, revision, token, cache, offline, constants.ENDPOINT)
+    name, cache = os.fspath(name), cache_dir or constants.HF_HUB_CACHE
+    given = {"revision": revision, "token": token, "cache_dir": cache, "local_files_only": local_files_only}
+    source = Source.of(SHORT_NAMES.get(name, name), given)
+    key = (name, source, source.is_offline, constants.ENDPOINT)
     found = _found.get(key)
     if found is None or (Path(found).is_absolute() and not Path(found).is_dir()):
-        found = _found[key] = _look(name, revision, token, cache, offline)
+        found = _found[key] = _look(name, source)
     return found
 
 
-def _look(name: str, revision: str | None, token: str | bool | None, cache: str, offline: bool) -> str:
+def _look(name: str, source: Source) -> str:
     """The places of `resolve_encoder` after the local folder, in turn."""
-    repo_id = SHORT_NAMES.get(name, name)
+    repo_id, revision = str(source.place), source.revision
     looked = [f"local folder {name!r}: no such folder"]
 
     def take(answer: str, where: str) -> str:
@@ -121,18 +121,17 @@ def _look(name: str, revision: str | None, token: str | bool | None, cache: str,
         looked.append("the Hub: not asked, as this cannot be the id of a repository")
         raise give_up("the path of an existing folder", "a Hub id, as in 'owner/name'")
 
-    cached = try_to_load_from_cache(repo_id, CONFIG, cache_dir=cache, revision=revision)
-    snapshot = Path(cached).parent if isinstance(cached, str) else None
-    lacking = "nothing of it there" if snapshot is None else _lacking(snapshot)
-
-    if offline and lacking is None:
+    config = source.on_this_machine.path(CONFIG)
+    snapshot = Source.of(None if config is None else config.parent)
+    lacking = _lacking(snapshot)
+    if source.is_offline and lacking is None:
         return take(repo_id, "the Hub cache (offline)")
-    refusal = NOT_ASKED if offline else hub_refusal(repo_id, revision=revision, token=token)
+    refusal = source.refusal
     if refusal is None:
         return take(repo_id, "the Hub" if lacking else "the Hub cache, checked against the Hub")
     if lacking is None:
-        return take(str(snapshot), f"the Hub cache as it is, in {str(snapshot)!r} (the Hub: {refusal.words})")
-    looked += [f"Hub cache {cache!r}: {lacking}", f"the Hub: {refusal.words}"]
+        return take(str(snapshot.place), f"the Hub cache as it is, in {snapshot.place!r} (the Hub: {refusal.words})")
+    looked += [f"Hub cache {source.cache_dir!r}: {lacking}", f"the Hub: {refusal.words}"]
     cures = [refusal.cure]
 
     if repo_id in ENCODER_PACKAGES:
@@ -156,18 +155,14 @@ def near_encoders(name: str) -> list[str]:
     return [known for known in dict.fromkeys([*near(name, KNOWN_ENCODERS), *bare]) if known != name][:MOST_NAMED]
 
 
-def check_reachable(place: Any, **kwargs: Any) -> None:
+def check_reachable(source: Source) -> None:
     """Refuses a model that is neither here nor on the Hub, before the Hub's client tries for most of a minute.
-
-    Args:
-        place: a folder or file, which is fine if it is there, or the name of a Hub repository.
-        kwargs: those of `from_pretrained` that say where on the Hub it is.
 
     Raises:
         FolderError: it says where was looked, and what helps.
     """
-    name = os.fspath(place)
-    if os.path.exists(name):
+    name = source.repository
+    if name is None:
         return
     encoder = ""
     if name in SHORT_NAMES or name.startswith("sentence-transformers/"):
@@ -177,7 +172,7 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
     question = asked and f" {asked[0].upper()}{asked[1:]}"
     if not is_hub_name(name) or (meant and "/" not in name):
         raise FolderError(f"there is no folder {name!r}.{question} Give the path of a saved model.{encoder}", CONFIG)
-    if (why := why_not_to_be_had(name, CONFIG, **kwargs)) is not None:
+    if (why := source.why_not_to_be_had(CONFIG)) is not None:
         raise FolderError(
             f"there is no folder {name!r} and no such model in the Hub cache; the Hub: {why.words}.{question} What "
             f"helps: the path of a saved model; {why.cure}.{encoder}",
@@ -185,17 +180,18 @@ def check_reachable(place: Any, **kwargs: Any) -> None:
         )
 
 
-def _lacking(snapshot: Path) -> str | None:
+def _lacking(snapshot: Source) -> str | None:
     """What a folder of the Hub cache lacks for its encoder to be loaded from it; None if it is whole."""
-    index = snapshot / "model.safetensors.index.json"
-    weights = {WEIGHTS}
-    if index.is_file():
-        with as_folder_error(snapshot, index.name):
-            weights = set(read_object(index)["weight_map"].values())
-    missing = sorted(file for file in weights if not (snapshot / file).is_file())
+    weights, index = {WEIGHTS}, "model.safetensors.index.json"
+    if snapshot.place is None:
+        return "nothing of it there"
+    if snapshot.has(index):
+        with as_folder_error(snapshot.place, index):
+            weights = set(snapshot.json(index)["weight_map"].values())
+    missing = sorted(file for file in weights if not snapshot.has(file))
     if missing:
         return f"only a part of it there, without {', '.join(missing)}"
-    if not any((snapshot / file).is_file() for file in VOCABULARIES):
+    if not any(map(snapshot.has, VOCABULARIES)):
         return "only a part of it there, without a tokenizer"
     return None
 

@@ -3,20 +3,18 @@
 import base64
 import os
 from collections.abc import Collection, Iterator
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import LARGE_INTEGER
-from transformers.utils import cached_file
 
 from ..errors import FolderError, UnsafeFileError
-from ..hub_names import is_hub_name
 from .files import check_folder, damaged, read_object
 from .guard import CODE, as_folder_error
 from .patterns import Budget, may_be_empty, why_slow
 from .resolve import VOCABULARIES
+from .source import Source
 
 TOKENIZER = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
@@ -58,28 +56,29 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
         OSError: the Hub does not give one.
         ImportError: it needs a package that is not installed.
     """
-    folder = Path(place, kwargs.get("subfolder") or "")
-    if folder.is_dir():
-        check_folder(folder)
-    settings = _find(place, folder, SETTINGS, kwargs)
+    source = Source.of(place, kwargs).at_one_commit()
+    kwargs |= source.arguments
+    if source.folder is not None and source.folder.is_dir():
+        check_folder(source.folder)
+    settings = source.path(SETTINGS)
     for name in (SETTINGS, *OF_TOKENS):
-        if (path := settings if name == SETTINGS else _find(place, folder, name, kwargs)) is not None:
-            _check_added(Path(path))
+        if (path := source.path(name)) is not None:
+            _check_added(path)
     kinds, budget = {}, Budget()
     for name in [TOKENIZER] if settings is None else _named_in(settings):
-        if (path := _find(place, folder, name, kwargs)) is not None:
+        if (path := source.path(name)) is not None:
             kinds[name] = check_tokenizer(path, budget)
-    if not kinds and (path := _find(place, folder, TEKKEN, kwargs)) is not None:
-        _check_tekken(Path(path), budget)
+    if not kinds and (path := source.path(TEKKEN)) is not None:
+        _check_tekken(path, budget)
     with as_folder_error(place, TOKENIZER, kwargs):
         try:
             tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
         except (OSError, ValueError, TypeError) as error:
-            if settings is None or not folder.is_dir() or CODE in str(error) or has_tokenizer(place, **kwargs):
+            if settings is None or source.folder is None or CODE in str(error) or _has_words(source):
                 raise
             raise _without_words(place, VOCABULARIES) from error
         own = {*tokenizer.vocab_files_names.values()}
-        if own and not has_tokenizer(place, **kwargs) and not any(_find(place, folder, name, kwargs) for name in own):
+        if own and not _has_words(source) and not any(map(source.path, own)):
             raise _without_words(place, sorted(own))
         if _is_of_another_kind(tokenizer, kinds.get(TOKENIZER), settings, place):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(place, **kwargs)
@@ -88,21 +87,13 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
     return tokenizer
 
 
-def _find(place: Any, folder: Path, name: str, kwargs: dict[str, Any]) -> str | None:
-    """Where a file of the place is on this machine, fetched if need be; None where it is not to be had."""
-    if folder.is_dir():
-        return os.fspath(folder / name) if (folder / name).is_file() else None
-    quiet = {f"_raise_exceptions_for_{name}": False for name in ("gated_repo", "missing_entries", "connection_errors")}
-    return cached_file(place, name, **quiet, **kwargs)
-
-
-def _named_in(settings: str) -> list[str]:
+def _named_in(settings: Path) -> list[str]:
     """The files in the form of `tokenizer.json` that may be read by these settings.
 
     Raises:
         UnsafeFileError: the settings name files or arguments that only code on this machine can mean.
     """
-    content, folder = read_object(settings), Path(settings).parent
+    content, folder = read_object(settings), settings.parent
     others = content.get("fast_tokenizer_files") or []
     if not isinstance(others, list) or any(not isinstance(name, str) or PurePath(name).name != name for name in others):
         raise _refused(folder, SETTINGS, f"it names {str(others)[:80]} as its files")
@@ -124,48 +115,41 @@ def _refused(folder: Path, file: str, why: str) -> UnsafeFileError:
     )
 
 
-def has_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> bool:
-    """Whether a folder, or what was fetched of a repository, holds what a tokenizer is made of.
-
-    Args:
-        place: a folder, or a Hub repository.
-        kwargs: as of `load_tokenizer`.
-    """
-    subfolder = kwargs.get("subfolder") or ""
-    if os.path.isdir(place):
-        return any(os.path.lexists(Path(place, subfolder, name)) for name in VOCABULARIES)
-    hub = {name: kwargs[name] for name in ("revision", "cache_dir") if kwargs.get(name) is not None}
-    names = [(PurePosixPath(subfolder) / name).as_posix() for name in VOCABULARIES]
-    return is_hub_name(os.fspath(place)) and any(
-        isinstance(try_to_load_from_cache(os.fspath(place), name, **hub), str) for name in names
-    )
+def _has_words(source: Source) -> bool:
+    """Whether a folder, or what was fetched of a repository, holds what a tokenizer is made of."""
+    if source.folder is not None:
+        return any(os.path.lexists(source.folder / name) for name in VOCABULARIES)
+    return any(map(source.on_this_machine.has, VOCABULARIES))
 
 
 def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:
     """Whether an error of `load_tokenizer` is about a tokenizer that is there, and not that there is none to read.
 
     One that is code of the place counts as none.
+
+    Args:
+        error: what was raised.
+        place: a folder, or a Hub repository.
+        kwargs: as of `load_tokenizer`.
     """
     if isinstance(error, UnsafeFileError):
         return True
-    there = has_tokenizer(place, **kwargs) or Path(place, kwargs.get("subfolder") or "", SETTINGS).is_file()
+    source = Source.of(place, kwargs)
+    there = _has_words(source) or (source.folder is not None and source.has(SETTINGS))
     return isinstance(error, FolderError) and CODE not in str(error) and there
 
 
-def check_before_use(place: str | os.PathLike[str], **kwargs: Any) -> None:
-    """Refuses the tokenizer of a place where another library is about to load it. A place without one is fine.
-
-    Args:
-        place: a folder, or a Hub repository.
-        kwargs: as of `load_tokenizer`.
+def check_before_use(source: Source) -> None:
+    """Refuses the tokenizer of a source where another library is about to load it. A source without one is fine.
 
     Raises:
         UnsafeFileError, FolderError: as of `load_tokenizer`.
     """
+    assert source.place is not None
     try:
-        load_tokenizer(place, **kwargs)
+        load_tokenizer(source.place, **source.arguments)
     except (OSError, ValueError, ImportError) as error:
-        if was_refused(error, place, **kwargs):
+        if was_refused(error, source.place, **source.arguments):
             raise
 
 
@@ -335,7 +319,7 @@ def _check_settings(tokenizer: Any, place: Any) -> None:
     tokenizer.num_special_tokens_to_add()
 
 
-def _is_of_another_kind(tokenizer: Any, kind: str | None, settings: str | None, place: Any) -> bool:
+def _is_of_another_kind(tokenizer: Any, kind: str | None, settings: Path | None, place: Any) -> bool:
     """Whether the class that transformers took for the model's type makes another tokenizer than `tokenizer.json` says.
 
     All texts could have the same tokens.

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedConfig
-from transformers.utils import cached_file
 
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..hub import files
@@ -19,6 +18,8 @@ from ..hub.encoders import load_encoder
 from ..hub.files import CONFIG
 from ..hub.guard import as_folder_error, naming_file
 from ..hub.resolve import resolve_encoder
+from ..hub.source import ARGUMENTS, Source
+from ..hub.weight_files import no_weights
 from ..hub.weight_sizes import headers
 from . import adapter_base
 from .adapter_switches import check_on, has_adapter
@@ -27,7 +28,6 @@ from .encoding import EncodingModel, same_keys
 from .peft_package import import_peft
 
 WEIGHTS = files.WEIGHTS
-FROM_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 BASE_PROBE = "encoder_probe"
 """The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
 ELSEWHERE = ("megatron_config", "adapters")
@@ -38,23 +38,22 @@ READING, PROJECTION = "reading.", "projection."
 """What the names of the parameters of reading and projection begin with; they are saved beside the adapter."""
 
 
-def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
-    """The configuration of a folder or repository: `kwargs["config"]` or its own. With an adapter it holds that alone.
+def config_of(source: Source, kwargs: dict[str, Any]) -> MANNConfig | None:
+    """The configuration of a source: `kwargs["config"]` or its own. With an adapter it holds that alone.
 
     Raises:
         InvalidInputError: its adapter is none that this library writes.
     """
+    place, config, hub = source.place, kwargs.get("config"), source.arguments
     if place is None:
         return None
-    config = kwargs.get("config")
     if not isinstance(config, MANNConfig):
-        hub = {name: kwargs[name] for name in FROM_HUB if name in kwargs}
-        source = place if config is None else config
-        if not isinstance(source, PreTrainedConfig):
-            check_readable(source, hub.get("subfolder"))
-        from_file = not isinstance(source, PreTrainedConfig)
-        with naming_file(source if from_file else None, CONFIG), as_folder_error(source, CONFIG, hub):
-            config = MANNConfig.from_pretrained(source, **hub)
+        given = place if config is None else config
+        from_file = not isinstance(given, PreTrainedConfig)
+        if from_file:
+            check_readable(Source.of(given, hub))
+        with naming_file(given if from_file else None, CONFIG), as_folder_error(given, CONFIG, hub):
+            config = MANNConfig.from_pretrained(given, **hub)
     adapter: Any = config.adapter
     if adapter is not None:
         named = isinstance(adapter, dict) and {"peft_type", adapter_base.BASE} <= adapter.keys()
@@ -68,19 +67,21 @@ def config_of(place: Any, kwargs: dict[str, Any]) -> MANNConfig | None:
     return config
 
 
-def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
-    """A model whose encoder is loaded by its name, and the adapter from `place`.
+def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
+    """A model whose encoder is loaded by its name, and the adapter from `source`.
 
     Raises:
         EncoderMismatchError: the encoder of that name is not the one that the adapter was trained on.
+        FolderError: there are no weights.
         InvalidInputError: its weights are none of such an adapter.
     """
-    hub = {name: kwargs.pop(name) for name in FROM_HUB if name in kwargs}
+    place, hub = source.place, source.arguments
+    kwargs = {name: value for name, value in kwargs.items() if name not in ARGUMENTS}
     with_info = kwargs.pop("output_loading_info", False)
     kwargs.pop("adapter_kwargs", None)  # of the Auto classes: the commit of this place, which the base does not have
     fields = {name: kwargs.pop(name) for name in list(kwargs) if name in inspect.signature(MANNConfig).parameters}
     if not isinstance(config, MANNConfig):
-        config = MANNConfig.from_pretrained(place if config is None else config, **hub, **fields)
+        config = MANNConfig.from_pretrained(str(place) if config is None else config, **hub, **fields)
     reach = {name: hub[name] for name in ("cache_dir", "local_files_only", "token") if name in hub}
     if config.dtype is not None and not kwargs.keys() & {"dtype", "torch_dtype"}:
         kwargs["dtype"] = config.dtype
@@ -93,8 +94,9 @@ def load(cls: Any, place: Any, config: Any = None, **kwargs: Any) -> Any:
     else:
         model = cls.from_pretrained(base, config=plain, **reach, **kwargs)
         model._swap(lambda memory: (model._empty_memory(), None))
-    path = cached_file(place, WEIGHTS, **hub)
-    assert path is not None  # it raises where there is none
+    path = source.path(WEIGHTS)
+    if path is None:
+        raise no_weights(source)
     headers([path])  # before any of it is taken into memory
     state = load_file(path)
     probe = state.pop(BASE_PROBE, None)

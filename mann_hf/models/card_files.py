@@ -9,13 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
 
 from .. import cards
 from ..cards import LabelFacts, MANNModelCardData, ModelFacts
 from ..errors import MemoryFileError
-from ..hub.files import CARD, CONFIG, read_text
+from ..hub.files import CARD, CONFIG, card_in, read_text
 from ..hub.saving import write_whole
+from ..hub.source import Source
 from ..hub_names import is_hub_name
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..persistent.entries import label_names
@@ -207,41 +208,14 @@ def is_ours(folder: Path) -> bool:
     return card is not None and not cards.is_own(card)
 
 
-def card_in(folder: str | os.PathLike) -> str | None:
-    """The card in a folder, if there is one; of one in another encoding what can be read.
-
-    Raises:
-        UnsafeFileError: it is no regular file of the folder, or too large.
-        OSError: it cannot be read.
-    """
-    try:
-        return read_text(Path(folder, CARD), errors="replace")
-    except FileNotFoundError:
-        return None
-
-
-def read_card_data(place: Any, **kwargs: Any) -> MANNModelCardData:
+def read_card_data(source: Source) -> MANNModelCardData:
     """What the card of a saved model said; nothing where there is none.
 
     It may be a stranger's: one that is damaged or too large is passed over with a warning, and the model loads.
-
-    Args:
-        place: a folder or repository.
-        kwargs: of `cached_file`.
     """
-    if place is None:
-        return MANNModelCardData()
     try:
-        path = cached_file(
-            place,
-            CARD_DATA,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-            **kwargs,
-        )
-        if path is None:
-            return MANNModelCardData()
-        return MANNModelCardData.from_json(read_text(path, LARGEST_CARD_DATA))
+        path = source.path(CARD_DATA)
+        return MANNModelCardData() if path is None else MANNModelCardData.from_json(read_text(path, LARGEST_CARD_DATA))
     except (OSError, ValueError) as error:
-        logger.warning(f"{CARD_DATA} of {place} is passed over: {' '.join(str(error).split())[:300]}")
+        logger.warning(f"{CARD_DATA} of {source.place} is passed over: {' '.join(str(error).split())[:300]}")
         return MANNModelCardData()

@@ -15,8 +15,9 @@ from transformers.utils import logging
 from .. import cards
 from ..cards import MANNModelCardData
 from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError, MemoryFileError
-from ..hub.files import CARD, CONFIG, MEMORY_FILE, check_place, read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, check_place, read_object
 from ..hub.saving import whole_save
+from ..hub.source import Source
 from ..memory.reading import SINGLE_LABEL
 from ..persistent import memory_files
 from ..persistent.entries import lack_texts
@@ -188,7 +189,7 @@ def save_cards(
         said: in place of the model's `model_card_data`.
     """
     with whole_save(folder, card_files.CARD_FILES) as staging:
-        before = card_files.card_in(folder)
+        before = card_in(folder)
         card_files.write_cards(model, staging, repository or Path(folder).resolve().name, before, said)
 
 
@@ -272,7 +273,7 @@ def _digest(folder: Path) -> str | None:
 
 def _write_beside(own: Any, folder: Path, staging: Path) -> None:
     """Writes what configuration and card in a folder tell of a memory, for the memory that `own` has."""
-    card, place = card_files.card_in(folder), folder.resolve().name
+    card, place = card_in(folder), folder.resolve().name
     if not (folder / CONFIG).exists():
         if card is not None and card_files.is_ours(folder):
             publishing.write_memory_card(own, staging, place, card)
@@ -282,10 +283,10 @@ def _write_beside(own: Any, folder: Path, staging: Path) -> None:
     if fields.get("model_type") == MANNConfig.model_type and same:
         card_files.write_labels(own, fields, staging)
         if card is not None:
-            card_files.write_cards(own, staging, place, card, card_files.read_card_data(folder))
+            card_files.write_cards(own, staging, place, card, card_files.read_card_data(Source.of(folder)))
 
 
 def _warn_of_own_card(model: Any, folder: Path) -> None:
-    card = card_files.card_in(folder)
+    card = card_in(folder)
     if cards.is_own(card):
         card_files.warn_of_own_card(card, folder / CARD, folder / MEMORY_FILE, model.memory)

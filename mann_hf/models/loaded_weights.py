@@ -1,6 +1,5 @@
 """Loading all weights of a saved model, or refusing them: none of a loaded model's are random."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,21 +7,21 @@ from transformers.utils import logging
 
 from ..hub.files import WEIGHTS
 from ..hub.load_reports import SHOWN, check_shapes, check_whole, deeper_parts, quiet_load_report
-from ..hub.weight_files import where_on_hub
+from ..hub.source import Source
 from ..hub.weight_sizes import not_together
-from ..persistent import memory_files
+from ..persistent.memory_sources import check_with_model
 from ..wording import listed
 from . import adapters
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
 
-def load_whole(load: Callable[..., Any], place: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
+def load_whole(load: Callable[..., Any], source: Source, *args: Any, **kwargs: Any) -> Any:
     """What transformers' `from_pretrained` gives, if the weights and the configuration are those of one model.
 
     Args:
         load: that `from_pretrained`.
-        place: a folder, or a Hub repository.
+        source: of the model.
         args: its further arguments.
         kwargs: its further arguments.
 
@@ -31,12 +30,13 @@ def load_whole(load: Callable[..., Any], place: str | os.PathLike[str], *args: A
             `ignore_mismatched_sizes`), or of more layers than the configuration names.
         MemoryFileError: there is a memory without a model.
     """
+    place = str(source.place)
     other_shapes, with_report = (kwargs.pop(name, False) for name in ("ignore_mismatched_sizes", "output_loading_info"))
     with quiet_load_report():
         try:
             model, report = load(place, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs)
         except OSError:
-            memory_files.check_with_model(place, **where_on_hub(kwargs))
+            check_with_model(source)
             raise
     if not other_shapes:
         check_shapes(report, place)
@@ -44,7 +44,7 @@ def load_whole(load: Callable[..., Any], place: str | os.PathLike[str], *args: A
     check_whole(set(report["missing_keys"]) - of_reading, place)
     if of_reading:  # nothing random
         logger.warning(
-            f"The weights in {os.fspath(place)!r} have no {listed(sorted(of_reading))}: the reading "
+            f"The weights in {place!r} have no {listed(sorted(of_reading))}: the reading "
             f"{model.config.reading!r} starts with its usual values there, not with learned ones."
         )
     strange = [name for name in sorted(report["unexpected_keys"]) if name.startswith(adapters.PROJECTION)]

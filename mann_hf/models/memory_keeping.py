@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count, islice
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -159,7 +160,7 @@ class MemoryKeepingModel(EncodingModel):
         )
         return filled.with_counts_of(memory.to(self.device))
 
-    def _take_file(self, path: str, source: str, find_tokenizer: Callable[[], Any] | None) -> None:
+    def _take_file(self, path: Path, source: str, find_tokenizer: Callable[[], Any] | None) -> None:
         """Swaps in the memory of a file, written again from its texts where there is a tokenizer for that."""
         if find_tokenizer is not None:
             self._take(self._reencoded(memory_files.load_memory(path), find_tokenizer()), source)

@@ -20,13 +20,14 @@ from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
 from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import check_reachable
 from ..hub.saving import recover, take_upload
+from ..hub.source import ARGUMENTS, Source
 from ..hub.tokenizers import check_before_use
-from ..hub.weight_files import HUB_ARGUMENTS, at_one_commit, safetensors_alone, weights_of, where_on_hub
+from ..hub.weight_files import safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits
 from ..memory.reading import READINGS, SINGLE_LABEL, Reading
 from ..memory.similarity import BilinearSimilarity
-from ..persistent import memory_files
 from ..persistent.holder import MemoryHolder
+from ..persistent.memory_sources import check_with_model, find_memory, folder_of_memory
 from . import adapters, base_weights, card_files, folder_saves, publishing
 from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
@@ -124,7 +125,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
                     pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs
                 )
             if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
-                check_before_use(pretrained_model_name_or_path, **where_on_hub(kwargs))
+                check_before_use(Source.of(pretrained_model_name_or_path, kwargs))
             return loaded
         except MannError as error:
             if not called_by_pipeline():
@@ -135,41 +136,41 @@ class MANNPreTrainedModel(ModelFromEncoder):
     def _load(cls, place: Any, *args: Any, reencode: bool, tokenizer: Any, **kwargs: Any) -> Any:
         """What `from_pretrained` gives."""
         check_loading_arguments(kwargs)
-        folder = memory_files.local_folder(place, kwargs.get("subfolder"))
+        source = Source.of(place, kwargs)
+        folder = source.folder
         if folder is not None and recover(folder):
             kwargs.pop("config", None)  # it was read before the save was finished
-        hub = where_on_hub(kwargs)
-        if place is not None and kwargs.get("config") is None:
-            check_reachable(place, **hub)
-        kwargs = at_one_commit(place, kwargs)
-        hub = where_on_hub(kwargs)
+        if kwargs.get("config") is None:
+            check_reachable(source)
+        source = source.at_one_commit()
+        kwargs |= source.arguments
         if folder is not None and kwargs.get("config") is None and not (folder / CONFIG).exists():
-            memory_files.check_with_model(place, **hub)
+            check_with_model(source)
             raise no_model(folder)
-        config = adapters.config_of(place, kwargs)
-        kwargs = safetensors_alone(place, config, kwargs)
-        files = [] if config is None else weights_of(place, config, kwargs)
+        config = adapters.config_of(source, kwargs)
+        kwargs = safetensors_alone(source, config, kwargs)
+        files = weights_of(source, config, kwargs)
         if config is not None and config.adapter is None:
             quantized = is_quantized(config)
             check_fits(config.encoder_config, files, lambda: cls(copy.deepcopy(config)), place, quantized)
         with as_folder_error(place, adapters.WEIGHTS, kwargs):
             if config is not None and config.adapter is not None:
-                loaded: Any = adapters.load(cls, place, **kwargs)
+                loaded: Any = adapters.load(cls, source, **kwargs)
             elif place is None:  # a configuration and weights of the caller's
                 loaded = super().from_pretrained(place, *args, **kwargs)
             else:
-                loaded = load_whole(super().from_pretrained, place, *args, **kwargs)
+                loaded = load_whole(super().from_pretrained, source, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         if not has_adapter(model):
             model.loaded_weights = base_weights.sample(model.encoder)
-        model.model_card_data = card_files.read_card_data(place, **hub)
+        model.model_card_data = card_files.read_card_data(source)
         model.loaded_training = model.model_card_data.training
         with as_folder_error(place, CONFIG), folder_saves.reading_memory(model, folder):
-            path = memory_files.find_memory(place, optional=True, **hub)
+            path = find_memory(source, optional=True)
             if path is None:
                 model._swap(lambda memory: (memory.to(model.device), None))
             else:
-                find_tokenizer = (lambda: tokenizer or model.load_tokenizer(**hub)) if reencode else None
+                find_tokenizer = (lambda: tokenizer or model.load_tokenizer(**source.arguments)) if reencode else None
                 model._take_file(path, str(place), find_tokenizer)
         return loaded
 
@@ -348,15 +349,14 @@ class MANNPreTrainedModel(ModelFromEncoder):
             InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
                 types differ.
         """
-        known = {*HUB_ARGUMENTS, "subfolder", "force_download"}
-        for name in sorted(kwargs.keys() - known):
-            raise no_such_argument("load_memory", name, known | {"reencode", "tokenizer"})
+        for name in sorted(kwargs.keys() - {*ARGUMENTS}):
+            raise no_such_argument("load_memory", name, {*ARGUMENTS, "reencode", "tokenizer"})
         check_place(folder_or_repo, "folder_or_repo")
         check_hub_arguments(kwargs)
-        folder = memory_files.folder_of_memory(folder_or_repo, kwargs.get("subfolder"))
-        if folder is not None:
+        source = Source.of(folder_or_repo, kwargs)
+        if (folder := folder_of_memory(source)) is not None:
             recover(folder)
-        path = memory_files.find_memory(folder_or_repo, optional=False, **kwargs)
+        path = find_memory(source, optional=False)
         assert path is not None
         find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
         with folder_saves.reading_memory(self, folder):

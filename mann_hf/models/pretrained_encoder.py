@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +16,8 @@ from ..errors import InvalidTypeError
 from ..hub.encoders import load_encoder
 from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import resolve_encoder
-from ..hub.sentence_transformers import TextEncoderSettings, load_projection, read_sentence_transformers
-from ..hub.weight_files import HUB_ARGUMENTS
+from ..hub.sentence_transformers import TextEncoderSettings, load_projection, read_settings
+from ..hub.source import HUB_ARGUMENTS, Source
 from ..memory.reading import REGRESSION
 from ..wording import near
 from . import base_weights
@@ -126,7 +127,8 @@ def read_encoder(
     fields = {name: value for name, value in arguments.items() if name in config_fields()}
     loading = {name: value for name, value in arguments.items() if name not in fields}
     folder = Path(os.path.expanduser(encoder_name))  # the encoder itself may lie in a folder of it
-    settings = read_sentence_transformers(folder if folder.is_dir() else place, **places)
+    source = Source.of(place, loading).at_one_commit()
+    settings = read_settings(Source.of(folder) if folder.is_dir() else replace(source, subfolder=""))
     if settings is not None:
         known = {
             "pooling": settings.pooling,
@@ -139,7 +141,7 @@ def read_encoder(
             "pool_prompt": settings.pool_prompt,
         }
         fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
-    encoder = load_encoder(place, **loading)
+    encoder = load_encoder(place, **{**loading, **source.arguments})
     encoder.config.name_or_path = ""  # a folder of this machine, maybe that of a package
     if fields.get("problem_type") == REGRESSION and not fields.keys() & {"num_labels", "id2label"}:
         fields["num_labels"] = 1

@@ -12,8 +12,10 @@ from transformers.utils import logging
 from .. import cards
 from ..cards import MANNModelCardData
 from ..errors import InvalidInputError
-from ..hub.files import CARD, CONFIG, MEMORY_FILE, escapes_folder, read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, escapes_folder, read_object
 from ..hub.saving import is_superseded
+from ..hub.source import Source
+from ..hub.uploading import Repository, upload
 from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..persistent.memory_files import load_memory, save_memory
 from . import adapter_base
@@ -21,7 +23,6 @@ from .adapter_switches import has_adapter
 from .card_files import (
     CARD_DATA,
     RESULTS,
-    card_in,
     is_local,
     model_facts,
     public_name,
@@ -32,7 +33,6 @@ from .card_files import (
 )
 from .configuration_mann import MANNConfig
 from .memory_keeping import MemoryKeepingModel
-from .uploading import Repository, upload
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -159,7 +159,7 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
     else:
         _check_model(own, repository, path.parent)
     write_labels(own, fields, folder)  # the card is that of the model there
-    said = read_card_data(path.parent) if repository.read(CARD_DATA) else MANNModelCardData()
+    said = read_card_data(Source.of(path.parent)) if repository.read(CARD_DATA) else MANNModelCardData()
     write_cards(own, folder, repository.id, before, said)
 
 

@@ -9,26 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from transformers.utils import cached_file, logging
 
 from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
-from ..hub.files import CONFIG, MEMORY_FILE, WEIGHTS, escapes_folder
-from ..hub.probe import why_not_to_be_had
+from ..hub.files import MEMORY_FILE
 from ..hub.saving import whole_save, write_whole
-from ..hub.weight_files import where_on_hub
 from ..hub.weight_sizes import headers
-from ..hub_names import is_hub_name
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .entries import LARGEST_ID, Entry, Label, label_names
 from .labelled_memory import LabelledMemory
 from .refusals import check_size
-
-logger = logging.get_logger(f"transformers.{__name__}")
 
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
@@ -74,104 +67,6 @@ def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # one entry alone: safetensors writes several in an order that changes from save to save
     return save(tensors, metadata={"format": f"{FORMAT}/{VERSION}"})
-
-
-def local_folder(place: Any, subfolder: str | None) -> Path | None:
-    """The local folder of a place and its subfolder, or None for a Hub repository."""
-    if place is None or not os.path.isdir(place):
-        return None
-    return Path(place, subfolder or "")
-
-
-def folder_of_memory(place: Any, subfolder: str | None) -> Path | None:
-    """The local folder whose memory a place names: the folder itself, or the path of the memory file in it."""
-    folder = local_folder(place, subfolder)
-    if folder is None and isinstance(place, (str, os.PathLike)) and os.path.isdir(Path(place).parent):
-        path = Path(place)
-        return path.parent if path.name == MEMORY_FILE else None
-    return folder
-
-
-def find_memory(place: Any, optional: bool, **kwargs: Any) -> str | None:
-    """The local path of a repository's or folder's memory; None if it has none and need not.
-
-    A memory that the Hub may have and that cannot be fetched is warned of: without it the model knows nothing.
-
-    Args:
-        place: a folder or Hub repository; where it is not optional, the file itself does, too.
-        optional: whether there may be none.
-        kwargs: of `cached_file`.
-
-    Raises:
-        MemoryFileError: there is none and it is not optional, or it cannot be had.
-    """
-    if not optional and place is not None and os.path.isfile(place):
-        return os.fspath(place)
-    folder = local_folder(place, kwargs.get("subfolder"))
-    if folder is not None and (path := folder / MEMORY_FILE).exists() and (not path.is_file() or escapes_folder(path)):
-        raise MemoryFileError(f"{str(path)!r} is refused: it is a folder, or a link out of its folder.")
-    if not optional and folder is None:
-        _check_on_hub(place, **where_on_hub(kwargs))
-    try:
-        found = cached_file(
-            place,
-            MEMORY_FILE,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=not optional,
-            **kwargs,
-        )
-    except OSError as error:
-        raise MemoryFileError(f"no memory could be loaded from {place}: {error}") from error
-    if found is None and folder is not None and (folder / READABLE_FILE).is_file():
-        raise MemoryFileError(
-            f"{place} has {READABLE_FILE}, which only shows what a memory holds, without the memory itself, "
-            f"{MEMORY_FILE}: copy or download that, too, or remove {READABLE_FILE} to begin with an empty memory."
-        )
-    if found is None and not optional:
-        raise MemoryFileError(f"{place} has no {MEMORY_FILE}; save one with save_memory(folder).")
-    if found is None and place is not None and folder is None:
-        name = f"{kwargs['subfolder']}/{MEMORY_FILE}" if kwargs.get("subfolder") else None
-        known = try_to_load_from_cache(place, name or MEMORY_FILE, kwargs.get("cache_dir"), kwargs.get("revision"))
-        if known is None:  # neither held nor known to be absent
-            logger.warning(
-                f"whether {place} has a {MEMORY_FILE} is unknown, as the Hub cannot be reached: the model starts with "
-                "an empty memory. Connect to the Hub once if it has one."
-            )
-    return found
-
-
-def check_with_model(place: Any, **kwargs: Any) -> None:
-    """Says of a folder or repository that is no model whether it is a memory alone.
-
-    Args:
-        place: a folder or Hub repository.
-        kwargs: of `cached_file`.
-
-    Raises:
-        MemoryFileError: it is, and into which model it is to be loaded.
-    """
-    folder = local_folder(place, kwargs.get("subfolder"))
-    if place is None or os.path.isfile(place) or (folder is not None and (folder / WEIGHTS).exists()):
-        return
-    quiet = ("gated_repo", "missing_entries", "connection_errors")
-    kwargs |= {f"_raise_exceptions_for_{name}": False for name in quiet}
-    if cached_file(place, CONFIG, **kwargs) is None and (path := cached_file(place, MEMORY_FILE, **kwargs)):
-        encoder = load_memory(path).encoder_name
-        raise MemoryFileError(
-            f"{place} holds only a memory, no model; load it into a model with its encoder ({encoder}), by "
-            f"model.load_memory({os.fspath(place)!r})."
-        )
-
-
-def _check_on_hub(place: Any, **kwargs: Any) -> None:
-    """Raises where a place is neither held nor on the Hub, before the Hub's client tries for half a minute."""
-    name = os.fspath(place) if isinstance(place, (str, os.PathLike)) else None
-    if name is None or not is_hub_name(name):
-        raise MemoryFileError(f"there is no folder {place!r} to load a memory from.")
-    if (why := why_not_to_be_had(name, MEMORY_FILE, **kwargs)) is not None:
-        raise MemoryFileError(
-            f"there is no folder {name!r} to load a memory from, and as a name on the Hub: {why.words} ({why.cure})."
-        )
 
 
 def describe(memory: LabelledMemory) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import transformers
 
 from mann_hf.errors import FolderError, InvalidInputError, UnsafeFileError
 from mann_hf.hub.files import (
     DEEPEST,
+    READ_BY_LOADING,
     SMALL,
     check_folder,
     check_hub_arguments,
@@ -113,6 +116,27 @@ def test_a_token_that_no_request_can_hold_is_refused_and_not_shown(token: str) -
     with pytest.raises(InvalidInputError, match="^token has a line break, or other letters") as caught:
         check_hub_arguments({"token": token})
     assert "cret" not in str(caught.value)
+
+
+def test_every_file_that_transformers_opens_is_checked() -> None:
+    """Of the installed release: a newer one may open others."""
+    package = Path(transformers.__file__).parent
+    tokenizers = package.joinpath("models").rglob("tokenization_*.py")
+    opened: set[str] = set()
+    for path in (
+        *package.glob("[!t]*.py"),
+        *package.glob("token*.py"),
+        *package.joinpath("utils").glob("*.py"),
+        *tokenizers,
+    ):
+        source = path.read_text(encoding="utf-8")
+        for files in re.findall(r"^VOCAB_FILES_NAMES\b[^=]*= \{(.*?)\}", source, re.MULTILINE | re.DOTALL):
+            opened.update(re.findall(r":\s*\"([^\"]+)\"", files))
+        opened.update(re.findall(r"^[A-Z0-9_]+_(?:NAME|FILE) = \"([^\"]+\.\w+)\"", source, re.MULTILINE))
+    assert {"vocab.txt", "tokenizer_config.json", "model.safetensors", "chat_template.jinja"} <= opened
+    unread = re.compile(r".*\.bin(\.index\.json)?")  # pickles are refused
+    left_out = {name for name in opened if not READ_BY_LOADING.fullmatch(name) and not unread.fullmatch(name)}
+    assert not left_out, "Add these to READ_BY_LOADING."
 
 
 def test_each_kind_of_file_has_its_size() -> None:

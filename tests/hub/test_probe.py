@@ -9,7 +9,8 @@ import pytest
 from huggingface_hub import constants, get_hf_file_metadata
 
 from mann_hf.hub import probe
-from mann_hf.hub.probe import hub_refusal, why_not_to_be_had
+from mann_hf.hub.probe import hub_refusal
+from mann_hf.hub.source import Source
 
 NAME = "me/model"
 
@@ -49,7 +50,7 @@ def test_a_busy_hub_may_answer_later(hub: Any, status: int) -> None:
     hub.refusals[NAME] = (status, "")
     refusal = hub_refusal(NAME)
     assert refusal is not None and refusal.out_of_reach and refusal.may_pass
-    assert why_not_to_be_had(NAME, "config.json") is None, "its client tries on"
+    assert Source(NAME).why_not_to_be_had("config.json") is None, "its client tries on"
 
 
 @pytest.mark.parametrize("by", ["the client", "ours"])
@@ -71,12 +72,12 @@ def test_no_hub(hub: Any) -> None:
     hub.stop()
     refusal = hub_refusal(NAME)
     assert refusal is not None and refusal.out_of_reach and not refusal.may_pass
-    assert why_not_to_be_had(NAME, "config.json") == refusal
+    assert Source(NAME).why_not_to_be_had("config.json") == refusal
 
 
 def test_offline_nothing_is_asked(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not_to_be_had(NAME, "config.json", local_files_only=True) == probe.NOT_ASKED
+    assert Source(NAME, local_files_only=True).why_not_to_be_had("config.json") == probe.NOT_ASKED
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     started = time.monotonic()
-    assert hub_refusal(NAME) == why_not_to_be_had(NAME, "config.json") == probe.NOT_ASKED
+    assert hub_refusal(NAME) == Source(NAME).why_not_to_be_had("config.json") == probe.NOT_ASKED
     assert time.monotonic() - started < 0.1 and not hub.requests

@@ -14,8 +14,9 @@ from huggingface_hub import constants
 from mann_hf import MANNForSequenceClassification
 from mann_hf.controllers import KNOWN_ENCODERS, SHORT_NAMES
 from mann_hf.errors import EncoderNotFoundError, FolderError
-from mann_hf.hub import probe, resolve
+from mann_hf.hub import probe, resolve, source
 from mann_hf.hub.resolve import EncoderPackage, check_reachable, near_encoders, resolve_encoder
+from mann_hf.hub.source import Source
 
 NAME = "someone/encoder"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -221,7 +222,7 @@ def test_what_is_nowhere_else_is_left_to_the_client_of_a_slow_or_busy_hub(
     else:
         hub.refusals["me/model"] = (status, "")
     assert resolve_encoder("me/model") == "me/model"
-    check_reachable("me/model")
+    check_reachable(Source("me/model"))
 
 
 def test_something_else_that_answers_in_the_hubs_place_is_no_hub(hub: Any, package: Path, tiny_encoder: Path):
@@ -341,7 +342,7 @@ def test_the_second_time_costs_nothing(hub: Any, tiny_encoder: Path, monkeypatch
     hub.add(NAME, tiny_encoder)
     assert resolve_encoder(NAME) == NAME
     hub.requests.clear()
-    monkeypatch.setattr(resolve, "try_to_load_from_cache", lambda *a, **k: pytest.fail("looked again"))
+    monkeypatch.setattr(source, "try_to_load_from_cache", lambda *a, **k: pytest.fail("looked again"))
     assert resolve_encoder(NAME) == NAME
     assert not hub.requests
 
@@ -402,7 +403,7 @@ def test_a_model_folder_that_was_probably_meant_is_named(
     (tmp_path / "Team-A").symlink_to(tiny_encoder)
     (tmp_path / "my-intent").mkdir()  # no model
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(resolve, "hub_refusal", None)  # which is not to be called
+    monkeypatch.setattr(source, "hub_refusal", None)  # which is not to be called
     with pytest.raises(FolderError, match="there is no folder 'my-intens'. Did you mean 'my-intents'?"):
         MANNForSequenceClassification.from_pretrained("my-intens")
     with pytest.raises(FolderError, match="Did you mean 'Team-A'?"):

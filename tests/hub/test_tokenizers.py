@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import transformers
 from packaging.version import Version
+from transformers import AutoTokenizer
 
 from mann_hf import FewShotTextClassificationPipeline, MANNForSequenceClassification
 from mann_hf.errors import FolderError, InvalidInputError, UnsafeFileError
 from mann_hf.hub.tokenizers import check_tokenizer, load_tokenizer
+from tests.local_hub import COMMIT
 
 
 @pytest.fixture
@@ -165,6 +167,18 @@ def test_a_vocabulary_of_nothing_but_lines(folder: Path) -> None:
     (folder / "vocab.txt").write_bytes(b"\n" * (2**22 + 1))
     with pytest.raises(UnsafeFileError, match="more than 4,194,304 lines"):
         load_tokenizer(folder)
+
+
+def test_one_on_the_hub_is_read_at_the_commit_that_was_checked(
+    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    load = AutoTokenizer.from_pretrained
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda place, **kwargs: given.update(kwargs) or load(folder))
+    hub.add("someone/encoder", folder)
+    load_tokenizer("someone/encoder")
+    asked = [request for request in hub.requests if request["file"].startswith("tokenizer")]
+    assert {given["revision"], *(request["revision"] for request in asked)} == {COMMIT}
 
 
 def test_a_whole_one_loads(folder: Path) -> None:

@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertModel
 
+from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import FolderError, InvalidInputError, UnsafeFileError
 from mann_hf.hub.configs import without_attention
 from mann_hf.hub.encoders import load_encoder
 from mann_hf.hub.weight_files import ADAPTER, LARGEST_INDEX, PICKLES
+from tests.local_hub import COMMIT
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -238,6 +240,14 @@ class TestOnTheHub:
         assert not opened
         requests = [request["file"] for request in hub.requests]
         assert requests.count("pytorch_model.bin") == 1, "whether it is there, and no more"
+
+    def test_all_files_are_of_one_commit(self, hub: Any, folder: Path) -> None:
+        """What sentence-transformers writes beside the encoder, too."""
+        hub.add("someone/encoder", folder)
+        MANNForSequenceClassification.from_encoder_pretrained("someone/encoder")
+        asked = [request for request in hub.requests if request["file"] != "config.json"]
+        assert {"modules.json", WEIGHTS} <= {request["file"] for request in asked}
+        assert {request["revision"] for request in asked} == {COMMIT}
 
     def test_a_list_of_weights_names_no_pickle(self, hub: Any, folder: Path, payload: bytes, opened: list) -> None:
         (folder / WEIGHTS).unlink()

@@ -18,17 +18,18 @@ from safetensors.torch import load_file, save, save_file
 
 from mann_hf.errors import InvalidInputError, MemoryFileError
 from mann_hf.hub.files import MEMORY_FILE
+from mann_hf.hub.source import Source
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
 from mann_hf.persistent.memory_files import (
     FORMAT,
     READABLE_FILE,
     VERSION,
-    find_memory,
     load_memory,
     memory_bytes,
     save_memory,
 )
+from mann_hf.persistent.memory_sources import find_memory
 
 K = 4
 LABELS: dict[str, list] = {
@@ -285,14 +286,14 @@ def test_what_is_no_file_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs" / MEMORY_FILE).mkdir(parents=True)
     for optional in (True, False):
         with pytest.raises(MemoryFileError, match="is refused: it is a folder, or a link"):
-            find_memory(tmp_path / "theirs", optional=optional)
+            find_memory(Source.of(tmp_path / "theirs"), optional=optional)
     (tmp_path / "private").write_text("mine")
     (tmp_path / "theirs" / MEMORY_FILE).rmdir()
     (tmp_path / "theirs" / MEMORY_FILE).symlink_to(tmp_path / "private")
     for optional in (True, False):
         with pytest.raises(MemoryFileError, match="or a link out of its folder"):
-            find_memory(tmp_path / "theirs", optional=optional)
-    assert find_memory(tmp_path / "theirs" / MEMORY_FILE, optional=False)  # a file that the user names
+            find_memory(Source.of(tmp_path / "theirs"), optional=optional)
+    assert find_memory(Source.of(tmp_path / "theirs" / MEMORY_FILE), optional=False)  # a file that the user names
 
 
 def test_weights_are_no_memory(tmp_path: Path) -> None:

@@ -15,10 +15,9 @@ from huggingface_hub.errors import (
 )
 
 from ..errors import HubError, InvalidInputError
-from ..hub.files import CARD, check_hub_arguments
-from ..hub.probe import TransportError
-from ..hub.pushing import NOT_SIGNED_IN, check_push
-from .card_files import card_in
+from .files import CARD, card_in, check_hub_arguments
+from .probe import TransportError
+from .pushing import NOT_SIGNED_IN, check_push
 
 FORBIDDEN, COMMITTED_MEANWHILE = 403, 412
 PULL_REQUESTS = "refs/pr/"

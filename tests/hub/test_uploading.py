@@ -1,21 +1,26 @@
 """Uploads to a Hub, by the real client: what is made when, and what is said where it fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi, constants
 
 from mann_hf.errors import HubError, InvalidInputError
-from mann_hf.models.uploading import Repository, upload
-
-if TYPE_CHECKING:
-    from tests.loopback_hub import LoopbackHub
+from mann_hf.hub.uploading import Repository, upload
+from tests.loopback_hub import LoopbackHub
 
 ID = "me/folder"
 
 pytestmark = pytest.mark.usefixtures("hub_api")
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    """A Hub that takes uploads."""
+    with LoopbackHub("hf_loopback") as hub:
+        yield hub
 
 
 def fill_with(content: str) -> Callable[[Repository, Path], None]:
@@ -30,7 +35,7 @@ def never(name: str) -> bool:
 
 
 @pytest.fixture
-def push(hub: "LoopbackHub") -> Callable[..., Any]:
+def push(hub: LoopbackHub) -> Callable[..., Any]:
     def push(repo_id: str = ID, content: str = "content", **options: Any) -> Any:
         return upload(fill_with(content), repo_id, never, "folder", **{"token": hub.token, **options})
 
@@ -42,7 +47,7 @@ class TestWhatIsMade:
         assert push("folder").repo_url.repo_id == ID
         assert "file.txt" in hub_api.list_repo_files(ID)
 
-    def test_nothing_where_the_folder_cannot_be_written(self, hub: "LoopbackHub", hub_api: HfApi) -> None:
+    def test_nothing_where_the_folder_cannot_be_written(self, hub: LoopbackHub, hub_api: HfApi) -> None:
         def fail(repository: Repository, folder: Path) -> None:
             raise OSError("no space is left")
 
@@ -79,7 +84,7 @@ class TestWhatIsMade:
         with pytest.raises(HubError, match="refs/pr/7"):
             push(revision="refs/pr/7")
 
-    def test_others_at_the_same_time(self, push: Any, hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_others_at_the_same_time(self, push: Any, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each time somebody else is first: it is given up in the end, not gone on for ever."""
         push()
         real: Any = HfApi.upload_folder
@@ -108,12 +113,12 @@ class TestWhatIsSaid:
             with pytest.raises(HubError, match="does not know the token that was sent"):
                 push(token=token)
 
-    def test_with_a_wrong_one(self, push: Any, hub: "LoopbackHub") -> None:
+    def test_with_a_wrong_one(self, push: Any, hub: LoopbackHub) -> None:
         for name in (ID, "folder"):
             with pytest.raises(HubError, match=f"{hub.url}.* does not know the token that was sent"):
                 push(name, token="hf_wrong")
 
-    def test_in_the_name_of_others(self, push: Any, hub: "LoopbackHub") -> None:
+    def test_in_the_name_of_others(self, push: Any, hub: LoopbackHub) -> None:
         hub.add_repo("they/folder", {})
         for name in ("they/folder", "they/another"):
             with pytest.raises(HubError, match="right to write under the name.*create_pr=True") as caught:
@@ -148,7 +153,7 @@ class TestWhatIsSaid:
             push()
         assert caught.value.status is None and (cause is None or str(cause) in str(caught.value))
 
-    def test_files_that_are_refused(self, push: Any, hub: "LoopbackHub", monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_files_that_are_refused(self, push: Any, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(self: HfApi, **options: Any) -> Any:
             try:
                 HfApi(endpoint=hub.url, token=hub.token).create_repo("they/folder")
@@ -160,7 +165,7 @@ class TestWhatIsSaid:
             push()
         assert caught.value.status == 403
 
-    def test_a_fault_of_ones_own_is_told_as_it_is(self, hub: "LoopbackHub") -> None:
+    def test_a_fault_of_ones_own_is_told_as_it_is(self, hub: LoopbackHub) -> None:
         def fail(repository: Repository, folder: Path) -> None:
             raise RuntimeError("a bug")
 
