@@ -15,7 +15,7 @@ from datasets import load_dataset
 from transformers import get_scheduler
 
 import mann_hf
-from mann_hf.training import OBJECTIVES, answer_episodes, episodic_scores, evaluation_episodes
+from mann_hf.training import OBJECTIVES, EpisodicStep, answer_episodes, episodic_scores, evaluation_episodes
 
 
 def main() -> None:
@@ -45,11 +45,11 @@ def main() -> None:
     model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(arguments.encoder)
     tokenizer = model.load_tokenizer()
     collate = mann_hf.EpisodeCollator.for_model(model, tokenizer)
-    objective = OBJECTIVES["episode"]()
+    step = EpisodicStep(model, OBJECTIVES["episode"]())
     # no weight decay, as the Trainer's defaults are
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=0.0)
     schedule = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=arguments.steps)
-    trained, optimizer = accelerator.prepare(model, optimizer)
+    step, optimizer = accelerator.prepare(step, optimizer)
 
     def evaluate() -> str:
         scores = episodic_scores(answer_episodes(model, tokenizer, test))
@@ -57,30 +57,22 @@ def main() -> None:
 
     accelerator.print(f"{n_way['test']}-way episodes of classes that are kept from training")
     accelerator.print(f"before training: {evaluate()}")
-    for step in range(1, arguments.steps + 1):
-        trained.train()
+    for number in range(1, arguments.steps + 1):
+        step.train()
         batch = collate([next(sampler) for _ in range(arguments.episodes)])
-        batch = {name: to_device(value, accelerator.device) for name, value in batch.items()}
-        loss = trained(**batch, objective=objective).loss
+        loss = step(batch.to(accelerator.device)).loss
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % 10 == 0 or step == arguments.steps:
-            accelerator.print(f"step {step}: loss {accelerator.reduce(loss.detach(), 'mean'):.3f}")
+        if number % 10 == 0 or number == arguments.steps:
+            accelerator.print(f"step {number}: loss {accelerator.reduce(loss.detach(), 'mean'):.3f}")
     model.eval()
     accelerator.print(f"after training: {evaluate()}")
     if accelerator.is_main_process:
         model.save_pretrained(arguments.output)
         tokenizer.save_pretrained(arguments.output)
-
-
-def to_device(value: object, device: torch.device) -> object:
-    """A tensor, or each of a list of them, on a device; anything else as it is."""
-    if isinstance(value, list):
-        return [to_device(each, device) for each in value]
-    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 if __name__ == "__main__":

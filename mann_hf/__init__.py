@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from . import persistent as persistent
     from . import pipelines as pipelines
     from . import training as training
-    from .episodes import Episode, EpisodeCollator, EpisodeSampler, select_classes, split_classes
+    from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
     from .errors import MannError
     from .hub.resolve import resolve_encoder
     from .models import MANNConfig, MANNForSequenceClassification
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "episodes": ("Episode", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+    "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
     "models": ("MANNConfig", "MANNForSequenceClassification"),
@@ -91,6 +91,7 @@ def _is_shell_command() -> bool:
 __all__ = [
     "FEW_SHOT_TASK",
     "Episode",
+    "EpisodeBatch",
     "EpisodeCollator",
     "EpisodeSampler",
     "EpisodicTrainer",

@@ -1,5 +1,6 @@
 """Episodes: small tasks drawn from labelled texts, and their tensors."""
 
+from ..models.episode_batch import EpisodeBatch
 from .collator import EpisodeCollator
 from .episode import Episode, Examples
 from .sampler import UNKNOWN, EpisodeSampler
@@ -9,6 +10,7 @@ from .table import LabelledTable
 __all__ = [
     "UNKNOWN",
     "Episode",
+    "EpisodeBatch",
     "EpisodeCollator",
     "EpisodeSampler",
     "Examples",

@@ -1,4 +1,4 @@
-"""Turns episodes into the tensors of one call of a model."""
+"""Turns episodes into batches of tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..controllers.text import check_texts, pad, token_batches, tokenize
 from ..errors import InvalidInputError
+from ..models.episode_batch import EpisodeBatch
 from ..persistent.entries import label_words
 from ..targets.label_tensors import IGNORED
 from .episode import Episode
@@ -55,13 +56,13 @@ class EpisodeCollator:
             **kwargs,
         )
 
-    def __call__(self, episodes: Sequence[Episode]) -> dict[str, Any]:
-        """The packed inputs of `MANNForSequenceClassification.forward`.
+    def __call__(self, episodes: Sequence[Episode]) -> EpisodeBatch:
+        """Packs B episodes.
 
         Returns:
-            `input_ids`, `attention_mask` and, where the tokenizer gives them, `token_type_ids`: lists of tensors
-            [U', L'], one for each group of texts; `support_index`, `support_labels` [B, S]; `query_index`, `labels`
-            [B, Q]; with label names `name_index` [B, N]; and `n_way`. Padding is -1 in indices and -100 in labels.
+            `inputs` in groups of texts of similar length, each with `input_ids`, `attention_mask` [U', L'] and, where
+            the tokenizer gives them, `token_type_ids`; and what `EpisodeBatch` has besides. Padding is -1 in indices
+            and -100 in labels.
 
         Raises:
             InvalidInputError: no episodes, or episodes of different numbers of classes: in a memory of more columns an
@@ -86,24 +87,19 @@ class EpisodeCollator:
             [rows([label_words(name) for name in episode.names]) for episode in episodes] if self.label_names else []
         )
         groups, place = self._tokens(list(number))
-        packed: dict[str, Any] = {
-            **groups,
-            "support_index": place(_padded(support, -1)),
-            "support_labels": _padded([episode.support.labels for episode in episodes], IGNORED),
-            "query_index": place(_padded(query, -1)),
-            "labels": _padded([episode.query.labels for episode in episodes], IGNORED),
-            "n_way": ways[0],
-        }
-        if self.not_pooled:
-            packed["not_pooled"] = self.not_pooled
-        if names:
-            packed["name_index"] = place(_padded(names, -1))
         seeds = [episode.seed for episode in episodes if episode.seed is not None]
-        if len(seeds) == len(episodes):
-            packed["seeds"] = torch.tensor(seeds)
-        return packed
+        return EpisodeBatch(
+            inputs=groups,
+            support_index=place(_padded(support, -1)),
+            support_labels=_padded([episode.support.labels for episode in episodes], IGNORED),
+            query_index=place(_padded(query, -1)),
+            labels=_padded([episode.query.labels for episode in episodes], IGNORED),
+            n_way=ways[0],
+            name_index=place(_padded(names, -1)) if names else None,
+            seeds=torch.tensor(seeds) if len(seeds) == len(episodes) else None,
+        )
 
-    def _tokens(self, texts: list[str]) -> tuple[dict[str, list[Tensor]], Any]:
+    def _tokens(self, texts: list[str]) -> tuple[list[dict[str, Any]], Any]:
         """The inputs of the encoder in groups, and a function from the numbers of texts to their places there."""
         encodings = tokenize(
             self.tokenizer,
@@ -114,11 +110,12 @@ class EpisodeCollator:
         )
         lengths = [len(encoding["input_ids"]) for encoding in encodings]
         cut = token_batches(lengths) if self.group_by_length else [list(range(len(texts)))]
-        inputs = [pad(self.tokenizer, encodings, batch) for batch in cut]
+        pooled = {"not_pooled": self.not_pooled} if self.not_pooled else {}
+        inputs = [{**pad(self.tokenizer, encodings, batch), **pooled} for batch in cut]
         places = torch.empty(len(texts) + 1, dtype=torch.long)
         places[[text for batch in cut for text in batch]] = torch.arange(len(texts))
         places[-1] = -1  # of padding
-        return {name: [part[name] for part in inputs] for name in inputs[0]}, lambda numbers: places[numbers]
+        return inputs, lambda numbers: places[numbers]
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:

@@ -1,15 +1,18 @@
 """Episodes as keys: what a memory that lives for one call is written with, and what is asked of it."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..controllers.lookup import looked_up_once
 from ..errors import InvalidInputError
 from ..memory import KeyValueMemory, Reading, Solution
 from ..memory.precision import LARGEST, strange
 from ..persistent.holder import full_precision
+from .episode_batch import EpisodeBatch
 
 
 class EpisodeKeys(NamedTuple):
@@ -70,6 +73,52 @@ class EpisodeKeys(NamedTuple):
         assert self.named is not None
         own = torch.eye(self.values.shape[-1], dtype=self.values.dtype, device=self.values.device)
         return own[: self.named.shape[1]] * self.named[..., None]
+
+
+def episode_memory(config: Any, value_size: int) -> KeyValueMemory:
+    """The memory of a model's configuration for the V values of an episode."""
+    return KeyValueMemory(config.key_size, value_size, config.capacity, config.eviction)
+
+
+def embed_episodes(model: Any, batch: EpisodeBatch) -> EpisodeKeys:
+    """The keys of a batch of episodes, by a model's `embed`; see `MANNPreTrainedModel.embed_episodes`."""
+    targets = model.reading.targets
+    support, query, name = batch.support_index, batch.query_index, batch.name_index
+    indices = {"support_index": support, "query_index": query, "name_index": name}
+    _check_indices({part: rows for part, rows in indices.items() if rows is not None}, batch.input_count)
+    values, mask = targets.support_values(batch.support_labels, batch.n_way)
+    classes = values.shape[-1]
+    if name is not None and name.shape[1] > classes:
+        raise InvalidInputError(
+            f"name_index is {tuple(name.shape)}; it must be [B, N], B = {len(support)} and N at most {classes}, for an "
+            "episode has n_way labels or, where that is left out, as many as the support shows."
+        )
+    labels = batch.labels
+    if labels is not None:
+        targets.check_query_labels(labels, query.shape, classes)
+        labels = targets.without_queries(labels, query < 0)
+    tokens = [group["input_ids"] for group in batch.inputs if "input_ids" in group]
+    with looked_up_once(model.encoder, tokens):
+        keys = torch.cat([model.embed(**group) for group in batch.inputs])
+    names = None if name is None else keys[name.clamp_min(0)]
+    named = None if name is None else name >= 0
+    mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
+    memory = episode_memory(model.config, classes)
+    return EpisodeKeys(memory, taught, values, mask, asked, labels, names, named, batch.seeds)
+
+
+def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
+    """Raises an error for numbers of inputs that there are not; looks at the device once if there is none."""
+    strange = [((rows < -1) | (rows >= count)).any() for rows in indices.values()]
+    if not torch.stack([flag.to(strange[0].device) for flag in strange]).any():
+        return
+    for part, rows in indices.items():
+        wrong = rows[(rows < -1) | (rows >= count)]
+        if len(wrong):
+            raise InvalidInputError(
+                f"{part} names the input {int(wrong[0])}; the batch holds {count}, counted from 0, and -1 stands for "
+                "none."
+            )
 
 
 def check_queries(keys: Tensor) -> None:

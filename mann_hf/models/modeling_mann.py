@@ -31,6 +31,8 @@ from ..persistent.memory_sources import check_with_model, find_memory, folder_of
 from . import adapters, base_weights, card_files, folder_saves, publishing
 from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
+from .episode_batch import EpisodeBatch
+from .episode_keys import EpisodeKeys, embed_episodes
 from .loaded_weights import load_whole
 from .pretrained_encoder import ModelFromEncoder, naming_unknown_arguments, no_such_argument
 
@@ -84,6 +86,19 @@ class MANNPreTrainedModel(ModelFromEncoder):
             init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 init.zeros_(module.bias)
+
+    def embed_episodes(self, batch: EpisodeBatch) -> EpisodeKeys:
+        """Keys for a batch of episodes, by `embed` of each group of its inputs.
+
+        `EpisodeKeys` is what objectives take, and `read_episodes(model.reading, keys)` answers its queries.
+
+        Args:
+            batch: B episodes, as from `EpisodeCollator`.
+
+        Raises:
+            InvalidInputError: positions of inputs that do not exist, or labels of another shape or range.
+        """
+        return embed_episodes(self, batch)
 
     @classmethod
     @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later

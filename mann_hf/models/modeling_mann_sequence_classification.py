@@ -1,6 +1,5 @@
 """Memory-augmented text classification."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +9,15 @@ from torch import Tensor
 from transformers.utils import ModelOutput, logging
 
 from ..controllers.inputs import check_tensor, check_words
-from ..controllers.lookup import looked_up_once
 from ..errors import EncoderMismatchError, InvalidInputError
-from ..memory import KeyValueMemory, Reading
-from ..persistent.holder import ReadyMemory, full_precision
+from ..persistent.holder import ReadyMemory
 from .adapter_switches import active_adapters_on
 from .configuration_mann import MANNConfig
-from .episode_keys import EpisodeKeys, read_episodes, strongest
+from .episode_keys import EpisodeKeys, episode_memory, read_episodes, strongest
 from .remembering import RememberingModel
 from .trainer_labels import labels_for_trainers
 
 logger = logging.get_logger(f"transformers.{__name__}")
-
-EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
-"""Loss function of an episode batch: from a reading and the episodes' keys to the loss and, if there are any,
-logits."""
 
 NUM_EVIDENCE_SLOTS = 8
 """How many slots `MANNSequenceClassifierOutput` names for each query."""
@@ -88,19 +81,14 @@ class MANNForSequenceClassification(RememberingModel):
         support_labels: Tensor | None = None,
         n_way: int | None = None,
         return_dict: bool | None = None,
-        support_index: Tensor | None = None,
-        query_index: Tensor | None = None,
-        name_index: Tensor | None = None,
-        objective: EpisodeLoss | None = None,
-        seeds: Tensor | None = None,
         **kwargs: Any,
     ) -> MANNSequenceClassifierOutput | tuple:
         """Classifies texts by reading the memory.
 
         Without `support_*`, the model's own memory is read: inputs are [Q, L], and `labels` are positions in the
         memory's labels. With `support_*`, each episode gets a memory for this call: inputs are [B, Q, L] and support
-        [B, S, L], or [Q, L] and [S, L] for a single episode. With `support_index`, episodes are packed: inputs are all
-        their texts, [U, L], each once, and the indices say which texts are support and queries of which episode.
+        [B, S, L], or [Q, L] and [S, L] for a single episode. Many episodes whose texts are packed, each once, are for
+        `embed_episodes`, and in training for `mann_hf.training.EpisodicStep`.
 
         Args:
             input_ids: [Q, L] or [B, Q, L].
@@ -116,14 +104,6 @@ class MANNForSequenceClassification(RememberingModel):
             support_labels: [S] or [B, S]; for several labels [.., C], for regression [.., V]. -100 marks padding, for
                 regression too.
             n_way: N, the number of labels in an episode; by default one more than the largest support label.
-            support_index: [B, S], positions of the support texts of packed episodes; may be -1 where `support_labels`
-                mark padding. `input_ids` and the other inputs may then be lists of tensors, one for texts of similar
-                length; positions count through all of them.
-            query_index: [B, Q], positions of the query texts; padding has the label -100.
-            name_index: [B, N], positions of the label names, written beside the examples; -1 for labels without one.
-            objective: computes loss and logits from packed episodes, instead of a read and its cross entropy (see
-                `mann_hf.training.OBJECTIVES`).
-            seeds: [B], random seeds for draws of the objective within each episode.
             return_dict: whether the output is a `MANNSequenceClassifierOutput` (the default) or a tuple.
             kwargs: further inputs of the encoder.
 
@@ -133,8 +113,8 @@ class MANNForSequenceClassification(RememberingModel):
                 memory is not refused, nor is what asks after it (as an evaluation amid training), nor `labels` with
                 other weights: a warning says it once.
             InvalidTypeError: inputs that are no tensors, such as texts.
-            InvalidInputError: support without labels, shapes that do not fit, texts without a token, positions of
-                texts that do not exist, or labels that the memory does not have.
+            InvalidInputError: support without labels, shapes that do not fit, texts without a token, or labels that
+                the memory does not have.
         """
         inputs = {
             "input_ids": input_ids,
@@ -144,13 +124,8 @@ class MANNForSequenceClassification(RememberingModel):
             "inputs_embeds": inputs_embeds,
         }
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-        indices = {"support_index": support_index, "query_index": query_index, "name_index": name_index}
         check_tensor("labels", labels)
-        if any(index is not None for index in indices.values()):
-            output = self._read_packed(given, labels, indices, support_labels, n_way, objective, seeds, **kwargs)
-        elif objective is not None:
-            raise InvalidInputError("an objective takes packed episodes: support_index, query_index, support_labels.")
-        elif support_input_ids is None:
+        if support_input_ids is None:
             if support_labels is not None:
                 raise InvalidInputError("support_labels came without support_input_ids.")
             output = self._read_own(self.embed(**given, **kwargs), labels, attention_mask)
@@ -231,66 +206,14 @@ class MANNForSequenceClassification(RememberingModel):
         check_words(inputs.get("attention_mask"), asked, "query")
         check_words(support.get("attention_mask"), mask, "support text")
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
-        output = self._answer_episodes(EpisodeKeys(self._law(values), support_keys, values, mask, keys, labels))
+        memory = episode_memory(self.config, values.shape[-1])
+        output = self._answer_episodes(EpisodeKeys(memory, support_keys, values, mask, keys, labels))
         if single:
             for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
                 output[name] = output[name][0]
         return output
 
-    def _read_packed(
-        self,
-        inputs: Mapping[str, Tensor | Sequence[Tensor]],
-        labels: Tensor | None,
-        indices: dict[str, Tensor | None],
-        support_labels: Tensor | None,
-        n_way: int | None,
-        objective: EpisodeLoss | None,
-        seeds: Tensor | None,
-        **kwargs: Any,
-    ) -> MANNSequenceClassifierOutput:
-        support, query, name = (indices[part] for part in ("support_index", "query_index", "name_index"))
-        if support is None or query is None or support_labels is None or "input_ids" not in inputs:
-            raise InvalidInputError(
-                "packed episodes are input_ids, attention_mask, support_index [B, S], support_labels [B, S] and "
-                "query_index [B, Q]; one of them is missing."
-            )
-        if support.shape != support_labels.shape[:2] or query.dim() != 2 or len(query) != len(support):
-            raise InvalidInputError(
-                f"support_index is {tuple(support.shape)}, support_labels {tuple(support_labels.shape)}, query_index "
-                f"{tuple(query.shape)}: they must be [B, S], [B, S] and [B, Q]."
-            )
-        groups = {part: [rows] if isinstance(rows, Tensor) else list(rows) for part, rows in inputs.items()}
-        count = sum(len(rows) for rows in groups["input_ids"])
-        _check_indices({part: rows for part, rows in indices.items() if rows is not None}, count)
-        targets = self.reading.targets
-        values, mask = targets.support_values(support_labels, n_way)
-        classes = values.shape[-1]
-        if name is not None and (name.dim() != 2 or len(name) != len(support) or name.shape[1] > classes):
-            raise InvalidInputError(
-                f"name_index is {tuple(name.shape)}; it must be [B, N], B = {len(support)} and N at most {classes}, "
-                "for an episode has n_way labels or, where that is left out, as many as the support shows."
-            )
-        if labels is not None:
-            targets.check_query_labels(labels, query.shape, classes)
-            labels = targets.without_queries(labels, query < 0)
-        elif objective is not None:
-            raise InvalidInputError("an objective takes the queries' labels [B, Q]; -100 marks those it does not ask.")
-        parts = zip(*groups.values(), strict=True)
-        with looked_up_once(self.encoder, groups["input_ids"]):
-            keys = torch.cat([self.embed(**dict(zip(groups, rows, strict=True)), **kwargs) for rows in parts])
-        names = None if name is None else keys[name.clamp_min(0)]
-        named = None if name is None else name >= 0
-        mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
-        episodes = EpisodeKeys(self._law(values), taught, values, mask, asked, labels, names, named, seeds)
-        return self._answer_episodes(episodes, objective)
-
-    def _answer_episodes(
-        self, episodes: EpisodeKeys, objective: EpisodeLoss | None = None
-    ) -> MANNSequenceClassifierOutput:
-        if objective is not None:
-            with full_precision(episodes.support):
-                minimised, answers = objective(self.reading, episodes)
-            return MANNSequenceClassifierOutput(minimised, answers, None, None, episodes.queries)
+    def _answer_episodes(self, episodes: EpisodeKeys) -> MANNSequenceClassifierOutput:
         solution, logits = read_episodes(self.reading, episodes)
         evidence = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
         loss = self._loss(logits, episodes.labels)
@@ -298,9 +221,6 @@ class MANNForSequenceClassification(RememberingModel):
 
     def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
         return None if labels is None else self.reading.targets.loss(logits, labels)
-
-    def _law(self, values: Tensor) -> KeyValueMemory:
-        return KeyValueMemory(self.config.key_size, values.shape[-1], self.config.capacity, self.config.eviction)
 
     @torch.no_grad()
     def _evidence_tensors(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -330,20 +250,6 @@ class MANNForSequenceClassification(RememberingModel):
         queries = inputs["input_ids"].shape[:2]
         split = queries.numel()
         return keys[:split].view(*queries, -1), keys[split:].view(*support["input_ids"].shape[:2], -1)
-
-
-def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
-    """Raises an error for numbers of texts that there are not; looks at the device once if there is none."""
-    strange = [((rows < -1) | (rows >= count)).any() for rows in indices.values()]
-    if not torch.stack([flag.to(strange[0].device) for flag in strange]).any():
-        return
-    for part, rows in indices.items():
-        wrong = rows[(rows < -1) | (rows >= count)]
-        if len(wrong):
-            raise InvalidInputError(
-                f"{part} names the text {int(wrong[0])}; input_ids hold {count}, counted from 0, and -1 stands for "
-                "none."
-            )
 
 
 def _do_not_agree(given: torch.Size, written: torch.Size, labels: Tensor) -> InvalidInputError:

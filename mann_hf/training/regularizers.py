@@ -94,15 +94,21 @@ class WeightAnchor(Regularizer):
     needs_whole_weights = True
 
     def __init__(self) -> None:
-        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._model: nn.Module | None = None
+        self._begun: dict[str, Tensor] = {}
 
     def start(self, model: nn.Module) -> None:
-        self._pairs = [(weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad]
+        self._model = model
+        learned = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        self._begun = {name: weight.detach().clone() for name, weight in learned.items()}
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
-        self._pairs = [(weight, begun.to(weight)) for weight, begun in self._pairs]  # moved once, where the model was
-        distances = [F.mse_loss(weight, begun, reduction="sum") for weight, begun in self._pairs]
-        return torch.stack(distances).sum() if distances else episodes.support.new_zeros(())
+        if self._model is None or not self._begun:
+            return episodes.support.new_zeros(())
+        weights = dict(self._model.named_parameters())  # as they are now: an inner loop puts others in their place
+        self._begun = {name: begun.to(weights[name]) for name, begun in self._begun.items()}  # moved with the model
+        distances = [F.mse_loss(weights[name], begun, reduction="sum") for name, begun in self._begun.items()]
+        return torch.stack(distances).sum()
 
 
 class Regularized:

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import set_seed
 from transformers.utils import logging
 
-from ..episodes import EpisodeCollator, EpisodeSampler
+from ..episodes import EpisodeBatch, EpisodeCollator, EpisodeSampler
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..hub.saving import write_whole
 from ..models import MANNForSequenceClassification, adapter_base, adapters
@@ -31,6 +31,7 @@ from .preparation import check_texts_kept, prepare_model
 from .record import Recorder
 from .regularizers import Regularized
 from .sharding import whole_weights
+from .step import EpisodicStep, run_wrapped
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -128,9 +129,9 @@ class EpisodicTrainer(EvaluatingTrainer):
                 "FSDP of version 1 gathers weights only for forward, and evaluating and saving need them, too: set "
                 'fsdp_config={"version": 2}.'
             )
-        if self._is_sharded and self.minimised.needs_whole_weights:
+        if self._is_sharded and self.loss_fn.needs_whole_weights:
             raise InvalidInputError(
-                f"{', '.join(self.minimised.needs_whole_weights)} needs whole weights, and here each process has only "
+                f"{', '.join(self.loss_fn.needs_whole_weights)} needs whole weights, and here each process has only "
                 "a part of them: train without FSDP and DeepSpeed."
             )
         if self.processing_class is None:
@@ -148,7 +149,7 @@ class EpisodicTrainer(EvaluatingTrainer):
         # the Trainer has an `objective` of its own, in searches
         self.episode_objective: Objective = make(OBJECTIVES, args.objective, args.objective_options)
         assert not isinstance(args.regularizers, str)  # the arguments have read it
-        self.minimised = Regularized(self.episode_objective, args.regularizers or {})
+        self.loss_fn = Regularized(self.episode_objective, args.regularizers or {})
         if self.episode_objective.needs_names and not args.label_names:
             raise InvalidInputError(f"the objective {args.objective!r} needs label names: set label_names=True.")
         self.eval_samplers = self.data.evaluated(args)
@@ -157,7 +158,7 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     def _prepared(self, model: Any, args: EpisodicTrainingArguments) -> MANNForSequenceClassification:
         model = prepare_model(model, args, self.peft_config, self.episode_objective)
-        self.minimised.start(model)
+        self.step = EpisodicStep(model, self.loss_fn)
         return model
 
     def _drawn(self, sampler: EpisodeSampler | None) -> DrawnEpisodes | None:
@@ -265,18 +266,19 @@ class EpisodicTrainer(EvaluatingTrainer):
     def _find_tokenizer(self) -> Any:
         return self.processing_class
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    def compute_loss(  # type: ignore[override]  # of a batch of episodes
+        self, model: nn.Module, inputs: EpisodeBatch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The objective's loss over the episodes of a batch, regularizers included."""
         if self.args.trainable == "memory":  # the keys that it is fitted to are those that it will read
-            self.accelerator.unwrap_model(model).encoder.eval()
-        output = model(**inputs, objective=self.minimised)
+            self.step.model.encoder.eval()
+        with self.accelerator.autocast():
+            output = run_wrapped(model, self.step, inputs)
         return (output.loss, output) if return_outputs else output.loss
 
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+    def floating_point_ops(self, inputs: EpisodeBatch) -> int:  # type: ignore[override]
         """An estimate: 6 operations for each token (padding included) and weight (Kaplan et al. 2020, section 2.1)."""
-        tokens = sum(mask.numel() for mask in inputs["attention_mask"])
+        tokens = sum(group["attention_mask"].numel() for group in inputs.inputs)
         return 6 * tokens * self._weights
 
     @cached_property

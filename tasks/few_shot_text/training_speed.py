@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 
 import mann_hf
-from mann_hf.training import OBJECTIVES
+from mann_hf.training import OBJECTIVES, EpisodicStep
 
 from .data import LabelledTexts
 from .timing import ratio
@@ -40,15 +40,16 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    minimised = OBJECTIVES[objective]()
+    loss_fn = OBJECTIVES[objective]()
     data = Dataset.from_dict({"text": texts.texts, "label": labels})
     episodes = _drawn(mann_hf.EpisodeSampler(data, seed=0), EPISODES)
-    packed = mann_hf.EpisodeCollator.for_model(model, clf.tokenizer)(episodes)
-    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in packed]
-    groups = [dict(zip(names, parts, strict=True)) for parts in zip(*(packed[name] for name in names), strict=True)]
+    batch = mann_hf.EpisodeCollator.for_model(model, clf.tokenizer)(episodes)
+    step = EpisodicStep(model, loss_fn)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    groups = [{name: group[name] for name in names if name in group} for group in batch.inputs]
 
-    def step() -> None:
-        model(**packed, objective=minimised).loss.backward()
+    def packed() -> None:
+        step(batch).loss.backward()
         model.zero_grad()
 
     def bare() -> None:
@@ -75,9 +76,9 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
     wide = _drawn(mann_hf.EpisodeSampler(data, ways, 1, TEXTS - 1, seed=0), 1)
     resampled: Any = OBJECTIVES["resampled"]()
     ratios = {
-        "step_over_encoder": ratio(step, bare),
-        "naive_loop_over_step": ratio(naive(episodes), whole_step(episodes, minimised)),
-        "naive_loop_over_step_few_texts": ratio(naive(few), whole_step(few, minimised)),
+        "step_over_encoder": ratio(packed, bare),
+        "naive_loop_over_step": ratio(naive(episodes), whole_step(episodes, loss_fn)),
+        "naive_loop_over_step_few_texts": ratio(naive(few), whole_step(few, loss_fn)),
     }
     own, model.reading = model.reading, resampled.own.made(model.reading.key_size).to(model.device)
     try:
@@ -90,7 +91,7 @@ def measure_training(clf: Any, texts: LabelledTexts, objective: str = "episode")
 def packed_gradient(clf: Any, episodes: list[mann_hf.Episode], objective: Any) -> None:
     """Adds the gradient of the objective over the episodes, which are packed first."""
     collate = mann_hf.EpisodeCollator.for_model(clf.model, clf.tokenizer)
-    clf.model(**collate(episodes), objective=objective).loss.backward()
+    EpisodicStep(clf.model, objective)(collate(episodes)).loss.backward()
 
 
 def naive_gradient(clf: Any, episodes: list[mann_hf.Episode]) -> None:

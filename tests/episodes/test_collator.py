@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mann_hf.episodes import UNKNOWN, Episode, EpisodeCollator, Examples
+from mann_hf.episodes import UNKNOWN, Episode, EpisodeBatch, EpisodeCollator, Examples
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 from mann_hf.memory import READINGS
+from tests.packed_answers import answer_packed
 
 Build = Callable[..., Any]
 TEXTS = [
@@ -42,15 +43,15 @@ def build(tiny_classifier: Build) -> Build:
     return tiny_classifier
 
 
-def texts_of(packed: dict[str, Any], tokenizer: Any) -> list[str]:
+def texts_of(packed: EpisodeBatch, tokenizer: Any) -> list[str]:
     """The texts in the order in which they are numbered."""
-    rows = [row for group in packed["input_ids"] for row in group]
+    rows = [row for group in packed.inputs for row in group["input_ids"]]
     return [tokenizer.decode(row, skip_special_tokens=True) for row in rows]
 
 
-def named(packed: dict[str, Any], index: str, tokenizer: Any) -> list[list[str | None]]:
+def named(packed: EpisodeBatch, index: str, tokenizer: Any) -> list[list[str | None]]:
     texts = texts_of(packed, tokenizer)
-    return [[None if number < 0 else texts[number] for number in row] for row in packed[index].tolist()]
+    return [[None if number < 0 else texts[number] for number in row] for row in getattr(packed, index).tolist()]
 
 
 def unpacked(model: Any, tokenizer: Any, episodes: list[Episode]) -> dict[str, Tensor]:
@@ -76,9 +77,9 @@ class TestPacking:
         assert sorted(texts_of(packed, tiny_tokenizer)) == sorted(TEXTS)
         assert named(packed, "support_index", tiny_tokenizer) == [episode.support.texts for episode in ALIKE]
         assert named(packed, "query_index", tiny_tokenizer) == [episode.query.texts for episode in ALIKE]
-        assert packed["support_labels"].tolist() == [[0, 1, 0], [0, 1, 0]]
-        assert packed["labels"].tolist() == [[0, 1], [UNKNOWN, 0]]
-        assert packed["n_way"] == 2 and "name_index" not in packed
+        assert packed.support_labels.tolist() == [[0, 1, 0], [0, 1, 0]]
+        assert packed.labels.tolist() == [[0, 1], [UNKNOWN, 0]]
+        assert packed.n_way == 2 and packed.name_index is None
 
     @grouped
     def test_words_of_labels(self, tiny_tokenizer: Any, group_by_length: bool) -> None:
@@ -93,7 +94,7 @@ class TestPacking:
         episode = Episode(Examples(["cancel", "card"], [0, 1]), Examples([], []), ("cancel", "Card"))
         packed = EpisodeCollator(tiny_tokenizer, label_names=True)([episode])
         assert sorted(texts_of(packed, tiny_tokenizer)) == ["cancel", "card"]
-        assert torch.equal(packed["name_index"], packed["support_index"])
+        assert torch.equal(packed.name_index, packed.support_index)
 
     def test_episodes_of_different_size_are_padded(self, tiny_tokenizer: Any) -> None:
         packed = EpisodeCollator(tiny_tokenizer, label_names=True)(
@@ -101,8 +102,8 @@ class TestPacking:
         )
         assert named(packed, "support_index", tiny_tokenizer)[1] == [*SMALLER.support.texts, None]
         assert named(packed, "query_index", tiny_tokenizer)[1] == [*SMALLER.query.texts, None]
-        assert packed["support_labels"].tolist()[1] == [1, 0, -100] and packed["labels"].tolist()[1] == [1, -100]
-        assert packed["name_index"][1, 0] == -1 and packed["n_way"] == 2
+        assert packed.support_labels.tolist()[1] == [1, 0, -100] and packed.labels.tolist()[1] == [1, -100]
+        assert packed.name_index[1, 0] == -1 and packed.n_way == 2
 
     def test_episodes_of_other_numbers_of_classes_go_apart(self, tiny_tokenizer: Any) -> None:
         """In a memory of more columns an episode would have other answers than by itself."""
@@ -112,17 +113,17 @@ class TestPacking:
 
     def test_episodes_without_queries(self, tiny_tokenizer: Any) -> None:
         packed = EpisodeCollator(tiny_tokenizer)([episode._replace(query=Examples([], [])) for episode in ALIKE])
-        assert packed["query_index"].shape == packed["labels"].shape == (2, 0)
-        assert packed["labels"].dtype == packed["query_index"].dtype == torch.long
+        assert packed.query_index.shape == packed.labels.shape == (2, 0)
+        assert packed.labels.dtype == packed.query_index.dtype == torch.long
 
     def test_texts_of_like_length_are_padded_together(self, tiny_tokenizer: Any) -> None:
         short = [f"my card {number}" for number in range(60)]
         episode = Episode(Examples([*short, " ".join(TEXTS)], [0] * 61), Examples([], []), ("a", "b"))
         cut, whole = (EpisodeCollator(tiny_tokenizer, group_by_length=flag)([episode]) for flag in (True, False))
-        assert len(whole["input_ids"]) == 1 and len(cut["input_ids"]) > 1
+        assert len(whole.inputs) == 1 and len(cut.inputs) > 1
         for packed in (cut, whole):
-            assert sum(len(group) for group in packed["input_ids"]) == 61
-            for tokens, mask in zip(packed["input_ids"], packed["attention_mask"], strict=True):
+            assert packed.input_count == 61
+            for tokens, mask in ((group["input_ids"], group["attention_mask"]) for group in packed.inputs):
                 assert tokens.shape == mask.shape and mask.any(0).all(), "no column is padding alone"
         assert named(cut, "support_index", tiny_tokenizer) == named(whole, "support_index", tiny_tokenizer)
 
@@ -138,15 +139,15 @@ class TestPacking:
         collator = EpisodeCollator(tiny_tokenizer, max_length=10, prompt="query: ", lower_case=True)
         packed = collator([Episode(Examples(["MY CARD is here"], [0]), Examples([], []), ("a", "b"))])
         expected = tiny_tokenizer("query: my card is here", truncation=True, max_length=10)["input_ids"]
-        assert [group.tolist() for group in packed["input_ids"]] == [[expected]]
+        assert [group["input_ids"].tolist() for group in packed.inputs] == [[expected]]
 
     def test_for_a_model_texts_are_prepared_as_it_prepares_them(self, build: Build, tiny_tokenizer: Any) -> None:
         model = build(max_seq_length=6, prompts={"query": "get: "}, prompt_name="query", lower_case=True)
         packed = EpisodeCollator.for_model(model, tiny_tokenizer)([ALIKE[0]])
-        output = model(**packed)
+        output = answer_packed(model, packed)
         expected = model.embed_texts(tiny_tokenizer, ALIKE[0].query.texts)
         assert torch.allclose(output.read_keys[0], expected, atol=1e-5)
-        assert max(group.shape[1] for group in packed["input_ids"]) == 6
+        assert max(group["input_ids"].shape[1] for group in packed.inputs) == 6
 
     def test_nothing_to_pack(self, tiny_tokenizer: Any) -> None:
         with pytest.raises(InvalidInputError, match="no episodes to pack"):
@@ -164,7 +165,7 @@ class TestReadByAModel:
     def test_the_same_as_unpacked(self, build: Build, tiny_tokenizer: Any, reading: str, group_by_length: bool) -> None:
         model = build(reading=reading)
         expected = model(**unpacked(model, tiny_tokenizer, ALIKE))
-        found = model(**EpisodeCollator(tiny_tokenizer, group_by_length=group_by_length)(ALIKE))
+        found = answer_packed(model, EpisodeCollator(tiny_tokenizer, group_by_length=group_by_length)(ALIKE))
         for name in ("logits", "loss", "slot_ids", "memory_weights", "read_keys"):
             assert torch.allclose(found[name], expected[name], atol=1e-5, rtol=1e-5), name
 
@@ -177,9 +178,9 @@ class TestReadByAModel:
         model = build(reading=reading)
         collator = EpisodeCollator(tiny_tokenizer, label_names=label_names, group_by_length=group_by_length)
         episodes = [*ALIKE, SMALLER]
-        together, total = model(**collator(episodes)), torch.zeros(())
+        together, total = answer_packed(model, collator(episodes)), torch.zeros(())
         for number, episode in enumerate(episodes):
-            alone = model(**collator([episode]))
+            alone = answer_packed(model, collator([episode]))
             logits = together.logits[number, : len(episode.query.texts)]
             assert torch.allclose(logits, alone.logits[0], atol=1e-5, rtol=1e-5)
             total = total + alone.loss
@@ -187,9 +188,9 @@ class TestReadByAModel:
 
     def test_the_words_of_labels_are_read(self, build: Build, tiny_tokenizer: Any) -> None:
         model = build()
-        found = model(**EpisodeCollator(tiny_tokenizer, label_names=True)([ALIKE[1]]))
+        found = answer_packed(model, EpisodeCollator(tiny_tokenizer, label_names=True)([ALIKE[1]]))
         more = Examples([*ALIKE[1].support.texts, "cancel order"], [*ALIKE[1].support.labels, 0])
-        expected = model(**EpisodeCollator(tiny_tokenizer)([ALIKE[1]._replace(support=more)]))
+        expected = answer_packed(model, EpisodeCollator(tiny_tokenizer)([ALIKE[1]._replace(support=more)]))
         assert torch.allclose(found.logits, expected.logits, atol=1e-5, rtol=1e-5)
 
     @grouped
@@ -198,7 +199,11 @@ class TestReadByAModel:
         for packed in (True, False):
             model = build()
             collator = EpisodeCollator(tiny_tokenizer, group_by_length=group_by_length)
-            model(**collator(ALIKE) if packed else unpacked(model, tiny_tokenizer, ALIKE)).loss.backward()
+            if packed:
+                output = answer_packed(model, collator(ALIKE))
+            else:
+                output = model(**unpacked(model, tiny_tokenizer, ALIKE))
+            output.loss.backward()
             gradients.append([parameter.grad for parameter in model.parameters()])
         for found, expected in zip(*gradients, strict=True):
             assert torch.allclose(found, expected, atol=1e-5, rtol=1e-3)

@@ -8,16 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mann_hf.episodes import EpisodeBatch
 from mann_hf.errors import InvalidInputError
-from mann_hf.memory import READINGS, KeyValueMemory, Reading
+from mann_hf.memory import READINGS, KeyValueMemory
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models.episode_keys import EpisodeKeys, read_episodes, strongest
-from mann_hf.training import OBJECTIVES
+from tests.packed_answers import answer_packed
 
 Build = Callable[..., Any]
 PAIRS = [(name, problem) for name, reading in READINGS.items() for problem in reading.problem_types]
 B, S, Q, L, N, K = 2, 6, 4, 9, 3, 32
 IGNORED = -100
+PER_TEXT = ("input_ids", "attention_mask")
 FIELDS = ("logits", "loss", "memory_weights", "slot_ids", "read_keys")
 
 
@@ -51,10 +53,21 @@ def unpacked(inputs: dict[str, Any]) -> dict[str, Tensor]:
     return found
 
 
+def batch_of(inputs: dict[str, Any]) -> EpisodeBatch:
+    """What `packed` gives as a batch; texts may come in groups."""
+    parts = {name: part for name, part in inputs.items() if name not in PER_TEXT}
+    ids, masks = (inputs[name] if isinstance(inputs[name], list) else [inputs[name]] for name in PER_TEXT)
+    groups = [dict(zip(PER_TEXT, group, strict=True)) for group in zip(ids, masks, strict=True)]
+    return EpisodeBatch(groups, **parts)
+
+
+def answer(model: Any, inputs: dict[str, Any], **more: Any) -> Any:
+    return answer_packed(model, batch_of(inputs | more))
+
+
 def one(inputs: dict[str, Any], number: int) -> dict[str, Any]:
     """A packed episode alone, with all texts."""
-    per_text = ("input_ids", "attention_mask")
-    return {name: part if name in per_text else part[number : number + 1] for name, part in inputs.items()}
+    return {name: part if name in PER_TEXT else part[number : number + 1] for name, part in inputs.items()}
 
 
 def problem(problem_type: str) -> dict[str, Any]:
@@ -70,13 +83,13 @@ class TestPacked:
     @pytest.mark.parametrize("reading, problem_type", PAIRS)
     def test_the_same_as_unpacked(self, build: Build, reading: str, problem_type: str) -> None:
         model, inputs = build(reading=reading, **problem(problem_type)), packed(problem_type)
-        assert_same(model(**inputs), model(**unpacked(inputs)))
+        assert_same(answer(model, inputs), model(**unpacked(inputs)))
 
     @pytest.mark.parametrize("reading, problem_type", PAIRS)
     def test_the_same_as_one_by_one(self, build: Build, reading: str, problem_type: str) -> None:
         model, inputs = build(reading=reading, **problem(problem_type)), packed(problem_type)
-        output = model(**inputs)
-        alone = [model(**one(inputs, number)) for number in range(B)]
+        output = answer(model, inputs)
+        alone = [answer(model, one(inputs, number)) for number in range(B)]
         for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
             expected = torch.cat([each[name] for each in alone])
             assert torch.allclose(output[name], expected, atol=1e-5, rtol=1e-5), name
@@ -85,9 +98,9 @@ class TestPacked:
     @pytest.mark.parametrize("reading", READINGS)
     def test_gradients_are_those_of_unpacked(self, build: Build, reading: str) -> None:
         gradients = []
-        for inputs in (packed(), unpacked(packed())):
+        for ask in (answer, lambda model, inputs: model(**unpacked(inputs))):
             model = build(reading=reading)
-            model(**inputs).loss.backward()
+            ask(model, packed()).loss.backward()
             gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
         for name, expected in gradients[1].items():
             assert torch.allclose(gradients[0][name], expected, atol=1e-5, rtol=1e-3), name
@@ -104,14 +117,14 @@ class TestPacked:
         assert cut["input_ids"][2].shape[1] < L
         place = order.argsort()
         indices = {name: place[inputs[name]] for name in ("support_index", "query_index")}
-        assert_same(model(**inputs | cut | indices), model(**inputs))
+        assert_same(answer(model, inputs | cut | indices), answer(model, inputs))
 
     def test_a_text_is_encoded_once(self, build: Build) -> None:
         model, rows = build(), []
         model.encoder.register_forward_pre_hook(
             lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
         )
-        model(**packed())
+        answer(model, packed())
         assert rows == [10]
 
     @pytest.mark.parametrize("reading, problem_type", PAIRS)
@@ -122,7 +135,7 @@ class TestPacked:
             padded[index] = F.pad(inputs[index], (0, 2), value=-1)
             marks = float("nan") if problem_type == REGRESSION and labels == "labels" else IGNORED
             padded[labels] = torch.cat([inputs[labels], torch.full_like(inputs[labels][:, :2], marks)], dim=1)
-        found, plain = model(**padded), model(**inputs)
+        found, plain = answer(model, padded), answer(model, inputs)
         assert torch.allclose(found.loss, plain.loss, atol=1e-5)
         for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
             assert torch.allclose(found[name][:, :Q], plain[name], atol=1e-5, rtol=1e-5), name
@@ -132,12 +145,12 @@ class TestPacked:
         less = {name: inputs[name][:, :5] for name in ("support_index", "support_labels")}
         gone = inputs["support_index"].clone()
         gone[:, 5] = -1
-        assert_same(model(**inputs | {"support_index": gone}), model(**inputs | less))
+        assert_same(answer(model, inputs | {"support_index": gone}), answer(model, inputs | less))
 
     def test_a_query_without_a_label_has_no_part_in_the_loss(self, build: Build) -> None:
         model, inputs = build(), packed()
         inputs["labels"][0, :3] = IGNORED
-        output = model(**inputs)
+        output = answer(model, inputs)
         expected = [F.cross_entropy(*each) for each in zip(output.logits, inputs["labels"], strict=True)]
         assert torch.allclose(output.loss, torch.stack(expected).mean())
 
@@ -147,30 +160,18 @@ class TestPacked:
         less = {name: inputs[name][:, :3] for name in ("query_index", "labels")}
         gone = inputs["query_index"].clone()
         gone[:, 3] = -1
-        assert torch.allclose(model(**inputs | {"query_index": gone}).loss, model(**inputs | less).loss)
-
-    def test_an_objective_without_labels_is_refused(self, build: Build) -> None:
-        inputs = packed()
-        del inputs["labels"]
-        with pytest.raises(InvalidInputError, match=r"an objective takes the queries' labels \[B, Q\]"):
-            build()(**inputs, objective=OBJECTIVES["episode"]())
+        assert torch.allclose(answer(model, inputs | {"query_index": gone}).loss, answer(model, inputs | less).loss)
 
     def test_without_labels_there_is_no_loss(self, build: Build) -> None:
         inputs = packed()
         del inputs["labels"]
-        assert build()(**inputs).loss is None
-
-    def test_as_a_tuple(self, build: Build) -> None:
-        model, inputs = build(), packed()
-        output = model(**inputs)
-        loss, logits, *_ = model(**inputs, return_dict=False)
-        assert torch.equal(loss, output.loss) and torch.equal(logits, output.logits)
+        assert answer(build(), inputs).loss is None
 
     def test_the_own_memory_is_left_alone(self, build: Build) -> None:
         model = build()
         model.remember(torch.eye(2, K), ["a", "b"])
         before = model.memory
-        model(**packed())
+        answer(model, packed())
         assert model.memory is before
 
 
@@ -188,39 +189,39 @@ class TestNames:
     @pytest.mark.parametrize("reading", READINGS)
     def test_words_are_one_more_example_of_their_label(self, build: Build, reading: str) -> None:
         model, inputs = build(reading=reading), packed()
-        found = model(**inputs, name_index=self.NAMES)
-        assert_same(found, model(**self.as_examples(inputs)))
-        assert not torch.allclose(found.logits, model(**inputs).logits, atol=1e-3)
+        found = answer(model, inputs, name_index=self.NAMES)
+        assert_same(found, answer(model, self.as_examples(inputs)))
+        assert not torch.allclose(found.logits, answer(model, inputs).logits, atol=1e-3)
 
     def test_labels_without_words(self, build: Build) -> None:
         model, inputs = build(), packed()
-        assert_same(model(**inputs, name_index=torch.full((B, N), -1)), model(**inputs))
+        assert_same(answer(model, inputs, name_index=torch.full((B, N), -1)), answer(model, inputs))
 
     def test_words_of_fewer_labels_than_there_are(self, build: Build) -> None:
         model, inputs = build(), packed()
         wide = torch.tensor([[5, 4, -1], [1, 0, -1]])
-        assert_same(model(**inputs, name_index=wide[:, :2]), model(**inputs, name_index=wide))
+        assert_same(answer(model, inputs, name_index=wide[:, :2]), answer(model, inputs, name_index=wide))
 
     def test_words_take_no_room_from_examples(self, build: Build) -> None:
         """As in the model's own memory, a capacity counts examples alone."""
         inputs = packed()
         last = inputs | {name: inputs[name][:, -4:] for name in ("support_index", "support_labels")}
-        limited = build(capacity=4, eviction="oldest")(**inputs, name_index=self.NAMES, n_way=N)
-        assert_same(limited, build()(**last, name_index=self.NAMES, n_way=N), ("logits", "loss"))
+        limited = answer(build(capacity=4, eviction="oldest"), inputs, name_index=self.NAMES, n_way=N)
+        assert_same(limited, answer(build(), last, name_index=self.NAMES, n_way=N), ("logits", "loss"))
 
     def test_gradients_reach_them(self, build: Build) -> None:
         model, inputs = build(), packed()
         inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] == 7, 8)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.full((1, L), 7)])
         inputs["attention_mask"] = torch.cat([inputs["attention_mask"], torch.ones(1, L, dtype=torch.long)])
-        model(**inputs, name_index=torch.tensor([[10, -1, -1], [-1, -1, -1]])).loss.backward()
+        answer(model, inputs, name_index=torch.tensor([[10, -1, -1], [-1, -1, -1]])).loss.backward()
         assert model.get_input_embeddings().weight.grad[7].abs().max() > 0
 
     @pytest.mark.parametrize("reading", READINGS)
     def test_an_episode_is_as_taught_to_the_own_memory(self, build: Build, reading: str) -> None:
         model, inputs = build(reading=reading), packed()
         keys = model.embed(inputs["input_ids"], inputs["attention_mask"]).detach()
-        alone = model(**one(inputs, 0), name_index=self.NAMES[:1])
+        alone = answer(model, one(inputs, 0), name_index=self.NAMES[:1])
         words = {f"label {label}": keys[text] for label, text in enumerate(self.NAMES[0].tolist())}
         labels = [f"label {label}" for label in inputs["support_labels"][0].tolist()]
         model.remember(keys[inputs["support_index"][0]], labels, names=words)
@@ -229,60 +230,22 @@ class TestNames:
         assert torch.allclose(alone.logits, own, atol=1e-4)
 
 
-class TestObjective:
-    def test_it_is_given_the_keys_and_says_loss_and_logits(self, build: Build) -> None:
-        model, inputs, seen = build(), packed(), []
-
-        def objective(reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor]:
-            seen.append((reading, episodes))
-            return episodes.queries.sum(), episodes.queries[..., :5]
-
-        output = model(**inputs, name_index=TestNames.NAMES, objective=objective)
-        [(reading, episodes)] = seen
-        keys = model.embed(inputs["input_ids"], inputs["attention_mask"])
-        assert reading is model.reading
-        assert torch.allclose(episodes.support, keys[inputs["support_index"]], atol=1e-5)
-        assert torch.allclose(episodes.queries, keys[inputs["query_index"]], atol=1e-5)
-        assert episodes.names is not None and episodes.named is not None
-        assert torch.allclose(episodes.names[episodes.named], keys[TestNames.NAMES[TestNames.NAMES >= 0]], atol=1e-5)
-        assert torch.equal(episodes.named, TestNames.NAMES >= 0) and episodes.mask.all()
-        assert torch.equal(episodes.values.argmax(-1), inputs["support_labels"])
-        assert torch.equal(output.loss, episodes.queries.sum()) and output.logits.shape == (B, Q, 5)
-        assert output.memory_weights is None and torch.equal(output.read_keys, episodes.queries)
-
-    def test_it_may_do_without_logits(self, build: Build) -> None:
-        output = build()(**packed(), objective=lambda reading, episodes: (episodes.support.sum(), None))
-        assert output.logits is None and output.loss.requires_grad
-
-    def test_it_takes_packed_episodes(self, build: Build) -> None:
-        with pytest.raises(InvalidInputError, match="an objective takes packed episodes"):
-            build()(**unpacked(packed()), objective=lambda reading, episodes: (torch.zeros(()), None))
-
-
-MISSING = "packed episodes are input_ids.*one of them is missing"
-
-
 @pytest.mark.parametrize(
     "change, says",
     [
-        ({"support_index": None}, MISSING),
-        ({"query_index": None}, MISSING),
-        ({"support_labels": None}, MISSING),
-        ({"input_ids": None}, MISSING),
-        ({"support_index": None, "query_index": None, "name_index": torch.zeros(B, N, dtype=torch.long)}, MISSING),
         ({"support_labels": torch.zeros(B, S - 1, dtype=torch.long)}, r"is \(2, 6\), support_labels \(2, 5\)"),
         ({"query_index": torch.zeros(B + 1, Q, dtype=torch.long)}, r"query_index \(3, 4\): they must be"),
         ({"query_index": torch.zeros(B, dtype=torch.long)}, r"query_index \(2,\): they must be"),
-        ({"support_index": torch.full((B, S), 10)}, "support_index names the text 10; input_ids hold 10, counted"),
-        ({"query_index": torch.full((B, Q), 12)}, "query_index names the text 12; input_ids hold 10"),
-        ({"name_index": torch.full((B, N), 10)}, "name_index names the text 10; input_ids hold 10"),
-        ({"support_index": torch.full((B, S), -2)}, "support_index names the text -2; .* and -1 stands for none"),
-        ({"query_index": torch.full((B, Q), -100)}, "query_index names the text -100; .* and -1 stands for none"),
-        ({"name_index": torch.tensor([[0, 1, 2], [0, -3, 2]])}, "name_index names the text -3; .* and -1 stands for"),
-        ({"name_index": torch.zeros(B + 1, N, dtype=torch.long)}, r"name_index is \(3, 3\); .*B = 2 and N at most 3"),
-        ({"name_index": torch.zeros(1, N, dtype=torch.long)}, r"name_index is \(1, 3\); .*B = 2 and N at most 3"),
+        ({"support_index": torch.full((B, S), 10)}, "support_index names the input 10; the batch holds 10, counted"),
+        ({"query_index": torch.full((B, Q), 12)}, "query_index names the input 12; the batch holds 10"),
+        ({"name_index": torch.full((B, N), 10)}, "name_index names the input 10; the batch holds 10"),
+        ({"support_index": torch.full((B, S), -2)}, "support_index names the input -2; .* and -1 stands for none"),
+        ({"query_index": torch.full((B, Q), -100)}, "query_index names the input -100; .* and -1 stands for none"),
+        ({"name_index": torch.tensor([[0, 1, 2], [0, -3, 2]])}, "name_index names the input -3; .* and -1 stands for"),
+        ({"name_index": torch.zeros(B + 1, N, dtype=torch.long)}, r"name_index is \(3, 3\); .*\[B, N\] with B = 2"),
+        ({"name_index": torch.zeros(1, N, dtype=torch.long)}, r"name_index is \(1, 3\); .*\[B, N\] with B = 2"),
         ({"name_index": torch.zeros(B, N + 1, dtype=torch.long)}, r"name_index is \(2, 4\); .*B = 2 and N at most 3"),
-        ({"name_index": torch.zeros(N, dtype=torch.long)}, r"name_index is \(3,\); .*B = 2 and N at most 3"),
+        ({"name_index": torch.zeros(N, dtype=torch.long)}, r"name_index is \(3,\); .*\[B, N\] with B = 2"),
         ({"support_labels": torch.full((B, S), IGNORED)}, "nothing to read"),
         ({"n_way": 2}, "up to 2 and n_way is 2"),
         ({"labels": torch.zeros(B, Q - 1, dtype=torch.long)}, r"labels are \(2, 3\); they must be \(2, 4\)"),
@@ -292,14 +255,12 @@ MISSING = "packed episodes are input_ids.*one of them is missing"
         ({"labels": torch.full((B, Q), -1)}, "labels go down to -1; they count from 0"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("trained", [False, True])
-def test_what_does_not_fit_is_refused(build: Build, change: dict[str, Any], says: str, trained: bool) -> None:
-    """Before any text is encoded, and with an objective, which may look at labels in its own way."""
+def test_what_does_not_fit_is_refused(build: Build, change: dict[str, Any], says: str) -> None:
+    """Before any text is encoded."""
     model = build()
     model.embed = None  # type: ignore[assignment]  # nothing is to be encoded
-    objective = (lambda reading, episodes: (torch.zeros(()), None)) if trained else None
     with pytest.raises(InvalidInputError, match=says):
-        model(**packed() | change, objective=objective)
+        model.embed_episodes(batch_of(packed() | change))
 
 
 @pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
@@ -307,19 +268,19 @@ def test_rows_of_queries_that_do_not_fit_are_refused(build: Build, problem_type:
     inputs = packed(problem_type)
     wide = torch.cat([inputs["labels"], inputs["labels"]], dim=-1)
     with pytest.raises(InvalidInputError, match=r"labels are \(2, 4, (4|6)\); they must be \(2, 4, (2|3)\)"):
-        build(**problem(problem_type))(**inputs | {"labels": wide})
+        answer(build(**problem(problem_type)), inputs | {"labels": wide})
 
 
 def test_padding_and_labels_without_words_are_let_through(build: Build) -> None:
     inputs = packed()
     for index, labels in (("support_index", "support_labels"), ("query_index", "labels")):
         inputs[index][0, 0], inputs[labels][0, 0] = -1, IGNORED
-    assert build()(**inputs, name_index=torch.full((B, N), -1)).loss.isfinite()
+    assert answer(build(), inputs, name_index=torch.full((B, N), -1)).loss.isfinite()
 
 
 def test_multi_label_support_goes_with_its_index(build: Build) -> None:
     with pytest.raises(InvalidInputError, match="multi_label_classification takes"):
-        build(problem_type=MULTI_LABEL)(**packed())
+        answer(build(problem_type=MULTI_LABEL), packed())
 
 
 @pytest.mark.parametrize("problem_type", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
@@ -327,7 +288,7 @@ def test_a_batch_without_a_known_query_trains_nothing(build: Build, problem_type
     """Its loss has a graph all the same, so that the processes of a run take their step together."""
     model, inputs = build(**problem(problem_type)), packed(problem_type)
     unknown = float("nan") if problem_type == REGRESSION else IGNORED
-    loss = model(**inputs | {"labels": torch.full_like(inputs["labels"], unknown)}).loss
+    loss = answer(model, inputs | {"labels": torch.full_like(inputs["labels"], unknown)}).loss
     loss.backward()
     assert float(loss.detach()) == 0
     for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""Answers to many episodes against each episode read by hand through the model's forward."""
+"""Answers to many episodes against each episode read by itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from mann_hf.episodes import UNKNOWN, Episode, EpisodeCollator, EpisodeSampler, Examples
 from mann_hf.memory import READINGS
 from mann_hf.training import EpisodeAnswers, answer_episodes, evaluation, evaluation_episodes
+from tests.packed_answers import answer_packed
 
 Build = Callable[..., Any]
 WORDS = ["card", "money", "pay", "bank", "order", "cancel", "account", "password", "transfer", "package"]
@@ -41,7 +42,7 @@ def by_hand(model: Any, tokenizer: Any, episodes: list[Episode], label_names: bo
     """Logits of each episode by itself."""
     collator = EpisodeCollator.for_model(model, tokenizer, label_names=label_names)
     with torch.no_grad():
-        return [model(**collator([episode])).logits[0] for episode in episodes]
+        return [answer_packed(model, collator([episode])).logits[0] for episode in episodes]
 
 
 def assert_answers(answers: EpisodeAnswers, logits: list[Tensor], episodes: list[Episode]) -> None:
@@ -58,7 +59,7 @@ def assert_answers(answers: EpisodeAnswers, logits: list[Tensor], episodes: list
 class TestAnswers:
     @pytest.mark.parametrize("label_names", [False, True])
     @pytest.mark.parametrize("reading", READINGS)
-    def test_each_episode_is_answered_as_by_forward(
+    def test_each_episode_is_answered_as_by_itself(
         self, build: Build, tiny_tokenizer: Any, episodes: list[Episode], reading: str, label_names: bool
     ) -> None:
         model = build(reading=reading)

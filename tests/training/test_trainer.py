@@ -166,6 +166,34 @@ class TestTraining:
         trainer.train()
         assert modes and not any(modes)
 
+    def test_the_encoder_computes_in_the_precision_of_the_run(self, build: Build) -> None:
+        trainer = build(bf16=True, max_steps=1)
+        types: list[torch.dtype] = []
+        layer = trainer.model.encoder.encoder.layer[0].attention.self.query
+        layer.register_forward_hook(lambda module, args, output: types.append(output.dtype))
+        trainer.train()
+        assert types and set(types) == {torch.bfloat16}
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            pytest.param({"torch_compile_backend": "eager"}, marks=pytest.mark.slow, id="compiled"),
+            pytest.param({"gradient_checkpointing": True}, id="checkpointing"),
+        ],
+    )
+    def test_a_step_is_the_same_however_it_is_run(self, build: Build, option: dict[str, Any]) -> None:
+        options: dict[str, Any] = {"max_steps": 2, "optim": "sgd", "learning_rate": 1.0, "save_strategy": "no"}
+        plain, other = build("plain", **options), build("other", **options, **option)
+        for trainer in (plain, other):
+            for module in trainer.model.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+            trainer.train()
+        saving = [module for module in other.model.modules() if getattr(module, "gradient_checkpointing", False)]
+        assert bool(saving) is ("gradient_checkpointing" in option)
+        for one, again in zip(plain.model.parameters(), other.trained_model.parameters(), strict=True):
+            torch.testing.assert_close(one, again, atol=1e-5, rtol=1e-4)
+
     def test_a_frozen_encoder_is_told(self, build: Build, told: Callable) -> None:
         model = build(trainable="memory").model
         build("second", trainer_options={"model": model})
