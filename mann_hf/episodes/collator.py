@@ -6,63 +6,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.text import check_texts, pad, token_batches, tokenize
+from ..controllers.processor import InputProcessor
+from ..controllers.text_processor import TextProcessor
 from ..errors import InvalidInputError
 from ..models.episode_batch import EpisodeBatch
 from ..persistent.entries import label_words
 from ..targets.label_tensors import IGNORED
-from .episode import Episode
+from .episode import Episode, NumberedInputs
 
 
 class EpisodeCollator:
-    """Packs the texts of several episodes, each text once, and numbers them.
+    """Packs the inputs of several episodes, each once, and numbers them.
 
     Args:
-        tokenizer: the encoder's tokenizer.
-        max_length: the largest number of tokens of a text; longer texts are cut.
-        prompt: text put in front of each text, as in the model's configuration.
-        lower_case: whether texts are lower-cased first.
+        processor: turns inputs into tensors; or a tokenizer, for texts.
         label_names: whether label names are included.
-        group_by_length: whether texts of similar length form batches of their own, with little padding. On a CPU this
-            is several times faster than one batch as wide as the longest text; it is the default without a GPU.
-        not_pooled: how many tokens at the beginning of each text take no part in pooling: a prompt's.
+        group_by_length: whether inputs of similar size form batches of their own, with little padding. On a CPU this is
+            several times faster than one batch as wide as the longest text; it is the default without a GPU.
+        options: of a tokenizer's `TextProcessor`: `max_length`, `prompt`, `lower_case` and `pool_prompt`.
     """
 
     def __init__(
-        self,
-        tokenizer: Any,
-        *,
-        max_length: int | None = None,
-        prompt: str = "",
-        lower_case: bool = False,
-        label_names: bool = False,
-        group_by_length: bool | None = None,
-        not_pooled: int = 0,
+        self, processor: Any, *, label_names: bool = False, group_by_length: bool | None = None, **options: Any
     ) -> None:
-        self.tokenizer, self.max_length, self.prompt, self.lower_case = tokenizer, max_length, prompt, lower_case
-        self.label_names, self.not_pooled = label_names, not_pooled
+        is_processor = isinstance(processor, InputProcessor)
+        self.processor: InputProcessor = processor if is_processor else TextProcessor(processor, **options)
+        self.label_names = label_names
         self.group_by_length = not torch.cuda.is_available() if group_by_length is None else group_by_length
 
     @classmethod
-    def for_model(cls, model: Any, tokenizer: Any, **kwargs: Any) -> "EpisodeCollator":
-        """A collator that prepares texts as a model's `embed_texts` does."""
-        processor = model.text_processor(tokenizer)
-        return cls(
-            tokenizer,
-            max_length=processor.max_length,
-            prompt=processor.prompt,
-            lower_case=processor.lower_case,
-            **processor.embed_options,
-            **kwargs,
-        )
+    def for_model(cls, model: Any, processing_class: Any, **kwargs: Any) -> "EpisodeCollator":
+        """A collator that prepares inputs as a model's own embedding of them does.
+
+        Args:
+            model: a memory-augmented model.
+            processing_class: the encoder's tokenizer, or an `InputProcessor`.
+            kwargs: `label_names` and `group_by_length`.
+        """
+        return cls(processor_of(model, processing_class), **kwargs)
 
     def __call__(self, episodes: Sequence[Episode]) -> EpisodeBatch:
         """Packs B episodes.
 
         Returns:
-            `inputs` in groups of texts of similar length, each with `input_ids`, `attention_mask` [U', L'] and, where
-            the tokenizer gives them, `token_type_ids`; and what `EpisodeBatch` has besides. Padding is -1 in indices
-            and -100 in labels.
+            `inputs` in groups of similar size, each with what the processor gives (of texts `input_ids`,
+            `attention_mask` [U', L'] and, where the tokenizer has them, `token_type_ids`); and what `EpisodeBatch` has
+            besides. Padding is -1 in indices and -100 in labels.
 
         Raises:
             InvalidInputError: no episodes, or episodes of different numbers of classes: in a memory of more columns an
@@ -76,17 +65,13 @@ class EpisodeCollator:
                 f"episodes of {', '.join(map(str, ways))} classes cannot be packed together; where n_way is a range, "
                 "give EpisodeSampler the batch_size."
             )
-        number: dict[str, int] = {}
-
-        def rows(texts: Sequence[str | None]) -> list[int]:
-            return [-1 if text is None else number.setdefault(text, len(number)) for text in texts]
-
-        support = [rows(episode.support.texts) for episode in episodes]
-        query = [rows(episode.query.texts) for episode in episodes]
+        rows = NumberedInputs()
+        support = [rows(episode.support.inputs) for episode in episodes]
+        query = [rows(episode.query.inputs) for episode in episodes]
         names = (
             [rows([label_words(name) for name in episode.names]) for episode in episodes] if self.label_names else []
         )
-        groups, place = self._tokens(list(number))
+        groups, place = self._encoded(rows.inputs)
         seeds = [episode.seed for episode in episodes if episode.seed is not None]
         return EpisodeBatch(
             inputs=groups,
@@ -99,23 +84,20 @@ class EpisodeCollator:
             seeds=torch.tensor(seeds) if len(seeds) == len(episodes) else None,
         )
 
-    def _tokens(self, texts: list[str]) -> tuple[list[dict[str, Any]], Any]:
-        """The inputs of the encoder in groups, and a function from the numbers of texts to their places there."""
-        encodings = tokenize(
-            self.tokenizer,
-            check_texts(texts),
-            max_length=self.max_length,
-            prompt=self.prompt,
-            lower_case=self.lower_case,
-        )
-        lengths = [len(encoding["input_ids"]) for encoding in encodings]
-        cut = token_batches(lengths) if self.group_by_length else [list(range(len(texts)))]
-        pooled = {"not_pooled": self.not_pooled} if self.not_pooled else {}
-        inputs = [{**pad(self.tokenizer, encodings, batch), **pooled} for batch in cut]
-        places = torch.empty(len(texts) + 1, dtype=torch.long)
-        places[[text for batch in cut for text in batch]] = torch.arange(len(texts))
+    def _encoded(self, inputs: list[Any]) -> tuple[list[dict[str, Any]], Any]:
+        """The arguments of `embed` in groups, and a function from the numbers of inputs to their places there."""
+        encodings = self.processor.encode(self.processor.check(inputs))
+        cut = self.processor.batches(encodings) if self.group_by_length else [list(range(len(inputs)))]
+        groups = [{**self.processor.collate(encodings, rows), **self.processor.embed_options} for rows in cut]
+        places = torch.empty(len(inputs) + 1, dtype=torch.long)
+        places[[number for rows in cut for number in rows]] = torch.arange(len(inputs))
         places[-1] = -1  # of padding
-        return inputs, lambda numbers: places[numbers]
+        return groups, lambda numbers: places[numbers]
+
+
+def processor_of(model: Any, processing_class: Any) -> InputProcessor:
+    """The processor that gives a model its inputs, for its tokenizer or what is such a processor already."""
+    return processing_class if isinstance(processing_class, InputProcessor) else model.text_processor(processing_class)
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:

@@ -1,18 +1,24 @@
-"""One task: a few labelled texts to learn from, and others to classify."""
+"""One task: a few labelled inputs to learn from, and others to classify."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Examples(NamedTuple):
-    """Texts and their labels.
+    """Inputs, such as texts or images, and their labels.
 
     Attributes:
-        texts: n texts.
-        labels: n numbers, positions in the episode's `names`; `UNKNOWN` for texts of none of them.
+        inputs: n inputs.
+        labels: n numbers, positions in the episode's `names`; `UNKNOWN` for inputs of none of them.
     """
 
-    texts: list[str]
+    inputs: list[Any]
     labels: list[int]
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs of a task of texts."""
+        return self.inputs
 
 
 class Episode(NamedTuple):
@@ -20,7 +26,7 @@ class Episode(NamedTuple):
 
     Attributes:
         support: the examples that are written to the memory.
-        query: the texts that are classified.
+        query: the inputs that are classified.
         names: the N class names as in the data set, in the order of their numbers.
         seed: random seed for draws of an objective within the episode; None for draws that cannot be repeated.
     """
@@ -29,3 +35,25 @@ class Episode(NamedTuple):
     query: Examples
     names: tuple[str, ...]
     seed: int | None = None
+
+
+class NumberedInputs:
+    """Numbers inputs in the order in which they come; equal texts, and one object that comes again, have one number.
+
+    Attributes:
+        inputs: those that have a number, in order.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: list[Any] = []
+        self._numbers: dict[Any, int] = {}
+
+    def __call__(self, inputs: Sequence[Any]) -> list[int]:
+        """The number of each input; -1 for None."""
+        return [-1 if one is None else self._number(one) for one in inputs]
+
+    def _number(self, one: Any) -> int:
+        number = self._numbers.setdefault(one if isinstance(one, str) else id(one), len(self.inputs))
+        if number == len(self.inputs):
+            self.inputs.append(one)  # which keeps its id from another
+        return number

@@ -1,4 +1,4 @@
-"""Draws small tasks from labelled texts."""
+"""Draws small tasks from labelled inputs, such as texts or images."""
 
 import hashlib
 import json
@@ -43,6 +43,7 @@ class EpisodeSampler:
         k_shot: number of support texts of each class, or a range.
         n_query: number of query texts of each class, or a range; with 0 there is only support.
         text_column: the column of the texts.
+        input_column: the column of inputs of any kind, such as images, in place of `text_column`.
         label_column: the column of their classes: names, numbers or a `ClassLabel`.
         classes: the classes to draw from, by name or number, for example one part of a class split; by default all.
         weights: relative frequency of each of several data sets, by name; by default the number of its classes. A data
@@ -80,6 +81,7 @@ class EpisodeSampler:
         seed: int = 0,
         process_index: int = 0,
         num_processes: int = 1,
+        input_column: str | None = None,
     ) -> None:
         self.n_way = _range("n_way", n_way, 2)
         self.k_shot = _range("k_shot", k_shot, 1)
@@ -100,7 +102,7 @@ class EpisodeSampler:
         if not sources:
             raise InvalidInputError("there is no data set to draw from.")
         self.tables = {
-            name: LabelledTable(source, text_column, label_column, repr(name) if several else name)
+            name: LabelledTable(source, text_column, label_column, repr(name) if several else name, input_column)
             for name, source in sources.items()
         }
         wanted = None
@@ -139,12 +141,12 @@ class EpisodeSampler:
         for label, (name, shot) in enumerate(zip(chosen, shots, strict=True)):
             rows = _drawn(random, table, table.distinct[name], shot + n_query, taken)
             for part, some in ((support, rows[:shot]), (query, rows[shot:])):
-                part.texts.extend(table.texts[row] for row in some)
+                part.inputs.extend(table.inputs[row] for row in some)
                 part.labels.extend([label] * len(some))
         if n_unknown:
             others = np.concatenate([table.distinct[usable[place]] for place in order[n_way:]])
-            taken |= {text for text, have in table.shared.items() if not have.isdisjoint(chosen)}
-            query.texts.extend(table.texts[row] for row in _drawn(random, table, others, n_unknown, taken))
+            taken |= {key for key, have in table.shared.items() if not have.isdisjoint(chosen)}
+            query.inputs.extend(table.inputs[row] for row in _drawn(random, table, others, n_unknown, taken))
             query.labels.extend([UNKNOWN] * n_unknown)
         return Episode(support, query, chosen, int(random.integers(2**62)))
 
@@ -217,46 +219,47 @@ class EpisodeSampler:
         """The classes of a data set with texts enough, in order."""
         needed = self.k_shot[1] + self.n_query[1]
         asked = [name for name in table.names if wanted is None or name in wanted]
-        shared = [text for text, have in table.shared.items() if len(have.intersection(asked)) > 1]
-        others = Counter(name for text in shared for name in table.shared[text])
+        shared = [key for key, have in table.shared.items() if len(have.intersection(asked)) > 1]
+        others = Counter(name for key in shared for name in table.shared[key])
         own = {name: len(table.distinct[name]) - others[name] for name in asked}
         usable = [name for name in asked if own[name] >= needed]
         small = [f"{name!r} ({own[name]})" for name in asked if own[name] < needed]
         shots = f"k_shot {self.k_shot[1]} and n_query {self.n_query[1]}"
         if shared:
-            shots += f"; texts in several classes do not count: {len(shared)}, such as {shared[0][:40]!r}"
+            example = f", such as {shared[0][:40]!r}" if table.noun == "text" else ""
+            shots += f"; {table.noun}s in several classes do not count: {len(shared)}{example}"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:
             too_small = f"; left out are {listed(small)}, which have fewer" if small else ""
-            other = " and another for the unknown texts" if self.n_unknown[1] else ""
+            other = f" and another for the unknown {table.noun}s" if self.n_unknown[1] else ""
             raise InvalidInputError(
-                f"{table.source} has {len(usable)} classes with at least {needed} texts ({shots}), and an episode "
-                f"takes {self.n_way[1]}{other}{too_small}: {self._cure(list(own.values()))}"
+                f"{table.source} has {len(usable)} classes with at least {needed} {table.noun}s ({shots}), and an "
+                f"episode takes {self.n_way[1]}{other}{too_small}: {self._cure(list(own.values()), table.noun)}"
             )
         if self.n_unknown[1]:
             left = sorted(own[name] for name in usable)[: len(usable) - self.n_way[1]]
             if sum(left) < self.n_unknown[1]:
                 raise InvalidInputError(
                     f"n_unknown is {self.n_unknown[1]}, but beside the {self.n_way[1]} classes of an episode "
-                    f"{table.source} may have only {sum(left)} texts left."
+                    f"{table.source} may have only {sum(left)} {table.noun}s left."
                 )
         if small:
             logger.warning(
-                f"{table.source}: {len(small)} of {len(asked)} classes have fewer than {needed} texts ({shots}) and "
-                f"are left out: {listed(small)}."
+                f"{table.source}: {len(small)} of {len(asked)} classes have fewer than {needed} {table.noun}s "
+                f"({shots}) and are left out: {listed(small)}."
             )
         return usable
 
-    def _cure(self, sizes: list[int]) -> str:
-        """What would work with classes of these numbers of texts, at the end of an error."""
+    def _cure(self, sizes: list[int], noun: str) -> str:
+        """What would work with classes of these numbers of inputs, at the end of an error."""
         fewest = self.k_shot[0] + 1 if self.unbalanced else 1, min(1, self.n_query[1])
         others = bool(self.n_unknown[1])
         enough = sorted((size for size in sizes if size >= sum(fewest)), reverse=True)
         n_way = min(self.n_way[1], len(enough) - others)
         if n_way < 2:
             return (
-                f"the least that episodes can be made of are {2 + others} classes with {counted(sum(fewest), 'text')} "
-                "each; add texts."
+                f"the least that episodes can be made of are {2 + others} classes with {counted(sum(fewest), noun)} "
+                f"each; add {noun}s."
             )
         size = enough[n_way + others - 1]
         k_shot = min(self.k_shot[1], size - fewest[1])
@@ -305,14 +308,14 @@ def _drawn(
     rows = random.choice(pool, count, replace=False)
     again = []
     for place, row in enumerate(rows if table.shared else ()):
-        if table.texts[row] in taken:
+        if table.keys[row] in taken:
             again.append(place)
-        elif table.texts[row] in table.shared:
-            taken.add(table.texts[row])
+        elif table.keys[row] in table.shared:
+            taken.add(table.keys[row])
     if again:
-        left = {table.texts[row]: row for row in np.setdiff1d(pool, rows) if table.texts[row] not in taken}
+        left = {table.keys[row]: row for row in np.setdiff1d(pool, rows) if table.keys[row] not in taken}
         rows[again] = random.choice(list(left.values()), len(again), replace=False)
-        taken |= {table.texts[row] for row in rows[again]} & table.shared.keys()
+        taken |= {table.keys[row] for row in rows[again]} & table.shared.keys()
     return rows
 
 

@@ -13,7 +13,12 @@ PARTS = ("train", "validation", "test")
 
 
 def select_classes(
-    dataset: Dataset, classes: Iterable[str | int], *, text_column: str = "text", label_column: str = "label"
+    dataset: Dataset,
+    classes: Iterable[str | int],
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    input_column: str | None = None,
 ) -> Dataset:
     """The rows of some classes.
 
@@ -22,12 +27,13 @@ def select_classes(
         classes: a list of names, or of the numbers that labels are; of a `ClassLabel` either.
         text_column: as in `EpisodeSampler`.
         label_column: as in `EpisodeSampler`.
+        input_column: as in `EpisodeSampler`.
 
     Raises:
         InvalidInputError: a class that the data set does not have.
         InvalidTypeError: `classes` is no list: of one text it would not be clear whether its letters are meant.
     """
-    table = LabelledTable(dataset, text_column, label_column)
+    table = LabelledTable(dataset, text_column, label_column, input_column=input_column)
     wanted = list(dict.fromkeys(table.class_names(classes)))
     missing = [name for name in wanted if name not in table.rows]
     if missing:
@@ -43,6 +49,7 @@ def split_classes(
     seed: int = 0,
     text_column: str = "text",
     label_column: str = "label",
+    input_column: str | None = None,
 ) -> DatasetDict:
     """Splits a data set into train, validation and test sets that have no class in common.
 
@@ -53,6 +60,7 @@ def split_classes(
         seed: random seed that decides which classes go where.
         text_column: as in `EpisodeSampler`.
         label_column: as in `EpisodeSampler`.
+        input_column: as in `EpisodeSampler`.
 
     Returns:
         A `DatasetDict` with the keys `"train"`, `"validation"` and `"test"`.
@@ -60,7 +68,7 @@ def split_classes(
     Raises:
         InvalidInputError: sizes that make no sense, more classes than there are, or a part without a class.
     """
-    table = LabelledTable(dataset, text_column, label_column)
+    table = LabelledTable(dataset, text_column, label_column, input_column=input_column)
     count = len(table.names)
     given: tuple[Any, ...] = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
     if len(given) != len(PARTS) or not all(isinstance(size, (int, float, np.number)) and size > 0 for size in given):
@@ -80,7 +88,7 @@ def split_classes(
             f"{_cure(given, count)}"
         )
     order = np.random.default_rng(seed).permutation(count)
-    columns = {"text_column": text_column, "label_column": label_column}
+    columns: Any = {"text_column": text_column, "label_column": label_column, "input_column": input_column}
     return DatasetDict(
         {
             part: select_classes(dataset, (table.names[place] for place in order[start:end]), **columns)

@@ -1,13 +1,13 @@
-"""Labelled texts of a `datasets.Dataset`, grouped by class."""
+"""Labelled inputs of a `datasets.Dataset`, grouped by class."""
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
 
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
@@ -21,17 +21,20 @@ IN_CACHE = re.compile(r"[/\\]([\w.-]+?)___([\w.-]+)[/\\]")
 
 
 class LabelledTable:
-    """The texts of a data set by the names of their classes.
+    """The inputs of a data set, such as texts or images, by the names of their classes.
 
     Args:
-        dataset: with a column of texts and one of labels (names, whole numbers, or a `ClassLabel`).
+        dataset: with a column of inputs and one of labels (names, whole numbers, or a `ClassLabel`).
         text_column: the name of the column of texts.
         label_column: the name of the column of labels.
         source: what error messages call the data set.
+        input_column: the name of the column of inputs of any kind, in place of `text_column`.
 
     Attributes:
+        inputs: one for each row; those that are no texts are decoded when they are asked for.
+        noun: what an input is called in messages.
         names: of the classes, sorted.
-        labels: the number of each text's class in them.
+        labels: the number of each input's class in them.
         name: of the data set, for people.
         dataset_id: the name on the Hub of what the data set was read from, if it was.
 
@@ -40,8 +43,15 @@ class LabelledTable:
         InvalidInputError: no rows, no such column, an empty text, or a missing label.
     """
 
+    inputs: Sequence[Any]
+
     def __init__(
-        self, dataset: Any, text_column: str = "text", label_column: str = "label", source: str = "the data set"
+        self,
+        dataset: Any,
+        text_column: str = "text",
+        label_column: str = "label",
+        source: str = "the data set",
+        input_column: str | None = None,
     ) -> None:
         if isinstance(dataset, DatasetDict):
             raise InvalidTypeError(
@@ -49,7 +59,8 @@ class LabelledTable:
             )
         if not isinstance(dataset, Dataset):
             raise InvalidTypeError(f"{source} is of type {type(dataset).__name__}; give a datasets.Dataset.")
-        for kind, column in (("text_column", text_column), ("label_column", label_column)):
+        given = ("text_column", text_column) if input_column is None else ("input_column", input_column)
+        for kind, column in (given, ("label_column", label_column)):
             if column not in dataset.column_names:
                 raise InvalidInputError(
                     f"{source} has no column {column!r}; it has {', '.join(map(repr, dataset.column_names))}. "
@@ -62,17 +73,42 @@ class LabelledTable:
         named = feature.names if isinstance(feature, ClassLabel) and feature.names is not None else ()
         self._numbered: dict[int | None, str] = {number: spell_label(name) for number, name in enumerate(named)}
         self.dataset_id = _on_hub(dataset)
-        self.name = self.dataset_id or dataset.info.dataset_name or "labelled texts"
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
-        try:
-            self.texts = check_texts(list(dataset[text_column]))
-        except MannError as error:
-            raise type(error)(f"{source}, column {text_column!r}: {error}") from None
+        if input_column is None or _is_text(dataset.features[input_column]):
+            self.noun, self.inputs = "text", self._texts(dataset, given[1])
+        else:
+            self.noun, self.inputs = "input", _Column(dataset, input_column)
+        self.name = self.dataset_id or dataset.info.dataset_name or f"labelled {self.noun}s"
         known = Spellings()
         names = [self._name(label, row, label_column, known) for row, label in enumerate(_named(dataset, label_column))]
         self.names: list[str] = sorted(set(names))
         number = {name: position for position, name in enumerate(self.names)}
         self.labels = np.array([number[name] for name in names])
+
+    def _texts(self, dataset: Dataset, column: str) -> list[str]:
+        try:
+            return check_texts(list(dataset[column]))
+        except MannError as error:
+            raise type(error)(f"{self.source}, column {column!r}: {error}") from None
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs of a data set of texts."""
+        assert isinstance(self.inputs, list)
+        return self.inputs
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """What tells inputs apart: of texts they themselves, of others a digest of the content."""
+        if not isinstance(self.inputs, _Column):
+            return self.texts
+        found = []
+        for row, digest in enumerate(self.inputs.digests()):
+            if digest is None:
+                where = f"{self.source}, column {self.inputs.column!r}: row {row} (counted from 0)"
+                raise InvalidInputError(f"{where} has no input; leave such rows out.")
+            found.append(digest)
+        return found
 
     def _name(self, label: Any, row: int, column: str, known: Spellings) -> str:
         try:
@@ -81,7 +117,7 @@ class LabelledTable:
             where = f"{self.source}, column {column!r}: row {row} (counted from 0)"
             if is_missing(label):
                 raise InvalidInputError(f"{where} has no label; leave such rows out.") from None
-            raise type(error)(f"{where}: {error}; episodes are made of texts with one class each.") from None
+            raise type(error)(f"{where}: {error}; episodes are made of {self.noun}s with one class each.") from None
 
     def class_names(self, classes: Any) -> list[str]:
         """The names of classes that are given by name or by number.
@@ -105,25 +141,65 @@ class LabelledTable:
 
     @cached_property
     def distinct(self) -> dict[str, np.ndarray]:
-        """The first row of each different text, for each class, in order."""
-        first = {name: {self.texts[row]: row for row in reversed(rows)} for name, rows in self.rows.items()}
+        """The first row of each different input, for each class, in order."""
+        first = {name: {self.keys[row]: row for row in reversed(rows)} for name, rows in self.rows.items()}
         return {name: np.array(sorted(rows.values())) for name, rows in first.items()}
 
     @cached_property
     def shared(self) -> dict[str, set[str]]:
-        """The texts that several classes have, in order, with these classes."""
+        """The keys of the inputs that several classes have, in order, with these classes."""
         classes: dict[str, set[str]] = {}
-        for text, label in zip(self.texts, self.labels.tolist(), strict=True):
-            classes.setdefault(text, set()).add(self.names[label])
-        return {text: names for text, names in classes.items() if len(names) > 1}
+        for key, label in zip(self.keys, self.labels.tolist(), strict=True):
+            classes.setdefault(key, set()).add(self.names[label])
+        return {key: names for key, names in classes.items() if len(names) > 1}
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all texts and labels in their order."""
+        """A digest of all inputs and labels in their order."""
         digest = hashlib.blake2b(digest_size=16)
-        for text, label in zip(self.texts, self.labels.tolist(), strict=True):
-            digest.update(f"{len(text)}\x1f{text}\x1f{self.names[label]}\x1e".encode())
+        for key, label in zip(self.keys, self.labels.tolist(), strict=True):
+            digest.update(f"{len(key)}\x1f{key}\x1f{self.names[label]}\x1e".encode())
         return digest.hexdigest()
+
+
+class _Column(Sequence):
+    """A column of inputs that are no texts; each is decoded when it is asked for."""
+
+    def __init__(self, dataset: Dataset, column: str) -> None:
+        self.column = column
+        kept = dataset.select_columns([column])
+        self._is_image = isinstance(kept.features[column], Image)
+        self._rows = kept if self._is_image else kept.with_format("numpy")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self._rows[int(row)][self.column]
+
+    def digests(self) -> Iterator[str | None]:
+        """Of each input; None for one that is missing."""
+        encoded = self._rows.cast_column(self.column, Image(decode=False)) if self._is_image else self._rows
+        for row in encoded:
+            yield _digest(row[self.column])
+
+
+def _digest(value: Any) -> str | None:
+    """Of an array, or of an image as its file holds it."""
+    if isinstance(value, dict):
+        value = value["path"] if value.get("bytes") is None else value["bytes"]
+    if value is None:
+        return None
+    if isinstance(value, str | bytes):
+        content = value.encode() if isinstance(value, str) else value
+    else:
+        array = np.ascontiguousarray(value)
+        content = f"{array.dtype} {array.shape} ".encode() + array.tobytes()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _is_text(feature: Any) -> bool:
+    return isinstance(feature, Value) and feature.dtype in ("string", "large_string")
 
 
 def _named(dataset: Dataset, column: str) -> list[Any]:

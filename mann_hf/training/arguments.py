@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,9 @@ logger = logging.get_logger(f"transformers.{__name__}")
 
 COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_query", "eval_n_unknown")
 """Fields that are a number or a range."""
+COLUMNS = ("text_column", "input_column", "label_column")
+OF_THIS_MACHINE = ("output_dir", "run_name", "resume_from_checkpoint", "logging_dir", "local_rank", "hub_token")
+"""Fields that are not published with a model."""
 TRAINABLE = ("full", "adapter", "memory")
 SHARED_LABELS = ("refuse", "drop", "allow")
 
@@ -41,8 +45,8 @@ class EpisodicTrainingArguments(TrainingArguments):
 
     Args:
         n_way: number of classes in an episode, or a range: a pair `(5, 10)` or the text "5-10".
-        k_shot: number of support texts of each class, or a range.
-        n_query: number of query texts of each class, or a range.
+        k_shot: number of support inputs of each class, or a range.
+        n_query: number of query inputs of each class, or a range.
         episodes_per_step: episodes in one forward pass of a process; another name for `per_device_train_batch_size`.
         eval_episodes: number of episodes in an evaluation; the same ones each time.
         eval_n_way: `n_way` in evaluation; by default as in training.
@@ -63,6 +67,7 @@ class EpisodicTrainingArguments(TrainingArguments):
         source_weights: relative frequency of each of several training data sets, by name; by default the number of its
             classes.
         text_column: the column of the texts.
+        input_column: the column of inputs of any kind, such as images, in place of `text_column`.
         label_column: the column of the labels.
         shared_labels: what to do if training and evaluation data share classes (their accuracy would say nothing about
             new classes): `"refuse"`, `"drop"` them from the training data, or `"allow"`.
@@ -109,6 +114,9 @@ class EpisodicTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Relative frequency of each of several training data sets, by name."}
     )
     text_column: str = field(default="text", metadata={"help": "The column of the texts."})
+    input_column: str | None = field(
+        default=None, metadata={"help": "The column of inputs of any kind, such as images, in place of text_column."}
+    )
     label_column: str = field(default="label", metadata={"help": "The column of the labels."})
     shared_labels: str = field(
         default="refuse",
@@ -129,6 +137,11 @@ class EpisodicTrainingArguments(TrainingArguments):
     def step_episodes(self) -> int:
         """Episodes in a step over all processes."""
         return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """The columns of inputs and labels, as `EpisodeSampler` takes them."""
+        return {name: getattr(self, name) for name in COLUMNS}
 
     def __post_init__(self) -> None:
         import_extra("accelerate", "training", "train")
@@ -181,6 +194,11 @@ class EpisodicTrainingArguments(TrainingArguments):
         """
         for name in COUNTS:
             setattr(self, name, as_count(name, getattr(self, name)))
+
+    def write(self, file: Path) -> None:
+        """Writes the arguments as JSON, those of this machine alone left out."""
+        arguments = {name: value for name, value in self.to_dict().items() if name not in OF_THIS_MACHINE}
+        file.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
 
 
 def _as_mapping(name: str, value: Any) -> dict[str, Any] | None:

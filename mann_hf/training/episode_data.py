@@ -40,11 +40,19 @@ class EpisodeData:
     Args:
         train: a `datasets.Dataset`, several by name, an `EpisodeSampler`, or None.
         evaluation: likewise; several by name are evaluated one after the other.
-        columns: `text_column` and `label_column`.
+        columns: `text_column` or `input_column`, and `label_column`.
+        sampler_class: draws the episodes.
     """
 
-    def __init__(self, train: Any, evaluation: Any, columns: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        train: Any,
+        evaluation: Any,
+        columns: dict[str, Any],
+        sampler_class: type[EpisodeSampler] = EpisodeSampler,
+    ) -> None:
         self.train, self.evaluation, self.columns = train, evaluation, columns
+        self.sampler_class = sampler_class
 
     def evaluated(self, args: EpisodicTrainingArguments, data: Any = None) -> dict[str, EpisodeSampler]:
         """The samplers of what is evaluated on, by name; that of a single data set has an empty name.
@@ -69,6 +77,38 @@ class EpisodeData:
                 "evaluation needs queries, and its episodes have none: set eval_n_query (or n_query, its default) to "
                 "1 or more. An EpisodeSampler of your own has its own n_query."
             )
+        return samplers
+
+    def asked(
+        self,
+        args: EpisodicTrainingArguments,
+        own: dict[str, EpisodeSampler],
+        trained: EpisodeSampler | None,
+        data: Any,
+    ) -> dict[str, EpisodeSampler]:
+        """The samplers of one evaluation, with a warning if its classes were trained on.
+
+        Args:
+            args: of the run.
+            own: the samplers of the run's evaluation data.
+            trained: the sampler of the training data.
+            data: in place of the run's own, or the name of one of them; None for all of them.
+
+        Raises:
+            InvalidInputError: there is no such data, or none at all.
+        """
+        if isinstance(data, str):
+            if data not in own:
+                raise InvalidInputError(
+                    f"there is no evaluation data {data!r}; known are "
+                    f"{', '.join(repr(name) for name in own if name) or 'none with a name'}."
+                )
+            return {"": own[data]}
+        samplers = own if data is None else self.evaluated(args, data)
+        if not samplers:
+            raise InvalidInputError("there is nothing to evaluate on: give eval_dataset.")
+        if data is not None and trained is not None and args.shared_labels != "allow":
+            warn_of_shared(trained, samplers)
         return samplers
 
     def trained(
@@ -115,7 +155,27 @@ class EpisodeData:
             other = {name: getattr(args, f"eval_{name}") for name in given}
             given |= {name: count for name, count in other.items() if count is not None}
             given |= {"n_unknown": args.eval_n_unknown, "seed": args.eval_seed}
-        return EpisodeSampler(data, **given, **self.columns, **kwargs)
+        return self.sampler_class(data, **given, **self.columns, **kwargs)
+
+
+def check_best_metric(args: EpisodicTrainingArguments, samplers: Mapping[str, EpisodeSampler]) -> None:
+    """Raises if the best model is to be chosen by a figure that evaluations do not have.
+
+    Raises:
+        InvalidInputError: it names those that they have.
+    """
+    metric, choices = args.metric_for_best_model, {"accuracy", "macro_f1", "loss"}
+    chosen = args.load_best_model_at_end or args.save_strategy == "best"
+    if not (chosen and metric and samplers):
+        return
+    if any(sampler.n_unknown[1] for sampler in samplers.values()):
+        choices.add("unknown_auroc")
+    if "" not in samplers:
+        choices |= {f"{name}_{figure}" for name in samplers for figure in choices}
+    if metric.removeprefix("eval_") not in choices:
+        raise InvalidInputError(
+            f"metric_for_best_model is {metric!r}; the best model can be chosen by {', '.join(sorted(choices))}."
+        )
 
 
 def shared_classes(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampler]) -> list[str]:

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..episodes import Episode, EpisodeSampler
-from ..memory import KeyValueMemory
+from ..episodes.collator import processor_of
+from ..episodes.episode import NumberedInputs
 from ..models import MANNForSequenceClassification
-from ..models.episode_keys import EpisodeKeys, read_episodes
+from ..models.episode_keys import EpisodeKeys, episode_memory, read_episodes
 from ..persistent.entries import label_words
 from ..targets.kinds import SINGLE_LABEL, targets_of
 from ..targets.label_tensors import IGNORED
@@ -41,30 +42,32 @@ class EpisodeAnswers(NamedTuple):
 @torch.no_grad()
 def answer_episodes(
     model: MANNForSequenceClassification,
-    tokenizer: Any,
+    processing_class: Any,
     episodes: Sequence[Episode],
     label_names: bool = False,
-    embed_texts: Callable[[list[str]], Tensor] | None = None,
+    embed_inputs: Callable[[list[Any]], Tensor] | None = None,
 ) -> EpisodeAnswers:
     """Answers the queries of each episode from a memory of its support.
 
-    Each text is encoded once, even if several episodes have it.
+    Each input is encoded once, even if several episodes have it.
 
     Args:
         model: the model whose encoder and reading are used; its own memory is not used or changed.
-        tokenizer: of the encoder.
+        processing_class: the encoder's tokenizer, or an `InputProcessor`.
         episodes: E tasks.
         label_names: whether label names are stored beside the support.
-        embed_texts: keys [n, K] for n texts; by default the model's own.
+        embed_inputs: keys [n, K] for n inputs; by default the model's own.
     """
-    number: dict[str, int] = {}
-    rows = lambda texts: [number.setdefault(text, len(number)) for text in texts]  # noqa: E731
+    rows = NumberedInputs()
     packed = []
     for episode in episodes:
         words = [label_words(name) for name in episode.names] if label_names else []
-        names = [-1 if text is None else number.setdefault(text, len(number)) for text in words]
-        packed.append((rows(episode.support.texts), rows(episode.query.texts), names))
-    keys = (embed_texts or (lambda texts: model.embed_texts(tokenizer, texts)))(list(number))
+        names = rows(words)
+        packed.append((rows(episode.support.inputs), rows(episode.query.inputs), names))
+    if embed_inputs is None:
+        keys = model.embed_inputs(processor_of(model, processing_class), rows.inputs)
+    else:
+        keys = embed_inputs(rows.inputs)
     alike: dict[tuple[int, ...], list[int]] = {}
     for place, (support, query, _) in enumerate(packed):
         alike.setdefault((len(support), len(query), len(episodes[place].names)), []).append(place)
@@ -84,10 +87,10 @@ def _read(model: MANNForSequenceClassification, keys: Tensor, packed: list, epis
     rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731
     labels = torch.tensor([episode.support.labels for episode in episodes])
     values, mask = targets_of(SINGLE_LABEL).support_values(labels.to(keys.device), classes)
-    law = KeyValueMemory(model.config.key_size, classes, model.config.capacity, model.config.eviction)
+    memory = episode_memory(model.config, classes)
     names, named = keys[rows(2).clamp_min(0)], (rows(2) >= 0).to(keys.device)
     return read_episodes(
-        model.reading, EpisodeKeys(law, keys[rows(0)], values, mask, keys[rows(1)], None, names, named)
+        model.reading, EpisodeKeys(memory, keys[rows(0)], values, mask, keys[rows(1)], None, names, named)
     )[1]
 
 

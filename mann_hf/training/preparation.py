@@ -1,5 +1,6 @@
-"""Makes the chosen parts of a model trainable."""
+"""Makes the chosen parts of a model trainable, and refuses settings that do not go together."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from transformers.utils import logging
@@ -15,6 +16,59 @@ from .objectives import Objective
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
+NEEDED = ("encoder", "reading", "memory", "embed_episodes")
+"""What a model must have to be trained over episodes."""
+NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
+"""Arguments of `Trainer` that episodes have no use for."""
+NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_eval")
+
+
+def check_options(args: EpisodicTrainingArguments, options: Mapping[str, Any]) -> None:
+    """Refuses arguments of `Trainer` that would do nothing for episodes, or cut a batch of them in pieces.
+
+    Args:
+        args: of the run.
+        options: given to the trainer.
+
+    Raises:
+        InvalidInputError: it names them.
+    """
+    ignored = [name for name in NO_EFFECT if options.get(name) is not None]
+    ignored += [name for name in NO_EFFECT_ARGUMENTS if getattr(args, name)]
+    if ignored:
+        raise InvalidInputError(
+            f"{', '.join(ignored)} would have no effect: episodes have their own metrics (answer_episodes returns all "
+            "answers), and the objective is the loss function."
+        )
+    cuts = [name for name in ("dispatch_batches", "split_batches") if getattr(args.accelerator_config, name)]
+    if cuts:
+        raise InvalidInputError(
+            f"leave {' and '.join(cuts)} of accelerator_config out: they split batches, and a batch of episodes cannot "
+            "be split. Each process draws its own episodes."
+        )
+
+
+def check_sharding(trainer: Any, needs_whole_weights: list[str]) -> None:
+    """Refuses ways of sharding weights over processes that an episodic trainer cannot work with.
+
+    Args:
+        trainer: made, with its accelerator.
+        needs_whole_weights: names of the regularizers that do.
+
+    Raises:
+        InvalidInputError: FSDP version 1, or such a regularizer with sharded weights.
+    """
+    if trainer.is_fsdp_enabled and getattr(trainer.accelerator.state.fsdp_plugin, "fsdp_version", 1) != 2:
+        raise InvalidInputError(
+            "FSDP of version 1 gathers weights only for forward, and evaluating and saving need them, too: set "
+            'fsdp_config={"version": 2}.'
+        )
+    if trainer.is_sharded and needs_whole_weights:
+        raise InvalidInputError(
+            f"{', '.join(needs_whole_weights)} needs whole weights, and here each process has only a part of them: "
+            "train without FSDP and DeepSpeed."
+        )
+
 
 def prepare_model(
     model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Objective
@@ -28,10 +82,11 @@ def prepare_model(
         InvalidInputError: what is asked for does not go together, or leaves nothing to train; or the memory keeps no
             texts.
     """
-    if not isinstance(model, MANNForSequenceClassification):
+    if not all(hasattr(model, part) for part in NEEDED):
         raise InvalidTypeError(
-            f"the model is of type {type(model).__name__}; give a MANNForSequenceClassification. For a PEFT adapter "
-            "give the plain model and a peft_config."
+            f"the model is of type {type(model).__name__}; give a MANNForSequenceClassification, or another model with "
+            f"a memory that embeds episodes ({', '.join(NEEDED)}). For a PEFT adapter give the plain model and a "
+            "peft_config."
         )
     problem_type = model.config.problem_type or SINGLE_LABEL
     if problem_type != SINGLE_LABEL:

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from datetime import date
 from enum import Enum
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 from transformers.utils import logging
 
-from ..cards import EvaluationResult, TrainingData, TrainingRecord
+from ..cards import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
 from ..errors import import_extra
 from ..models.adapter_switches import has_adapter
 from ..models.card_files import versions
@@ -143,6 +143,29 @@ class Recorder(TrainerCallback):
         trainer.trained_model.model_card_data.replace_results(TRAINING, results)
 
 
+def with_card_arguments(
+    data: MANNModelCardData,
+    language: Any,
+    license: str | None,
+    model_name: str | None,
+    tags: str | list[str] | None,
+    datasets: str | list[str] | None,
+) -> MANNModelCardData:
+    """A card's data with the arguments of `Trainer.create_model_card`; None changes nothing, tags are added."""
+    return replace(
+        data,
+        language=language or data.language,
+        license=license or data.license,
+        model_name=model_name or data.model_name,
+        tags=list(dict.fromkeys([*data.tags, *_as_list(tags)])),
+        datasets=list(dict.fromkeys([*data.datasets, *_as_list(datasets)])),
+    )
+
+
+def _as_list(names: str | list[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or [])
+
+
 class EnergyMeter:
     """Measures the energy a machine uses with codecarbon; measures nothing if that is not installed or fails."""
 
@@ -205,7 +228,7 @@ def _data(sampler: "EpisodeSampler") -> list[TrainingData]:
     data = []
     for name, table in sampler.tables.items():
         classes = sampler.classes[name]
-        texts = len({table.texts[row] for label in classes for row in table.distinct[label]})
+        texts = len({table.keys[row] for label in classes for row in table.distinct[label]})
         data.append(TrainingData(name if several else table.name, len(classes), texts, table.dataset_id))
     return data
 

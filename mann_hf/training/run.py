@@ -20,7 +20,7 @@ from ..hub.resolve import resolve_encoder
 from ..hub.saving import write_whole
 from ..models import MANNConfig, MANNForSequenceClassification
 from ..wording import as_count, listed
-from .arguments import EpisodicTrainingArguments
+from .arguments import COLUMNS, EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves
 from .run_folder import CHECKPOINTS, RESULTS_FILE, begin, checkpoint_to_resume
 from .trainer import EpisodicTrainer
@@ -121,8 +121,7 @@ class TrainingRun:
         Raises:
             InvalidInputError: several data sets, and none to choose the best model by.
         """
-        wanted = ("text_column", "label_column")
-        columns: dict[str, Any] = {name: self.arguments[name] for name in wanted if name in self.arguments}
+        columns: dict[str, Any] = {name: self.arguments[name] for name in COLUMNS if name in self.arguments}
         if valid is None and self.valid_share:
             if not hasattr(train, "column_names"):
                 raise InvalidInputError(

@@ -1,59 +1,55 @@
 """The episodic trainer, a transformers Trainer."""
 
 import contextlib
-import json
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
-from transformers import set_seed
-from transformers.utils import logging
+from transformers import Trainer, set_seed
+from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from ..episodes import EpisodeBatch, EpisodeCollator, EpisodeSampler
+from ..episodes.collator import processor_of
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
-from ..hub.saving import write_whole
-from ..models import MANNForSequenceClassification, adapter_base, adapters
+from ..models import MANNForSequenceClassification
 from ..models.adapter_switches import has_adapter
 from ..models.folder_saves import check_nothing_lost, save_cards, saving_model, write_model
-from ..models.publishing import save_tokenizer
-from .arguments import COUNTS, EpisodicTrainingArguments
-from .checkpoints import SAMPLER_FILE, STATE_FILE, is_whole, newest_checkpoint, steps_done
-from .episode_data import DrawnEpisodes, EpisodeData
-from .evaluating_trainer import EvaluatingTrainer
+from . import checkpoints, search
+from .arguments import EpisodicTrainingArguments
+from .checkpoints import steps_done
+from .episode_data import DrawnEpisodes, EpisodeData, check_best_metric
+from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
 from .objectives import OBJECTIVES, Objective
 from .options import make
-from .preparation import check_texts_kept, prepare_model
-from .record import Recorder
+from .preparation import check_options, check_sharding, check_texts_kept, prepare_model
+from .record import Recorder, with_card_arguments
 from .regularizers import Regularized
-from .sharding import whole_weights
+from .scores import episodic_scores, named_scores
+from .sharding import adapter_known, embed_in_shares, whole_weights
 from .step import EpisodicStep, run_wrapped
 
-logger = logging.get_logger(f"transformers.{__name__}")
-
 ARGUMENTS_FILE = "training_args.json"
-OF_THIS_MACHINE = ("output_dir", "run_name", "resume_from_checkpoint", "logging_dir", "local_rank", "hub_token")
-"""Arguments that are not published with a model."""
-NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
-"""Arguments of `Trainer` that episodes have no use for."""
-NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_eval")
-RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
-"""Arguments that checkpoints are told apart by."""
-MODEL_SETTINGS = ("reading", "reading_options", "pooling", "normalize")
-"""Fields of the model's configuration likewise."""
+PRIVATE_METHODS = {
+    "_get_train_sampler": "episodes are drawn at random already, and are read in order",
+    "_hp_search_setup": "a trial's settings reach samplers and objective",
+    "_load_best_model": "a checkpoint of an adapter holds that alone",
+    "_load_from_checkpoint": "likewise; and a checkpoint of another run is refused",
+    "_save": "model, tokenizer and arguments go into one whole save",
+}
+"""The private methods of `Trainer` that are overridden, as nothing public does their work, and what for."""
 
 
-class EpisodicTrainer(EvaluatingTrainer):
+class EpisodicTrainer(Trainer):
     """Trains the encoder and the memory's parameters over many small tasks.
 
     Each step draws episodes, writes their support to a memory for that step, reads it for their queries, and updates
     the weights by the objective. All texts of a step go through the encoder in one call of the model, each text once.
     Devices, processes, precision, accumulation, checkpoints, callbacks, logging and hyperparameter search are those of
-    `Trainer`.
+    `Trainer`. Evaluations are of seeded episodes in place of batches.
 
     Args:
         model: the model to train.
@@ -65,7 +61,18 @@ class EpisodicTrainer(EvaluatingTrainer):
         peft_config: configuration of a PEFT adapter to train on the encoder, such as `LoraConfig`.
         text_column: replaces the one in `args`.
         label_column: replaces the one in `args`.
+        input_column: replaces the one in `args`.
         kwargs: further arguments of `Trainer`.
+
+    Attributes:
+        data: the training and evaluation data.
+        sampler: draws the training episodes; None without training data.
+        eval_samplers: draw the evaluation episodes, by the name of the data set.
+        step: the model and the loss function as one module.
+        training_args_class: class of `args`.
+        sampler_class: draws episodes from data sets.
+        data_collator_class: makes batches of episodes, by its `for_model`.
+        model_card_callback_class: records a run for the model's card; called with the trainer.
 
     Raises:
         InvalidInputError: the data cannot make an episode, classes are in both data sets, or settings do not go
@@ -73,6 +80,16 @@ class EpisodicTrainer(EvaluatingTrainer):
         InvalidTypeError: data of the wrong type, or another kind of model.
         MissingExtraError: a package for training or evaluation is not installed.
     """
+
+    training_args_class: type[EpisodicTrainingArguments] = EpisodicTrainingArguments
+    sampler_class: type[EpisodeSampler] = EpisodeSampler
+    data_collator_class: type[EpisodeCollator] = EpisodeCollator
+    model_card_callback_class: type[Recorder] = Recorder
+
+    args: EpisodicTrainingArguments
+    model: MANNForSequenceClassification
+    sampler: EpisodeSampler | None
+    eval_samplers: dict[str, EpisodeSampler]
 
     def __init__(
         self,
@@ -85,33 +102,22 @@ class EpisodicTrainer(EvaluatingTrainer):
         *,
         text_column: str | None = None,
         label_column: str | None = None,
+        input_column: str | None = None,
         model_init: Any = None,
         **kwargs: Any,
     ) -> None:
-        args = EpisodicTrainingArguments("trainer_output") if args is None else args
-        if not isinstance(args, EpisodicTrainingArguments):
-            raise InvalidTypeError(f"args are of type {type(args).__name__}; give EpisodicTrainingArguments.")
+        args = self.training_args_class("trainer_output") if args is None else args
+        if not isinstance(args, self.training_args_class):
+            raise InvalidTypeError(f"args are of type {type(args).__name__}; give {self.training_args_class.__name__}.")
         if eval_dataset is not None:  # now, rather than after the first steps
             import_extra("evaluate", "evaluating episodes", "train")
-        ignored = [name for name in NO_EFFECT if kwargs.get(name) is not None]
-        ignored += [name for name in NO_EFFECT_ARGUMENTS if getattr(args, name)]
-        if ignored:
-            raise InvalidInputError(
-                f"{', '.join(ignored)} would have no effect: episodes have their own metrics (answer_episodes returns "
-                "all answers), and the objective is the loss function."
-            )
-        cuts = [name for name in ("dispatch_batches", "split_batches") if getattr(args.accelerator_config, name)]
-        if cuts:
-            raise InvalidInputError(
-                f"leave {' and '.join(cuts)} of accelerator_config out: they split batches, and a batch of episodes "
-                "cannot be split. Each process draws its own episodes."
-            )
-        columns = {"text_column": text_column or args.text_column, "label_column": label_column or args.label_column}
-        self.args = args
-        self.data = EpisodeData(train_dataset, eval_dataset, columns)
-        self.peft_config = peft_config
-        sampler = self._set_up(args)
-        self._check_best()
+        check_options(args, kwargs)
+        given = {"text_column": text_column, "label_column": label_column, "input_column": input_column}
+        columns = args.columns | {name: column for name, column in given.items() if column is not None}
+        self.args, self.peft_config = args, peft_config
+        self.data = EpisodeData(train_dataset, eval_dataset, columns, self.sampler_class)
+        sampler = self._draw_by(args)
+        check_best_metric(args, self.eval_samplers)
         set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
         self._ready = None if model is None else self._prepared(model, args)
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs take several processes: packed episodes cannot be cut in pieces
@@ -124,27 +130,18 @@ class EpisodicTrainer(EvaluatingTrainer):
             model_init=model_init,
             **kwargs,
         )
-        if self.is_fsdp_enabled and getattr(self.accelerator.state.fsdp_plugin, "fsdp_version", 1) != 2:
-            raise InvalidInputError(
-                "FSDP of version 1 gathers weights only for forward, and evaluating and saving need them, too: set "
-                'fsdp_config={"version": 2}.'
-            )
-        if self._is_sharded and self.loss_fn.needs_whole_weights:
-            raise InvalidInputError(
-                f"{', '.join(self.loss_fn.needs_whole_weights)} needs whole weights, and here each process has only "
-                "a part of them: train without FSDP and DeepSpeed."
-            )
+        check_sharding(self, self.loss_fn.needs_whole_weights)
         if self.processing_class is None:
             self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
         self.label_names = ["labels"]
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # or the Trainer would tell that it sets them
             setattr(self.model.config, name, getattr(self.processing_class, name, None))
-        self._recorder = Recorder(self)
+        self._recorder = self.model_card_callback_class(self)
         self.add_callback(self._recorder)
         self._owns_collator = kwargs.get("data_collator") is None
         self._set_collator()
 
-    def _set_up(self, args: EpisodicTrainingArguments) -> EpisodeSampler | None:
+    def _draw_by(self, args: EpisodicTrainingArguments) -> EpisodeSampler | None:
         """Objective and samplers as the arguments have them; returns the training data's."""
         # the Trainer has an `objective` of its own, in searches
         self.episode_objective: Objective = make(OBJECTIVES, args.objective, args.objective_options)
@@ -166,36 +163,12 @@ class EpisodicTrainer(EvaluatingTrainer):
 
     def _set_collator(self) -> None:
         if self._owns_collator:
-            self.data_collator = EpisodeCollator.for_model(
+            self.data_collator = self.data_collator_class.for_model(
                 self.model,
                 self.processing_class,
                 label_names=self.args.label_names,
                 group_by_length=self.args.device.type == "cpu",
             )
-
-    def _hp_search_setup(self, trial: Any) -> None:
-        """Settings of a trial reach the episodes and the objective, too."""
-        if trial is None:
-            super()._hp_search_setup(trial)
-            return
-        before, counts = self.args.episodes_per_step, {name: getattr(self.args, name) for name in COUNTS}
-        for name in COUNTS:  # or the Trainer would turn a range into the type that the setting had
-            setattr(self.args, name, None)
-        super()._hp_search_setup(trial)
-        for name in COUNTS:
-            if getattr(self.args, name) is None:
-                setattr(self.args, name, counts[name])
-        if self.args.episodes_per_step not in (None, before):
-            self.args.per_device_train_batch_size = self.args.episodes_per_step
-        else:
-            self.args.episodes_per_step = self.args.per_device_train_batch_size
-        self._train_batch_size = self.args.train_batch_size
-        self.args.read_counts()
-        self.train_dataset = self._drawn(self._set_up(self.args))
-
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        self._prepare_fresh()
-        return super()._inner_training_loop(*args, **kwargs)
 
     def _prepare_fresh(self) -> None:
         """Prepares a model that `model_init` has just made, by the settings of its trial."""
@@ -204,26 +177,17 @@ class EpisodicTrainer(EvaluatingTrainer):
             self._ready = self._prepared(model, self.args)
             self._set_collator()
 
-    def hyperparameter_search(  # type: ignore[override]
-        self,
-        hp_space: Any = None,
-        compute_objective: Callable[[dict[str, float]], float] | None = None,
-        n_trials: int = 20,
-        direction: str | list[str] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As `Trainer.hyperparameter_search`; the default objective is `metric_for_best_model`."""
-        if compute_objective is None:
-            name = f"eval_{(self.args.metric_for_best_model or 'accuracy').removeprefix('eval_')}"
-            compute_objective = lambda metrics: metrics[name]  # noqa: E731
-            if direction is None:
-                direction = "minimize" if name.endswith("loss") else "maximize"
-        return super().hyperparameter_search(
-            hp_space, compute_objective, n_trials, "minimize" if direction is None else direction, **kwargs
-        )
+    @property
+    def trained_model(self) -> MANNForSequenceClassification:
+        """The model without the wrappers for devices and processes."""
+        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler:
-        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # drawn at random already
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process has all weights, so that all must encode the same texts at once."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
+    # ---- Training ----
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; the keys of a memory that the model already has are computed again with the trained encoder.
@@ -237,21 +201,14 @@ class EpisodicTrainer(EvaluatingTrainer):
             InvalidInputError: there is no complete checkpoint, or the model's memory keeps no texts.
             FolderChangedError: `output_dir` holds a memory that was taught elsewhere, and saving would lose it.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = newest_checkpoint(str(self.args.output_dir))
-            if resume_from_checkpoint is None:
-                raise InvalidInputError(
-                    f"{self.args.output_dir} holds no complete checkpoint, so there is nothing to resume: call train() "
-                    "without resume_from_checkpoint."
-                )
-        elif resume_from_checkpoint and not is_whole(Path(resume_from_checkpoint)):
-            raise InvalidInputError(f"{resume_from_checkpoint} is not a complete checkpoint.")
+        resume_from_checkpoint = checkpoints.to_resume(resume_from_checkpoint, str(self.args.output_dir))
         model = self.model
         if model is not None:
             check_texts_kept(model)  # it may have been taught since it was prepared
             check_nothing_lost(model, Path(str(self.args.output_dir)))  # now, rather than when it is saved
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
-        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self._find_tokenizer, whole)
+        find_tokenizer = lambda: self.processing_class  # noqa: E731
+        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(find_tokenizer, whole)
         try:
             with aside:
                 result = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -263,8 +220,13 @@ class EpisodicTrainer(EvaluatingTrainer):
                 trained.reencode_memory(self.processing_class)
         return result
 
-    def _find_tokenizer(self) -> Any:
-        return self.processing_class
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """Batches of training episodes, one after the other as they are drawn."""
+        self._prepare_fresh()  # of a trial its settings are known by now
+        return super().get_train_dataloader()
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler:
+        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
 
     def compute_loss(  # type: ignore[override]  # of a batch of episodes
         self, model: nn.Module, inputs: EpisodeBatch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -277,41 +239,122 @@ class EpisodicTrainer(EvaluatingTrainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def floating_point_ops(self, inputs: EpisodeBatch) -> int:  # type: ignore[override]
-        """An estimate: 6 operations for each token (padding included) and weight (Kaplan et al. 2020, section 2.1)."""
-        tokens = sum(group["attention_mask"].numel() for group in inputs.inputs)
+        """An estimate: 6 operations for each token and weight, padding included.
+
+        From section 2.1 of Kaplan et al. 2020, "Scaling Laws for Neural Language Models"
+        (https://arxiv.org/abs/2001.08361). Inputs that are no tokens count as nothing.
+        """
+        tokens = sum(group["attention_mask"].numel() for group in inputs.inputs if "attention_mask" in group)
         return 6 * tokens * self._weights
 
     @cached_property
     def _weights(self) -> int:
         return self.model.num_parameters(exclude_embeddings=True)
 
+    # ---- Evaluation ----
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Evaluates on `eval_episodes` episodes, the same ones each time.
+
+        Args:
+            eval_dataset: data to use instead of the trainer's own, or the name of one of the trainer's; several by name
+                are evaluated one after the other.
+            ignore_keys: has no effect.
+            metric_key_prefix: put in front of each name.
+
+        Returns:
+            `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
+            `eval_macro_f1`; `eval_loss`; and run times. With several data sets, such as class splits, their names
+            follow the prefix; the means over them have the prefix alone, with `eval_accuracy_std` over the data sets.
+
+        Raises:
+            InvalidInputError: there is no evaluation data.
+        """
+        samplers = self.data.asked(self.args, self.eval_samplers, self.sampler, eval_dataset)
+        self.asks_own_data = eval_dataset is None and metric_key_prefix == "eval"
+        start = time.time()
+        answers = {name: self._answers(sampler) for name, sampler in samplers.items()}
+        metrics = named_scores(answers, metric_key_prefix)
+        metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes * len(samplers))
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def predict(
+        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Predicts the queries of `eval_episodes` episodes of a data set.
+
+        Returns:
+            `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, and `metrics` as
+            from `evaluate`.
+        """
+        samplers = self.data.asked(self.args, self.eval_samplers, self.sampler, test_dataset)
+        if len(samplers) > 1:
+            raise InvalidInputError(f"predict answers one data set, not {', '.join(samplers)}.")
+        start = time.time()
+        answers = self._answers(next(iter(samplers.values())))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in episodic_scores(answers).items()}
+        metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes)
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
+        return PredictionOutput(answers.predictions, answers.references, metrics)
+
+    def _answers(self, sampler: EpisodeSampler) -> EpisodeAnswers:
+        """In full precision, whatever training is in."""
+        episodes = evaluation_episodes(sampler, self.args.eval_episodes)
+        model = self.accelerator.unwrap_model(self.model)
+        processor = processor_of(model, self.processing_class)
+        embed = lambda inputs: embed_in_shares(self.accelerator, model, processor, inputs, self.is_sharded)  # noqa: E731
+        with whole_weights(self.model_wrapped):
+            return answer_episodes(model, processor, episodes, self.args.label_names, embed)
+
+    # ---- Hyperparameter search ----
+
+    def hyperparameter_search(  # type: ignore[override]
+        self,
+        hp_space: Any = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `Trainer.hyperparameter_search`; the default objective is `metric_for_best_model`."""
+        if compute_objective is None:
+            compute_objective, best = search.default_objective(self.args)
+            direction = best if direction is None else direction
+        return super().hyperparameter_search(hp_space, compute_objective, n_trials, direction or "minimize", **kwargs)
+
+    def _hp_search_setup(self, trial: Any) -> None:
+        if trial is None:
+            super()._hp_search_setup(trial)
+            return
+        with search.setting_trial(self.args):
+            super()._hp_search_setup(trial)
+        self._train_batch_size = self.args.train_batch_size
+        self.train_dataset = self._drawn(self._draw_by(self.args))
+
+    # ---- Saving and resuming ----
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Saves the model, its memory, the tokenizer and the training arguments."""
-        if not (self._is_sharded and has_adapter(self.model)):
-            super().save_model(output_dir, _internal_call)
-            return
-        model = self.accelerator.unwrap_model(self.model)
-        with whole_weights(self.model_wrapped):
-            probe = adapter_base.base_probe(model)
-        with adapter_base.saved_with(model, probe):
+        if _internal_call and output_dir is not None and self.args.should_save:  # the beginning of a checkpoint
+            checkpoints.begin(Path(output_dir), self._run_state(self.state.global_step))
+        known = adapter_known(self.trained_model, self.model_wrapped) if self.is_sharded else contextlib.nullcontext()
+        with known:
             super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Model, memory, tokenizer and arguments; nothing of it a pickle."""
         if not self.args.should_save:
             return
-        folder = Path(output_dir or str(self.args.output_dir))
-        arguments = {name: value for name, value in self.args.to_dict().items() if name not in OF_THIS_MACHINE}
-        with saving_model(self.trained_model, folder, create_model_card=True, overwrite=False) as staging:
-            write_model(self.trained_model, staging, **({} if state_dict is None else {"state_dict": state_dict}))
+        folder, model = Path(output_dir or str(self.args.output_dir)), self.trained_model
+        with saving_model(model, folder, create_model_card=True, overwrite=False) as staging:
+            write_model(model, staging, **({} if state_dict is None else {"state_dict": state_dict}))
             if self.processing_class is not None:
-                save_tokenizer(self.trained_model, self.processing_class, staging)
-            (staging / ARGUMENTS_FILE).write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-
-    @property
-    def trained_model(self) -> MANNForSequenceClassification:
-        """The model without the wrappers for devices and processes."""
-        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+                processor_of(model, self.processing_class).save_pretrained(staging)
+            self.args.write(staging / ARGUMENTS_FILE)
 
     def create_model_card(
         self, language: Any = None, license: str | None = None, tags: Any = None, model_name: str | None = None,
@@ -331,69 +374,27 @@ class EpisodicTrainer(EvaluatingTrainer):
         if not self.is_world_process_zero():
             return
         kept = self.trained_model.model_card_data
-        said = replace(
-            kept,
-            language=language or kept.language,
-            license=license or kept.license,
-            model_name=model_name or kept.model_name,
-            tags=list(dict.fromkeys([*kept.tags, *_listed(tags)])),
-            datasets=list(dict.fromkeys([*kept.datasets, *_listed(dataset_tags)])),
-        )
-        save_cards(self.trained_model, str(self.args.output_dir), getattr(self, "hub_model_id", None), said)
+        card_data = with_card_arguments(kept, language, license, model_name, tags, dataset_tags)
+        save_cards(self.trained_model, str(self.args.output_dir), getattr(self, "hub_model_id", None), card_data)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.args.should_save:
-            folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / STATE_FILE).unlink(missing_ok=True)  # of an earlier run: whole is what is written to the end
-            drawn = self._train_sampler_state() | self._run_settings()
-            drawn["drawn"] = self.state.global_step * self.args.step_episodes
-            write_whole(folder / SAMPLER_FILE, (json.dumps(drawn) + "\n").encode())
-        super()._save_checkpoint(model, trial)
-
-    def _run_settings(self) -> dict[str, Any]:
-        """What a run cannot change when it is resumed."""
-        model = self.accelerator.unwrap_model(self.model)
-        settings = {name: getattr(self.args, name) for name in RUN_SETTINGS}
-        settings |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
-        settings["adapter"] = adapters.described(model) if has_adapter(model) else None
-        return json.loads(json.dumps(settings, default=str))
-
-    def _train_sampler_state(self) -> dict[str, Any]:
+    def _run_state(self, steps: int) -> dict[str, Any]:
+        """What identifies a run in its checkpoints, after a number of steps."""
         assert isinstance(self.train_dataset, DrawnEpisodes)
-        return self.train_dataset.sampler.state_dict()
+        settings = checkpoints.run_settings(self.args, self.accelerator.unwrap_model(self.model))
+        return self.train_dataset.sampler.state_dict() | settings | {"drawn": steps * self.args.step_episodes}
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._prepare_fresh()  # the checkpoint is one of a model with its adapter on
-        file = Path(resume_from_checkpoint, SAMPLER_FILE)
-        if file.is_file() and isinstance(self.train_dataset, DrawnEpisodes):
-            before = json.loads(file.read_text(encoding="utf-8"))
-            now = self._train_sampler_state() | self._run_settings()
-            now["drawn"] = steps_done(resume_from_checkpoint) * self.args.step_episodes
-            changed = [key for key in now if key != "num_processes" and before.get(key) != now[key]]
-            if changed:
-                raise InvalidInputError(
-                    f"{resume_from_checkpoint} was written by a run with other training data, episode settings, "
-                    f"number of processes, seed, objective or model ({', '.join(changed)}): it cannot be resumed. "
-                    "Start a new run from its weights, with from_pretrained."
-                )
-        if has_adapter(self.model) and not self._is_sharded:
-            self._load_adapter(resume_from_checkpoint)
+        if isinstance(self.train_dataset, DrawnEpisodes):
+            checkpoints.check_same_run(resume_from_checkpoint, self._run_state(steps_done(resume_from_checkpoint)))
+        if has_adapter(self.model) and not self.is_sharded:
+            checkpoints.load_adapter(self.model, resume_from_checkpoint)
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
-        if has_adapter(self.model) and not self._is_sharded:
+        if has_adapter(self.model) and not self.is_sharded:
             assert self.state.best_model_checkpoint is not None
-            self._load_adapter(self.state.best_model_checkpoint)
+            checkpoints.load_adapter(self.model, self.state.best_model_checkpoint)
         else:
             super()._load_best_model()
-
-    def _load_adapter(self, folder: str) -> None:
-        state = load_file(Path(folder, adapters.WEIGHTS))
-        state.pop(adapters.BASE_PROBE)
-        adapters.load_trained_state(self.model, state, folder)
-
-
-def _listed(names: str | list[str] | None) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or [])

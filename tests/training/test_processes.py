@@ -105,7 +105,7 @@ def test_resumed_a_run_ends_as_an_undisturbed_one(run: Run, tmp_path: Path, lora
 
 
 def test_weights_that_are_spread_are_not_anchored(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EpisodicTrainer, "_is_sharded", True)
+    monkeypatch.setattr(EpisodicTrainer, "is_sharded", True)
     model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder)
     args = EpisodicTrainingArguments("out", use_cpu=True, regularizers={"uniformity": 0.1, "weight_anchor": 1.0})
     with pytest.raises(InvalidInputError, match="^weight_anchor needs whole weights"):
