@@ -18,8 +18,9 @@ from ..hub.files import MEMORY_FILE
 from ..hub.saving import whole_save, write_whole
 from ..hub.weight_sizes import headers
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
-from ..memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
-from .entries import LARGEST_ID, Entry, Label, label_names
+from ..targets.kinds import PROBLEM_TYPES
+from .entries import label_names
+from .file_entries import entries_from, nothing_collected
 from .labelled_memory import LabelledMemory
 from .refusals import check_size
 
@@ -125,7 +126,8 @@ def load_memory(
                     f"{path} has version {version!r} of the memory format; this release reads {VERSION!r}. A newer "
                     "release of mann_hf may read it."
                 )
-            return _assemble(file, check_encoder)
+            with nothing_collected():
+                return _assemble(file, check_encoder)
     except (MemoryFileError, EncoderMismatchError):
         raise
     except FileNotFoundError:
@@ -196,7 +198,7 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     key_size = _whole(contents["encoder"]["key_size"], 1)
     if check_encoder is not None:
         check_encoder(name, key_size)
-    entries = tuple(_entry(described, problem_type) for described in contents["entries"])
+    entries = entries_from(contents["entries"], problem_type)
     labels, with_names = _strings(contents["labels"]), _strings(contents["labels_with_names"])
     "".join([*labels, *(entry.text or "" for entry in entries)]).encode()  # half a surrogate pair could not be saved
     count = len(entries)
@@ -216,10 +218,10 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     law = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
     memory = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
     _expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
-    _expect(problem_type == REGRESSION or law.value_size == len(labels), "value_size does not fit")
+    _expect(not memory.targets.named or law.value_size == len(labels), "value_size does not fit")
     check_size(count, len(labels))
     values = memory.values_of([entry.label for entry in entries])
-    _expect(problem_type != REGRESSION or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
+    _expect(memory.targets.named or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
 
     names, probe = {}, None
     if with_names:
@@ -234,25 +236,6 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     memory = LabelledMemory(law, problem_type, entries, state, labels, names, probe, name)
     _expect(set(memory.named_labels) == set(names), "the words of a label without an example")
     return memory
-
-
-def _entry(described: Any, problem_type: str) -> Entry:
-    id_, text, label, kind = (described[field] for field in ("id", "text", "label", "kind"))
-    _expect(text is None or isinstance(text, str), "a text is no string")
-    _expect(kind in ("example", "description"), f"unknown kind of entry {kind!r}")
-    meant = _label(label, problem_type)
-    _expect(bool(meant) or kind == "example", "a description of no label")
-    return Entry(_whole(id_, 0, LARGEST_ID), text, meant, kind)
-
-
-def _label(label: Any, problem_type: str) -> Label:
-    if problem_type == SINGLE_LABEL:
-        _expect(isinstance(label, str), "a label is no string")
-        return label
-    if problem_type == MULTI_LABEL:
-        return _strings(label)
-    _expect(isinstance(label, list) and all(type(number) in (int, float) for number in label), "a label is no number")
-    return tuple(float(number) for number in label)
 
 
 def _strings(values: Any) -> tuple[str, ...]:
