@@ -13,7 +13,6 @@ import typer
 from ..targets import known_as
 from ..wording import counted, listed
 from . import options as opt
-from .chosen import asked_for, chosen
 from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
 from .output import print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
@@ -69,7 +68,8 @@ def evaluate(
             find_config(folder, on_hub=False)  # or a folder would be made where there is none
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
-        if per_label and problem_type is opt.ProblemType.REGRESSION:
+        schema = problem_type.schema
+        if per_label and not schema.named:
             raise typer.BadParameter("a regression has numbers and no labels.", param_hint="--per-label")
         options = opt.TableOptions(
             text_column=text_column,
@@ -89,15 +89,14 @@ def evaluate(
             memory = classifier.model.memory
             taught = _count_taught(texts, memory)
             _say_taught(found, taught, len(texts))
-            wanted = asked_for(problem_type, None)
             with progress_bar("Answering", len(texts)) as progress:
-                answers = classifier(texts, progress=progress, evidence=0, **wanted)
-        given = chosen(answers, problem_type, classifier.model.config.label2id)
-        if problem_type is opt.ProblemType.REGRESSION:
+                answers = classifier(texts, progress=progress, evidence=0, top_k=1 if schema.exclusive else None)
+        given = [schema.chosen(ranked, classifier.model.config.label2id) for ranked in answers]
+        if not schema.named:
             numbers = [[answer["score"] for answer in each] for each in given]
             report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, numbers)}
         else:
-            names = [[label] for label in truth] if problem_type is opt.ProblemType.SINGLE_LABEL else truth
+            names = [[label] for label in truth] if schema.exclusive else truth
             as_stored = known_as(chain.from_iterable(names), memory.labels)
             say_alike_stored(found, as_stored.values(), memory.labels)
             names = [[as_stored[label] for label in each] for each in names]

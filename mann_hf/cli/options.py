@@ -5,15 +5,28 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from ..targets.schema import LabelSchema, Numbers, OneName, SeveralNames
 from .errors import DEBUG
 
 
 class ProblemType(str, Enum):
-    """What labels are, by the names of `mann_hf.memory.reading.PROBLEM_TYPES`, which is slow to import."""
+    """What labels are, by the names of `mann_hf.targets.TARGETS`, which is slow to import."""
 
     SINGLE_LABEL = "single_label_classification"
     MULTI_LABEL = "multi_label_classification"
     REGRESSION = "regression"
+
+    @property
+    def schema(self) -> LabelSchema:
+        """What a label is to a person."""
+        return SCHEMAS[self]
+
+
+SCHEMAS: dict[ProblemType, LabelSchema] = {
+    ProblemType.SINGLE_LABEL: OneName(),
+    ProblemType.MULTI_LABEL: SeveralNames(),
+    ProblemType.REGRESSION: Numbers(),
+}
 
 
 class Format(str, Enum):

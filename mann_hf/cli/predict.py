@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInputError
+from ..targets.schema import LEAST_SCORE, Answer, LabelSchema
 from ..wording import counted
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
-from .chosen import LEAST, Answer, as_taught, asked_for, chosen
 from .classifier import check_taught, find_config, open_classifier, problem_type_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import cells_by_number, is_table, read_table, texts_of
@@ -82,8 +82,8 @@ def predict(
     if not from_table and not text.strip():
         raise InvalidInputError("the text is empty; give a sentence, or a table of texts.")
     ending = check_output(output, folder, text if from_table else None, evidence) if output is not None else None
-    problem_type = problem_type_of(find_config(folder, on_hub=True))
-    if top_k is not None and problem_type is opt.ProblemType.REGRESSION:
+    schema = problem_type_of(find_config(folder, on_hub=True)).schema
+    if top_k is not None and not schema.named:
         raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
     texts, numbers, column = [text], [1], "text"
     others: list[dict[str, Any]] = [{}]
@@ -99,18 +99,18 @@ def predict(
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # it would not be shown
     options: dict[str, Any] = {} if most is None else {"evidence": most}
-    if top_k is None and problem_type is opt.ProblemType.MULTI_LABEL:
-        options["threshold"] = LEAST  # or the evidence of labels that are not shown would be worked out, too
+    if top_k is None and schema.several:
+        options["threshold"] = LEAST_SCORE  # or the evidence of labels that are not shown would be worked out, too
     with working():
         classifier = open_classifier(folder)
         check_taught(classifier, folder)
         with progress_bar("Answering", len(texts)) as progress:
-            answers = classifier(texts, progress=progress, **asked_for(problem_type, top_k), **options)
+            answers = classifier(texts, progress=progress, top_k=top_k or (1 if schema.exclusive else None), **options)
     if top_k is None:
-        answers = chosen(answers, problem_type, classifier.model.config.label2id)
-    one_each = top_k is None and problem_type is not opt.ProblemType.MULTI_LABEL and len(answers[0]) == 1
+        answers = [schema.chosen(ranked, classifier.model.config.label2id) for ranked in answers]
+    one_each = top_k is None and not schema.several and len(answers[0]) == 1
     if output is not None:
-        lines = answers if top_k is not None else [[as_taught(each, problem_type)] for each in answers]
+        lines = answers if top_k is not None else [[schema.as_taught(each)] for each in answers]
         kept = numbers if skip_bad_rows else None
         write_answers(output, texts, lines, kept, column, text_place, others, form)
         say(f"Wrote the answers for {counted(len(texts), 'text')} to {output}.")
@@ -120,43 +120,41 @@ def predict(
         found_each = [each[0] for each in answers] if one_each else answers
         print_json(found_each if from_table else answers[0])
     elif from_table:
-        together = top_k is None and problem_type is not opt.ProblemType.SINGLE_LABEL
-        print_lines(*_of_table(texts, answers, problem_type, together))
+        together = top_k is None and not schema.exclusive
+        print_lines(*_of_table(texts, answers, schema, together))
     else:
-        print_lines(*(line for answer in answers[0] for line in _of_text(answer, problem_type)))
+        print_lines(*(line for answer in answers[0] for line in _of_text(answer, schema)))
         if not answers[0]:
             say("no label has a score above one half (--top-k N shows the best).")
 
 
-def _of_table(
-    texts: list[str], answers: list[list[Answer]], problem_type: opt.ProblemType, together: bool
-) -> list[str]:
+def _of_table(texts: list[str], answers: list[list[Answer]], schema: LabelSchema, together: bool) -> list[str]:
     """Lines of the labels and scores of a text, and the text, with tabs between them, and the evidence below.
 
     Args:
         texts: that were asked about.
         answers: for each text a list.
-        problem_type: what labels are.
+        schema: what labels are.
         together: whether all answers for a text are in one line.
     """
     lines = []
     for text, ranked in zip(texts, answers, strict=True):
         for each in [ranked] if together else [[answer] for answer in ranked]:
-            said = zip(*(_said(answer, problem_type) for answer in each), strict=True) if each else ["", ""]
+            said = zip(*(_said(answer, schema) for answer in each), strict=True) if each else ["", ""]
             lines.append("\t".join([*map("|".join, said), " ".join(text.split())]))
             lines += (line for answer in each for line in _evidence(answer))
     return lines
 
 
-def _of_text(answer: Answer, problem_type: opt.ProblemType) -> list[str]:
+def _of_text(answer: Answer, schema: LabelSchema) -> list[str]:
     """A line of label and score, and the evidence below."""
-    return ["\t".join(_said(answer, problem_type)), *_evidence(answer)]
+    return ["\t".join(_said(answer, schema)), *_evidence(answer)]
 
 
-def _said(answer: Answer, problem_type: opt.ProblemType) -> list[str]:
+def _said(answer: Answer, schema: LabelSchema) -> list[str]:
     """Label and score, or the number of a regression."""
     number = f"{answer['score']:.4f}"
-    return [number] if problem_type is opt.ProblemType.REGRESSION else [answer["label"], number]
+    return [answer["label"], number] if schema.named else [number]
 
 
 def _evidence(answer: Answer) -> list[str]:

@@ -74,7 +74,7 @@ def remember(
     If FOLDER does not exist, it is created with the encoder you choose; otherwise the texts are added to it.
     """
     if multi_label:
-        if problem_type not in (None, opt.ProblemType.MULTI_LABEL):
+        if problem_type is not None and not problem_type.schema.several:
             raise typer.BadParameter(f"it contradicts --problem-type {problem_type.value}.", param_hint="--multi-label")
         problem_type = opt.ProblemType.MULTI_LABEL
     with only_writer(folder):
@@ -99,19 +99,20 @@ def remember(
             skip_bad_rows=skip_bad_rows,
         )
         found = read_table(table, options, "train")
+        schema = problem_type.schema
         texts, labels, _ = examples_of(found, problem_type, skip_bad_rows)
-        if problem_type is not opt.ProblemType.REGRESSION:
+        if schema.named:
             say_contradictions(found, texts, labels)
         with working():
             if new:
-                targets = len(labels[0]) if problem_type is opt.ProblemType.REGRESSION else None
+                outputs = None if schema.named else len(labels[0])
                 classifier = make_classifier(
-                    encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=targets
+                    encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=outputs
                 )
             else:
                 classifier = open_classifier(folder)
-                if problem_type is not opt.ProblemType.REGRESSION:
-                    names = chain.from_iterable(labels) if problem_type is opt.ProblemType.MULTI_LABEL else labels
+                if schema.named:
+                    names = chain.from_iterable(labels) if schema.several else labels
                     say_alike_stored(found, names, classifier.model.memory.labels)
             with progress_bar("Remembering", len(texts)) as progress:
                 taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
@@ -135,7 +136,7 @@ def remember(
             }
         )
     else:
-        of_labels = "" if problem_type is opt.ProblemType.REGRESSION else f" of {counted(len(memory.labels), 'label')}"
+        of_labels = f" of {counted(len(memory.labels), 'label')}" if schema.named else ""
         print_lines(
             f"Remembered {counted(len(texts), 'text')}; {folder} now holds {counted(len(memory), 'text')}{of_labels}."
         )

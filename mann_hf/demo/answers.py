@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InvalidInputError
-from ..memory.reading import MULTI_LABEL
 from ..models import Entry, LabelledMemory
 from ..persistent.entries import label_names
+from ..targets.kinds import targets_of
 from ..wording import counted
 from .bounds import MOST_LETTERS_SENT, called, short
 from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of
@@ -91,12 +91,12 @@ def answer(
         reading: its name.
         cut: how many tokens the text has, and how many of them were read, where that is not all.
     """
-    several = problem_type == MULTI_LABEL
-    chosen = [one for one in ranked if one["score"] > 0.5] if several else ranked[:1]
+    targets = targets_of(problem_type)
+    chosen = targets.chosen(ranked)
     names = ", ".join(named(one["label"]) for one in chosen) or '<span class="mh-quiet">no label above 50 %</span>'
     bars = "".join(_bar(one, memory) for one in ranked)
     caution = f'<p class="mh-notice mh-caution" role="status">{shortened(*cut)}</p>' if cut else ""
-    heading = f'<span class="mh-quiet">{"Labels" if several else "Label"}</span> <b>{names}</b>'
+    heading = f'<span class="mh-quiet">{"Labels" if targets.several else "Label"}</span> <b>{names}</b>'
     return (
         f'{caution}<p class="mh-label" role="status">{heading}</p>'
         f'<ul class="mh-scores" aria-label="Scores of the best labels">{bars}</ul>'

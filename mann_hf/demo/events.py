@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from transformers.utils import logging
 
 from ..errors import InvalidInputError, MannError
-from ..memory.reading import SINGLE_LABEL
 from ..models import LabelledMemory
 from ..models.card_files import public_name
 from ..persistent.entries import LARGEST_ID
@@ -194,7 +193,7 @@ class Events:
             return {self.parts.state: session, self.parts.answer: answers.notice(said, is_problem=True)}
         if ranked:
             cut = session.cut(session.asked or "")
-            shown = answers.answer(ranked, memory, config.problem_type or SINGLE_LABEL, config.reading, cut)
+            shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut)
         else:
             shown = answers.invitation(memory, self.examples)
         return {

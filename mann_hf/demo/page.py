@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
-from ..memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..models.card_files import public_name
 from ..pipelines import FewShotTextClassificationPipeline
+from ..targets.kinds import targets_of
 from . import answers
 from .bounds import MOST_LETTERS_OF_NAME, MOST_LETTERS_SENT, MOST_LETTERS_TYPED, MOST_NAMES, typed_text
 from .downloads import FILE_NAME, Downloads
@@ -111,8 +111,8 @@ def build_page(
             f"the page needs a few-shot-text-classification pipeline, not {type(classifier).__name__}."
         )
     config = classifier.model.config
-    problem_type = config.problem_type or SINGLE_LABEL
-    if problem_type == REGRESSION:
+    targets = targets_of(config.problem_type)
+    if not targets.named:
         raise InvalidInputError(
             "the live page shows labels and scores, which a regression does not have: use the pipeline or `mann-hf "
             "predict`."
@@ -121,7 +121,7 @@ def build_page(
         raise InvalidTypeError(f"examples must be a list of texts, not {examples!r}.")
     examples = [typed_text(one) for one in examples]
     hosts, downloads = read_names(allowed_hosts), Downloads()
-    several = problem_type == MULTI_LABEL
+    several = targets.several
     _warm_up(classifier)
 
     page = _guarded(gr)(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True)

@@ -7,10 +7,10 @@ from transformers import PreTrainedTokenizerBase
 
 from ..controllers.text import tokenize
 from ..errors import EmptyMemoryError, NotInMemoryError
-from ..memory.reading import MULTI_LABEL
 from ..models import LabelledMemory
 from ..persistent.memory_files import memory_bytes
 from ..pipelines import FewShotTextClassificationPipeline
+from ..targets.kinds import targets_of
 from .bounds import called, typed_names, typed_text
 from .map import MemoryMap
 
@@ -112,7 +112,7 @@ class Session:
             InvalidInputError: the text or a label is empty, no text or too long, or there are too many labels.
         """
         text = typed_text(text)
-        several = self.classifier.model.config.problem_type == MULTI_LABEL
+        several = targets_of(self.classifier.model.config.problem_type).several
         names = typed_names(label, several)
         labels = [names] if several else names
         before = self.memory

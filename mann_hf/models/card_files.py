@@ -18,7 +18,6 @@ from ..hub.files import CARD, CONFIG, card_in, read_text
 from ..hub.saving import write_whole
 from ..hub.source import Source
 from ..hub_names import is_hub_name
-from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..persistent.entries import label_names
 from ..persistent.labelled_memory import LabelledMemory
 from ..persistent.memory_files import load_memory
@@ -56,7 +55,7 @@ def model_facts(model: MemoryKeepingModel, place: str) -> ModelFacts:
     return ModelFacts(
         place=place,
         model_class=type(model).__name__.removeprefix("FSDP"),
-        problem_type=config.problem_type or SINGLE_LABEL,
+        problem_type=memory.targets.name,
         encoder=public_name(config.encoder_name),
         reading=config.reading,
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
@@ -96,7 +95,7 @@ def versions() -> dict[str, str]:
 
 
 def _labels(memory: LabelledMemory) -> tuple[LabelFacts, ...]:
-    if memory.problem_type == REGRESSION:
+    if not memory.targets.named:
         return ()
     counts: Counter[str] = Counter()
     example: dict[str, str | None] = {}

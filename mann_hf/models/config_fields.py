@@ -8,7 +8,8 @@ from typing import Any
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.files import can_be_path
-from ..memory.reading import PROBLEM_TYPES, READINGS, REGRESSION
+from ..memory.reading import READINGS
+from ..targets.kinds import Targets, problem_types, targets_of
 from ..wording import shown, whole_number
 
 MOST_TOKENS = 2**31 - 1
@@ -40,9 +41,7 @@ def check_fields(fields: Mapping[str, Any]) -> None:
         raise _wrong(
             "encoder_name", fields["encoder_name"], "give a path that a file system takes, or a name on the Hub"
         )
-    problem_type, capacity, limit = (fields[name] for name in ("problem_type", "capacity", "max_seq_length"))
-    if problem_type not in (None, *PROBLEM_TYPES):
-        raise _wrong("problem_type", problem_type, f"choose one of {', '.join(map(repr, PROBLEM_TYPES))}")
+    capacity, limit = fields["capacity"], fields["max_seq_length"]
     if capacity is not None and not _is_whole(capacity, 1):
         raise _wrong("capacity", capacity, "give a whole number from 1 on, or None for no limit")
     if limit is not None and not (_is_whole(limit, 1) and limit <= MOST_TOKENS):
@@ -64,12 +63,25 @@ def check_names(**fields: Any) -> None:
             raise _wrong(name, value, "give a name, or None")
 
 
-def check_outputs(fields: Mapping[str, Any], problem_type: str | None) -> None:
+def targets_named(problem_type: Any) -> Targets:
+    """The targets that a configuration names; None stands for one label.
+
+    Raises:
+        InvalidInputError: there are none of that name that a memory could be read with.
+    """
+    check_names(problem_type=problem_type)
+    known = problem_types()
+    if problem_type is not None and problem_type not in known:
+        raise _wrong("problem_type", problem_type, f"choose one of {', '.join(map(repr, known))}")
+    return targets_of(problem_type)
+
+
+def check_outputs(fields: Mapping[str, Any], targets: Targets) -> None:
     """Refuses numbers and names of outputs that transformers would trip over, or that no memory could have.
 
     Args:
         fields: further arguments of a configuration, `num_labels`, `id2label` and `label2id` among them.
-        problem_type: of the configuration.
+        targets: of the configuration.
     """
     count = fields.get("num_labels")
     if count is not None and not _is_whole(count, 0):
@@ -78,7 +90,7 @@ def check_outputs(fields: Mapping[str, Any], problem_type: str | None) -> None:
         if not isinstance(fields.get(name), Mapping | None):
             raise _wrong(name, fields[name], "give a dict")
     names = fields.get("id2label")
-    least = int(problem_type == REGRESSION)  # of labels, a memory has none once all are forgotten
+    least = int(not targets.named)  # of labels, a memory has none once all are forgotten
     if names is not None and {*map(str, names)} != {*map(str, range(max(len(names), least)))}:
         raise _wrong("id2label", names, "give a dict that names each output from 0 on")
 

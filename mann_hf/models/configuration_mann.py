@@ -12,9 +12,8 @@ from ..hub.configs import check_config, without_attention
 from ..hub.files import CONFIG, check_hub_arguments
 from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
-from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..memory.similarity import SIMILARITIES
-from .config_fields import check_fields, check_names, check_outputs
+from .config_fields import check_fields, check_names, check_outputs, targets_named
 
 
 class MANNConfig(PreTrainedConfig):
@@ -83,9 +82,10 @@ class MANNConfig(PreTrainedConfig):
         pool_prompt: bool = True,
         **kwargs: Any,
     ) -> None:
-        check_names(reading=reading, problem_type=problem_type)
-        check_outputs(kwargs, problem_type)
-        chosen = reading or ("least_squares" if problem_type == REGRESSION else "logistic")
+        check_names(reading=reading)
+        targets = targets_named(problem_type)
+        check_outputs(kwargs, targets)
+        chosen = reading or targets.default_reading
         given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         check_fields({**given, "reading": chosen})
         if isinstance(encoder_config, dict):
@@ -116,7 +116,7 @@ class MANNConfig(PreTrainedConfig):
         self.projection = [dict(step) for step in projection] if isinstance(projection, list | tuple) else []
         pooling_named(pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
-        named: Any = None if problem_type == SINGLE_LABEL else problem_type
+        named: Any = None if targets.is_of(None) else problem_type
         super().__init__(problem_type=named, **kwargs)
 
     @classmethod

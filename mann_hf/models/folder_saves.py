@@ -18,7 +18,6 @@ from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, check_place, read_object
 from ..hub.saving import whole_save
 from ..hub.source import Source
-from ..memory.reading import SINGLE_LABEL
 from ..persistent import memory_files
 from ..persistent.entries import lack_texts
 from ..persistent.labelled_memory import LabelledMemory
@@ -279,7 +278,7 @@ def _write_beside(own: Any, folder: Path, staging: Path) -> None:
             publishing.write_memory_card(own, staging, place, card)
         return
     fields = read_object(folder / CONFIG)
-    same = (fields.get("problem_type") or SINGLE_LABEL) == own.memory.problem_type
+    same = own.memory.targets.is_of(fields.get("problem_type"))
     if fields.get("model_type") == MANNConfig.model_type and same:
         card_files.write_labels(own, fields, staging)
         if card is not None:

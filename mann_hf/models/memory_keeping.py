@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..cards import MANNModelCardData, TrainingRecord
 from ..errors import EncoderMismatchError, InvalidInputError
-from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..persistent import memory_files
 from ..persistent.entries import Label, label_names, label_words, lack_texts
 from ..persistent.holder import MemoryHolder
 from ..persistent.labelled_memory import LabelledMemory
+from ..targets.kinds import targets_of
 from ..wording import listed
 from . import adapter_base, base_weights
 from .adapter_switches import active_adapters_on, enable_all
@@ -151,7 +151,7 @@ class MemoryKeepingModel(EncodingModel):
                 "the memory keeps no texts (store_texts=False), so its keys cannot be computed again."
             )
         fresh = self._stamped(self._empty_memory(), self.encoder_probe())
-        if fresh.problem_type != memory.problem_type:
+        if fresh.targets is not memory.targets:
             return memory  # refused with both named when it is taken
         keys = self.embed_texts(tokenizer, [text for text in texts if text is not None])
         words = self.name_keys([entry.label for entry in memory.entries], tokenizer)
@@ -180,12 +180,12 @@ class MemoryKeepingModel(EncodingModel):
             EncoderMismatchError: it was written by another encoder.
         """
         mine = self._empty_memory()
-        if memory.problem_type != mine.problem_type:
+        if memory.targets is not mine.targets:
             raise InvalidInputError(
                 f"the memory {source} is for problem_type={memory.problem_type!r}, and this model for "
                 f"{mine.problem_type!r}."
             )
-        if memory.problem_type == REGRESSION and memory.law.value_size != mine.law.value_size:
+        if not memory.targets.named and memory.law.value_size != mine.law.value_size:
             raise InvalidInputError(
                 f"the memory {source} holds {memory.law.value_size} numbers for each text, and this model predicts "
                 f"{mine.law.value_size} (num_labels)."
@@ -299,7 +299,7 @@ class MemoryKeepingModel(EncodingModel):
             if memory.labels == before.labels:
                 return
             names = [*memory.labels]
-            if len(names) < 2 and memory.problem_type == SINGLE_LABEL:
+            if len(names) < 2 and memory.targets.exclusive:
                 # with one label alone transformers would take a sigmoid for the score, not a softmax
                 numbered = (f"LABEL_{number}" for number in count(len(names)))
                 names += islice((name for name in numbered if name not in memory.labels), 2 - len(names))
@@ -310,11 +310,11 @@ class MemoryKeepingModel(EncodingModel):
 
     def _empty_memory(self) -> LabelledMemory:
         config, device = self.config, self.device
-        problem_type = config.problem_type or SINGLE_LABEL
+        targets = targets_of(config.problem_type)
         return LabelledMemory.empty(
             config.key_size,
-            problem_type,
-            (config.num_labels or 1) if problem_type == REGRESSION else 0,
+            targets.name,
+            targets.value_size(config.num_labels),
             config.capacity,
             config.eviction,
             torch.device("cpu") if device.type == "meta" else device,  # a model is loaded on the meta device

@@ -24,10 +24,11 @@ from ..hub.source import ARGUMENTS, Source
 from ..hub.tokenizers import check_before_use
 from ..hub.weight_files import safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits
-from ..memory.reading import READINGS, SINGLE_LABEL, Reading
+from ..memory.reading import READINGS, Reading
 from ..memory.similarity import BilinearSimilarity
 from ..persistent.holder import MemoryHolder
 from ..persistent.memory_sources import check_with_model, find_memory, folder_of_memory
+from ..targets.kinds import targets_of
 from . import adapters, base_weights, card_files, folder_saves, publishing
 from .adapter_switches import has_adapter
 from .configuration_mann import MANNConfig
@@ -64,7 +65,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
         self.projection = Projection(config.projection, config.pooled_size)
         self.reading = READINGS[config.reading](
             config.key_size,
-            problem_type=config.problem_type or SINGLE_LABEL,
+            problem_type=targets_of(config.problem_type).name,
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
         )

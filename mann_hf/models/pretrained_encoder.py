@@ -18,9 +18,9 @@ from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import resolve_encoder
 from ..hub.sentence_transformers import TextEncoderSettings, load_projection, read_settings
 from ..hub.source import HUB_ARGUMENTS, Source
-from ..memory.reading import REGRESSION
 from ..wording import near
 from . import base_weights
+from .config_fields import targets_named
 from .configuration_mann import MANNConfig
 from .memory_keeping import MemoryKeepingModel
 
@@ -143,7 +143,8 @@ def read_encoder(
         fields = {**{name: value for name, value in known.items() if value is not None}, **fields}
     encoder = load_encoder(place, **{**loading, **source.arguments})
     encoder.config.name_or_path = ""  # a folder of this machine, maybe that of a package
-    if fields.get("problem_type") == REGRESSION and not fields.keys() & {"num_labels", "id2label"}:
+    outputs = {"num_labels", "id2label"}
+    if not targets_named(fields.get("problem_type")).named and not fields.keys() & outputs:
         fields["num_labels"] = 1
     config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
     return encoder, config, settings

@@ -16,8 +16,8 @@ from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, escapes_folder, read
 from ..hub.saving import is_superseded
 from ..hub.source import Source
 from ..hub.uploading import Repository, upload
-from ..memory.reading import REGRESSION, SINGLE_LABEL
 from ..persistent.memory_files import load_memory, save_memory
+from ..targets.kinds import targets_of
 from . import adapter_base
 from .adapter_switches import has_adapter
 from .card_files import (
@@ -147,11 +147,10 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
             "repository."
         )
     config = MANNConfig.from_dict(fields)
-    problem_type = config.problem_type or SINGLE_LABEL
-    if problem_type != own.memory.problem_type:
+    if not own.memory.targets.is_of(config.problem_type):
         raise InvalidInputError(
             f"the memory is for problem_type={own.memory.problem_type!r}, and the model in {repository.id} for "
-            f"{problem_type!r}."
+            f"{targets_of(config.problem_type).name!r}."
         )
     there = repository.read(MEMORY_FILE)
     if there is not None:
@@ -180,7 +179,7 @@ def _loading(model: MemoryKeepingModel) -> str | None:
     if _is_fitted(model) or not config.encoder_name or is_local(config.encoder_name):
         return None
     options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
-    if config.problem_type == REGRESSION:
+    if not targets_of(config.problem_type).named:
         options["num_labels"] = config.num_labels
     arguments = "".join(f", {field}={value!r}" for field, value in options.items())
     return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{arguments})"

@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-Label = str | tuple[str, ...] | tuple[float, ...]
-"""What an example is labelled with: a name; several names, or none; or numbers, for regression."""
+from ..targets.schema import Label as Label
 
 Kind = Literal["example", "description", "name"]
 

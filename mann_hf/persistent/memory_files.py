@@ -18,7 +18,8 @@ from ..hub.files import MEMORY_FILE
 from ..hub.saving import whole_save, write_whole
 from ..hub.weight_sizes import headers
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
-from ..targets.kinds import PROBLEM_TYPES
+from ..targets.kinds import problem_types
+from ..targets.schema import names_from_json
 from .entries import label_names
 from .file_entries import entries_from, nothing_collected
 from .labelled_memory import LabelledMemory
@@ -192,14 +193,14 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     """
     contents = _contents(file)
     problem_type, name = contents["problem_type"], contents["encoder"]["name"]
-    _expect(problem_type in PROBLEM_TYPES, f"unknown problem type {problem_type!r}")
+    _expect(problem_type in problem_types(), f"unknown problem type {problem_type!r}")
     _expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
     _expect(name is None or isinstance(name, str), "the encoder's name is no string")
     key_size = _whole(contents["encoder"]["key_size"], 1)
     if check_encoder is not None:
         check_encoder(name, key_size)
     entries = entries_from(contents["entries"], problem_type)
-    labels, with_names = _strings(contents["labels"]), _strings(contents["labels_with_names"])
+    labels, with_names = names_from_json(contents["labels"]), names_from_json(contents["labels_with_names"])
     "".join([*labels, *(entry.text or "" for entry in entries)]).encode()  # half a surrogate pair could not be saved
     count = len(entries)
     if contents["capacity"] is not None:
@@ -236,12 +237,6 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     memory = LabelledMemory(law, problem_type, entries, state, labels, names, probe, name)
     _expect(set(memory.named_labels) == set(names), "the words of a label without an example")
     return memory
-
-
-def _strings(values: Any) -> tuple[str, ...]:
-    _expect(isinstance(values, list) and all(isinstance(value, str) for value in values), "labels are no strings")
-    _expect(len(set(values)) == len(values), "a label stands twice")
-    return tuple(values)
 
 
 def _whole(value: Any, least: int, most: int | None = None) -> int:

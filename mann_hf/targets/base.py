@@ -43,6 +43,10 @@ class Targets(LabelSchema):
     def __reduce__(self) -> Any:
         return targets_of, (self.name,)  # a copy is the same value
 
+    def is_of(self, problem_type: Any) -> bool:
+        """Whether these are the targets that a configuration's `problem_type` names; None stands for one label."""
+        return bool((problem_type or SINGLE_LABEL) == self.name)
+
     def value_size(self, num_labels: int | None) -> int:
         """V of an empty memory, for a configuration's number of outputs: none before the first example brings a name.
 

@@ -84,7 +84,7 @@ class LabelSchema(ABC):
         return label
 
     @abstractmethod
-    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, int] | None = None) -> list[Answer]:
+    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, Any] | None = None) -> list[Answer]:
         """Those of an input's outputs that answer for it.
 
         Args:
@@ -115,7 +115,7 @@ class OneName(LabelSchema):
             raise ValueError("a label is no string")
         return written
 
-    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, int] | None = None) -> list[Answer]:
+    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, Any] | None = None) -> list[Answer]:
         return list(ranked[:1])
 
     def as_taught(self, answers: Sequence[Answer]) -> Answer:
@@ -140,7 +140,7 @@ class SeveralNames(LabelSchema):
     def shown(self, label: Any) -> tuple[str, ...]:
         return (label,) if isinstance(label, str) else label  # of a label's own words, as of its examples
 
-    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, int] | None = None) -> list[Answer]:
+    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, Any] | None = None) -> list[Answer]:
         return [answer for answer in ranked if answer["score"] > LEAST_SCORE]
 
     def as_taught(self, answers: Sequence[Answer]) -> Answer:
@@ -167,7 +167,7 @@ class Numbers(LabelSchema):
     def shown(self, label: Any) -> Any:
         return label[0] if len(label) == 1 else label  # as it was taught
 
-    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, int] | None = None) -> list[Answer]:
+    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, Any] | None = None) -> list[Answer]:
         return sorted(ranked, key=lambda answer: (places or {})[answer["label"]])
 
     def as_taught(self, answers: Sequence[Answer]) -> Answer:

@@ -41,7 +41,7 @@ class TokenIds(ClassIndices):
             raise ValueError("a label is no number of a token")
         return written
 
-    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, int] | None = None) -> list[Answer]:
+    def chosen(self, ranked: Sequence[Answer], places: Mapping[str, Any] | None = None) -> list[Answer]:
         return list(ranked[:1])
 
     def as_taught(self, answers: Sequence[Answer]) -> Answer:

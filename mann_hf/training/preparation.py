@@ -6,11 +6,11 @@ from typing import Any
 from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError
-from ..memory.reading import SINGLE_LABEL
 from ..models import MANNForSequenceClassification, adapters
 from ..models.adapter_switches import has_adapter
 from ..models.peft_package import check_none_beside
 from ..persistent.entries import lack_texts
+from ..targets.kinds import targets_of
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 
@@ -88,10 +88,10 @@ def prepare_model(
             f"a memory that embeds episodes ({', '.join(NEEDED)}). For a PEFT adapter give the plain model and a "
             "peft_config."
         )
-    problem_type = model.config.problem_type or SINGLE_LABEL
-    if problem_type != SINGLE_LABEL:
+    targets = targets_of(model.config.problem_type)
+    if not targets.exclusive:
         raise InvalidInputError(
-            f"the model has problem_type={problem_type!r}; the trainer takes single-label models. For others call "
+            f"the model has problem_type={targets.name!r}; the trainer takes single-label models. For others call "
             "forward with support_* in your own loop."
         )
     check_texts_kept(model)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...errors import InvalidInputError, InvalidTypeError
-from ...targets import Spellings, check_not_multi_hot, is_missing, spell_labels, spell_numbers
-from ...targets.labels import BETWEEN_LABELS, check_no_spreadsheet_error, labels_in
+from ...targets import Spellings, check_not_multi_hot, is_missing
+from ...targets.labels import check_no_spreadsheet_error, labels_in
 from ...wording import counted
 from ..options import ProblemType
 from ..output import say
@@ -58,20 +58,22 @@ def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) ->
         InvalidInputError: a row has no text, no label, or one of another problem type, and bad rows are not skipped;
             the message says which.
     """
-    known = Spellings()
-    convert: Callable[[Any], Any] = {
-        ProblemType.SINGLE_LABEL: lambda cell: _name(cell, known),
-        ProblemType.MULTI_LABEL: lambda cell: _names(cell, known),
-        ProblemType.REGRESSION: _numbers,
-    }[problem_type]
-    if problem_type is ProblemType.MULTI_LABEL:
+    schema, known = problem_type.schema, Spellings()
+
+    def convert(cell: Any) -> Any:
+        try:
+            return schema.spell_cell(cell, lambda part: _name(part, known))
+        except (InvalidInputError, InvalidTypeError) as error:
+            raise _BadCell(str(error)) from None
+
+    if schema.several:
         table = _taken_apart(table)
         _check_not_multi_hot(table)
-    examples = _examples(table, convert, skip_bad_rows)
-    if problem_type is ProblemType.REGRESSION:
+    examples = _examples(table, convert, skip_bad_rows, as_many=not schema.named)
+    if not schema.named:
         hints.say_words_for_nothing(table, lambda cell: ())
     else:
-        _say_hints(table, examples, problem_type is ProblemType.MULTI_LABEL, known)
+        _say_hints(table, examples, schema.several, known)
     return examples
 
 
@@ -99,8 +101,17 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
         say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, which tells against every label.")
 
 
-def _examples(table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool) -> Examples:
-    """The rows with their cells converted, without those that are bad, or one error for all of them."""
+def _examples(
+    table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool, as_many: bool = False
+) -> Examples:
+    """The rows with their cells converted, without those that are bad, or one error for all of them.
+
+    Args:
+        table: the rows.
+        convert: gives the label of a cell.
+        skip_bad_rows: whether there is no error for them.
+        as_many: whether each label is a list of as many as that of the first row.
+    """
     bad = list(table.bad)
     before = _rows_before(table)
     good: list[tuple[int, str, Any]] = []
@@ -113,7 +124,7 @@ def _examples(table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows:
             if convert is not None:
                 column = table.columns[1]
                 label = convert(row.cells[1])
-                if convert is _numbers:
+                if as_many:
                     width = width or len(label)
                     if len(label) != width:
                         raise _BadCell(f"{len(label)} numbers, where the first row has {width}; give each row as many")
@@ -199,13 +210,6 @@ def _name(cell: Any, known: Spellings) -> str:
         raise _BadCell(said) from None
 
 
-def _names(cell: Any, known: Spellings) -> tuple[str, ...]:
-    try:
-        return spell_labels(labels_in(cell), lambda part: _name(part, known))
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise _BadCell(str(error)) from None
-
-
 def _taken_apart(table: Table) -> Table:
     """The table with a list in place of each cell of labels that can be taken apart."""
     rows = []
@@ -214,15 +218,6 @@ def _taken_apart(table: Table) -> Table:
             row = row._replace(cells=(row.cells[0], labels_in(row.cells[1]), *row.cells[2:]))
         rows.append(row)
     return table._replace(rows=rows)
-
-
-def _numbers(cell: Any) -> list[float]:
-    try:
-        return [
-            *spell_numbers(cell.split(BETWEEN_LABELS) if isinstance(cell, str) and BETWEEN_LABELS in cell else cell)
-        ]
-    except (InvalidInputError, InvalidTypeError) as error:
-        raise _BadCell(str(error)) from None
 
 
 def _check_not_multi_hot(table: Table) -> None:
