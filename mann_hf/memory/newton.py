@@ -31,10 +31,6 @@ SKETCH_OUTPUTS = 128
 """Outputs that are sketched at a time, so that the memory it takes is bounded."""
 SKETCH_NUMBERS = 50_000_000
 """Numbers in all directions of a sketch above which none is made."""
-FEW_OUTPUTS = 8
-"""A first step goes along an eighth of the outputs where these have next to all of the gradient."""
-FEW_PRECISION = 0.03
-"""Part of its right side's length to which such a step is solved: what it moves in the other outputs is more."""
 NEAR = 0.3
 """Part of the first gradient's length below which the curvature is close enough to that of the minimum."""
 
@@ -63,16 +59,26 @@ class ConvexObjective(Protocol):
         """The same objective with keys of a precision; what is no key stays in single precision at least."""
         ...
 
-    def value_and_gradient(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The objective [B], its gradient [B, V, K] and what its curvature depends on, [B, S, V]."""
+    def value_and_gradient(self, weight: Tensor) -> tuple[Tensor, Tensor, Any]:
+        """The objective [B], its gradient [B, V, K] and what its curvature depends on: [B, S, V], or of one problem
+        anything that `hessian` and `curvature_weights` take and that has a method `to(dtype)`.
+        """
         ...
 
-    def hessian(self, probabilities: Tensor) -> Callable[[Tensor], Tensor]:
+    def hessian(self, probabilities: Any) -> Callable[[Tensor], Tensor]:
         """The Hessian as a function of a direction [B, V, K]."""
         ...
 
-    def curvature_weights(self, probabilities: Tensor) -> Tensor:
+    def curvature_weights(self, probabilities: Any) -> Tensor:
         """[B, S, V], w by which the Hessian's block of an output is Σ_i w_i k_i k_iᵀ + μ I."""
+        ...
+
+    def features(self, slots: Tensor) -> Tensor:
+        """[..., K], the keys of some slots [...] of the first problem."""
+        ...
+
+    def squares(self) -> Tensor:
+        """[S], the squared lengths of the first problem's keys."""
         ...
 
 
@@ -83,13 +89,13 @@ class Point(NamedTuple):
         weight: [B, V, K].
         value: [B].
         gradient: [B, V, K].
-        probabilities: [B, S, V].
+        probabilities: what its curvature depends on; see `ConvexObjective`.
     """
 
     weight: Tensor
     value: Tensor
     gradient: Tensor
-    probabilities: Tensor
+    probabilities: Any
 
 
 class Minimum(NamedTuple):
@@ -124,24 +130,27 @@ class Sketch(NamedTuple):
     averages: Tensor
 
     @classmethod
-    def of(cls, objective: ConvexObjective, probabilities: Tensor) -> "Sketch":
-        """One pass of a randomised range finder (Halko et al. 2011, algorithm 4.4 with q = 1) for each output."""
-        keys, weights = objective.keys[0], objective.curvature_weights(probabilities)[0]
-        parts = [cls._of_outputs(keys, some, objective.weight_decay) for some in weights.split(SKETCH_OUTPUTS, dim=1)]
+    def of(cls, objective: ConvexObjective, probabilities: Any) -> "Sketch":
+        """One pass of a randomised range finder for each output (Halko et al. 2011, "Finding structure with
+        randomness", algorithm 4.4 with q = 1, https://arxiv.org/abs/0909.4061).
+        """
+        weights = objective.curvature_weights(probabilities)[0]
+        parts = [cls._of_outputs(objective, some) for some in weights.split(SKETCH_OUTPUTS, dim=1)]
         return cls(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
     @classmethod
-    def _of_outputs(cls, keys: Tensor, weights: Tensor, weight_decay: float) -> "Sketch":
-        """Of some outputs, from the keys [S, K] and what each weighs in them [S, v]."""
-        heavy, slots = weights.mT.topk(min(len(keys), SKETCH_SLOTS), dim=1)
-        near = keys[slots] * heavy[..., None].sqrt()  # [V, M, K]
+    def _of_outputs(cls, objective: ConvexObjective, weights: Tensor) -> "Sketch":
+        """Of some outputs, from what each slot weighs in them [S, v]."""
+        heavy, slots = weights.mT.topk(min(len(weights), SKETCH_SLOTS), dim=1)
+        near = objective.features(slots) * heavy[..., None].sqrt()  # [V, M, K]
+        size = near.shape[2]
         rank = min(SKETCH_RANK, *near.shape[1:])
-        start = torch.randn(keys.shape[1], rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        start = torch.randn(size, rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         basis = torch.linalg.qr(near.mT @ (near @ start.to(near))).Q
         curvature, turn = torch.linalg.eigh((near @ basis).mT @ (near @ basis))
-        others = (weights.mT @ keys.square().sum(1) - curvature.sum(1)).clamp_min(0) / max(1, keys.shape[1] - rank)
-        averages = 1 / (others + weight_decay)
-        corrections = 1 / (curvature.clamp_min(0) + weight_decay) - averages[:, None]
+        others = (weights.mT @ objective.squares() - curvature.sum(1)).clamp_min(0) / max(1, size - rank)
+        averages = 1 / (others + objective.weight_decay)
+        corrections = 1 / (curvature.clamp_min(0) + objective.weight_decay) - averages[:, None]
         return cls(basis @ turn, corrections, averages)
 
     def to(self, dtype: torch.dtype) -> "Sketch":
@@ -177,17 +186,17 @@ def _balanced(objective: ConvexObjective, direction: Tensor) -> Tensor:
     return direction - direction.mean(dim=1, keepdim=True) if objective.exclusive else direction
 
 
-def _few_outputs(gradient: Tensor) -> Tensor | None:
-    """The outputs that have 99 % of a gradient's length [1, V, K], squared, if they are few."""
-    squares, outputs = gradient[0].square().sum(1).sort(descending=True)
-    few = len(outputs) // FEW_OUTPUTS
-    return outputs[:few] if few > 1 and squares[:few].sum() > 0.99 * squares.sum() else None
-
-
 def gradient_precision(keys: Tensor, outputs: int) -> torch.dtype:
     """The precision in which `minimise` computes gradients for keys [B, S, K] and V outputs."""
     single = keys.dtype != torch.float64 and keys.numel() * outputs > SINGLE_GRADIENT_FROM
     return torch.float32 if single else solving_precision(keys.device)
+
+
+def reachable(tolerance: float, keys: Tensor, outputs: int) -> float:
+    """The length of the gradient that `minimise` goes to: rounding alone may make one that long."""
+    if gradient_precision(keys, outputs) == torch.float32:
+        return max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * keys.shape[1])
+    return tolerance
 
 
 def _curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
@@ -207,7 +216,11 @@ def _multiplies_halves() -> bool:
 
 @torch.no_grad()
 def minimise(
-    objective: ConvexObjective, start: Tensor | Point, tolerance: float, sketch: Sketch | None = None
+    objective: ConvexObjective,
+    start: Tensor | Point,
+    tolerance: float,
+    sketch: Sketch | None = None,
+    near: bool = False,
 ) -> Minimum:
     """The minimum by Newton's method, each step solved by conjugate gradients (Nocedal and Wright 2006, algorithm 7.1).
 
@@ -217,40 +230,35 @@ def minimise(
             precision of gradients, saves looking at the objective there.
         tolerance: the length of the gradient at which a problem counts as solved.
         sketch: of an earlier `Minimum`; like the start it changes the time alone.
+        near: whether the start is near, so that it pays to solve for steps precisely; this, too.
     """
     outputs = (start.weight if isinstance(start, Point) else start).shape[1]
     batch, slots, _ = objective.keys.shape
     precise = gradient_precision(objective.keys, outputs)
-    coarse = objective.to(_curvature_precision(objective.keys, outputs))
+    rough, coarse = _curvature_precision(objective.keys, outputs), None
     objective = objective.to(precise)
     worth_sketch = batch == 1 and slots >= max(SKETCH_FROM, SKETCH_SLOTS_AN_OUTPUT * outputs)
     worth_sketch &= outputs * objective.keys.shape[2] * SKETCH_RANK <= SKETCH_NUMBERS
-    if precise == torch.float32:  # rounding alone makes a gradient about as long as this
-        tolerance = max(tolerance, ROUNDING * torch.finfo(torch.float32).eps * slots)
+    tolerance = reachable(tolerance, objective.keys, outputs)
     if not isinstance(start, Point):
         weight = _balanced(objective, start.to(precise))  # steps would leave what is not
         start = Point(weight, *objective.value_and_gradient(weight))
     weight, value, gradient, probabilities = start
     length = _dot(gradient, gradient).sqrt()
     first = length.clamp_min(1.0)
-    few = None if sketch is None else _few_outputs(gradient)
     shortest, idle = length, torch.zeros_like(length)
     stuck = idle > 0
     for _ in range(MAX_STEPS):
         unsolved = (length > tolerance) & ~stuck
         if not unsolved.any():
             break
+        coarse = objective.to(rough) if coarse is None else coarse
         if sketch is None and worth_sketch and bool(length < NEAR * first):
             sketch = Sketch.of(objective, probabilities).to(coarse.keys.dtype)
         # superlinear convergence without wasted work far away; no more of it than the tolerance asks for
-        loosest = 0.3 if sketch is None else 0.01
+        loosest = 0.01 if sketch is not None else 0.03 if near else 0.3
         precision = (length / first).sqrt().clamp_max(loosest).maximum(0.7 * tolerance / length.clamp_min(tolerance))
-        if few is not None and sketch is not None:  # one more example: most outputs hardly change
-            part, down = sketch.of_outputs(few), -gradient[:, few]
-            near = _conjugate_gradients(coarse, probabilities[..., few], down, FEW_PRECISION * length, part)
-            step, few = torch.zeros_like(gradient).index_copy(1, few, near), None
-        else:
-            step = _conjugate_gradients(coarse, probabilities, -gradient, precision * length, sketch)
+        step = _newton_step(coarse, probabilities, -gradient, precision * length, sketch)
         step = step * unsolved
         slope = _dot(gradient, step)[:, 0, 0]
         if sketch is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the sketch
@@ -278,6 +286,8 @@ def minimise(
         if better.all():
             weight, (value, gradient, probabilities), length = candidate, new, new_length
             continue
+        if not better.any():
+            continue
         weight, gradient, probabilities = (
             torch.where(better, after, before)
             for before, after in ((weight, candidate), (gradient, new[1]), (probabilities, new[2]))
@@ -286,29 +296,46 @@ def minimise(
     return Minimum(Point(weight, value, gradient, probabilities), sketch)
 
 
-@torch.no_grad()
-def _conjugate_gradients(
+def _newton_step(
     objective: ConvexObjective,
-    probabilities: Tensor,
+    probabilities: Any,
     right: Tensor,
     tolerance: Tensor | float,
     sketch: Sketch | None = None,
 ) -> Tensor:
-    """Solves H x = right [B, V, K] for the curvature H at `probabilities` (Nocedal and Wright 2006, algorithm 5.3).
+    """Solves H x = right [B, V, K] for the curvature H at `probabilities`, in the precision of the objective's keys."""
+    dtype = torch.promote_types(objective.keys.dtype, torch.float32)
+    hessian = objective.hessian(probabilities.to(dtype))
+    balanced = functools.partial(_balanced, objective)
+    return conjugate_gradients(hessian, right.to(dtype), tolerance, sketch, balanced).to(right.dtype)
+
+
+@torch.no_grad()
+def conjugate_gradients(
+    hessian: Callable[[Tensor], Tensor],
+    right: Tensor,
+    tolerance: Tensor | float,
+    sketch: Sketch | None = None,
+    balanced: Callable[[Tensor], Tensor] = torch.clone,
+) -> Tensor:
+    """Solves H x = right [B, V, K] (Nocedal and Wright 2006, algorithm 5.3).
 
     Each of the B problems rests from where it is solved on: what is left of its residual is rounding, and steps along
     that would lead away again while the others go on.
+
+    Args:
+        hessian: H, as a function of a direction.
+        tolerance: the length of the residual that may be left.
+        sketch: about the inverse of H.
+        balanced: takes from a direction what is in none of H's images.
     """
-    dtype = torch.promote_types(objective.keys.dtype, torch.float32)
-    given, right, probabilities = right.dtype, right.to(dtype), probabilities.to(dtype)
-    least = torch.finfo(dtype).tiny
+    least = torch.finfo(right.dtype).tiny
 
     def precondition(residual: Tensor) -> Tensor:
-        return residual if sketch is None else _balanced(objective, sketch(residual))
+        return residual if sketch is None else balanced(sketch(residual))
 
-    hessian = objective.hessian(probabilities)
     solution = torch.zeros_like(right)
-    residual = _balanced(objective, right).clone()
+    residual = balanced(right).clone()
     scaled = precondition(residual)
     direction = scaled.clone()
     product = _dot(residual, scaled)
@@ -316,8 +343,8 @@ def _conjugate_gradients(
         unsolved = _dot(residual, residual).sqrt() > tolerance
         if not unsolved.any():
             break
-        direction = _balanced(objective, direction)  # rounding leaves a part that no curvature holds
-        image = _balanced(objective, hessian(direction))
+        direction = balanced(direction)  # rounding leaves a part that no curvature holds
+        image = balanced(hessian(direction))
         curve = _dot(direction, image)
         size = torch.where(unsolved & (curve > 0), product / curve.clamp_min(least), 0)
         solution += size * direction
@@ -326,7 +353,7 @@ def _conjugate_gradients(
         new_product = _dot(residual, scaled)
         direction = scaled + new_product / product.clamp_min(least) * direction
         product = new_product
-    return solution.to(given)
+    return solution
 
 
 def implicit(objective: ConvexObjective, minimum: Tensor) -> Tensor:
@@ -361,5 +388,5 @@ class _Implicit(torch.autograd.Function):
             )
         tolerance = 1e-6 if outer.dtype == torch.float32 else 1e-10
         length = _dot(outer, outer).sqrt()
-        solution = _conjugate_gradients(ctx.objective, ctx.probabilities, outer, tolerance * length)
+        solution = _newton_step(ctx.objective, ctx.probabilities, outer, tolerance * length)
         return None, -solution, None, None

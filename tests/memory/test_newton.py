@@ -53,6 +53,12 @@ class Sum(NamedTuple):
     def curvature_weights(self, slope: Tensor) -> Tensor:
         return torch.ones_like(slope) if self.quadratic else 1 - slope.square()
 
+    def features(self, slots: Tensor) -> Tensor:
+        return self.keys[0, slots]
+
+    def squares(self) -> Tensor:
+        return self.keys[0].square().sum(1)
+
 
 def problem(quadratic: bool = True, decay: float = 1.0, batch: int = B) -> Sum:
     keys, targets = torch.randn(batch, S, K, dtype=torch.float64), torch.randn(batch, S, V, dtype=torch.float64)

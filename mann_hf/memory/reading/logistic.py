@@ -13,12 +13,10 @@ from ..addressing import unit
 from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minimise
 from ..state import KeyValueState
 from .base import READINGS, Reading, Solution
+from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, solve_large
 
 ROUGH_TOLERANCE = 1e-4
 """Of a rough solve: an example's part in the length of the gradient that may be left."""
-
-FIRST_LENGTH = 10.0
-"""The length of W's rows where a solve starts that has no earlier solution."""
 
 
 class LogisticParts(NamedTuple):
@@ -27,14 +25,22 @@ class LogisticParts(NamedTuple):
     Attributes:
         objective: what was minimised; its keys [B, S, K'] are unit keys with a constant behind them.
         weight: [B, V, K'], W.
-        coefficients: [B, S, V], α.
+        all_coefficients: [B, S, V], α.
         minimum: from which the next solve is sooner done.
     """
 
     objective: "LogisticObjective"
     weight: Tensor
-    coefficients: Tensor
+    all_coefficients: Tensor
     minimum: Minimum
+
+    def features(self, slots: Tensor) -> Tensor:
+        """[B, M, K'] of some slots [M]."""
+        return self.objective.keys.index_select(1, slots)
+
+    def coefficients(self, column: int, slots: Tensor) -> Tensor:
+        """[B, M], α of a label and some slots [M]."""
+        return self.all_coefficients[..., column][:, slots]
 
 
 @READINGS.register("logistic")
@@ -108,6 +114,10 @@ class LogisticReading(Reading):
             )
 
     def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
+        tolerance = ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance * min(1.0, self.weight_decay)
+        tolerance *= max(1, state.slots)
+        if self._is_large(state):
+            return Solution(state, self._solve_large(state, start, tolerance))
         keys = self._features(state.keys)
         objective = LogisticObjective(
             keys=keys,
@@ -116,8 +126,6 @@ class LogisticReading(Reading):
             weight_decay=self.weight_decay,
             exclusive=self.targets.exclusive,
         )
-        tolerance = ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance * min(1.0, self.weight_decay)
-        tolerance *= max(1, state.slots)
         first, sketch = self._first_guess(objective, state, start)
         found = minimise(objective.detach(), first, tolerance, sketch)
         weight = implicit(objective, found.weight).to(keys.dtype)
@@ -129,7 +137,7 @@ class LogisticReading(Reading):
         return Solution(state, LogisticParts(objective, weight, coefficients, found))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
-        return self._features(queries) @ solution.parts.weight.mT
+        return self._features(queries) @ solution.parts.weight.mT.to(queries.dtype)
 
     def terms(
         self,
@@ -139,9 +147,25 @@ class LogisticReading(Reading):
         slots: Tensor,
         sharpness: Tensor | float | None = None,
     ) -> Tensor:
-        parts: LogisticParts = solution.parts
-        products = self._features(queries) @ parts.objective.keys.index_select(1, slots).mT
-        return self.logits(solution, products * parts.coefficients[..., column][:, None, slots], sharpness)
+        parts: LogisticParts | LargeParts = solution.parts
+        products = self._features(queries) @ parts.features(slots).mT.to(queries.dtype)
+        coefficients = parts.coefficients(column, slots).to(queries.dtype)
+        return self.logits(solution, products * coefficients[:, None], sharpness)
+
+    def _is_large(self, state: KeyValueState) -> bool:
+        """Whether to solve a block of slots at a time: where nothing is trained through one memory."""
+        trained = torch.is_grad_enabled() and state.keys.requires_grad
+        large = gradient_precision(state.keys, state.values.shape[-1]) == torch.float32
+        return large and not trained and len(state.keys) == 1
+
+    def _solve_large(self, state: KeyValueState, start: Solution | None, tolerance: float) -> LargeParts:
+        earlier = None
+        if start is not None and len(start.state.keys) == 1:
+            parts = start.parts if isinstance(start.parts, LargeParts) else None
+            earlier = Earlier(start.state, start.parts.weight.detach().float(), parts)
+        weights = self.example_weight * (state.write_count * state.mask).float()[0, :, None]
+        settings = (self.constant, self.weight_decay, self.targets.exclusive)
+        return solve_large(state.detach(), weights, *settings, tolerance, earlier)
 
     def _features(self, keys: Tensor) -> Tensor:
         features = unit(keys)
@@ -155,17 +179,17 @@ class LogisticReading(Reading):
         Without an earlier solution: along each label's mean key, at about the length that solutions come to have.
         """
         keys = objective.keys.detach()
-        parts: LogisticParts | None = None
+        parts: LogisticParts | LargeParts | None = None
         if start is not None and len(start.parts.weight) == len(keys):
             parts = start.parts
-            carried = _carried(start, objective.detach(), state.ids)
+            carried = None if isinstance(parts, LargeParts) else _carried(start, objective.detach(), state.ids)
             if carried is not None:
                 return carried, parts.minimum.sketch
         means = unit((objective.weights * objective.targets).detach().mT @ keys)
         guess = FIRST_LENGTH * (means - means.mean(dim=1, keepdim=True))
         if parts is None:
             return guess, None
-        before, sketch = parts.weight.detach(), parts.minimum.sketch
+        before, sketch = parts.weight.detach().to(guess), parts.minimum.sketch
         columns = min(before.shape[1], guess.shape[1])
         guess[:, :columns] = before[:, :columns]
         if sketch is not None:
@@ -269,3 +293,11 @@ class LogisticObjective(NamedTuple):
     def curvature_weights(self, probabilities: Tensor) -> Tensor:
         """[B, S, V], w by which the Hessian's block of a label is Σ_i w_i k_i k_iᵀ + μ I."""
         return self.weights * probabilities * (1 - probabilities)
+
+    def features(self, slots: Tensor) -> Tensor:
+        """[..., K] of slots [...] of the first episode."""
+        return self.keys[0, slots]
+
+    def squares(self) -> Tensor:
+        """[S], the squared lengths of the first episode's keys."""
+        return self.keys[0].square().sum(1)

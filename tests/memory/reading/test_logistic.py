@@ -13,6 +13,7 @@ from mann_hf.errors import InvalidInputError
 from mann_hf.memory import KeyValueMemory, KeyValueState, newton
 from mann_hf.memory.reading import MULTI_LABEL, SINGLE_LABEL, LogisticReading, Solution
 from mann_hf.memory.reading.logistic import LogisticObjective, _carried
+from mann_hf.memory.reading.logistic_blocks import BlockwiseLogistic
 from mann_hf.memory.state import concatenate
 
 K, V, Q = 4, 3, 6
@@ -233,13 +234,17 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
         self.looks = self.products = 0
-        look, hessian = LogisticObjective.value_and_gradient, LogisticObjective.hessian
+        for kind in (LogisticObjective, BlockwiseLogistic):
+            self._watch(kind, monkeypatch, slots)
 
-        def value_and_gradient(objective: LogisticObjective, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _watch(self, kind: Any, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+        look, hessian = kind.value_and_gradient, kind.hessian
+
+        def value_and_gradient(objective: Any, weight: Tensor) -> tuple[Tensor, Tensor, Any]:
             self.looks += objective.keys.shape[1] >= slots
             return look(objective, weight)
 
-        def counted(objective: LogisticObjective, probabilities: Tensor) -> Callable[[Tensor], Tensor]:
+        def counted(objective: Any, probabilities: Any) -> Callable[[Tensor], Tensor]:
             product = hessian(objective, probabilities)
 
             def counting(direction: Tensor) -> Tensor:
@@ -248,8 +253,8 @@ class Work:
 
             return counting
 
-        monkeypatch.setattr(LogisticObjective, "value_and_gradient", value_and_gradient)
-        monkeypatch.setattr(LogisticObjective, "hessian", counted)
+        monkeypatch.setattr(kind, "value_and_gradient", value_and_gradient)
+        monkeypatch.setattr(kind, "hessian", counted)
 
     def taken(self) -> tuple[int, int]:
         """Looks and products since the last call."""

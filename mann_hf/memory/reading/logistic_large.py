@@ -1,0 +1,119 @@
+"""Solving the logistic reading of one large memory."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..addressing import unit
+from ..newton import Minimum, Point, minimise, reachable
+from ..state import KeyValueState
+from .logistic_blocks import BlockwiseLogistic, Margins, objective_of
+from .logistic_updates import DOUBT, carried, kept_runs, renewed, settled
+
+FIRST_LENGTH = 10.0
+"""The length of W's rows where a solve starts that has no earlier solution."""
+THINNED_FROM, THINNING = 64, 8
+"""Slots for each label from which one in so many is solved for first."""
+THINNED_TOLERANCE = 1e-3
+"""Of such a solve: an example's part in the length of the gradient that may be left."""
+
+
+class LargeParts(NamedTuple):
+    """What `LogisticReading.solve` prepares of a large memory.
+
+    Attributes:
+        objective: what was minimised.
+        minimum: from which the next solve is sooner done.
+    """
+
+    objective: BlockwiseLogistic
+    minimum: Minimum
+
+    @property
+    def weight(self) -> Tensor:
+        """[1, V, K + 1], W."""
+        return self.minimum.weight
+
+    def features(self, slots: Tensor) -> Tensor:
+        """[1, M, K + 1] of some slots [M]."""
+        return self.objective.features(slots)[None]
+
+    def coefficients(self, column: int, slots: Tensor) -> Tensor:
+        """[1, M], α of a label and some slots [M]."""
+        margins: Margins = self.minimum.point.probabilities
+        probabilities = margins.probabilities(slots, slice(column, column + 1))
+        targets = self.objective.targets[slots]
+        targets = targets == column if targets.dim() == 1 else targets[:, column]
+        counts = self.objective.weights[slots, 0] / self.objective.weight_decay
+        return (counts * (targets.to(counts) - probabilities[:, 0]))[None]
+
+
+class Earlier(NamedTuple):
+    """An earlier solution, of a memory that may have much in common with this one.
+
+    Attributes:
+        state: that memory.
+        weight: [1, V', K + 1], W.
+        parts: None where it was small.
+    """
+
+    state: KeyValueState
+    weight: Tensor
+    parts: LargeParts | None
+
+
+@torch.no_grad()
+def solve_large(
+    state: KeyValueState,
+    weights: Tensor,
+    constant: float,
+    weight_decay: float,
+    exclusive: bool,
+    tolerance: float,
+    earlier: Earlier | None,
+) -> LargeParts:
+    """Solves for a memory (B = 1) whose slots count `weights` [S, 1], to a length of the gradient of `tolerance`."""
+    objective, point = None, None
+    parts = None if earlier is None else earlier.parts
+    if earlier is not None and parts is not None and parts.objective[-3:] == (constant, weight_decay, exclusive):
+        runs = kept_runs(earlier.state.ids[0], state.ids[0])
+        objective = renewed(parts.objective, earlier.state, state, weights, runs)
+        if objective is not None and objective.outputs == parts.objective.outputs:
+            point = carried(parts.objective, objective, runs, parts.minimum.point)
+    near = objective is not None
+    if objective is None:
+        objective = objective_of(state, weights, constant, weight_decay, exclusive)
+    tolerance = reachable(tolerance, objective.keys, objective.outputs)
+    sketch = parts.minimum.sketch if near and parts is not None else None
+    sketch = sketch and sketch.wider(objective.outputs, weight_decay)
+    if point is None:
+        start = first_guess(objective, None if earlier is None else earlier.weight[0])
+        if not near and objective.slots >= THINNED_FROM * objective.outputs:
+            some = objective.of(slice(0, None, THINNING), THINNING)
+            start = minimise(some, start[None], THINNED_TOLERANCE * float(some.weights.sum())).weight[0]
+        point = _at(objective, start)
+    if near:
+        point = settled(point, sketch, tolerance)
+    if point.probabilities.doubt > DOUBT * tolerance:
+        point = _at(objective, point.weight[0])
+    return LargeParts(objective, minimise(objective, point, tolerance, sketch, near))
+
+
+def _at(objective: BlockwiseLogistic, weight: Tensor) -> Point:
+    """The point of a weight [V, K + 1], with a common part that exclusive losses do not see taken away."""
+    weight = weight - weight.mean(0) if objective.exclusive else weight
+    return Point(weight[None], *objective.value_and_gradient(weight[None]))
+
+
+def first_guess(objective: BlockwiseLogistic, before: Tensor | None) -> Tensor:
+    """Where a solve starts, [V, K + 1]: at an earlier solution, and for what that does not have along the mean key of
+    each label, at about the length that solutions come to have.
+    """
+    if before is not None and len(before) >= objective.outputs:
+        return before[: objective.outputs]
+    means = unit(objective.means())
+    guess = FIRST_LENGTH * (means - means.mean(dim=0))
+    if before is not None:
+        guess[: len(before)] = before
+    return guess
