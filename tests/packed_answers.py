@@ -7,7 +7,7 @@ from mann_hf.models.episode_keys import read_episodes, strongest
 from mann_hf.models.modeling_mann_sequence_classification import NUM_EVIDENCE_SLOTS, MANNSequenceClassifierOutput
 
 
-def answer_packed(model: Any, batch: EpisodeBatch) -> MANNSequenceClassifierOutput:
+def answer_packed(model: Any, batch: EpisodeBatch) -> Any:
     episodes = model.embed_episodes(batch)
     solution, logits = read_episodes(model.reading, episodes)
     evidence = strongest(model.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)

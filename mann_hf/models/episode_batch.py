@@ -45,6 +45,7 @@ class EpisodeBatch:
     seeds: Tensor | None = None
 
     def __post_init__(self) -> None:
+        support: Any
         support, query, name = self.support_index, self.query_index, self.name_index
         if not isinstance(support, Tensor):  # a tree's structure, which has other things in its leaves' places
             return

@@ -73,7 +73,7 @@ grouped = pytest.mark.parametrize("group_by_length", [True, False])
 class TestPacking:
     @grouped
     def test_every_text_is_there_once_and_indices_find_it(self, tiny_tokenizer: Any, group_by_length: bool) -> None:
-        packed = EpisodeCollator(tiny_tokenizer, group_by_length=group_by_length)(ALIKE)
+        packed: Any = EpisodeCollator(tiny_tokenizer, group_by_length=group_by_length)(ALIKE)
         assert sorted(texts_of(packed, tiny_tokenizer)) == sorted(TEXTS)
         assert named(packed, "support_index", tiny_tokenizer) == [episode.support.texts for episode in ALIKE]
         assert named(packed, "query_index", tiny_tokenizer) == [episode.query.texts for episode in ALIKE]
@@ -92,12 +92,12 @@ class TestPacking:
 
     def test_words_that_are_a_text_too_are_there_once(self, tiny_tokenizer: Any) -> None:
         episode = Episode(Examples(["cancel", "card"], [0, 1]), Examples([], []), ("cancel", "Card"))
-        packed = EpisodeCollator(tiny_tokenizer, label_names=True)([episode])
+        packed: Any = EpisodeCollator(tiny_tokenizer, label_names=True)([episode])
         assert sorted(texts_of(packed, tiny_tokenizer)) == ["cancel", "card"]
         assert torch.equal(packed.name_index, packed.support_index)
 
     def test_episodes_of_different_size_are_padded(self, tiny_tokenizer: Any) -> None:
-        packed = EpisodeCollator(tiny_tokenizer, label_names=True)(
+        packed: Any = EpisodeCollator(tiny_tokenizer, label_names=True)(
             [ALIKE[0], SMALLER._replace(names=("3", "lost_card"))]
         )
         assert named(packed, "support_index", tiny_tokenizer)[1] == [*SMALLER.support.texts, None]
@@ -112,7 +112,7 @@ class TestPacking:
             EpisodeCollator(tiny_tokenizer)([SMALLER, three])
 
     def test_episodes_without_queries(self, tiny_tokenizer: Any) -> None:
-        packed = EpisodeCollator(tiny_tokenizer)([episode._replace(query=Examples([], [])) for episode in ALIKE])
+        packed: Any = EpisodeCollator(tiny_tokenizer)([episode._replace(query=Examples([], [])) for episode in ALIKE])
         assert packed.query_index.shape == packed.labels.shape == (2, 0)
         assert packed.labels.dtype == packed.query_index.dtype == torch.long
 
@@ -137,13 +137,13 @@ class TestPacking:
     def test_texts_are_prepared_as_asked_for(self, tiny_tokenizer: Any) -> None:
         tiny_tokenizer.backend_tokenizer.normalizer = None  # so that lower case is the collator's doing
         collator = EpisodeCollator(tiny_tokenizer, max_length=10, prompt="query: ", lower_case=True)
-        packed = collator([Episode(Examples(["MY CARD is here"], [0]), Examples([], []), ("a", "b"))])
+        packed: Any = collator([Episode(Examples(["MY CARD is here"], [0]), Examples([], []), ("a", "b"))])
         expected = tiny_tokenizer("query: my card is here", truncation=True, max_length=10)["input_ids"]
         assert [group["input_ids"].tolist() for group in packed.inputs] == [[expected]]
 
     def test_for_a_model_texts_are_prepared_as_it_prepares_them(self, build: Build, tiny_tokenizer: Any) -> None:
         model = build(max_seq_length=6, prompts={"query": "get: "}, prompt_name="query", lower_case=True)
-        packed = EpisodeCollator.for_model(model, tiny_tokenizer)([ALIKE[0]])
+        packed: Any = EpisodeCollator.for_model(model, tiny_tokenizer)([ALIKE[0]])
         output = answer_packed(model, packed)
         expected = model.embed_texts(tiny_tokenizer, ALIKE[0].query.texts)
         assert torch.allclose(output.read_keys[0], expected, atol=1e-5)

@@ -14,12 +14,15 @@ from transformers import Trainer, TrainingArguments
 from mann_hf.episodes import EpisodeBatch
 from mann_hf.errors import InvalidInputError
 
-PICTURES = [{"pixel_values": torch.rand(2, 3, 8, 8)}, {"pixel_values": torch.rand(1, 3, 8, 8), "size": 8}]
+PICTURES: list[dict[str, Any]] = [
+    {"pixel_values": torch.rand(2, 3, 8, 8)},
+    {"pixel_values": torch.rand(1, 3, 8, 8), "size": 8},
+]
 
 
 def batch(**parts: Any) -> EpisodeBatch:
     """Two episodes over three inputs."""
-    given = {
+    given: dict[str, Any] = {
         "inputs": PICTURES,
         "support_index": torch.tensor([[0, 1], [1, 2]]),
         "support_labels": torch.tensor([[0, 1], [1, 0]]),
@@ -62,8 +65,9 @@ def test_a_trainer_takes_it_as_it_is(tmp_path: Any) -> None:
 
 
 def test_a_loader_of_accelerate_gives_it_whole() -> None:
-    loader = DataLoader([0, 1, 2], batch_size=2, collate_fn=lambda numbers: batch(seeds=torch.tensor(numbers)))
-    found = list(Accelerator(cpu=True).prepare(loader))
+    numbers: Any = [0, 1, 2]
+    loader: Any = DataLoader(numbers, batch_size=2, collate_fn=lambda some: batch(seeds=torch.tensor(some)))
+    found: list[Any] = list(Accelerator(cpu=True).prepare(loader))
     assert [each.seeds.tolist() for each in found] == [[0, 1], [2]]
     assert torch.equal(found[0].inputs[0]["pixel_values"], PICTURES[0]["pixel_values"])
 

@@ -26,7 +26,7 @@ def build(tiny_classifier: Build) -> Build:
     return lambda **options: tiny_classifier(attn_implementation="eager", **options)
 
 
-def batches(model: Any, count: int = 2) -> list[EpisodeBatch]:
+def batches(model: Any, count: int = 2) -> list[Any]:
     """Each of two episodes with label names."""
     collate = EpisodeCollator.for_model(model, model.load_tokenizer(), label_names=True)
     sampler = EpisodeSampler(TRAIN, n_way=2, k_shot=2, n_query=2)
@@ -46,7 +46,8 @@ class Wrapper(nn.Module):
 
 class TestLoss:
     def test_the_objective_is_given_reading_and_keys(self, build: Build) -> None:
-        model, seen = build(), []
+        model = build()
+        seen: list[Any] = []
         [batch] = batches(model, 1)
 
         def objective(reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor]:
@@ -95,7 +96,7 @@ class TestInnerLoop:
         grads = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
         fast = [w if g is None else w - RATE * g for w, g in zip(weights, grads, strict=True)]
         adapted = torch.func.functional_call(step, dict(zip(names, fast, strict=True)), (outer,)).loss
-        found = torch.autograd.grad(adapted, weights, allow_unused=True)
+        found: Any = torch.autograd.grad(adapted, weights, allow_unused=True)
 
         loss = step(inner).loss
         grads = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
@@ -104,13 +105,13 @@ class TestInnerLoop:
             for weight, grad in zip(weights, grads, strict=True):
                 weight -= 0 if grad is None else RATE * grad
         there = step(outer).loss
-        direction = torch.autograd.grad(there, weights, allow_unused=True)
+        direction: Any = torch.autograd.grad(there, weights, allow_unused=True)
         with torch.no_grad():
             for weight, old in zip(weights, before, strict=True):
                 weight.copy_(old)
         grads = torch.autograd.grad(step(inner).loss, weights, create_graph=True, allow_unused=True)
-        product = sum((g * d.detach()).sum() for g, d in zip(grads, direction, strict=True) if g is not None)
-        curved = torch.autograd.grad(product, weights, allow_unused=True)
+        product: Any = sum((g * d.detach()).sum() for g, d in zip(grads, direction, strict=True) if g is not None)
+        curved: Any = torch.autograd.grad(product, weights, allow_unused=True)
 
         torch.testing.assert_close(adapted, there, atol=1e-6, rtol=1e-5)
         assert not torch.allclose(adapted, loss, atol=1e-3)

@@ -76,7 +76,7 @@ class OwnTrainer(EpisodicTrainer):
 def test_parts_of_ones_own_take_the_place_of_the_usual(tmp_path: Path, tiny_classifier: Any) -> None:
     with pytest.raises(InvalidTypeError, match="type EpisodicTrainingArguments; give OwnArguments"):
         OwnTrainer(tiny_classifier(), arguments(tmp_path), TRAIN)
-    trainer = OwnTrainer(tiny_classifier(), arguments(tmp_path, OwnArguments), TRAIN, VALID)
+    trainer: Any = OwnTrainer(tiny_classifier(), arguments(tmp_path, OwnArguments), TRAIN, VALID)
     assert isinstance(trainer.sampler, OwnSampler) and isinstance(trainer.eval_samplers[""], OwnSampler)
     assert isinstance(trainer.data_collator, OwnCollator)
     callbacks: list[TrainerCallback] = trainer.callback_handler.callbacks
