@@ -12,6 +12,8 @@ from ..state import KeyValueState
 
 BLOCK_NUMBERS = 600_000
 """Scores that are computed at a time: about what a processor's cache holds."""
+LEAST_BLOCK = 4096
+"""Slots of a block at least: with fewer, what is done once a block and label would take longer than the products."""
 ON_DEVICE = 64
 """How many times more where there is no such cache to stay in."""
 
@@ -211,7 +213,7 @@ class Margins(NamedTuple):
 
 def blocks(slots: int, outputs: int, device: torch.device) -> Iterator[slice]:
     """Slices of so many slots that their scores of some outputs are few enough."""
-    size = max(256, BLOCK_NUMBERS * (1 if device.type == "cpu" else ON_DEVICE) // max(outputs, 100))
+    size = max(LEAST_BLOCK, BLOCK_NUMBERS * (1 if device.type == "cpu" else ON_DEVICE) // max(outputs, 100))
     return (slice(start, min(start + size, slots)) for start in range(0, slots, size))
 
 
