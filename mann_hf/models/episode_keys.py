@@ -19,7 +19,7 @@ class EpisodeKeys(NamedTuple):
     """The keys and labels of B episodes of at most N classes.
 
     Attributes:
-        law: by which the support is written.
+        memory: the rules by which the support is written.
         support: [B, S, K], the keys that are written.
         values: [B, S, V], what is written under them.
         mask: [B, S], which of them are examples and no padding.
@@ -30,7 +30,7 @@ class EpisodeKeys(NamedTuple):
         seeds: [B], by which an objective draws within each episode.
     """
 
-    law: KeyValueMemory
+    memory: KeyValueMemory
     support: Tensor
     values: Tensor
     mask: Tensor
@@ -55,17 +55,17 @@ class EpisodeKeys(NamedTuple):
 
     def repeated(self, times: int) -> "EpisodeKeys":
         """The same episodes several times over, one round behind the other."""
-        law, *parts = self
+        memory, *parts = self
         rounds = (part if part is None else part.repeat(times, *[1] * (part.dim() - 1)) for part in parts)
-        return EpisodeKeys(law, *rounds)  # type: ignore[arg-type]
+        return EpisodeKeys(memory, *rounds)  # type: ignore[arg-type]
 
     def solve(self, reading: Reading) -> Solution:
         """A memory of each episode's support and the words of its labels, ready to be read."""
-        state = self.law.initial_state(len(self.support), self.support.device, self.support.dtype)
-        state = self.law.write(state, self.support, self.values.to(self.support), mask=self.mask)
+        state = self.memory.initial_state(len(self.support), self.support.device, self.support.dtype)
+        state = self.memory.write(state, self.support, self.values.to(self.support), mask=self.mask)
         if self.names is not None:  # beyond the capacity, as in a `LabelledMemory`
-            law = KeyValueMemory(self.law.key_size, self.law.value_size)
-            state = law.write(state, self.names, self._name_values().to(self.names), mask=self.named)
+            unlimited = KeyValueMemory(self.memory.key_size, self.memory.value_size)
+            state = unlimited.write(state, self.names, self._name_values().to(self.names), mask=self.named)
         return reading.solve(state)
 
     def _name_values(self) -> Tensor:

@@ -202,7 +202,7 @@ class EpisodicTrainingArguments(TrainingArguments):
 
 
 def _as_mapping(name: str, value: Any) -> dict[str, Any] | None:
-    """What a field of names and values holds, which may come as JSON."""
+    """The value of a field of names and values, which may be given as JSON."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -20,7 +20,7 @@ SAMPLER_FILE = "episode_sampler.json"
 STATE_FILE = "trainer_state.json"
 """What the Trainer writes last."""
 RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
-"""Arguments that checkpoints are told apart by."""
+"""Arguments that a resumed run must share with its checkpoints."""
 MODEL_SETTINGS = ("reading", "reading_options", "pooling", "normalize")
 """Fields of the model's configuration likewise."""
 
@@ -73,7 +73,7 @@ def steps_done(folder: str | Path) -> int:
 
 
 def run_settings(args: Any, model: Any) -> dict[str, Any]:
-    """What a run cannot change when it is resumed, in plain JSON.
+    """The settings that a resumed run must share with its checkpoints, in plain JSON.
 
     Args:
         args: the training arguments.

@@ -74,7 +74,7 @@ class OwnReading:
 
     def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
         self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
-        make(READINGS, name, {"key_size": 1, **self.options})  # what is wrong is told now, not at the first step
+        make(READINGS, name, {"key_size": 1, **self.options})  # so that errors come now, not at the first step
 
     def like(self, reading: Reading, episodes: EpisodeKeys) -> Reading:
         """The reading for the key size of the model's own, on the device of the episodes."""
@@ -87,7 +87,10 @@ class OwnReading:
 
 @OBJECTIVES.register("episode")
 class EpisodeCrossEntropy(Objective):
-    """Cross entropy of the queries, read from a memory of the support (Vinyals et al. 2016, eq. 2)."""
+    """Cross entropy of the queries, read from a memory of the support.
+
+    Equation 2 of Vinyals et al. 2016, "Matching Networks for One Shot Learning" (https://arxiv.org/abs/1606.04080).
+    """
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         _, logits = read_episodes(reading, episodes)
@@ -130,7 +133,7 @@ class LeaveOneOut(Objective):
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         own = self.own.like(reading, episodes)
         whole = merged(episodes).with_names()
-        whole = whole._replace(law=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
+        whole = whole._replace(memory=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         solution = whole.solve(own)
         examples = whole.support.shape[1] - (0 if episodes.names is None else episodes.names.shape[1])
         folds = torch.arange(whole.support.shape[1], device=whole.support.device)
@@ -203,7 +206,7 @@ class Resampled(Objective):
         once = merged(episodes)
         numbers = _drawn(once.seeds, once.mask, OF_SUPPORTS, self.draws).flatten(0, 1)
         whole = once.repeated(self.draws)
-        whole = whole._replace(law=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
+        whole = whole._replace(memory=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         own = whole.values * whole.mask[..., None]
         order = numbers.masked_fill(~whole.mask, 2)
         same = own.to(order) @ own.to(order).mT  # [B, S, S]
@@ -221,9 +224,10 @@ class Resampled(Objective):
 
 @OBJECTIVES.register("supervised_contrastive")
 class SupervisedContrastive(Objective):
-    """Supervised contrastive loss (Khosla et al. 2020, eq. 2): pulls texts of one label together, pushes others apart.
+    """Supervised contrastive loss: pulls inputs of one label together and pushes others apart.
 
-    With label names, the words of a label count as one more text of it.
+    Equation 2 of Khosla et al. 2020, "Supervised Contrastive Learning" (https://arxiv.org/abs/2004.11362).
+    With label names, the words of a label count as one more input of it.
 
     Args:
         temperature: τ.

@@ -89,7 +89,7 @@ class Recorder(TrainerCallback):
         step = state.global_step
         self.metrics.setdefault(step, {}).update(metrics or {})
         if step and not self.running:  # of what the run ended with
-            self._tell_results(self.metrics[step])
+            self._write_results(self.metrics[step])
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.running = False
@@ -99,13 +99,13 @@ class Recorder(TrainerCallback):
             return
         whole = self.first_step == 0  # of a run that went on from a checkpoint only the rest was seen
         best = state.best_global_step if args.load_best_model_at_end else None
-        said = trainer.trained_model.model_card_data
-        if said.training is not None:
-            said.earlier_training = [*said.earlier_training, said.training]
+        card_data = trainer.trained_model.model_card_data
+        if card_data.training is not None:
+            card_data.earlier_training = [*card_data.earlier_training, card_data.training]
         settings = _settings(args, sampler)
         if has_adapter(trainer.trained_model):
             settings["trainable"] = "adapter"
-        said.training = TrainingRecord(
+        card_data.training = TrainingRecord(
             data=_data(sampler),
             settings=settings,
             steps=state.global_step,
@@ -116,9 +116,9 @@ class Recorder(TrainerCallback):
             hardware=_hardware(args),
             versions=versions(),
         )
-        self._tell_results(self.metrics.get(best or state.global_step, {}))
+        self._write_results(self.metrics.get(best or state.global_step, {}))
 
-    def _tell_results(self, metrics: Mapping[str, float]) -> None:
+    def _write_results(self, metrics: Mapping[str, float]) -> None:
         before = self.metrics.get(0, {})
         trainer, results = self.trainer, []
         for name, sampler in trainer.eval_samplers.items():
@@ -184,7 +184,7 @@ class EnergyMeter:
             self._quiet.enter_context(_silenced("codecarbon"))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                # Offline, for it would look up where the machine is; the country is for emissions, which are not told.
+                # Offline, or it would look up where the machine is; the country is for emissions, which we leave out.
                 tracker = codecarbon.OfflineEmissionsTracker(
                     country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True
                 )

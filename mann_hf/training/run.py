@@ -242,7 +242,7 @@ class TrainingRun:
 
 
 def _from_yaml(name: str, value: Any) -> Any:
-    """What a value of a yaml file stands for: yaml takes 1e-5 for a text, and no for False."""
+    """The value that a field of a yaml file stands for: yaml takes 1e-5 for a text, and no for False."""
     if value is False and name in SWITCHES:
         return SWITCHES[name]
     kind = get_type_hints(EpisodicTrainingArguments)[name]

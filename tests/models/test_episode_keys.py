@@ -321,7 +321,7 @@ class TestKeys:
         for number in range(3):
             kept = whole.mask[number]
             alone = EpisodeKeys(
-                episodes.law,
+                episodes.memory,
                 whole.support[number, kept][None],
                 whole.values[number, kept][None],
                 kept[kept][None],

@@ -355,7 +355,7 @@ class TestEveryObjective:
         episodes = keys_of()
         assert episodes.labels is not None and episodes.names is not None and episodes.named is not None
         padded = episodes._replace(
-            law=KeyValueMemory(K, N + 1),
+            memory=KeyValueMemory(K, N + 1),
             support=torch.cat([torch.randn(B, 2, K).double(), episodes.support], dim=1),
             values=F.pad(episodes.values, (0, 1, 2, 0)),
             mask=F.pad(episodes.mask, (2, 0)),
@@ -404,7 +404,7 @@ class TestEveryObjective:
     @every
     def test_a_capacity_does_not_stand_in_the_way(self, name: str) -> None:
         episodes = keys_of()
-        limited = episodes._replace(law=KeyValueMemory(K, N, 5, "oldest"))
+        limited = episodes._replace(memory=KeyValueMemory(K, N, 5, "oldest"))
         loss = loss_of(build(name), limited)
         assert loss.isfinite()
         if name != "episode":  # which is of what the memory keeps
