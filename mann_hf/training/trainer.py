@@ -83,7 +83,7 @@ class EpisodicTrainer(Trainer):
 
     training_args_class: type[EpisodicTrainingArguments] = EpisodicTrainingArguments
     sampler_class: type[EpisodeSampler] = EpisodeSampler
-    data_collator_class: type[EpisodeCollator] = EpisodeCollator
+    data_collator_class: type[Any] = EpisodeCollator
     model_card_callback_class: type[Recorder] = Recorder
 
     args: EpisodicTrainingArguments
@@ -163,13 +163,12 @@ class EpisodicTrainer(Trainer):
 
     def _set_collator(self) -> None:
         if self._owns_collator:
-            collator: Any = self.data_collator_class.for_model(
+            self.data_collator = self.data_collator_class.for_model(
                 self.model,
                 self.processing_class,
                 label_names=self.args.label_names,
                 group_by_length=self.args.device.type == "cpu",
             )
-            self.data_collator = collator
 
     def _prepare_fresh(self) -> None:
         """Prepares a model that `model_init` has just made, by the settings of its trial."""
