@@ -187,8 +187,6 @@ class EpisodicTrainer(Trainer):
         """Whether no process has all weights, so that all must encode the same texts at once."""
         return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
-    # ---- Training ----
-
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; the keys of a memory that the model already has are computed again with the trained encoder.
 
@@ -251,8 +249,6 @@ class EpisodicTrainer(Trainer):
     def _weights(self) -> int:
         return self.model.num_parameters(exclude_embeddings=True)
 
-    # ---- Evaluation ----
-
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
@@ -310,8 +306,6 @@ class EpisodicTrainer(Trainer):
         with whole_weights(self.model_wrapped):
             return answer_episodes(model, processor, episodes, self.args.label_names, embed)
 
-    # ---- Hyperparameter search ----
-
     def hyperparameter_search(  # type: ignore[override]
         self,
         hp_space: Any = None,
@@ -334,8 +328,6 @@ class EpisodicTrainer(Trainer):
             super()._hp_search_setup(trial)
         self._train_batch_size = self.args.train_batch_size
         self.train_dataset = self._drawn(self._draw_by(self.args))
-
-    # ---- Saving and resuming ----
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Saves the model, its memory, the tokenizer and the training arguments."""
