@@ -46,12 +46,13 @@ def calibrate(
     r"""Fits the sharpness on the memory's answers about its own examples, each left out of the memory when asked.
 
     The examples of each label, and those of none, are split into folds, the memory without a fold answers for that
-    fold, and β minimises the cross entropy of the answers (temperature scaling, Guo et al. 2017, section 4.2, on
-    cross-validated scores).
-    Each fold takes about as many examples from every label, so that no label is at a disadvantage when it is asked
-    for. The whole memory holds more examples than the memories that answered; the factor $n^{-0.25}$ corrects for that.
+    fold, and β minimises the cross entropy of the answers: temperature scaling on cross-validated scores. Each fold
+    takes about as many examples from every label, so that no label is at a disadvantage when it is asked for. The whole
+    memory holds more examples than the memories that answered; the factor $n^{-0.25}$ corrects for that.
 
     The result depends on what is stored, not on the order of writing.
+
+    Source: Guo et al. 2017, [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599), section 4.2.
 
     Args:
         reading: how the memory is read.
@@ -158,7 +159,10 @@ def _loss(
 
 
 def _minimise(function: Callable[[Tensor], Tensor], low: float = -4.0, high: float = 7.0, steps: int = 45) -> Tensor:
-    """Golden-section search (Kiefer 1953) over log β; the losses here have a single valley."""
+    """Golden-section search over log β; the losses here have a single valley.
+
+    Source: Kiefer 1953, [Sequential Minimax Search for a Maximum](https://doi.org/10.1090/S0002-9939-1953-0055639-3).
+    """
     ratio = (5**0.5 - 1) / 2
     number = lambda x: torch.tensor(x, dtype=torch.float64)  # noqa: E731
     left, right = high - ratio * (high - low), low + ratio * (high - low)

@@ -12,7 +12,7 @@ from .precision import LARGEST, strange
 from .state import NO_ID, KeyValueState, compact, concatenate, empty_state
 
 USAGE_DECAY = 0.99
-"""γ of Santoro et al. 2016, eq. 20, for `KeyValueMemory.use`."""
+"""γ of `KeyValueMemory.use`."""
 
 
 class KeyValueMemory:
@@ -142,7 +142,10 @@ class KeyValueMemory:
         return compact(state._replace(mask=state.mask & ~gone, age=state.age - younger_gone))
 
     def use(self, state: KeyValueState, weights: Tensor, decay: float = USAGE_DECAY) -> KeyValueState:
-        r"""The state after a read: $u \leftarrow \gamma u + \sum_q w_q$ (Santoro et al. 2016, eq. 20, reads alone).
+        r"""The state after a read: $u \leftarrow \gamma u + \sum_q w_q$.
+
+        Source: Santoro et al. 2016, [One-shot Learning with Memory-Augmented Neural
+        Networks](https://arxiv.org/abs/1605.06065), equation 20, reads alone.
 
         Args:
             state: S slots.

@@ -131,8 +131,10 @@ class Sketch(NamedTuple):
 
     @classmethod
     def of(cls, objective: ConvexObjective, probabilities: Any) -> "Sketch":
-        """One pass of a randomised range finder for each output (Halko et al. 2011, "Finding structure with
-        randomness", algorithm 4.4 with q = 1, https://arxiv.org/abs/0909.4061).
+        """One pass of a randomised range finder for each output.
+
+        Source: Halko et al. 2011, [Finding Structure with Randomness](https://arxiv.org/abs/0909.4061), algorithm 4.4
+        with q = 1.
         """
         weights = objective.curvature_weights(probabilities)[0]
         parts = [cls._of_outputs(objective, some) for some in weights.split(SKETCH_OUTPUTS, dim=1)]
@@ -222,7 +224,9 @@ def minimise(
     sketch: Sketch | None = None,
     near: bool = False,
 ) -> Minimum:
-    """The minimum by Newton's method, each step solved by conjugate gradients (Nocedal and Wright 2006, algorithm 7.1).
+    """The minimum by Newton's method, each step solved by conjugate gradients.
+
+    Source: Nocedal and Wright 2006, [Numerical Optimization](https://doi.org/10.1007/978-0-387-40065-5), algorithm 7.1.
 
     Args:
         objective: B problems.
@@ -318,7 +322,9 @@ def conjugate_gradients(
     sketch: Sketch | None = None,
     balanced: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Tensor:
-    """Solves H x = right [B, V, K] (Nocedal and Wright 2006, algorithm 5.3).
+    """Solves H x = right [B, V, K] by conjugate gradients.
+
+    Source: Nocedal and Wright 2006, [Numerical Optimization](https://doi.org/10.1007/978-0-387-40065-5), algorithm 5.3.
 
     Each of the B problems rests from where it is solved on: what is left of its residual is rounding, and steps along
     that would lead away again while the others go on.

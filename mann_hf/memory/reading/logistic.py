@@ -50,12 +50,15 @@ class LogisticReading(Reading):
     $W = \arg\min_W \sum_i s n_i \, \mathrm{CE}(W k_i, v_i) + \frac{\mu}{2} \lVert W \rVert^2$ is unique, so the
     result depends neither on the order of the writes nor on where the solver starts. At the optimum
     $W = \sum_i \alpha_i k_i^\top$ with
-    $\alpha_i = \frac{s n_i}{\mu} (v_i - p_i)$ (the representer theorem; Yeh et al. 2018, theorem 3.1), so each slot
+    $\alpha_i = \frac{s n_i}{\mu} (v_i - p_i)$ by the representer theorem, so each slot
     adds $\alpha_{ic} \langle k_i, q \rangle$ to the score of label c. The cost of a read is $K \cdot V$, whatever S is.
 
     A constant c appended to each unit key is an intercept with weight decay; it adds $c^2$ to every
     $\langle k_i, q \rangle$. For several labels there is one binary regression a label, with a constant of 1.
     Gradients with respect to the keys are computed by the implicit function theorem.
+
+    Source: Yeh et al. 2018, [Representer Point Selection for Explaining Deep Neural
+    Networks](https://arxiv.org/abs/1811.09720), theorem 3.1.
 
     Args:
         example_weight: s, the weight of an example against the weight decay.

@@ -154,9 +154,10 @@ class BlockwiseLogistic(NamedTuple):
         return (probabilities * (1 - probabilities)).mul_(self.weights)[None]
 
     def hessian_of(self, probabilities: Tensor) -> Callable[[Tensor], Tensor]:
-        """The Hessian's block of V' of the outputs, as a function of a direction [V', K + 1], which is never made
-        (Lin, Weng and Keerthi 2008, "Trust region Newton method for large-scale logistic regression", section 3,
-        https://www.jmlr.org/papers/v9/lin08b.html).
+        """The Hessian's block of V' of the outputs as a function of a direction [V', K + 1]; it is never made.
+
+        Source: Lin, Weng and Keerthi 2008, [Trust Region Newton Method for Large-Scale Logistic
+        Regression](https://www.jmlr.org/papers/v9/lin08b.html), section 3.
 
         Args:
             probabilities: [S, V'], of these outputs.
