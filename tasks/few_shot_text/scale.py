@@ -147,7 +147,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=TURNS, help="how often each write and answer is timed")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     chosen = parser.parse_args(arguments)
-    logging.set_verbosity_error()
     measured = {}
     for entries in chosen.entries:
         figures = measure(entries, chosen.labels, chosen.key_size, chosen.turns, reading=chosen.reading)
@@ -164,4 +163,5 @@ def _shown(figure: Any) -> str:
 
 
 if __name__ == "__main__":
+    logging.set_verbosity_error()
     main()
