@@ -169,7 +169,7 @@ class Source:
         url = hf_hub_url(self.repository, self._within(name), revision=self.revision)
         try:
             get_hf_file_metadata(url, token=self.token, timeout=HEADER_SECONDS)
-        except (OSError, ValueError, TransportError):  # loading says why the place cannot be read
+        except (OSError, ValueError, TransportError, RuntimeError):  # loading says why the place cannot be read
             return False
         return True
 
@@ -222,7 +222,7 @@ class Source:
             return None
         except ValueError as error:  # no name that the Hub has, or arguments that do not go together
             raise OSError(str(error)) from error
-        except TransportError as error:
+        except (TransportError, RuntimeError) as error:  # older clients raise the latter as they try a second time
             if isinstance(error, OSError):
                 raise
             if isinstance(held := self._held(name), str):
@@ -233,4 +233,4 @@ class Source:
 def is_of_connection(error: OSError) -> bool:
     """Whether an error of `Source.fetch` says that the Hub is out of reach, and nothing of the file or repository."""
     of_repository = isinstance(error, RepositoryNotFoundError | RevisionNotFoundError)
-    return isinstance(error, LocalEntryNotFoundError | HfHubHTTPError) and not of_repository
+    return isinstance(error, LocalEntryNotFoundError | HfHubHTTPError | ConnectionError) and not of_repository
