@@ -20,7 +20,6 @@ from .hub.saving import take_upload
 from .models import Evidence, MANNForSequenceClassification
 from .models.folder_saves import saving_model, write_model
 from .models.plain_modules import unwrap_hint
-from .models.publishing import save_tokenizer
 from .models.stored_texts import why_unlike
 from .persistent.entries import Entry, label_names
 from .persistent.holder import ReadyMemory
@@ -181,7 +180,7 @@ class FewShotTextClassificationPipeline(Pipeline):
         upload = take_upload(save_directory, kwargs)
         with saving_model(self.model, save_directory, create_model_card, overwrite) as staging:
             write_model(self.model, staging, **kwargs)
-            save_tokenizer(self.model, self.tokenizer, staging)
+            self.model.text_processor(self.tokenizer).save_pretrained(staging)
         if upload is not None:
             self.push_to_hub(**upload)
 

@@ -62,6 +62,7 @@ class TextProcessor(InputProcessor):
         return {} if self.pool_prompt or not self.prompt else {"not_pooled": self._prompt_tokens}
 
     def save_pretrained(self, folder: Path) -> None:
+        """Saves the tokenizer so that it cuts where the model does, also in a stock pipeline with truncation=True."""
         own = copy.deepcopy(self.tokenizer)
         own.model_max_length = self.max_length or own.model_max_length
         own.save_pretrained(folder)

@@ -43,11 +43,6 @@ ENCODING = (
 """Fields of the configuration without which another model would not read a memory as this one does."""
 
 
-def save_tokenizer(model: MemoryKeepingModel, tokenizer: Any, folder: Path) -> None:
-    """Saves a tokenizer that cuts where the model does, also where a stock pipeline is told truncation=True."""
-    model.text_processor(tokenizer).save_pretrained(folder)
-
-
 def push_model(
     model: MemoryKeepingModel, repo_id: str, tokenizer: Any, save_options: dict[str, Any], **options: Any
 ) -> CommitInfo:
@@ -66,7 +61,7 @@ def push_model(
 
     def fill(repository: Repository, folder: Path) -> None:
         own.save_pretrained(folder, create_model_card=False, **save_options)
-        save_tokenizer(own, tokenizer, folder)
+        own.text_processor(tokenizer).save_pretrained(folder)
         before = repository.card()
         write_cards(own, folder, repository.id, before, said)
         origin = model.name_or_path or ""

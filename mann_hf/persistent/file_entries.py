@@ -29,19 +29,20 @@ def entries_from(described: Any, problem_type: str) -> tuple[Entry, ...]:
     Raises:
         Exception: one of the built-in errors, where they are none; a stranger may have written them.
     """
-    _expect(isinstance(described, list), "the entries are no list")
+    expect(isinstance(described, list), "the entries are no list")
     ids, texts, labels, kinds = ([entry[field] for entry in described] for field in ("id", "text", "label", "kind"))
-    _expect(set(map(type, texts)) <= {str, type(None)}, "a text is no string")
+    expect(set(map(type, texts)) <= {str, type(None)}, "a text is no string")
     for kind in kinds:
         if kind not in ("example", "description"):
             raise ValueError(f"unknown kind of entry {kind!r}")
     meant = list(map(targets_of(problem_type).from_json, labels))
-    _expect("description" not in compress(kinds, map(operator.not_, meant)), "a description of no label")
-    _expect(set(map(type, ids)) <= {int}, "an id is no whole number")
-    _expect(not ids or (min(ids) >= 0 and max(ids) <= LARGEST_ID), "a number is out of range")
+    expect("description" not in compress(kinds, map(operator.not_, meant)), "a description of no label")
+    expect(set(map(type, ids)) <= {int}, "an id is no whole number")
+    expect(not ids or (min(ids) >= 0 and max(ids) <= LARGEST_ID), "a number is out of range")
     return tuple(map(Entry, ids, texts, meant, kinds))
 
 
-def _expect(holds: bool, otherwise: str) -> None:
+def expect(holds: bool, otherwise: str) -> None:
+    """Raises a `ValueError` that says what is wrong with a file, where something does not hold."""
     if not holds:
         raise ValueError(otherwise)

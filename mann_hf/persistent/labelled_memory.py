@@ -263,15 +263,15 @@ class LabelledMemory:
         return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
 
     def _remember_large(
-        self, keys: Tensor, new: list[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor], told: Counter[int]
+        self, keys: Tensor, new: list[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor], times: Counter[int]
     ) -> "LabelledMemory":
-        """This memory with new entries and more labels, and with what it was told again counted once more."""
+        """This memory with new entries and more labels, in which each id counts as often as it was written."""
         law, ids = self._law_of(labels), torch.tensor([[entry.id for entry in new]]).long()
         values = self.targets.encode([entry.label for entry in new], labels, law.value_size)
         slots = law.new_slots(keys.detach()[None].to(self.state.keys), values[None], ids)
         content = large_memory.remember(self._content, slots, new, labels, names, self.problem_type)
         memory = replace(self, law=law, **content._asdict())
-        again = {memory.ids[id_]: count for id_, count in (told - Counter(entry.id for entry in new)).items()}
+        again = {memory.ids[id_]: count for id_, count in (times - Counter(entry.id for entry in new)).items()}
         if again:
             state = law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
             memory = replace(memory, state=state)

@@ -21,7 +21,7 @@ from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..targets.kinds import problem_types
 from ..targets.schema import names_from_json
 from .entries import label_names
-from .file_entries import entries_from, nothing_collected
+from .file_entries import entries_from, expect, nothing_collected
 from .labelled_memory import LabelledMemory
 from .refusals import check_size
 
@@ -148,10 +148,10 @@ def load_memory(
 def _check_file(path: Path) -> None:
     """Refuses a pipe or device, which has no end, and holes that claim to be more than this machine holds."""
     status = path.stat()
-    _expect(stat.S_ISREG(status.st_mode), "it is no file")
+    expect(stat.S_ISREG(status.st_mode), "it is no file")
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        _expect(status.st_size <= held, f"it has {status.st_size:,} bytes, and this machine a memory of {held:,}")
+        expect(status.st_size <= held, f"it has {status.st_size:,} bytes, and this machine a memory of {held:,}")
 
 
 def _check_kind(path: Path) -> None:
@@ -175,13 +175,13 @@ def _contents(file: Any) -> dict[str, Any]:
         signs.count(sign) - sum(string[0].count(sign) for string in re.finditer(rb'"[^"]*"', signs))
         for sign in (b"{", b"[")
     )
-    _expect(objects * SHORTEST_ENTRY <= len(written) and lists <= objects + 1, "too many objects or lists")
+    expect(objects * SHORTEST_ENTRY <= len(written) and lists <= objects + 1, "too many objects or lists")
     return json.loads(written, object_pairs_hook=_object)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
-    _expect(len(fields) == len(pairs), "a field stands twice")
+    expect(len(fields) == len(pairs), "a field stands twice")
     return fields
 
 
@@ -193,9 +193,9 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     """
     contents = _contents(file)
     problem_type, name = contents["problem_type"], contents["encoder"]["name"]
-    _expect(problem_type in problem_types(), f"unknown problem type {problem_type!r}")
-    _expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
-    _expect(name is None or isinstance(name, str), "the encoder's name is no string")
+    expect(problem_type in problem_types(), f"unknown problem type {problem_type!r}")
+    expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
+    expect(name is None or isinstance(name, str), "the encoder's name is no string")
     key_size = _whole(contents["encoder"]["key_size"], 1)
     if check_encoder is not None:
         check_encoder(name, key_size)
@@ -208,21 +208,21 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
 
     vector = (count,)
     ids, age, write_count = (_tensor(file, field, torch.int64, vector) for field in ("ids", "age", "write_count"))
-    _expect(ids.tolist() == [entry.id for entry in entries], "the ids of slots and entries differ")
-    _expect(len(set(ids.tolist())) == count, "an id stands twice")
+    expect(ids.tolist() == [entry.id for entry in entries], "the ids of slots and entries differ")
+    expect(len(set(ids.tolist())) == count, "an id stands twice")
     usage = _tensor(file, "usage", torch.float32, vector)
-    _expect(
+    expect(
         bool((usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()), "a count is below what it can be"
     )
     keys = _tensor(file, "keys", torch.float32, (count, key_size))
 
     law = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
     memory = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
-    _expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
-    _expect(not memory.targets.named or law.value_size == len(labels), "value_size does not fit")
+    expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
+    expect(not memory.targets.named or law.value_size == len(labels), "value_size does not fit")
     check_size(count, len(labels))
     values = memory.values_of([entry.label for entry in entries])
-    _expect(memory.targets.named or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
+    expect(memory.targets.named or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
 
     names, probe = {}, None
     if with_names:
@@ -235,12 +235,12 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
         *(field[None] for field in (keys, values, usage, age, write_count, torch.ones_like(ids).bool(), ids))
     )
     memory = LabelledMemory(law, problem_type, entries, state, labels, names, probe, name)
-    _expect(set(memory.named_labels) == set(names), "the words of a label without an example")
+    expect(set(memory.named_labels) == set(names), "the words of a label without an example")
     return memory
 
 
 def _whole(value: Any, least: int, most: int | None = None) -> int:
-    _expect(type(value) is int and value >= least and (most is None or value <= most), "a number is out of range")
+    expect(type(value) is int and value >= least and (most is None or value <= most), "a number is out of range")
     return value
 
 
@@ -248,12 +248,12 @@ def _tensor(file: Any, name: str, dtype: torch.dtype, shape: tuple[int, ...] | N
     """A tensor of the file, looked at before it is read."""
     claimed = file.get_slice(name)
     kind, size = claimed.get_dtype(), tuple(claimed.get_shape())
-    _expect(kind == DTYPES[dtype], f"{name} are of {kind}, not {DTYPES[dtype]}")
-    _expect(shape is None or size == shape, f"{name} have the shape {size}, not {shape}")
+    expect(kind == DTYPES[dtype], f"{name} are of {kind}, not {DTYPES[dtype]}")
+    expect(shape is None or size == shape, f"{name} have the shape {size}, not {shape}")
     tensor = file.get_tensor(name)
     if dtype.is_floating_point and tensor.numel():
         finite = torch.stack(tensor.aminmax()).isfinite().all()  # of large tables much faster than to look at each
-        _expect(bool(finite), f"{name} hold NaN or infinity")
+        expect(bool(finite), f"{name} hold NaN or infinity")
     return tensor
 
 
@@ -263,8 +263,3 @@ def _labels_with_names(memory: LabelledMemory) -> list[str]:
 
 def _compact(described: dict[str, Any]) -> str:
     return json.dumps(described, separators=(",", ":"), ensure_ascii=False)
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise ValueError(otherwise)

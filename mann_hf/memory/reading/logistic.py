@@ -14,6 +14,7 @@ from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minim
 from ..state import KeyValueState
 from .base import READINGS, Reading, Solution
 from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, solve_large
+from .logistic_updates import leading
 
 ROUGH_TOLERANCE = 1e-4
 """Of a rough solve: an example's part in the length of the gradient that may be left."""
@@ -211,8 +212,8 @@ def _carried(start: Solution, now: "LogisticObjective", new_ids: Tensor) -> Poin
     if not one or before[3:] != now[3:] or gradient_precision(now.keys, now.targets.shape[-1]) != point.weight.dtype:
         return None
     shared = min(ids.shape[1], new_ids.shape[1])
-    head = _leading(ids[0, :shared] == new_ids[0, :shared])
-    tail = min(shared - head, _leading(ids[0].flip(0)[:shared] == new_ids[0].flip(0)[:shared]))
+    head = leading(ids[0, :shared] == new_ids[0, :shared])
+    tail = min(shared - head, leading(ids[0].flip(0)[:shared] == new_ids[0].flip(0)[:shared]))
     if max(ids.shape[1], new_ids.shape[1]) - head - tail > shared // 4:
         return None
     gone, new = slice(head, ids.shape[1] - tail), slice(head, new_ids.shape[1] - tail)
@@ -225,11 +226,6 @@ def _carried(start: Solution, now: "LogisticObjective", new_ids: Tensor) -> Poin
     value, gradient = point.value - less[0] + more[0], point.gradient - less[1] + more[1]
     # a weight that was found in inference mode could not be trained with
     return Point(point.weight.clone(), value, gradient, torch.cat(probabilities, dim=1))
-
-
-def _leading(same: Tensor) -> int:
-    """How many entries are true before the first that is not."""
-    return int(same.long().cumprod(0).sum())
 
 
 class LogisticObjective(NamedTuple):

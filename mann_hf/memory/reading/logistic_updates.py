@@ -44,8 +44,8 @@ def kept_runs(old: Tensor, new: Tensor) -> list[Run]:
     one piece.
     """
     shared = min(len(old), len(new))
-    head = _leading(old[:shared] == new[:shared])
-    tail = min(shared - head, _leading(old.flip(0)[:shared] == new.flip(0)[:shared]))
+    head = leading(old[:shared] == new[:shared])
+    tail = min(shared - head, leading(old.flip(0)[:shared] == new.flip(0)[:shared]))
     middle = shared - head - tail
     same = (old[head : head + middle] == new[head : head + middle]).to(torch.int8)
     edges = same.diff(prepend=same.new_zeros(1), append=same.new_zeros(1)).nonzero()[:, 0].tolist()
@@ -55,7 +55,7 @@ def kept_runs(old: Tensor, new: Tensor) -> list[Run]:
     return [run for run in runs if run.old.stop > run.old.start]
 
 
-def _leading(same: Tensor) -> int:
+def leading(same: Tensor) -> int:
     """How many entries are true before the first that is not."""
     wrong = (~same).nonzero()
     return int(wrong[0]) if len(wrong) else len(same)
