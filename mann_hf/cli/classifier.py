@@ -16,7 +16,7 @@ from ..hub.near_paths import near_paths
 from ..hub_names import is_owned_name
 from ..wording import did_you_mean, listed
 from .hub_names import check_on_hub
-from .options import ProblemType
+from .options import SINGLE_LABEL
 from .output import say
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def is_new(folder: str) -> bool:
     return not path.exists() or all(file.name.startswith((STAGING, folder_lock.LOCK)) for file in path.iterdir())
 
 
-def problem_type_of(config: dict[str, Any]) -> ProblemType:
-    """What the labels of a saved classifier are."""
-    return ProblemType(config.get("problem_type") or ProblemType.SINGLE_LABEL)
+def problem_type_of(config: dict[str, Any]) -> str:
+    """The problem type of a saved classifier."""
+    return str(config.get("problem_type") or SINGLE_LABEL)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def evaluate(
             find_config(folder, on_hub=False)  # or a folder would be made where there is none
             stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
-        schema = problem_type.schema
+        schema = opt.schema_of(problem_type)
         if per_label and not schema.named:
             raise typer.BadParameter("a regression has numbers and no labels.", param_hint="--per-label")
         options = opt.TableOptions(

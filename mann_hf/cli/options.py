@@ -8,25 +8,9 @@ import typer
 from ..targets.schema import LabelSchema, Numbers, OneName, SeveralNames
 from .errors import DEBUG
 
-
-class ProblemType(str, Enum):
-    """What labels are, by the names of `mann_hf.targets.TARGETS`, which is slow to import."""
-
-    SINGLE_LABEL = "single_label_classification"
-    MULTI_LABEL = "multi_label_classification"
-    REGRESSION = "regression"
-
-    @property
-    def schema(self) -> LabelSchema:
-        """What a label is to a person."""
-        return SCHEMAS[self]
-
-
-SCHEMAS: dict[ProblemType, LabelSchema] = {
-    ProblemType.SINGLE_LABEL: OneName(),
-    ProblemType.MULTI_LABEL: SeveralNames(),
-    ProblemType.REGRESSION: Numbers(),
-}
+SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+SCHEMAS: dict[str, LabelSchema] = {SINGLE_LABEL: OneName(), MULTI_LABEL: SeveralNames(), REGRESSION: Numbers()}
+"""What labels are, by problem type, without the registry of all problem types, which takes seconds to import."""
 
 
 class Format(str, Enum):
@@ -68,6 +52,30 @@ class TableOptions(NamedTuple):
 def _keep(ctx: typer.Context, value: bool) -> bool:
     if value:
         ctx.meta[DEBUG] = True
+    return value
+
+
+def schema_of(problem_type: str) -> LabelSchema:
+    """What labels of a problem type are to a person.
+
+    Raises:
+        UnknownNameError: there is no such problem type in `mann_hf.targets.TARGETS`.
+    """
+    if problem_type in SCHEMAS:
+        return SCHEMAS[problem_type]
+    from ..targets import targets_of
+
+    return targets_of(problem_type)
+
+
+def _as_problem_type(value: str | None) -> str | None:
+    """A problem type that a classifier may have."""
+    if value is None or value in SCHEMAS:
+        return value
+    from ..targets.kinds import problem_types
+
+    if value not in problem_types():
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, problem_types()))}.")
     return value
 
 
@@ -128,6 +136,16 @@ NoHeader = Annotated[
 SkipBadRows = Annotated[
     bool,
     typer.Option("--skip-bad-rows", help="Skip and list rows that cannot be used, instead of stopping at the first."),
+]
+ProblemType = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        callback=_as_problem_type,
+        help=f"For a new folder: whether a text has one label ({SINGLE_LABEL}), several labels ({MULTI_LABEL}) or a "
+        f"number ({REGRESSION}).",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", callback=_keep, is_eager=True, help="Show the traceback of an error.")]

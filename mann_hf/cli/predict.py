@@ -82,7 +82,7 @@ def predict(
     if not from_table and not text.strip():
         raise InvalidInputError("the text is empty; give a sentence, or a table of texts.")
     ending = check_output(output, folder, text if from_table else None, evidence) if output is not None else None
-    schema = problem_type_of(find_config(folder, on_hub=True)).schema
+    schema = opt.schema_of(problem_type_of(find_config(folder, on_hub=True)))
     if top_k is not None and not schema.named:
         raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
     texts, numbers, column = [text], [1], "text"

@@ -43,10 +43,7 @@ def remember(
             show_default=False,
         ),
     ] = None,
-    problem_type: Annotated[
-        opt.ProblemType | None,
-        typer.Option(help="For a new folder: one label, several labels or a number for each text.", show_default=False),
-    ] = None,
+    problem_type: opt.ProblemType = None,
     multi_label: Annotated[
         bool,
         typer.Option(
@@ -74,16 +71,16 @@ def remember(
     If FOLDER does not exist, it is created with the encoder you choose; otherwise the texts are added to it.
     """
     if multi_label:
-        if problem_type is not None and not problem_type.schema.several:
-            raise typer.BadParameter(f"it contradicts --problem-type {problem_type.value}.", param_hint="--multi-label")
-        problem_type = opt.ProblemType.MULTI_LABEL
+        if problem_type is not None and not opt.schema_of(problem_type).several:
+            raise typer.BadParameter(f"it contradicts --problem-type {problem_type}.", param_hint="--multi-label")
+        problem_type = opt.MULTI_LABEL
     with only_writer(folder):
         new = is_new(folder)
         state = "holds no classifier" if new else "is as it was"
         change = FolderChange(folder, f"nothing of {table} was kept, and {folder} {state}.")
         if new:
             config = {}
-            problem_type = problem_type or opt.ProblemType.SINGLE_LABEL
+            problem_type = problem_type or opt.SINGLE_LABEL
         else:
             config = find_config(folder, on_hub=False)
             _check_same(folder, config, encoder, reading, problem_type)
@@ -99,7 +96,7 @@ def remember(
             skip_bad_rows=skip_bad_rows,
         )
         found = read_table(table, options, "train")
-        schema = problem_type.schema
+        schema = opt.schema_of(problem_type)
         texts, labels, _ = examples_of(found, problem_type, skip_bad_rows)
         if schema.named:
             say_contradictions(found, texts, labels)
@@ -107,7 +104,7 @@ def remember(
             if new:
                 outputs = None if schema.named else len(labels[0])
                 classifier = make_classifier(
-                    encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type.value, num_labels=outputs
+                    encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type, num_labels=outputs
                 )
             else:
                 classifier = open_classifier(folder)
@@ -143,7 +140,7 @@ def remember(
 
 
 def _check_same(
-    folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: opt.ProblemType | None
+    folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: str | None
 ) -> None:
     """Raises if options for a new folder contradict the one that is there."""
     if encoder is not None and not is_same_encoder(encoder, config.get("encoder_name")):
@@ -153,7 +150,7 @@ def _check_same(
         )
     for option, asked, there in (
         ("--reading", reading, config.get("reading")),
-        ("--problem-type", problem_type and problem_type.value, problem_type_of(config).value),
+        ("--problem-type", problem_type, problem_type_of(config)),
     ):
         if asked is not None and asked != there:
             raise InvalidInputError(

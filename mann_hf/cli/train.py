@@ -255,7 +255,7 @@ def _reading(settings: dict[str, Any]) -> opt.TableOptions:
 
 def _data_set(table: Any, reading: opt.TableOptions, split: str | None) -> Any:
     found = read_table(str(table), reading._replace(split=split), "train")
-    examples = examples_of(found, opt.ProblemType.SINGLE_LABEL, reading.skip_bad_rows)
+    examples = examples_of(found, opt.SINGLE_LABEL, reading.skip_bad_rows)
     from datasets import Dataset, DatasetInfo
 
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mann_hf.cli.classifier import find_config, is_new, only_writer, open_classifier, problem_type_of
-from mann_hf.cli.options import ProblemType
+from mann_hf.cli.options import REGRESSION, SINGLE_LABEL
 from mann_hf.hub.saving import COMMITTED, MANIFEST, STAGING
 
 from .conftest import Shell
@@ -121,9 +121,9 @@ def test_a_classifier_that_the_hub_does_not_give_is_told(shell: Shell) -> None:
 
 
 def test_the_problem_type_of_a_configuration() -> None:
-    assert problem_type_of({}) is ProblemType.SINGLE_LABEL
-    assert problem_type_of({"problem_type": None}) is ProblemType.SINGLE_LABEL
-    assert problem_type_of({"problem_type": "regression"}) is ProblemType.REGRESSION
+    assert problem_type_of({}) == SINGLE_LABEL
+    assert problem_type_of({"problem_type": None}) == SINGLE_LABEL
+    assert problem_type_of({"problem_type": "regression"}) == REGRESSION
 
 
 def test_writers_of_one_folder_take_turns(tmp_path: Path) -> None:

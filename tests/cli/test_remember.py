@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from mann_hf.cli import classifier as classifier_module
-from mann_hf.cli.options import ProblemType
+from mann_hf.cli.options import SCHEMAS
 from mann_hf.memory.reading import PROBLEM_TYPES, READINGS
 from mann_hf.models import MANNForSequenceClassification
 from mann_hf.pipelines import FewShotTextClassificationPipeline
+from mann_hf.targets.kinds import TARGETS, SingleLabel, targets_of
 
 from .conftest import EXAMPLES, Shell, files, memory
 
@@ -137,8 +138,43 @@ def test_regression(
     assert shell.json("remember", folder, table)["labels"] == []
 
 
+@pytest.fixture
+def from_outside() -> Iterator[str]:
+    """The name of a problem type whose labels are in upper case."""
+
+    class UpperCase(SingleLabel):
+        name = "upper_case"
+
+        def spell(self, labels: Sequence[str]) -> list[str]:
+            return [label.upper() for label in super().spell(labels)]
+
+        def spell_cell(self, cell: Any, spell_name: Callable[[Any], str]) -> str:
+            return spell_name(cell).upper()
+
+    TARGETS.register(UpperCase.name)(UpperCase)
+    yield UpperCase.name
+    del TARGETS._parts[UpperCase.name]
+
+
 def test_problem_types_are_those_of_the_library() -> None:
-    assert [choice.value for choice in ProblemType] == list(PROBLEM_TYPES)
+    assert list(SCHEMAS) == list(PROBLEM_TYPES)
+    for name, schema in SCHEMAS.items():
+        kind = targets_of(name)
+        assert isinstance(kind, type(schema))
+        assert (kind.named, kind.exclusive) == (schema.named, schema.exclusive)
+
+
+def test_a_problem_type_from_outside_is_one_of_the_choices(
+    shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path, from_outside: str
+) -> None:
+    folder, table = tmp_path / "new", write("t.csv", "text,label\nmy card,card\nmy money,refund\n")
+    shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", from_outside)
+    assert config(folder)["problem_type"] == from_outside
+    assert [entry["label"] for entry in entries(folder)] == ["CARD", "REFUND"]
+    assert shell.json("predict", folder, "my card")[0]["label"] == "CARD"
+    assert shell.json("evaluate", folder, table)["accuracy"] == 1
+    told = shell.fails("remember", folder, table, "--problem-type", "guessing", status=2)
+    assert f"'guessing' is not one of {', '.join(map(repr, [*PROBLEM_TYPES, from_outside]))}." in told
 
 
 @pytest.mark.parametrize(

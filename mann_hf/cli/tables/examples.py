@@ -10,7 +10,7 @@ from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing
 from ...targets.labels import check_no_spreadsheet_error, labels_in
 from ...wording import counted
-from ..options import ProblemType
+from ..options import schema_of
 from ..output import say
 from . import hints
 from .rows import BadRow, Table
@@ -49,7 +49,7 @@ def texts_of(table: Table, skip_bad_rows: bool) -> Examples:
     return examples
 
 
-def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) -> Examples:
+def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Examples:
     """The texts of a table and their labels, spelled by `mann_hf.targets`.
 
     In a cell of text several labels, or several numbers, have `|` between them, or are a list as Python writes it.
@@ -58,7 +58,7 @@ def examples_of(table: Table, problem_type: ProblemType, skip_bad_rows: bool) ->
         InvalidInputError: a row has no text, no label, or one of another problem type, and bad rows are not skipped;
             the message says which.
     """
-    schema, known = problem_type.schema, Spellings()
+    schema, known = schema_of(problem_type), Spellings()
 
     def convert(cell: Any) -> Any:
         try:

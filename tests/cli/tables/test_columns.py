@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from mann_hf.cli.options import ProblemType, TableOptions
+from mann_hf.cli.options import MULTI_LABEL, TableOptions
 from mann_hf.cli.tables import examples_of, read_table
 from mann_hf.errors import InvalidInputError
 
@@ -110,7 +110,7 @@ class TestOneColumnALabel:
             path, asked = write("t.csv", self.CSV.partition("\n")[2]), "2,3"
         options = TableOptions("text" if form != "no header" else "1", asked, header=form != "no header")
         table = read_table(str(path), options, "train")
-        labels = examples_of(table, ProblemType.MULTI_LABEL, False).labels
+        labels = examples_of(table, MULTI_LABEL, False).labels
         names = ("late", "broken") if form != "no header" else ("2", "3")
         assert labels == [names, names[:1], ()]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mann_hf.cli.options import ProblemType, TableOptions
+from mann_hf.cli.options import MULTI_LABEL, REGRESSION, SINGLE_LABEL, TableOptions
 from mann_hf.cli.tables import Row, Table, examples_of, read_table, texts_of
 from mann_hf.cli.tables.hints import say_contradictions, visible
 
@@ -12,7 +12,7 @@ from ..conftest import Shell
 
 Write = Callable[[str, str | bytes], Path]
 
-ONE, SEVERAL = ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL
+ONE, SEVERAL = SINGLE_LABEL, MULTI_LABEL
 
 
 def table(*rows: tuple[Any, ...]) -> Table:
@@ -23,7 +23,7 @@ def of_labels(*labels: Any) -> Table:
     return table(*((f"what I wrote in my message {n}", label) for n, label in enumerate(labels)))
 
 
-def said(found: Table, problem_type: ProblemType, capsys: pytest.CaptureFixture) -> str:
+def said(found: Table, problem_type: str, capsys: pytest.CaptureFixture) -> str:
     examples_of(found, problem_type, False)
     return capsys.readouterr().err
 
@@ -48,7 +48,7 @@ class TestWordsForNothing:
         assert "the column 't' has 'null' (1 cell), each read as a text" in capsys.readouterr().err
 
     def test_numbers_are_looked_at_for_their_texts(self, capsys: pytest.CaptureFixture) -> None:
-        examples_of(table(("nan", 1.5)), ProblemType.REGRESSION, False)
+        examples_of(table(("nan", 1.5)), REGRESSION, False)
         assert "the column 't' has 'nan' (1 cell)" in capsys.readouterr().err
 
 
@@ -56,7 +56,7 @@ class TestSwapped:
     TEXTS = ["where is my new card?", "my card is not there", "please give it back", "I want my money"]
 
     @pytest.mark.parametrize("problem_type", [ONE, SEVERAL])
-    def test_columns_are_said_to_look_swapped(self, problem_type: ProblemType, capsys: pytest.CaptureFixture) -> None:
+    def test_columns_are_said_to_look_swapped(self, problem_type: str, capsys: pytest.CaptureFixture) -> None:
         found = table(*zip(["card", "card", "refund", "refund"], self.TEXTS, strict=True))
         assert said(found, problem_type, capsys) == (
             "t.csv: are the columns swapped? 4 different labels, such as 'where is my new card?', came for 2 different "
@@ -92,7 +92,7 @@ class TestSwapped:
     ],
 )
 def test_another_sign_between_labels_is_said(
-    problem_type: ProblemType, labels: list[Any], expected: str | None, capsys: pytest.CaptureFixture
+    problem_type: str, labels: list[Any], expected: str | None, capsys: pytest.CaptureFixture
 ) -> None:
     told = said(of_labels(*labels), problem_type, capsys)
     assert told == "" if expected is None else expected in told and told.count("\n") == 1
@@ -156,7 +156,7 @@ class TestContradictions:
     @pytest.mark.parametrize("several", [False, True])
     def test_repeats_alone_contradict_nothing(self, write: Write, capsys: pytest.CaptureFixture, several: bool) -> None:
         path = write("t.csv", f"text,label\na,{'x|y' if several else 'x'}\na,{'y|x' if several else 'x'}\nb,y\n")
-        kind = ProblemType.MULTI_LABEL if several else ProblemType.SINGLE_LABEL
+        kind = MULTI_LABEL if several else SINGLE_LABEL
         found = read_table(str(path), TableOptions(), "train")
         texts, labels, _ = examples_of(found, kind, False)
         say_contradictions(found, texts, labels)
@@ -167,11 +167,11 @@ class TestTotal:
     def test_a_last_row_that_adds_up_is_said(self, write: Write, capsys: pytest.CaptureFixture) -> None:
         for last in ("Total,6", "Gesamt,6", "\nall of them,6", "6,Total", 'grand TOTAL,"1,5"'):
             path = write("t.csv", f"text,label\nmy card,card\nmy money,refund\n{last}\n")
-            examples_of(read_table(str(path), TableOptions(), "train"), ProblemType.SINGLE_LABEL, False)
+            examples_of(read_table(str(path), TableOptions(), "train"), SINGLE_LABEL, False)
             assert "looks like a total of the rows above" in capsys.readouterr().err, last
 
     def test_other_last_rows_are_rows(self, write: Write, capsys: pytest.CaptureFixture) -> None:
         for rows in ("a,1\nb,2\nTotal,6", "a,x\nb,y\nTotal,x", "a,x\n\nb,y", "a,x\nb,y\nall,6", "Total,6"):
             path = write("t.csv", f"text,label\n{rows}\n")
-            examples_of(read_table(str(path), TableOptions(), "train"), ProblemType.SINGLE_LABEL, False)
+            examples_of(read_table(str(path), TableOptions(), "train"), SINGLE_LABEL, False)
             assert "total" not in capsys.readouterr().err, rows

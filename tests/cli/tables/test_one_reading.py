@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from mann_hf.cli.options import ProblemType, TableOptions
+from mann_hf.cli.options import MULTI_LABEL, REGRESSION, SINGLE_LABEL, TableOptions
 from mann_hf.cli.tables import examples_of, read_table
 from mann_hf.episodes import LabelledTable
 from mann_hf.errors import MannError
-from mann_hf.memory.reading import MULTI_LABEL, SINGLE_LABEL
 from mann_hf.models import MANNForSequenceClassification
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
@@ -113,9 +112,7 @@ def taught(classifier: FewShotTextClassificationPipeline, texts: Any, labels: An
     return (folder / "memory.safetensors").read_bytes() + (folder / "memory.json").read_bytes()
 
 
-def outcomes(
-    problem_type: ProblemType, labels: list[Any], folder: Path, use: Callable[[Any, Path], Any]
-) -> dict[str, Any]:
+def outcomes(problem_type: str, labels: list[Any], folder: Path, use: Callable[[Any, Path], Any]) -> dict[str, Any]:
     """What becomes of a table of these labels in each form: what is made of its examples, or how it is refused."""
     table = pd.DataFrame({"text": TEXTS, "label": pd.Series(labels)})
     found: dict[str, Any] = {}
@@ -137,19 +134,19 @@ def has_fractions(labels: list[Any]) -> bool:
 
 
 LABELS = [
-    *(pytest.param(ProblemType.SINGLE_LABEL, labels, id=f"one: {kind}") for kind, labels in SINGLE.items()),
-    *(pytest.param(ProblemType.MULTI_LABEL, labels, id=f"several: {kind}") for kind, labels in SEVERAL.items()),
+    *(pytest.param(SINGLE_LABEL, labels, id=f"one: {kind}") for kind, labels in SINGLE.items()),
+    *(pytest.param(MULTI_LABEL, labels, id=f"several: {kind}") for kind, labels in SEVERAL.items()),
 ]
-AMOUNTS = [pytest.param(ProblemType.REGRESSION, labels, id=f"numbers: {kind}") for kind, labels in NUMBERS.items()]
+AMOUNTS = [pytest.param(REGRESSION, labels, id=f"numbers: {kind}") for kind, labels in NUMBERS.items()]
 
 
 @pytest.mark.parametrize(("problem_type", "labels"), [*LABELS, *AMOUNTS])
 def test_every_form_of_a_table_has_the_same_examples_or_refusal(
-    problem_type: ProblemType, labels: list[Any], tmp_path: Path
+    problem_type: str, labels: list[Any], tmp_path: Path
 ) -> None:
     found = outcomes(problem_type, labels, tmp_path, lambda examples, _: examples)
     assert all(outcome == found["csv"] for outcome in found.values()), found
-    if problem_type is ProblemType.SINGLE_LABEL and not has_fractions(labels):
+    if problem_type == SINGLE_LABEL and not has_fractions(labels):
         rows = Dataset.from_pandas(pd.DataFrame({"text": TEXTS, "label": pd.Series(labels)}))
         if isinstance(found["csv"], str):
             with pytest.raises(MannError):
@@ -168,7 +165,7 @@ def test_bad_rows_are_skipped_counted_and_listed_in_every_form(tmp_path: Path, c
         write(table, path)
         options = TableOptions(skip_bad_rows=True)
         examples = examples_of(
-            read_table(str(path.parent if form == "folder" else path), options, "train"), ProblemType.SINGLE_LABEL, True
+            read_table(str(path.parent if form == "folder" else path), options, "train"), SINGLE_LABEL, True
         )
         said = capsys.readouterr().err.splitlines()[-1]
         found[form] = (examples, without_place(said))
@@ -184,17 +181,17 @@ def test_bad_rows_are_skipped_counted_and_listed_in_every_form(tmp_path: Path, c
 @pytest.mark.slow
 @pytest.mark.parametrize(("problem_type", "labels"), LABELS)
 def test_every_form_of_a_table_is_one_memory_or_one_refusal(
-    problem_type: ProblemType,
+    problem_type: str,
     labels: list[Any],
     classifiers: dict[str, FewShotTextClassificationPipeline],
     tmp_path: Path,
 ) -> None:
-    classifier = classifiers[problem_type.value]
+    classifier = classifiers[problem_type]
     found = outcomes(
         problem_type, labels, tmp_path, lambda examples, path: taught(classifier, examples.texts, examples.labels, path)
     )
     assert set(found.values()) == {found["csv"]}
-    if problem_type is ProblemType.SINGLE_LABEL and not has_fractions(labels):
+    if problem_type == SINGLE_LABEL and not has_fractions(labels):
         try:  # in Python, too
             in_python: Any = taught(classifier, TEXTS, pd.Series(labels), tmp_path / "python")
         except MannError:

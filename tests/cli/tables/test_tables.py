@@ -16,7 +16,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 from pyarrow.parquet import write_table  # type: ignore[import-untyped]
 
-from mann_hf.cli.options import ProblemType, TableOptions
+from mann_hf.cli.options import SINGLE_LABEL, TableOptions
 from mann_hf.cli.tables import delimited, examples_of, hub, is_table, read_table, texts_of
 from mann_hf.cli.tables.columns import Columns
 from mann_hf.cli.tables.folders import choose
@@ -633,9 +633,7 @@ def test_after_a_bad_row_the_next_are_read(write: Write) -> None:
 def test_a_million_rows_are_read_in_bounded_time(write: Write) -> None:
     path = write("t.csv", "text,label\n" + "".join(f'"text, number {n}",label {n % 50}\n' for n in range(1_000_000)))
     begin = time.monotonic()
-    assert (
-        len(examples_of(read_table(str(path), options(), "train"), ProblemType.SINGLE_LABEL, False).texts) == 1_000_000
-    )
+    assert len(examples_of(read_table(str(path), options(), "train"), SINGLE_LABEL, False).texts) == 1_000_000
     assert time.monotonic() - begin < 120
 
 
