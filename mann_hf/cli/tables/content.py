@@ -19,7 +19,7 @@ from ...errors import InvalidInputError
 from ...wording import counted, listed, shown
 from ..options import Format, TableOptions
 from .columns import Columns
-from .decoding import decode
+from .decoding import PARQUET_START, START, decode
 from .delimited import DELIMITERS, has_header, shape_of_table
 
 JSONS = (".json", ".jsonl", ".ndjson")
@@ -38,7 +38,6 @@ LOCK = "~$"
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Where the shell puts what it hands on, as in `<(command)`."""
-PARQUET_MARK = b"PAR1"
 OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 """How old documents of Office begin, and new ones with a password."""
 TWO_BYTES = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -209,7 +208,7 @@ def _named(options: TableOptions) -> str | None:
 
 
 def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lines: bool) -> str:
-    if data.startswith(PARQUET_MARK):
+    if PARQUET_START.match(data[:START]):
         return PARQUET
     if data.startswith(b"PK\x03\x04"):
         return EXCELS[0]
@@ -233,17 +232,17 @@ def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lin
 
 def _begins_as_parquet(path: str) -> bool:
     with open(path, "rb") as file:
-        return file.read(len(PARQUET_MARK)) == PARQUET_MARK
+        return PARQUET_START.match(file.read(START)) is not None
 
 
 def _check_form(path: str, data: bytes, ending: str) -> None:
     """Raises if the content of a file is plainly of another form than the one in which it is to be read."""
     binary = ending in (PARQUET, *EXCELS)
-    if data.startswith(PARQUET_MARK):
+    if PARQUET_START.match(data[:START]):
         form = Format.PARQUET
     elif _is_workbook(data):
         form = Format.XLSX
-    elif binary and (b"\0" not in data[:1000] or data.startswith(TWO_BYTES)):
+    elif binary and (b"\0" not in data[:START] or data.startswith(TWO_BYTES)):
         form = Format.JSON if data.lstrip()[:1] in (b"[", b"{") else Format.CSV
     elif ending in EXCELS and data.startswith(OLD_OFFICE):
         raise InvalidInputError(

@@ -12,17 +12,20 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+START = 1000
+"""Bytes that tell what a file is."""
+PARQUET_START = re.compile(rb"PAR1.*\0", re.DOTALL)
 OTHERS = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
-    b"%PDF-": "a PDF document",
-    b"PK\x03\x04": "a zip archive or an Office document",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-    b"\x1f\x8b": "a gzip archive",
-    b"PAR1": "a parquet file",
+    re.compile(rb"\x89PNG"): "a PNG picture",
+    re.compile(rb"\xff\xd8\xff"): "a JPEG picture",
+    re.compile(rb"GIF8[79]a.*\0", re.DOTALL): "a GIF picture",
+    re.compile(rb"%PDF-\d"): "a PDF document",
+    re.compile(rb"PK\x03\x04"): "a zip archive or an Office document",
+    re.compile(rb"\xd0\xcf\x11\xe0"): "an old Office document",
+    re.compile(rb"\x1f\x8b"): "a gzip archive",
+    PARQUET_START: "a parquet file",
 }
-"""What files are that begin so, whatever their name says."""
+"""What files are whose first `START` bytes match, whatever their name says: text may begin with GIF89a or PAR1, too."""
 WESTERN = "cp1252"
 """What Windows and Excel write in Western Europe and America; Latin-1 but for signs that no text has."""
 MOST_ACCENTS = 0.3
@@ -42,7 +45,7 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
     Raises:
         InvalidInputError: it is no text in that encoding, or none is found.
     """
-    kind = next((kind for mark, kind in OTHERS.items() if data.startswith(mark)), None)
+    kind = next((kind for start, kind in OTHERS.items() if start.match(data[:START])), None)
     if kind is not None:
         raise InvalidInputError(
             f"{source!r} is {kind}, not text; give a table, or rename the file if only its ending is wrong."

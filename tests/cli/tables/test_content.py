@@ -241,6 +241,7 @@ class TestLinesThatAreRows:
         (b"\xff\xd8\xff\xe0\0", "a JPEG picture"),
         (b"%PDF-1.7\n%\xe2", "a PDF document"),
         (b"PK\x03\x04\x14\0", "a zip archive"),
+        (b"GIF89a\x10\x01\x10\x01\xf7\0\0", "a GIF picture"),
     ],
 )
 def test_what_is_no_text_is_named(
@@ -248,6 +249,16 @@ def test_what_is_no_text_is_named(
 ) -> None:
     for name in ("t.csv", "t.json"):
         assert f"is {kind}" in shell.fails("predict", taught, write(name, data))
+
+
+@pytest.mark.parametrize("begin", ["PAR1", "GIF89a", "GIF8", "%PDF-"])
+@pytest.mark.parametrize("name", ["t.csv", "t.txt", "-"])
+def test_text_may_begin_as_a_file_of_another_kind(
+    stream: Callable[[bytes], str], write: Callable[..., Path], name: str, begin: str
+) -> None:
+    data = f"{begin},text,label\n1,my card,card\n".encode()
+    table = read_table(stream(data) if name == "-" else str(write(name, data)), TableOptions(), "train")
+    assert [row.cells for row in table.rows] == [("my card", "card")]
 
 
 def test_an_empty_text_and_a_header_that_is_a_row_are_said_plainly(
