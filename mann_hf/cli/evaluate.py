@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InvalidInputError
 from ..targets import known_as
 from ..wording import counted, listed
 from . import options as opt
@@ -94,6 +95,11 @@ def evaluate(
         given = [schema.chosen(ranked, classifier.model.config.label2id) for ranked in answers]
         if not schema.named:
             numbers = [[answer["score"] for answer in each] for each in given]
+            if len(truth[0]) != len(numbers[0]):
+                raise InvalidInputError(
+                    f"{found.source}: has {counted(len(truth[0]), 'number')} for each text, and the classifier in "
+                    f"{folder!r} answers with {len(numbers[0])}."
+                )
             report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, numbers)}
         else:
             names = [[label] for label in truth] if schema.exclusive else truth

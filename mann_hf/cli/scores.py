@@ -1,6 +1,7 @@
-"""Figures of merit of answers."""
+"""How good answers are: accuracy of labels, calibration of scores, errors of numbers."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,23 +31,18 @@ def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]])
         truth: for each text its labels.
         given: for each text the labels that it was given.
     """
-    texts: dict[str, int] = {}
-    answers: dict[str, int] = {}
-    right: dict[str, int] = {}
-    for true, answered in zip(truth, given, strict=True):
-        for counts, labels in ((texts, set(true)), (answers, set(answered)), (right, set(true) & set(answered))):
-            for label in labels:
-                counts[label] = counts.get(label, 0) + 1
-    scores = {}
-    for label in sorted({*texts, *answers}):
-        hits, there, said = right.get(label, 0), texts.get(label, 0), answers.get(label, 0)
-        scores[label] = LabelScores(
-            there,
-            hits / said if said else 0.0,
-            hits / there if there else 0.0,
-            2 * hits / (there + said),
+    texts = Counter(label for labels in truth for label in set(labels))
+    answers = Counter(label for labels in given for label in set(labels))
+    right = Counter(label for each in zip(truth, given, strict=True) for label in set(each[0]).intersection(each[1]))
+    return {
+        label: LabelScores(
+            texts[label],
+            right[label] / answers[label] if answers[label] else 0.0,
+            right[label] / texts[label] if texts[label] else 0.0,
+            2 * right[label] / (texts[label] + answers[label]),
         )
-    return scores
+        for label in sorted({*texts, *answers})
+    }
 
 
 def score_interval(share: float, count: int) -> tuple[float, float]:
@@ -87,21 +83,21 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def regression_scores(truth: Sequence[Sequence[float]], given: Sequence[Sequence[float]]) -> dict[str, float | None]:
-    """Mean absolute and squared error, and the share of variance explained (R²; None if the truth has no variance).
+    """Mean absolute and squared error, and the share of variance explained (R²; None if a target has no variance).
 
     Of several targets each is averaged over texts and targets, R² over targets.
+
+    Args:
+        truth: for each text its numbers, one a target.
+        given: for each text as many numbers, those of its answer.
     """
-    absolute, squared, explained = [], [], []
-    for true, answered in zip(zip(*truth, strict=True), zip(*given, strict=True), strict=True):
-        errors = [t - g for t, g in zip(true, answered, strict=True)]
-        mean = sum(true) / len(true)
-        variance = sum((t - mean) ** 2 for t in true)
-        absolute.append(sum(map(abs, errors)) / len(errors))
-        squared.append(sum(error**2 for error in errors) / len(errors))
-        explained.append(1 - sum(error**2 for error in errors) / variance if variance else None)
-    known = [share for share in explained if share is not None]
+    import numpy as np
+
+    true = np.array(truth)
+    errors = true - np.array(given)
+    has_variance = bool(np.ptp(true, axis=0).all())
     return {
-        "mean_absolute_error": sum(absolute) / len(absolute),
-        "mean_squared_error": sum(squared) / len(squared),
-        "r2": sum(known) / len(known) if len(known) == len(explained) else None,
+        "mean_absolute_error": float(np.abs(errors).mean()),
+        "mean_squared_error": float((errors**2).mean()),
+        "r2": float((1 - (errors**2).mean(0) / true.var(0)).mean()) if has_variance else None,
     }

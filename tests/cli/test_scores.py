@@ -63,6 +63,11 @@ def test_regression_scores_are_those_of_scikit_learn(targets: int) -> None:
     )
 
 
+def test_rounding_is_no_variance() -> None:
+    assert regression_scores([[0.1]] * 3, [[0.2]] * 3)["r2"] is None
+    assert regression_scores([[1.0, 0.1], [2.0, 0.1]], [[1.0, 0.1], [2.0, 0.1]])["r2"] is None
+
+
 def test_no_variance_no_share_of_it() -> None:
     scores = regression_scores([[1.0], [1.0]], [[1.0], [2.0]])
     assert scores["r2"] is None
