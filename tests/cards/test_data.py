@@ -112,6 +112,6 @@ def test_what_measured_figures_replaces_its_own() -> None:
     said.replace_results("run", [])
     assert said.results == [own]
     for split, value in (("test", 0.5), ("valid", 0.6), ("test", 0.7)):
-        told = EvaluationResult("f1", value, "x", dataset_split=split, measured_by="run")
-        said.replace_results("run", [told], "x", split)
+        figure = EvaluationResult("f1", value, "x", dataset_split=split, measured_by="run")
+        said.replace_results("run", [figure], "x", split)
     assert [result.value for result in said.results] == [0.1, 0.6, 0.7]

@@ -156,8 +156,8 @@ def test_card_data(text: str) -> None:
     plain = MANNModelCardData(**{**vars(said(text)), "description": None})
     read = check(model_card(facts("a", "b", "c"), plain), {"## Labels": 2, "## Evaluation": 1, "## Made of": 7})
     data = read.data.to_dict()
-    told = (data["license"], data["language"], data["tags"][-1], *data["datasets"])
-    assert {one_line(each) for each in told} == {one_line(text)} and len(told) == 4
+    fields = (data["license"], data["language"], data["tags"][-1], *data["datasets"])
+    assert {one_line(each) for each in fields} == {one_line(text)} and len(fields) == 4
     assert data.keys() <= {
         *vars(plain),
         "base_model",
@@ -180,12 +180,12 @@ def test_a_description_is_markdown_without_html(text: str) -> None:
     assert all(letter.isprintable() or letter == "\n" for letter in card.text)
 
 
-def read(told: Any) -> MANNModelCardData:
-    return MANNModelCardData.from_json(told if isinstance(told, str) else json.dumps(told))
+def read(content: Any) -> MANNModelCardData:
+    return MANNModelCardData.from_json(content if isinstance(content, str) else json.dumps(content))
 
 
 @pytest.mark.parametrize(
-    ("told", "says"),
+    ("content", "says"),
     [
         ('{"results": [{"metric": "f1", "value": NaN, "dataset": "d"}]}', "NaN is no number"),
         ('{"results": [{"metric": "f1", "value": -Infinity, "dataset": "d"}]}', "-Infinity is no number"),
@@ -204,9 +204,9 @@ def read(told: Any) -> MANNModelCardData:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_is_no_card_data(told: str, says: str) -> None:
+def test_what_is_no_card_data(content: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        read(told)
+        read(content)
 
 
 @given(
@@ -223,9 +223,9 @@ def test_what_is_no_card_data(told: str, says: str) -> None:
         max_size=4,
     )
 )
-def test_whatever_is_read_can_be_shown_and_written(told: dict) -> None:
+def test_whatever_is_read_can_be_shown_and_written(content: dict) -> None:
     try:
-        data = read(told)
+        data = read(content)
     except ValueError:
         return
     ModelCard(model_card(facts("a", "b", "c"), data))

@@ -89,9 +89,9 @@ class TestModelCard:
 
     def test_many_labels(self) -> None:
         labels = tuple(LabelFacts(f"label_{number}", 1, "text") for number in range(MOST_LABELS + 7))
-        told = section(rendered(labels=labels), "Labels")
-        assert told.count("| `label_") == MOST_LABELS
-        assert f"The first {MOST_LABELS} of {MOST_LABELS + 7}" in told
+        shown = section(rendered(labels=labels), "Labels")
+        assert shown.count("| `label_") == MOST_LABELS
+        assert f"The first {MOST_LABELS} of {MOST_LABELS + 7}" in shown
         assert "The first" not in section(rendered(), "Labels")
 
     def test_nothing_taught(self) -> None:
@@ -146,22 +146,22 @@ class TestModelCard:
             versions={"torch": "2.6.0"},
         )
         card = rendered(MANNModelCardData(training=training))
-        told = section(card, "Training")
-        assert "| [BANKING77](https://huggingface.co/datasets/PolyAI/banking77) | 50 | 5000 |" in told
-        assert "| own \\[texts\\] |  |  |" in told
-        assert "100 steps with 400 episodes, the weights after step 50 kept, in 12 minutes." in told
-        assert "Energy: 0.012 kWh, as codecarbon estimates it." in told and "On CPU." in told
-        assert "| `learning_rate` | `1e-05` |" in told
+        shown = section(card, "Training")
+        assert "| [BANKING77](https://huggingface.co/datasets/PolyAI/banking77) | 50 | 5000 |" in shown
+        assert "| own \\[texts\\] |  |  |" in shown
+        assert "100 steps with 400 episodes, the weights after step 50 kept, in 12 minutes." in shown
+        assert "Energy: 0.012 kWh, as codecarbon estimates it." in shown and "On CPU." in shown
+        assert "| `learning_rate` | `1e-05` |" in shown
         assert card.data.datasets == ["PolyAI/banking77"]
         assert "torch 2.6.0" in card.text and "torch 2.13.0" not in card.text  # what it was trained with
         assert "trained further" in card.text
 
     @pytest.mark.parametrize(
-        "seconds, told", [(89, "89 seconds"), (90, "2 minutes"), (5399, "90 minutes"), (5400, "1.5 hours")]
+        "seconds, shown", [(89, "89 seconds"), (90, "2 minutes"), (5399, "90 minutes"), (5400, "1.5 hours")]
     )
-    def test_time(self, seconds: int, told: str) -> None:
+    def test_time(self, seconds: int, shown: str) -> None:
         card = rendered(MANNModelCardData(training=TrainingRecord(steps=1, seconds=seconds)))
-        assert f"1 step, in {told}." in card.text
+        assert f"1 step, in {shown}." in card.text
 
     def test_evaluation(self) -> None:
         results = [
@@ -268,9 +268,9 @@ class TestMerged:
 
     def test_one_of_ours(self) -> None:
         before = model_card(dataclasses.replace(FACTS, place="me/other"), MANNModelCardData(license="mit"))
-        told: Any = ModelCard(merged(self.CARD, before) or "")
-        assert "# my-intents" in told.text and "me/other" not in told.content
-        assert told.data.license == "mit"
+        card: Any = ModelCard(merged(self.CARD, before) or "")
+        assert "# my-intents" in card.text and "me/other" not in card.content
+        assert card.data.license == "mit"
 
     def test_tags_of_ones_own_stay(self) -> None:
         before = self.CARD.replace("- few-shot-learning", "- few-shot-learning\n- mine")
@@ -278,8 +278,8 @@ class TestMerged:
 
     def test_what_a_card_has_no_longer_goes(self) -> None:
         said = MANNModelCardData(datasets=["a/b"], results=[EvaluationResult("accuracy", 0.5, "x")])
-        told: Any = ModelCard(merged(self.CARD, model_card(FACTS, said)) or "").data.to_dict()
-        assert not told.keys() & {"datasets", "model-index", "metrics"}
+        card: Any = ModelCard(merged(self.CARD, model_card(FACTS, said)) or "").data.to_dict()
+        assert not card.keys() & {"datasets", "model-index", "metrics"}
 
     @pytest.mark.parametrize(
         "text", ["# Mine", "---\nlicense: mit\n---\n# Mine", "---\nno end", "text\n---\na: b\n---"]
@@ -289,8 +289,8 @@ class TestMerged:
 
     @pytest.mark.parametrize("metadata, license", [("license: mit", "mit"), ("[1", None), ("- a", None), ("", None)])
     def test_metadata_alone(self, metadata: str, license: str | None) -> None:
-        told: Any = ModelCard(merged(self.CARD, f"---\n{metadata}\n---\n \n") or "")
-        assert told.data.license == license and told.data.library_name == "mann_hf"
+        card: Any = ModelCard(merged(self.CARD, f"---\n{metadata}\n---\n \n") or "")
+        assert card.data.license == license and card.data.library_name == "mann_hf"
 
     def test_models_and_memories(self) -> None:
         memory = memory_card(FACTS, LOADED_BY)

@@ -40,9 +40,9 @@ def test_a_path_in_a_hint_can_be_pasted(shell: Shell, tmp_path: Path) -> None:
 
 def test_a_memory_without_a_model_is_told(shell: Shell, taught: Path, tmp_path: Path) -> None:
     open_classifier(str(taught)).save_memory(tmp_path / "skill")
-    told = shell.fails("predict", tmp_path / "skill", "hello")
-    assert "holds only a memory, no model; load it into a model with its encoder (" in told
-    assert told.endswith(f", by model.load_memory('{tmp_path}/skill').")
+    error = shell.fails("predict", tmp_path / "skill", "hello")
+    assert "holds only a memory, no model; load it into a model with its encoder (" in error
+    assert error.endswith(f", by model.load_memory('{tmp_path}/skill').")
 
 
 def test_a_file_is_no_folder(shell: Shell, shots: Path) -> None:
@@ -81,9 +81,9 @@ def test_a_folder_of_something_else_is_told(
 
 
 def test_a_folder_of_classifiers_is_told(shell: Shell, taught: Path) -> None:
-    told = shell.fails("predict", taught.parent, "hello")
-    assert "holds no classifier, as it has no config.json; there are classifiers in it: give one of them" in told
-    assert told.endswith(f"such as '{taught}'.")
+    error = shell.fails("predict", taught.parent, "hello")
+    assert "holds no classifier, as it has no config.json; there are classifiers in it: give one of them" in error
+    assert error.endswith(f"such as '{taught}'.")
 
 
 def test_a_damaged_memory_is_told(shell: Shell, taught: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_classifier_on_the_hub_is_asked(
 
 
 def test_a_classifier_that_the_hub_does_not_give_is_told(shell: Shell) -> None:
-    told = shell.fails("predict", "owner/nothing", "hello")
-    assert told.startswith("mann-hf: there is no folder 'owner/nothing' and no such model in the Hub cache; the Hub: ")
+    error = shell.fails("predict", "owner/nothing", "hello")
+    assert error.startswith("mann-hf: there is no folder 'owner/nothing' and no such model in the Hub cache; the Hub: ")
 
 
 def test_the_problem_type_of_a_configuration() -> None:

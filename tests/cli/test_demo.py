@@ -105,9 +105,9 @@ def test_a_port_that_is_taken_is_refused_before_the_work(shell: Shell, taught: P
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        told = shell.fails("demo", taught, "--port", port)
-    assert f"cannot be opened at 127.0.0.1, port {port}: Address already in use." in told
-    assert "Choose another --port" in told
+        error = shell.fails("demo", taught, "--port", port)
+    assert f"cannot be opened at 127.0.0.1, port {port}: Address already in use." in error
+    assert "Choose another --port" in error
     assert "mann-hf demo --help" in shell.fails("demo", taught, "--port", 0, status=2)
 
 

@@ -204,8 +204,8 @@ def test_regression(shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Pa
     alike = write("alike.csv", "text,label\n" + f"my card,{'|'.join(['1'] * targets)}\n" * 2)
     assert "R²                   undefined\n" in shell("evaluate", folder, alike)
     wider = write("wider.csv", f"text,label\nmy card,{'|'.join(['1'] * (targets + 1))}\n")
-    told = shell.fails("evaluate", folder, wider)
-    assert f"has {targets + 1} numbers for each text, and the classifier in '{folder}' answers with {targets}." in told
+    error = shell.fails("evaluate", folder, wider)
+    assert f"has {targets + 1} numbers for each text, and the classifier in '{folder}' answers with {targets}." in error
 
 
 def test_what_is_wrong_is_told(shell: Shell, taught: Path, asked: Path, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def test_labels_are_forgotten_together(shell: Shell, tiny_encoder: Path, tmp_pat
     table = tmp_path / "several.csv"
     table.write_text("text,label\nboth things,a|b\nonly a,a\nsomething else,c\n")
     shell("remember", tmp_path / "several", table, "--encoder", tiny_encoder, "--multi-label")
-    told = shell.json("forget", tmp_path / "several", "--label", "a", "--label", "b")
-    assert told["labels"] == ["c"]
+    report = shell.json("forget", tmp_path / "several", "--label", "a", "--label", "b")
+    assert report["labels"] == ["c"]
     config = json.loads((tmp_path / "several" / "config.json").read_text())
     assert config["id2label"] == {"0": "c"}
 

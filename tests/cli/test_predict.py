@@ -198,8 +198,8 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
     shell: Shell, shots: Path, tmp_path: Path, name: str, options: list[Any], message: str, status: int
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
-    told = shell.fails("predict", "no-folder", shots, "--output", tmp_path / name, *options, status=status)
-    assert message in told
+    error = shell.fails("predict", "no-folder", shots, "--output", tmp_path / name, *options, status=status)
+    assert message in error
 
 
 @pytest.mark.parametrize("source", ["link.csv", "hard.csv", "questions", "-"])
@@ -217,8 +217,8 @@ def test_what_is_read_is_never_written_over(
 
 
 def test_answers_do_not_go_into_the_classifier(shell: Shell, taught: Path, shots: Path) -> None:
-    told = shell.fails("predict", taught, shots, "--output", taught / "config.json")
-    assert "lies in the classifier's own folder" in told
+    error = shell.fails("predict", taught, shots, "--output", taught / "config.json")
+    assert "lies in the classifier's own folder" in error
 
 
 OTHERS = "id,utterance,label,score,extra,extra\n007,my card,x,1,=1+1,b\nNA,pay,y,2,,\n"

@@ -24,20 +24,20 @@ COMMAND = [sys.executable, "-m", "mann_hf.cli"]
 
 
 def test_help_names_every_command(shell: Shell) -> None:
-    told = shell("--help")
+    output = shell("--help")
     assert all(
-        re.search(rf"^\W*{name}  ", told, re.MULTILINE) for name in ("remember", "predict", "forget", "evaluate")
+        re.search(rf"^\W*{name}  ", output, re.MULTILINE) for name in ("remember", "predict", "forget", "evaluate")
     )
-    assert "--install-completion" in told
+    assert "--install-completion" in output
 
 
 @pytest.mark.parametrize("command", ["remember", "predict", "forget", "evaluate"])
 def test_help_of_a_command(shell: Shell, command: str) -> None:
-    told = shell(command, "-h")
-    assert f"mann-hf {command} [OPTIONS]" in told
-    assert "FOLDER" in told and "--json" in told and "--debug" in told
+    output = shell(command, "-h")
+    assert f"mann-hf {command} [OPTIONS]" in output
+    assert "FOLDER" in output and "--json" in output and "--debug" in output
     if command == "remember":
-        assert "sentence-transformers" in told
+        assert "sentence-transformers" in output
 
 
 def test_the_version(shell: Shell) -> None:
@@ -75,9 +75,9 @@ def test_a_failure_is_one_line_and_status_1(
     monkeypatch.setattr(sys, "argv", ["mann-hf", "predict", str(tmp_path / "nothing-here"), "hello"])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("mann_hf.cli", run_name="__main__")
-    out, told = capfd.readouterr()
+    out, notes = capfd.readouterr()
     assert (end.value.code, out) == (1, "")
-    assert told.startswith("mann-hf: there is no folder") and told.count("\n") == 1
+    assert notes.startswith("mann-hf: there is no folder") and notes.count("\n") == 1
 
 
 SLOW_TO_IMPORT = {"torch", "transformers", "datasets"}
@@ -90,8 +90,8 @@ def imported_by(folder: Path, start: list[str], arguments: list[str], status: in
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(call, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     assert run.returncode == status, run.stderr
-    told = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
-    found = {name.strip().partition(".")[0] for _, _, name in told}
+    imported = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
+    found = {name.strip().partition(".")[0] for _, _, name in imported}
     assert "mann_hf" in found
     return found
 
@@ -162,11 +162,11 @@ def test_on_a_terminal_a_bar_and_on_standard_output_the_document(taught: Path, s
             while chunk := terminal.read(4096):
                 seen += chunk
         out, _ = process.communicate()
-    told = seen.decode()
-    assert process.returncode == 0, told
+    notes = seen.decode()
+    assert process.returncode == 0, notes
     assert json.loads(out)[0]["label"] == "lost_card"
-    assert "Answering" in told and "6/6" in told
-    assert "Loading weights" not in told
+    assert "Answering" in notes and "6/6" in notes
+    assert "Loading weights" not in notes
 
 
 @pytest.fixture

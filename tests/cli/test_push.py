@@ -38,9 +38,9 @@ def test_a_memory(shell: Shell, taught: Path, hub_api: "HfApi") -> None:
 
 
 def test_json_and_a_branch(shell: Shell, taught: Path, hub_api: "HfApi") -> None:
-    told = shell.json("push", taught, ID, "--revision", "next")
-    assert told["repository"] == ID and told["url"].endswith(ID)
-    assert told["commit"] == hub_api.repo_info(ID, revision="next").sha
+    report = shell.json("push", taught, ID, "--revision", "next")
+    assert report["repository"] == ID and report["url"].endswith(ID)
+    assert report["commit"] == hub_api.repo_info(ID, revision="next").sha
 
 
 def test_a_pull_request(shell: Shell, taught: Path, hub: "LoopbackHub", hub_api: "HfApi") -> None:

@@ -28,8 +28,8 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_new_folder_is_made_and_taught(shell: Shell, shots: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "intents"
-    told = shell("remember", folder, shots, "--encoder", tiny_encoder)
-    assert told == f"Remembered 6 texts; {folder} now holds 6 texts of 4 labels.\n"
+    output = shell("remember", folder, shots, "--encoder", tiny_encoder)
+    assert output == f"Remembered 6 texts; {folder} now holds 6 texts of 4 labels.\n"
     assert shell.stderr == ""
     assert config(folder)["reading"] == "logistic"
     assert {entry["text"]: entry["label"] for entry in entries(folder)} == EXAMPLES
@@ -132,8 +132,8 @@ def test_regression(
     shell: Shell, tiny_encoder: Path, write: Write, tmp_path: Path, content: str, targets: list[list[float]]
 ) -> None:
     folder, table = tmp_path / "new", write("t.csv", f"text,label\na,{content}\n")
-    told = shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", "regression")
-    assert told == f"Remembered 2 texts; {folder} now holds 2 texts.\n"
+    output = shell("remember", folder, table, "--encoder", tiny_encoder, "--problem-type", "regression")
+    assert output == f"Remembered 2 texts; {folder} now holds 2 texts.\n"
     assert [entry["label"] for entry in entries(folder)] == targets
     assert shell.json("remember", folder, table)["labels"] == []
 
@@ -173,8 +173,8 @@ def test_a_problem_type_from_outside_is_one_of_the_choices(
     assert [entry["label"] for entry in entries(folder)] == ["CARD", "REFUND"]
     assert shell.json("predict", folder, "my card")[0]["label"] == "CARD"
     assert shell.json("evaluate", folder, table)["accuracy"] == 1
-    told = shell.fails("remember", folder, table, "--problem-type", "guessing", status=2)
-    assert f"'guessing' is not one of {', '.join(map(repr, [*PROBLEM_TYPES, from_outside]))}." in told
+    error = shell.fails("remember", folder, table, "--problem-type", "guessing", status=2)
+    assert f"'guessing' is not one of {', '.join(map(repr, [*PROBLEM_TYPES, from_outside]))}." in error
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_names_of_one_encoder(name: str, other: str | None, same: bool) -> None:
 
 
 def test_contradicting_options_are_wrong_usage(shell: Shell, taught: Path, shots: Path) -> None:
-    told = shell.fails("remember", taught, shots, "--multi-label", "--problem-type", "regression", status=2)
-    assert told == (
+    error = shell.fails("remember", taught, shots, "--multi-label", "--problem-type", "regression", status=2)
+    assert error == (
         "mann-hf remember: Invalid value for --multi-label: it contradicts --problem-type regression. See: mann-hf "
         "remember --help"
     )

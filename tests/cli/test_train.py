@@ -46,8 +46,8 @@ def test_a_table_becomes_a_model_that_is_taught(
     shell: Shell, short: list, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mann_hf.training.run.draw_curves", draw_curves)  # of all runs here, this one's is looked at
-    told = shell.json(*short, "--output", tmp_path / "model", "--eval-every", 1)
-    assert told["steps"] == 2 and set(told["after"]) == {"accuracy", "accuracy_ci95", "macro_f1", "loss"}
+    report = shell.json(*short, "--output", tmp_path / "model", "--eval-every", 1)
+    assert report["steps"] == 2 and set(report["after"]) == {"accuracy", "accuracy_ci95", "macro_f1", "loss"}
     assert {"model.safetensors", "curves.png", "train_results.json"} <= {p.name for p in (tmp_path / "model").iterdir()}
     assert (tmp_path / "model" / "curves.png").read_bytes().startswith(b"\x89PNG")
     results = json.loads((tmp_path / "model" / "train_results.json").read_text())
@@ -63,9 +63,9 @@ def test_people_read_how_it_goes(shell: Shell, short: list, tmp_path: Path) -> N
 
 
 def test_a_run_goes_on_from_its_last_checkpoint(shell: Shell, short: list, tmp_path: Path) -> None:
-    told = [*short, "--output", tmp_path / "model", "--eval-every", 1]
-    shell(*told)
-    said = shell(*told, "--max-steps", 4, "--resume")
+    arguments = [*short, "--output", tmp_path / "model", "--eval-every", 1]
+    shell(*arguments)
+    said = shell(*arguments, "--max-steps", 4, "--resume")
     assert "Trained for 4 steps" in said
     assert "step 4 of 4: accuracy" in shell.stderr and "step 1 of 4" not in shell.stderr  # a run keeps its best step
 
@@ -77,8 +77,8 @@ def test_a_run_in_a_yaml_file_and_options_before_it(
     settings = {"train": table, "encoder": tiny_encoder, "output": tmp_path / "model", "n_way": 2, "n_query": 2}
     settings |= {"max_steps": 1, "eval_episodes": 5, "objective": "leave_one_out", "weight_decay": 0.1, "lora_rank": 2}
     run.write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
-    told = shell.json("train", run, "--max-steps", 3)
-    assert told["steps"] == 3
+    report = shell.json("train", run, "--max-steps", 3)
+    assert report["steps"] == 3
     arguments = json.loads((tmp_path / "model" / "training_args.json").read_text())
     assert (arguments["objective"], arguments["weight_decay"]) == ("leave_one_out", 0.1)
     assert json.loads((tmp_path / "model" / "config.json").read_text())["adapter"]["r"] == 2
@@ -93,8 +93,8 @@ def test_validation_texts_of_ones_own(shell: Shell, short: list, table: Path, tm
     assert "in the training data and in the evaluation data" in shell.fails(*short, "--valid", table)
 
 
-class Told(NamedTuple):
-    """What the command told a run: its settings in one mapping, its data, and whether to go on."""
+class Planned(NamedTuple):
+    """What the command makes of its arguments: settings of a run in one mapping, data, and whether to go on."""
 
     settings: dict[str, Any]
     train: Dataset
@@ -104,16 +104,16 @@ class Told(NamedTuple):
 
 
 @pytest.fixture
-def told_by(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
-    """Calls the command with these arguments, in front of a run that only takes down what it is told."""
-    taken: list[Told] = []
+def planned_by(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Planned]:
+    """Calls the command with these arguments, with a run that only keeps what it is given."""
+    taken: list[Planned] = []
 
     def take(run: TrainingRun, train: Any, valid: Any, callbacks: Any, *how: bool) -> dict[str, Any]:
         fields = asdict(run)
-        taken.append(Told(fields.pop("arguments") | fields, train, valid, *how))
+        taken.append(Planned(fields.pop("arguments") | fields, train, valid, *how))
         return {"steps": 0, "before": {}, "after": {}, "best_step": None}
 
-    def call(*arguments: object) -> Told:
+    def call(*arguments: object) -> Planned:
         shell("train", *arguments)
         return taken.pop()
 
@@ -148,39 +148,41 @@ COUNTS: dict[str, Any] = {"n_way": (5, 10), "k_shot": (1, 3), "n_query": 4}
 """What texts of `OPTIONS` stand for where the command has read them."""
 
 
-def test_a_run_is_told_no_more_than_was_asked_for(told_by: Callable[..., Told], table: Path) -> None:
-    told = told_by(table)
-    assert told.settings == USUAL and told.valid is None and told.resume is False and told.overwrite is False
+def test_a_run_is_told_no_more_than_was_asked_for(planned_by: Callable[..., Planned], table: Path) -> None:
+    run = planned_by(table)
+    assert run.settings == USUAL and run.valid is None and run.resume is False and run.overwrite is False
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_an_option_reaches_the_run(told_by: Callable[..., Told], table: Path, tmp_path: Path, name: str) -> None:
+def test_an_option_reaches_the_run(planned_by: Callable[..., Planned], table: Path, tmp_path: Path, name: str) -> None:
     value = OPTIONS[name]
     option = ["--" + name.replace("_", "-"), *([] if value is True else [value])]
-    assert told_by(table, *option).settings == USUAL | {name: COUNTS.get(name, value)}
+    assert planned_by(table, *option).settings == USUAL | {name: COUNTS.get(name, value)}
     yaml = tmp_path / "run.yaml"
     yaml.write_text(json.dumps({"train": str(table), name: value}))
-    assert told_by(yaml).settings == USUAL | {name: value}
+    assert planned_by(yaml).settings == USUAL | {name: value}
     yaml.write_text(json.dumps({"train": str(table), name: USUAL[name]}))
-    assert told_by(yaml, *option).settings == USUAL | {name: COUNTS.get(name, value)}
+    assert planned_by(yaml, *option).settings == USUAL | {name: COUNTS.get(name, value)}
 
 
-def test_what_only_a_yaml_file_says_reaches_the_run(told_by: Callable[..., Told], table: Path, tmp_path: Path) -> None:
+def test_what_only_a_yaml_file_says_reaches_the_run(
+    planned_by: Callable[..., Planned], table: Path, tmp_path: Path
+) -> None:
     settings = {"valid_share": 0.5, "lora_rank": 4, "lora_targets": ["key"], "model_options": {"reading": "prototype"}}
     settings |= {"logging_steps": 3, "weight_decay": 0.1}
     (tmp_path / "run.yaml").write_text(json.dumps({"train": str(table), **settings}))
-    assert told_by(tmp_path / "run.yaml").settings == USUAL | settings
+    assert planned_by(tmp_path / "run.yaml").settings == USUAL | settings
 
 
 @pytest.mark.parametrize("name", ["resume", "overwrite"])
 def test_going_on_and_starting_anew_are_asked_for_by_the_option_or_the_file(
-    told_by: Callable[..., Told], table: Path, tmp_path: Path, name: str
+    planned_by: Callable[..., Planned], table: Path, tmp_path: Path, name: str
 ) -> None:
     yaml = tmp_path / "run.yaml"
-    assert getattr(told_by(table, f"--{name}"), name) is True
+    assert getattr(planned_by(table, f"--{name}"), name) is True
     for written, option, asked in [(True, [], True), (False, [], False), (False, [f"--{name}"], True)]:
         yaml.write_text(json.dumps({"train": str(table), name: written}))
-        assert getattr(told_by(yaml, *option), name) is asked
+        assert getattr(planned_by(yaml, *option), name) is asked
 
 
 def test_a_finished_run_is_not_overwritten_unless_asked(shell: Shell, short: list, tmp_path: Path) -> None:
@@ -192,24 +194,26 @@ def test_a_finished_run_is_not_overwritten_unless_asked(shell: Shell, short: lis
     assert "Trained for 1 step;" in shell(*arguments, "--max-steps", 1, "--overwrite")
 
 
-def test_the_columns_asked_for_are_read(told_by: Callable[..., Told], tmp_path: Path) -> None:
+def test_the_columns_asked_for_are_read(planned_by: Callable[..., Planned], tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("text,label,message,intent\nno,none,my card,card\nno,none,my bank,bank\n")
-    told = told_by(tmp_path / "other.csv", "--text-column", "message", "--label-column", "intent")
-    assert told.train.to_dict() == {"text": ["my card", "my bank"], "label": ["card", "bank"]}
-    assert told.settings == USUAL
+    run = planned_by(tmp_path / "other.csv", "--text-column", "message", "--label-column", "intent")
+    assert run.train.to_dict() == {"text": ["my card", "my bank"], "label": ["card", "bank"]}
+    assert run.settings == USUAL
 
 
-def test_the_splits_asked_for_are_read(told_by: Callable[..., Told], shell: Shell, table: Path, tmp_path: Path) -> None:
+def test_the_splits_asked_for_are_read(
+    planned_by: Callable[..., Planned], shell: Shell, table: Path, tmp_path: Path
+) -> None:
     (tmp_path / "parts").mkdir()
     for split in ("train", "test", "validation"):
         data = Dataset.from_dict({"text": [f"of {split}"], "label": ["card"]})
         data.to_parquet(tmp_path / "parts" / f"{split}.parquet")
     parts, yaml = str(tmp_path / "parts"), tmp_path / "run.yaml"
-    assert told_by(parts).train["text"] == ["of train"]
-    assert told_by(parts, "--split", "test").train["text"] == ["of test"]
+    assert planned_by(parts).train["text"] == ["of train"]
+    assert planned_by(parts, "--split", "test").train["text"] == ["of test"]
     yaml.write_text(json.dumps({"train": parts, "split": "test", "valid": parts, "valid_split": "validation"}))
-    told = told_by(yaml)
-    assert told.valid is not None and (told.train["text"], told.valid["text"]) == (["of test"], ["of validation"])
+    run = planned_by(yaml)
+    assert run.valid is not None and (run.train["text"], run.valid["text"]) == (["of test"], ["of validation"])
     yaml.write_text(json.dumps({"train": str(table), "valid_split": "validation"}))
     assert "valid_split needs valid" in shell.fails("train", yaml)
 
@@ -231,8 +235,8 @@ def test_several_tables_are_mixed(
     seen: list[EpisodicTrainer] = []
     original = TrainingRun.trainer
 
-    def watched(*told: Any) -> EpisodicTrainer:
-        seen.append(original(*told))
+    def watched(*arguments: Any) -> EpisodicTrainer:
+        seen.append(original(*arguments))
         return seen[-1]
 
     monkeypatch.setattr(TrainingRun, "trainer", watched)
@@ -241,8 +245,8 @@ def test_several_tables_are_mixed(
     run.write_text(f"{two_tables}valid: {tmp_path / 'valid.csv'}\nsource_weights: {{home: 3, bank: 1}}\n")
     assert shell.json("train", run)["after"]
     run.write_text(f"{two_tables}valid_share: 0\n")
-    told = shell.json("train", run, "--output", tmp_path / "other")
-    assert told["steps"] == 2 and told["after"] == {}
+    report = shell.json("train", run, "--output", tmp_path / "other")
+    assert report["steps"] == 2 and report["after"] == {}
     at_home = []
     for trainer in seen:
         assert trainer.sampler is not None and list(trainer.sampler.tables) == ["home", "bank"]

@@ -81,8 +81,8 @@ def test_what_no_one_foresaw_is_kept_from_the_visitor(
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(session, "teach", fail)
-    told = events.teach(session, "hello", "greeting", EXAMPLE, "")
-    assert "That did not work." in told["taught"] and "secret" not in told["taught"]
+    changes = events.teach(session, "hello", "greeting", EXAMPLE, "")
+    assert "That did not work." in changes["taught"] and "secret" not in changes["taught"]
 
 
 def test_no_folder_of_this_machine_is_shown(events: Events, session: Session) -> None:

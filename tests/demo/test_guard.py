@@ -39,9 +39,9 @@ class Visitor:
 
     def do(self, event: str, *inputs: Any, clicked: Any = None) -> Any:
         """What an event answers, or why it is refused."""
-        told = {"data": inputs, "fn_index": self.events[event], "session_hash": "s", "event_data": clicked}
+        body = {"data": inputs, "fn_index": self.events[event], "session_hash": "s", "event_data": clicked}
         joined = self.client.post(
-            "/gradio_api/queue/join", content=json.dumps(told), headers={"content-type": "application/json"}
+            "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
         )
         if joined.status_code != 200:
             return joined
@@ -149,12 +149,12 @@ def test_no_other_page_can_use_it(visitor: Visitor) -> None:
     for headers in FOREIGN:
         sent = encoded(headers)
         for path in ("call/teach", "call/v2/teach", "queue/join", "upload", "run/teach", "cancel", "component_server"):
-            told = visitor.client.post(f"/gradio_api/{path}", json=LESSON, headers=sent)
-            assert told.status_code == 403 and len(told.content) < 400, (headers, path)
-        told = visitor.client.post(
+            answer = visitor.client.post(f"/gradio_api/{path}", json=LESSON, headers=sent)
+            assert answer.status_code == 403 and len(answer.content) < 400, (headers, path)
+        answer = visitor.client.post(
             "/gradio_api/call/teach", content=json.dumps(LESSON), headers={**sent, b"content-type": b"text/plain"}
         )
-        assert told.status_code == 403, headers
+        assert answer.status_code == 403, headers
     assert visitor.labels == before
 
 
@@ -175,9 +175,9 @@ def test_a_link_from_another_page_opens_it(visitor: Visitor) -> None:
 
 def test_by_its_own_names_it_is_used(visitor: Visitor) -> None:
     for number, headers in enumerate(OWN):
-        told = {"data": [None, f"lesson {number}", f"own {number}", "an example", ""]}
+        body = {"data": [None, f"lesson {number}", f"own {number}", "an example", ""]}
         assert visitor.client.get("/robots.txt", headers=headers).status_code == 200, headers
-        asked = visitor.client.post("/gradio_api/call/teach", json=told, headers=headers)
+        asked = visitor.client.post("/gradio_api/call/teach", json=body, headers=headers)
         assert asked.status_code == 200, (headers, asked.text)
         visitor.client.get(f"/gradio_api/call/teach/{asked.json()['event_id']}")
         assert f"own {number}" in visitor.labels
@@ -270,8 +270,8 @@ def test_what_the_page_has_no_use_for_is_not_there(visitor: Visitor, path: str) 
 )
 def test_no_file_and_no_other_site_is_shown(visitor: Visitor, path: str) -> None:
     for method in ("GET", "HEAD"):
-        told = visitor.client.request(method, f"{HOME}/gradio_api/{path}")
-        assert told.status_code in (404, 422), told.status_code
+        answer = visitor.client.request(method, f"{HOME}/gradio_api/{path}")
+        assert answer.status_code in (404, 422), answer.status_code
     assert visitor.client.request("DELETE", f"{HOME}/gradio_api/info").status_code == 405
 
 
@@ -305,24 +305,24 @@ def test_what_is_no_event_is_refused(visitor: Visitor, body: Any, status: int) -
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {"content-type": "application/json"}
     for path in ("call/ask", "queue/join"):
-        told = visitor.client.post(f"/gradio_api/{path}", content=content, headers=kind)
-        assert told.status_code == status and len(told.json()["detail"]) < 200, told.text
+        answer = visitor.client.post(f"/gradio_api/{path}", content=content, headers=kind)
+        assert answer.status_code == status and len(answer.json()["detail"]) < 200, answer.text
     chunked = visitor.client.post("/gradio_api/call/ask", content=iter([content[:5], content[5:]]), headers=kind)
     assert chunked.status_code == status
 
 
 @pytest.mark.parametrize("number", [-1, 99, None, "0", 1.5, True, [], {}])
 def test_events_that_are_not_there_are_refused(visitor: Visitor, number: Any) -> None:
-    told = {"data": [None, "x", ""], "fn_index": number, "session_hash": "s"}
-    assert visitor.client.post("/gradio_api/queue/join", json=told).status_code == 404
+    body = {"data": [None, "x", ""], "fn_index": number, "session_hash": "s"}
+    assert visitor.client.post("/gradio_api/queue/join", json=body).status_code == 404
 
 
 def test_events_of_the_browser_alone_are_refused(visitor: Visitor) -> None:
     numbers = [number for number, fn in visitor.page.fns.items() if fn.fn is None]
     assert numbers
     for number in numbers:
-        told = {"data": [None] * len(visitor.page.fns[number].inputs), "fn_index": number, "session_hash": "s"}
-        assert visitor.client.post("/gradio_api/queue/join", json=told).status_code == 404
+        body = {"data": [None] * len(visitor.page.fns[number].inputs), "fn_index": number, "session_hash": "s"}
+        assert visitor.client.post("/gradio_api/queue/join", json=body).status_code == 404
 
 
 def test_an_event_takes_inputs_by_their_names(visitor: Visitor) -> None:
@@ -334,8 +334,8 @@ def test_an_event_takes_inputs_by_their_names(visitor: Visitor) -> None:
         *({}, {"data": ["x", ""]}, {**asked, "other": "x"}, {**asked, "session_hash": "s"}),
         *({name: value} for name in asked for value in values),
     ):
-        told = visitor.client.post("/gradio_api/call/v2/ask", json=wrong)
-        assert told.status_code == 422 and len(told.json()["detail"]) < 200, told.text
+        answer = visitor.client.post("/gradio_api/call/v2/ask", json=wrong)
+        assert answer.status_code == 422 and len(answer.json()["detail"]) < 200, answer.text
 
 
 @pytest.mark.parametrize(
@@ -350,8 +350,8 @@ def test_an_event_takes_inputs_by_their_names(visitor: Visitor) -> None:
 )
 def test_only_plain_json_is_read(visitor: Visitor, headers: dict[str, str]) -> None:
     sent = {"content-type": "application/json", **headers}
-    told = visitor.client.post("/gradio_api/call/teach", content=json.dumps(LESSON), headers=sent)
-    assert told.status_code == 415
+    answer = visitor.client.post("/gradio_api/call/teach", content=json.dumps(LESSON), headers=sent)
+    assert answer.status_code == 415
     wrong = visitor.client.post("/gradio_api/call/teach", content=b"{}", headers={**sent, "content-length": "x"})
     assert wrong.status_code == 400
 
@@ -368,8 +368,8 @@ def test_whatever_is_typed_is_answered_in_words(visitor: Visitor, bad: Any) -> N
         "find": [None, bad],
         "load": [bad],
     }.items():
-        told = visitor.do(event, *inputs)
-        assert "error" not in told and len(json.dumps(told)) < 100_000, (event, told)
+        answer = visitor.do(event, *inputs)
+        assert "error" not in answer and len(json.dumps(answer)) < 100_000, (event, answer)
     if not isinstance(bad, str) or bad not in NASTY:
         assert visitor.labels == before
 
@@ -391,9 +391,9 @@ CLICKS: list[Any] = [
 @pytest.mark.parametrize("clicked", CLICKS, ids=lambda clicked: repr(clicked)[:30])
 def test_whatever_is_clicked_is_answered_in_words(visitor: Visitor, clicked: Any) -> None:
     before = visitor.labels
-    told = visitor.do("click", None, "", "", clicked=clicked)
-    assert "error" not in told and "mh-problem" in json.dumps(told)
-    assert len(json.dumps(told)) < 100_000 and visitor.labels == before
+    answer = visitor.do("click", None, "", "", clicked=clicked)
+    assert "error" not in answer and "mh-problem" in json.dumps(answer)
+    assert len(json.dumps(answer)) < 100_000 and visitor.labels == before
 
 
 def test_a_download_is_of_the_present_memory(visitor: Visitor, make: Make, tmp_path: Any) -> None:
@@ -440,8 +440,8 @@ def test_a_page_without_its_guard_gives_no_download(classifier: FewShotTextClass
         mounted = gradio.mount_gradio_app(FastAPI(), page, "/page", app_kwargs={"middleware": middleware})
         with TestClient(mounted, base_url="http://mine.example") as client:
             number = next(number for number, fn in page.fns.items() if fn.api_name == "download")
-            told = {"data": [None], "fn_index": number, "session_hash": "s"}
-            assert client.post("/page/gradio_api/queue/join", json=told).status_code == 200
+            body = {"data": [None], "fn_index": number, "session_hash": "s"}
+            assert client.post("/page/gradio_api/queue/join", json=body).status_code == 200
             said = client.get("/page/gradio_api/queue/data?session_hash=s").text
             assert ("memory.safetensors" in said) == bool(middleware)
             assert ("runs without its guard" in said) != bool(middleware)
@@ -451,28 +451,28 @@ def test_a_page_without_its_guard_gives_no_download(classifier: FewShotTextClass
 
 @pytest.mark.parametrize("inputs", [[], ["x"], [None] * 4], ids=len)
 def test_inputs_of_another_number_are_refused(visitor: Visitor, inputs: list[Any]) -> None:
-    told = visitor.client.post("/gradio_api/call/ask", json={"data": inputs})
-    assert (told.status_code, told.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
+    answer = visitor.client.post("/gradio_api/call/ask", json={"data": inputs})
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
 
 
 @pytest.mark.parametrize("inputs", [[], ["x", "y"], [None] * 4], ids=len)
 def test_an_event_called_by_its_number_takes_the_state_too(visitor: Visitor, inputs: list[Any]) -> None:
-    told = visitor.do("ask", *inputs)
-    assert (told.status_code, told.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
+    answer = visitor.do("ask", *inputs)
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"This event takes 2 inputs, and {len(inputs)} came.")
 
 
 @pytest.mark.parametrize("kind", ["nope", 5, True, ""])
 def test_a_choice_that_is_none_is_refused(visitor: Visitor, kind: Any) -> None:
     for state in ([], [None]):
-        told = visitor.client.post("/gradio_api/call/teach", json={"data": [*state, "x", "l", kind, ""]})
-        assert (told.status_code, told.json()["detail"]) == (422, f"The choices are {EXAMPLE!r}, {DESCRIPTION!r}.")
+        answer = visitor.client.post("/gradio_api/call/teach", json={"data": [*state, "x", "l", kind, ""]})
+        assert (answer.status_code, answer.json()["detail"]) == (422, f"The choices are {EXAMPLE!r}, {DESCRIPTION!r}.")
 
 
 def test_no_page_of_this_machine_is_offered_as_one_to_allow(visitor: Visitor) -> None:
-    told = visitor.client.post(
+    answer = visitor.client.post(
         "/gradio_api/call/ask", json={"data": ["x", ""]}, headers={"origin": "http://127.0.0.1:1"}
     )
-    assert told.status_code == 403 and "allowed_hosts" not in told.text
+    assert answer.status_code == 403 and "allowed_hosts" not in answer.text
 
 
 def test_there_are_no_websockets(visitor: Visitor) -> None:

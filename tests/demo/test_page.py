@@ -85,8 +85,8 @@ def test_what_cannot_be_taught_is_said_in_words(
     classifier: FewShotTextClassificationPipeline, visit: Callable[..., Any], text: str, label: str, message: str
 ) -> None:
     page = visit(classifier)
-    told = teach(page, text, label)
-    assert message in told and "mh-problem" in told
+    changes = teach(page, text, label)
+    assert message in changes and "mh-problem" in changes
     assert "Type a text first." in ask(page, "")
     assert "everything else" in ask(page, "my card")  # it goes on
 
@@ -97,9 +97,9 @@ def test_a_change_that_cannot_be_saved_is_said_in_words(
     def fail() -> None:
         raise OSError("no space left <on> device")
 
-    told = teach(visit(classifier, on_change=fail), "hello", "greeting")
-    assert "Taught." in told and "could not be saved" in told and "mh-problem" in told
-    assert "no space left" not in told and "can find the reason in its log" in told
+    changes = teach(visit(classifier, on_change=fail), "hello", "greeting")
+    assert "Taught." in changes and "could not be saved" in changes and "mh-problem" in changes
+    assert "no space left" not in changes and "can find the reason in its log" in changes
 
 
 def test_an_empty_memory_is_taught_its_first_example(make: Make, visit: Callable[..., Any]) -> None:

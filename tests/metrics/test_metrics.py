@@ -43,8 +43,8 @@ def random_rows(seed: int, episodes: int = 30, classes: int = 5, unknown: float 
     rows: Rows = []
     for episode in random.choice(200, episodes, replace=False).tolist():
         for reference in random.integers(0, classes, random.integers(2, 15)).tolist():
-            told = reference if random.random() < 0.5 else int(random.integers(0, classes))
-            rows.append((episode, IGNORED if random.random() < unknown else reference, told))
+            answer = reference if random.random() < 0.5 else int(random.integers(0, classes))
+            rows.append((episode, IGNORED if random.random() < unknown else reference, answer))
         rows.append((episode, 0, 0))  # so that none is of queries of no class alone
     return [rows[place] for place in random.permutation(len(rows))]
 
@@ -147,7 +147,8 @@ def test_columns_of_different_length(name: str, kind: Any) -> None:
 def test_an_answer_of_no_class_is_a_wrong_one(name: str) -> None:
     rows = random_rows(3)
     rows = [
-        (episode, reference, -1 if place % 5 == 0 else told) for place, (episode, reference, told) in enumerate(rows)
+        (episode, reference, -1 if place % 5 == 0 else answer)
+        for place, (episode, reference, answer) in enumerate(rows)
     ]
     assert compute(name, rows) == pytest.approx(REFERENCES[name](rows))
 
@@ -161,10 +162,10 @@ def test_a_single_episode_has_no_interval() -> None:
 class TestSplits:
     def test_each_split_counts_the_same(self) -> None:
         """However many episodes it has: one of 4 with a mean of 0.5 and a variance of 1/3, one of 2 with 1."""
-        told = load("split_accuracy").compute(
+        scores = load("split_accuracy").compute(
             predictions=[1, 1, 0, 0, 1, 1], references=[1] * 6, episodes=[0, 1, 2, 3, 4, 5], splits=[0, 0, 0, 0, 7, 7]
         )
-        assert told == pytest.approx(
+        assert scores == pytest.approx(
             {
                 "split_accuracy": 0.75,
                 "split_accuracy_ci95": 1.96 * (1 / 3 / 4) ** 0.5 / 2,
@@ -182,11 +183,11 @@ class TestSplits:
 
     def test_one_split_is_as_its_episodes(self) -> None:
         given = columns(random_rows(5)) | {"splits": [4] * len(random_rows(5))}
-        told = accuracy(random_rows(5))
+        scores = accuracy(random_rows(5))
         assert load("split_accuracy").compute(**given) == pytest.approx(
             {
-                "split_accuracy": told["accuracy"],
-                "split_accuracy_ci95": told["accuracy_ci95"],
+                "split_accuracy": scores["accuracy"],
+                "split_accuracy_ci95": scores["accuracy_ci95"],
                 "split_accuracy_std": 0.0,
             }
         )

@@ -215,8 +215,8 @@ class TestLinesThatAreRows:
         ],
     )
     def test_they_are_refused_until_it_is_said_what_they_are(self, shell: Shell, taught: Path, text: str) -> None:
-        told = shell.fails("predict", taught, "-", given=text)
-        assert "looks like a table, whose first row is" in told and "--format lines" in told
+        error = shell.fails("predict", taught, "-", given=text)
+        assert "looks like a table, whose first row is" in error and "--format lines" in error
         assert len(shell.json("predict", taught, "-", "--format", "lines", given=text)) == 2
 
     @pytest.mark.parametrize(

@@ -90,9 +90,9 @@ def test_a_wrong_label_is_told_with_its_row(problem_type: str, cell: Any, messag
     good = "1" if problem_type == REGRESSION else "a"
     with pytest.raises(InvalidInputError) as caught:
         examples_of(table(good, cell), problem_type, False)
-    told = str(caught.value)
-    assert told.startswith("t.csv: row 2, column 'c': ")
-    assert all(part in told for part in message.split(" .* "))
+    error = str(caught.value)
+    assert error.startswith("t.csv: row 2, column 'c': ")
+    assert all(part in error for part in message.split(" .* "))
 
 
 def test_rows_that_are_all_of_zeros_and_ones_are_refused() -> None:

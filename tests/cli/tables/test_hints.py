@@ -94,8 +94,8 @@ class TestSwapped:
 def test_another_sign_between_labels_is_said(
     problem_type: str, labels: list[Any], expected: str | None, capsys: pytest.CaptureFixture
 ) -> None:
-    told = said(of_labels(*labels), problem_type, capsys)
-    assert told == "" if expected is None else expected in told and told.count("\n") == 1
+    notes = said(of_labels(*labels), problem_type, capsys)
+    assert notes == "" if expected is None else expected in notes and notes.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_another_sign_between_labels_is_said(
 def test_labels_that_may_not_be_meant_are_said(
     labels: list[Any], expected: str | None, capsys: pytest.CaptureFixture
 ) -> None:
-    told = said(of_labels(*labels), ONE, capsys)
-    assert told == "" if expected is None else expected in told
+    notes = said(of_labels(*labels), ONE, capsys)
+    assert notes == "" if expected is None else expected in notes
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_labels_that_may_not_be_meant_are_said(
 def test_the_difference_of_spellings_can_be_seen(
     written: str, shown: str | None, capsys: pytest.CaptureFixture
 ) -> None:
-    told = said(of_labels(written), ONE, capsys)
+    notes = said(of_labels(written), ONE, capsys)
     if shown is None:
-        before, _, after = told.partition("'")[2].partition(" as ")
+        before, _, after = notes.partition("'")[2].partition(" as ")
         assert before.strip("'") != after.partition(" (")[0].strip("'")
     else:
-        assert f"labels are spelled in one way, {shown}" in told
+        assert f"labels are spelled in one way, {shown}" in notes
 
 
 def test_what_can_be_seen_is_shown_as_it_is() -> None:

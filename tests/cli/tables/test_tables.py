@@ -486,9 +486,9 @@ def test_a_hub_out_of_reach_is_told() -> None:
 )
 def test_what_is_wrong_with_a_file_is_told(write: Write, name: str, content: str | bytes, message: str) -> None:
     path = write(name, content)
-    told = refusal(path)
-    assert message in told
-    assert str(path) in told
+    refused = refusal(path)
+    assert message in refused
+    assert str(path) in refused
 
 
 def test_a_column_missing_in_parquet_is_told(tmp_path: Path) -> None:
@@ -500,9 +500,9 @@ def test_a_column_missing_in_parquet_is_told(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_in_parquet_are_told(tmp_path: Path, names: list[str]) -> None:
     arrays = [pa.array([name]) for name in names]
     write_table(pa.Table.from_arrays(arrays, names=names), tmp_path / "t.parquet")
-    told = f"'{tmp_path / 't.parquet'}' has several columns called {names[-1]!r}; rename one."
-    assert refusal(tmp_path / "t.parquet") == told
-    assert refusal(tmp_path) == told
+    refused = f"'{tmp_path / 't.parquet'}' has several columns called {names[-1]!r}; rename one."
+    assert refusal(tmp_path / "t.parquet") == refused
+    assert refusal(tmp_path) == refused
 
 
 @pytest.mark.parametrize("source", ["missing.csv", "a b", "a/b/c", "missing.parquet", "owner/name:"])
@@ -585,8 +585,8 @@ def test_what_was_guessed_is_said_once(
 ) -> None:
     path = write("t.csv", content)
     read(path)
-    told = capsys.readouterr().err
-    assert said in told and told.count("\n") == bool(said)
+    notes = capsys.readouterr().err
+    assert said in notes and notes.count("\n") == bool(said)
 
 
 def test_a_cell_without_end_is_a_bad_row(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
