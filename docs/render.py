@@ -64,6 +64,13 @@ def similarities() -> str:
     return named("similarity", SIMILARITIES)
 
 
+def stores() -> str:
+    """Every store."""
+    from mann_hf.memory import STORES
+
+    return named("store", STORES)
+
+
 def poolings() -> str:
     """Every pooling."""
     from mann_hf.controllers.pooling import POOLINGS
@@ -139,7 +146,7 @@ def _option(parameter: Any, kind: Any) -> list[str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     one.__name__: one
-    for one in (readings, evictions, similarities, poolings, objectives, regularizers, arguments, commands)
+    for one in (readings, evictions, similarities, stores, poolings, objectives, regularizers, arguments, commands)
 }
 """What can stand in a page, by its name there."""
 

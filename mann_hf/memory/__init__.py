@@ -17,16 +17,19 @@ from .key_value import KeyValueMemory
 from .reading import READINGS, Reading, Solution
 from .similarity import SIMILARITIES
 from .state import KeyValueState
+from .stores import STORES, Store
 
 __all__ = [
     "EVICTIONS",
     "READINGS",
     "SIMILARITIES",
+    "STORES",
     "Calibration",
     "KeyValueMemory",
     "KeyValueState",
     "Reading",
     "Solution",
+    "Store",
     "bilinear_similarity",
     "calibrate",
     "content_weights",

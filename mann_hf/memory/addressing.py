@@ -93,6 +93,27 @@ def nan_free_softmax(scores: Tensor) -> Tensor:
     return scores.masked_fill(closed, 0.0).softmax(dim=-1).masked_fill(closed, 0.0)
 
 
+def nearest_slots(keys: Tensor, queries: Tensor, k: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """For each query the k slots of its episode with the largest inner products.
+
+    Args:
+        keys: [B, S, K].
+        queries: [B, Q, K].
+        k: how many; all of them where there are fewer.
+        mask: [B, S], the slots that may be read.
+
+    Returns:
+        Inner products and slots, [B, Q, k], best first. In an episode of fewer slots than others have, the rest are
+        slot 0 with minus infinity.
+    """
+    found = [
+        nearest(keys[b], queries[b], k, None if mask is None else mask[b]) for b in range(keys.shape[0])
+    ]  # a loop over episodes: each searches its own slots
+    widest = max((scores.shape[-1] for scores, _ in found), default=0)
+    scores = torch.stack([F.pad(s, (0, widest - s.shape[-1]), value=float("-inf")) for s, _ in found])
+    return scores, torch.stack([F.pad(i, (0, widest - i.shape[-1])) for _, i in found])
+
+
 def sparse_content_weights(
     keys: Tensor, queries: Tensor, k: int, sharpness: Tensor | float = 1.0, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -114,10 +135,5 @@ def sparse_content_weights(
         Weights [B, Q, k] that sum to 1 and the slots [B, Q, k] they belong to, best first. In an episode with fewer
         than k readable slots the rest are weight zero at slot 0.
     """
-    found = [
-        nearest(keys[b], queries[b], k, None if mask is None else mask[b]) for b in range(keys.shape[0])
-    ]  # a loop over episodes: each searches its own slots
-    widest = max(scores.shape[-1] for scores, _ in found)
-    scores = torch.stack([F.pad(s, (0, widest - s.shape[-1]), value=float("-inf")) for s, _ in found])
-    slots = torch.stack([F.pad(i, (0, widest - i.shape[-1])) for _, i in found])
+    scores, slots = nearest_slots(keys, queries, k, mask)
     return nan_free_softmax(sharpened(scores, sharpness)), slots

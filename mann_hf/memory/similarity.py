@@ -26,6 +26,15 @@ class Similarity(nn.Module):
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:
         raise NotImplementedError
 
+    @staticmethod
+    def searched(keys: Tensor) -> Tensor:
+        """Keys [..., K'] whose inner products with what `asked` makes of a query rank them as the similarity does."""
+        return keys
+
+    def asked(self, queries: Tensor) -> Tensor:
+        """Queries [..., K'], see `searched`."""
+        return queries
+
 
 SIMILARITIES: Registry[type[Similarity]] = Registry("similarity")
 
@@ -38,6 +47,13 @@ class CosineSimilarity(Similarity):
 
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:
         return addressing.cosine_similarity(keys, queries)
+
+    @staticmethod
+    def searched(keys: Tensor) -> Tensor:
+        return addressing.unit(keys)
+
+    def asked(self, queries: Tensor) -> Tensor:
+        return addressing.unit(queries)
 
 
 @SIMILARITIES.register("dot")
@@ -55,6 +71,13 @@ class EuclideanSimilarity(Similarity):
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:
         return addressing.euclidean_similarity(keys, queries)
 
+    @staticmethod
+    def searched(keys: Tensor) -> Tensor:
+        return torch.cat([keys, -keys.square().sum(-1, keepdim=True)], dim=-1)
+
+    def asked(self, queries: Tensor) -> Tensor:
+        return torch.cat([2 * queries, torch.ones_like(queries[..., :1])], dim=-1)  # the query's own square is the same
+
 
 @SIMILARITIES.register("bilinear")
 class BilinearSimilarity(Similarity):
@@ -71,3 +94,6 @@ class BilinearSimilarity(Similarity):
 
     def forward(self, keys: Tensor, queries: Tensor) -> Tensor:
         return addressing.bilinear_similarity(keys, queries, self.weight)
+
+    def asked(self, queries: Tensor) -> Tensor:
+        return queries @ self.weight.to(queries.dtype)

@@ -113,6 +113,18 @@ def compact(state: KeyValueState) -> KeyValueState:
     return clear(KeyValueState(*(pick(field) for field in state)))
 
 
+def around(state: KeyValueState, slots: Tensor) -> KeyValueState:
+    """Some slots of each query as a memory of its own: fields [B · Q, M, ...].
+
+    Args:
+        state: B episodes.
+        slots: [B, Q, M] slot numbers; -1 for a slot that is not in use.
+    """
+    episode = torch.arange(state.batch_size, device=slots.device)[:, None, None]
+    near = KeyValueState(*(field[episode, slots.clamp_min(0)].flatten(0, 1) for field in state))
+    return near._replace(mask=near.mask & (slots >= 0).flatten(0, 1))
+
+
 def clear(state: KeyValueState) -> KeyValueState:
     """Sets what empty slots hold to zero, so that two memories that hold the same are equal bit for bit."""
     empty = state.mask.logical_not()

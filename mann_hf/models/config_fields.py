@@ -9,8 +9,9 @@ from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.files import can_be_path
 from ..memory.reading import READINGS
+from ..memory.stores import STORES
 from ..targets.kinds import Targets, problem_types, targets_of
-from ..wording import shown, whole_number
+from ..wording import listed, shown, whole_number
 
 MOST_TOKENS = 2**31 - 1
 LONGEST_PROMPT = 2**16
@@ -18,6 +19,9 @@ LONGEST_PROMPT = 2**16
 LARGEST_OPTION = 2**31
 GIVEN_ELSEWHERE = ("self", "key_size", "problem_type", "similarity")
 """What a reading is told by other fields."""
+EXACT = "exact"
+NEAREST = 128
+"""Slots that attention reads where a store finds them."""
 FLAGS = ("normalize", "lower_case", "label_names", "store_texts", "pool_prompt")
 
 
@@ -74,6 +78,28 @@ def targets_named(problem_type: Any) -> Targets:
     if problem_type is not None and problem_type not in known:
         raise _wrong("problem_type", problem_type, f"choose one of {', '.join(map(repr, known))}")
     return targets_of(problem_type)
+
+
+def reading_with(store: str, reading: str | None, options: Any, targets: Targets) -> tuple[str, Any]:
+    """The reading that a configuration asks for and its options, which with a store read the nearest slots.
+
+    Raises:
+        UnknownNameError: there is no such store or reading.
+        InvalidInputError: with this store, a reading that reads every slot.
+    """
+    STORES[store]
+    if store == EXACT:  # compares all, so that any reading goes with it
+        return reading or targets.default_reading, options
+    chosen = reading or "least_squares"
+    if not READINGS[chosen].takes_nearest:
+        able = listed(repr(name) for name, kind in READINGS.items() if kind.takes_nearest)
+        raise InvalidInputError(
+            f"store is {store!r}, which finds the nearest slots, and the reading {chosen!r} reads every slot; choose "
+            f"the reading {able}, or leave store out."
+        )
+    if "nearest" in _options_of(chosen) and isinstance(options, Mapping | None):
+        options = {"nearest": NEAREST, **(options or {})}
+    return chosen, options
 
 
 def check_outputs(fields: Mapping[str, Any], targets: Targets) -> None:

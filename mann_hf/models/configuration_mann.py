@@ -13,7 +13,7 @@ from ..hub.files import CONFIG, check_hub_arguments
 from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.similarity import SIMILARITIES
-from .config_fields import check_fields, check_names, check_outputs, targets_named
+from .config_fields import check_fields, check_names, check_outputs, reading_with, targets_named
 
 
 class MANNConfig(PreTrainedConfig):
@@ -39,6 +39,9 @@ class MANNConfig(PreTrainedConfig):
             regression `"least_squares"`.
         similarity: how stored keys and queries are compared, for readings with a choice: a name of `SIMILARITIES`.
         reading_options: further arguments of the reading, for example `{"ridge": 0.1}`.
+        store: what finds the nearest entries of a large memory, for readings that take no others: a name of `STORES`.
+            `"faiss"` finds nearly all of them and stays fast at millions; with it the default reading is
+            `"least_squares"`, and `"attention"` reads 128 slots unless `nearest` says otherwise.
         capacity: the largest number of examples in the memory; None for no limit.
         eviction: which example is replaced in a full memory: a name of `EVICTIONS`.
         label_names: whether the words of a label are stored beside its examples.
@@ -49,7 +52,7 @@ class MANNConfig(PreTrainedConfig):
         problem_type: `"single_label_classification"` (the default), `"multi_label_classification"` or `"regression"`.
 
     Raises:
-        UnknownNameError: there is no reading, pooling, similarity or eviction rule of that name.
+        UnknownNameError: there is no reading, pooling, similarity, store or eviction rule of that name.
         InvalidInputError: a field of a type or range that cannot be meant, such as a capacity below 1.
     """
 
@@ -80,12 +83,13 @@ class MANNConfig(PreTrainedConfig):
         problem_type: str | None = None,
         projection: list[dict[str, Any]] | None = None,
         pool_prompt: bool = True,
+        store: str = "exact",
         **kwargs: Any,
     ) -> None:
-        check_names(reading=reading)
+        check_names(reading=reading, store=store)
         targets = targets_named(problem_type)
         check_outputs(kwargs, targets)
-        chosen = reading or targets.default_reading
+        chosen, reading_options = reading_with(store, reading, reading_options, targets)
         given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         check_fields({**given, "reading": chosen})
         if isinstance(encoder_config, dict):
@@ -107,6 +111,7 @@ class MANNConfig(PreTrainedConfig):
         self.reading = chosen
         self.similarity = similarity
         self.reading_options = dict(reading_options or {})
+        self.store = store
         self.capacity = None if capacity is None else int(capacity)
         self.eviction = eviction
         self.label_names = label_names

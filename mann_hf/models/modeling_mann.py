@@ -69,7 +69,7 @@ class MANNPreTrainedModel(ModelFromEncoder):
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
         )
-        self._holder = MemoryHolder(self._empty_memory())
+        self._holder = MemoryHolder(self._empty_memory(), config.store)
         self.model_card_data = MANNModelCardData()
         self.loaded_training = self.loaded_weights = None
         self.seen_memories, self.changed_by_adapters = {}, {}

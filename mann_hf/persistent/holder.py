@@ -43,10 +43,11 @@ class MemoryHolder:
 
     Args:
         memory: what is held at first.
+        store: the name in `STORES` of what searches a large memory, for readings that take the nearest slots.
     """
 
-    def __init__(self, memory: LabelledMemory) -> None:
-        self.memory = memory
+    def __init__(self, memory: LabelledMemory, store: str = "exact") -> None:
+        self.memory, self._store = memory, store
         self._writing, self._solving = threading.RLock(), threading.RLock()
         self._ready: tuple[ReadyMemory, list[Tensor]] | None = None
         self._forgotten = 0
@@ -127,7 +128,9 @@ class MemoryHolder:
                         "the memory holds keys with NaN, infinity or numbers beyond all bounds, so there is no answer "
                         "from it; load it again, or compute its keys anew with reencode_memory()."
                     )
-                solution = reading.solve(state, start=before and before.solution)
+                by = reading.nearest_by
+                search = None if by is None else memory.search(self._store, by)
+                solution = reading.solve(state, start=before and before.solution, search=search)
                 calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
             ready = ReadyMemory(memory, solution, calibration)
             self._ready = (ready, parameters)
@@ -137,15 +140,15 @@ class MemoryHolder:
 
     def branch(self) -> "MemoryHolder":
         """An independent holder of the present memory, with what was prepared for reads."""
-        branch = MemoryHolder(self.memory)
+        branch = MemoryHolder(self.memory, self._store)
         branch._ready = self._ready
         return branch
 
     def __deepcopy__(self, memo: dict) -> "MemoryHolder":
-        return MemoryHolder(self.memory)
+        return MemoryHolder(self.memory, self._store)
 
     def __reduce__(self) -> tuple:
-        return MemoryHolder, (self.memory,)
+        return MemoryHolder, (self.memory, self._store)
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:

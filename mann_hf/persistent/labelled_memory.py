@@ -12,6 +12,8 @@ from torch import Tensor
 from ..errors import InvalidInputError, NotInMemoryError
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.precision import strange
+from ..memory.reading import Search
+from ..memory.similarity import Similarity
 from ..memory.state import slots_by_column, slots_of_columns
 from ..targets.kinds import SINGLE_LABEL, Targets, targets_of
 from ..wording import counted
@@ -156,6 +158,22 @@ class LabelledMemory:
             self.state, {label: self.names[label] for label in self.named_labels}, self.labels
         )
         return state._replace(mask=state.mask | (torch.arange(state.slots, device=state.mask.device) >= len(self)))
+
+    def search(self, store: str, similarity: Similarity) -> Search | None:
+        """A search of `reading_state` by a store; None where the memory is small enough to compare all.
+
+        Args:
+            store: its name in `STORES`.
+            similarity: by which slots are near.
+        """
+        if self._stored is None:
+            return None
+        state, searched = self.reading_state, self._stored.shared.searched(store, similarity.searched)
+
+        def search(queries: Tensor, k: int) -> Tensor:
+            return searched.search(state.keys[0], state.mask[0], similarity.asked(queries.detach())[0], k)[None]
+
+        return search
 
     @cached_property
     def examples(self) -> Tensor:

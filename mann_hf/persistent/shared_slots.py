@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .entries import Entry
 from .forks import renew_in_children
+from .searched_slots import SearchedSlots
 
 
 class Version:
@@ -51,6 +52,7 @@ class SharedSlots:
         self.slot_by_id = {entry.id: slot for slot, entry in enumerate(entries)}
         self.newest = Version()
         self._older: dict[int, list[int]] = {}  # the slots of ids that were forgotten and written again
+        self._searched: dict[tuple[str, Callable[[Tensor], Tensor]], SearchedSlots] = {}
         self._waiting: deque[tuple[np.ndarray, tuple[np.ndarray, ...]]] = deque()
         self._lock = threading.Lock()
         renew_in_children(self)
@@ -62,6 +64,11 @@ class SharedSlots:
     def seen_by(self, version: Version, count: int) -> tuple[Tensor, Tensor]:
         """The keys [1, S, K] and values [1, S, C] of a version of so many slots."""
         return _seen(self.keys, count, version), _seen(self.values, count, version)
+
+    def searched(self, store: str, form: Callable[[Tensor], Tensor]) -> SearchedSlots:
+        """The slots in a store of this name, their keys in a form; see `SearchedSlots`."""
+        found = self._searched.get((store, form))
+        return found or self._searched.setdefault((store, form), SearchedSlots(store, form))
 
     def slots_of(self, id_: int) -> Iterator[int]:
         """The slots in which an id was written, the last first."""
@@ -136,6 +143,8 @@ class SharedSlots:
     def _wipe(self, slots: np.ndarray, tables: tuple[np.ndarray, ...]) -> None:
         for table in tables:
             table[slots] = 0
+        for searched in tuple(self._searched.values()):
+            searched.forget(torch.from_numpy(slots))
         for slot in slots.tolist():
             entry, self.entries[slot] = self.entries[slot], None
             assert entry is not None

@@ -35,13 +35,14 @@ def test_a_page_is_written_and_drift_is_noticed(tmp_path: Path, monkeypatch: pyt
 
 def test_every_mechanism_has_a_row_that_says_something() -> None:
     from mann_hf.controllers.pooling import POOLINGS
-    from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES
+    from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
     from mann_hf.training import OBJECTIVES, REGULARIZERS
 
     kinds: dict[str, Any] = {
         "readings": READINGS,
         "evictions": EVICTIONS,
         "similarities": SIMILARITIES,
+        "stores": STORES,
         "poolings": POOLINGS,
         "objectives": OBJECTIVES,
         "regularizers": REGULARIZERS,

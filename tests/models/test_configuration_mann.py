@@ -11,7 +11,7 @@ from transformers import AutoConfig, BertConfig, DistilBertConfig
 from mann_hf import MANNConfig
 from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.errors import InvalidInputError, UnknownNameError
-from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES
+from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models.modeling_mann_sequence_classification import MANNSequenceClassifierOutput
 
@@ -76,13 +76,14 @@ def test_what_a_caller_passed_is_not_shared(field: str) -> None:
     assert mine == {} and getattr(MANNConfig(), field) == {}
 
 
-@pytest.mark.parametrize("kind", ["pooling", "reading", "similarity", "eviction"])
+@pytest.mark.parametrize("kind", ["pooling", "reading", "similarity", "eviction", "store"])
 def test_unknown_name_shows_the_choices(kind: str) -> None:
     registries: dict[str, Any] = {
         "pooling": POOLINGS,
         "reading": READINGS,
         "similarity": SIMILARITIES,
         "eviction": EVICTIONS,
+        "store": STORES,
     }
     unknown: dict[str, Any] = {kind: "telepathy"}
     with pytest.raises(UnknownNameError) as told:
@@ -107,6 +108,28 @@ def test_default_reading_can_serve_every_problem() -> None:
     for problem_type in (None, SINGLE_LABEL, MULTI_LABEL, REGRESSION):
         config = MANNConfig(problem_type=problem_type)
         assert (problem_type or SINGLE_LABEL) in READINGS[config.reading].problem_types
+
+
+def test_a_store_is_for_readings_of_the_nearest_entries() -> None:
+    assert (MANNConfig().store, MANNConfig().reading, MANNConfig().reading_options) == ("exact", "logistic", {})
+    assert MANNConfig(store="faiss").reading == "least_squares"
+    assert MANNConfig(store="faiss", reading="attention").reading_options == {"nearest": 128}
+    assert (
+        MANNConfig(store="faiss", reading="attention", reading_options={"nearest": 9}).reading_options["nearest"] == 9
+    )
+    assert MANNConfig(reading="attention").reading_options == {}
+    with pytest.raises(InvalidInputError, match="'logistic' reads every slot; choose the reading 'attention', 'least"):
+        MANNConfig(store="faiss", reading="logistic")
+
+
+def test_a_file_without_a_store_means_the_exact_one(tmp_path: Path) -> None:
+    MANNConfig(store="faiss").save_pretrained(tmp_path)
+    assert MANNConfig.from_pretrained(tmp_path).store == "faiss"
+    written = json.loads((tmp_path / "config.json").read_text())
+    del written["store"]
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    config = MANNConfig.from_pretrained(tmp_path)
+    assert (config.store, config.reading) == ("exact", "least_squares")
 
 
 def test_single_label_problem_with_one_label_can_be_configured() -> None:

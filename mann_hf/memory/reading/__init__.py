@@ -2,7 +2,7 @@
 
 from ...targets.kinds import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 from .attention import AttentionReading
-from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution
+from .base import NEVER_LEFT_OUT, READINGS, Reading, Search, Solution
 from .least_squares import LeastSquaresReading
 from .logistic import LogisticReading
 from .prototype import PrototypeReading
@@ -19,5 +19,6 @@ __all__ = [
     "LogisticReading",
     "PrototypeReading",
     "Reading",
+    "Search",
     "Solution",
 ]

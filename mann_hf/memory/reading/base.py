@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ...errors import InvalidInputError
 from ...registry import Registry
 from ...targets.kinds import SINGLE_LABEL, Targets, problem_types, targets_of
-from ..addressing import sharpened
-from ..similarity import SIMILARITIES
+from ..addressing import nearest_slots, sharpened
+from ..similarity import SIMILARITIES, Similarity
 from ..state import KeyValueState
 
 NEVER_LEFT_OUT = -1
@@ -22,6 +22,9 @@ NEVER_LEFT_OUT = -1
 Terms = Callable[[Tensor, int, Tensor], Tensor]
 """From positions [N] of queries, an output and slots [M] to the terms [B, N, M]."""
 
+Search = Callable[[Tensor, int], Tensor]
+"""From queries [B, Q, K] and k to the k slots nearest to each, [B, Q, k]; -1 where there are fewer."""
+
 
 class Solution(NamedTuple):
     """What a reading computes once from a state, to answer any number of queries.
@@ -29,10 +32,42 @@ class Solution(NamedTuple):
     Attributes:
         state: the state.
         parts: further tensors; their meaning depends on the reading.
+        search: finds the nearest slots, for a reading that reads no others.
     """
 
     state: KeyValueState
     parts: Any = None
+    search: Search | None = None
+
+
+def compare_all(similarity: Similarity, state: KeyValueState) -> Search:
+    """A search that compares each query with the keys of all slots."""
+    keys = similarity.searched(state.keys.detach())
+
+    def search(queries: Tensor, k: int) -> Tensor:
+        scores, slots = nearest_slots(keys, similarity.asked(queries.detach()), k, state.mask)
+        return slots.masked_fill(torch.isneginf(scores), -1)
+
+    return search
+
+
+def placed(found: Tensor, amounts: Tensor, slots: Tensor) -> Tensor:
+    """Amounts that belong to found slots, in the places of some slots; 0 for those that were not found.
+
+    Args:
+        found: [B, N, k] slots, each once for a query; -1 for none.
+        amounts: [B, N, k].
+        slots: [M], each once.
+
+    Returns:
+        [B, N, M].
+    """
+    result = amounts.new_zeros(*found.shape[:2], len(slots))
+    if not len(slots):
+        return result
+    ascending, order = slots.sort()
+    place = torch.searchsorted(ascending, found).clamp_max(len(slots) - 1)
+    return result.scatter_add(2, order[place], amounts * (ascending[place] == found))
 
 
 class _ServedTypes:
@@ -66,6 +101,8 @@ class Reading(nn.Module):
     """The names of the targets that it serves."""
     default_sharpness: ClassVar[float] = 1.0
     name: ClassVar[str] = ""
+    takes_nearest: ClassVar[bool] = False
+    """Whether there is a setting by which a query of a large memory reads the nearest slots alone."""
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"sharpness": (1e-6, 1e6)}
     """Options as numbers, the least and the largest that a model takes; where both are whole, they count something.
 
@@ -125,7 +162,18 @@ class Reading(nn.Module):
         """β, a scalar."""
         return self.log_sharpness.exp().squeeze(0)
 
-    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
+    @property
+    def nearest_by(self) -> Similarity | None:
+        """The similarity of the slots that a query reads, where it reads the nearest alone."""
+        return None
+
+    def solve(
+        self,
+        state: KeyValueState,
+        start: Solution | None = None,
+        rough: bool = False,
+        search: Search | None = None,
+    ) -> Solution:
         """Prepares the memory for answering queries.
 
         Args:
@@ -133,6 +181,7 @@ class Reading(nn.Module):
             start: the solution of a similar state, as a starting point. It makes solving faster and does not change the
                 result (unless `rough`).
             rough: whether a few digits are enough, which is faster for some readings.
+            search: finds slots by `nearest_by`; by default all are compared.
         """
         return Solution(state)
 

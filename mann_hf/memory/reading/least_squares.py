@@ -3,31 +3,29 @@
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InvalidInputError
 from ..addressing import unit
 from ..precision import precise
-from ..state import KeyValueState
-from ..stores.exact import nearest
-from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution, Terms
+from ..similarity import CosineSimilarity, Similarity
+from ..state import KeyValueState, around
+from .base import NEVER_LEFT_OUT, READINGS, Reading, Search, Solution, Terms, compare_all, placed
 
 
 class LeastSquaresParts(NamedTuple):
     """What `LeastSquaresReading.solve` prepares.
 
     Attributes:
-        keys: [B, S, K] unit keys.
+        keys: [B, S, K] unit keys; None where the memory is solved around each query.
         coefficients: [B, S, V], α in double precision, as all that is computed with them: the terms are larger than
-            their sum, and in single precision the order of the slots would show in the answers. None where the memory
-            is solved around each query.
+            their sum, and in single precision the order of the slots would show in the answers. None without keys.
         offset: [B, 1, V], what an answer is without any evidence.
         factor: [B, S, S], the lower Cholesky factor of the regularised kernel in the order `order`.
         order: [S], the slot in each row of `factor`.
     """
 
-    keys: Tensor
+    keys: Tensor | None
     coefficients: Tensor | None
     offset: Tensor
     factor: Tensor | None = None
@@ -57,6 +55,7 @@ class LeastSquaresReading(Reading):
     """
 
     name = "least_squares"
+    takes_nearest = True
     default_sharpness = 30.0
     ranges = {
         **Reading.ranges,
@@ -83,19 +82,26 @@ class LeastSquaresReading(Reading):
             raise InvalidInputError(f"neighbours is {neighbours}; a query is answered from at least 1 slot.")
         self.width, self.ridge, self.exact_slots, self.neighbours = width, ridge, exact_slots, neighbours
 
-    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
-        targets, offset = self._centred(state)
-        keys = unit(state.keys)
+    def solve(
+        self,
+        state: KeyValueState,
+        start: Solution | None = None,
+        rough: bool = False,
+        search: Search | None = None,
+    ) -> Solution:
+        offset = self._offset(state)
         if state.slots > self.exact_slots:
-            return Solution(state, LeastSquaresParts(keys, None, offset))
+            parts = LeastSquaresParts(None, None, offset)
+            return Solution(state, parts, search or compare_all(CosineSimilarity(self.key_size), state))
+        keys = unit(state.keys)
         factor, order = self._extended(state, keys, start)
-        ordered = targets[:, order].to(factor.dtype)
+        ordered = self._targets(state, offset)[:, order].to(factor.dtype)
         coefficients = torch.empty_like(ordered).index_copy(1, order, torch.cholesky_solve(ordered, factor))
         return Solution(state, LeastSquaresParts(keys, coefficients, offset, factor, order))
 
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         parts: LeastSquaresParts = solution.parts
-        if parts.coefficients is None:
+        if parts.keys is None or parts.coefficients is None:
             return self._local(solution, queries)[0].to(queries.dtype)
         kernel = self._kernel(precise(parts.keys), precise(unit(queries)))
         return (kernel @ parts.coefficients + parts.offset).to(queries.dtype)
@@ -109,27 +115,26 @@ class LeastSquaresReading(Reading):
         sharpness: Tensor | float | None = None,
     ) -> Tensor:
         parts: LeastSquaresParts = solution.parts
-        if parts.coefficients is None:
+        if parts.keys is None or parts.coefficients is None:
             rows = torch.arange(queries.shape[1], device=queries.device)
             return self.terms_of(solution, queries, sharpness)(rows, column, slots)
         kernel = self._kernel(precise(parts.keys[:, slots]), precise(unit(queries)))
         return self.logits(solution, kernel * parts.coefficients[:, None, slots, column], sharpness)
 
     def terms_of(self, solution: Solution, queries: Tensor, sharpness: Tensor | float | None = None) -> Terms:
-        if solution.parts.coefficients is not None:
+        if solution.parts.keys is not None:
             return super().terms_of(solution, queries, sharpness)
         _, near, coefficients, kernel = self._local(solution, queries)
 
         def terms(rows: Tensor, column: int, slots: Tensor) -> Tensor:
-            dense = kernel.new_zeros(len(kernel), len(rows), solution.state.slots)
-            dense = dense.scatter_add(2, near[:, rows], coefficients[:, rows, :, column] * kernel[:, rows])
-            return self.logits(solution, dense[..., slots], sharpness)
+            own = coefficients[:, rows, :, column] * kernel[:, rows]
+            return self.logits(solution, placed(near[:, rows], own, slots), sharpness)
 
         return terms
 
     def left_out(self, solution: Solution, folds: Tensor, rough: bool = False) -> Tensor:
         parts: LeastSquaresParts = solution.parts
-        if parts.factor is None or parts.coefficients is None or self.targets.centred:
+        if parts.factor is None or parts.keys is None or parts.coefficients is None or self.targets.centred:
             return super().left_out(solution, folds, rough)  # the mean around which it solves changes too
         assert parts.order is not None
         inverse = torch.cholesky_inverse(parts.factor)
@@ -149,17 +154,24 @@ class LeastSquaresReading(Reading):
             result = result.index_copy(1, out, targets[:, out] - residual)
         return result.to(parts.keys.dtype)
 
+    @property
+    def nearest_by(self) -> Similarity | None:
+        return CosineSimilarity(self.key_size)
+
     def _kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
         """κ for unit keys [B, S, K] and unit queries [B, Q, K]: [B, Q, S]."""
         return torch.exp(self.width * (queries @ keys.mT - 1))
 
-    def _centred(self, state: KeyValueState) -> tuple[Tensor, Tensor]:
-        targets = self.fit_values(state)
+    def _offset(self, state: KeyValueState) -> Tensor:
+        """The mean of what is fitted, [B, 1, V]; 0 for targets that are not taken around it."""
         if not self.targets.centred:
-            return targets, targets.new_zeros(len(targets), 1, targets.shape[-1])
+            return state.keys.new_zeros(state.batch_size, 1, state.values.shape[-1])
+        targets = self.fit_values(state)
         weights = (state.write_count * state.mask).to(targets.dtype)[..., None]
-        mean = (weights * targets).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1)
-        return (targets - mean).masked_fill(~state.mask[..., None], 0), mean
+        return (weights * targets).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1)
+
+    def _targets(self, state: KeyValueState, offset: Tensor) -> Tensor:
+        return (self.fit_values(state) - offset).masked_fill(~state.mask[..., None], 0)
 
     def _regularised(self, state: KeyValueState, keys: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Rows and columns of K + λ N⁻¹ in double precision; an empty slot is a row of the identity."""
@@ -209,26 +221,14 @@ class LeastSquaresReading(Reading):
 
     def _local(self, solution: Solution, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Solves around each query: scores [B, Q, V], slots [B, Q, M], coefficients [B, Q, M, V], kernel [B, Q, M]."""
-        parts, queries = solution.parts, unit(queries)
-        state = solution.state._replace(keys=parts.keys)
-        found = [
-            nearest(state.keys[b].detach(), queries[b].detach(), self.neighbours, state.mask[b])[1]
-            for b in range(state.batch_size)
-        ]
-        widest = max(near.shape[1] for near in found)
-        rows = []
-        for b, near in enumerate(found):
-            around = KeyValueState(*(field[b][near] for field in state))  # a memory of M slots for each query
-            keys = precise(around.keys)
-            ridge = torch.diag_embed(self.ridge / precise(around.write_count))
-            factor = torch.linalg.cholesky(self._kernel(keys, keys) + ridge)
-            targets = precise(self.fit_values(around) - parts.offset[b])
-            coefficients = torch.cholesky_solve(targets, factor)
-            kernel = self._kernel(keys, precise(queries[b][:, None]))[:, 0]
-            scores = (kernel[:, None] @ coefficients)[:, 0] + parts.offset[b]
-            more = widest - near.shape[1]  # an episode of fewer slots gets coefficients of zero, at slot 0
-            rows.append(
-                (scores, F.pad(near, (0, more)), F.pad(coefficients, (0, 0, 0, more)), F.pad(kernel, (0, more)))
-            )
-        scores, near, coefficients, kernel = (torch.stack(part) for part in zip(*rows, strict=True))
-        return scores, near, coefficients, kernel
+        assert solution.search is not None
+        slots = solution.search(queries, self.neighbours)
+        near = around(solution.state, slots)  # a memory of M slots for each query
+        offset = solution.parts.offset.repeat_interleave(queries.shape[1], dim=0)
+        keys, every = unit(near.keys), torch.arange(near.slots, device=slots.device)
+        factor = torch.linalg.cholesky(self._regularised(near, keys, every, every))
+        coefficients = torch.cholesky_solve(precise(self._targets(near, offset)), factor)
+        kernel = self._kernel(precise(keys), precise(unit(queries).flatten(0, 1)[:, None]))
+        scores = kernel @ coefficients + offset
+        each = lambda part: part.unflatten(0, queries.shape[:2])  # noqa: E731
+        return each(scores[:, 0]), slots, each(coefficients), each(kernel[:, 0])

@@ -12,7 +12,7 @@ from ...targets.base import Targets
 from ..addressing import unit
 from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minimise
 from ..state import KeyValueState
-from .base import READINGS, Reading, Solution
+from .base import READINGS, Reading, Search, Solution
 from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, solve_large
 from .logistic_updates import leading
 
@@ -117,7 +117,13 @@ class LogisticReading(Reading):
                 f"{cls.most_times_decay:g} times the second."
             )
 
-    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
+    def solve(
+        self,
+        state: KeyValueState,
+        start: Solution | None = None,
+        rough: bool = False,
+        search: Search | None = None,
+    ) -> Solution:
         tolerance = ROUGH_TOLERANCE * self.example_weight if rough else self.tolerance * min(1.0, self.weight_decay)
         tolerance *= max(1, state.slots)
         if self._is_large(state):

@@ -7,7 +7,7 @@ from ..addressing import UNIT_EPSILON
 from ..precision import precise
 from ..similarity import EuclideanSimilarity
 from ..state import KeyValueState
-from .base import NEVER_LEFT_OUT, READINGS, Reading, Solution
+from .base import NEVER_LEFT_OUT, READINGS, Reading, Search, Solution
 
 
 @READINGS.register("prototype")
@@ -29,7 +29,13 @@ class PrototypeReading(Reading):
     def serves(cls, targets: Targets) -> bool:
         return targets.dense and targets.exclusive
 
-    def solve(self, state: KeyValueState, start: Solution | None = None, rough: bool = False) -> Solution:
+    def solve(
+        self,
+        state: KeyValueState,
+        start: Solution | None = None,
+        rough: bool = False,
+        search: Search | None = None,
+    ) -> Solution:
         weights = self._membership(state)
         return Solution(state, (weights.mT @ precise(state.keys), weights.sum(dim=1)))
 

@@ -1,5 +1,7 @@
-"""Search in the keys of very large memories."""
+"""Stores: where the keys of a large memory are searched for the nearest, by name in `STORES`."""
 
-from .exact import nearest
+from .base import STORES, Store
+from .exact import ExactStore, nearest
+from .faiss import FaissStore
 
-__all__ = ["nearest"]
+__all__ = ["STORES", "ExactStore", "FaissStore", "Store", "nearest"]

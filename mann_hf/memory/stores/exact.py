@@ -8,10 +8,12 @@ Their few slots are ranked, and the best of every chunk are ranked once more.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import InvalidInputError
+from .base import STORES, Store
 
 _CHUNK_NUMBERS = 2**21  # numbers that a chunk may take up in memory: 8 MiB in float32, which caches hold
 _CHUNK_NUMBERS_ELSEWHERE = 2**26  # accelerators have no cache to stay in and are slowed by many small steps
@@ -155,7 +157,7 @@ def _best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if _all_differ(best_scores):
         return best_scores.narrow(1, 0, k), best_slots.narrow(1, 0, k)
     if _all_differ(best_scores[:, k - 1 :]):
-        return _in_order(best_scores[:, :k], best_slots[:, :k])
+        return in_order(best_scores[:, :k], best_slots[:, :k])
     return _best_with_equal_scores(scores, k)
 
 
@@ -188,7 +190,7 @@ def _all_differ(descending: Tensor) -> bool:
     return bool(descending.diff().all())
 
 
-def _in_order(scores: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+def in_order(scores: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
     """Each row by descending score, equal ones by ascending slot."""
     slots, order = slots.sort(dim=1)
     scores, columns = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
@@ -199,9 +201,39 @@ def _score_again(keys: Tensor, queries: Tensor, slots: Tensor) -> tuple[Tensor, 
     """Scores of the given slots only, with gradients, and the slots, in the order that `nearest` promises."""
     dtype = _score_type(keys, queries)
     read = keys.index_select(0, slots.flatten()).unflatten(0, slots.shape).to(dtype)  # [Q, k, K]
-    return _in_order(torch.einsum("qsk,qk->qs", read, queries.to(dtype)), slots)
+    return in_order(torch.einsum("qsk,qk->qs", read, queries.to(dtype)), slots)
 
 
 def _score_type(keys: Tensor, queries: Tensor) -> torch.dtype:
     # Half-precision scores could not tell apart slots that are close to each other.
     return torch.promote_types(torch.promote_types(keys.dtype, queries.dtype), torch.float32)
+
+
+@STORES.register("exact")
+class ExactStore(Store):
+    """Compares a query with every key, in plain torch; what it finds is the truth that others are measured by.
+
+    Args:
+        key_size: K.
+    """
+
+    def __init__(self, key_size: int) -> None:
+        super().__init__(key_size)
+        self._keys = torch.zeros(0, key_size)
+
+    def parts(self) -> dict[str, Tensor]:
+        slots = self.holds.nonzero()[:, 0]
+        return {"slots": slots, "keys": self._keys[slots]}
+
+    def _add(self, slots: Tensor, keys: Tensor) -> None:
+        end, before = int(slots.max()) + 1, self._keys
+        if end > len(before):  # twice as many, of which those without a key take up no memory yet
+            self._keys = torch.from_numpy(np.zeros((2 * end, self.key_size), np.float32))
+            self._keys[: len(before)] = before
+        self._keys[slots] = keys
+
+    def _remove(self, slots: Tensor) -> None:
+        self._keys[slots] = 0
+
+    def _search(self, queries: Tensor, k: int, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return nearest(self._keys[: len(mask)], queries, k, mask)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mann_hf.errors import InvalidInputError
 from mann_hf.memory import SIMILARITIES, KeyValueMemory, KeyValueState
 from mann_hf.memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, AttentionReading
 
@@ -89,3 +90,77 @@ def test_numbers_are_averaged() -> None:
     state = memory.write(memory.initial_state(), torch.ones(1, 3, 2), torch.tensor([[[1.0], [2.0], [6.0]]]))
     reading = AttentionReading(2, REGRESSION)
     assert reading(reading.solve(state), torch.ones(1, 1, 2)).item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_of_the_nearest_slots_it_is_the_loop_over_these(name: str, random_state: MakeState) -> None:
+    state = random_state(batch=2)
+    queries = torch.randn(2, Q, K, dtype=torch.float64)
+    reading = AttentionReading(K, SINGLE_LABEL, name, sharpness=1.3, nearest=3).double()
+    weight = next(reading.similarity.parameters(), torch.zeros(K, K)).detach().double()
+    expected = torch.zeros(2, Q, state.values.shape[-1], dtype=torch.float64)
+    for b, q in np.ndindex(2, Q):
+        alike = {
+            slot: similarity(name, state.keys[b, slot].numpy(), queries[b, q].numpy(), weight.numpy())
+            for slot in state.mask[b].nonzero()[:, 0].tolist()
+        }
+        near = sorted(alike, key=lambda slot: -alike[slot])[:3]
+        alone = state._replace(mask=state.mask & torch.isin(torch.arange(state.slots), torch.tensor(near)))
+        expected[b, q] = reference(alone, queries, name, 1.3, weight)[b, q]
+    solution = reading.solve(state)
+    logits = reading(solution, queries).detach()
+    torch.testing.assert_close(reading.predicted(solution, logits), expected, atol=1e-6, rtol=1e-6)
+    scores = reading.scores(solution, queries)
+    assert scores.isfinite().sum(-1).tolist() == [[min(3, int(used.sum()))] * Q for used in state.mask]
+    torch.testing.assert_close(reading.logits(solution, scores), logits)
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_the_terms_of_the_nearest_slots_are_all_there_is(problem_type: str, random_state: MakeState) -> None:
+    state, queries = random_state(batch=2, problem_type=problem_type), torch.randn(2, Q, K, dtype=torch.float64)
+    reading = AttentionReading(K, problem_type, nearest=3).double()
+    solution = reading.solve(state)
+    predicted = reading.predicted(solution, reading(solution, queries))
+    slots = torch.randperm(state.slots)
+    for column in range(V):
+        terms = reading.terms(solution, queries, column, slots)
+        assert ((terms != 0).sum(-1) <= 3).all()
+        torch.testing.assert_close(terms.sum(-1), predicted[..., column], atol=1e-8, rtol=1e-6)
+        half = reading.terms(solution, queries, column, slots[:2])
+        torch.testing.assert_close(half, terms[..., :2])
+
+
+def test_with_as_many_nearest_slots_as_there_are_nothing_changes(random_state: MakeState) -> None:
+    state, queries = random_state(batch=2), torch.randn(2, Q, K, dtype=torch.float64)
+    near, every = AttentionReading(K, nearest=99).double(), AttentionReading(K).double()
+    torch.testing.assert_close(near(near.solve(state), queries), every(every.solve(state), queries))
+    folds = torch.arange(state.slots) % 3
+    one, other = (each.left_out(each.solve(state), folds) for each in (near, every))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_left_out_answer_is_that_of_the_nearest_others(random_state: MakeState) -> None:
+    state = random_state(batch=1)
+    state = state._replace(keys=torch.randn_like(state.keys), mask=torch.ones_like(state.mask))
+    reading = AttentionReading(K, nearest=3).double()
+    folds = torch.arange(state.slots) % 4
+    scores = reading.left_out(reading.solve(state), folds)
+    for slot in range(state.slots):
+        without = state._replace(mask=state.mask & (folds != folds[slot]))
+        torch.testing.assert_close(scores[:, slot], reading.scores(reading.solve(without), state.keys[:, [slot]])[:, 0])
+
+
+def test_only_the_slots_that_are_read_get_gradients(random_state: MakeState) -> None:
+    state = random_state(batch=1, problem_type=REGRESSION)
+    keys = state.keys.clone().requires_grad_()
+    reading = AttentionReading(K, REGRESSION, nearest=2).double()
+    queries = torch.randn(1, 1, K, dtype=torch.float64)
+    solution = reading.solve(state._replace(keys=keys))
+    reading(solution, queries)[0, 0, 0].backward()
+    read = reading.scores(solution, queries)[0, 0].isfinite()
+    assert keys.grad is not None and keys.grad[0, read].any(1).all() and not keys.grad[0, ~read].any()
+
+
+def test_a_number_of_slots_below_0_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="nearest is -1; a query reads at least 1"):
+        AttentionReading(K, nearest=-1)

@@ -1,0 +1,196 @@
+"""A store over the slots of all versions finds for each version what it sees."""
+
+import os
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mann_hf.memory import READINGS, SIMILARITIES
+from mann_hf.memory.reading.base import compare_all
+from mann_hf.memory.stores import STORES
+from mann_hf.models import LabelledMemory
+from mann_hf.persistent import large_memory
+from mann_hf.persistent.holder import MemoryHolder
+from mann_hf.persistent.labelled_memory import LabelledMemory as Memory
+from mann_hf.persistent.stored_entries import StoredEntries
+
+K = 5
+every_store = pytest.mark.parametrize("store", STORES)
+
+
+@pytest.fixture(autouse=True)
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_memory, "LARGE", 4)
+
+
+def key_of(text: str) -> Tensor:
+    return torch.randn(K, generator=torch.Generator().manual_seed(zlib.crc32(text.encode())))
+
+
+def write(memory: Memory, *texts: str) -> Memory:
+    labels = ["xyz"[len(text) % 3] for text in texts]
+    names = {label: key_of(label) for label in labels}
+    return memory.remember(torch.stack([*map(key_of, texts)]), labels, texts, ["example"] * len(texts), names)[0]
+
+
+def taught(count: int) -> Memory:
+    return write(LabelledMemory.empty(K), *(f"text {number}" for number in range(count)))
+
+
+def found(memory: Memory, store: str, similarity: str = "cosine", k: int = 6) -> Tensor:
+    search = memory.search(store, SIMILARITIES[similarity](K))
+    assert search is not None, "this memory is small"
+    return search(torch.randn(1, 4, K, generator=torch.Generator().manual_seed(0)), k)
+
+
+def true(memory: Memory, similarity: str = "cosine", k: int = 6) -> Tensor:
+    search = compare_all(SIMILARITIES[similarity](K), memory.reading_state)
+    return search(torch.randn(1, 4, K, generator=torch.Generator().manual_seed(0)), k)
+
+
+def held_slots(memory: Memory, store: str) -> set[int]:
+    """The slots whose keys are in the store."""
+    assert isinstance(memory.entries, StoredEntries)
+    (searched,) = memory.entries.shared._searched.values()
+    assert searched._store is not None
+    return set(searched._store.holds.nonzero()[:, 0].tolist())
+
+
+@every_store
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_it_finds_the_nearest_by_every_similarity(store: str, similarity: str) -> None:
+    memory = taught(30)
+    assert torch.equal(found(memory, store, similarity), true(memory, similarity))
+
+
+@every_store
+@pytest.mark.parametrize("seed", range(4))
+def test_each_version_finds_what_it_sees(store: str, seed: int) -> None:
+    """Whatever was written and forgotten since, and in whichever order versions ask."""
+    draw = random.Random(seed)
+    held = [taught(12)]
+    for number in range(40):
+        memory = held[-1] if draw.random() < 0.8 else draw.choice(held)
+        if draw.random() < 0.5 and len(memory) > 6:
+            gone = draw.sample([entry.id for entry in memory.entries], draw.choice([1, 1, 3]))
+            memory = memory.forget(gone)
+        else:
+            memory = write(memory, *(f"{number} more {each}" for each in range(draw.choice([1, 2, 9]))))
+        held.append(memory)
+        if draw.random() < 0.4 and len(held) > 2:
+            del held[draw.randrange(len(held) - 1)]
+        for each in draw.sample(held, min(3, len(held))):
+            assert torch.equal(found(each, store), true(each))
+
+
+@every_store
+def test_a_write_adds_and_a_forget_removes_one_key(store: str) -> None:
+    memory = taught(20)
+    found(memory, store)
+    before = held_slots(memory, store)
+    later = write(memory, "new")
+    found(later, store)
+    assert len(held_slots(later, store) - before) == 1 and before < held_slots(later, store)
+    slot = later.ids[memory.entries[3].id]
+    last = later.forget([memory.entries[3].id])
+    assert slot in held_slots(last, store), "the version of before sees it"
+    assert torch.equal(found(later, store), true(later)) and torch.equal(found(last, store), true(last))
+    del memory, later
+    assert slot not in held_slots(last, store)
+    assert torch.equal(found(last, store), true(last))
+
+
+@every_store
+@pytest.mark.parametrize("name", [name for name in READINGS if READINGS[name].takes_nearest])
+def test_answers_and_evidence_are_those_of_comparing_all(store: str, name: str) -> None:
+    options = {"attention": {"nearest": 7}, "least_squares": {"exact_slots": 3, "neighbours": 7}}[name]
+    reading = READINGS[name](K, **options)  # type: ignore[arg-type]
+    holder, queries = MemoryHolder(taught(40), store), torch.randn(1, 5, K)
+    for change in (
+        lambda memory: (write(memory, "one more"), None),
+        lambda memory: (memory.forget([memory.entries[7].id]), None),
+    ):
+        holder.ready(reading)
+        holder.update(change, forgets=True)
+        ready = holder.ready(reading)
+        state = ready.memory.reading_state
+        plain = reading.solve(state)
+        logits = reading(ready.solution, queries, ready.sharpness)
+        torch.testing.assert_close(logits, reading(plain, queries, ready.sharpness))
+        predicted, total = reading.predicted(ready.solution, logits), torch.zeros(1, 5, len(ready.memory.labels))
+        for column, slots in enumerate(ready.memory.slots_of(range(len(ready.memory.labels)))):
+            terms = reading.terms(ready.solution, queries, column, slots, ready.sharpness)
+            torch.testing.assert_close(terms, reading.terms(plain, queries, column, slots, ready.sharpness))
+            every = torch.randperm(state.slots)
+            total[..., column] = reading.terms(ready.solution, queries, column, every, ready.sharpness).sum(-1)
+        torch.testing.assert_close(total, predicted, atol=1e-5, rtol=1e-5)
+    assert held_slots(holder.memory, store) == set(state.mask[0].nonzero()[:, 0].tolist())
+
+
+def test_a_holder_asks_the_store_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def noting(name: str, search: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: search(*args) if asked.append(name) is None else None  # type: ignore[func-returns-value]
+
+    for name in STORES:
+        monkeypatch.setattr(STORES[name], "_search", noting(name, STORES[name]._search))
+    reading = READINGS["attention"](K, nearest=3)  # type: ignore[call-arg]
+    for name in STORES:
+        holder = MemoryHolder(taught(10), name)
+        for each in (holder, holder.branch(), holder.__deepcopy__({})):
+            each.memory = replace(holder.memory)
+            asked.clear()
+            reading(each.ready(reading).solution, torch.ones(1, 2, K))
+            assert asked == [name]
+
+
+@every_store
+def test_readers_find_their_version_while_others_write(store: str) -> None:
+    holder, wrong, done = MemoryHolder(taught(40), store), [], threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            memory = holder.memory
+            if not torch.equal(found(memory, store), true(memory)):
+                wrong.append(memory)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(60):
+        holder.update(lambda memory, n=number: (write(memory, f"new {n}"), None))  # type: ignore[misc]
+        holder.update(lambda memory, n=number: (memory.forget([memory.entries[n % 20].id]), None), forgets=True)  # type: ignore[misc]
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong and len(holder.memory) == 40
+    found(holder.memory, store)
+    assert held_slots(holder.memory, store) == set(holder.memory.reading_state.mask[0].nonzero()[:, 0].tolist())
+
+
+@every_store
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.parametrize("amid_a_search", [False, True])
+def test_a_forked_process_goes_on_with_its_own(store: str, amid_a_search: bool) -> None:
+    memory = taught(20)
+    found(memory, store)
+    assert isinstance(memory.entries, StoredEntries)
+    (searched,) = memory.entries.shared._searched.values()
+    if amid_a_search:
+        searched._lock.acquire()
+    child = os.fork()
+    if child == 0:
+        later = write(memory, "of the child").forget([memory.entries[2].id])
+        os._exit(0 if torch.equal(found(later, store), true(later)) else 1)
+    if amid_a_search:
+        searched._lock.release()
+    assert os.waitpid(child, 0)[1] == 0
+    assert torch.equal(found(memory, store), true(memory))
