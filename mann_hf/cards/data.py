@@ -1,4 +1,4 @@
-"""Facts for a model card that neither weights nor memory hold: how a model was trained and how it was measured."""
+"""Facts for a model card that the model itself does not have: how it was trained and evaluated."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from huggingface_hub.errors import StrictDataclassError
 Number = int | float
 LARGEST_NUMBER = 1e20
 DEEPEST = 16
-"""Levels of objects and lists in what is read; what is written has five."""
+"""Largest number of nested objects and lists in a file; five are written."""
 
 
 @strict
@@ -26,7 +26,8 @@ class EvaluationResult:
         task: the test, such as `"5-way 1-shot, classes that training never saw"`.
         interval: half the width of the 95 % interval, in the same unit.
         ends: the two ends of the interval, if the value is not in its middle.
-        measured_by: the command that measured the figure, and replaces it when it measures again; empty for your own.
+        measured_by: the command that measured the figure, which replaces it when it runs again; empty for your own
+            figures.
         before: the figure of the same encoder before training.
         count: number of texts or episodes in the mean.
         dataset_id: the data set's name on the Hub. Results with one are also written to `.eval_results`.
@@ -50,7 +51,7 @@ class EvaluationResult:
     measured_by: str = ""
 
     def measures(self) -> tuple[str | None, ...]:
-        """What the figure measures; a new figure of the same replaces it."""
+        """What identifies the figure: a new one with the same identity replaces it."""
         return self.metric, self.dataset, self.task, self.dataset_split
 
 
@@ -142,10 +143,10 @@ class MANNModelCardData:
 
     @classmethod
     def from_json(cls, text: str) -> "MANNModelCardData":
-        """Reads what `to_json` wrote. Every field is checked, as the file may come from a stranger.
+        """Reads JSON that `to_json` wrote. All fields are checked, because the file may come from a stranger.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: it is no JSON of this form.
         """
         try:
             facts = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_number)
@@ -167,7 +168,14 @@ class MANNModelCardData:
         dataset: str | None = None,
         split: str | None = None,
     ) -> None:
-        """Replaces the figures of one measuring command, or only those of one data set split."""
+        """Replaces the figures that a command measured before, of all data sets or of one.
+
+        Args:
+            measured_by: the command.
+            results: the new figures.
+            dataset: the data set whose figures are replaced; None for all.
+            split: the split of that data set.
+        """
         self.results = [
             other
             for other in self.results
@@ -178,7 +186,7 @@ class MANNModelCardData:
             self.add_result(result)
 
     def add_result(self, result: EvaluationResult) -> None:
-        """Adds a figure and removes an earlier one of the same metric, data and task."""
+        """Adds a figure, in place of an earlier one of the same metric, data and task."""
         self.results = [other for other in self.results if other.measures() != result.measures()] + [result]
 
 
@@ -189,7 +197,7 @@ def _without_empty(data: Any) -> Any:
 
 
 def _number(text: str) -> int | float:
-    """A number that every JSON reader keeps, and that can be shown."""
+    """Reads a number, if it is small enough for every JSON reader."""
     number = float(text)
     if abs(number) > LARGEST_NUMBER:
         raise ValueError(f"{text[:20]}... is too large")
@@ -197,7 +205,7 @@ def _number(text: str) -> int | float:
 
 
 def _check_depth(data: Any, left: int = DEEPEST) -> None:
-    """Refuses lists in lists in lists, which would later be too deep to be copied and shown."""
+    """Refuses data that are nested too deep to be copied and shown."""
     if isinstance(data, dict | list):
         if not left:
             raise ValueError(f"it is nested deeper than {DEEPEST} levels")
@@ -210,7 +218,7 @@ def _refuse(constant: str) -> None:
 
 
 def _read(kind: Any, data: Any) -> Any:
-    """An object of its fields; what a later release may have added is left out."""
+    """Makes an object from its fields; unknown ones, which a later version may have added, are left out."""
     if not isinstance(data, Mapping):
         raise ValueError(f"{str(data)[:80]!r} is no {kind.__name__}")
     known = {one.name for one in fields(kind)}

@@ -25,20 +25,22 @@ LIBRARY = "mann_hf"
 TASK = "text-classification"
 TAGS = ("few-shot-learning", "memory-augmented-neural-network")
 MOST_LABELS = 500
-"""Rows of the table of labels."""
+"""Largest number of rows in the table of labels."""
 WIDGETS = 5
+"""Largest number of examples in the Hub's widget."""
 LONGEST = 200
-"""Letters of an example that the card shows."""
+"""Largest number of letters of an example in the card."""
 SHARES = {"accuracy", "f1", "macro_f1", "precision", "recall", "expected_calibration_error"}
 """Metrics that are shown in percent."""
-SHOWN = {"f1": "F1", "macro_f1": "macro F1", "unknown_auroc": "AUROC of unknown texts"}
+TITLES = {"f1": "F1", "macro_f1": "macro F1", "unknown_auroc": "AUROC of unknown texts"}
+"""Names of metrics for readers, where they differ."""
 ON_HUB = {"macro_f1": "f1", "unknown_auroc": "roc_auc", "mean_squared_error": "mse", "mean_absolute_error": "mae"}
-"""What the Hub calls a metric, where that is another name."""
+"""The Hub's names of metrics, where they differ."""
 
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """What a memory holds of one label.
+    """One label of a memory.
 
     Args:
         name: the label.
@@ -60,7 +62,7 @@ class ModelFacts:
     Args:
         place: the repository or folder to load it from.
         model_class: the name of its class.
-        problem_type: what its labels are.
+        problem_type: the problem type of its configuration.
         encoder: the name of the encoder; None for an encoder without a name.
         reading: how the memory is read.
         settings: other settings of its configuration that differ from the defaults, by name.
@@ -68,9 +70,9 @@ class ModelFacts:
         labels: the labels it knows.
         entries: number of stored texts.
         unlabelled: number of stored texts without a label.
-        questions: a few texts to ask, for the examples.
+        questions: a few texts to ask about, with their labels, for the examples.
         stores_texts: whether the texts can be read from the memory's file.
-        adapter: a few words about the adapter, if the weights are those of an adapter alone.
+        adapter: a short description of the adapter, if the weights are only those of an adapter.
         base: the model under the adapter, if it is one of this library.
         extra: the extra of the package that loading needs.
         versions: package versions.
@@ -95,55 +97,67 @@ class ModelFacts:
 
     @property
     def base_on_hub(self) -> str | None:
-        """What the weights were made from, where it can be a name on the Hub."""
+        """The model that the weights were made from; None if it cannot be a name on the Hub."""
         base = self.base or self.encoder
         return base if base and is_owned_name(base) else None
 
     @property
     def encoder_on_hub(self) -> str | None:
-        """The encoder's name, where it can be a name on the Hub."""
+        """The encoder's name; None if it cannot be a name on the Hub."""
         return self.encoder if self.encoder and is_owned_name(self.encoder) else None
 
 
-def model_card(facts: ModelFacts, said: MANNModelCardData | None = None) -> str:
-    """Renders the card of a model, its `README.md`."""
-    said = said or MANNModelCardData()
-    name = said.model_name or Path(facts.place).name
+def model_card(facts: ModelFacts, card_data: MANNModelCardData | None = None) -> str:
+    """Renders the card of a model, its `README.md`.
+
+    Args:
+        facts: facts of the model.
+        card_data: further facts, which the model does not show.
+    """
+    card_data = card_data or MANNModelCardData()
+    name = card_data.model_name or Path(facts.place).name
     return _card(
-        "model_card.md.jinja", _metadata(facts, said, name), mark=MODEL_MARK, facts=facts, said=said, name=name
+        "model_card.md.jinja",
+        _metadata(facts, card_data, name),
+        mark=MODEL_MARK,
+        facts=facts,
+        card_data=card_data,
+        name=name,
     )
 
 
-def memory_card(facts: ModelFacts, loaded_by: str | None, said: MANNModelCardData | None = None) -> str:
+def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCardData | None = None) -> str:
     """Renders the card of a memory that is published alone.
 
     Args:
         facts: facts of the model whose memory it is; `place` is that of the memory.
         loaded_by: the Python expression for a model with the encoder of this memory; None if others cannot load it.
-        said: further facts; training and results belong to the model and are left out.
+        card_data: further facts; training and results belong to the model and are left out.
     """
-    said = said or MANNModelCardData()
-    name = said.model_name or Path(facts.place).name
+    card_data = card_data or MANNModelCardData()
+    name = card_data.model_name or Path(facts.place).name
     data = ModelCardData(
-        language=said.language,
-        license=said.license,
+        language=card_data.language,
+        license=card_data.license,
         library_name=LIBRARY,
-        tags=[*TAGS, "memory", *said.tags],
-        datasets=said.datasets or None,
+        tags=[*TAGS, "memory", *card_data.tags],
+        datasets=card_data.datasets or None,
         base_model=facts.encoder_on_hub,
     )
-    return _card("memory_card.md.jinja", data, mark=MEMORY_MARK, facts=facts, said=said, name=name, loaded_by=loaded_by)
+    return _card(
+        "memory_card.md.jinja", data, mark=MEMORY_MARK, facts=facts, card_data=card_data, name=name, loaded_by=loaded_by
+    )
 
 
-def results_file(said: MANNModelCardData, place: str) -> str | None:
+def results_file(card_data: MANNModelCardData, place: str) -> str | None:
     """The results in the format of `.eval_results/*.yaml`; None if no data set has a name on the Hub.
 
     Args:
-        said: the card data with the results.
-        place: the repository's name, which is named as the source.
+        card_data: the card data with the results.
+        place: the name of the repository, which becomes the source of the results.
     """
     entries = []
-    for result in said.results:
+    for result in card_data.results:
         if result.dataset_id is None:
             continue
         dataset = {"id": result.dataset_id, "task_id": _slug(f"{result.task} {result.metric}".strip())}
@@ -169,9 +183,15 @@ def results_file(said: MANNModelCardData, place: str) -> str | None:
 def merged(card: str, before: str | None) -> str | None:
     """Merges a new card with one that exists.
 
-    A card of the user's own stays, and so does a model's card when a memory is pushed beside the model; then the result
-    is None. From a rendered card, or a card with only metadata, metadata that the new card leaves open are kept, such
-    as the license.
+    Metadata that only the old card has, such as the license, are kept.
+
+    Args:
+        card: the new card.
+        before: the card that exists; None if there is none.
+
+    Returns:
+        The card to write; None if the old one stays, because a user wrote it, or because it is the card of a model and
+        the new one of a memory.
     """
     if before is None:
         return card
@@ -187,13 +207,13 @@ def merged(card: str, before: str | None) -> str | None:
 
 
 def is_own(card: str | None) -> bool:
-    """Whether a card has a text that was not rendered here."""
+    """Whether a user wrote the text of a card."""
     text = _split(card or "")[1]
     return bool(text.strip()) and MODEL_MARK not in text and MEMORY_MARK not in text
 
 
 def _split(card: str) -> tuple[dict[str, Any], str]:
-    """Metadata and text of a card; metadata that cannot be read are none."""
+    """Metadata and text of a card; the metadata are empty if they cannot be read."""
     found = re.match(r"\A\s*---\r?\n(.*?)^---[ \t]*\r?\n?", card, re.DOTALL | re.MULTILINE)
     if found is None:
         return {}, card
@@ -206,13 +226,13 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
 
 def _card(template: str, data: ModelCardData, **facts: Any) -> str:
     text = _templates().get_template(template).render(most_labels=MOST_LABELS, **facts)
-    text = re.sub(r"\n{3,}", "\n\n", text.strip())  # of parts that are left out
+    text = re.sub(r"\n{3,}", "\n\n", text.strip())  # where parts are left out
     return f"---\n{data.to_yaml()}\n---\n\n{text}\n"
 
 
-def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCardData:
-    training = said.training.data if said.training is not None else []
-    datasets = dict.fromkeys([*said.datasets, *(each.dataset_id for each in training if each.dataset_id)])
+def _metadata(facts: ModelFacts, card_data: MANNModelCardData, name: str) -> ModelCardData:
+    training = card_data.training.data if card_data.training is not None else []
+    datasets = dict.fromkeys([*card_data.datasets, *(each.dataset_id for each in training if each.dataset_id)])
     results = [
         EvalResult(
             task_type=TASK,
@@ -226,7 +246,7 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
             metric_value=_rounded(result.value),
             metric_args=_interval(result),
         )
-        for result in said.results
+        for result in card_data.results
     ]
     asked = [(_one_line(text), _short(_one_line(label))) for text, label in facts.questions[:WIDGETS]]
     further: dict[str, Any] = {}
@@ -235,11 +255,11 @@ def _metadata(facts: ModelFacts, said: MANNModelCardData, name: str) -> ModelCar
     if facts.adapter is not None:
         further["base_model_relation"] = "adapter"
     return ModelCardData(
-        language=said.language,
-        license=said.license,
+        language=card_data.language,
+        license=card_data.license,
         library_name=LIBRARY,
         pipeline_tag=TASK,
-        tags=[*TAGS, *said.tags],
+        tags=[*TAGS, *card_data.tags],
         base_model=facts.base_on_hub,
         datasets=list(datasets) or None,
         metrics=sorted({result.metric_type for result in results}) or None,
@@ -273,7 +293,7 @@ def _templates() -> jinja2.Environment:
 
 
 def code(text: str) -> str:
-    """A text as a code span that may stand in a table, whatever it holds."""
+    """Any text as a code span that can be in a table."""
     text = _short(_one_line(text)) or " "
     if "\\|" in text:  # readers differ on which of the two signs is escaped
         return plain(text)
@@ -284,13 +304,13 @@ def code(text: str) -> str:
 
 
 def plain(text: Any) -> str:
-    """A text as it is, in a paragraph or a table: none of its signs is Markdown or HTML."""
+    """Any text as plain text in a paragraph or a table: Markdown and HTML in it are escaped."""
     text = _short(_one_line(str(text))).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]#|~!$])", r"\\\1", text)
 
 
 def markdown(text: str) -> str:
-    """A text whose Markdown is meant, without HTML and what cannot be seen."""
+    """A text in Markdown, without HTML and invisible characters."""
     lines = ("".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines())
     return "\n".join(lines).replace("<", "&lt;")
 
@@ -318,7 +338,7 @@ def _interval(result: EvaluationResult) -> dict[str, Any] | None:
 
 
 def _metric(result: EvaluationResult) -> str:
-    return SHOWN.get(result.metric, result.metric.replace("_", " "))
+    return TITLES.get(result.metric, result.metric.replace("_", " "))
 
 
 def _figure(
@@ -327,7 +347,7 @@ def _figure(
     interval: int | float | None = None,
     ends: list[int | float] | None = None,
 ) -> str:
-    """A figure with its interval as people read it, shares in percent."""
+    """A figure with its interval, for readers; shares in percent."""
     if value is None:
         return ""
     scale, digits, unit = (100, ".1f", " %") if metric in SHARES else (1, ".3g", "")

@@ -1,7 +1,7 @@
-"""The shell command `mann-hf`: one file a command, thin over the pipelines.
+"""The shell command `mann-hf`: each command has a file of its own and calls the pipelines.
 
 What takes long to import (torch, transformers, datasets) is imported inside the commands, so that help, completion and
-the words about a wrong call come at once.
+usage errors come at once.
 """
 
 import gc
@@ -57,10 +57,10 @@ def about(
 
 
 def main() -> None:
-    """Runs the command with the arguments of the process."""
+    """Runs the shell command with the arguments of this process."""
     open_closed_streams()
     try:
         with ended_by_interrupt():
             app(prog_name=PROGRAM)
     finally:
-        gc.freeze()  # or Python looks at all that was imported once more, which takes a second
+        gc.freeze()  # or the last garbage collection looks at all that was imported, which takes a second

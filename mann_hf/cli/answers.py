@@ -1,4 +1,4 @@
-"""Answers as a file: the table that was asked about, and behind its columns those of the answers."""
+"""Writes answers to a file: the columns of the table that was asked about, then those of the answers."""
 
 import csv
 import io
@@ -22,28 +22,32 @@ from .tables.columns import Form, numbered
 EXCEL = ".xlsx"
 OUTPUTS = (*DELIMITERS, ".json", ".jsonl", EXCEL)
 FLAT = (*DELIMITERS, EXCEL)
-"""Those without evidence, which is a list in a cell."""
-OURS = {key: f"predicted_{key}" for key in ("label", "score", "evidence", "rest")} | {"row": "row"}
-"""The columns that are added, by names that no reader takes for labels; with a number where the table has the name."""
+"""Formats that cannot hold evidence, which is a list."""
+ADDED = {key: f"predicted_{key}" for key in ("label", "score", "evidence", "rest")} | {"row": "row"}
+"""The columns of the answers, under names that nothing reads as labels; a name that the table has gets a number."""
 Others = Sequence[dict[str, Any]]
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
-"""A number that is spelled plainly, and no id such as 00123."""
+"""A number in plain form, unlike an id such as 00123."""
 DIGITS = 15
-"""Those of a number that Excel keeps."""
+"""Digits of a number that Excel keeps."""
 SURROGATE = re.compile("[\ud800-\udfff]")
-"""What stands in a text for half a letter of JSON, or for a byte that is no UTF-8; it cannot be written."""
+"""Stands in a text for half a character of JSON or a byte that is not UTF-8; it cannot be encoded."""
 LONGEST_CELL = 32_767
-"""Letters that Excel takes in a cell."""
+"""Characters that Excel takes in a cell."""
 
 
 def check_output(output: Path, folder: str, source: str | None, evidence: int | None) -> str:
-    """The ending of the file to write, checked before the work and not after.
+    """Checks the file to write before any work is done, and returns its ending.
 
     Args:
         output: the file.
-        folder: of the classifier.
-        source: the table that is asked about, if it is one.
-        evidence: how many stored texts are asked for.
+        folder: the classifier's folder.
+        source: the table that is asked about; None if it is a single text.
+        evidence: how many stored texts each answer names.
+
+    Raises:
+        InvalidInputError: the file cannot be written, or would replace the table or a part of the classifier.
+        MissingExtraError: an Excel file, without the package that writes it.
     """
     ending = output.suffix.lower()
     if ending not in OUTPUTS:
@@ -79,17 +83,17 @@ def write_answers(
     others: Others,
     form: Form | None = None,
 ) -> None:
-    """Writes one row for each answer, whole or not at all.
+    """Writes one row for each answer; the file is written whole or not at all.
 
     Args:
-        output: the file, of one of `OUTPUTS`.
-        texts: that were asked about.
-        answers: for each text a list of them.
-        numbers: of the rows, counted from 1; written where they are given, because some rows may be left out.
+        output: the file, with an ending of `OUTPUTS`.
+        texts: the texts that were asked about.
+        answers: for each text its answers.
+        numbers: the row numbers of the texts, counted from 1, which become a column of their own; None for no column.
         column: the name of the column of texts.
-        text_place: how many of the other columns stand before it.
-        others: for each text the cells of the table's other columns by their names.
-        form: how the table was written, if it was a file with delimiters; a csv is written in the same way.
+        text_place: how many of the other columns come before it.
+        others: for each text the cells of the other columns, by name.
+        form: the delimiter and mark of the table, if it has them; a csv file is written with the same.
     """
     from ..hub.saving import write_whole
 
@@ -97,7 +101,7 @@ def write_answers(
     names = _names_beside([column, *others[0]])
     left_out = {names["evidence"], names["rest"]} if ending in FLAT else set()
     given = {key for ranked in answers for answer in ranked for key in answer} | ({"row"} if numbers else set())
-    renamed = [repr(names[key]) for key in OURS if key in given and names[key] not in {OURS[key], *left_out}]
+    renamed = [repr(names[key]) for key in ADDED if key in given and names[key] not in {ADDED[key], *left_out}]
     if renamed:
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
     if ending == EXCEL and form is not None:
@@ -124,12 +128,12 @@ def write_answers(
 
 
 def _names_beside(taken: Sequence[str]) -> dict[str, str]:
-    """The names of the columns that are added, none of which the table has, by the keys of `OURS`."""
-    return dict(zip(OURS, numbered([*taken, *OURS.values()])[len(taken) :], strict=True))
+    """Names for the columns of `ADDED`, by its keys, that the table does not have."""
+    return dict(zip(ADDED, numbered([*taken, *ADDED.values()])[len(taken) :], strict=True))
 
 
 def _read_of(source: str) -> list[Any]:
-    """The files that a table is read from, as paths or open ones."""
+    """The files that a table is read from, as paths or file descriptors."""
     if is_stream(source):
         return [0] if source == "-" else [source]
     return [*Path(source).rglob("*")] if os.path.isdir(source) else [source]
@@ -143,7 +147,7 @@ def _is_same(output: Path, read: Any) -> bool:
 
 
 def _joined(value: Any) -> Any:
-    """Several labels or numbers as a table to teach has them in a cell."""
+    """Several labels or numbers as one cell, in the form in which a table is taught."""
     if not isinstance(value, list):
         return value
     parts = list(map(str, value))
@@ -151,7 +155,7 @@ def _joined(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """What goes into a cell: lists and objects as JSON, other things as text."""
+    """A value as a cell: lists and objects as JSON, dates and the like as text."""
     if isinstance(value, (list, dict)):
         return json.dumps(value, ensure_ascii=False)
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
@@ -169,7 +173,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _encodable(text: str) -> str:
-    """A text that can be written, with a sign in place of what is no letter."""
+    """A text that can be encoded, with U+FFFD in place of surrogates."""
     return SURROGATE.sub("\ufffd", text)
 
 
@@ -183,10 +187,9 @@ def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], ending: st
 
 
 def _with_numbers(others: Others) -> Others:
-    """The cells of a table of text, with numbers in columns of which every filled cell is a plain number.
+    """The cells with numbers in place of texts in each column whose filled cells are all plain numbers.
 
-    Plain is what Excel shows as it was written: of 1.10, which may be a version or the number of an article, it shows
-    1.1.
+    A number is plain if Excel shows it as it was written. It shows 1.10, which may be a version, as 1.1.
     """
     names = list(others[0])
     numeric = {name for name in names if _are_numbers([cells[name] for cells in others])}
@@ -209,7 +212,7 @@ def _number(cell: str) -> int | float | None:
 
 
 def _excel(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> bytes:
-    """A sheet. A text that begins with = is no formula, and signs that no cell can hold become spaces."""
+    """An Excel file. A text that begins with = stays text, and characters that no cell can hold become spaces."""
     openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
     cells: Any = import_extra("openpyxl.cell.cell", "an Excel file", "excel")
     book = openpyxl.Workbook(write_only=True)

@@ -1,4 +1,4 @@
-"""The classifier behind a folder: made, opened, saved."""
+"""Makes and opens the classifier in a folder, and checks that it is one."""
 
 import os
 import shlex
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ..pipelines import FewShotTextClassificationPipeline
 
 MODEL_TYPE = "mann"
-"""That of `MANNConfig`, which is slow to import."""
+"""The `model_type` of `MANNConfig`, which is slow to import."""
 MOST_NAMED = 3
-"""Classifiers in a folder that are named."""
+"""Classifiers inside a folder that a message names."""
 
 
 def find_config(place: str, on_hub: bool) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
 
     Args:
         place: its folder, or its name on the Hub.
-        on_hub: whether the Hub is asked for what is no folder here.
+        on_hub: whether to look on the Hub if there is no such folder.
 
     Raises:
         InvalidInputError: there is no classifier there.
@@ -75,7 +75,7 @@ def is_new(folder: str) -> bool:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise InvalidInputError(f"{folder!r} is a file; give a folder for the classifier.")
-    # what a killed first save left half written is nothing yet, nor is the lock
+    # neither the remains of a first save that was killed nor the lock make a classifier
     return not path.exists() or all(file.name.startswith((STAGING, folder_lock.LOCK)) for file in path.iterdir())
 
 
@@ -86,14 +86,14 @@ def problem_type_of(config: dict[str, Any]) -> str:
 
 @contextmanager
 def only_writer(folder: str) -> Iterator[folder_lock.FolderLock]:
-    """Waits until nobody else writes to this folder, and keeps others waiting until the block ends.
+    """Waits until nobody else writes to this folder, and makes others wait until the block ends.
 
-    Without it, of two commands that open a classifier at once, the one that saves last would undo the other.
+    Without it, of two commands that change a classifier at once, the one that saves last would undo the other.
 
     Raises:
         InvalidInputError: it is a file.
     """
-    is_new(folder)  # or a file's error is another one
+    is_new(folder)  # refuses a file
     from ..hub.saving import recover
 
     def waiting() -> None:
@@ -123,7 +123,7 @@ def make_classifier(encoder: str, **config: Any) -> "FewShotTextClassificationPi
 
 
 def check_taught(classifier: "FewShotTextClassificationPipeline", place: str) -> None:
-    """Raises `EmptyMemoryError`, in the words of the command, if the classifier has been taught nothing."""
+    """Raises `EmptyMemoryError`, with the command that teaches, if the memory is empty."""
     if not len(classifier.model.memory):
         raise EmptyMemoryError(
             f"the memory in {place!r} is empty; teach it with `mann-hf remember {shlex.quote(place)} TABLE`."
@@ -131,7 +131,7 @@ def check_taught(classifier: "FewShotTextClassificationPipeline", place: str) ->
 
 
 def is_same_encoder(name: str, other: str | None) -> bool:
-    """Whether two names stand for one encoder: the same, one short for the other, or two paths to one folder."""
+    """Whether two names mean one encoder: equal names, a name and its short form, or two paths to one folder."""
     if other is None:
         return False
     if os.path.isdir(name) and os.path.isdir(other):

@@ -1,4 +1,4 @@
-"""`mann-hf demo`: a live page over a classifier."""
+"""`mann-hf demo`: serves a live page of a classifier."""
 
 import os
 import signal
@@ -92,7 +92,7 @@ def demo(
 
 
 def _check_free(host: str, port: int) -> None:
-    """Raises if something answers at a port already, before the weights are read."""
+    """Raises if a port is taken, before the weights are read."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -1,4 +1,4 @@
-"""How the command fails: one line that says what, why and what helps; no traceback unless asked for."""
+"""Errors of the shell: one line that says what is wrong and what helps, and no traceback without `--debug`."""
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .output import one_line
 DEBUG = "mann_hf.cli.debug"
 """The key of a context's `meta` under which `--debug` is kept."""
 
-# Typer raises it under one module's name or another, depending on its version, and shows only its heir.
+# The module that defines it depends on typer's version; only a subclass of it is public.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
@@ -28,7 +28,7 @@ class OneLineErrors(TyperGroup):
         except BrokenPipeError:
             raise
         except OSError as error:  # help and the version are printed here
-            _tell(self.name, describe(error))
+            _print_error(self.name, describe(error))
             raise typer.Exit(1) from None
 
     def invoke(self, ctx: Any) -> Any:
@@ -41,7 +41,7 @@ class OneLineErrors(TyperGroup):
                 raise KeyboardInterrupt from None
             if ctx.meta.get(DEBUG):
                 raise
-            _tell(ctx.command_path, describe(error))
+            _print_error(ctx.command_path, describe(error))
             raise typer.Exit(1) from None
 
     def main(
@@ -59,8 +59,8 @@ class OneLineErrors(TyperGroup):
             if not standalone_mode:
                 raise
             path = self.name if error.ctx is None else error.ctx.command_path
-            said = error.format_message().rstrip(".")  # as of "Did you mean 'predict'?."
-            _tell(path, f"{said if said.endswith('?') else f'{said}.'} See: {path} --help")
+            message = error.format_message().rstrip(".")  # as of "Did you mean 'predict'?."
+            _print_error(path, f"{message if message.endswith('?') else f'{message}.'} See: {path} --help")
             sys.exit(2)
         except typer.Abort:
             if not standalone_mode:
@@ -72,13 +72,13 @@ class OneLineErrors(TyperGroup):
 
 
 def describe(error: BaseException) -> str:
-    """An error in words. One that was not raised for people is named, with the way to its traceback."""
-    said = str(error).strip()
-    if isinstance(error, MannError | OSError | ValueError) and said:
-        return said
-    return f"{type(error).__name__}: {said or 'no further words'} (--debug shows where it comes from)"
+    """The message of an error; if it was not written for users, with the name of its class and a hint at `--debug`."""
+    message = str(error).strip()
+    if isinstance(error, MannError | OSError | ValueError) and message:
+        return message
+    return f"{type(error).__name__}: {message or 'no further words'} (--debug shows where it comes from)"
 
 
-def _tell(command: str | None, message: str) -> None:
-    with suppress(OSError):  # a full disk: the status tells it, too
+def _print_error(command: str | None, message: str) -> None:
+    with suppress(OSError):  # a full disk: the exit status still says that the command failed
         print(f"{command}: {one_line(message, sys.stderr)}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`mann-hf evaluate`: compares a classifier's answers with a table of right ones."""
+"""`mann-hf evaluate`: compares a classifier's answers with the labels of a table."""
 
 import sys
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ NAMES = {
     "mean_squared_error": "mean squared error",
     "r2": "R²",
 }
-"""What people read in place of the keys of the JSON document."""
+"""The keys of the JSON document, as they are printed for people."""
 MEASURED_BY = "mann-hf evaluate"
 WIDE = 10_000
-"""Columns of a table that is not printed to a terminal, so that no label is cut."""
+"""Width of a table that is not printed on a terminal: no label is cut."""
 
 
 def evaluate(
@@ -66,8 +66,8 @@ def evaluate(
     """
     with ExitStack() as stack:
         if to_card:
-            find_config(folder, on_hub=False)  # or a folder would be made where there is none
-            stack.enter_context(only_writer(folder))  # so that the card tells of the memory that was asked
+            find_config(folder, on_hub=False)  # before the lock makes the folder
+            stack.enter_context(only_writer(folder))  # the card describes the memory that was evaluated
         problem_type = problem_type_of(find_config(folder, on_hub=not to_card))
         schema = opt.schema_of(problem_type)
         if per_label and not schema.named:
@@ -122,7 +122,7 @@ def evaluate(
 
 
 def _count_taught(texts: Sequence[str], memory: Any) -> int | None:
-    """How many of the texts the memory holds, whatever their case; None if it keeps no texts."""
+    """Number of texts that the memory holds, in upper or lower case; None if it stores no texts."""
     stored = {in_one_case(entry.text) for entry in memory.entries if entry.text is not None}
     return sum(in_one_case(text) in stored for text in texts) if stored else None
 
@@ -137,7 +137,7 @@ def _say_taught(table: TableOfTexts, taught: int | None, texts: int) -> None:
 
 
 def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict[str, Any]) -> None:
-    """Adds the figures to what the card says, and writes the card of the folder anew."""
+    """Adds the figures to the facts of the card, and writes the folder's card again."""
     from ..cards import EvaluationResult
     from ..cards.render import MODEL_MARK
     from ..hub.files import CARD, card_in

@@ -1,4 +1,4 @@
-"""`mann-hf forget`: takes texts out of a classifier's memory."""
+"""`mann-hf forget`: removes texts from a classifier's memory."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,11 +49,11 @@ def forget(
                 classifier.forget(ids=id_ or _ids_of_texts(before, text or []))
             for name in label or []:
                 if name not in before.labels:
-                    classifier.forget(label=name)  # says so
+                    classifier.forget(label=name)  # raises
             if label:
                 classifier.forget(ids=[entry.id for entry in before.entries if {*label} & {*label_names(entry.label)}])
         except NotInMemoryError:
-            classifier.save_memory(folder)  # or a killed command before may have left the text in other files there
+            classifier.save_memory(folder)  # an earlier command that was killed may have left the text in other files
             raise
         with change:
             classifier.save_memory(folder)
@@ -69,7 +69,7 @@ def _ids_of_texts(memory: "LabelledMemory", texts: list[str]) -> list[int]:
     """The ids of all entries with one of these texts.
 
     Raises:
-        NotInMemoryError: the memory holds no entry with a text.
+        NotInMemoryError: one of the texts is not in the memory.
     """
     stored = {entry.text for entry in memory.entries if entry.text is not None}
     for text in texts:

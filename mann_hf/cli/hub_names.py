@@ -1,4 +1,4 @@
-"""Asks the Hub for a name, before libraries that would ask it over and over."""
+"""Checks a name with one request to the Hub, before libraries ask for it again and again."""
 
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,20 @@ CALLED = {"model": "model", "dataset": "data set"}
 
 
 def check_on_hub(name: str, kind: "RepositoryKind", question: str = "") -> "Refusal | None":
-    """Refuses what the Hub does not have; if it is out of reach, sees to it that only its cache is asked from now on.
+    """Checks that the Hub has a repository; if the Hub is out of reach, only its cache is used from now on.
 
-    A Hub that is only slow or busy is asked on, by its client, which waits longer and tries again.
+    If the Hub is only slow or busy, the check passes: its client waits longer and tries again.
 
     Args:
         name: `"owner/name"`, or the name alone for data sets without an owner.
-        kind: of the repository.
-        question: which path may have been meant, for the error.
+        kind: the kind of the repository.
+        question: the path that may have been meant, for the error.
 
     Returns:
-        Why only the cache is asked; None if the Hub is.
+        Why only the cache is used; None if the Hub is.
 
     Raises:
-        InvalidInputError: the Hub has no such repository, or not for us.
+        InvalidInputError: the Hub has no such repository, or does not give it to this user.
     """
     from ..hub.probe import hub_refusal
 
@@ -39,11 +39,11 @@ def check_on_hub(name: str, kind: "RepositoryKind", question: str = "") -> "Refu
         raise InvalidInputError(
             f"the Hub does not give the {CALLED[kind]} {name!r}: {refusal.words}{asked} What helps: {refusal.cure}."
         )
-    _ask_the_cache_alone(kind)
+    _use_only_the_cache(kind)
     return refusal
 
 
-def _ask_the_cache_alone(kind: str) -> None:
+def _use_only_the_cache(kind: str) -> None:
     from huggingface_hub import constants
 
     constants.HF_HUB_OFFLINE = True

@@ -14,11 +14,11 @@ from typing import Any
 from .output import one_line
 
 STATUS = 130
-"""The exit status of what SIGINT ended, as shells have it."""
+"""The exit status of a program that SIGINT ended."""
 GRACE = 1.0
-"""Seconds that the command has to end by itself."""
+"""Seconds the command gets to end by itself before it is ended."""
 SHOW_CURSOR = b"\x1b[?25h"
-"""Undoes what a bar did to the terminal."""
+"""Shows the cursor again, which a progress bar hides."""
 
 
 _came = threading.Event()
@@ -26,52 +26,52 @@ _change: "FolderChange | None" = None
 
 
 class FolderChange:
-    """A change of a folder by the command; if Ctrl-C ends it, a line says what has become of the change.
+    """Says whether a folder was changed, if Ctrl-C ends the command that changes it.
 
-    Used as a context while the folder is saved: before that block nothing is in the folder, after it all is.
+    Use it as a context around the save: before the block nothing is saved, after it everything is.
 
     Args:
-        nothing: what is said of the folder while nothing is saved.
-        folder: that is changed.
+        folder: the folder that is changed.
+        nothing_saved: the message as long as nothing is saved.
     """
 
-    def __init__(self, folder: str, nothing: str) -> None:
+    def __init__(self, folder: str, nothing_saved: str) -> None:
         global _change
-        self.folder, self.words = folder, nothing
+        self.folder, self.message = folder, nothing_saved
         _change = self
 
     def __enter__(self) -> None:
-        self.words = f"{self.folder} was being saved: it is as it was, or has the whole change."
+        self.message = f"{self.folder} was being saved: it is as it was, or has the whole change."
         if was_interrupted():  # and a library went on
             raise KeyboardInterrupt
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
-            self.words = f"{self.folder} was already saved."
+            self.message = f"{self.folder} was already saved."
 
 
-def _tell_change() -> None:
-    """Says once what has become of the change, unless standard error can take nothing now."""
+def _report_change() -> None:
+    """Prints once what became of the change, unless standard error can take nothing now."""
     global _change
     change, _change = _change, None
     if change is not None:
         with suppress(OSError, ValueError):  # closed, or no real file
             place = sys.stderr.fileno()
             if select.select([], [place], [], 0)[1]:
-                os.write(place, f"{one_line(f'mann-hf: interrupted: {change.words}', sys.stderr)}\n".encode())
+                os.write(place, f"{one_line(f'mann-hf: interrupted: {change.message}', sys.stderr)}\n".encode())
 
 
 def was_interrupted() -> bool:
-    """Whether Ctrl-C was pressed since `ended_by_interrupt`, whatever has become of it."""
+    """Whether Ctrl-C was pressed since `ended_by_interrupt` began, even if a library caught the exception."""
     return _came.is_set()
 
 
 @contextmanager
 def ended_by_interrupt() -> Iterator[None]:
-    """While Ctrl-C ends this process: by `KeyboardInterrupt`, and where that comes to nothing, at once.
+    """Within the block Ctrl-C ends this process: by `KeyboardInterrupt`, or without it if that takes too long.
 
-    A library that catches everything, a callback of the garbage collector or a long computation in C may keep the
-    exception back. To end at once is safe, as no folder is ever half saved.
+    A library that catches every exception, a callback of the garbage collector or a long computation in C may hold the
+    exception back; the process is ended after `GRACE` seconds. This is safe because no folder is ever half saved.
     """
     global _change
     _change = None
@@ -79,10 +79,10 @@ def ended_by_interrupt() -> Iterator[None]:
     if before is signal.SIG_IGN:  # as `nohup` and a script's `&` ask for
         yield
         return
-    receiver, teller = socket.socketpair()
-    teller.setblocking(False)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
     threading.Thread(target=_watch, args=(receiver,), daemon=True, name="Ctrl-C").start()
-    fd_before = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)  # which C code does not keep back
+    fd_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)  # C code does not hold this back
     _came.clear()
     signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -91,15 +91,15 @@ def ended_by_interrupt() -> Iterator[None]:
         sys.exit(STATUS)
     finally:
         if was_interrupted():
-            _tell_change()
+            _report_change()
         signal.set_wakeup_fd(fd_before)
         signal.signal(signal.SIGINT, before)
-        teller.close()
+        sender.close()
 
 
 @contextmanager
 def ended_by_command() -> Iterator[None]:
-    """While the command has a handler of its own for Ctrl-C, and as long to end as it needs."""
+    """Within the block the command handles Ctrl-C itself, and may take as long to end as it needs."""
     fd_before = signal.set_wakeup_fd(-1)
     try:
         yield
@@ -113,12 +113,12 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def _watch(receiver: socket.socket) -> None:
-    """Waits for SIGINT, then for the process to end, and ends it; returns if the other side is closed before."""
+    """Waits for SIGINT, gives the process `GRACE` seconds and ends it; returns when the other side is closed."""
     with receiver:
         while number := receiver.recv(1):
             if number[0] == signal.SIGINT:
                 time.sleep(GRACE)
                 if sys.stderr is not None and sys.stderr.isatty():
                     os.write(sys.stderr.fileno(), SHOW_CURSOR)
-                _tell_change()
+                _report_change()
                 os._exit(STATUS)

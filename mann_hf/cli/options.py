@@ -10,11 +10,11 @@ from .errors import DEBUG
 
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 SCHEMAS: dict[str, LabelSchema] = {SINGLE_LABEL: OneName(), MULTI_LABEL: SeveralNames(), REGRESSION: Numbers()}
-"""What labels are, by problem type, without the registry of all problem types, which takes seconds to import."""
+"""The labels of each problem type of the library; the registry of all of them takes seconds to import."""
 
 
 class Format(str, Enum):
-    """How a table is written, by the endings of files, or `lines` of text."""
+    """The format of a table, called by the ending of its files; `lines` is a text on each line."""
 
     CSV = "csv"
     TSV = "tsv"
@@ -26,17 +26,17 @@ class Format(str, Enum):
 
 
 class TableOptions(NamedTuple):
-    """How a table is read.
+    """How to read a table.
 
     Attributes:
-        text_column: the name of the column of texts; found by its usual names if left out.
-        label_column: of the column of labels, in the same way.
-        split: of a data set or a folder, or the sheet of an Excel file.
-        format: how it is written, whatever its name says.
-        delimiter: between the cells of csv and tsv; found if left out.
-        encoding: of files of text; UTF-8, or found, if left out.
+        text_column: the name of the column of texts; by default a usual name is looked for.
+        label_column: the name of the column of labels; by default a usual name is looked for.
+        split: the split of a data set or a folder, or the sheet of an Excel file.
+        format: the format; by default it follows from the name or the content.
+        delimiter: the sign between the cells of csv and tsv files; by default it is detected.
+        encoding: the encoding of text files; by default UTF-8, or what is detected.
         header: whether the first row names the columns.
-        skip_bad_rows: whether rows that cannot be used are skipped, counted and listed, and not an error.
+        skip_bad_rows: whether rows that cannot be used are skipped and listed; otherwise they are an error.
     """
 
     text_column: str | None = None
@@ -56,7 +56,7 @@ def _keep(ctx: typer.Context, value: bool) -> bool:
 
 
 def schema_of(problem_type: str) -> LabelSchema:
-    """What labels of a problem type are to a person.
+    """The labels of a problem type: how they are spelled, stored and shown.
 
     Raises:
         UnknownNameError: there is no such problem type in `mann_hf.targets.TARGETS`.
@@ -69,7 +69,7 @@ def schema_of(problem_type: str) -> LabelSchema:
 
 
 def _as_problem_type(value: str | None) -> str | None:
-    """A problem type that a classifier may have."""
+    """Checks the name of a problem type."""
     if value is None or value in SCHEMAS:
         return value
     from ..targets.kinds import problem_types
@@ -80,7 +80,7 @@ def _as_problem_type(value: str | None) -> str | None:
 
 
 def as_delimiter(value: str | None) -> str | None:
-    """A delimiter by its sign or by name."""
+    """The delimiter that a sign or a name, such as `tab`, stands for."""
     if value is None:
         return None
     value = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "bar": "|"}.get(value, value)
@@ -152,7 +152,7 @@ Debug = Annotated[bool, typer.Option("--debug", callback=_keep, is_eager=True, h
 
 
 def split_option(default: str) -> Any:
-    """The option `--split` of a command that reads the split `default` of a data set unless told otherwise."""
+    """The option `--split` of a command; `default` is the split of a data set that it reads by default."""
     return typer.Option(
         metavar="NAME",
         help="The split of a Hub data set or a folder; the sheet of an Excel file.",

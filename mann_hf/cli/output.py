@@ -1,4 +1,4 @@
-"""What the command says: data on standard output, talk on standard error."""
+"""What the command prints: data on standard output, messages on standard error."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from contextlib import contextmanager, redirect_stdout
 from logging import LogRecord, getLogger
 from typing import Any, TextIO
 
-OF_PAIRS = "transformers.mann_hf.targets.given"
-"""The logger that speaks of texts and labels side by side, of which the tables have spoken in words of the shell."""
-NEWS_EVERY = 30.0
-"""Seconds until a long run says how far it is where no bar is shown, and from one such line to the next."""
+LOGGER_OF_LABELS = "transformers.mann_hf.targets.given"
+"""The logger of warnings about texts and labels; `tables.hints` has given them already, in terms of the shell."""
+SECONDS_BETWEEN_LINES = 30.0
+"""From one line of progress to the next, where no bar is shown."""
 
 
 def open_closed_streams() -> None:
-    """Lets what is said go nowhere where the caller has closed a stream, as `>&-` does.
+    """Opens the null device in place of a standard stream that the caller has closed, as `>&-` does.
 
     Otherwise the next file to be opened would take its place.
     """
@@ -27,7 +27,7 @@ def open_closed_streams() -> None:
 
 
 def print_json(document: Any) -> None:
-    """Writes one JSON document and a line break to standard output, with nothing in it that steers a terminal."""
+    """Prints one JSON document and a line break on standard output; what would steer a terminal is escaped."""
     try:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
         text.encode(sys.stdout.encoding or "ascii")
@@ -40,11 +40,11 @@ def print_json(document: Any) -> None:
 
 
 def _escaped(letter: str) -> str:
-    return json.dumps(letter)[1:-1] if letter != "\x7f" else "\\u007f"  # the one that JSON leaves as it is in ASCII
+    return json.dumps(letter)[1:-1] if letter != "\x7f" else "\\u007f"  # json.dumps leaves this one as it is
 
 
 def print_lines(*lines: str) -> None:
-    """Writes lines for people to standard output."""
+    """Prints lines on standard output."""
     with _to_standard_output():
         for line in lines:
             print(printable(line, sys.stdout))
@@ -53,37 +53,37 @@ def print_lines(*lines: str) -> None:
 
 @contextmanager
 def _to_standard_output() -> Iterator[None]:
-    """Names what cannot be written to, as the error of a full disk does not."""
+    """Adds to an error of writing, such as that of a full disk, that it was standard output."""
     try:
         yield
-    except BrokenPipeError:  # of a reader such as `head`, which has enough
+    except BrokenPipeError:  # the reader has enough, as `head` has
         raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def say(message: str) -> None:
-    """Writes a line to standard error, for people only."""
+    """Prints a message on standard error, on one line."""
     print(one_line(message, sys.stderr), file=sys.stderr, flush=True)
 
 
 def printable(text: str, stream: TextIO) -> str:
-    """A text without what would steer the terminal (texts may come from strangers), in letters that `stream` has."""
+    """A text that cannot steer the terminal, though a stranger may have written it, in characters that `stream` has."""
     shown = "".join(letter if letter.isprintable() or letter == "\t" else " " for letter in text)
     encoding = stream.encoding or "ascii"
     return shown.encode(encoding, "replace").decode(encoding)
 
 
 def one_line(text: str, stream: TextIO) -> str:
-    """`printable` on one line, each run of white space as one space."""
+    """A `printable` text on one line, with one space in place of each run of white space."""
     return " ".join(printable(text, stream).split())
 
 
 @contextmanager
 def working() -> Iterator[None]:
-    """While the libraries work: what they print goes to standard error, and of their bars only those of downloads.
+    """Within the block what libraries print goes to standard error, and only downloads have a progress bar.
 
-    What they log may hold the words of strangers, and is shown without what would steer the terminal.
+    What they log may hold texts of strangers, so it is made `printable`.
     """
     from huggingface_hub.utils import enable_progress_bars
     from transformers.utils import logging
@@ -106,7 +106,7 @@ def working() -> Iterator[None]:
 
 
 def _make_printable(record: LogRecord) -> bool:
-    if record.name == OF_PAIRS:
+    if record.name == LOGGER_OF_LABELS:
         return False
     record.msg = "\n".join(printable(line, sys.stderr) for line in record.getMessage().splitlines())
     record.args = None
@@ -115,14 +115,14 @@ def _make_printable(record: LogRecord) -> bool:
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar on standard error where that is a terminal; elsewhere a line now and then.
+    """A progress bar on standard error if that is a terminal, and a line now and then otherwise.
 
     Args:
-        what: is being done.
-        total: how many steps it takes.
+        what: what is done, such as `"Answering"`.
+        total: number of steps.
 
     Yields:
-        To be called with the number of steps done since the last call; None for a single one.
+        A function to call with the number of steps done since the last call; None if there is only one step.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -141,16 +141,16 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None
 
 
 def _lines_of_progress(what: str, total: int) -> Callable[[int], None]:
-    """To be called with the number of steps done since the last call; every `NEWS_EVERY` seconds it says how many."""
-    started = said = time.monotonic()
+    """A function to call with the number of steps done since the last call; now and then it prints how many were."""
+    started = last_line = time.monotonic()
     done = 0
 
     def advance(steps: int) -> None:
-        nonlocal done, said
+        nonlocal done, last_line
         done += steps
         now = time.monotonic()
-        if now - said >= NEWS_EVERY and 0 < done < total:
-            said = now
+        if now - last_line >= SECONDS_BETWEEN_LINES and 0 < done < total:
+            last_line = now
             left = math.ceil((now - started) * (total - done) / done / 60)
             say(f"{what}: {done:,} of {total:,} ({done / total:.0%}), about {left:,} min left.")
 
@@ -159,10 +159,14 @@ def _lines_of_progress(what: str, total: int) -> Callable[[int], None]:
 
 @contextmanager
 def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
-    """A bar of a run's steps with how it goes and the time left, on standard error where that is a terminal.
+    """A progress bar of a training run, with the time left, if standard error is a terminal.
+
+    Args:
+        total: number of steps.
 
     Yields:
-        To be called with the number of steps done since the last call and a line; None where no bar is shown.
+        A function to call with the number of steps done since the last call and a line about how the run goes; None
+        if no bar is shown.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -176,7 +180,7 @@ def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
     task = bar.add_task("", total=total)
 
     def advance(steps: int, line: str) -> None:
-        bar.start()  # not before: of several processes the one that is told of steps has the terminal
+        bar.start()  # only now: of several processes one alone reports steps, and may use the terminal
         bar.update(task, advance=steps, description=line)
 
     try:

@@ -1,4 +1,4 @@
-"""`mann-hf predict`: asks a classifier about a text or a table of texts."""
+"""`mann-hf predict`: classifies a text, or each text of a table."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,10 +97,10 @@ def predict(
         text_place, form = found.text_place, found.form
     most = evidence
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
-        most = 0  # it would not be shown
+        most = 0  # evidence is not shown
     options: dict[str, Any] = {} if most is None else {"evidence": most}
     if top_k is None and schema.several:
-        options["threshold"] = LEAST_SCORE  # or the evidence of labels that are not shown would be worked out, too
+        options["threshold"] = LEAST_SCORE  # no evidence is computed for labels that are not shown
     with working():
         classifier = open_classifier(folder)
         check_taught(classifier, folder)
@@ -129,30 +129,30 @@ def predict(
 
 
 def _of_table(texts: list[str], answers: list[list[Answer]], schema: LabelSchema, together: bool) -> list[str]:
-    """Lines of the labels and scores of a text, and the text, with tabs between them, and the evidence below.
+    """Lines of label, score and text with tabs between them, each with its evidence below.
 
     Args:
-        texts: that were asked about.
-        answers: for each text a list.
-        schema: what labels are.
-        together: whether all answers for a text are in one line.
+        texts: the texts that were asked about.
+        answers: for each text its answers.
+        schema: the labels of the problem type.
+        together: whether all answers of a text share one line.
     """
     lines = []
     for text, ranked in zip(texts, answers, strict=True):
         for each in [ranked] if together else [[answer] for answer in ranked]:
-            said = zip(*(_said(answer, schema) for answer in each), strict=True) if each else ["", ""]
-            lines.append("\t".join([*map("|".join, said), " ".join(text.split())]))
+            cells = zip(*(_cells(answer, schema) for answer in each), strict=True) if each else ["", ""]
+            lines.append("\t".join([*map("|".join, cells), " ".join(text.split())]))
             lines += (line for answer in each for line in _evidence(answer))
     return lines
 
 
 def _of_text(answer: Answer, schema: LabelSchema) -> list[str]:
-    """A line of label and score, and the evidence below."""
-    return ["\t".join(_said(answer, schema)), *_evidence(answer)]
+    """A line of label and score, with the evidence below."""
+    return ["\t".join(_cells(answer, schema)), *_evidence(answer)]
 
 
-def _said(answer: Answer, schema: LabelSchema) -> list[str]:
-    """Label and score, or the number of a regression."""
+def _cells(answer: Answer, schema: LabelSchema) -> list[str]:
+    """Label and score of an answer, or the number of a regression."""
     number = f"{answer['score']:.4f}"
     return [answer["label"], number] if schema.named else [number]
 
@@ -162,7 +162,7 @@ def _evidence(answer: Answer) -> list[str]:
     lines = []
     for behind in answer["evidence"]:
         words = behind["text"] if behind["text"] is not None else "(its text was not stored)"
-        label = behind["label"]  # several, or numbers, are said as they are written in a table
+        label = behind["label"]  # several, or numbers, as they are written in a table
         label = "|".join(map(str, label)) if isinstance(label, (list, tuple)) else label
         lines.append(f"\t{behind['weight']:+.4f}\t{label}\t{' '.join(words.split())}\t[{behind['id']}]")
     return lines

@@ -1,4 +1,4 @@
-"""`mann-hf remember`: teaches a classifier, and makes it first if it is not there."""
+"""`mann-hf remember`: teaches a classifier, which is created first if it does not exist."""
 
 from itertools import chain
 from typing import Annotated, Any
@@ -142,7 +142,7 @@ def remember(
 def _check_same(
     folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: str | None
 ) -> None:
-    """Raises if options for a new folder contradict the one that is there."""
+    """Raises if options for a new folder contradict those of the folder that exists."""
     if encoder is not None and not is_same_encoder(encoder, config.get("encoder_name")):
         raise InvalidInputError(
             f"the classifier in {folder!r} has the encoder {config.get('encoder_name')!r}, and {encoder!r} was asked "

@@ -9,13 +9,13 @@ BINS = 15
 
 
 class LabelScores(NamedTuple):
-    """How well one label is found.
+    """Scores of one label.
 
     Attributes:
-        texts: how many have the label.
-        precision: the share of right answers among those that give the label; 0 if none does.
-        recall: the share of the label's texts that are given it; 0 if it has none.
-        f1: the harmonic mean of the two.
+        texts: number of texts that have the label.
+        precision: share of right answers among those with the label; 0 if there are none.
+        recall: share of the label's texts that are answered with it; 0 if there are none.
+        f1: harmonic mean of precision and recall.
     """
 
     texts: int
@@ -25,11 +25,11 @@ class LabelScores(NamedTuple):
 
 
 def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> dict[str, LabelScores]:
-    """The scores of every label that a text has or is given.
+    """The scores of every label in the table or the answers.
 
     Args:
         truth: for each text its labels.
-        given: for each text the labels that it was given.
+        given: for each text the labels of its answer.
     """
     texts = Counter(label for labels in truth for label in set(labels))
     answers = Counter(label for labels in given for label in set(labels))
@@ -48,14 +48,14 @@ def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]])
 def score_interval(share: float, count: int) -> tuple[float, float]:
     r"""The 95 % score interval of a share, $(p + z^2/2n \pm z\sqrt{p(1-p)/n + z^2/4n^2}) / (1 + z^2/n)$, z = 1.96.
 
-    Its ends are the shares that lie z of their own standard errors from p; p is not in its middle.
+    Its ends are the shares that are z of their own standard errors away from p; p is not in the middle.
 
     Source: Wilson 1927, [Probable Inference, the Law of Succession, and Statistical
     Inference](https://doi.org/10.1080/01621459.1927.10502953).
 
     Args:
-        share: p, the mean of n answers that are right or wrong.
-        count: n.
+        share: p, the share of right answers.
+        count: n, the number of answers.
     """
     z = 1.96
     middle = share + z**2 / (2 * count)
@@ -73,8 +73,8 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
     Args:
         confidences: n scores from 0 to 1.
-        right: for each whether what it was given to was right.
-        bins: M.
+        right: for each score whether the answer was right.
+        bins: M, the number of bins.
     """
     sums = [0.0] * bins
     for confidence, was_right in zip(confidences, right, strict=True):
@@ -83,13 +83,13 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def regression_scores(truth: Sequence[Sequence[float]], given: Sequence[Sequence[float]]) -> dict[str, float | None]:
-    """Mean absolute and squared error, and the share of variance explained (R²; None if a target has no variance).
+    """Mean absolute error, mean squared error and R²; R² is None if a target has no variance.
 
-    Of several targets each is averaged over texts and targets, R² over targets.
+    With several targets, errors are averaged over texts and targets, R² over targets.
 
     Args:
-        truth: for each text its numbers, one a target.
-        given: for each text as many numbers, those of its answer.
+        truth: for each text a number for each target.
+        given: the same of the answers.
     """
     import numpy as np
 

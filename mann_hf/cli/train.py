@@ -1,4 +1,4 @@
-"""`mann-hf train`: trains an encoder and its memory over many small tasks drawn from a table."""
+"""`mann-hf train`: trains an encoder on many small tasks (episodes) that are drawn from a table."""
 
 import os
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ DATA = ("train", "valid", "split", "valid_split")
 READING = ("text_column", "label_column", "format", "delimiter", "encoding", "no_header", "skip_bad_rows")
 """Settings that say how a table is read."""
 LOGS = "logs"
-"""TensorBoard's folder in that of the model."""
+"""TensorBoard's folder inside the model's folder."""
 LOGS_VARIABLE = "TENSORBOARD_LOGGING_DIR"
-"""The one thing that transformers' TensorBoardCallback asks for its folder."""
+"""The environment variable that names the folder of transformers' TensorBoardCallback."""
 
 
 def train(
@@ -184,12 +184,14 @@ def train(
         )
         if "unknown_auroc" in result["after"]:
             was, now = (result[when]["unknown_auroc"] for when in ("before", "after"))
-            lines.append(f"Texts of other classes are told by their scores: AUROC {was:.3f} before, {now:.3f} after.")
+            lines.append(
+                f"Texts of other classes are recognised by their scores: AUROC {was:.3f} before, {now:.3f} after."
+            )
     print_lines(*lines, f"Teach it: mann-hf remember {run.output} TABLE")
 
 
 def _was_given(ctx: typer.Context, name: str) -> bool:
-    """Whether an option stands on the command line."""
+    """Whether an option was given on the command line."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -204,7 +206,7 @@ def _count(option: str, text: str) -> Any:
 
 @contextmanager
 def _logs_in(folder: Path) -> Iterator[None]:
-    """While TensorBoard's logs go to a folder, unless the user's environment names another."""
+    """Within the block TensorBoard's logs go to a folder, unless the user's environment names another."""
     if LOGS_VARIABLE in os.environ:
         yield
         return
@@ -235,7 +237,7 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 
 def _reading(settings: dict[str, Any]) -> opt.TableOptions:
-    """How tables are read, from an option or a setting each."""
+    """How to read tables, from options or the settings of a yaml file."""
     try:
         table_format = settings["format"] and opt.Format(settings["format"])
     except ValueError:

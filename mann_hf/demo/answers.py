@@ -1,4 +1,4 @@
-"""What the page shows, as HTML. Texts and labels may come from strangers, so the templates escape every one of them."""
+"""The parts of the page as HTML. Texts and labels may come from strangers, so the template escapes all of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,22 +18,21 @@ from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_LETTERS = 300
-"""Of a text that is shown."""
+"""Letters of a text that are shown."""
 MOST_LABELS = 60
-"""Labels that are listed."""
+"""Labels in the legend."""
 MOST_CHIPS = 12
 """Labels of one example that are shown."""
-
 MOST_CHOICES = 500
 """Labels that are offered to choose from."""
 KNOWN_LABELS = "mh-known-labels"
-"""The id of the list that offers them."""
+"""The id of the list of labels to choose from."""
 
 Answer = dict[str, Any]
 
 
 def shown(text: str | None) -> str:
-    """A text from outside in its own direction of writing, cut if it is long."""
+    """A text, cut if it is long; it keeps its own direction of writing."""
     return _part("shown", text)
 
 
@@ -43,7 +42,7 @@ def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str
 
 
 def invitation(memory: LabelledMemory, questions: Sequence[str]) -> str:
-    """What stands where an answer will be."""
+    """What is shown before the first question, with examples to try."""
     return _part("invitation", memory, questions)
 
 
@@ -54,14 +53,14 @@ def answer(
     reading: str,
     cut: tuple[int, int] | None = None,
 ) -> str:
-    """The answer to a question: the best labels as bars, and the evidence for the first.
+    """The answer to a question: the best labels as bars, and the evidence for those that were chosen.
 
     Args:
         ranked: the answers of the pipeline, best first.
-        memory: that was read.
-        problem_type: what labels are.
-        reading: its name.
-        cut: how many tokens the text has, and how many of them were read, where that is not all.
+        memory: the memory that was read.
+        problem_type: of the memory.
+        reading: the name of the way of reading.
+        cut: number of tokens of the text, and of those that were read, if not all were.
     """
     targets = targets_of(problem_type)
     return _part(
@@ -70,10 +69,10 @@ def answer(
 
 
 def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
-    """The stored examples that hold some words, in their text or label, newest first.
+    """The stored examples with the wanted words in their text or label, newest first.
 
     Args:
-        memory: where they are stored.
+        memory: the memory.
         wanted: the words; all examples if empty.
         most: how many are shown.
     """
@@ -82,7 +81,7 @@ def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
 
 
 def _found(memory: LabelledMemory, words: str, most: int) -> tuple[list[Entry], int]:
-    """The newest entries that hold words, folded in case, and how many hold them."""
+    """The newest entries with these words, which are in lower case, and the number of all entries with them."""
     if not words:
         return list(memory.entries[: -most - 1 : -1]), len(memory)
     labels = {label for label in memory.labels if words in label.casefold()}
@@ -96,7 +95,7 @@ def _found(memory: LabelledMemory, words: str, most: int) -> tuple[list[Entry], 
 
 
 def _whole_label(wanted: str, memory: LabelledMemory) -> dict[str, Any] | None:
-    """The label whose name is looked for, with the number of its examples; None if there is none."""
+    """The label with the wanted name and the number of its examples; None if there is no such label."""
     try:
         name = called(wanted, memory.labels) or called(wanted.strip(), memory.labels)
     except InvalidInputError:
@@ -107,9 +106,9 @@ def _whole_label(wanted: str, memory: LabelledMemory) -> dict[str, Any] | None:
 
 
 def legend(memory: LabelledMemory) -> str:
-    """The labels with their marks on the map and how often they are stored; a click finds their examples.
+    """The labels with their marks on the map and the number of their examples; a click finds these.
 
-    With it comes the list from which the label of a new example can be chosen.
+    It also has the list from which the label of a new example can be chosen.
     """
     counts = Counter(label for entry in memory.entries for label in label_names(entry.label))
     notes = []
@@ -123,19 +122,19 @@ def legend(memory: LabelledMemory) -> str:
 
 
 def shortened(tokens: int, read: int) -> str:
-    """Says that of a text only the beginning counts."""
+    """The notice that only the beginning of a text was read."""
     return (
         f"The text is long: only its beginning counts, {read:,} of its {tokens:,} tokens (words and pieces of words)."
     )
 
 
 def notice(message: str, is_problem: bool = False) -> str:
-    """A message under what was tried; a screen reader says it, a problem at once."""
+    """A message about what was tried. A screen reader reads it out, and interrupts itself for a problem."""
     return _part("notice", message, is_problem)
 
 
 def _part(name: str, *facts: Any) -> str:
-    """A part of the page, from the macro of this name."""
+    """A part of the page, made by the macro of this name."""
     return str(getattr(_parts(), name)(*facts))
 
 
@@ -161,7 +160,7 @@ def _parts() -> Any:
 
 
 def _without_indentation(name: str) -> str:
-    """A template as one line, as white space between tags would be seen."""
+    """A template on one line, because white space between tags is visible in a browser."""
     return "".join(map(str.strip, TEMPLATES.joinpath(name).read_text(encoding="utf-8").splitlines()))
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within bounds of size, time and depth before anyone works on them."""
+"""Reads bodies of requests, within limits of size, time and depth."""
 
 import asyncio
 import json
@@ -10,29 +10,29 @@ from typing import Any, NamedTuple, NoReturn
 from ..wording import counted
 
 MOST_BYTES = 1 << 20
+"""Size of a body."""
 MOST_SECONDS = 20
-"""In which a body has to arrive."""
+"""Seconds in which a body has to arrive."""
 MOST_DEPTH, MOST_VALUES = 6, 1000
-"""Of lists and objects in one another, and of values in all."""
+"""Levels of nested lists and objects, and values in all."""
 MOST_INPUTS = 16
-"""Of one event."""
+"""Inputs of one event."""
 SESSION = re.compile(r"[\w.-]{1,64}", re.ASCII)
-"""What the browser may call its session."""
-
+"""A name that a browser may give its session."""
 
 Headers = dict[bytes, list[bytes]]
-"""Names in lower case, with all values of each."""
+"""All values of each header, by its name in lower case."""
 
 
 class Refusal(NamedTuple):
-    """A status of HTTP, and why, in words."""
+    """An HTTP status and the reason, for the visitor."""
 
     status: int
     why: str
 
 
 class Refused(Exception):
-    """A body is refused."""
+    """A request is refused."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -43,7 +43,7 @@ TOO_LARGE = Refusal(413, f"That is too much at once: at most {MOST_BYTES:,} byte
 
 
 def check_length(headers: Headers) -> None:
-    """Refuses a body by the length that it says it has."""
+    """Refuses a body whose Content-Length is wrong or too large."""
     lengths = set(headers.get(b"content-length", []))
     if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
         raise Refused(400, "The Content-Length is not one number.")
@@ -52,11 +52,11 @@ def check_length(headers: Headers) -> None:
 
 
 async def read_body(receive: Callable[[], Awaitable[Any]]) -> bytes:
-    """All of a body, if it is not too long and does not take too long.
+    """Reads a whole body.
 
     Raises:
-        Refused: it is, or it does.
-        ConnectionError: the other side has gone.
+        Refused: it is too large, or takes too long.
+        ConnectionError: the client has gone.
     """
     parts, size = [], 0
 
@@ -81,7 +81,7 @@ async def read_body(receive: Callable[[], Awaitable[Any]]) -> bytes:
 
 
 def check_json(headers: Headers) -> None:
-    """Refuses a body that does not say it is JSON as it stands."""
+    """Refuses a body that is not sent as uncompressed JSON."""
     kinds = [kind.split(b";")[0].strip().lower() for kind in headers.get(b"content-type", [])]
     if kinds != [b"application/json"]:
         raise Refused(415, "The request has to be JSON: Content-Type: application/json.")
@@ -90,10 +90,10 @@ def check_json(headers: Headers) -> None:
 
 
 def read_event(body: bytes) -> dict[str, Any]:
-    """The content of an event of the page.
+    """Parses the body of an event.
 
     Raises:
-        Refused: it is no JSON object, or is too deep.
+        Refused: it is no JSON object, or is nested too deep.
     """
     try:
         event = json.loads(body, parse_constant=_no_number, parse_float=_number)
@@ -109,10 +109,10 @@ def read_event(body: bytes) -> dict[str, Any]:
 
 
 def inputs_of(event: dict[str, Any]) -> list[Any]:
-    """The inputs of an event that come as a list.
+    """The inputs of an event that are sent as a list.
 
     Raises:
-        Refused: they do not, there are too many, or one is no plain value.
+        Refused: they are no list, there are too many, or one of them is a list or an object.
     """
     inputs = event.get("data", [])
     if not isinstance(inputs, list) or len(inputs) > MOST_INPUTS:
@@ -123,14 +123,14 @@ def inputs_of(event: dict[str, Any]) -> list[Any]:
 
 
 def named_inputs(event: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> list[Any]:
-    """The inputs of an event that come by their names.
+    """The inputs of an event that are sent by name.
 
     Args:
-        event: its content.
-        parameters: those that Gradio tells of the event.
+        event: the content of the event.
+        parameters: Gradio's description of the event's inputs.
 
     Raises:
-        Refused: it has another name, lacks one, or a value is no plain one.
+        Refused: there is another name, one is missing, or an input is a list or an object.
     """
     names = [parameter["parameter_name"] for parameter in parameters]
     needed = {parameter["parameter_name"] for parameter in parameters if not parameter["parameter_has_default"]}
@@ -146,15 +146,15 @@ def _plain(inputs: list[Any]) -> list[Any]:
 
 
 def check_inputs(inputs: Sequence[Any], components: Sequence[Any], by_name: bool) -> None:
-    """Refuses inputs that an event does not take: of another number, or none of the choices.
+    """Refuses inputs of an event if their number is wrong, or one is not among the choices.
 
     Args:
-        inputs: what came.
-        components: of Gradio, from which the event gets its inputs.
-        by_name: whether the event was called by its name, which may leave out the state of the page.
+        inputs: the inputs that were sent.
+        components: Gradio's components that the event takes its inputs from.
+        by_name: whether the event was called by name, in which case the page's state may be left out.
 
     Raises:
-        Refused: it says how many it takes, or what the choices are.
+        Refused: an input is wrong; the message has the number of inputs or the choices.
     """
     shown = [one for one in components if type(one).__name__ != "State"]
     if len(inputs) != len(components) and not (by_name and len(inputs) == len(shown)):
@@ -177,7 +177,7 @@ def _number(digits: str) -> float:
 
 
 def _check_depth(event: Any) -> None:
-    """Refuses lists and objects that lie too deep in one another, or hold too much."""
+    """Refuses lists and objects that are nested too deep or hold too many values."""
     level, values = [event], 0
     for _ in range(MOST_DEPTH):
         level = [

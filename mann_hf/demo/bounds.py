@@ -1,4 +1,4 @@
-"""How much a visitor may type, and how much of what is stored is sent to a browser."""
+"""Limits on what a visitor may type, and on what is sent to a browser."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from ..errors import InvalidInputError
 
 MOST_LETTERS_TYPED = 10_000
-"""Of a text that is asked or taught."""
+"""Letters of a text that is asked about or taught."""
 MOST_LETTERS_OF_NAME = 200
-"""Of a label that is taught."""
+"""Letters of a label that is taught."""
 MOST_NAMES = 50
-"""Labels of one text."""
+"""Labels of one text that is taught."""
 MOST_LETTERS_SENT = 600
-"""Of a label that is sent to be clicked; a longer one is found again by its beginning."""
+"""Letters of a label that are sent to the browser; a longer one is found again by its beginning."""
 
 NO_TEXT, NO_LABEL = "Type a text first.", "Give the label a name."
 NOT_TEXT = "That is not a text. Type one."
@@ -27,21 +27,21 @@ LIKE_BEGINNINGS = "Several long labels begin like that one. Forget their example
 
 
 def short(text: str, most: int) -> str:
-    """A text of at most so many letters, with … in place of what is cut."""
+    """A text of at most so many letters, with … at the end if it was cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def typed_text(typed: object, missing: str = NO_TEXT, most: int = MOST_LETTERS_TYPED, too_long: str = LONG_TEXT) -> str:
-    """What was typed, if it can be read.
+    """The text that was typed, checked.
 
     Args:
-        typed: None or a text, if the page is used by a browser.
-        missing: says that nothing was typed.
-        most: letters.
-        too_long: says that there are more.
+        typed: what came; from a browser a text or None.
+        missing: the message if it is empty.
+        most: the largest number of letters.
+        too_long: the message if it has more.
 
     Raises:
-        InvalidInputError: it is empty, no text or too long.
+        InvalidInputError: it is empty, too long or not a text.
     """
     if typed is None:
         raise InvalidInputError(missing)
@@ -59,11 +59,11 @@ def typed_text(typed: object, missing: str = NO_TEXT, most: int = MOST_LETTERS_T
 
 
 def typed_names(typed: object, several: bool) -> list[str]:
-    """The labels that were typed.
+    """The labels that were typed, checked.
 
     Args:
-        typed: a name; where a text has several labels, names with | between them.
-        several: whether it has.
+        typed: a name or, if a text may have several labels, names with | between them.
+        several: whether a text may have several labels.
 
     Raises:
         InvalidInputError: there is none, one is empty or too long, or there are too many.
@@ -83,10 +83,10 @@ def typed_names(typed: object, several: bool) -> list[str]:
 
 
 def typed_search(typed: object) -> str:
-    """The words that are looked for; none if nothing was typed.
+    """The words to look for; empty if nothing was typed.
 
     Raises:
-        InvalidInputError: they are no text or too long.
+        InvalidInputError: they are too long or not a text.
     """
     if typed is None or (isinstance(typed, str) and not typed[:MOST_LETTERS_SENT].strip()):
         return ""
@@ -94,10 +94,10 @@ def typed_search(typed: object) -> str:
 
 
 def called(name: str, labels: Iterable[str]) -> str | None:
-    """The label of a name that was sent and came back; None if there is none any more.
+    """The label of a name that came back from the browser; None if it is no longer there.
 
     Raises:
-        InvalidInputError: only the beginning was sent, and several begin so.
+        InvalidInputError: only its beginning was sent, and several labels begin like it.
     """
     found = [label for label in labels if label[:MOST_LETTERS_SENT] == name]
     if len(found) > 1 and name not in found:

@@ -1,4 +1,4 @@
-"""Memories that are downloaded: made when they are fetched, from the memory as it is then, and kept in no file."""
+"""Downloads of memories; the content is made when it is fetched, and never written to disk."""
 
 from weakref import WeakValueDictionary
 
@@ -9,10 +9,10 @@ FILE_NAME = MEMORY_FILE
 
 
 class Downloads:
-    """The sessions whose memory may be fetched; a session that ends takes its address with it.
+    """The sessions whose memories can be downloaded. When a session ends, its address is no longer valid.
 
     Attributes:
-        can_be_fetched: whether the page stands behind a guard, which answers at the addresses.
+        can_be_fetched: whether the page is behind a `PageGuard`, which serves the downloads.
     """
 
     def __init__(self) -> None:
@@ -20,11 +20,11 @@ class Downloads:
         self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
 
     def offer(self, session: Session) -> str:
-        """The path, below Gradio's files, at which a session's memory can be fetched from now on."""
+        """Lets a session's memory be downloaded; returns its path below Gradio's files."""
         self._sessions[session.token] = session
         return f"{session.token}/{FILE_NAME}"
 
     def read(self, token: str) -> bytes | None:
-        """The file of a session's present memory; None if it holds nothing or has ended."""
+        """The file of a session's present memory; None if it is empty or the session has ended."""
         session = self._sessions.get(token)
         return session.file() if session is not None else None

@@ -1,4 +1,4 @@
-"""What happens on the page when something is typed or clicked."""
+"""The events of the page: what typing and clicking change."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 
 EXAMPLE, DESCRIPTION = "an example", "a description of the label"
 MOST_STORED = 6
-"""Stored examples that are listed at a time."""
+"""Stored examples in the list."""
 
 IN_THE_LOG = "Whoever runs this page can find the reason in its log."
 FAILED = f"That did not work. {IN_THE_LOG}"
@@ -29,11 +29,11 @@ NO_DOWNLOADS = (
 )
 
 Changes = dict[Any, Any]
-"""From parts of the page to what they become."""
+"""The new content of parts of the page, by part."""
 
 
 class Parts(NamedTuple):
-    """The parts of the page that events change, as gradio's components."""
+    """The components of the page that events change."""
 
     state: Any
     head: Any
@@ -50,17 +50,18 @@ class Parts(NamedTuple):
 
 
 class Events:
-    """Each event takes a visitor's session, None before there is one, and gives what changes on the page.
+    """The handlers of the page's events.
 
-    What goes wrong is said on the page, in words.
+    Each takes the visitor's session, or None for a new visitor, and returns what changes on the page. Errors are shown
+    on the page.
 
     Args:
-        parts: of the page.
-        begin: makes a new visitor's session.
+        parts: the components of the page.
+        begin: makes the session of a new visitor.
         on_change: called after each change of a memory.
-        title: of the page.
-        examples: texts to try, offered before the first question.
-        downloads: where a memory is offered.
+        title: title of the page.
+        examples: texts to try, shown before the first question.
+        downloads: offers a memory as a file.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Events:
         return self._views(self.begin(), words)
 
     def ask(self, session: Session | None, text: object, words: object) -> Changes:
-        """A text is asked."""
+        """A visitor asks about a text."""
         session = session or self.begin()
         try:
             session.ask(text)
@@ -94,22 +95,22 @@ class Events:
         return changes
 
     def teach(self, session: Session | None, text: object, label: object, kind: object, words: object) -> Changes:
-        """A text and its label are taught, or a description of a label."""
+        """A visitor teaches a text and its label, or a description of a label."""
         session = session or self.begin()
 
         def act() -> str:
             if session.teach(text, label, kind == DESCRIPTION):
-                said = f"Taught. The memory holds {counted(len(session.memory), 'example')}."
+                message = f"Taught. The memory holds {counted(len(session.memory), 'example')}."
             else:
-                said = "That was in the memory already; it counts once more now."
+                message = "That was in the memory already; it counts once more now."
             cut = session.cut(str(text))
-            return f"{said} {answers.shortened(*cut)}" if cut else said
+            return f"{message} {answers.shortened(*cut)}" if cut else message
 
         changes, done = self._try(act, self.parts.taught, session, words)
         return {**changes, self.parts.lesson: ""} if done else changes
 
     def click(self, session: Session | None, text: object, words: object, event: Any) -> Changes:
-        """A button in the answer, under the map or in the list was clicked: its `data-*` say what it does."""
+        """A visitor clicks a button in the answer, the legend or the list; its `data-*` attributes say what it does."""
         session = session or self.begin()
         name, value = _clicked(event._data)
         if name == "ask":
@@ -133,11 +134,11 @@ class Events:
         return self._try(act, self.parts.forgotten, session, words)[0]
 
     def find(self, session: Session | None, words: object) -> str:
-        """Stored examples are looked for."""
+        """A visitor looks for stored examples."""
         return self._found((session or self.begin()).memory, words)[self.parts.stored]
 
     def download(self, session: Session | None) -> Changes:
-        """The memory is asked for as a file: what comes back is where to fetch it, and a message in place of it."""
+        """A visitor downloads the memory: returns where to fetch the file, or a message why not."""
         session = session or self.begin()
         changes = {self.parts.state: session, self.parts.file: None, self.parts.taught: ""}
         if not len(session.memory):
@@ -148,7 +149,7 @@ class Events:
         return {**changes, self.parts.file: {"path": self.downloads.offer(session)}}
 
     def _found(self, memory: LabelledMemory, words: object, echo: bool = False) -> Changes:
-        """The list of what is stored, and with `echo` the words in the search box, if they can be looked for."""
+        """The list of stored examples with these words; with `echo` the words appear in the search box."""
         try:
             sought = typed_search(words)
         except InvalidInputError as error:
@@ -157,23 +158,23 @@ class Events:
         return {**found, self.parts.wanted: words} if echo else found
 
     def _try(self, act: Callable[[], str], where: Any, session: Session, words: object) -> tuple[Changes, bool]:
-        """What a change of the memory leaves on the page, its message or why it failed; and whether it was made."""
+        """Makes a change of the memory; returns what changes on the page, and whether it succeeded."""
         done = is_problem = False
         try:
-            said = act()
+            message = act()
             done = True
         except MannError as error:
-            said, is_problem = str(error), True
+            message, is_problem = str(error), True
         except Exception:
             logger.exception("the live page could not do what was asked")
-            said, is_problem = FAILED, True
+            message, is_problem = FAILED, True
         if done and (unsaved := self._unsaved()):
-            said, is_problem = f"{said} {unsaved}", True
-        notice = answers.notice(said, is_problem)
+            message, is_problem = f"{message} {unsaved}", True
+        notice = answers.notice(message, is_problem)
         return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: notice}, done
 
     def _unsaved(self) -> str:
-        """Calls the change listener and reports its error."""
+        """Calls `on_change`; returns a message if it fails."""
         try:
             if self.on_change is not None:
                 self.on_change()
@@ -183,14 +184,14 @@ class Events:
         return ""
 
     def _views(self, session: Session, words: object) -> Changes:
-        """Everything on the page that follows from the memory and the question."""
+        """All parts of the page that depend on the memory and the question."""
         config = session.classifier.model.config
         try:
             memory, ranked, figure = session.view()
         except Exception as error:
             logger.exception("the live page could not answer")
-            said = str(error) if isinstance(error, MannError) else FAILED
-            return {self.parts.state: session, self.parts.answer: answers.notice(said, is_problem=True)}
+            message = str(error) if isinstance(error, MannError) else FAILED
+            return {self.parts.state: session, self.parts.answer: answers.notice(message, is_problem=True)}
         if ranked:
             cut = session.cut(session.asked or "")
             shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut)
@@ -207,7 +208,7 @@ class Events:
 
 
 def _clicked(data: Any) -> tuple[str, str]:
-    """What a button of the page says it does, and with what; no button's name if it is none of them."""
+    """Action and value of the button that was clicked; empty strings if it is no button of the page."""
     for name in ("ask", "find", "forgetLabel", "forget"):
         value = data.get(name) if isinstance(data, dict) else None
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What stands before the page: who may ask it, and how much, is decided here before any work is done."""
+"""The guard of the page: decides who may use it and how much, before any work is done."""
 
 import asyncio
 import contextlib
@@ -25,9 +25,9 @@ from .hosts import LOOPBACK, Place, is_address, own_host, read_host, read_origin
 from .routes import Route
 
 MOST_OPEN = 500
-"""Requests that are answered at a time, streams among them."""
+"""Requests that are answered at a time, streams included."""
 MOST_WAITING = 200
-"""Sessions whose answers wait to be fetched."""
+"""Sessions with answers that were not fetched yet."""
 SECONDS_TO_LINGER = 2
 """Seconds to keep reading a refused request, so that the client sees the response."""
 
@@ -44,8 +44,8 @@ class PageGuard:
     is downloaded.
 
     Args:
-        app: that is guarded: the page's own, of Gradio.
-        page: what `build_page` made.
+        app: Gradio's ASGI application.
+        page: the page that `build_page` made.
     """
 
     def __init__(self, app: Any, page: Any) -> None:
@@ -56,7 +56,7 @@ class PageGuard:
         self._one_by_one = asyncio.Lock()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Hands a request on, or refuses it."""
+        """Passes a request on, or refuses it."""
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "The page has no WebSockets."})
@@ -101,7 +101,7 @@ class PageGuard:
             self._open -= 1
 
     def _check_sender(self, scope: Any, route: Route, headers: Headers) -> None:
-        """Refuses a host that is not the page's and a sender that is another page."""
+        """Refuses requests to a host that is not the page's, and requests from other pages."""
         named = self._named_hosts()
         host = self._check_host(scope, headers, named)
         origins = headers.get(b"origin", [])
@@ -135,7 +135,7 @@ class PageGuard:
         return places[0]
 
     def _named_hosts(self) -> set[str]:
-        """Hosts allowed by the operator or by the Space."""
+        """Hosts that the operator or the Space allows."""
         addresses = [getattr(self.page, name, None) for name in ("share_url", "root_path")]
         places = [read_origin(address) for address in addresses if isinstance(address, str)]
         places += [read_host(name.strip()) for name in os.environ.get("SPACE_HOST", "").split(",")]
@@ -163,7 +163,7 @@ class PageGuard:
         self._drop_answers_no_one_fetches()
 
     def _drop_answers_no_one_fetches(self) -> None:
-        """Drops the oldest answers that no one has fetched, which Gradio would keep for ever."""
+        """Drops the oldest answers that nobody fetched; Gradio would keep them for ever."""
         queue = self.page._queue
         waiting, events = queue.pending_messages_per_session, queue.pending_event_ids_session
         busy = sessions_at_work(queue)
@@ -192,13 +192,13 @@ class PageGuard:
 
 
 def sessions_at_work(queue: Any) -> set[str]:
-    """The sessions whose events wait for their turn in Gradio's queue or are answered now."""
+    """The sessions with events that wait in Gradio's queue or are being answered."""
     jobs = [*queue.active_jobs, *(one.queue for one in queue.event_queue_per_concurrency_id.values())]
     return {event.session_hash for job in jobs for event in job or ()}
 
 
 class _Incoming:
-    """What a request sends, and whether some of it is still on its way."""
+    """The incoming body of a request; `is_unread` says whether some of it is still to come."""
 
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self.receive = receive
@@ -211,7 +211,7 @@ class _Incoming:
 
 
 def _other_page(place: Place | None) -> str:
-    if place is None or place.host in LOOPBACK:  # to name a loopback host would let every page on this machine in
+    if place is None or place.host in LOOPBACK:  # naming a loopback host would let in every page on this machine
         return "A page of another site may not use this one."
     return (
         f"A page of {place.host} may not use this one. If it is yours, allow it: launch(allowed_hosts="
@@ -220,7 +220,7 @@ def _other_page(place: Place | None) -> str:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Replays a body that was already read."""
+    """A `receive` that gives a body again that was read already."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Any:
@@ -230,7 +230,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(refusal: Refusal, as_json: bool, incoming: _Incoming, send: Send) -> None:
-    """Says why a request is refused. What of it is still on its way is thrown away, for a moment."""
+    """Sends the reason of a refusal, and for a moment reads and drops what is still to come of the request."""
     content = (json.dumps({"detail": refusal.why}) if as_json else refusal.why).encode()
     headers = {
         "content-type": "application/json" if as_json else "text/plain; charset=utf-8",

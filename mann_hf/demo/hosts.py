@@ -1,4 +1,4 @@
-"""Hosts and origins: by which address a browser reached the page, and which page sent its request."""
+"""Parses hosts and origins: the address at which a browser reached the page, and the page that sent a request."""
 
 import re
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ _ORIGIN = re.compile(r"(https?)://([^/?#]*)", re.ASCII)
 
 
 class Place(NamedTuple):
-    """A host, without brackets, and its port, if one is given."""
+    """A host, without brackets, and its port, or None."""
 
     host: str
     port: int | None
 
 
 def read_host(text: str) -> Place | None:
-    """What a `Host` header names; None if it is no host. Case and one dot at its end do not matter."""
+    """Host and port of a `Host` header; None if it is not valid. Case and a dot at the end do not matter."""
     found = _HOST.fullmatch(text.lower())
     if found is None:
         return None
@@ -31,7 +31,7 @@ def read_host(text: str) -> Place | None:
 
 
 def read_origin(text: str) -> Place | None:
-    """The host and port of an `Origin` header or of an address; None if it has none, like `null`."""
+    """Host and port of an `Origin` header or a URL; None if it has none, as `null`."""
     found = _ORIGIN.match(text.lower())
     place = read_host(found[2]) if found else None
     if found is None or place is None:
@@ -40,13 +40,13 @@ def read_origin(text: str) -> Place | None:
 
 
 def same_place(origin: Place, host: Place, origin_text: str) -> bool:
-    """Whether a page of an origin was served at a host; one without a port has that of the origin's scheme."""
+    """Whether an origin is the page at this host; a host without a port has that of the origin's scheme."""
     default = DEFAULT_PORTS["https" if origin_text.lower().startswith("https:") else "http"]
     return origin.host == host.host and origin.port == (host.port or default)
 
 
 def own_host(name: Any) -> str | None:
-    """The host of a server's name or address, an address of version 6 with brackets or without; None if it has none."""
+    """The host in a server's name or address (IPv6 with or without brackets); None if there is none."""
     if not isinstance(name, str):
         return None
     place = read_host(f"[{name}]" if ":" in name and _plain_address(name) else name)
@@ -54,12 +54,12 @@ def own_host(name: Any) -> str | None:
 
 
 def is_address(host: str | None) -> bool:
-    """Whether a host is an IP address. No other site can take it for a name of its own."""
+    """Whether a host is an IP address, which no other site can have as its own name."""
     return bool(host and _plain_address(host))
 
 
 def read_names(names: Iterable[str]) -> frozenset[str]:
-    """The hosts that are named as allowed; a port with one does not matter.
+    """Checks the names of hosts that are allowed; ports are left out.
 
     Raises:
         InvalidTypeError: it is one text and not several, or holds something else than texts.
@@ -83,7 +83,7 @@ def _read_name(name: Any) -> str:
 
 
 def _punycode(name: str) -> str:
-    """A name in the letters that browsers send."""
+    """A name as browsers send it, in ASCII."""
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError:
@@ -91,7 +91,7 @@ def _punycode(name: str) -> str:
 
 
 def _plain_address(text: str) -> str:
-    """An IP address in its shortest form, one of version 4 within version 6 as the former; empty if it is none."""
+    """An IP address in its shortest form, IPv4 inside of IPv6 as IPv4; empty if it is no address."""
     try:
         address = ip_address(text)
         return (getattr(address, "ipv4_mapped", None) or address).compressed

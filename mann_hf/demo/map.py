@@ -16,20 +16,20 @@ from ..persistent.entries import label_names
 from .bounds import short
 
 MOST_DRAWN = 1000
-"""Points on a map; of a larger memory as many, evenly spread over it, are drawn and make the axes."""
+"""Points on a map; of a larger memory this many evenly spaced entries are drawn, and give the axes."""
 COLOURS = ("#4c78dd", "#e08a00", "#e4572e", "#2a9d8f", "#8f5bd6", "#d6619f", "#6f9a2b", "#1f9fcf", "#a0714f", "#8a8f98")
 SYMBOLS = (("circle", "●"), ("diamond", "◆"), ("square", "■"), ("triangle-up", "▲"), ("cross", "✚"))
 LINE, LINES = 48, 5
-"""Of a text that is shown under the pointer."""
+"""Letters in a line, and lines, of the text that is shown under the pointer."""
 MOST_LETTERS_OF_LABEL = 60
-"""Of a label wherever it is shown."""
+"""Letters of a label that are shown."""
 MOST_LABELS_OF_POINT = 6
 EMPTY = "Nothing is stored yet"
-"""What stands in place of the map of an empty memory."""
+"""Shown in place of the map of an empty memory."""
 
 
 class Mark(NamedTuple):
-    """How the points of a label look: its colour, plotly's name of the symbol, and the symbol as a letter."""
+    """The look of a label's points: the colour, plotly's name of the symbol, and the symbol as a character."""
 
     colour: str
     symbol: str
@@ -37,12 +37,12 @@ class Mark(NamedTuple):
 
 
 UNLABELLED = Mark("#8a8f98", "circle-open", "○")
-"""Of texts that have none of several labels."""
+"""The mark of texts without a label."""
 NO_LABEL = "(no label)"
 
 
 def mark_of(column: int) -> Mark:
-    """The mark of the label in a column of the memory; the colours come again with another symbol."""
+    """The mark of a label by its column in the memory; after the last colour they repeat with another symbol."""
     return Mark(COLOURS[column % len(COLOURS)], *SYMBOLS[column // len(COLOURS) % len(SYMBOLS)])
 
 
@@ -50,14 +50,14 @@ def mark_of(column: int) -> Mark:
 class MemoryMap:
     """Two axes through a memory's keys: their first two principal components (PCA), in double precision.
 
-    The axes follow from the keys alone. Each points to where its largest coordinate is positive, so that the map of a
-    memory is the same each time.
+    The axes depend only on the keys, and the largest coordinate of each is positive, so that the map of a memory is
+    always the same.
 
     Attributes:
-        memory: what is mapped.
+        memory: the memory.
         center: [K], the mean key.
         axes: [K, 2].
-        drawn: the slots of the memory's entries that are drawn.
+        drawn: the slots of the entries that are drawn.
     """
 
     memory: LabelledMemory
@@ -78,18 +78,18 @@ class MemoryMap:
         return cls(memory, center, principal_axes(keys - center), tuple(drawn))
 
     def place(self, keys: Tensor) -> Tensor:
-        """Where keys [N, K] lie on the map, [N, 2]."""
+        """The places of keys [N, K] on the map, [N, 2]."""
         return (keys.double().cpu() - self.center) @ self.axes
 
     def figure(self, question: str | None = None, key: Tensor | None = None, behind: Sequence[int] = ()) -> Any:
         """The map as a plotly figure.
 
-        Texts and labels may come from strangers: they reach plotly, which reads some HTML, escaped.
+        Texts and labels are escaped: they may come from strangers, and plotly reads some HTML.
 
         Args:
-            question: what was asked.
+            question: the text that was asked about.
             key: its key [K].
-            behind: slots of the entries that decided its answer, the most important first; a line leads to each.
+            behind: slots of the entries behind its answer, the most important first; a line leads to each.
         """
         go = import_extra("plotly.graph_objects", "the live page", "demo")
         slots = sorted({*self.drawn, *behind})
@@ -106,7 +106,7 @@ class MemoryMap:
                 (x, y), (to_x, to_y) = asked, where[slot]
                 line = {"color": "#8a8f98", "width": max(1.0, 3.5 - rank * 0.7)}
                 figure.add_scatter(x=[x, to_x], y=[y, to_y], mode="lines", line=line, hoverinfo="skip")
-        if slots:  # in one trace, as each takes plotly milliseconds; those that decided lie on top
+        if slots:  # in one trace, as each takes plotly milliseconds; those behind the answer on top
             slots.sort(key=lambda slot: slot in behind)
             marks = _marks(self.memory, slots)
             figure.add_scatter(
@@ -146,12 +146,12 @@ class MemoryMap:
 
 
 def principal_axes(centred: Tensor) -> Tensor:
-    """The two directions [K, 2] in which centred keys [N, K] spread most, the first one first.
+    """The first two principal directions [K, 2] of centred keys [N, K].
 
-    Where they spread in fewer than two, others fill up. The signs are such that the largest coordinate is positive.
+    If the keys vary in fewer than two directions, any others follow. The largest coordinate of each is positive.
     """
     centred = F.pad(centred, (0, 0, 0, max(0, 2 - len(centred))))
-    if len(centred) < centred.shape[1]:  # of the two products the smaller
+    if len(centred) < centred.shape[1]:  # the smaller of the two products
         _, vectors = torch.linalg.eigh(centred @ centred.T)
         directions = centred.T @ vectors[:, -2:].flip(1)
     else:
@@ -162,7 +162,7 @@ def principal_axes(centred: Tensor) -> Tensor:
 
 
 def _marks(memory: LabelledMemory, slots: list[int]) -> list[Mark]:
-    """How the points of entries look: as their (first) label does."""
+    """The marks of entries: those of their first labels."""
     columns = {label: column for column, label in enumerate(memory.labels)}
     names = [label_names(memory.entry(slot).label) for slot in slots]
     return [mark_of(columns[one[0]]) if one else UNLABELLED for one in names]
@@ -193,6 +193,6 @@ def _hover_text(entry: Entry) -> str:
 
 
 def _lines(text: str) -> str:
-    """A text in a few short lines, escaped."""
+    """A text in a few short lines, escaped for plotly."""
     lines = textwrap.wrap(text[: LINE * (LINES + 1)], LINE, max_lines=LINES, placeholder=" …")
     return "<br>".join(html.escape(line, quote=False) for line in lines)

@@ -1,4 +1,4 @@
-"""The page: its layout, and which event does what."""
+"""The page: its layout, and its events."""
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -19,11 +19,11 @@ from .session import Session
 
 TITLE = "A classifier with a memory"
 SECONDS_KEPT = 3600
-"""How long a visitor's memory is kept after the last use."""
+"""Seconds that a visitor's memory is kept after the last use."""
 MOST_SESSIONS = 500
-"""Visitors whose memories are kept at a time."""
+"""Number of visitors whose memories are kept."""
 MOST_QUEUED = 100
-"""Events that wait for their turn."""
+"""Events in the queue."""
 YOURS_ALONE = (
     "What you teach is yours alone: other visitors do not see it, and it is gone when you reload the page. Download "
     "the memory to keep it."
@@ -46,7 +46,7 @@ element.addEventListener('click', event => {
     trigger('click', { ...button.dataset });
 });
 """
-"""What is clicked goes when its example is forgotten; the focus of the keyboard then moves to what is in its place."""
+"""When the button that was clicked is gone with its example, the keyboard focus moves to the button in its place."""
 ON_LOAD = f"""
 () => {{
     document.querySelector('#mh-label input').setAttribute('list', '{answers.KNOWN_LABELS}');
@@ -78,10 +78,10 @@ def build_page(
     on_change: Callable[[], None] | None = None,
     allowed_hosts: Iterable[str] = (),
 ) -> Any:
-    """Makes a Gradio page of a classifier: ask, see why, teach, forget, see the memory as a map, download it.
+    """Builds a Gradio page of a classifier: ask, see why, teach, forget, see the memory as a map, download it.
 
-    Its look comes with `launch`, which takes theme and styles. The page answers behind a `PageGuard` when it is
-    launched; where you mount it in an application of yours, put the guard before it:
+    `mann_hf.demo.launch` adds theme and styles. Once launched, the page is behind a `PageGuard`; if you mount it in
+    your own application, put the guard before it:
 
         gradio.mount_gradio_app(app, page, "/page", app_kwargs={"middleware": [Middleware(PageGuard, page=page)]})
 
@@ -285,7 +285,7 @@ def launch(
 
 
 def _guarded(gr: Any) -> Any:
-    """Gradio's `Blocks` whose app answers behind a guard, before anything else of it, whenever one is made."""
+    """A subclass of Gradio's `Blocks` that puts a guard in front of its application whenever one is made."""
 
     def set_app(page: Any, app: Any) -> None:
         app.add_middleware(PageGuard, page=page)
@@ -295,17 +295,17 @@ def _guarded(gr: Any) -> Any:
 
 
 def _letters(most: int) -> int:
-    """How many letters a browser takes, so that one too many arrives and is told: it counts some letters as two."""
+    """`max_length` of a text box: it counts some letters as two, and one too many must arrive to be refused."""
     return 2 * (most + 1)
 
 
 def _as_it_came(value: Any) -> Any:
-    """In place of what Gradio would make of it: a text of whatever came."""
+    """Keeps Gradio from making a text of every input."""
     return value
 
 
 def _warm_up(classifier: FewShotTextClassificationPipeline) -> None:
-    """Does once what would make the first question wait."""
+    """Does at the start what would make the first question slow."""
     model = classifier.model
     model.embed_texts(classifier.tokenizer, ["the first question"])
     if len(model.memory):

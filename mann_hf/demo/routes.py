@@ -1,4 +1,4 @@
-"""Which of Gradio's routes the page needs. It uploads, streams and proxies nothing and shows no files."""
+"""The routes of Gradio that the page needs; none that upload, stream, proxy or show files are among them."""
 
 import re
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ READS = re.compile(
     r"|call/(v2/)?[^/]+/[^/]+|custom_component/.+)/?"
 )
 EVENTS = re.compile(r"queue/join|call/(?P<v2>v2/)?(?P<name>[^/]+)/?")
-"""Those that ask, teach and forget."""
+"""Paths of events, which ask, teach and forget."""
 OTHER_WRITES = re.compile(r"(cancel|reset)/?")
 DOWNLOAD = re.compile(rf"file=(?P<token>[\w-]+)/{re.escape(FILE_NAME)}", re.ASCII)
 NOT_OURS = re.compile(r"/monitoring(/.*)?")
@@ -22,13 +22,13 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Route(NamedTuple):
-    """Where a request goes.
+    """The method and path of a request.
 
     Attributes:
-        method: of HTTP.
-        path: below where the page is mounted.
-        api: the path below Gradio's own interface; None outside of it.
-        query: as sent.
+        method: the HTTP method.
+        path: the path below the place where the page is mounted.
+        api: the path below `/gradio_api/`; None for other paths.
+        query: the query string, as it was sent.
     """
 
     method: str
@@ -38,7 +38,7 @@ class Route(NamedTuple):
 
     @classmethod
     def of(cls, scope: Any) -> "Route":
-        """The route of a request, as Gradio's routes see it."""
+        """The route of an ASGI scope."""
         path, root = scope["path"], scope.get("root_path", "").rstrip("/")
         if root and (path == root or path.startswith(f"{root}/")):
             path = path[len(root) :]
@@ -47,20 +47,20 @@ class Route(NamedTuple):
 
     @property
     def is_reading(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether the method changes nothing."""
         return self.method in READING
 
     def download(self) -> str | None:
-        """The token of a memory that is fetched."""
+        """The token, if a memory is downloaded; None otherwise."""
         found = DOWNLOAD.fullmatch(self.api or "") if self.method in ("GET", "HEAD") else None
         return found["token"] if found else None
 
     def event(self) -> re.Match[str] | None:
-        """What is found of an event: its name, or none where the body has its number."""
+        """The match, if it is an event; its group `name` is None if the body has the event's number instead."""
         return EVENTS.fullmatch(self.api or "") if self.method == "POST" else None
 
     def check(self) -> None:
-        """Refuses what the page has no use for."""
+        """Refuses routes that the page does not need."""
         if STRANGE.search(self.path) or NOT_OURS.fullmatch(self.path):
             raise Refused(404, "There is nothing here.")
         if self.method == "OPTIONS":

@@ -1,4 +1,4 @@
-"""What one visitor of the page has: a classifier, what was asked last, and the map of its memory."""
+"""The state of one visitor's page: a classifier, the question that was asked last, and the map of its memory."""
 
 import secrets
 from typing import Any, NamedTuple, cast
@@ -15,15 +15,15 @@ from .bounds import called, typed_names, typed_text
 from .map import MemoryMap
 
 RANKS, EVIDENCE = 5, 5
-"""Labels that are ranked, and stored examples that are named behind an answer."""
+"""Labels in an answer, and stored examples in its evidence."""
 
 
 class View(NamedTuple):
-    """What a page shows at a time; all of it follows from one memory.
+    """A consistent view of one memory.
 
     Attributes:
-        memory: that was read.
-        ranked: the answers to what was asked last, best first; none without a question or with an empty memory.
+        memory: the memory.
+        ranked: its answers to the last question, best first; empty without a question or with an empty memory.
         figure: the map.
     """
 
@@ -33,11 +33,11 @@ class View(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A text that is longer than the encoder reads.
+    """How a text is cut that is longer than the encoder reads.
 
     Attributes:
-        tokens: that it has.
-        read: how many of them the encoder reads.
+        tokens: number of tokens of the text.
+        read: number of tokens that the encoder reads.
     """
 
     tokens: int
@@ -45,13 +45,14 @@ class Cut(NamedTuple):
 
 
 class Session:
-    """One visitor's page; its errors are in the words of the page, for the visitor to read.
+    """The state of one visitor's page. Its errors have messages for the visitor.
 
     Args:
-        classifier: that answers and is taught; other sessions may share it.
+        classifier: the classifier that answers and is taught; other sessions may share it.
 
     Attributes:
-        token: that only this visitor knows.
+        asked: the last question; None before the first.
+        token: a secret of this visitor.
     """
 
     def __init__(self, classifier: FewShotTextClassificationPipeline) -> None:
@@ -66,15 +67,15 @@ class Session:
         return self.classifier.model.memory
 
     def ask(self, text: object) -> None:
-        """Keeps a text as the question that `view` answers, now and after each change of the memory.
+        """Sets the question that `view` answers, now and after each change of the memory.
 
         Raises:
-            InvalidInputError: it is empty, no text or too long. The question stays what it was.
+            InvalidInputError: it is empty, too long or not a text; then the last question stays.
         """
         self.asked = typed_text(text)
 
     def view(self) -> View:
-        """The present memory, what it answers to what was asked last, and the map of both."""
+        """The present memory, its answers to the last question, and the map of both."""
         memory = self.memory
         if self.asked is None or not len(memory):
             return View(memory, [], self._map_of(memory).figure())
@@ -89,7 +90,7 @@ class Session:
         return View(memory, ranked, self._map_of(memory).figure(self.asked, read["keys"][0], behind))
 
     def cut(self, text: str) -> Cut | None:
-        """How much of a text the encoder reads, if that is not all of it."""
+        """How the encoder cuts a text; None if it reads all of it."""
         model, tokenizer = self.classifier.model, cast(PreTrainedTokenizerBase, self.classifier.tokenizer)
         most = model.max_length(tokenizer)
         prompt, lower_case = model.config.prompt, model.config.lower_case
@@ -101,15 +102,15 @@ class Session:
         """Remembers an example of a label, or a description of it.
 
         Args:
-            text: of the example.
-            label: its name; where a text has several labels, names with | between them.
+            text: the text of the example.
+            label: its label or, if a text may have several, labels with | between them.
             is_description: whether the text says what the label means.
 
         Returns:
-            Whether it is new; what was there already counts once more.
+            Whether it is new; an example that was there already counts once more.
 
         Raises:
-            InvalidInputError: the text or a label is empty, no text or too long, or there are too many labels.
+            InvalidInputError: the text or a label is empty, too long or not a text, or there are too many labels.
         """
         text = typed_text(text)
         several = targets_of(self.classifier.model.config.problem_type).several
@@ -126,7 +127,7 @@ class Session:
         """Forgets an example.
 
         Raises:
-            NotInMemoryError: it is not there, any more.
+            NotInMemoryError: it is no longer there.
         """
         self._forget("That example is no longer there.", ids=id_)
 
@@ -134,8 +135,8 @@ class Session:
         """Forgets every example of a label.
 
         Raises:
-            NotInMemoryError: it is not there, any more.
-            InvalidInputError: of a long label only the beginning came, and several begin so.
+            NotInMemoryError: it is no longer there.
+            InvalidInputError: only the beginning of a long label was sent, and several labels begin like it.
         """
         whole = called(label, self.memory.labels)
         self._forget("That label is no longer there.", label=label if whole is None else whole)
@@ -147,7 +148,7 @@ class Session:
             raise NotInMemoryError(gone, error.missing) from None
 
     def file(self) -> bytes | None:
-        """The present memory as the file that `save_memory` writes; None if it is empty."""
+        """The content of the file that `save_memory` would write; None if the memory is empty."""
         memory = self.memory
         return memory_bytes(memory) if len(memory) else None
 

@@ -187,5 +187,5 @@ def test_a_change_that_was_interrupted_is_not_saved_after_all(monkeypatch: pytes
 def test_what_an_interrupt_says_after_the_save() -> None:
     change = interrupts.FolderChange("folder", "nothing was kept.")
     with change:
-        assert "was being saved" in change.words
-    assert change.words == "folder was already saved."
+        assert "was being saved" in change.message
+    assert change.message == "folder was already saved."

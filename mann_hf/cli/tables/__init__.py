@@ -1,8 +1,9 @@
-"""Reads tables of texts and labels, by one way whatever names them: a file, a folder, a pipe, a data set of the Hub.
+"""Reads tables of texts and labels from a file, a folder, a pipe or a data set on the Hub.
 
-Files of text are read as they are written, by Python's own csv and json: `007` and `NA` stay texts and labels, and a
-row with a cell too many is told with its line, where a data frame would guess types and shift columns. Parquet and the
-Hub are read by datasets, Excel by openpyxl. What a label is, is said in one place, `mann_hf.targets`.
+Text files are read by Python's csv and json, which change no cell: `007` and `NA` stay as they are, and a row with a
+cell too many is reported with its line. (pyarrow and pandas lose the lines, mend or drop rows with a broken quote in
+silence, and guess the types of JSON.) Parquet and the Hub are read by datasets, Excel by openpyxl. Labels are spelled
+by `mann_hf.targets`.
 """
 
 import os
@@ -65,11 +66,12 @@ __all__ = [
 
 
 def is_table(argument: str, options: TableOptions) -> bool:
-    """Whether an argument that may be a text or a table is a table: what exists, or has the ending of one, or nearly
-    that and the name of a file.
+    """Whether an argument that may be a text or a table is a table.
+
+    It is one if it exists, if it has the ending of one, or if it is a slip for the name of a file that exists.
 
     Raises:
-        InvalidInputError: it is a file of another kind.
+        InvalidInputError: it is a file, but not of a known kind.
     """
     if is_stream(argument) or os.path.isdir(argument):
         return True
@@ -100,13 +102,13 @@ def read_table(
     Args:
         source: a file, a folder of data files or of class folders, `-` for standard input, a pipe, or a data set on
             the Hub as `name` or `name:configuration`.
-        options: of the command.
-        usual_split: of this command, if the options name none.
-        labels: whether labels are wanted; where they are not, a stream and a `.txt` may be lines of text.
-        others: whether all other columns are wanted, too, after these.
+        options: how to read it.
+        usual_split: the split to read if the options name none.
+        labels: whether labels are wanted; if not, standard input and a `.txt` file may hold lines of text.
+        others: whether all other columns are wanted too, after these.
 
     Raises:
-        InvalidInputError: there is no such table, it cannot be read, lacks a column or is empty.
+        InvalidInputError: there is no such table, it cannot be read, it lacks a column or it is empty.
         MissingExtraError: an Excel file, without the package that reads it.
     """
     columns = Columns(options, ("text", "label") if labels else ("text",), others)
@@ -147,7 +149,7 @@ def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator
 
 
 def _parquet_of(source: str, data: bytes, columns: Columns) -> Iterator[Row]:
-    """The rows of a parquet file that came through a pipe: it is read from its end."""
+    """The rows of a parquet file that came through a pipe, by way of a file: parquet is read from its end."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "table.parquet")
         path.write_bytes(data)
@@ -188,7 +190,7 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
     chosen.say(folder, columns)
     title = folder if chosen.split is None else f"{folder} ({chosen.split})"
     table = table_of(title, found, columns, name, split=chosen.split)
-    return table if table.columns else table._replace(columns=columns.kinds)  # of class folders
+    return table if table.columns else table._replace(columns=columns.kinds)  # class folders have no header
 
 
 def _rows_of_files(folder: str, files: list[Path], options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the texts and the labels."""
+"""Finds the columns of a table that hold the texts and the labels."""
 
 import re
 import unicodedata
@@ -25,22 +25,21 @@ USUAL = {
         *("étiquette", "catégorie", "classe", "intention", "etiqueta", "categoría", "clase", "intención", "tema"),
     ),
 }
-"""The names that columns usually have, in English, German, French and Spanish; first the one that is looked for before
-others."""
+"""Usual names of columns in English, German, French and Spanish; the first one is preferred to the others."""
 WORDS = ("label_text", "label_name")
-"""Names of columns that say in words what `label` has, which is taken where both are there."""
+"""Names of columns that spell out the numbers in `label`; `label` is taken if both are there."""
 NAME = re.compile(r"\s*[\w.-]{1,40}\s*")
-"""A cell that may be the name of a column: one word."""
+"""A cell that may be the name of a column: a single word."""
 ABOVE = 20
-"""Rows within which a header is looked for."""
+"""Number of rows in which a header is looked for."""
 
 
 class Form(NamedTuple):
-    """How a file of cells with delimiters between them is written, where not as is usual.
+    """How a csv file is written, so that answers can be written in the same way.
 
     Attributes:
         delimiter: None for the usual one of its ending.
-        mark: whether it begins with a byte order mark, or is not in UTF-8.
+        mark: whether it begins with a byte order mark or is not UTF-8.
     """
 
     delimiter: str | None
@@ -48,14 +47,19 @@ class Form(NamedTuple):
 
 
 class Columns:
-    """Finds the columns that were asked for, says so where their names were guessed, each time once.
+    """Finds the columns of texts and labels, by the names that were given or by usual ones.
 
-    `form` is that of the first file with delimiters that was read.
+    Each guess is printed once. One object serves all files of a folder.
 
     Args:
-        options: of the command, of which the names of columns are taken.
-        kinds: what is asked for, of `"text"` and `"label"`.
-        others: whether all other columns are wanted after these; not where files of a folder differ in them.
+        options: how to read the table; the names of columns are taken from it.
+        kinds: which columns are wanted, of `"text"` and `"label"`.
+        others: whether all other columns are wanted after these. Set to False if the files of a folder differ in them.
+
+    Attributes:
+        found: the table's names of the columns, set by `find`.
+        text_place: how many other columns come before that of the texts.
+        form: delimiter and mark of the first csv file that was read.
     """
 
     def __init__(self, options: TableOptions, kinds: Sequence[str] = ("text", "label"), others: bool = False) -> None:
@@ -70,16 +74,16 @@ class Columns:
         self._rest: list[str] | None = None
 
     def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
-        """The positions of the columns: of the texts, then of the labels, which may be several (`--label-column a,b`).
+        """The positions of the columns of texts, labels (several with `--label-column a,b`) and, if wanted, all others.
 
         Args:
-            source: as messages say it.
+            source: name of the table in messages.
             there: the names of all columns.
-            cure: what else may help, at the end of an error.
-            named: whether columns have names in any case, as those of json and parquet do.
+            cure: what else may help, for the end of an error.
+            named: whether columns always have names, as in JSON and parquet, also with `--no-header`.
 
         Raises:
-            InvalidInputError: a column is missing, or there are several that it could be.
+            InvalidInputError: a column is missing, or several columns could be meant.
         """
         if not (self.header or named):
             return self._find_by_number(source, there)
@@ -100,22 +104,21 @@ class Columns:
 
     @property
     def one_a_label(self) -> bool:
-        """Whether each label has a column of its own, of zeros and ones."""
+        """Whether each label has a column of its own, with zeros and ones."""
         return "label" in self.kinds and len(self.found) > 2
 
     def match(self, there: Sequence[str]) -> bool:
-        """Whether these names have all that is asked for."""
+        """Whether all columns that are wanted are among these names."""
         return all(self._places(kind, there) or self._one_each(kind, there) for kind in self.kinds)
 
     def have_texts(self, there: Sequence[str]) -> bool:
-        """Whether one of these is a name of texts."""
+        """Whether a column of texts is among these names."""
         return bool(self._places("text", there))
 
     def header_in(self, rows: Iterable[Sequence[str]]) -> int | None:
-        """The place of the header among the first rows, some of which may be a title; None if none has the columns.
+        """The position of the header among the first rows, which may begin with a title; None if none has the columns.
 
-        Below the first row it is one only if no row above has as many cells, or if its names are those of texts and
-        of labels.
+        Below the first row, a header also needs more cells than all rows above, or usual names of texts and of labels.
         """
         most = 0
         for place, cells in enumerate(rows):
@@ -128,10 +131,10 @@ class Columns:
         return None
 
     def are_header(self, rows: Sequence[Sequence[str]]) -> bool:
-        """Whether the first of these rows is a header and no text.
+        """Whether the first of these rows is a header, and not a text.
 
-        It is one if it has the first name of texts, or usual ones of texts and of labels; or else if all its cells are
-        single words, a usual name of texts among them, and the next row has as many cells.
+        It is one if it has the preferred name of texts, or usual names of texts and of labels, or if all its cells are
+        single words with a usual name of texts among them and the next row has as many cells.
         """
         if not rows:
             return False
@@ -142,11 +145,11 @@ class Columns:
         return even and all(map(NAME.fullmatch, there)) and bool(self._places("text", there))
 
     def check_no_header(self, source: str, cells: Sequence[str]) -> None:
-        """Raises if the first row of a table without a header holds names of columns.
+        """Refuses a table with `--no-header` whose first row is a header.
 
         Args:
-            source: as messages say it.
-            cells: of the columns that were found.
+            source: name of the table in messages.
+            cells: the first row's cells in the columns that were found.
 
         Raises:
             InvalidInputError: each of them is a usual name.
@@ -158,13 +161,13 @@ class Columns:
             )
 
     def say(self, message: str) -> None:
-        """Says something once."""
+        """Prints a message, if it was not printed before."""
         if message not in self._said:
             self._said.add(message)
             say(message)
 
     def _say_passed_over(self, source: str, there: Sequence[str], positions: Sequence[int]) -> None:
-        """Says which other columns have a usual name of what was taken from a column with the first of these names."""
+        """Says which columns with other usual names were passed over for one with the preferred name."""
         for kind, place in zip(self.kinds, positions, strict=False):
             others = [each for each in there if _plain(each) in USUAL[kind] and each != there[place]]
             if others and not self.asked[kind]:
@@ -173,7 +176,7 @@ class Columns:
                 )
 
     def _others(self, source: str, there: Sequence[str], positions: Sequence[int]) -> list[int]:
-        """The positions of all other columns, in the order of the first file."""
+        """The positions of all other columns, in the order in which the first file has them."""
         if not self.others:
             return []
         names = numbered(there)
@@ -190,7 +193,7 @@ class Columns:
         return [rest[name] for name in self._rest]
 
     def _find_by_number(self, source: str, there: Sequence[str]) -> tuple[int, ...]:
-        """The positions in a table without a header, whose columns are called 1, 2, ..."""
+        """The positions of the columns of a table without a header, where they are called 1, 2, ..."""
         options = " and ".join(f"--{kind}-column" for kind in self.kinds if self.asked[kind] is None)
         given = {kind: self._find(source, kind, there) for kind in self.kinds if self.asked[kind] is not None}
         free = [place for place in range(len(there)) if [place] not in given.values()]
@@ -213,7 +216,7 @@ class Columns:
         return (*positions, *self._others(source, there, positions))
 
     def _find(self, source: str, kind: str, there: Sequence[str], cure: str = "") -> list[int]:
-        """The position of one kind, or the positions of several columns of labels."""
+        """The position of the column of texts or of labels; several positions if each label has a column of its own."""
         option, asked = f"--{kind}-column", self.asked[kind]
         places = self._places(kind, there)
         if not places and (several := self._one_each(kind, there)):
@@ -240,12 +243,12 @@ class Columns:
             raise InvalidInputError(f"{source!r}: texts and labels are to come from one column, {self.found[0]!r}.")
 
     def _has_surely(self, there: Sequence[str]) -> bool:
-        """Whether these are surely names: the first name of texts, or usual ones of texts and of labels."""
+        """Whether these are surely names: the preferred name of texts, or usual names of texts and of labels."""
         name = _plain(self.asked["text"] or USUAL["text"][0])
         return any(_plain(each) == name for each in there) or _has_both(there)
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
-        """Where a column may be; several places where that is not clear."""
+        """The positions of all columns that could be meant."""
         if asked := self.asked[kind]:
             exact = [place for place, each in enumerate(there) if each == asked]
             return exact or [place for place, each in enumerate(there) if _plain(each) == _plain(asked)]
@@ -254,14 +257,14 @@ class Columns:
         usual = [place for place, each in enumerate(plain) if each in USUAL[kind]]
         if first and kind == "text":
             return first
-        if first:  # a column of another usual name may have the truth, and this one an answer
+        if first:  # another usual name may be the truth, and this one an answer
             return [place for place in usual if plain[place] not in WORDS]
         if not usual and plain == ["0", "1"]:  # a data frame whose columns have no names
             return [list(USUAL).index(kind)]
         return usual
 
     def _one_each(self, kind: str, there: Sequence[str]) -> list[int]:
-        """The places of several columns of labels; none unless several are asked for and all are there."""
+        """The positions of the columns `a,b` of labels; empty unless several are asked for and all are there."""
         asked = (self.asked[kind] or "").split(",") if kind == "label" else []
         plain = [_plain(each) for each in there]
         places = [plain.index(_plain(each)) for each in asked if plain.count(_plain(each)) == 1]
@@ -269,7 +272,7 @@ class Columns:
 
 
 def numbered(names: Iterable[str]) -> list[str]:
-    """Names of columns, with a number after those that occur again; no two are the same."""
+    """Names of columns, made distinct by a number after those that occur again."""
     names = list(names)
     taken, times, distinct = set(names), Counter[str](), []
     for name in names:
@@ -288,7 +291,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _has_both(there: Sequence[str]) -> bool:
-    """Whether there are usual names of texts and of labels."""
+    """Whether usual names of texts and of labels are among these."""
     return all(any(_plain(each) in USUAL[kind] for each in there) for kind in USUAL)
 
 

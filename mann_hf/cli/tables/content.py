@@ -1,4 +1,4 @@
-"""The bytes behind a file, a pipe or standard input, and in which form they are."""
+"""Reads the bytes of a file, a pipe or standard input, unpacks them and finds their format."""
 
 import bz2
 import codecs
@@ -30,16 +30,16 @@ OTHER_SHEETS = (".xls", ".xlsb", ".ods", ".numbers")
 ENDINGS = (*DELIMITERS, *JSONS, PARQUET, *EXCELS)
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 NO_ZIP = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
-"""What opening a damaged zip file raises."""
+"""Errors of opening a damaged zip file."""
 ENCRYPTED = 1
-"""The bit of a zip file's entry that says that it has a password."""
+"""The flag of a zip file's entry that has a password."""
 LOCK = "~$"
-"""How the name begins of what Office lays beside a file that is open."""
+"""The beginning of the name of the lock file that Office puts beside an open file."""
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
-"""Where the shell puts what it hands on, as in `<(command)`."""
+"""Names under which the shell passes on the output of a command, as in `<(command)`."""
 OLD_OFFICE = b"\xd0\xcf\x11\xe0"
-"""How old documents of Office begin, and new ones with a password."""
+"""The beginning of old Office documents, and of new ones with a password."""
 TWO_BYTES = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 CALLED = {
     Format.PARQUET: "a parquet file",
@@ -48,17 +48,17 @@ CALLED = {
     Format.CSV: "text",
 }
 LARGEST = 2**28
-"""Bytes that are read of a pipe or a file of text at most, and of a packed file once it is unpacked."""
+"""The largest number of bytes of a text file or a pipe, and of a packed file once it is unpacked."""
 IN_PARTS = "give it in parts, or as parquet"
 
 
 class Content(NamedTuple):
-    """What was read.
+    """The content of a file or a stream.
 
     Attributes:
-        source: as messages say it.
+        source: its name in messages.
         data: its bytes, unpacked.
-        ending: that of files in its form, or `.txt` for lines of text.
+        ending: the ending of files in its format, or `.txt` for lines of text.
     """
 
     source: str
@@ -67,7 +67,7 @@ class Content(NamedTuple):
 
 
 def is_stream(source: str) -> bool:
-    """Whether it is standard input, a pipe or a device, and neither a file nor a folder."""
+    """Whether a path is standard input, a pipe or a device, and neither a file nor a folder."""
     return (
         source in STANDARD_INPUT
         or source.startswith(DESCRIPTORS)
@@ -76,7 +76,7 @@ def is_stream(source: str) -> bool:
 
 
 def ending_of(path: str) -> str | None:
-    """The ending that says how a file is read; None for a file of another kind."""
+    """The ending of a file, without that of packing, if it is that of a table; None otherwise."""
     ending = Path(path.lower()).suffix
     packed = ending in PACKED
     if packed:
@@ -85,31 +85,31 @@ def ending_of(path: str) -> str | None:
 
 
 def endings() -> str:
-    """The endings of tables, as messages say them."""
+    """The endings of tables, for messages."""
     return ", ".join(ENDINGS)
 
 
 def cure_of(path: str) -> str:
-    """What helps with a file of another kind, at the end of an error; empty if nothing is known."""
+    """What helps with a file of another kind, for the end of an error; may be empty."""
     return "; save it as .xlsx or csv" if Path(path.lower()).suffix in OTHER_SHEETS else ""
 
 
 def shows_form(path: str) -> bool:
-    """Whether the content of a file says how it is read, as its name does not: a `.txt`, or a packed file."""
+    """Whether the format of a file follows from its content because its name leaves it open: `.txt` or packed."""
     return Path(path.lower()).suffix in (LINES, *PACKED)
 
 
 def is_misspelt(path: str) -> bool:
-    """Whether the ending of a name is nearly one of a table's, as in `tickets.cvs`."""
+    """Whether the ending of a name is nearly that of a table, as in `tickets.cvs`."""
     known = (*ENDINGS, *PACKED, *OTHER_SHEETS, LINES)
     return bool(get_close_matches(Path(path.lower()).suffix, known, n=1, cutoff=0.7))
 
 
 def is_slip(typed: str, meant: str) -> bool:
-    """Whether the name of one file was surely typed for another: `tickets.cvs` or `tickets.text`, not `hello.text`.
+    """Whether a name was surely typed in place of another file's: `tickets.cvs` or `tickets.text`, not `hello.text`.
 
-    The names are the same and one letter of the ending is wrong, or two changed places; then one letter of the name
-    may be wrong, too.
+    Either the names are equal and the ending has one typo, or the ending has its letters in another order and the name
+    has at most one typo.
     """
     name, ending = Path(typed.lower()).stem, Path(typed.lower()).suffix
     other, its_ending = Path(meant.lower()).stem, Path(meant.lower()).suffix
@@ -119,7 +119,7 @@ def is_slip(typed: str, meant: str) -> bool:
 
 
 def _one_typo(one: str, other: str) -> bool:
-    """Whether two words differ in one letter at most, or in the order of two that stand together."""
+    """Whether two words differ in at most one letter, or in the order of two adjacent ones."""
     while one and other and one[0] == other[0]:
         one, other = one[1:], other[1:]
     while one and other and one[-1] == other[-1]:
@@ -128,21 +128,21 @@ def _one_typo(one: str, other: str) -> bool:
 
 
 def can_be_read(path: Path) -> bool:
-    """Whether a path is that of a file that may be a table, by its name, or of a folder."""
+    """Whether a path is a folder or a file whose name may be that of a table."""
     return path.is_dir() or (path.is_file() and (ending_of(path.name) is not None or shows_form(path.name)))
 
 
 def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -> Content:
-    """The content of a file, by its ending, in the form that it shows, or as the options have it.
+    """The content of a file, in the format of the options, of its ending or, if that leaves it open, of its content.
 
     Args:
-        path: of the file.
-        options: of the command.
-        columns: those that are wanted.
+        path: the file.
+        options: how to read it.
+        columns: the columns that are wanted.
         lines: whether it may be lines of text.
 
     Raises:
-        InvalidInputError: it cannot be read, is empty or too large, or its ending is none of a table.
+        InvalidInputError: it cannot be read, is empty or too large, or has an ending of another kind.
     """
     if Path(path).name.startswith(LOCK):
         raise InvalidInputError(
@@ -157,7 +157,7 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
         )
     try:
         if ending == PARQUET and Path(path.lower()).suffix == PARQUET and _begins_as_parquet(path):
-            return Content(path, b"", PARQUET)  # which is read in parts
+            return Content(path, b"", PARQUET)  # is read in parts
         if os.path.getsize(path) > LARGEST:
             raise InvalidInputError(f"{path!r} has more than {LARGEST:,} bytes; {IN_PARTS}.")
         data = Path(path).read_bytes()
@@ -172,16 +172,16 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
 
 
 def read_stream(source: str, options: TableOptions, columns: Columns, lines: bool) -> Content:
-    """The content of standard input or a pipe, in the form that it shows.
+    """The content of standard input or a pipe, in the format of the options or of its content.
 
     Args:
         source: `-`, or a path.
-        options: of the command.
-        columns: those that are wanted.
+        options: how to read it.
+        columns: the columns that are wanted.
         lines: whether it may be lines of text.
 
     Raises:
-        InvalidInputError: nothing came, it is a terminal, or no pipe at all.
+        InvalidInputError: nothing came, or it is a terminal or a device.
     """
     if source in STANDARD_INPUT:
         source, data = "standard input", _all(_standard_input(), "standard input")
@@ -203,7 +203,7 @@ def read_stream(source: str, options: TableOptions, columns: Columns, lines: boo
 
 
 def _named(options: TableOptions) -> str | None:
-    """The ending of files in the form that an option names."""
+    """The ending of files in the format of the options; None if they name none."""
     return None if options.format is None else LINES if options.format is Format.LINES else f".{options.format.value}"
 
 
@@ -236,7 +236,7 @@ def _begins_as_parquet(path: str) -> bool:
 
 
 def _check_form(path: str, data: bytes, ending: str) -> None:
-    """Raises if the content of a file is plainly of another form than the one in which it is to be read."""
+    """Raises if the content of a file is clearly not in the format in which it would be read."""
     binary = ending in (PARQUET, *EXCELS)
     if PARQUET_START.match(data[:START]):
         form = Format.PARQUET
@@ -291,7 +291,7 @@ def _bounded(data: bytes, source: str) -> bytes:
 
 
 def _unpacked(data: bytes, source: str, ending: str) -> tuple[bytes, str]:
-    """The bytes of a file that may be packed, and the name that it has once it is not."""
+    """The unpacked bytes of a file that may be packed, and its name without the ending of packing."""
     if ending not in PACKED:
         return data, source
     try:

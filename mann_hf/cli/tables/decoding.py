@@ -1,4 +1,4 @@
-"""Bytes to text: UTF-8, or an encoding that is named or found."""
+"""Decodes bytes: UTF-8, or an encoding that is named or detected."""
 
 import codecs
 import re
@@ -25,25 +25,25 @@ OTHERS = {
     re.compile(rb"\x1f\x8b"): "a gzip archive",
     PARQUET_START: "a parquet file",
 }
-"""What files are whose first `START` bytes match, whatever their name says: text may begin with GIF89a or PAR1, too."""
+"""Kinds of files by their first `START` bytes; GIF and parquet need a zero byte, as a text may begin with GIF89a."""
 WESTERN = "cp1252"
-"""What Windows and Excel write in Western Europe and America; Latin-1 but for signs that no text has."""
+"""The encoding of Windows and Excel in Western Europe and America; Latin-1 has the same letters."""
 MOST_ACCENTS = 0.3
-"""The largest share of letters outside of ASCII, to those in it, that a text of a Western language has."""
+"""In a text of a Western language, the largest ratio of letters outside of ASCII to those in it."""
 
 
 def decode(data: bytes, encoding: str | None, source: str, columns: Columns, skip_bad_rows: bool) -> str:
-    """The text of a file.
+    """Decodes the bytes of a text file.
 
     Args:
-        data: of the file.
-        encoding: its encoding; found if left out, and told where it is not UTF-8.
-        source: as messages say it.
-        columns: by which notes are said once.
-        skip_bad_rows: whether rows with bytes that are no UTF-8 are left to be skipped.
+        data: the bytes.
+        encoding: the encoding; None to detect it, with a note if it is not UTF-8.
+        source: name of the table in messages.
+        columns: prints each note once.
+        skip_bad_rows: whether bytes that are not UTF-8 are kept as surrogates, so that their rows can be skipped.
 
     Raises:
-        InvalidInputError: it is no text in that encoding, or none is found.
+        InvalidInputError: the bytes are not text in that encoding, or no encoding is detected.
     """
     kind = next((kind for start, kind in OTHERS.items() if start.match(data[:START])), None)
     if kind is not None:
@@ -91,14 +91,14 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text with their ends, which are those of any system."""
+    """The lines of a text with their line breaks, which may be those of any system."""
     if "\r" in text:
         return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _two_byte(data: bytes) -> str | None:
-    """UTF-16 without a mark, by the zero bytes beside letters of ASCII."""
+    """UTF-16 without a byte order mark, which is detected by the zero bytes beside ASCII letters; None otherwise."""
     start = data[:4096]
     half = len(start) // 2
     if half < 2:

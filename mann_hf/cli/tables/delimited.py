@@ -1,7 +1,7 @@
-"""Reads csv and its kin, as they are written.
+"""Reads csv files and others with delimiters.
 
-Cells stay text: `007` and `NA` are labels, and a row with a cell too many is told with its line, where a data frame
-would guess types and shift columns.
+Cells stay text: `007` and `NA` are labels. A row with too many or too few cells, or with a broken quote, becomes a
+`BadRow` with its line, and the rows after it are read.
 """
 
 import csv
@@ -20,14 +20,14 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHERS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar (|)"}
 LARGEST_CELL = 2**25
-"""Letters of a cell, for which csv takes four bytes each."""
+"""Letters in a cell; csv uses four bytes for each."""
 FRACTION = re.compile(r"\d,\d")
 SAMPLE = 100
-"""Rows by which a delimiter is found."""
+"""Number of rows by which the delimiter is detected."""
 
 
 class _Lines:
-    """The lines of a text, which can be gone back in."""
+    """An iterator over the lines of a text that can go back."""
 
     def __init__(self, text: str) -> None:
         self.lines = lines_of(text)
@@ -46,24 +46,22 @@ class _Lines:
 def read_delimited(
     source: str, text: str, ending: str, columns: Columns, options: TableOptions, marked: bool = False
 ) -> Iterator[Row | BadRow]:
-    """The rows of a text whose cells have a delimiter between them.
+    """The rows of a text with delimiters between its cells.
 
     Args:
-        source: as messages say it.
-        text: of the file.
-        ending: `.csv` or `.tsv`, for the delimiter that is usual.
-        columns: those that are wanted.
-        options: of the command.
-        marked: whether the file has a byte order mark or is not in UTF-8, for `Columns.form`.
+        source: name of the table in messages.
+        text: the text of the file.
+        ending: `.csv` or `.tsv`, which gives the usual delimiter.
+        columns: the columns that are wanted.
+        options: how to read it.
+        marked: whether the file has a byte order mark or is not UTF-8, for `Columns.form`.
 
     Raises:
-        InvalidInputError: a column is missing, or the file cannot be read on.
+        InvalidInputError: a column is missing, the header cannot be read, or several delimiters are possible.
     """
     with _large_cells():
         lines = _Lines(text)
-        first_line = (
-            re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None
-        )  # which Excel writes and reads
+        first_line = re.fullmatch(r"sep=(.)\r?\n?", lines.lines[0]) if lines.lines else None  # as Excel writes
         if first_line:
             lines.read = 1
         delimiter = options.delimiter or (first_line and first_line[1]) or None
@@ -131,14 +129,14 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
 
 
 def has_header(text: str, columns: Columns) -> bool:
-    """Whether the first line of a text is the header of a table, and no text."""
+    """Whether the first line of a text is the header of a table."""
     with _large_cells():
         lines = _Lines(text)
         return columns.are_header(_sample(lines, _found(lines, ",", columns)[0], 2))
 
 
 def shape_of_table(text: str) -> tuple[str, list[str]] | None:
-    """The delimiter and first row of lines that are surely rows: all have as many cells, as no sentences have."""
+    """Delimiter and first row of lines that are clearly rows of a table, because all have the same number of cells."""
     with _large_cells():
         lines = _Lines(text)
         for delimiter in OTHERS:
@@ -155,7 +153,7 @@ def shape_of_table(text: str) -> tuple[str, list[str]] | None:
 
 
 def _found(lines: _Lines, usual: str, columns: Columns) -> tuple[str, list[str]]:
-    """The delimiter of a text, and others by which each row would have as many cells, too."""
+    """The delimiter of a text, and others that would also give each row the same number of cells."""
     candidates = (usual, *(each for each in OTHERS if each != usual))
     samples = {each: _sample(lines, each, SAMPLE) for each in candidates}
     if columns.header:
@@ -169,7 +167,7 @@ def _found(lines: _Lines, usual: str, columns: Columns) -> tuple[str, list[str]]
 
 
 def _sample(lines: _Lines, delimiter: str, most: int) -> list[list[str]]:
-    """The first rows as a delimiter cuts them, up to one that cannot be read."""
+    """The cells of the first rows with a delimiter, up to a row that cannot be read."""
     some = iter(lines.lines[lines.read : lines.read + 20 * most])
     rows: list[list[str]] = []
     try:
@@ -189,7 +187,7 @@ def _name(delimiter: str) -> str:
 
 @contextmanager
 def _large_cells() -> Iterator[None]:
-    """While csv takes cells of more than 131,072 letters; the limit is one for the whole process."""
+    """Within the block csv takes cells of more than 131,072 letters; this limit holds for the whole process."""
     before = csv.field_size_limit(LARGEST_CELL)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The texts and labels of a table's rows, what is wrong with some of them, and how labels were spelled."""
+"""Turns the rows of a table into texts and labels, and finds the rows that cannot be used."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ from . import hints
 from .rows import BadRow, Table
 
 MOST_LISTED = 5
-"""Skipped rows that are named."""
+"""Number of skipped rows that a message names."""
 
 
 class Examples(NamedTuple):
-    """What a command works with.
+    """The texts and labels of the rows that can be used.
 
     Attributes:
-        texts: of the rows that can be used.
-        labels: for each text its name; a tuple of names with several labels; a list of numbers for regression. Empty
-            where no labels were asked for.
-        numbers: of the rows, counted from 1 over all files.
+        texts: the texts.
+        labels: for each text its label: a name, a tuple of names with several labels, or a list of numbers for
+            regression. Empty if no labels were asked for.
+        numbers: the row numbers, counted from 1 over all files.
     """
 
     texts: list[str]
@@ -35,14 +35,14 @@ class Examples(NamedTuple):
 
 
 class _BadCell(Exception):
-    """What is wrong with a cell."""
+    """A cell cannot be used; the message says why."""
 
 
 def texts_of(table: Table, skip_bad_rows: bool) -> Examples:
     """The texts of a table.
 
     Raises:
-        InvalidInputError: a row has none, and bad rows are not skipped; the message says which.
+        InvalidInputError: a row has no text, and bad rows are not skipped; the message names the row.
     """
     examples = _examples(table, None, skip_bad_rows)
     hints.say_words_for_nothing(table, lambda cell: ())
@@ -55,8 +55,8 @@ def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Example
     In a cell of text several labels, or several numbers, have `|` between them, or are a list as Python writes it.
 
     Raises:
-        InvalidInputError: a row has no text, no label, or one of another problem type, and bad rows are not skipped;
-            the message says which.
+        InvalidInputError: a row has no text or no label of this problem type, and bad rows are not skipped; the
+            message names the row.
     """
     schema, known = schema_of(problem_type), Spellings()
 
@@ -78,7 +78,7 @@ def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Example
 
 
 def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings) -> None:
-    """Says once what of the labels may not be as it was meant."""
+    """Prints hints on labels that may not be what was meant."""
 
     def parts(cell: Any) -> Sequence[Any]:
         return (cell,) if not several else cell if isinstance(cell, list) else ()
@@ -104,13 +104,13 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
 def _examples(
     table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool, as_many: bool = False
 ) -> Examples:
-    """The rows with their cells converted, without those that are bad, or one error for all of them.
+    """The rows that can be used, as texts and labels; an error, if bad rows are not skipped.
 
     Args:
-        table: the rows.
-        convert: gives the label of a cell.
-        skip_bad_rows: whether there is no error for them.
-        as_many: whether each label is a list of as many as that of the first row.
+        table: the table.
+        convert: turns a cell into a label; None if no labels are wanted.
+        skip_bad_rows: whether to skip bad rows.
+        as_many: whether all labels must be lists of the same length.
     """
     bad = list(table.bad)
     before = _rows_before(table)
@@ -145,7 +145,7 @@ def cells_by_number(table: Table) -> dict[int, tuple[Any, ...]]:
 
 
 def _rows_before(table: Table) -> dict[str, int]:
-    """How many rows stand in front of each file of a folder."""
+    """For each file of a folder the number of rows in the files before it."""
     lengths: dict[str, int] = {}
     for file, number in ((row.file, row.number) for rows in (table.rows, table.bad) for row in rows):
         lengths[file] = max(lengths.get(file, 0), number)
@@ -154,17 +154,17 @@ def _rows_before(table: Table) -> dict[str, int]:
 
 
 def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> None:
-    """Says which rows are skipped, or raises the error of the first."""
-    said = [
+    """Prints which rows are skipped, or raises an error that names the first."""
+    reasons = [
         f"{row.place}{' ' if row.reason.startswith(('has ', 'is ')) else ', '}{row.reason}" for row in bad[:MOST_LISTED]
     ]
     if not skip_bad_rows:
         more = "" if len(bad) == 1 else f" ({counted(len(bad) - 1, 'more row is', 'more rows are')} wrong)"
         raise InvalidInputError(
-            f"{table.source}: {said[0]}{more}; mend or remove such rows, or skip them with --skip-bad-rows."
+            f"{table.source}: {reasons[0]}{more}; mend or remove such rows, or skip them with --skip-bad-rows."
         )
     left = "" if len(bad) <= MOST_LISTED else f"; and {len(bad) - MOST_LISTED:,} more"
-    listing = f"{table.source}: skipped {len(bad):,} of {counted(len(bad) + good, 'row')}: {'; '.join(said)}{left}."
+    listing = f"{table.source}: skipped {len(bad):,} of {counted(len(bad) + good, 'row')}: {'; '.join(reasons)}{left}."
     if not good:
         raise InvalidInputError(f"{listing} No row is left.")
     say(listing)
@@ -174,7 +174,7 @@ def _text(cell: Any) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not cell.strip()):
         raise _BadCell("no text")
     if isinstance(cell, (int, float)):
-        return repr(cell)  # as csv has it, whose numbers are texts
+        return repr(cell)  # as in csv, where numbers are texts
     if not isinstance(cell, str):
         raise _BadCell(f"{cell!r} is no text but of type {type(cell).__name__}")
     try:
@@ -198,23 +198,23 @@ def _name(cell: Any, known: Spellings) -> str:
     if is_missing(cell):
         raise _BadCell("no label")
     if isinstance(cell, (float, Decimal)) and math.isfinite(cell) and cell != int(cell):
-        cell = str(cell)  # as csv has it, whose numbers are texts
+        cell = str(cell)  # as in csv, where numbers are texts
     if isinstance(cell, str) and "\0" in cell:
         raise _BadCell("the label holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
     try:
         return known.of(cell)
     except (InvalidInputError, InvalidTypeError) as error:
-        said = str(error)
-        if "multi_label_classification" in said:
-            said += " (--multi-label)"
-        raise _BadCell(said) from None
+        message = str(error)
+        if "multi_label_classification" in message:
+            message += " (--multi-label)"
+        raise _BadCell(message) from None
 
 
 def _taken_apart(table: Table) -> Table:
-    """The table with a list in place of each cell of labels that can be taken apart."""
+    """The table with each cell of labels as a list, if it can be taken apart."""
     rows = []
     for row in table.rows:
-        with suppress(InvalidInputError):  # which is told as the row is read
+        with suppress(InvalidInputError):  # reported when the row is converted
             row = row._replace(cells=(row.cells[0], labels_in(row.cells[1]), *row.cells[2:]))
         rows.append(row)
     return table._replace(rows=rows)

@@ -19,11 +19,11 @@ CURE = "open the file in Excel or LibreOffice and save it"
 
 
 def read_excel(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row | BadRow]:
-    """The rows of a sheet: the one that is named, or else the first with a table; of formulas the values last saved.
+    """The rows of the sheet that is named, or of the first with a table; formulas have the values that were saved last.
 
     Raises:
         MissingExtraError: openpyxl is not installed.
-        InvalidInputError: it is no Excel file, or has no such sheet or no table.
+        InvalidInputError: it is not an Excel file, or has no such sheet or no table.
     """
     with _in_words(source):
         yield from _read(source, data, columns, sheet)
@@ -46,14 +46,14 @@ def _read(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iter
 
 
 class _Sheet:
-    """A sheet and which of its formulas were never calculated."""
+    """A sheet, its formulas that were never calculated and its merged cells."""
 
     def __init__(self, source: str, data: bytes, page: Any, name: str) -> None:
         self.source, self.data, self.page, self.name = source, data, page, name
 
     @cached_property
     def not_calculated(self) -> dict[int, dict[int, str]]:
-        """Cells with a formula and no value, by row and column, both counted from 1."""
+        """Names of cells with a formula and no value, by row and column, both counted from 1."""
         formulas = _open(self.source, self.data, values=False)[self.name]
         formulas.reset_dimensions()
         found: dict[int, dict[int, str]] = {}
@@ -64,12 +64,12 @@ class _Sheet:
         return found
 
     def merged_with(self, row: int, column: int) -> str | None:
-        """The cells, as in `B2:B4`, that a cell without a value of its own is merged with; both counted from 1."""
+        """The merged range, such as `B2:B4`, that holds a cell; None if none does. Both numbers are counted from 1."""
         return next((name for name, rows, columns in self._merged if row in rows and column in columns), None)
 
     @cached_property
     def _merged(self) -> list[tuple[str, range, range]]:
-        """The ranges of merged cells, which are read only where there are some: the whole sheet is loaded for them."""
+        """The ranges of merged cells; they are read only if there are any, because that loads the whole sheet."""
         with zipfile.ZipFile(io.BytesIO(self.data)) as packed:
             sheets = [each for each in packed.namelist() if each.startswith("xl/worksheets/")]
             if not any(b"mergeCell" in packed.read(each) for each in sheets):
@@ -123,36 +123,36 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
 
 
 def _open(source: str, data: bytes, values: bool) -> Any:
-    """The workbook, with the values of formulas or the formulas themselves."""
+    """The workbook, with formulas or with their values."""
     openpyxl: Any = import_extra("openpyxl", "an Excel file", "excel")
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         if sum(each.file_size for each in packed.infolist()) > LARGEST:
             raise InvalidInputError(f"{source!r} has more than {LARGEST:,} bytes once it is unpacked.")
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=values)
     for page in book.worksheets:
-        page.reset_dimensions()  # which some programs write wrongly
+        page.reset_dimensions()  # some programs write wrong ones
     return book
 
 
 @contextmanager
 def _in_words(source: str) -> Iterator[None]:
-    """Says of which file an error of a reader is, which come when a sheet is read, too."""
+    """Names the file in an error of openpyxl; some come only when a sheet is read."""
     try:
         yield
     except MannError:
         raise
     except Exception as error:  # of zipfile, of its XML, and openpyxl's own
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise InvalidInputError(f"{source!r} cannot be read as an Excel file (.xlsx): {said[:200]}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InvalidInputError(f"{source!r} cannot be read as an Excel file (.xlsx): {reason[:200]}") from None
 
 
 def _cells(page: Any, values_only: bool = True) -> Iterator[Any]:
-    """The rows of a sheet, up to the last that Excel has: a damaged file may name a row far beyond."""
+    """The rows of a sheet, at most as many as Excel has: a damaged file may name a row far beyond."""
     return page.iter_rows(values_only=values_only, max_row=LAST_ROW)
 
 
 def _top(page: Any) -> list[list[str]]:
-    """The first rows of a sheet that are not empty."""
+    """The first rows of a sheet, without empty ones."""
     found: list[list[str]] = []
     for cells in page.iter_rows(values_only=True, max_row=10 * ABOVE):
         if not _is_empty(cells):
@@ -167,12 +167,12 @@ def _is_empty(cells: Sequence[Any]) -> bool:
 
 
 def _kept(cell: Any) -> Any:
-    """A cell as Excel keeps it, whose numbers are floats."""
+    """The value of a cell; large whole numbers as floats, as Excel stores them."""
     return float(cell) if type(cell) is int and abs(cell) >= EXACT else cell
 
 
 def _texts(cells: Sequence[Any]) -> list[str]:
-    """The cells of a header, without empty ones at its end."""
+    """The cells of a header as texts, without empty ones at the end."""
     there = list(map(_text, cells))
     while there and not there[-1]:
         there.pop()

@@ -1,4 +1,4 @@
-"""Which files of a folder make a table: data files by split, or texts in folders of their classes."""
+"""Finds the files of a folder that make a table: data files by split, or texts in a folder for each class."""
 
 import os
 import re
@@ -20,20 +20,20 @@ SPLITS = {
     "validation": ("validation", "valid", "dev", "val"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""The words in names of files and folders that say of which split they are, as datasets has them."""
+"""Words in names of files and folders that stand for a split, as in datasets."""
 SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}.*\..*")
 HIDDEN = (".", "__", LOCK)
-"""How names begin that are no data: those of systems, of caches, and what locks an open file."""
+"""Beginnings of names that are not data: hidden files, caches and lock files."""
 NO_DATA = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
 
 class Chosen(NamedTuple):
-    """Files of a folder.
+    """The files of a folder that are read.
 
     Attributes:
-        files: in order.
-        split: that they are of; None where the folder has no splits.
-        splits: all that the folder has.
+        files: the files, in order.
+        split: their split; None if the folder has no splits.
+        splits: all splits of the folder.
     """
 
     files: list[Path]
@@ -41,7 +41,7 @@ class Chosen(NamedTuple):
     splits: tuple[str, ...] = ()
 
     def say(self, folder: str, columns: Columns) -> None:
-        """Says which files are read."""
+        """Prints which files are read."""
         of_split = f" of the split {self.split!r}" if self.split is not None else ""
         others = [repr(split) for split in self.splits if split != self.split]
         also = f" (--split names another: {listed(others)})" if others else ""
@@ -50,20 +50,20 @@ class Chosen(NamedTuple):
 
 
 def data_files(folder: str) -> list[Path]:
-    """The tables in a folder and those below, in order."""
+    """The tables in a folder and its subfolders, in order."""
     return [path for path in _all_files(folder) if ending_of(path.name) is not None and path.name not in NO_DATA]
 
 
 def text_files(folder: str) -> list[Path]:
-    """The text files in a folder and those below, in order."""
+    """The text files in a folder and its subfolders, in order."""
     return [path for path in _all_files(folder) if path.suffix.lower() == LINES]
 
 
 def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[Path]:
-    """Those text files that lie in a folder of a class, where classes are asked for, and a word about the others.
+    """The text files that can be used: if labels are wanted, those in the folder of a class, with a note on the rest.
 
     Raises:
-        InvalidInputError: none does.
+        InvalidInputError: none is in the folder of a class.
     """
     loose = [repr(path.name) for path in files if path.parent == Path(folder)]
     if "label" not in columns.kinds or not loose:
@@ -81,10 +81,10 @@ def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[P
 
 
 def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
-    """Raises if a folder of tables holds folders of texts by class, too, and says which other texts are left out.
+    """Refuses a folder that holds both tables and folders of classes; other text files are left out with a note.
 
     Raises:
-        InvalidInputError: labels are asked for, and texts lie in two folders or more.
+        InvalidInputError: labels are wanted, and text files are in two folders or more.
     """
     texts = text_files(folder)
     classes = dict.fromkeys(path.parent.name for path in texts if path.parent != Path(folder))
@@ -101,14 +101,14 @@ def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
 
 
 def choose(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
-    """Those files that are of a split, by the names of files or folders.
+    """The files of a split, by the names of files or folders.
 
     Args:
-        folder: that they lie in.
-        files: all of them.
-        split: that is asked for.
-        usual: the split of this command.
-        columns: by which notes are said once.
+        folder: the folder.
+        files: all its files.
+        split: the split that is asked for.
+        usual: the split to take if none is asked for.
+        columns: prints each note once.
 
     Raises:
         InvalidInputError: the folder has no such split.
@@ -139,15 +139,15 @@ def choose_of(
     sign: str = "its README.md",
     left: Sequence[Path] = (),
 ) -> Chosen:
-    """The files of the split that is asked for, or else of the usual one.
+    """The files of the split that is asked for, or of the usual one.
 
     Args:
-        folder: that they lie in.
+        folder: the folder.
         there: the files of each split.
-        split: that is asked for.
-        usual: the split of this command.
-        sign: what says which file is of which split.
-        left: files of no split.
+        split: the split that is asked for.
+        usual: the split to take if none is asked for.
+        sign: what tells the split of a file, for the error.
+        left: files without a split.
 
     Raises:
         InvalidInputError: there is no such split.
@@ -171,7 +171,7 @@ def choose_of(
 
 
 def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
-    """Those text files that are of a split, where all folders of classes lie in folders named after splits.
+    """The text files of a split, if all folders of classes are in folders named after splits; otherwise all.
 
     Raises:
         InvalidInputError: the folder has no such split.
@@ -185,7 +185,7 @@ def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, 
 def read_class_folders(
     folder: str, files: list[Path], columns: Columns, options: TableOptions
 ) -> Iterator[Row | BadRow]:
-    """Rows of texts, each a file, and their classes, each the folder that the file lies in."""
+    """The rows of a folder with a folder for each class: the text of a file, and the name of its folder."""
     for path in files:
         name = path.relative_to(folder).as_posix()
         try:
@@ -206,7 +206,7 @@ def _names(folder: str, files: Sequence[Path]) -> str:
 
 
 def _all_files(folder: str) -> list[Path]:
-    """Every file but hidden ones, in the order of their paths."""
+    """All files that are not hidden, in the order of their paths."""
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
@@ -215,7 +215,7 @@ def _all_files(folder: str) -> list[Path]:
 
 
 def _by_split(folder: str, files: list[Path]) -> dict[str, list[Path]]:
-    """Files by the split that their folder is named after, or else their name; none where no name is."""
+    """The files of each split, by names of folders or, if these name no split, of files; empty if nothing does."""
     relative = {path: path.relative_to(folder) for path in files}
     shards = [SHARD.fullmatch(name.as_posix()) for name in relative.values()]
     if files and all(shards):
@@ -229,6 +229,6 @@ def _by_split(folder: str, files: list[Path]) -> dict[str, list[Path]]:
 
 
 def _split_in(name: str) -> str | None:
-    """The split that a name of a file or folder says."""
+    """The split in the name of a file or folder; None if there is none."""
     words = re.split(r"[-._ \d]+", name.lower())
     return next((split for split, names in SPLITS.items() if any(word in names for word in words)), None)

@@ -1,4 +1,4 @@
-"""What a table's texts and labels show that its owner may not have meant, said once each."""
+"""Prints hints on texts and labels that may not be what was meant."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ from ..output import say
 from .rows import Table
 
 OTHERS = (";", ",", "/", "+")
-"""What people also put between labels, which hardly any name holds first."""
+"""Other signs that people put between labels, those that are rare in names first."""
 FRACTION = re.compile(r"[+-]?\d+[.,]\d+")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 EPOCH = re.compile(r"1[0-9]{12}(\d{3}|\d{6})?", re.ASCII)
@@ -38,15 +38,15 @@ WORDS_FOR_NOTHING = frozenset(
         "undefined",
     )
 )
-"""What data frames and databases write for a missing value, and pandas reads as one."""
+"""Words that data frames and databases write for a missing value."""
 TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "insgesamt", "somme", "suma")
-"""What the last row of a sheet begins with, where it adds up the rows above."""
+"""Words for a last row that adds up the rows above."""
 Parts = Callable[[Any], Sequence[Any]]
-"""The labels of a cell."""
+"""Gives the labels of a cell."""
 
 
 def say_words_for_nothing(table: Table, parts: Parts) -> None:
-    """Says which cells hold a word that other programs take for a missing value."""
+    """Prints which words that other programs take for a missing value are in the cells."""
     for place, kind in enumerate(("text", "label")[: len(table.columns)]):
         written = [row.cells[place] for row in table.rows]
         cells = (part for part in (chain.from_iterable(map(parts, written)) if place else written) if type(part) is str)
@@ -60,13 +60,13 @@ def say_words_for_nothing(table: Table, parts: Parts) -> None:
 
 
 def say_swapped(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
-    """Says so where texts and labels look swapped."""
+    """Prints a hint if texts and labels look swapped."""
     if why := why_swapped(texts, labels):
         say(f"{table.source}: are the columns swapped? {why} (--text-column, --label-column).")
 
 
 def say_separators(table: Table, labels: Sequence[Any], several: bool) -> None:
-    """Says so where one label looks like several with a sign between them."""
+    """Prints labels that look like several with a sign between them."""
     counts = Counter(name for label in labels for name in ((label,) if isinstance(label, str) else label))
     signs = OTHERS if several else (BETWEEN_LABELS, *OTHERS[:1])
     for sign in signs:
@@ -77,15 +77,15 @@ def say_separators(table: Table, labels: Sequence[Any], several: bool) -> None:
         if sign != signs[0]:
             lists = [name for name in lists if any(seen[part] > 1 for part in parts[name])]
         if lists:
-            said = f"{listed(map(shown, lists), 3)} {'is' if len(lists) == 1 else 'are each'} one label"
+            found = f"{listed(map(shown, lists), 3)} {'is' if len(lists) == 1 else 'are each'} one label"
             cure = f"put {BETWEEN_LABELS} between them" + (
                 ", and make the classifier with --multi-label" * (not several)
             )
-            say(f"{table.source}: {said}; if several are meant, {cure}.")
+            say(f"{table.source}: {found}; if several are meant, {cure}.")
 
 
 def say_alike(table: Table, labels: Iterable[str]) -> None:
-    """Says which labels differ in case or in the form of their letters alone."""
+    """Prints labels that differ only in upper and lower case or in the form of their letters."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(labels):
         alike.setdefault(in_one_case(name), []).append(name)
@@ -95,12 +95,12 @@ def say_alike(table: Table, labels: Iterable[str]) -> None:
 
 
 def say_alike_stored(table: Table, labels: Iterable[str], stored: Iterable[str]) -> None:
-    """Says which labels are not in the memory, where one is that differs in case or in the form of its letters alone.
+    """Prints labels that the memory has only in another case or with other forms of letters.
 
     Args:
-        table: that the labels are of.
-        labels: spelled.
-        stored: those of the memory.
+        table: the table of the labels.
+        labels: the labels, as they are spelled.
+        stored: the labels of the memory.
     """
     stored = dict.fromkeys(stored)
     known = {in_one_case(name): name for name in stored}
@@ -114,12 +114,12 @@ def say_alike_stored(table: Table, labels: Iterable[str], stored: Iterable[str])
 
 
 def in_one_case(name: str) -> str:
-    """A text or label without its differences of case, white space and form of letters, by which it is compared."""
+    """A text or label in a form for comparing, without differences of case, white space and form of letters."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def say_numbers(table: Table, labels: Iterable[str]) -> None:
-    """Says so where labels are amounts or moments."""
+    """Prints a hint if labels look like amounts or times."""
     names = set(labels)
     column = table.columns[1]
     if names and all(map(NUMBER.fullmatch, names)) and any(map(FRACTION.fullmatch, names)):
@@ -135,7 +135,7 @@ def say_numbers(table: Table, labels: Iterable[str]) -> None:
 
 
 def say_total(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
-    """Says so where the last row looks like the total of those above: a number where they have none."""
+    """Prints a hint if the last row looks like a total: it has a number in a column without others."""
     if len(texts) < 2 or not all(isinstance(label, str) for label in labels):
         return
     last = [texts[-1].strip(), labels[-1].strip()]
@@ -151,7 +151,7 @@ def say_total(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None
 
 
 def say_contradictions(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
-    """Says which texts have different labels in different rows."""
+    """Prints texts that have different labels in different rows."""
     several: dict[str, dict[Any, None]] = {}
     for text, label in zip(texts, labels, strict=True):
         several.setdefault(text, {})[label if isinstance(label, str) else tuple(sorted(label))] = None
@@ -165,13 +165,13 @@ def say_contradictions(table: Table, texts: Sequence[str], labels: Sequence[Any]
 
 
 def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None], several: bool) -> None:
-    """Says which labels are not as they are written in the table.
+    """Prints labels that are spelled differently from how they are written in the table.
 
     Args:
-        table: with the labels as they are written.
-        parts: the labels of a cell.
-        spell: gives the spelling of one; None of what is no label.
-        several: whether a cell may hold several, with white space around each.
+        table: the table.
+        parts: gives the labels of a cell.
+        spell: gives the spelling of a label; None if it is no label.
+        several: whether a cell may hold several labels, with white space around each.
     """
     changed: Counter[tuple[str, str]] = Counter()
     spaces = 0
@@ -183,12 +183,12 @@ def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None],
             changed[part, name] += 1
             spaces += part.strip() != part
     if changed:
-        said = [f"{visible(written)} as {visible(name, written)}" for written, name in changed]
+        spelled = [f"{visible(written)} as {visible(name, written)}" for written, name in changed]
         ends = f" ({counted(spaces, 'label has', 'labels have')} white space at the ends)" if spaces else ""
-        say(f"{table.source}: labels are spelled in one way, {listed(said, 5)}{ends}.")
+        say(f"{table.source}: labels are spelled in one way, {listed(spelled, 5)}{ends}.")
 
 
 def visible(text: str, beside: str = "") -> str:
-    """A text in quotes with what cannot be seen written out: spaces in a row, marks without width, split letters."""
+    """A text in quotes, with invisible characters, repeated spaces and combining marks escaped."""
     composed = all(unicodedata.is_normalized("NFKC", each) for each in (text, beside))
     return re.sub(" {2,}", lambda spaces: r"\x20" * len(spaces[0]), shown(text) if composed else ascii(text[:80]))

@@ -1,4 +1,4 @@
-"""Reads parquet files and data sets of the Hub, by datasets."""
+"""Reads parquet files and data sets on the Hub, by datasets."""
 
 import os
 import re
@@ -18,15 +18,15 @@ from .content import can_be_read, ending_of, endings, is_misspelt, shows_form
 from .rows import Row, Table, table_of
 
 CONFIGURATION = re.compile(r"[\w.+-]+")
-"""The name of one of the parts that some data sets are made of."""
+"""The name of a configuration of a data set."""
 TWICE = re.compile(r"Multiple matches for FieldRef\.Name\((.*?)\) in ")
-"""What pyarrow says of two columns of one name."""
+"""The error of pyarrow for two columns with one name."""
 BATCH = 1000
-"""Rows that are read at a time."""
+"""Number of rows that are read at a time."""
 
 
 def read_parquet(source: str, path: str, columns: Columns) -> Iterator[Row]:
-    """The rows of a parquet file, of which nothing is copied into a cache.
+    """The rows of a parquet file; nothing is copied into a cache.
 
     Raises:
         InvalidInputError: it cannot be read, or a column is missing.
@@ -42,7 +42,7 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
     """The rows of a data set on the Hub, `name` or `name:configuration`.
 
     Raises:
-        InvalidInputError: there is none of that name, or it cannot be read.
+        InvalidInputError: there is no such data set, or it cannot be read.
     """
     meant = near_paths(source, can_be_read)
     question = did_you_mean(meant)
@@ -66,18 +66,18 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
 
 
 def _data_set(source: str) -> tuple[str | None, str | None]:
-    """The name and the configuration in `name:configuration` or `name`; no name where none of the Hub can be meant."""
+    """Name and configuration of `name:configuration` or `name`; the name is None if it cannot be one on the Hub."""
     name, colon, configuration = source.partition(":")
     known = is_hub_name(name) and (not colon or CONFIGURATION.fullmatch(configuration))
     return (name if known else None), configuration or None
 
 
 def _is_path(source: str, meant: Sequence[str]) -> bool:
-    """Whether what is not there must have been meant as a file, and not as a data set on the Hub.
+    """Whether a path that does not exist must mean a file, and not a data set on the Hub.
 
     Args:
-        source: as it was typed.
-        meant: paths of near names.
+        source: the path as it was typed.
+        meant: existing paths with similar names.
     """
     if ending_of(source) is not None or shows_form(source) or is_misspelt(source):
         return True
@@ -86,11 +86,11 @@ def _is_path(source: str, meant: Sequence[str]) -> bool:
 
 @contextmanager
 def in_words(source: str, question: str = "") -> Iterator[None]:
-    """Keeps the talk of datasets back and says which table an error of it is about.
+    """Silences datasets within the block, and names the table in its errors.
 
     Args:
-        source: as messages say it.
-        question: which path may have been meant, for an error about what is not here.
+        source: name of the table in messages.
+        question: the path that may have been meant, for the error if the table does not exist.
     """
     import datasets
     from datasets.utils import logging
@@ -104,13 +104,13 @@ def in_words(source: str, question: str = "") -> Iterator[None]:
     except InvalidInputError:
         raise
     except Exception as error:  # pyarrow's and the Hub's among them
-        said = str(error.__cause__ or error) or type(error).__name__
-        if twice := TWICE.search(said):
+        reason = str(error.__cause__ or error) or type(error).__name__
+        if twice := TWICE.search(reason):
             raise InvalidInputError(f"{source!r} has several columns called {twice[1]!r}; rename one.") from error
         unknown = _data_set(source)[0] is not None and not os.path.exists(source)
         gap = f"; {question} As" if question else ", and as"
         missing = f"there is no file or folder {source!r}{gap} a data set " if unknown else ""
-        raise InvalidInputError(f"{missing}{source!r} cannot be read: {said}") from error
+        raise InvalidInputError(f"{missing}{source!r} cannot be read: {reason}") from error
     finally:
         logging.set_verbosity(level)
         if had_bars:
@@ -118,7 +118,7 @@ def in_words(source: str, question: str = "") -> Iterator[None]:
 
 
 def rows_of(source: str, found: Any, columns: Columns) -> Iterator[Row]:
-    """The rows of a data set, with the names of classes in place of their numbers."""
+    """The rows of a data set, with names of classes in place of their numbers."""
     there = list(found.features)
     names = [there[place] for place in columns.find(source, there, named=True)]
     features = [found.features[name] for name in names]
@@ -130,7 +130,7 @@ def rows_of(source: str, found: Any, columns: Columns) -> Iterator[Row]:
 
 
 def named(feature: Any, cell: Any) -> Any:
-    """A cell with the names of its classes, -1 and null, which stand for no label, as None, and numbers as written."""
+    """A cell as it was written: class numbers as names (-1, which means no label, as None), `float32` as 0.1."""
     if isinstance(cell, list) and hasattr(feature, "feature"):
         return [named(feature.feature, part) for part in cell]
     if hasattr(feature, "int2str"):

@@ -1,4 +1,4 @@
-"""Reads json: a list of objects, or an object a line."""
+"""Reads JSON: a list of objects, or an object a line."""
 
 import json
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from .rows import BadRow, Row
 
 
 def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row | BadRow]:
-    """The objects of a list, or one a line; the content says which, as either goes by the name of json.
+    """The rows of a list of objects or of an object a line; the content decides, as both are called `.json`.
 
     Raises:
-        InvalidInputError: the list cannot be read, or a column is missing in all objects.
+        InvalidInputError: the list cannot be read, or no object has a column that is wanted.
     """
     found = _found(source, text, columns)
     there = dict.fromkeys(name for _, cells in found if isinstance(cells, dict) for name in cells)
@@ -32,14 +32,14 @@ def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row | Bad
 
 
 class _Broken:
-    """What is wrong with a line."""
+    """A line that cannot be read, and why."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
 
 def _found(source: str, text: str, columns: Columns) -> list[tuple[int | None, Any]]:
-    """All objects, each with its line where it has one."""
+    """All objects, each with its line, or None if they are in a list."""
     start = text.lstrip()[:1]
     if start == "[":
         return [(None, each) for each in _read(source, text)]
@@ -72,12 +72,12 @@ def _read(source: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InvalidInputError(f"{source}: no valid JSON at line {error.lineno}: {error.msg}.") from None
-    except (ValueError, RecursionError) as error:  # a number of too many digits, lists within lists within lists
+    except (ValueError, RecursionError) as error:  # too many digits, or nested too deep
         raise InvalidInputError(f"{source}: no JSON that can be read: {error}.") from None
 
 
 def _whole(text: str) -> dict[str, Any] | None:
-    """The one object that a text is; None if it is none, or several."""
+    """The object, if the text is a single one; None otherwise."""
     first, _, rest = text.strip().partition("\n")
     try:
         json.loads(first)

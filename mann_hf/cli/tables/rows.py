@@ -1,4 +1,4 @@
-"""What a table is made of, once it is read."""
+"""The rows of a table that was read."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,18 +10,18 @@ from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
 NO = {"0", "false", "no"}
-"""What a cell says in a column of one label of several; an empty one is a no."""
+"""Cells of a column that stands for one label: the text has it or not. An empty cell is a no."""
 
 
 class Row(NamedTuple):
     """A row of a table.
 
     Attributes:
-        number: counted from 1; empty lines do not count.
-        cells: those of the columns that were asked for, in their order.
-        line: of the file, where it has lines.
-        file: its name, in a folder of several.
-        of_sheet: whether the line is a row of a sheet, by which its program counts.
+        number: counted from 1, without empty lines.
+        cells: the cells of the columns that were asked for, in that order.
+        line: its line in the file; None if the file has no lines.
+        file: the name of the file, in a folder of several.
+        of_sheet: whether `line` is a row number of a spreadsheet.
     """
 
     number: int
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it stands, as messages say it."""
+        """Its place in the table, for messages."""
         return placed(self)
 
 
@@ -42,9 +42,9 @@ class BadRow(NamedTuple):
     Attributes:
         number: counted from 1.
         reason: what is wrong with it.
-        line: of the file, where it has lines.
-        file: its name, in a folder of several.
-        of_sheet: whether the line is a row of a sheet, by which its program counts.
+        line: its line in the file; None if the file has no lines.
+        file: the name of the file, in a folder of several.
+        of_sheet: whether `line` is a row number of a spreadsheet.
     """
 
     number: int
@@ -55,23 +55,23 @@ class BadRow(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it stands, as messages say it."""
+        """Its place in the table, for messages."""
         return placed(self)
 
 
 class Table(NamedTuple):
-    """Rows, and where they come from.
+    """The rows of a table and where they come from.
 
     Attributes:
-        source: as messages say it.
-        rows: those that could be read.
-        columns: the names of the columns that were asked for, as the table has them.
+        source: its name in messages.
+        rows: the rows that could be read.
+        columns: the table's names of the columns that were asked for.
         bad: the rows that could not be read.
-        name: as others may read it, who do not know the folders of this machine.
-        dataset_id: of a data set on the Hub its name there.
-        split: of a data set or a folder.
-        text_place: how many of the other columns stand before that of the texts.
-        form: how a file with delimiters was written; None for other tables.
+        name: its name in model cards, without the folders of this machine.
+        dataset_id: its name on the Hub, for a data set from there.
+        split: the split that was read, of a data set or a folder.
+        text_place: how many other columns come before that of the texts.
+        form: delimiter and mark of a csv file; None for other tables.
     """
 
     source: str
@@ -93,15 +93,15 @@ def table_of(
     dataset_id: str | None = None,
     split: str | None = None,
 ) -> Table:
-    """The table of these rows, where each label has a column of its own with the names of a text's labels as one cell.
+    """Collects rows as a table; if each label has a column of its own, they become one cell with a list of names.
 
     Args:
-        source: as messages say it.
-        found: the rows; the columns are found when the first is asked for.
-        columns: those that are wanted.
-        name: as others may read it.
-        dataset_id: of a data set on the Hub its name there.
-        split: of a data set or a folder.
+        source: its name in messages.
+        found: the rows; `columns` are found when the first row is read.
+        columns: the columns that are wanted.
+        name: its name in model cards.
+        dataset_id: its name on the Hub.
+        split: the split that was read.
     """
     rows: list[Row] = []
     bad: list[BadRow] = []
@@ -117,21 +117,21 @@ def table_of(
 
 
 def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
-    """A row of a text and the names of the labels that have a one."""
+    """The row with the names of the labels whose cells are a yes, as one cell."""
     text, *cells = row.cells
     has = []
     for name, cell in zip(names, cells, strict=True):
-        said = "" if is_missing(cell) else same_label(str(cell)).casefold()
-        if said in YES:
+        answer = "" if is_missing(cell) else same_label(str(cell)).casefold()
+        if answer in YES:
             has.append(name)
-        elif said and said not in NO:
+        elif answer and answer not in NO:
             reason = f"column {name!r}: {shown(cell)} is neither 0 nor 1, as the column of one label of several has"
             return BadRow(row.number, reason, *row[2:])
     return row._replace(cells=(text, has))
 
 
 def placed(row: Row | BadRow) -> str:
-    """Where a row stands, as messages say it."""
+    """The place of a row in its table, for messages."""
     if row.of_sheet:
         place = f"row {row.line} of the sheet"
     else:

@@ -1,4 +1,4 @@
-"""Reads folders that datasets wrote with `save_to_disk`, and those whose card says which files are of which split."""
+"""Reads folders that `save_to_disk` of datasets wrote, and folders whose card assigns files to splits."""
 
 import os
 import re
@@ -13,16 +13,16 @@ from .hub import in_words, named, rows_of
 from .rows import BadRow, Row, Table, table_of
 
 CONFIGS = re.compile(rb"\A---\s.*?^(configs|dataset_info):.*?^---\s*$", re.DOTALL | re.MULTILINE)
-"""A card that says which files are of which split, or what the columns are."""
+"""A card with metadata about files and splits, or about columns."""
 
 
 def is_saved_data_set(folder: str) -> bool:
-    """Whether `save_to_disk` wrote a folder."""
+    """Whether a folder was written by `save_to_disk`."""
     return os.path.isfile(Path(folder, "dataset_dict.json")) or os.path.isfile(Path(folder, "state.json"))
 
 
 def read_saved(folder: str, name: str, split: str | None, usual_split: str, columns: Columns) -> Table:
-    """The rows of a folder that `save_to_disk` wrote.
+    """The rows of a folder that was written by `save_to_disk`.
 
     Raises:
         InvalidInputError: it cannot be read, or has no such split.
@@ -47,18 +47,18 @@ def read_saved(folder: str, name: str, split: str | None, usual_split: str, colu
 
 
 class Card(NamedTuple):
-    """What the card of a folder says of its files.
+    """The files and columns of a folder, according to its card.
 
     Attributes:
-        files: by split.
-        features: of the columns, None if it says nothing of them.
+        files: the files of each split.
+        features: the features of the columns; None if the card has none.
     """
 
     files: dict[str, list[Path]]
     features: Any
 
     def named(self, rows: Iterator[Row | BadRow], columns: Columns) -> Iterator[Row | BadRow]:
-        """The rows with the names of classes, where the card has names for their numbers."""
+        """The rows with names of classes in place of numbers, if the card has names for them."""
         for row in rows:
             if isinstance(row, Row):
                 features = [(self.features or {}).get(name) for name in columns.found]
@@ -67,7 +67,7 @@ class Card(NamedTuple):
 
 
 def files_by_card(folder: str) -> Card | None:
-    """The files of a folder by split, as its README.md says, in the way of data sets of the Hub; None if it does not.
+    """The files of each split according to the folder's README.md, as on the Hub; None if it says nothing about them.
 
     Raises:
         InvalidInputError: the card cannot be read.
@@ -79,7 +79,7 @@ def files_by_card(folder: str) -> Card | None:
         import datasets
 
         builder = datasets.load_dataset_builder(folder)
-        files = {  # whose paths are absolute there
+        files = {  # its paths are absolute
             str(split): [Path(folder, os.path.relpath(path, folder)) for path in paths]
             for split, paths in builder.config.data_files.items()
         }
@@ -87,7 +87,7 @@ def files_by_card(folder: str) -> Card | None:
 
 
 def _named(feature: Any, cell: Any) -> Any:
-    """A cell of text, or of numbers, by the feature of its column."""
+    """A cell with the name of its class, if the feature of its column has one."""
     if hasattr(feature, "int2str") and isinstance(cell, str) and re.fullmatch(r"-?\d+", cell.strip()):
         cell = int(cell)
     return named(feature, cell) if isinstance(cell, int) else cell

@@ -7,16 +7,16 @@ import evaluate
 import numpy as np
 
 _DESCRIPTION = """
-The mean over episodes of the share of queries that are answered rightly, with the half width of its 95 % confidence
-interval over episodes (1.96 standard errors). Queries with the reference -100 are of no class and are passed over, as
-are episodes of such queries alone.
+The mean over episodes of the share of queries that are answered correctly, with the half width of its 95 % confidence
+interval over episodes (1.96 standard errors). Queries with the reference -100 have no class and are ignored, and
+so are episodes with only such queries.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the number of the predicted class of each query.
-    references: the number of its class.
-    episodes: the number of the episode that it belongs to.
+    predictions: for each query the index of the predicted class.
+    references: for each query the index of its class.
+    episodes: for each query the number of its episode.
 
 Returns:
     accuracy: from 0 to 1.
@@ -52,7 +52,7 @@ class EpisodicAccuracy(evaluate.Metric):
         )
 
     def _compute(self, predictions: Any, references: Any, episodes: Any, splits: Any = None) -> dict[str, float]:
-        # splits: `evaluate.combine` passes on what another module takes
+        # splits: `evaluate.combine` passes on the arguments of another module
         predictions, references, episodes = (np.asarray(each) for each in (predictions, references, episodes))
         known = references != -100
         if not known.any():

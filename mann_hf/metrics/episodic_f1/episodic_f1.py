@@ -7,16 +7,16 @@ import evaluate
 import numpy as np
 
 _DESCRIPTION = """
-The mean over episodes of the macro-averaged F1: of each class of an episode the harmonic mean of precision and recall,
-then their mean. Queries with the reference -100 are of no class and are passed over, as are episodes of such queries
-alone. A prediction of no class, such as -1, counts as a class of its own, with an F1 of 0.
+The mean over episodes of the macro F1: the mean over the classes of an episode of the harmonic mean of precision and
+recall. Queries with the reference -100 have no class and are ignored, and so are episodes with only such queries. A
+prediction that is no class, such as -1, counts as a class with an F1 of 0.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the number of the predicted class of each query.
-    references: the number of its class.
-    episodes: the number of the episode that it belongs to.
+    predictions: for each query the index of the predicted class.
+    references: for each query the index of its class.
+    episodes: for each query the number of its episode.
 
 Returns:
     macro_f1: from 0 to 1.
@@ -51,7 +51,7 @@ class EpisodicF1(evaluate.Metric):
         )
 
     def _compute(self, predictions: Any, references: Any, episodes: Any, splits: Any = None) -> dict[str, float]:
-        # splits: `evaluate.combine` passes on what another module takes
+        # splits: `evaluate.combine` passes on the arguments of another module
         predictions, references, episodes = (np.asarray(each) for each in (predictions, references, episodes))
         known = references != -100
         if not known.any():
@@ -64,10 +64,10 @@ class EpisodicF1(evaluate.Metric):
         classes, (predictions, references) = len(labels), numbers.reshape(2, -1)
         cells = (place.max() + 1) * classes
         count = lambda labels: np.bincount(place * classes + labels, minlength=cells).reshape(-1, classes)  # noqa: E731
-        said, asked = count(predictions), count(references)
+        predicted, true = count(predictions), count(references)
         right = np.bincount((place * classes + references)[predictions == references], minlength=cells).reshape(
             -1, classes
         )
-        present = said + asked > 0  # a class that was neither asked nor answered says nothing
-        f1 = np.divide(2 * right, said + asked, out=np.zeros(right.shape), where=present)
+        present = predicted + true > 0  # a class among neither references nor predictions does not count
+        f1 = np.divide(2 * right, predicted + true, out=np.zeros(right.shape), where=present)
         return {"macro_f1": float((f1.sum(1) / present.sum(1)).mean())}

@@ -8,22 +8,23 @@ import numpy as np
 
 _DESCRIPTION = """
 Accuracy over several class splits: the mean over splits of the mean over a split's episodes of the share of queries
-that are answered rightly, with the half width of its 95 % confidence interval over the episodes within the splits, and
-with the standard deviation over splits. Queries with the reference -100 are of no class and are passed over, as are
-episodes of such queries alone.
+that are answered correctly, with the half width of its 95 % confidence interval over the episodes within the splits,
+and with the standard deviation over splits. Queries with the reference -100 have no class and are ignored, and so are
+episodes with only such queries.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the number of the predicted class of each query.
-    references: the number of its class.
-    episodes: the number of the episode that it belongs to; splits may number theirs alike.
-    splits: the number of the split that the episode is of.
+    predictions: for each query the index of the predicted class.
+    references: for each query the index of its class.
+    episodes: for each query the number of its episode; different splits may use the same numbers.
+    splits: for each query the number of its split.
 
 Returns:
     split_accuracy: from 0 to 1; each split counts the same, however many episodes it has.
     split_accuracy_ci95: the half width of the interval, 1.96 sqrt(sum over splits of variance / episodes) / splits; a
-        split of a single episode adds 0. It tells how well these splits are measured, not how much others may differ.
+        split with a single episode adds 0. It says how precisely these splits are measured, not how far others may
+        differ.
     split_accuracy_std: the standard deviation of the splits' means; 0 for a single split.
 
 Raises:
