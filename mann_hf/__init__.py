@@ -1,4 +1,4 @@
-"""Memory-augmented neural networks for Hugging Face: few-shot text classification with an editable memory."""
+"""Memory-augmented neural networks for Hugging Face: few-shot classification with an editable memory."""
 
 import importlib
 import os
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
     from .errors import MannError
     from .hub.resolve import resolve_encoder
-    from .models import MANNConfig, MANNForSequenceClassification
-    from .pipelines import FEW_SHOT_TASK, FewShotTextClassificationPipeline
+    from .models import MANNConfig, MANNForImageClassification, MANNForSequenceClassification
+    from .pipelines import (
+        FEW_SHOT_IMAGE_TASK,
+        FEW_SHOT_TASK,
+        FewShotImageClassificationPipeline,
+        FewShotTextClassificationPipeline,
+    )
     from .training import EpisodicTrainer, EpisodicTrainingArguments
 
     __version__: str
@@ -32,8 +37,13 @@ _NAMES = {
     "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
-    "models": ("MANNConfig", "MANNForSequenceClassification"),
-    "pipelines": ("FEW_SHOT_TASK", "FewShotTextClassificationPipeline"),
+    "models": ("MANNConfig", "MANNForImageClassification", "MANNForSequenceClassification"),
+    "pipelines": (
+        "FEW_SHOT_IMAGE_TASK",
+        "FEW_SHOT_TASK",
+        "FewShotImageClassificationPipeline",
+        "FewShotTextClassificationPipeline",
+    ),
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
 }
 """The module of each public name. It is imported when the name is asked for."""
@@ -89,6 +99,7 @@ def _is_shell_command() -> bool:
 
 
 __all__ = [
+    "FEW_SHOT_IMAGE_TASK",
     "FEW_SHOT_TASK",
     "Episode",
     "EpisodeBatch",
@@ -96,8 +107,10 @@ __all__ = [
     "EpisodeSampler",
     "EpisodicTrainer",
     "EpisodicTrainingArguments",
+    "FewShotImageClassificationPipeline",
     "FewShotTextClassificationPipeline",
     "MANNConfig",
+    "MANNForImageClassification",
     "MANNForSequenceClassification",
     "MannError",
     "__version__",

@@ -3,8 +3,8 @@
 from typing import Any
 
 from mann_hf.episodes import EpisodeBatch
+from mann_hf.models.classification import NUM_EVIDENCE_SLOTS, MANNClassifierOutput
 from mann_hf.models.episode_keys import read_episodes, strongest
-from mann_hf.models.modeling_mann_sequence_classification import NUM_EVIDENCE_SLOTS, MANNSequenceClassifierOutput
 
 
 def answer_packed(model: Any, batch: EpisodeBatch) -> Any:
@@ -12,4 +12,4 @@ def answer_packed(model: Any, batch: EpisodeBatch) -> Any:
     solution, logits = read_episodes(model.reading, episodes)
     evidence = strongest(model.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
     loss = None if episodes.labels is None else model.reading.targets.loss(logits, episodes.labels)
-    return MANNSequenceClassifierOutput(loss, logits, *evidence, episodes.queries)
+    return MANNClassifierOutput(loss, logits, *evidence, episodes.queries)

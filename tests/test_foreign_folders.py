@@ -539,7 +539,7 @@ def test_a_damaged_tokenizer_is_not_replaced_by_the_encoders(folder: Path) -> No
         ("reading", "x", "unknown reading 'x'; choose one of"),
         ("id2label", {"1": "a"}, "id2label is .*; give a dict that names each output from 0 on"),
         ("num_labels", 10**9, "num_labels = 1,000,000,000; there may be"),
-        ("encoder_config", {"model_type": "nope"}, "model_type 'nope', which is not a text encoder of transformers 5"),
+        ("encoder_config", {"model_type": "nope"}, "model_type 'nope', which is no encoder of transformers 5"),
     ],
 )
 def test_what_is_said_of_a_field_names_its_file(folder: Path, way: str, field: str, value: Any, says: str) -> None:

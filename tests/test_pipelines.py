@@ -17,6 +17,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 import mann_hf
 from mann_hf import FewShotTextClassificationPipeline, MANNForSequenceClassification
+from mann_hf.controllers.text_processor import TextProcessor
 from mann_hf.errors import (
     EmptyMemoryError,
     EncoderMismatchError,
@@ -28,6 +29,7 @@ from mann_hf.errors import (
 )
 from mann_hf.memory import READINGS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from mann_hf.pipelines import FewShotPipeline
 from mann_hf.targets import same_label
 
 pipeline: Any = transformers.pipeline  # whose types know the tasks of transformers alone
@@ -278,7 +280,7 @@ class TestAsking:
         assert bare(list(taught(inputs()))) == bare(taught(ASKED))
 
     def test_a_stream_is_read_as_answers_are_taken(self, taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mann_hf.pipelines.CHUNK", 2)
+        monkeypatch.setattr(FewShotPipeline, "chunk", 2)
         read: list[str] = []
 
         def texts() -> Iterator[str]:
@@ -296,7 +298,7 @@ class TestAsking:
 
     def test_long_lists_are_answered_as_short_ones(self, taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = bare(taught(ASKED * 3))
-        monkeypatch.setattr("mann_hf.pipelines.CHUNK", 2)
+        monkeypatch.setattr(FewShotPipeline, "chunk", 2)
         assert bare(taught(ASKED * 3)) == expected
 
     @pytest.mark.parametrize("batch_size", [1, 2, 100])
@@ -311,13 +313,13 @@ class TestAsking:
         assert [len(part["evidence"]) for part in classifier(ASKED)[0]] == [1, 1]
         assert [len(part["evidence"]) for part in classifier(ASKED, evidence=0, top_k=1)[0]] == [0]
         used: list[Any] = []
-        embed = taught.model.embed_texts
+        cut = TextProcessor.batches
 
-        def noted(*args: Any, batch_size: int, **kwargs: Any) -> Any:
+        def noted(processor: TextProcessor, encodings: Any, batch_size: int | None = None) -> Any:
             used.append(batch_size)
-            return embed(*args)
+            return cut(processor, encodings, batch_size)
 
-        monkeypatch.setattr(taught.model, "embed_texts", noted)
+        monkeypatch.setattr(TextProcessor, "batches", noted)
         classifier(ASKED)
         classifier(ASKED, batch_size=3)
         assert used == [2, 3]
@@ -1197,7 +1199,7 @@ def test_a_pipeline_without_a_model_says_that_it_needs_one() -> None:
 def test_a_bar_counts_all_texts_of_a_call(
     taught: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mann_hf.pipelines.CHUNK", 2)
+    monkeypatch.setattr(FewShotPipeline, "chunk", 2)
     transformers.logging.enable_progress_bar()
     rows: Any = [{"text": text} for text in ASKED]
     for given in (ASKED, (text for text in ASKED), KeyDataset(rows, "text")):

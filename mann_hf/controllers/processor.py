@@ -20,6 +20,10 @@ class InputProcessor(ABC):
 
     noun: ClassVar[str]
 
+    def is_one(self, inputs: Any) -> bool:
+        """Whether it is meant as one input, and not as several."""
+        return isinstance(inputs, str)
+
     @abstractmethod
     def check(self, inputs: Any) -> list[Any]:
         """The inputs as a list in one form, one input as a list of one.
@@ -28,6 +32,18 @@ class InputProcessor(ABC):
             InvalidTypeError: something that is no such input.
             InvalidInputError: one that is empty or damaged.
         """
+
+    def contents(self, inputs: Sequence[Any]) -> list[str | None]:
+        """What identifies each input in a memory: a text itself, of others a digest; None for nothing.
+
+        Args:
+            inputs: as `check` gives them.
+        """
+        return [None] * len(inputs)
+
+    def restored(self, content: str) -> Any:
+        """The input that a content stands for, as `check` takes it; None where the content does not hold it."""
+        return None
 
     @abstractmethod
     def encode(self, inputs: Sequence[Any]) -> list[Any]:
@@ -54,6 +70,11 @@ class InputProcessor(ABC):
             encodings: what `encode` gives.
             rows: B positions.
         """
+
+    @property
+    def words(self) -> "InputProcessor | None":
+        """The processor that gives labels' words to the same encoder; None where it reads none."""
+        return None
 
     @property
     def embed_options(self) -> dict[str, Any]:

@@ -13,14 +13,15 @@ Progress = Callable[[int], Any] | bool | None
 
 
 @contextmanager
-def following(progress: Progress, total: int | None) -> Iterator[Callable[[int], Any] | None]:
+def following(progress: Progress, total: int | None, noun: str = "text") -> Iterator[Callable[[int], Any] | None]:
     """Gives the function to call, and shows a bar on standard error meanwhile if `progress` is True.
 
     `transformers.utils.logging.disable_progress_bar()` turns the bar off, as others.
 
     Args:
         progress: what a user asked for.
-        total: how many texts there are; None if that is not known.
+        total: how many inputs there are; None if that is not known.
+        noun: what one of them is called.
 
     Raises:
         InvalidTypeError: it is neither a function nor True, False or None.
@@ -28,9 +29,9 @@ def following(progress: Progress, total: int | None) -> Iterator[Callable[[int],
     if progress is None or progress is False:
         yield None
     elif progress is True:
-        with logging.tqdm(total=total, unit=" texts") as bar:
+        with logging.tqdm(total=total, unit=f" {noun}s") as bar:
             yield bar.update
     elif callable(progress):
         yield progress
     else:
-        raise InvalidTypeError(f"progress is {progress!r}; give True for a bar, or a function of the texts done.")
+        raise InvalidTypeError(f"progress is {progress!r}; give True for a bar, or a function of the {noun}s done.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import InvalidInputError
 from .processor import InputProcessor
 from .text import Encoding, check_texts, pad, prompt_tokens, token_batches, tokenize
 
@@ -40,6 +41,20 @@ class TextProcessor(InputProcessor):
 
     def check(self, inputs: Any) -> list[str]:
         return check_texts(inputs)
+
+    def contents(self, inputs: Sequence[str]) -> list[str | None]:
+        return list(inputs)
+
+    def restored(self, content: str) -> str | None:
+        """The text; None for one that could not have been taught, as a stranger's file may hold."""
+        try:
+            return check_texts(content)[0]
+        except InvalidInputError:
+            return None
+
+    @property
+    def words(self) -> InputProcessor:
+        return self
 
     def encode(self, inputs: Sequence[str]) -> list[Encoding]:
         return tokenize(

@@ -43,7 +43,7 @@ class EpisodeCollator:
             processing_class: the encoder's tokenizer, or an `InputProcessor`.
             kwargs: `label_names` and `group_by_length`.
         """
-        return cls(processor_of(model, processing_class), **kwargs)
+        return cls(model.processor(processing_class), **kwargs)
 
     def __call__(self, episodes: Sequence[Episode]) -> EpisodeBatch:
         """Packs B episodes.
@@ -93,11 +93,6 @@ class EpisodeCollator:
         places[[number for rows in cut for number in rows]] = torch.arange(len(inputs))
         places[-1] = -1  # of padding
         return groups, lambda numbers: places[numbers]
-
-
-def processor_of(model: Any, processing_class: Any) -> InputProcessor:
-    """The processor that gives a model its inputs, for its tokenizer or what is such a processor already."""
-    return processing_class if isinstance(processing_class, InputProcessor) else model.text_processor(processing_class)
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Loading a pretrained text encoder from a folder or repository."""
+"""Loading a pretrained encoder from a folder or repository."""
 
 import copy
 import os
@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from ..controllers.encoder import attend_to_all, auto_class, text_half, without_pooler
+from ..controllers.kinds import TEXT, controller_of
 from ..errors import EncoderNotFoundError, InvalidInputError
 from ..wording import listed
 from .configs import check_config, check_readable, is_quantized
@@ -25,9 +25,14 @@ SAVED_CLASSIFIER = "mann"
 
 
 def load_encoder(
-    name_or_path: str | os.PathLike[str], *, trust_remote_code: bool = False, **kwargs: Any
+    name_or_path: str | os.PathLike[str],
+    *,
+    modality: str = TEXT,
+    pooling: str | None = None,
+    trust_remote_code: bool = False,
+    **kwargs: Any,
 ) -> PreTrainedModel:
-    """Loads a pretrained text encoder: the model of `AutoModel`, or the encoder of an encoder-decoder.
+    """Loads a pretrained encoder: the model of `AutoModel`, or the encoder of an encoder-decoder.
 
     Layers for other uses, such as BERT's pooler, are left out, and their weights are ignored. Missing weights of the
     encoder raise an error, because random layers give meaningless keys.
@@ -36,6 +41,8 @@ def load_encoder(
 
     Args:
         name_or_path: a folder or Hub id, as `resolve_encoder` returns it.
+        modality: of the inputs that it reads: a name of `CONTROLLERS`.
+        pooling: how its states will be pooled; None for the default of its family.
         trust_remote_code: whether to run code of the repository.
         **kwargs: arguments of `from_pretrained`: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`,
             `attn_implementation`, `device_map` and so on. `use_safetensors=False` reads a pickle, with the
@@ -45,7 +52,7 @@ def load_encoder(
         EncoderNotFoundError: some of the encoder's weights are missing.
         UnsafeFileError: the weights are a pickle, or lie outside of the folder or repository.
         InvalidInputError: the configuration has a field of a type or size that nobody's has, or the
-            model reads more or other than text.
+            model reads other inputs than those of the modality.
         FolderError: a file is missing or damaged, or the configuration and the weights do not belong together.
         OSError: the Hub does not give a file.
     """
@@ -63,14 +70,15 @@ def load_encoder(
     if config.model_type == SAVED_CLASSIFIER:
         raise InvalidInputError(
             f"{os.fspath(name_or_path)!r} is a saved classifier, not a bare encoder: load it with "
-            "MANNForSequenceClassification.from_pretrained."
+            "from_pretrained of its class, such as MANNForSequenceClassification.from_pretrained."
         )
-    attend_to_all(config)
+    controller = controller_of(modality)
+    controller.prepare(config)
     kwargs = safetensors_alone(source, config, kwargs)
     other_shapes = kwargs.pop("ignore_mismatched_sizes", False)
     files = [] if trust_remote_code else weights_of(source, config, kwargs)
     with as_folder_error(name_or_path, CONFIG, kwargs):
-        kind, options = auto_class(config), without_pooler(config)
+        kind, options = controller.auto_class(config), controller.options(config, pooling)
         build = lambda: kind.from_config(copy.deepcopy(config), **options)  # noqa: E731
         check_fits(config, files, build, name_or_path, is_quantized(config))
         with quiet_load_report():
@@ -100,4 +108,4 @@ def load_encoder(
         )
     if unused := sorted(report["unexpected_keys"]):
         logger.info(f"Passed over {len(unused)} weights in {os.fspath(name_or_path)!r} of other uses: {unused}")
-    return text_half(encoder)
+    return controller.finish(encoder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from ..errors import InvalidInputError
 from ..wording import listed
 from . import base_weights
 from .adapter_switches import active_adapters_on, enable_all, has_adapter
-from .encoding import EncodingModel
+from .embedding import keys_of, probe_states
 from .peft_package import check_none_beside, import_peft
 
 BASE = "base_model_name_or_path"
@@ -20,7 +21,7 @@ UNLOADABLE = ("SHIRA",)
 """Kinds of adapters whose files PEFT uses to address memory unchecked, so that none is loaded."""
 
 
-def base_of(model: EncodingModel) -> str | None:
+def base_of(model: Any) -> str | None:
     """The model that an adapter is put on; None without an adapter, or where it is on the encoder of that name."""
     if not has_adapter(model):
         return None
@@ -29,7 +30,7 @@ def base_of(model: EncodingModel) -> str | None:
 
 
 @contextmanager
-def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
+def noting_base(model: Any, name: str, config: Any) -> Iterator[None]:
     """Notes what the encoder was before the block adds an adapter, and which of its weights that changes.
 
     Raises:
@@ -46,10 +47,11 @@ def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
     if model.device.type == "meta":
         yield
         return
-    if not has_adapter(model) and (model.loaded_states is None or model.loaded_weights is None):
-        model.loaded_states = model.probe_states()
+    loaded = model.loaded_encoder
+    if not has_adapter(model) and (loaded.states is None or loaded.weights is None):
+        model.loaded_encoder = loaded = replace(loaded, states=probe_states(model))
     before = base_weights.sample(model.encoder)
-    trained = set(base_weights.changed(model.loaded_weights or before, model.encoder))
+    trained = set(base_weights.changed(loaded.weights or before, model.encoder))
     yield
     changed, now = base_weights.changed(before, model.encoder), base_weights.sample(model.encoder)
     initialised = getattr(config, "init_lora_weights", None)
@@ -66,13 +68,13 @@ def noting_base(model: EncodingModel, name: str, config: Any) -> Iterator[None]:
             "save. Load the model again, and take bias='none', or a newer PEFT: pip install --upgrade peft"
         )
     noted = {parameter: now[parameter] for parameter in changed if parameter not in trained}
-    model.changed_by_adapters = model.changed_by_adapters | {name: noted}  # copies of the model share the old one
+    model.loaded_encoder = replace(loaded, changed={**loaded.changed, name: noted})
 
 
-def base_probe(model: EncodingModel) -> Tensor:
+def base_probe(model: Any) -> Tensor:
     """[P, K]: `encoder_probe` of the encoder before an adapter was put on it."""
-    if model.loaded_states is not None:
-        return model.keys_of(model.loaded_states)
+    if model.loaded_encoder.states is not None:
+        return keys_of(model, model.loaded_encoder.states)
     learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
     were_on = active_adapters_on(model)
     model.disable_adapters()
@@ -86,16 +88,16 @@ def base_probe(model: EncodingModel) -> Tensor:
 
 
 @contextmanager
-def saved_with(model: EncodingModel, probe: Tensor) -> Iterator[None]:
+def saved_with(model: Any, probe: Tensor) -> Iterator[None]:
     """Has saves within write this `base_probe`: with weights spread over processes, one alone cannot take it."""
-    model.gathered_probe = probe
+    model.loaded_encoder = replace(model.loaded_encoder, probe=probe)
     try:
         yield
     finally:
-        model.gathered_probe = None
+        model.loaded_encoder = replace(model.loaded_encoder, probe=None)
 
 
-def check_base(model: EncodingModel, saved: dict[str, Tensor]) -> None:
+def check_base(model: Any, saved: dict[str, Tensor]) -> None:
     """Refuses an encoder that is not the one that loading would put the adapter on, apart from what is saved of it."""
     base = base_of(model) or model.config.encoder_name
     if base is None:
@@ -104,9 +106,10 @@ def check_base(model: EncodingModel, saved: dict[str, Tensor]) -> None:
             "has no name by which it could be loaded. Save the model without the adapter, load it from there, and put "
             "the adapter on that one."
         )
-    if model.loaded_weights is None:
+    loaded = model.loaded_encoder
+    if loaded.weights is None:
         return
-    expected = model.loaded_weights | model.changed_by_adapters.get(model.active_adapters()[0], {})
+    expected = {**loaded.weights, **loaded.changed.get(model.active_adapters()[0], {})}
     written = {_of_encoder(name) for name in saved}
     changed = [name for name in base_weights.changed(expected, model.encoder) if name not in written]
     if changed:

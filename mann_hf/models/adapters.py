@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from ..hub.resolve import resolve_encoder
 from ..hub.source import ARGUMENTS, Source
 from ..hub.weight_files import no_weights
 from ..hub.weight_sizes import headers
+from ..persistent.fitting import same_keys
 from . import adapter_base
 from .adapter_switches import check_on, has_adapter
 from .configuration_mann import MANNConfig
-from .encoding import EncodingModel, same_keys
+from .embedding import keys_of, probe_states
 from .peft_package import import_peft
 
 WEIGHTS = files.WEIGHTS
@@ -88,12 +90,13 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
     base, plain = config.adapter[adapter_base.BASE], copy.deepcopy(config)
     plain.adapter = plain._commit_hash = None
     if base is None:
-        encoder = load_encoder(resolve_encoder(str(config.encoder_name), **reach), **reach, **kwargs)
+        found = resolve_encoder(str(config.encoder_name), **reach)
+        encoder = load_encoder(found, modality=config.modality, pooling=config.pooling, **reach, **kwargs)
         plain.encoder_config = encoder.config  # the one beside the adapter may be of any size
         model = cls._around(encoder, plain)
     else:
         model = cls.from_pretrained(base, config=plain, **reach, **kwargs)
-        model._swap(lambda memory: (model._empty_memory(), None))
+        model._swap(lambda memory: (model.empty_memory(), None))
     path = source.path(WEIGHTS)
     if path is None:
         raise no_weights(source)
@@ -105,8 +108,9 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
     projection = _part(state, PROJECTION)
     _check_shapes(model.projection.state_dict(), projection, place)
     model.projection.load_state_dict(projection)
-    model.loaded_states = model.probe_states()
-    if not same_keys(probe, model.keys_of(model.loaded_states)):
+    states = probe_states(model)
+    model.loaded_encoder = replace(model.loaded_encoder, states=states)
+    if not same_keys(probe, keys_of(model, states)):
         raise EncoderMismatchError(
             f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now, so it "
             "does not fit them.",
@@ -122,7 +126,7 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
     return (model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}) if with_info else model
 
 
-def add(model: EncodingModel, config: Any) -> None:
+def add(model: Any, config: Any) -> None:
     """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it.
 
     Where its configuration names no `target_modules`, they are those that PEFT knows for the encoder's family; of kinds
@@ -146,7 +150,7 @@ def _with_targets(config: Any, encoder_type: str) -> Any:
     return config
 
 
-def _check_fits(model: EncodingModel, adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
+def _check_fits(model: Any, adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
     """Refuses an adapter whose weights are not those that its configuration asks for, before memory is taken for them.
 
     Raises:
@@ -173,7 +177,7 @@ def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], source: A
         raise InvalidInputError(f"{source} holds the weights of a different adapter than the model's.")
 
 
-def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
+def save(model: Any, folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
     """Writes the configuration, and the weights of the adapter and the reading.
 
     Raises:
@@ -182,9 +186,11 @@ def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | Non
     """
     check_on(model)
     described_now, state = described(model), trained_state(model, state_dict)
-    if model.gathered_probe is None:  # else its weights are spread over processes
+    probe = model.loaded_encoder.probe
+    if probe is None:  # else its weights are spread over processes
         adapter_base.check_base(model, state)
-    state[BASE_PROBE] = adapter_base.base_probe(model) if model.gathered_probe is None else model.gathered_probe
+        probe = adapter_base.base_probe(model)
+    state[BASE_PROBE] = probe
     model.config.adapter, model.config.dtype = described_now, model.dtype
     folder.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]  # of a class that spreads weights
@@ -193,7 +199,7 @@ def save(model: EncodingModel, folder: Path, state_dict: dict[str, Tensor] | Non
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def described(model: EncodingModel) -> dict[str, Any]:
+def described(model: Any) -> dict[str, Any]:
     """The active adapter's configuration, in plain JSON.
 
     Raises:
@@ -207,7 +213,7 @@ def described(model: EncodingModel) -> dict[str, Any]:
     return json.loads(json.dumps(plain, default=sorted))  # sets of module names
 
 
-def summary(model: EncodingModel) -> str | None:
+def summary(model: Any) -> str | None:
     """An adapter in a few words, such as "LORA of rank 8, alpha 16, on key, query"; None where there is none."""
     if has_adapter(model) and len(model.active_adapters()) != 1:
         return f"{len(model.active_adapters())} at a time"
@@ -221,7 +227,7 @@ def summary(model: EncodingModel) -> str | None:
     return str(adapter["peft_type"]) + (f" of {sizes}" if sizes else "") + (f", on {on}" if on else "")
 
 
-def trained_state(model: EncodingModel, state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+def trained_state(model: Any, state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The adapter's weights and the reading's parameters.
 
     Args:
@@ -233,7 +239,7 @@ def trained_state(model: EncodingModel, state_dict: dict[str, Tensor] | None = N
     return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
 
 
-def load_trained_state(model: EncodingModel, state: dict[str, Tensor], source: str) -> None:
+def load_trained_state(model: Any, state: dict[str, Tensor], source: str) -> None:
     """What `trained_state` gave, into a model with the same adapter.
 
     Raises:

@@ -1,5 +1,7 @@
 """Whether an encoder still has the weights that it had: when it was loaded, or when its memory was last looked at."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -18,15 +20,34 @@ COMPARED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 Sample = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """What is known of an encoder as it was loaded, before an adapter was put on it.
+
+    Attributes:
+        weights: a sample of its weights as they were loaded, or last saved to the place they were loaded from; None of
+            an encoder that was not loaded.
+        states: `probe_states` of these weights, once an adapter was added.
+        changed: by the name of an adapter, a sample of the weights that adding it changed.
+        probe: the keys without an adapter, while the weights are spread over processes.
+    """
+
+    weights: Sample | None = None
+    states: Tensor | None = None
+    changed: Mapping[str, Sample] = field(default_factory=dict)
+    probe: Tensor | None = None
+
+
 class Mark(NamedTuple):
     """What tells cheaply whether weights may have been changed: a question takes one.
 
     Attributes:
-        places: where each parameter lies, and how often torch has counted a change of it.
+        places: where each parameter lies, and how often torch has counted a change of it; and by how much PEFT scales
+            an adapter.
         numbers: one number of each module, for fused optimizers and changes of `.data` are not counted.
     """
 
-    places: list[int]
+    places: list[float]
     numbers: list[Tensor]
 
     def same(self, other: "Mark") -> bool:
@@ -37,13 +58,15 @@ class Mark(NamedTuple):
 @torch.no_grad()
 def mark(*modules: nn.Module) -> Mark:
     """The mark of the weights of modules as they are now."""
-    places: list[int] = []
+    places: list[float] = []
     numbers: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
     waiting: list[nn.Module | None] = [*modules]  # a few times faster than `nn.Module.modules`
     while waiting:
         if (module := waiting.pop()) is None:
             continue
         waiting.extend(module._modules.values())
+        if isinstance(scaling := vars(module).get("scaling"), dict):
+            places.extend(scaling.values())
         looked_at = None
         for parameter in module._parameters.values():
             if parameter is None:

@@ -24,7 +24,6 @@ from ..persistent.memory_files import load_memory
 from ..wording import counted, holds_words
 from . import adapter_base, adapters
 from .configuration_mann import MANNConfig
-from .memory_keeping import MemoryKeepingModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -41,7 +40,7 @@ SHOWN_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "evict
 QUESTIONS, LONGEST_QUESTION = 5, 200
 
 
-def model_facts(model: MemoryKeepingModel, place: str) -> ModelFacts:
+def model_facts(model: Any, place: str) -> ModelFacts:
     """Facts of a model for its card.
 
     Args:
@@ -123,7 +122,7 @@ def _questions(memory: LabelledMemory) -> tuple[tuple[str, str], ...]:
 
 
 def write_cards(
-    model: MemoryKeepingModel,
+    model: Any,
     folder: Path,
     place: str,
     before: str | None,
@@ -152,13 +151,13 @@ def write_cards(
             (folder / name).unlink(missing_ok=True)
 
 
-def write_local_cards(model: MemoryKeepingModel, staging: Path, save_directory: str | os.PathLike) -> None:
+def write_local_cards(model: Any, staging: Path, save_directory: str | os.PathLike) -> None:
     """Writes the cards of a save into `staging` that will lie in `save_directory`."""
     # its name alone: a path of this machine would be published with the folder
     write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
 
 
-def write_labels(own: MemoryKeepingModel, fields: dict[str, Any], folder: Path) -> None:
+def write_labels(own: Any, fields: dict[str, Any], folder: Path) -> None:
     """Writes a saved configuration with the labels of another model's memory, and has that model take it.
 
     Args:

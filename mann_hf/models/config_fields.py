@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..controllers.kinds import CONTROLLERS
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.files import can_be_path
@@ -22,7 +23,7 @@ GIVEN_ELSEWHERE = ("self", "key_size", "problem_type", "similarity")
 EXACT = "exact"
 NEAREST = 128
 """Slots that attention reads where a store finds them."""
-FLAGS = ("normalize", "lower_case", "label_names", "store_texts", "pool_prompt")
+FLAGS = ("normalize", "lower_case", "store_texts", "pool_prompt")
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
@@ -38,6 +39,8 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     for name in FLAGS:
         if not isinstance(fields[name], bool):
             raise _wrong(name, fields[name], "give True or False")
+    if fields["label_names"] is not None and not isinstance(fields["label_names"], bool):
+        raise _wrong("label_names", fields["label_names"], "give True or False, or None for what suits the encoder")
     for name in ("encoder_name", "prompt_name"):
         if fields[name] is not None and not isinstance(fields[name], str):
             raise _wrong(name, fields[name], "give a name, or None")
@@ -54,8 +57,8 @@ def check_fields(fields: Mapping[str, Any]) -> None:
         )
     if fields["projection"] is not None:
         projected_size(fields["projection"], 1)
-    if not isinstance(fields["pooling"], str):
-        raise _wrong("pooling", fields["pooling"], "give a name")
+    if not isinstance(fields["pooling"], str | None):
+        raise _wrong("pooling", fields["pooling"], "give a name, or None for what suits the encoder")
     _check_prompts(fields["prompts"], fields["prompt_name"])
     _check_options(fields["reading"], fields["reading_options"])
 
@@ -65,6 +68,21 @@ def check_names(**fields: Any) -> None:
     for name, value in fields.items():
         if value is not None and not isinstance(value, str):
             raise _wrong(name, value, "give a name, or None")
+
+
+def check_of_modality(fields: Mapping[str, Any], modality: str) -> None:
+    """Refuses fields of a configuration that only inputs of another modality have.
+
+    Raises:
+        InvalidInputError: it names the first of them.
+    """
+    others = (kind for name, kind in CONTROLLERS.items() if name != modality)
+    for name in sorted({name for kind in others for name in kind.own_fields} - CONTROLLERS[modality].own_fields):
+        if fields.get(name):
+            raise InvalidInputError(
+                f"{name} is {shown(fields[name])}, and a model of modality {modality!r} has no such setting: leave it "
+                "out."
+            )
 
 
 def targets_named(problem_type: Any) -> Targets:

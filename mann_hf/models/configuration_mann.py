@@ -1,11 +1,14 @@
 """The configuration of memory-augmented models."""
 
+import inspect
+from collections.abc import Sequence
+from itertools import count, islice
 from typing import Any
 
 import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-from ..controllers.pooling import pooled_size, pooling_named
+from ..controllers.kinds import TEXT, Controller, controller_of
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.configs import check_config, without_attention
@@ -13,7 +16,15 @@ from ..hub.files import CONFIG, check_hub_arguments
 from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.similarity import SIMILARITIES
-from .config_fields import check_fields, check_names, check_outputs, reading_with, targets_named
+from ..targets.kinds import targets_of
+from .config_fields import (
+    check_fields,
+    check_names,
+    check_of_modality,
+    check_outputs,
+    reading_with,
+    targets_named,
+)
 
 
 class MANNConfig(PreTrainedConfig):
@@ -25,13 +36,15 @@ class MANNConfig(PreTrainedConfig):
     Args:
         encoder_config: the encoder's configuration, as an object or a dict with its `model_type`.
         encoder_name: the name the encoder was loaded by; messages and memory files show it.
-        pooling: how token states become one vector: a name of `POOLINGS`, or several joined by `+`, as in `"mean+max"`,
-            whose vectors are concatenated.
+        pooling: how an encoder's states become one vector. Of texts: a name of `POOLINGS`, or several joined by `+`, as
+            in `"mean+max"`, whose vectors are concatenated; by default `"mean"`. Of images: a name of `IMAGE_POOLINGS`;
+            by default what suits the family of the encoder.
         projection: layers after the pooling, as in sentence-transformers folders: dicts with `kind`, which is `"dense"`
             (with `size`, `bias` and `activation`), `"layer_norm"`, `"normalize"` or `"truncate"` (with `size`: the
             first numbers of a key).
         normalize: whether embeddings are scaled to unit length.
         max_seq_length: the largest number of tokens of a text; longer texts are cut. By default the encoder's limit.
+            This and the next three are of texts alone, as `pool_prompt` is.
         prompts: prompts by name.
         prompt_name: the prompt that is put in front of every text; None for no prompt.
         lower_case: whether texts are lower-cased before the tokenizer.
@@ -44,15 +57,17 @@ class MANNConfig(PreTrainedConfig):
             `"least_squares"`, and `"attention"` reads 128 slots unless `nearest` says otherwise.
         capacity: the largest number of examples in the memory; None for no limit.
         eviction: which example is replaced in a full memory: a name of `EVICTIONS`.
-        label_names: whether the words of a label are stored beside its examples.
+        label_names: whether the words of a label are stored beside its examples; by default they are if the encoder
+            reads words: of texts, and of images and texts (CLIP, SigLIP).
         store_texts: whether the memory keeps and saves the texts it was taught.
         adapter: the PEFT configuration of an adapter on the encoder. The saved weights are then those of the adapter;
             the encoder is loaded by its name.
         pool_prompt: whether the tokens of the prompt are pooled too.
         problem_type: `"single_label_classification"` (the default), `"multi_label_classification"` or `"regression"`.
+        modality: of the inputs: a name of `CONTROLLERS`, `"text"` or `"image"`.
 
     Raises:
-        UnknownNameError: there is no reading, pooling, similarity, store or eviction rule of that name.
+        UnknownNameError: there is no reading, pooling, similarity, store, eviction rule or modality of that name.
         InvalidInputError: a field of a type or range that cannot be meant, such as a capacity below 1.
     """
 
@@ -66,7 +81,7 @@ class MANNConfig(PreTrainedConfig):
         self,
         encoder_config: PreTrainedConfig | dict[str, Any] | None = None,
         encoder_name: str | None = None,
-        pooling: str = "mean",
+        pooling: str | None = None,
         normalize: bool = True,
         max_seq_length: int | None = None,
         prompts: dict[str, str] | None = None,
@@ -77,28 +92,38 @@ class MANNConfig(PreTrainedConfig):
         reading_options: dict[str, Any] | None = None,
         capacity: int | None = None,
         eviction: str = "least_recently_used",
-        label_names: bool = True,
+        label_names: bool | None = None,
         store_texts: bool = True,
         adapter: dict[str, Any] | None = None,
         problem_type: str | None = None,
         projection: list[dict[str, Any]] | None = None,
         pool_prompt: bool = True,
         store: str = "exact",
+        modality: str = TEXT,
         **kwargs: Any,
     ) -> None:
-        check_names(reading=reading, store=store)
+        check_names(reading=reading, store=store, modality=modality)
+        controller = controller_of(modality)
         targets = targets_named(problem_type)
         check_outputs(kwargs, targets)
         chosen, reading_options = reading_with(store, reading, reading_options, targets)
-        given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
+        given = {name: value for name, value in locals().items() if name in FIELDS}
         check_fields({**given, "reading": chosen})
+        check_of_modality(given, modality)
         if isinstance(encoder_config, dict):
             encoder_config = _encoder_config(encoder_config)
         elif encoder_config is None:
             encoder_config = AutoConfig.for_model("bert")
         if not isinstance(encoder_config, PreTrainedConfig) or encoder_config.model_type == self.model_type:
             raise InvalidInputError(
-                f"encoder_config is of type {type(encoder_config).__name__}; give the configuration of a text encoder."
+                f"encoder_config is of type {type(encoder_config).__name__}; give the configuration of an encoder."
+            )
+        pooling = controller.default_pooling(encoder_config) if pooling is None else pooling
+        reads_words = controller.reads_words(encoder_config)
+        if label_names and not reads_words:
+            raise InvalidInputError(
+                f"label_names is True, and an encoder of the type {encoder_config.model_type!r} reads no words: leave "
+                "it out, or give False."
             )
         self.encoder_config = encoder_config
         self.encoder_name = encoder_name
@@ -114,12 +139,13 @@ class MANNConfig(PreTrainedConfig):
         self.store = store
         self.capacity = None if capacity is None else int(capacity)
         self.eviction = eviction
-        self.label_names = label_names
+        self.label_names = reads_words if label_names is None else label_names
         self.store_texts = store_texts
         self.adapter = adapter
         self.pool_prompt = pool_prompt
         self.projection = [dict(step) for step in projection] if isinstance(projection, list | tuple) else []
-        pooling_named(pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
+        self.modality = modality
+        controller.pooled_size(encoder_config, pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
         named: Any = None if targets.is_of(None) else problem_type
         super().__init__(problem_type=named, **kwargs)
@@ -151,20 +177,35 @@ class MANNConfig(PreTrainedConfig):
         with naming_file(place, CONFIG), as_folder_error(place or config_dict.get("_name_or_path"), CONFIG, kwargs):
             return super().from_dict(without_attention(config_dict), **kwargs)
 
+    def set_labels(self, labels: Sequence[str]) -> None:
+        """Names the outputs after the labels of a memory."""
+        names = [*labels]
+        if len(names) < 2 and targets_of(self.problem_type).exclusive:
+            # with one label alone transformers would take a sigmoid for the score, not a softmax
+            numbered = (f"LABEL_{number}" for number in count(len(names)))
+            names += islice((name for name in numbered if name not in labels), 2 - len(names))
+        self.id2label = dict(enumerate(names))
+        self.label2id = {label: number for number, label in enumerate(names)}
+
     @property
     def prompt(self) -> str:
         """The text that stands before every text, or an empty one."""
         return "" if self.prompt_name is None else self.prompts[self.prompt_name]
 
     @property
+    def controller(self) -> Controller:
+        """How inputs of this modality become keys."""
+        return controller_of(self.modality)
+
+    @property
     def hidden_size(self) -> int:
-        """H, the size of the encoder's states."""
-        return self.encoder_config.hidden_size
+        """The size of the encoder's states, by the name that trainers look for."""
+        return getattr(self.encoder_config, "hidden_size", self.pooled_size)
 
     @property
     def pooled_size(self) -> int:
-        """The size of pooled states: H for each pooling."""
-        return pooled_size(self.pooling, self.hidden_size)
+        """The size of pooled states: of texts H for each pooling."""
+        return self.controller.pooled_size(self.encoder_config, self.pooling)
 
     @property
     def key_size(self) -> int:
@@ -188,7 +229,10 @@ def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
     kind = content.get("model_type")
     if not isinstance(kind, str) or kind == MANNConfig.model_type or kind not in CONFIG_MAPPING:
         raise InvalidInputError(
-            f"encoder_config has the model_type {kind!r}, which is not a text encoder of transformers "
+            f"encoder_config has the model_type {kind!r}, which is no encoder of transformers "
             f"{transformers.__version__}; a newer one may know it."
         )
     return AutoConfig.for_model(**content)
+
+
+FIELDS = {*inspect.signature(MANNConfig.__init__).parameters} - {"self", "kwargs"}

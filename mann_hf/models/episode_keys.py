@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..controllers.lookup import looked_up_once
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, InvalidTypeError
 from ..memory import KeyValueMemory, Reading, Solution
 from ..memory.precision import LARGEST, strange
 from ..persistent.holder import full_precision
@@ -119,6 +119,32 @@ def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
                 f"{part} names the input {int(wrong[0])}; the batch holds {count}, counted from 0, and -1 stands for "
                 "none."
             )
+
+
+def check_keys(config: Any, keys: Any, count: str) -> None:
+    """Refuses what is no batch of keys [`count`, K] of a model.
+
+    Args:
+        config: of the model.
+        keys: what came.
+        count: the letter of the first dimension.
+
+    Raises:
+        InvalidTypeError: it is no tensor of floating-point numbers.
+        InvalidInputError: it has another shape.
+    """
+    size, noun = config.key_size, config.controller.noun
+    if not isinstance(keys, Tensor) or not keys.is_floating_point() or keys.layout != torch.strided:
+        came = f"{keys.layout} of {keys.dtype}" if isinstance(keys, Tensor) else type(keys).__name__
+        raise InvalidTypeError(
+            f"keys are of type {came}; a model takes dense tensors of floating-point numbers, from "
+            f"embed_inputs(processor, {noun}s). The pipeline few-shot-{noun}-classification takes {noun}s."
+        )
+    if keys.dim() != 2 or keys.shape[1] != size:
+        raise InvalidInputError(
+            f"keys have the shape {list(keys.shape)}; they must be [{count}, K] with K = {size}, one row for each "
+            f"{noun}: take embed_inputs(processor, {noun}s), and key[None] for a single key."
+        )
 
 
 def check_queries(keys: Tensor) -> None:

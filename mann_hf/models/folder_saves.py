@@ -4,8 +4,9 @@ import hashlib
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,22 @@ from transformers.utils import logging
 
 from .. import cards
 from ..cards import MANNModelCardData
+from ..controllers.processor import InputProcessor
 from ..errors import EncoderMismatchError, FolderChangedError, InvalidInputError, MemoryFileError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, check_place, read_object
 from ..hub.saving import whole_save
 from ..hub.source import Source
 from ..persistent import memory_files
-from ..persistent.entries import lack_texts
+from ..persistent.fitting import why_old
 from ..persistent.labelled_memory import LabelledMemory
 from ..wording import counted, listed, near
 from . import adapters, base_weights, card_files, publishing
 from .adapter_switches import has_adapter
+from .arguments import no_such_argument
 from .configuration_mann import MANNConfig
-from .memory_keeping import MemoryKeepingModel, why_old
+from .memory_keys import lack_inputs
 from .peft_package import check_none_beside
 from .plain_modules import check_loadable, plain_modules, plain_names
-from .pretrained_encoder import no_such_argument
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -42,9 +44,7 @@ SAVING = {*inspect.signature(PreTrainedModel.save_pretrained).parameters, "safe_
 
 
 @contextmanager
-def saving_model(
-    model: MemoryKeepingModel, folder: str | os.PathLike, create_model_card: bool, overwrite: bool
-) -> Iterator[Path]:
+def saving_model(model: Any, folder: str | os.PathLike, create_model_card: bool, overwrite: bool) -> Iterator[Path]:
     """Gives a folder to write a model's files to, and puts them in place with its card when the block ends.
 
     Args:
@@ -72,10 +72,43 @@ def saving_model(
     loaded_from = model.name_or_path
     at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
     if at_its_place and not has_adapter(model):
-        model.loaded_weights, model.loaded_states = base_weights.sample(model.encoder), None
+        model.loaded_encoder = replace(model.loaded_encoder, weights=base_weights.sample(model.encoder), states=None)
 
 
-def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: Any) -> None:
+def save_folder(
+    model: Any,
+    folder: str | os.PathLike,
+    processor: InputProcessor | None = None,
+    *,
+    create_model_card: bool = True,
+    overwrite: bool = False,
+    beside: Callable[[Path], Any] | None = None,
+    **options: Any,
+) -> None:
+    """Saves a model with its memory, its card and what gives inputs to its encoder, as one whole.
+
+    Args:
+        model: as it is now.
+        folder: where it is saved.
+        processor: of its inputs; None to leave what the folder has.
+        create_model_card: as of `saving_model`.
+        overwrite: as of `saving_model`.
+        beside: writes further files into the folder that it is called with.
+        options: of `write_model`.
+
+    Raises:
+        InvalidTypeError, InvalidInputError, FolderChangedError, EncoderMismatchError: those of `saving_model` and
+            `write_model`.
+    """
+    with saving_model(model, folder, create_model_card, overwrite) as staging:
+        write_model(model, staging, **options)
+        if processor is not None:
+            processor.save_pretrained(staging)
+        if beside is not None:
+            beside(staging)
+
+
+def write_model(model: Any, folder: Path, *args: Any, **kwargs: Any) -> None:
     """Writes weights, configuration and memory into a folder that nobody reads yet.
 
     Args:
@@ -120,19 +153,19 @@ def write_model(model: MemoryKeepingModel, folder: Path, *args: Any, **kwargs: A
         memory_files.write_memory(model.memory, folder)
 
 
-def _warn_of_old_keys(model: MemoryKeepingModel) -> None:
+def _warn_of_old_keys(model: Any) -> None:
     if len(model.memory) and not model.wrote(model.memory):
-        lacking = lack_texts(model.memory.entries)
+        lacking = lack_inputs(model, model.memory)
         after = "will be refused when it is loaded" if lacking else LOADED
-        logger.warning(f"{why_old(model.memory, model.memory.adapters)} What is saved now {after}.")
+        logger.warning(f"{why_old(model.memory, model.memory.adapters, lacking)} What is saved now {after}.")
 
 
-def _check_adapters(model: MemoryKeepingModel, weights: bool) -> None:
+def _check_adapters(model: Any, weights: bool) -> None:
     """Refuses a memory of other adapters that keeps no texts to write it again from; of others it only warns."""
     try:
         model.check_memory(weights)
     except EncoderMismatchError as error:
-        if lack_texts(model.memory.entries):
+        if lack_inputs(model, model.memory):
             raise
         logger.warning(f"{error} What is saved now {LOADED}.")
 
@@ -148,7 +181,7 @@ def _of_shared_weights(error: RuntimeError) -> Exception:
     )
 
 
-def save_memory(model: MemoryKeepingModel, folder: str | os.PathLike, overwrite: bool) -> None:
+def save_memory(model: Any, folder: str | os.PathLike, overwrite: bool) -> None:
     """Saves a memory, with what the configuration and the card tell of it where they lie in the folder.
 
     Args:
@@ -174,7 +207,7 @@ def save_memory(model: MemoryKeepingModel, folder: str | os.PathLike, overwrite:
 
 
 def save_cards(
-    model: MemoryKeepingModel,
+    model: Any,
     folder: str | os.PathLike,
     repository: str | None = None,
     said: MANNModelCardData | None = None,
@@ -193,7 +226,7 @@ def save_cards(
 
 
 @contextmanager
-def reading_memory(model: MemoryKeepingModel, folder: Path | None) -> Iterator[None]:
+def reading_memory(model: Any, folder: Path | None) -> Iterator[None]:
     """Remembers which memory lies in a folder that the block reads; nothing of what is no folder."""
     before = None if folder is None else _version(folder)
     yield
@@ -202,7 +235,7 @@ def reading_memory(model: MemoryKeepingModel, folder: Path | None) -> Iterator[N
         _note(model, folder, digest if _version(folder) == before else CHANGED)
 
 
-def _note(model: MemoryKeepingModel, folder: Path, digest: str | None) -> None:
+def _note(model: Any, folder: Path, digest: str | None) -> None:
     # a new dict, for copies of the model share the old one
     model.seen_memories = model.seen_memories | {os.path.realpath(folder): digest}
 
@@ -216,7 +249,7 @@ def _version(folder: Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def check_nothing_lost(model: MemoryKeepingModel, folder: Path, overwrite: bool = False) -> None:
+def check_nothing_lost(model: Any, folder: Path, overwrite: bool = False) -> None:
     """Refuses to save a model over a memory that others taught.
 
     Args:

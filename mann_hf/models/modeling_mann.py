@@ -1,78 +1,96 @@
-"""The base class of memory-augmented models: making, saving, loading and publishing them."""
+"""The base class of memory-augmented models: an encoder, a memory, and a way of reading it."""
 
-import copy
 import math
 import os
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import transformers.initialization as init
-from huggingface_hub import CommitInfo
-from torch import nn
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from ..cards import MANNModelCardData
-from ..controllers.encoder import build_encoder
+from ..controllers.progress import Progress, following
 from ..controllers.projection import Dense, Projection
-from ..errors import EmptyMemoryError, MannError
-from ..hub.configs import is_quantized, no_model
-from ..hub.files import CONFIG, check_hub_arguments, check_place
-from ..hub.guard import UnloadedModel, as_folder_error, called_by_pipeline
-from ..hub.loading_arguments import check_loading_arguments
-from ..hub.resolve import check_reachable
-from ..hub.saving import recover, take_upload
-from ..hub.source import ARGUMENTS, Source
-from ..hub.tokenizers import check_before_use
-from ..hub.weight_files import safetensors_alone, weights_of
-from ..hub.weight_sizes import check_fits
+from ..errors import InvalidInputError, InvalidTypeError, UnknownNameError
+from ..hub.sentence_transformers import load_projection
 from ..memory.reading import READINGS, Reading
 from ..memory.similarity import BilinearSimilarity
 from ..persistent.holder import MemoryHolder
-from ..persistent.memory_sources import check_with_model, find_memory, folder_of_memory
 from ..targets.kinds import targets_of
-from . import adapters, base_weights, card_files, folder_saves, publishing
-from .adapter_switches import has_adapter
+from . import adapter_base
+from .adapter_switches import enable_all
+from .arguments import SETTABLE, naming_unknown_arguments
+from .base_weights import LoadedEncoder, sample
 from .configuration_mann import MANNConfig
+from .embedding import embed_checked, keys_of, probe_states
+from .encoder_settings import read_encoder
 from .episode_batch import EpisodeBatch
 from .episode_keys import EpisodeKeys, embed_episodes
-from .loaded_weights import load_whole
-from .pretrained_encoder import ModelFromEncoder, naming_unknown_arguments, no_such_argument
+from .folder_mixin import FolderMixin
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
 
-class MANNPreTrainedModel(ModelFromEncoder):
-    """Loads, saves and initialises memory-augmented models.
+class _LeftOut:
+    def __repr__(self) -> str:  # as `help` shows it
+        return "<default>"
 
-    The memory is separate from the weights. It is a `LabelledMemory`, replaced as a whole by each change, and saved as
-    `memory.safetensors` beside `model.safetensors`.
+
+LEFT_OUT: Any = _LeftOut()
+"""The default of arguments that are left to the encoder's files, and then to `MANNConfig`."""
+
+
+class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
+    """A model of transformers whose encoder is the controller of a memory.
+
+    A task is a subclass with a `forward`, and names the modality of its inputs. By itself this class has no task: it
+    makes keys, and writes and reads its memory.
+
+    Attributes:
+        modality: of a subclass: the name of its inputs' controller in `CONTROLLERS`; None for any.
+        encoder: the pretrained encoder.
+        projection: what turns its pooled states into keys.
+        reading: how answers are computed from the memory.
     """
 
+    modality: ClassVar[str | None] = None
+    config_class = MANNConfig
     base_model_prefix = "encoder"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # a loss is a mean, so the Trainer divides it by the number of batches in a step
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
     _tied_weights_keys: dict = {}
 
+    config: MANNConfig
+
     def __init__(self, config: MANNConfig) -> None:
+        if self.modality not in (None, config.modality):
+            raise InvalidTypeError(
+                f"{type(self).__name__} is for inputs of the modality {self.modality!r}, and the configuration is of a "
+                f"model of {config.controller.noun}s (modality={config.modality!r}): load it with the class of that "
+                "modality."
+            )
         super().__init__(config)
-        self.encoder = build_encoder(
-            config.encoder_config, attn_implementation=config.encoder_config._attn_implementation
-        )
+        own = config.encoder_config
+        self.encoder = config.controller.build(own, config.pooling, attn_implementation=own._attn_implementation)
         config.encoder_config = self.encoder.config  # one object, so that what changes the encoder is saved
         self.projection = Projection(config.projection, config.pooled_size)
-        self.reading = READINGS[config.reading](
+        self.reading: Reading = READINGS[config.reading](
             config.key_size,
             problem_type=targets_of(config.problem_type).name,
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
         )
-        self._holder = MemoryHolder(self._empty_memory(), config.store)
-        self.model_card_data = MANNModelCardData()
-        self.loaded_training = self.loaded_weights = None
-        self.seen_memories, self.changed_by_adapters = {}, {}
+        self._holder = MemoryHolder(self.empty_memory(), config.store)
+        self.model_card_data, self.loaded_encoder = MANNModelCardData(), LoadedEncoder()
+        self.loaded_training, self.seen_memories = None, {}
+        self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -88,6 +106,138 @@ class MANNPreTrainedModel(ModelFromEncoder):
             if module.bias is not None:
                 init.zeros_(module.bias)
 
+    @classmethod
+    def from_encoder_pretrained(
+        cls: type[Model],
+        encoder_name: str | os.PathLike,
+        *,
+        pooling: str | None = LEFT_OUT,
+        normalize: bool = LEFT_OUT,
+        max_seq_length: int | None = LEFT_OUT,
+        prompts: dict[str, str] | None = LEFT_OUT,
+        prompt_name: str | None = LEFT_OUT,
+        lower_case: bool = LEFT_OUT,
+        reading: str | None = LEFT_OUT,
+        similarity: str = LEFT_OUT,
+        reading_options: dict[str, Any] | None = LEFT_OUT,
+        capacity: int | None = LEFT_OUT,
+        eviction: str = LEFT_OUT,
+        label_names: bool | None = LEFT_OUT,
+        store_texts: bool = LEFT_OUT,
+        problem_type: str | None = LEFT_OUT,
+        pool_prompt: bool = LEFT_OUT,
+        store: str = LEFT_OUT,
+        num_labels: int = LEFT_OUT,
+        id2label: dict[int, str] = LEFT_OUT,
+        label2id: dict[str, int] = LEFT_OUT,
+        **kwargs: Any,
+    ) -> Model:
+        """Makes a model with an empty memory from a pretrained encoder.
+
+        Pooling, dense layers, normalisation, length limit and prompts of a sentence-transformers model are kept.
+
+        Args:
+            encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
+            pooling: a field of `MANNConfig`, as are the arguments up to `label2id`; see there. Fields that are not
+                given are those of the sentence-transformers model, or the defaults.
+            kwargs: further arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`,
+                `token`, `cache_dir`, ...).
+
+        Raises:
+            EncoderNotFoundError: no encoder of this name was found.
+            UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository; see `load_encoder`.
+            UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
+            InvalidTypeError: an argument that there is not, or of a type that it does not have.
+        """
+        given = {name: value for name, value in locals().items() if name in SETTABLE and value is not LEFT_OUT}
+        if cls.modality is not None:
+            given["modality"] = cls.modality
+        with naming_unknown_arguments("from_encoder_pretrained", kwargs):
+            encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
+        model = cls._around(encoder, config)
+        if settings is not None and config.projection == list(settings.projection):
+            load_projection(model.projection, settings)
+            model.projection.to(encoder.device, encoder.dtype)
+        return model
+
+    @classmethod
+    def from_encoder_config(cls: type[Model], encoder: str | PreTrainedConfig, **kwargs: Any) -> Model:
+        """Makes a model with an empty memory around an encoder with random weights, to be trained from scratch.
+
+        Args:
+            encoder: the type of an encoder in transformers, such as `"conv4"` or `"bert"`; or its configuration.
+            kwargs: fields of `MANNConfig`; any others are fields of the encoder's configuration.
+
+        Raises:
+            UnknownNameError: there is no such type, reading, pooling, similarity or eviction rule.
+            InvalidInputError: a field that cannot be meant, or the encoder reads inputs of another modality.
+        """
+        fields = {name: value for name, value in kwargs.items() if name in SETTABLE}
+        others = {name: value for name, value in kwargs.items() if name not in fields}
+        if isinstance(encoder, PreTrainedConfig):
+            if others:
+                raise InvalidInputError(
+                    f"{', '.join(sorted(others))}: fields of the encoder are set in the configuration that was given."
+                )
+        elif encoder not in CONFIG_MAPPING:
+            raise UnknownNameError("type of encoder", encoder, sorted(CONFIG_MAPPING))
+        else:
+            encoder = AutoConfig.for_model(encoder, **others)
+        if cls.modality is not None:
+            fields["modality"] = cls.modality
+        return cls(MANNConfig(encoder_config=encoder.to_dict(), **fields)).eval()
+
+    @classmethod
+    def _around(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:
+        """A model with fresh memory parameters around an encoder that is loaded already."""
+        with init.no_init_weights():
+            model = cls(config)
+        for module in (*model.reading.modules(), *model.projection.modules()):
+            model._init_weights(module)
+        model.encoder, model.config.encoder_config = encoder, encoder.config
+        model.config.dtype = encoder.dtype
+        model.loaded_encoder = LoadedEncoder(sample(encoder))
+        return model.eval()
+
+    def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:
+        """Keys for a batch of inputs, in float32: [B, K].
+
+        Args:
+            input_ids: [B, L], of texts.
+            attention_mask: [B, L], of texts.
+            inputs: further inputs of the encoder by name, such as `pixel_values` [B, C, h, w] of images.
+        """
+        texts = {"input_ids": input_ids, "attention_mask": attention_mask}
+        inputs |= {name: tensor for name, tensor in texts.items() if tensor is not None}
+        config = self.config
+        return config.controller.embed(self.encoder, config.pooling, config.normalize, self.projection, **inputs)
+
+    def embed_inputs(
+        self, processing_class: Any, inputs: Any, batch_size: int | None = None, progress: Progress = None
+    ) -> Tensor:
+        """Keys for inputs as users give them, [N, K], without gradients.
+
+        Args:
+            processing_class: of the encoder: a tokenizer, an image processor, or an `InputProcessor`.
+            inputs: N inputs: texts, images.
+            batch_size: inputs in a batch; by default what is fast.
+            progress: True for a bar, or a function that is called with the number of inputs done after each batch.
+
+        Raises:
+            InvalidTypeError, InvalidInputError: of inputs that are none, as `InputProcessor.check` says.
+            InvalidInputError: a key that is not finite, and it names the input; or the encoder failed.
+        """
+        processor = self.processor(processing_class)
+        checked = processor.check(inputs)
+        with following(progress, len(checked), processor.noun) as advance:
+            return embed_checked(self, processor, checked, batch_size, advance)
+
+    def embed_texts(
+        self, tokenizer: Any, texts: Sequence[str], batch_size: int | None = None, progress: Progress = None
+    ) -> Tensor:
+        """Keys for texts, [N, K], without gradients; see `embed_inputs`."""
+        return self.embed_inputs(tokenizer, texts, batch_size, progress)
+
     def embed_episodes(self, batch: EpisodeBatch) -> EpisodeKeys:
         """Keys for a batch of episodes, by `embed` of each group of its inputs.
 
@@ -101,279 +251,27 @@ class MANNPreTrainedModel(ModelFromEncoder):
         """
         return embed_episodes(self, batch)
 
-    @classmethod
-    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: Any,
-        *args: Any,
-        reencode: bool = False,
-        tokenizer: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Loads weights, configuration, and the memory if there is one.
+    def encoder_probe(self) -> Tensor:
+        """[P, K]: the keys of a few fixed inputs, which identify this encoder.
 
-        The folder or repository may come from a stranger: none of its code is run, weights and memory are read from
-        safetensors only, and sizes are checked before memory is allocated.
+        Computed at each call: adapters are switched and merged without a trace in the weights' versions.
+        """
+        return keys_of(self, probe_states(self))
 
-        Args:
-            pretrained_model_name_or_path: a folder, or a Hub repository.
-            args: further arguments of `PreTrainedModel.from_pretrained`.
-            reencode: whether to compute the memory's keys again from its texts, with the loaded encoder; for an encoder
-                that was trained after its memory was taught.
-            tokenizer: the tokenizer for `reencode`; by default that of `load_tokenizer`.
-            kwargs: further arguments of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with
-                the `weights_only` loading of transformers.
+    def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
+        """Puts an adapter on the encoder; see `PreTrainedModel.add_adapter`.
 
         Raises:
-            MemoryFileError: the memory is damaged, or there is no model with it.
-            FolderError: a file is missing or damaged, or the configuration and the weights do not belong together.
-            UnsafeFileError: the weights are a pickle, or a file lies outside of the folder or repository, has no end,
-                or is larger than such a file gets.
-            EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
-            InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
-                is one of another problem type.
-            InvalidTypeError: an argument that there is not, or of a type that it does not have.
+            InvalidInputError: its initialisation changes the encoder in a way that loading cannot repeat.
         """
-        try:
-            with naming_unknown_arguments("from_pretrained", kwargs):
-                loaded = cls._load(
-                    pretrained_model_name_or_path, *args, reencode=reencode, tokenizer=tokenizer, **kwargs
-                )
-            if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
-                check_before_use(Source.of(pretrained_model_name_or_path, kwargs))
-            return loaded
-        except MannError as error:
-            if not called_by_pipeline():
-                raise
-            return UnloadedModel(error)
+        with adapter_base.noting_base(self, adapter_name or "default", adapter_config):
+            super().add_adapter(adapter_config, adapter_name)
 
-    @classmethod
-    def _load(cls, place: Any, *args: Any, reencode: bool, tokenizer: Any, **kwargs: Any) -> Any:
-        """What `from_pretrained` gives."""
-        check_loading_arguments(kwargs)
-        source = Source.of(place, kwargs)
-        folder = source.folder
-        if folder is not None and recover(folder):
-            kwargs.pop("config", None)  # it was read before the save was finished
-        if kwargs.get("config") is None:
-            check_reachable(source)
-        source = source.at_one_commit()
-        kwargs |= source.arguments
-        if folder is not None and kwargs.get("config") is None and not (folder / CONFIG).exists():
-            check_with_model(source)
-            raise no_model(folder)
-        config = adapters.config_of(source, kwargs)
-        kwargs = safetensors_alone(source, config, kwargs)
-        files = weights_of(source, config, kwargs)
-        if config is not None and config.adapter is None:
-            quantized = is_quantized(config)
-            check_fits(config.encoder_config, files, lambda: cls(copy.deepcopy(config)), place, quantized)
-        with as_folder_error(place, adapters.WEIGHTS, kwargs):
-            if config is not None and config.adapter is not None:
-                loaded: Any = adapters.load(cls, source, **kwargs)
-            elif place is None:  # a configuration and weights of the caller's
-                loaded = super().from_pretrained(place, *args, **kwargs)
-            else:
-                loaded = load_whole(super().from_pretrained, source, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        if not has_adapter(model):
-            model.loaded_weights = base_weights.sample(model.encoder)
-        model.model_card_data = card_files.read_card_data(source)
-        model.loaded_training = model.model_card_data.training
-        with as_folder_error(place, CONFIG), folder_saves.reading_memory(model, folder):
-            path = find_memory(source, optional=True)
-            if path is None:
-                model._swap(lambda memory: (memory.to(model.device), None))
-            else:
-                find_tokenizer = (lambda: tokenizer or model.load_tokenizer(**source.arguments)) if reencode else None
-                model._take_file(path, str(place), find_tokenizer)
-        return loaded
+    def enable_adapters(self) -> None:
+        """Switches the adapters on again; see `PreTrainedModel.enable_adapters`."""
+        super().enable_adapters()
+        enable_all(self)
 
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike,
-        is_main_process: bool = True,
-        *args: Any,
-        create_model_card: bool = True,
-        overwrite: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Saves weights, configuration, memory and model card; with an adapter, only the adapter's weights.
-
-        If the save is killed, the folder loads as it was before or as it is after. Other savers wait.
-
-        Args:
-            save_directory: the folder.
-            is_main_process: whether this process saves.
-            args: further arguments of `PreTrainedModel.save_pretrained`.
-            create_model_card: whether to write `README.md`; the card of an earlier save is written again in any case. A
-                card of your own is kept: see its first line.
-            overwrite: whether to replace a memory that another process saved there after this model was loaded from or
-                saved to the folder.
-            kwargs: further arguments of `PreTrainedModel.save_pretrained`.
-
-        Raises:
-            InvalidInputError: the model does not match its configuration, so it could not be loaded again.
-            NotAFolderError: `save_directory` is a file, or below one.
-            FolderChangedError: the save would lose a memory that another process saved, and `overwrite` is off; or the
-                folder was removed or replaced meanwhile.
-        """
-        if not is_main_process:
-            return
-        upload = take_upload(save_directory, kwargs)
-        with folder_saves.saving_model(self, save_directory, create_model_card, overwrite) as staging:
-            folder_saves.write_model(self, staging, *args, **kwargs)
-        if upload is not None:
-            self.push_to_hub(**upload)
-
-    def push_to_hub(  # type: ignore[override]
-        self,
-        repo_id: str,
-        *,
-        tokenizer: Any = None,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
-        private: bool | None = None,
-        token: bool | str | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        max_shard_size: int | str = "50GB",
-        tags: str | list[str] | None = None,
-    ) -> CommitInfo:
-        """Uploads weights, configuration, tokenizer, memory and model card as one commit.
-
-        If the upload is cut off, the repository stays as it was. Files that have not changed are not sent again. The
-        model card is written again from the model, its memory and `model_card_data`; a card of your own is kept.
-
-        Args:
-            repo_id: `"name"` or `"owner/name"`; created if needed. It will hold the texts of the memory.
-            tokenizer: the encoder's tokenizer; by default that of `load_tokenizer`.
-            commit_message: default "Upload model".
-            commit_description: longer description of the commit.
-            private: whether a new repository is private; by default it is public, or as your organisation has set it.
-            token: Hub token; by default the stored one.
-            revision: the branch to commit to, created if needed; default `main`.
-            create_pr: whether to open a pull request.
-            max_shard_size: largest size of a weights file.
-            tags: further tags of the model card.
-
-        Returns:
-            The commit; its `oid` is the `revision` that loads exactly this version.
-
-        Raises:
-            InvalidInputError: no tokenizer is found, or `private=True` and the repository exists and is public.
-            HubError: there is no token, the Hub refuses, or it cannot be reached.
-            HFValidationError: `repo_id` is not a valid name.
-        """
-        return publishing.push_model(
-            self,
-            repo_id,
-            tokenizer or self.load_tokenizer(),
-            {"max_shard_size": max_shard_size},
-            commit_message=commit_message,
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-            tags=tags,
-        )
-
-    def push_memory_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
-        private: bool | None = None,
-        token: bool | str | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-    ) -> CommitInfo:
-        """Uploads the memory alone, a few KB that any model with the same encoder can load with `load_memory`.
-
-        Args:
-            repo_id: `"name"` or `"owner/name"`; created if needed. In the repository of a model, its memory is
-                replaced, and configuration and card are updated.
-            commit_message: default "Upload memory".
-            commit_description: longer description of the commit.
-            private: whether a new repository is private; by default it is public, or as your organisation has set it.
-            token: Hub token; by default the stored one.
-            revision: the branch to commit to, created if needed; default `main`.
-            create_pr: whether to open a pull request.
-
-        Returns:
-            The commit; pass its `oid` as `revision` of `load_memory` to go back to this version.
-
-        Raises:
-            EmptyMemoryError: the memory is empty.
-            InvalidInputError: `private=True` and the repository exists and is public.
-            EncoderMismatchError: the repository's memory was written by another encoder.
-            HubError: there is no token, the Hub refuses, or it cannot be reached.
-            HFValidationError: `repo_id` is not a valid name.
-        """
-        if not len(self.memory):
-            raise EmptyMemoryError("the memory is empty, so there is nothing to publish: teach it first.")
-        return publishing.push_memory(
-            self,
-            repo_id,
-            commit_message=commit_message,
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-        )
-
-    def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights.
-
-        In a model's folder its configuration and card follow, so that nothing there keeps what has been forgotten.
-
-        Args:
-            save_directory: a folder.
-            overwrite: as for `save_pretrained`.
-
-        Raises:
-            NotAFolderError: `save_directory` is a file, or below one.
-            FolderChangedError: as for `save_pretrained`.
-        """
-        folder_saves.save_memory(self, save_directory, overwrite)
-
-    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
-    def load_memory(
-        self,
-        folder_or_repo: str | os.PathLike,
-        *,
-        reencode: bool = False,
-        tokenizer: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Replaces the model's memory with a saved one.
-
-        Args:
-            folder_or_repo: a folder, a Hub repository, or a memory file (`memory.safetensors`, under any name).
-            reencode: whether to compute the keys again from the memory's texts, with this model's encoder.
-            tokenizer: the tokenizer for `reencode`; by default that of `load_tokenizer`.
-            kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
-
-        Raises:
-            InvalidTypeError: any other argument, or one of a type that it does not have.
-            MemoryFileError: there is no memory, or it is damaged. The model keeps its memory.
-            EncoderMismatchError: another encoder wrote it and `reencode` is off. The model keeps its memory.
-            InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
-                types differ.
-        """
-        for name in sorted(kwargs.keys() - {*ARGUMENTS}):
-            raise no_such_argument("load_memory", name, {*ARGUMENTS, "reencode", "tokenizer"})
-        check_place(folder_or_repo, "folder_or_repo")
-        check_hub_arguments(kwargs)
-        source = Source.of(folder_or_repo, kwargs)
-        if (folder := folder_of_memory(source)) is not None:
-            recover(folder)
-        path = find_memory(source, optional=False)
-        assert path is not None
-        find_tokenizer = (lambda: tokenizer or self.load_tokenizer()) if reencode else None
-        with folder_saves.reading_memory(self, folder):
-            self._take_file(path, str(folder_or_repo), find_tokenizer)
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Makes room for more or fewer tokens; see `PreTrainedModel.resize_token_embeddings`."""
+        return self.encoder.resize_token_embeddings(*args, **kwargs)

@@ -4,24 +4,23 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ..controllers.encoder import build_encoder
 from ..hub.guard import UnloadedModel
 from .configuration_mann import MANNConfig
-from .modeling_mann_sequence_classification import MANNForSequenceClassification
+from .modeling_mann import MANNPreTrainedModel
 
 
 class MANNEncoder:
     """What `AutoModel` gives of a classifier: its encoder, a plain model of its family with an adapter if it has one.
 
-    Pooling, prompts and memory are the classifier's own: `MANNForSequenceClassification.embed_texts` gives keys.
+    Pooling, prompts and memory are the classifier's own: `embed_inputs` of its class gives keys.
     """
 
     config_class = MANNConfig
 
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """The encoder from a folder or repository; see `MANNForSequenceClassification.from_pretrained`."""
-        loaded = MANNForSequenceClassification.from_pretrained(*args, output_loading_info=True, **kwargs)
+        """The encoder from a folder or repository; see `MANNPreTrainedModel.from_pretrained`."""
+        loaded = MANNPreTrainedModel.from_pretrained(*args, output_loading_info=True, **kwargs)
         if type(loaded) is UnloadedModel:
             return loaded
         model, info = loaded
@@ -32,4 +31,4 @@ class MANNEncoder:
     @classmethod
     def _from_config(cls, config: MANNConfig, **kwargs: Any) -> PreTrainedModel:
         """The encoder with random weights, as `AutoModel.from_config` asks for it."""
-        return build_encoder(config.encoder_config, **kwargs)
+        return config.controller.build(config.encoder_config, config.pooling, **kwargs)

@@ -11,6 +11,7 @@ from transformers.utils import logging
 
 from .. import cards
 from ..cards import MANNModelCardData
+from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, escapes_folder, read_object
 from ..hub.saving import is_superseded
@@ -32,7 +33,6 @@ from .card_files import (
     write_labels,
 )
 from .configuration_mann import MANNConfig
-from .memory_keeping import MemoryKeepingModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -44,7 +44,7 @@ ENCODING = (
 
 
 def push_model(
-    model: MemoryKeepingModel, repo_id: str, tokenizer: Any, save_options: dict[str, Any], **options: Any
+    model: Any, repo_id: str, processor: InputProcessor, save_options: dict[str, Any], **options: Any
 ) -> CommitInfo:
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
     tags = options.pop("tags", None) or []
@@ -61,7 +61,7 @@ def push_model(
 
     def fill(repository: Repository, folder: Path) -> None:
         own.save_pretrained(folder, create_model_card=False, **save_options)
-        own.text_processor(tokenizer).save_pretrained(folder)
+        processor.save_pretrained(folder)
         before = repository.card()
         write_cards(own, folder, repository.id, before, said)
         origin = model.name_or_path or ""
@@ -73,7 +73,7 @@ def push_model(
     return upload(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **options)
 
 
-def push_memory(model: MemoryKeepingModel, repo_id: str, **options: Any) -> CommitInfo:
+def push_memory(model: Any, repo_id: str, **options: Any) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
     model = model.with_own_memory()  # which does not change meanwhile
     own = _with_public_names(model)
@@ -90,7 +90,7 @@ def push_memory(model: MemoryKeepingModel, repo_id: str, **options: Any) -> Comm
     return upload(fill, repo_id, lambda name: False, "memory", **options)
 
 
-def write_memory_card(model: MemoryKeepingModel, folder: Path, place: str, before: str | None) -> None:
+def write_memory_card(model: Any, folder: Path, place: str, before: str | None) -> None:
     """Writes the card of a memory that lies in a repository or folder of its own.
 
     Args:
@@ -109,17 +109,17 @@ def write_memory_card(model: MemoryKeepingModel, folder: Path, place: str, befor
         (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def _warn_of_own_card(model: MemoryKeepingModel, repository: Repository, card: str | None) -> None:
+def _warn_of_own_card(model: Any, repository: Repository, card: str | None) -> None:
     if cards.is_own(card) and (saved := repository.read(MEMORY_FILE)) is not None:
         warn_of_own_card(card, f"{CARD} of {repository.id}", saved, model.memory)
 
 
-def has_local_base(model: MemoryKeepingModel) -> bool:
+def has_local_base(model: Any) -> bool:
     """Whether the model is an adapter on an encoder that lies in a folder of this machine."""
     return has_adapter(model) and is_local(adapter_base.base_of(model) or model.config.encoder_name or "")
 
 
-def _with_public_names(model: MemoryKeepingModel) -> Any:
+def _with_public_names(model: Any) -> Any:
     """The model as it is now, its memory included, under a name of its encoder that tells no folder of this machine."""
     own: Any = model.with_own_memory()
     own.config.encoder_name = public_name(model.config.encoder_name)
@@ -149,7 +149,7 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
         )
     there = repository.read(MEMORY_FILE)
     if there is not None:
-        own._check_encoder(load_memory(there), own.encoder_probe(), f"in {repository.id}")
+        own.check_wrote(load_memory(there), f"in {repository.id}")
     else:
         _check_model(own, repository, path.parent)
     write_labels(own, fields, folder)  # the card is that of the model there
@@ -163,10 +163,10 @@ def _check_model(own: Any, repository: Repository, folder: Path) -> None:
         if is_superseded(name):
             repository.read(name)
     there = type(own).from_pretrained(folder)
-    there._check_encoder(own.memory, there.encoder_probe(), f"that is pushed to {repository.id}")
+    there.check_wrote(own.memory, f"that is pushed to {repository.id}")
 
 
-def _loading(model: MemoryKeepingModel) -> str | None:
+def _loading(model: Any) -> str | None:
     """The expression that gives a model with this model's encoder; None where no one else can have it."""
     name, config, usual = f"mann_hf.{type(model).__name__}", model.config, MANNConfig()
     if _is_published(model):
@@ -180,13 +180,13 @@ def _loading(model: MemoryKeepingModel) -> str | None:
     return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{arguments})"
 
 
-def _is_published(model: MemoryKeepingModel) -> bool:
+def _is_published(model: Any) -> bool:
     """Whether the model, as it is, has a name on the Hub: it was loaded from there and not trained since."""
     trained = model.model_card_data.training is not model.loaded_training
     name = model.name_or_path
     return bool(name and not is_local(name)) and not trained
 
 
-def _is_fitted(model: MemoryKeepingModel) -> bool:
+def _is_fitted(model: Any) -> bool:
     """Whether the encoder is no longer the one of its name: trained further, or with an adapter."""
     return model.model_card_data.training is not None or has_adapter(model)

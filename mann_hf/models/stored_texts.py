@@ -4,29 +4,29 @@ from typing import Any
 
 import torch
 
-from ..controllers.text import check_texts
-from ..errors import InvalidInputError
+from ..controllers.processor import InputProcessor
+from ..persistent.fitting import same_keys
 from ..persistent.labelled_memory import LabelledMemory
-from .encoding import EncodingModel, same_keys
 
 
 @torch.no_grad()
-def why_unlike(model: EncodingModel, tokenizer: Any, memory: LabelledMemory) -> str | None:
+def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) -> str | None:
     """What is wrong where texts of the memory have other keys now; None where the first, middle and last have theirs.
 
     A memory that mixes examples in one slot (`eviction="kaiser"`), or keeps no texts, is not looked at.
 
     Args:
         model: whose encoder wrote the memory.
-        tokenizer: with which texts are given to it now.
+        processor: by which texts are given to it now.
         memory: with keys of the model's size.
     """
     few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.law.eviction_name != "kaiser" else set()
-    texts = {slot: text for slot in sorted(few) if (text := memory.entries[slot].text) is not None and _is_text(text)}
+    stored = {slot: memory.entries[slot].text for slot in sorted(few)}
+    texts = {slot: text for slot, content in stored.items() if content and (text := processor.restored(content))}
     if not texts:
         return None
-    stored = memory.state.keys[0, list(texts)]
-    for text, before, now in zip(texts.values(), stored, model.embed_texts(tokenizer, [*texts.values()]), strict=True):
+    keys = memory.state.keys[0, list(texts)]
+    for text, before, now in zip(texts.values(), keys, model.embed_inputs(processor, [*texts.values()]), strict=True):
         if not same_keys(before[None], now[None]):
             return (
                 f"the stored text {text[:40]!r} now has another key than the memory holds for it, so answers may be "
@@ -35,12 +35,3 @@ def why_unlike(model: EncodingModel, tokenizer: Any, memory: LabelledMemory) -> 
                 "model.reencode_memory(tokenizer)."
             )
     return None
-
-
-def _is_text(text: str) -> bool:
-    """Whether it is a text as texts are taught; a file of a stranger may hold others."""
-    try:
-        check_texts(text)
-    except InvalidInputError:
-        return False
-    return True

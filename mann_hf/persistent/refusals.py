@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
+from ..targets import known_as, same_label, spell_label
 from ..targets.kinds import targets_of
 from ..wording import counted, listed, near, shown
-from .entries import name_id
+from .entries import Kind, name_id
 
 MOST_VALUES = 2**30
 """The most that entries times labels may be: the values are a table of both, here of 4 GiB."""
@@ -94,6 +96,17 @@ def check_label(label: str, labels: Sequence[str], problem_type: str) -> None:
         )
 
 
+def label_meant(label: Any, labels: Sequence[str]) -> Any:
+    """The label among these that is meant, however it is spelled; the given one if it is none of them."""
+    if label is None or (isinstance(label, str) and label in labels):
+        return label
+    try:
+        spelled = spell_label(label)
+    except (InvalidInputError, InvalidTypeError):  # what can be no label is in no memory
+        spelled = same_label(str(label))
+    return known_as([spelled], labels)[spelled]
+
+
 def check_size(entries: int, labels: int) -> None:
     """Refuses a memory that is too large, before its values are made.
 
@@ -105,3 +118,46 @@ def check_size(entries: int, labels: int) -> None:
             f"a memory of {entries:,} texts of {labels:,} labels is too large: the two multiplied may be at most "
             f"{MOST_VALUES:,}. Use fewer labels, or several memories."
         )
+
+
+def checked_texts(texts: Sequence[str | None] | None, count: int) -> list[str | None]:
+    """What the keys stand for; None for those that have no text.
+
+    Raises:
+        InvalidTypeError, InvalidInputError: those of `check_texts`.
+    """
+    if texts is None:
+        return [None] * count
+    given = [texts] if isinstance(texts, str) else list(texts)
+    checked = check_texts(["-" if text is None else text for text in given])
+    return [None if before is None else text for before, text in zip(given, checked, strict=True)]
+
+
+def checked_kinds(kinds: Sequence[Kind] | None, count: int) -> list[Kind]:
+    """What each entry is, for as many as there are.
+
+    Raises:
+        InvalidInputError: something that is no kind of entry.
+    """
+    if kinds is None:
+        return ["example"] * count
+    chosen: list[Any] = [kinds] if isinstance(kinds, str) else list(kinds)
+    strange = list(dict.fromkeys(repr(kind) for kind in chosen if kind not in ("example", "description")))
+    if strange:
+        raise InvalidInputError(f"kinds are 'example' or 'description', and {listed(strange, 3)} came.")
+    return chosen
+
+
+def checked_names(names: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+    """The keys of the words of labels.
+
+    Raises:
+        InvalidTypeError: something that is none.
+    """
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(
+        isinstance(label, str) and isinstance(key, Tensor) for label, key in names.items()
+    ):
+        raise InvalidTypeError("names are keys [K] by label, as name_keys(labels, processing_class) gives them.")
+    return names

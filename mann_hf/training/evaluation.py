@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..episodes import Episode, EpisodeSampler
-from ..episodes.collator import processor_of
 from ..episodes.episode import NumberedInputs
-from ..models import MANNForSequenceClassification
+from ..models import MANNPreTrainedModel
 from ..models.episode_keys import EpisodeKeys, episode_memory, read_episodes
 from ..persistent.entries import label_words
 from ..targets.kinds import SINGLE_LABEL, targets_of
@@ -41,7 +40,7 @@ class EpisodeAnswers(NamedTuple):
 
 @torch.no_grad()
 def answer_episodes(
-    model: MANNForSequenceClassification,
+    model: MANNPreTrainedModel,
     processing_class: Any,
     episodes: Sequence[Episode],
     label_names: bool = False,
@@ -65,7 +64,7 @@ def answer_episodes(
         names = rows(words)
         packed.append((rows(episode.support.inputs), rows(episode.query.inputs), names))
     if embed_inputs is None:
-        keys = model.embed_inputs(processor_of(model, processing_class), rows.inputs)
+        keys = model.embed_inputs(processing_class, rows.inputs)
     else:
         keys = embed_inputs(rows.inputs)
     alike: dict[tuple[int, ...], list[int]] = {}
@@ -81,7 +80,7 @@ def answer_episodes(
     return _answers(logits, episodes)
 
 
-def _read(model: MANNForSequenceClassification, keys: Tensor, packed: list, episodes: list[Episode]) -> Tensor:
+def _read(model: MANNPreTrainedModel, keys: Tensor, packed: list, episodes: list[Episode]) -> Tensor:
     """Logits [B, Q, N] of B episodes of like size."""
     classes = len(episodes[0].names)
     rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731

@@ -6,10 +6,10 @@ from typing import Any
 from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError
-from ..models import MANNForSequenceClassification, adapters
+from ..models import MANNPreTrainedModel, adapters
 from ..models.adapter_switches import has_adapter
+from ..models.memory_keys import lack_inputs, why_lacking
 from ..models.peft_package import check_none_beside
-from ..persistent.entries import lack_texts
 from ..targets.kinds import targets_of
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
@@ -72,7 +72,7 @@ def check_sharding(trainer: Any, needs_whole_weights: list[str]) -> None:
 
 def prepare_model(
     model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Objective
-) -> MANNForSequenceClassification:
+) -> MANNPreTrainedModel:
     """The model with its adapter, if one is wanted, and with gradients for the chosen parts.
 
     Weights that are frozen already, such as layers frozen by hand, stay so.
@@ -94,7 +94,7 @@ def prepare_model(
             f"the model has problem_type={targets.name!r}; the trainer takes single-label models. For others call "
             "forward with support_* in your own loop."
         )
-    check_texts_kept(model)
+    check_inputs_kept(model)
     check_none_beside(model)
     adapted = has_adapter(model)
     if peft_config is not None and adapted:
@@ -125,14 +125,14 @@ def prepare_model(
     return model
 
 
-def check_texts_kept(model: MANNForSequenceClassification) -> None:
+def check_inputs_kept(model: MANNPreTrainedModel) -> None:
     """Refuses to train a model whose memory could not follow the encoder.
 
     Raises:
-        InvalidInputError: it keeps no texts.
+        InvalidInputError: it keeps no texts, or no images.
     """
-    if lack_texts(model.memory.entries):
+    if lack_inputs(model, model.memory):
         raise InvalidInputError(
-            "the model's memory keeps no texts (store_texts=False), so its keys could not be computed again with "
-            "the trained encoder. Train a model with an empty memory and teach it afterwards."
+            f"the model's {why_lacking(model)}, so its keys could not be computed again with the trained encoder. "
+            "Train a model with an empty memory and teach it afterwards."
         )

@@ -24,7 +24,7 @@ from .episode_data import shared_classes
 
 if TYPE_CHECKING:
     from ..episodes import EpisodeSampler
-    from ..models import MANNForSequenceClassification
+    from ..models import MANNPreTrainedModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -57,7 +57,7 @@ class Recorded(Protocol):
     asks_own_data: bool
 
     @property
-    def trained_model(self) -> "MANNForSequenceClassification": ...
+    def trained_model(self) -> "MANNPreTrainedModel": ...
 
 
 class Recorder(TrainerCallback):

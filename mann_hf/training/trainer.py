@@ -13,11 +13,10 @@ from transformers import Trainer, set_seed
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from ..episodes import EpisodeBatch, EpisodeCollator, EpisodeSampler
-from ..episodes.collator import processor_of
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
-from ..models import MANNForSequenceClassification
+from ..models import MANNPreTrainedModel
 from ..models.adapter_switches import has_adapter
-from ..models.folder_saves import check_nothing_lost, save_cards, saving_model, write_model
+from ..models.folder_saves import check_nothing_lost, save_cards, save_folder
 from . import checkpoints, search
 from .arguments import EpisodicTrainingArguments
 from .checkpoints import steps_done
@@ -25,7 +24,7 @@ from .episode_data import DrawnEpisodes, EpisodeData, check_best_metric
 from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
 from .objectives import OBJECTIVES, Objective
 from .options import make
-from .preparation import check_options, check_sharding, check_texts_kept, prepare_model
+from .preparation import check_inputs_kept, check_options, check_sharding, prepare_model
 from .record import Recorder, with_card_arguments
 from .regularizers import Regularized
 from .scores import episodic_scores, named_scores
@@ -38,7 +37,7 @@ PRIVATE_METHODS = {
     "_hp_search_setup": "a trial's settings reach samplers and objective",
     "_load_best_model": "a checkpoint of an adapter holds that alone",
     "_load_from_checkpoint": "likewise; and a checkpoint of another run is refused",
-    "_save": "model, tokenizer and arguments go into one whole save",
+    "_save": "model, processing class and arguments go into one whole save",
 }
 """The private methods of `Trainer` that are overridden, as nothing public does their work, and what for."""
 
@@ -57,7 +56,8 @@ class EpisodicTrainer(Trainer):
         train_dataset: a `datasets.Dataset`; a dict of several by name, which are mixed; or an `EpisodeSampler`, whose
             settings then replace those in `args`; its episodes are used from the first one on.
         eval_dataset: likewise; several by name are evaluated one after the other.
-        processing_class: the encoder's tokenizer; by default that of the model.
+        processing_class: the encoder's tokenizer or image processor, or an `InputProcessor`; by default that of the
+            model.
         peft_config: configuration of a PEFT adapter to train on the encoder, such as `LoraConfig`.
         text_column: replaces the one in `args`.
         label_column: replaces the one in `args`.
@@ -87,13 +87,13 @@ class EpisodicTrainer(Trainer):
     model_card_callback_class: type[Recorder] = Recorder
 
     args: EpisodicTrainingArguments
-    model: MANNForSequenceClassification
+    model: MANNPreTrainedModel
     sampler: EpisodeSampler | None
     eval_samplers: dict[str, EpisodeSampler]
 
     def __init__(
         self,
-        model: MANNForSequenceClassification | None = None,
+        model: MANNPreTrainedModel | None = None,
         args: EpisodicTrainingArguments | None = None,
         train_dataset: Any = None,
         eval_dataset: Any = None,
@@ -132,7 +132,7 @@ class EpisodicTrainer(Trainer):
         )
         check_sharding(self, self.loss_fn.needs_whole_weights)
         if self.processing_class is None:
-            self.processing_class = self.callback_handler.processing_class = self.model.load_tokenizer()
+            self.processing_class = self.callback_handler.processing_class = self.model.load_processing_class()
         self.label_names = ["labels"]
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # or the Trainer would tell that it sets them
             setattr(self.model.config, name, getattr(self.processing_class, name, None))
@@ -153,7 +153,7 @@ class EpisodicTrainer(Trainer):
         self.sampler = self.data.trained(args, self.eval_samplers, self.episode_objective)
         return self.sampler
 
-    def _prepared(self, model: Any, args: EpisodicTrainingArguments) -> MANNForSequenceClassification:
+    def _prepared(self, model: Any, args: EpisodicTrainingArguments) -> MANNPreTrainedModel:
         model = prepare_model(model, args, self.peft_config, self.episode_objective)
         self.step = EpisodicStep(model, self.loss_fn)
         return model
@@ -178,7 +178,7 @@ class EpisodicTrainer(Trainer):
             self._set_collator()
 
     @property
-    def trained_model(self) -> MANNForSequenceClassification:
+    def trained_model(self) -> MANNPreTrainedModel:
         """The model without the wrappers for devices and processes."""
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
@@ -202,11 +202,11 @@ class EpisodicTrainer(Trainer):
         resume_from_checkpoint = checkpoints.to_resume(resume_from_checkpoint, str(self.args.output_dir))
         model = self.model
         if model is not None:
-            check_texts_kept(model)  # it may have been taught since it was prepared
+            check_inputs_kept(model)  # it may have been taught since it was prepared
             check_nothing_lost(model, Path(str(self.args.output_dir)))  # now, rather than when it is saved
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
-        find_tokenizer = lambda: self.processing_class  # noqa: E731
-        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(find_tokenizer, whole)
+        find_processor = lambda: self.processing_class  # noqa: E731
+        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(find_processor, whole)
         try:
             with aside:
                 result = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -301,7 +301,7 @@ class EpisodicTrainer(Trainer):
         """In full precision, whatever training is in."""
         episodes = evaluation_episodes(sampler, self.args.eval_episodes)
         model = self.accelerator.unwrap_model(self.model)
-        processor = processor_of(model, self.processing_class)
+        processor = model.processor(self.processing_class)
         embed = lambda inputs: embed_in_shares(self.accelerator, model, processor, inputs, self.is_sharded)  # noqa: E731
         with whole_weights(self.model_wrapped):
             return answer_episodes(model, processor, episodes, self.args.label_names, embed)
@@ -342,11 +342,11 @@ class EpisodicTrainer(Trainer):
         if not self.args.should_save:
             return
         folder, model = Path(output_dir or str(self.args.output_dir)), self.trained_model
-        with saving_model(model, folder, create_model_card=True, overwrite=False) as staging:
-            write_model(model, staging, **({} if state_dict is None else {"state_dict": state_dict}))
-            if self.processing_class is not None:
-                processor_of(model, self.processing_class).save_pretrained(staging)
-            self.args.write(staging / ARGUMENTS_FILE)
+        processor = None if self.processing_class is None else model.processor(self.processing_class)
+        options: dict[str, Any] = {} if state_dict is None else {"state_dict": state_dict}
+        save_folder(
+            model, folder, processor, beside=lambda staging: self.args.write(staging / ARGUMENTS_FILE), **options
+        )
 
     def create_model_card(
         self, language: Any = None, license: str | None = None, tags: Any = None, model_name: str | None = None,

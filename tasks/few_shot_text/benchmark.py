@@ -34,7 +34,6 @@ from .data import (
     load_all_classes,
     load_splits,
 )
-from .encoder import load_encoder
 from .files import versions, write
 from .methods import (
     BASELINES,
@@ -45,6 +44,7 @@ from .methods import (
     episode_accuracies,
     read_all,
 )
+from .encoder import load_encoder
 from .vectors import VectorStore
 
 RESULTS = Path(__file__).with_name("results")

@@ -371,7 +371,7 @@ class TestSeveralLabels:
             explained.append(given)
             return explain(*given)
 
-        monkeypatch.setattr(FewShotTextClassificationPipeline, "_explain", staticmethod(count))
+        monkeypatch.setattr(FewShotTextClassificationPipeline, "_explain", count)
         assert len(shell.json("predict", several, "lost card 1")) == len(explained) == 1
 
     @pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.jsonl"])

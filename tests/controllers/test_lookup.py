@@ -8,17 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mann_hf.controllers.encoder import build_encoder, embed
+from mann_hf.controllers.kinds import TEXT, controller_of
 from mann_hf.controllers.lookup import looked_up_once
+from mann_hf.controllers.text_encoder import embed
 
-from .test_encoder import FAMILIES, VOCABULARY, config_of
+from .test_text_encoder import FAMILIES, VOCABULARY, config_of
 
 BATCHES = [torch.randint(3, VOCABULARY, (rows, 3 + rows)) for rows in (2, 4, 1)]
 
 
 def encoder_of(family: str) -> Any:
     torch.manual_seed(0)
-    return build_encoder(config_of(family)).eval()
+    return controller_of(TEXT).build(config_of(family)).eval()
 
 
 def keys_of(encoder: Any, batches: list[Tensor]) -> Tensor:

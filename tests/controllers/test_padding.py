@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from mann_hf.controllers.encoder import build_encoder, embed
+from mann_hf.controllers.kinds import TEXT, controller_of
 from mann_hf.controllers.padding import PADDING_READERS, padded_behind, without_padding
 from mann_hf.controllers.pooling import POOLINGS
+from mann_hf.controllers.text_encoder import embed
 
 SIZES = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 READERS_SIZES = {"mobilebert": {"embedding_size": 8, "intra_bottleneck_size": 8}}
@@ -18,7 +19,7 @@ LENGTHS = (3, 7, 1, 5)
 
 def encoder_of(family: str, **sizes: Any) -> nn.Module:
     config = AutoConfig.for_model(family, **SIZES, initializer_range=0.3, max_position_embeddings=40, **sizes)
-    return build_encoder(config).eval()
+    return controller_of(TEXT).build(config).eval()
 
 
 def rows() -> list[Tensor]:
@@ -111,7 +112,7 @@ def test_a_text_of_fewer_tokens_than_a_family_takes_is_made_wide_enough() -> Non
     funnel = AutoConfig.for_model("funnel", vocab_size=60, num_decoder_layers=1, initializer_std=0.3, **sizes)
     canine = AutoConfig.for_model("canine", **SIZES, num_hash_buckets=50, max_position_embeddings=40)
     for config in (funnel, canine):
-        encoder, texts = build_encoder(config).eval(), rows()
+        encoder, texts = controller_of(TEXT).build(config).eval(), rows()
         found = embed(encoder, "mean", True, *padded(texts, 9))
         torch.testing.assert_close(found, alone(encoder, texts, "mean"), rtol=1e-4, atol=1e-5)
 

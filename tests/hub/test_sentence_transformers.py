@@ -12,8 +12,8 @@ import torch
 from huggingface_hub import constants
 from transformers import AutoTokenizer
 
-from mann_hf.controllers.encoder import embed
 from mann_hf.controllers.text import pad, tokenize
+from mann_hf.controllers.text_encoder import embed
 from mann_hf.errors import EncoderNotFoundError, InvalidInputError
 from mann_hf.hub.encoders import load_encoder
 from mann_hf.hub.sentence_transformers import TextEncoderSettings, read_sentence_transformers

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import BertConfig, DistilBertConfig, LlamaConfig, LongformerConfig, PreTrainedConfig
 
-from mann_hf.controllers.encoder import build_encoder
+from mann_hf.controllers.kinds import TEXT, controller_of
 from mann_hf.errors import FolderError
 from mann_hf.hub.weight_sizes import check_fits, headers
 
@@ -26,12 +26,12 @@ SMALL: Any = {
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-    save_file(build_encoder(BertConfig(**SMALL)).state_dict(), path)
+    save_file(controller_of(TEXT).build(BertConfig(**SMALL)).state_dict(), path)
     return path
 
 
 def test_headers_say_what_there_is(weights: Path) -> None:
-    state = build_encoder(BertConfig(**SMALL)).state_dict()
+    state = controller_of(TEXT).build(BertConfig(**SMALL)).state_dict()
     assert headers([weights]) == {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
@@ -64,18 +64,18 @@ def test_headers_say_what_there_is(weights: Path) -> None:
 def test_what_asks_for_more_is_refused_at_once(weights: Path, config: PreTrainedConfig, why: str) -> None:
     started = time.monotonic()
     with pytest.raises(FolderError, match=f"config.json .* do not belong together: .*{why}") as caught:
-        check_fits(config, [weights], lambda: build_encoder(config), "folder")
+        check_fits(config, [weights], lambda: controller_of(TEXT).build(config), "folder")
     assert time.monotonic() - started < 5 and caught.value.file == "config.json"
 
 
 def test_its_own_configuration_fits(weights: Path) -> None:
-    check_fits(BertConfig(**SMALL), [weights], lambda: build_encoder(BertConfig(**SMALL)), "folder")
+    check_fits(BertConfig(**SMALL), [weights], lambda: controller_of(TEXT).build(BertConfig(**SMALL)), "folder")
 
 
 def test_a_family_without_a_table_may_have_any_number_of_positions(tmp_path: Path) -> None:
     config = LlamaConfig(**SMALL, max_position_embeddings=10_485_760, num_key_value_heads=2)
-    save_file(build_encoder(config).state_dict(), tmp_path / "model.safetensors")
-    check_fits(config, [tmp_path / "model.safetensors"], lambda: build_encoder(config), tmp_path)
+    save_file(controller_of(TEXT).build(config).state_dict(), tmp_path / "model.safetensors")
+    check_fits(config, [tmp_path / "model.safetensors"], lambda: controller_of(TEXT).build(config), tmp_path)
 
 
 def test_damaged_headers_are_told(weights: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_build_takes_no_memory(weights: Path) -> None:
     seen = []
 
     def build() -> torch.nn.Module:
-        seen.append(build_encoder(BertConfig(**SMALL)))
+        seen.append(controller_of(TEXT).build(BertConfig(**SMALL)))
         return seen[0]
 
     check_fits(BertConfig(**SMALL), [weights], build, "folder")

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mann_hf.hub.source import Source
 from mann_hf.models import adapter_base, adapters
 from mann_hf.models.adapter_switches import active_adapters_on, has_adapter
 from mann_hf.models.card_files import model_facts
-from mann_hf.models.encoding import same_keys
+from mann_hf.persistent.fitting import same_keys
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 peft = pytest.importorskip("peft")
@@ -117,7 +118,7 @@ class TestBaseProbe:
         model.encoder.requires_grad_(False)
         changed = model.encoder_probe()
         assert torch.equal(adapter_base.base_probe(model), before)
-        model.loaded_states = None  # as with PEFT's own load_adapter
+        model.loaded_encoder = replace(model.loaded_encoder, states=None)  # as with PEFT's own load_adapter
         assert not same_keys(before, changed)
         assert torch.equal(adapter_base.base_probe(model), before)
         assert torch.equal(model.encoder_probe(), changed), "the adapter is on again"
@@ -135,7 +136,7 @@ class TestBaseProbe:
     def test_an_adapter_that_is_off_stays_off(self, build: Build) -> None:
         model = with_adapter(build())
         model.disable_adapters()
-        model.loaded_states = None
+        model.loaded_encoder = replace(model.loaded_encoder, states=None)
         adapter_base.base_probe(model)
         assert active_adapters_on(model) == ()
         model.enable_adapters()

@@ -13,7 +13,7 @@ from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from mann_hf.models.modeling_mann_sequence_classification import MANNSequenceClassifierOutput
+from mann_hf.models.classification import MANNClassifierOutput
 
 EVERYTHING: dict[str, Any] = {
     "encoder_config": DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, vocab_size=205),
@@ -166,7 +166,7 @@ def test_what_is_no_value_of_a_field_is_refused_by_name(field: str, value: Any) 
 
 
 def test_only_logits_are_predictions_to_the_trainer() -> None:
-    outputs = {field.name for field in dataclasses.fields(MANNSequenceClassifierOutput)}
+    outputs = {field.name for field in dataclasses.fields(MANNClassifierOutput)}
     assert outputs - {*MANNConfig.keys_to_ignore_at_inference} == {"loss", "logits"}
     assert "keys_to_ignore_at_inference" not in MANNConfig().to_dict()
 

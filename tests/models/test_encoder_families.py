@@ -23,8 +23,9 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 from mann_hf import MANNForSequenceClassification
-from mann_hf.controllers.encoder import build_encoder, embed, max_positions
+from mann_hf.controllers.kinds import TEXT, controller_of
 from mann_hf.controllers.pooling import POOLINGS
+from mann_hf.controllers.text_encoder import embed, max_positions
 from mann_hf.episodes import Episode, EpisodeCollator, Examples
 from mann_hf.errors import InvalidInputError, UnsafeFileError
 from tests.conftest import WORDS
@@ -227,7 +228,7 @@ def test_a_text_has_one_key_alone_and_among_others_on_either_side_of_padding_at_
 def test_padding_changes_no_key_in_newer_families_either(family: str) -> None:
     if family not in CONFIG_MAPPING:
         pytest.skip(f"this release of transformers has no {family}")
-    encoder = build_encoder(tiny_config(family, vocab_size=120)).eval()
+    encoder = controller_of(TEXT).build(tiny_config(family, vocab_size=120)).eval()
     give_padding_states(encoder)
     limit = min(max_positions(encoder) or POSITIONS, POSITIONS)
     texts = [torch.randint(5, 110, (length,)) for length in (1, 3, 7, limit - 1, limit)]

@@ -200,7 +200,7 @@ class TestLoading:
         if tokenizer_beside:
             tiny_tokenizer.save_pretrained(tmp_path / "trained")
         else:
-            kwargs["tokenizer"] = tiny_tokenizer
+            kwargs["processing_class"] = tiny_tokenizer
         folder, cls = tmp_path / "trained", MANNForSequenceClassification
         if place == "subfolder":
             folder, kwargs["subfolder"] = tmp_path, "trained"
@@ -915,7 +915,7 @@ class TestLoadingAMemory:
         before = taught.memory
         for reencode in (False, True):
             with pytest.raises(InvalidInputError, match=f"{problem_type}.*single_label_classification"):
-                taught.load_memory(tmp_path, reencode=reencode, tokenizer=tiny_tokenizer)
+                taught.load_memory(tmp_path, reencode=reencode, processing_class=tiny_tokenizer)
         assert taught.memory is before
 
     def test_of_another_number_of_targets(self, build: Build, tiny_tokenizer: Any, tmp_path: Path) -> None:
@@ -1029,7 +1029,7 @@ class TestLoadingAMemory:
         taught.save_memory(tmp_path)
         for reencode in (False, True):
             model = build(store_texts=False)
-            model.load_memory(tmp_path, reencode=reencode, tokenizer=tiny_tokenizer)
+            model.load_memory(tmp_path, reencode=reencode, processing_class=tiny_tokenizer)
             assert len(model.memory) == 5
             assert all(entry.text is None for entry in model.memory.entries)
 

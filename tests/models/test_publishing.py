@@ -270,7 +270,7 @@ told = [answer(clf), answer(pipeline("few-shot-text-classification", model={ID!r
         with pytest.raises(InvalidInputError, match="no tokenizer was found"):
             clf.model.push_to_hub(ID)
         assert not hub_api.repo_exists(ID)
-        clf.model.push_to_hub(ID, tokenizer=clf.tokenizer)
+        clf.model.push_to_hub(ID, processing_class=clf.tokenizer)
 
     def test_a_pull_request_to_a_model_of_others(self, clf: Any, hub: "LoopbackHub", hub_api: HfApi) -> None:
         clf.push_to_hub(ID)

@@ -224,13 +224,13 @@ def test_unchanged_weights_cost_no_call_of_the_encoder(
     classifier: FewShotTextClassificationPipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     probes: list[int] = []
-    probe = type(classifier.model).probe_states
+    probe = type(classifier.model).encoder_probe
 
     def counted(model: Any) -> torch.Tensor:
         probes.append(1)
         return probe(model)
 
-    monkeypatch.setattr(type(classifier.model), "probe_states", counted)
+    monkeypatch.setattr(type(classifier.model), "encoder_probe", counted)
     for _ in range(2):
         classifier(ASKED)
     classifier.with_own_memory()(ASKED)

@@ -23,9 +23,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from mann_hf.controllers.encoder import build_encoder, embed, max_positions
+from mann_hf.controllers.kinds import TEXT, controller_of
 from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.controllers.text import pad, tokenize
+from mann_hf.controllers.text_encoder import embed, max_positions
 from mann_hf.errors import EncoderNotFoundError, FolderError, InvalidInputError, UnknownNameError
 from mann_hf.hub.encoders import load_encoder
 from mann_hf.hub.resolve import resolve_encoder
@@ -224,14 +225,14 @@ def test_code_of_a_repository_is_not_run_unasked(tiny_encoder: Path, tmp_path: P
     assert not (tmp_path / "ran").exists()
 
 
-# build_encoder
+# build
 
 
 @every_family
 def test_builds_what_loading_gives(family: str, saved: Path):
     loaded = load_encoder(saved).eval()
     before = loaded.config.to_dict()
-    built = build_encoder(loaded.config)
+    built = controller_of(TEXT).build(loaded.config)
     assert type(built) is type(loaded)
     assert loaded.config.to_dict() == before
     assert built.config is not loaded.config
@@ -246,19 +247,19 @@ def test_builds_what_loading_gives(family: str, saved: Path):
 def test_builds_from_the_configuration_of_the_whole_model_and_leaves_it_alone(family: str):
     config = config_of(family)
     before = config.to_dict()
-    assert type(build_encoder(config)).__name__ == FAMILIES[family][1]
+    assert type(controller_of(TEXT).build(config)).__name__ == FAMILIES[family][1]
     assert config.to_dict() == before
 
 
 @every_family
 def test_builds_without_memory_on_the_meta_device(family: str):
     with torch.device("meta"):
-        encoder = build_encoder(config_of(family))
+        encoder = controller_of(TEXT).build(config_of(family))
     assert all(parameter.is_meta for parameter in encoder.parameters())
 
 
 def test_builds_in_a_given_precision():
-    assert build_encoder(config_of("Bert"), dtype=torch.bfloat16).dtype == torch.bfloat16
+    assert controller_of(TEXT).build(config_of("Bert"), dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
 # embed
@@ -267,7 +268,7 @@ def test_builds_in_a_given_precision():
 @every_family
 @pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_embeds_by_pooling_the_last_hidden_state(family: str, pooling: str):
-    encoder, inputs = build_encoder(config_of(family)).eval(), batch()
+    encoder, inputs = controller_of(TEXT).build(config_of(family)).eval(), batch()
     keys = embed(encoder, pooling, False, **inputs)
     assert keys.shape == (2, HIDDEN)
     hidden = encoder(**inputs).last_hidden_state
@@ -280,7 +281,7 @@ def test_embeds_by_pooling_the_last_hidden_state(family: str, pooling: str):
 @every_family
 @pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_a_key_depends_on_its_own_text_alone(family: str, pooling: str):
-    encoder, inputs = build_encoder(config_of(family)).eval(), batch()
+    encoder, inputs = controller_of(TEXT).build(config_of(family)).eval(), batch()
     alone = embed(encoder, pooling, True, inputs["input_ids"][1:, :2], inputs["attention_mask"][1:, :2])
     torch.testing.assert_close(embed(encoder, pooling, True, **inputs)[1:], alone, rtol=1e-4, atol=1e-5)
 
@@ -342,7 +343,7 @@ class _Headless(nn.Module):
 
 @every_family
 def test_the_longest_text_fits_and_one_more_token_does_not(family: str):
-    encoder, limit = build_encoder(config_of(family)).eval(), FAMILIES[family][2]
+    encoder, limit = controller_of(TEXT).build(config_of(family)).eval(), FAMILIES[family][2]
     assert max_positions(encoder) == limit
     if limit is not None:
         encoder(input_ids=torch.full((1, limit), 5))
@@ -358,7 +359,7 @@ def test_positions_that_a_family_counts_in_its_own_way_run_out_where_it_is_said(
     sizes = {"pad_token_id": 1, "attention_window": 4, "max_encoder_position_embeddings": POSITIONS}
     sizes |= {"word_embed_proj_dim": HIDDEN, "ffn_dim": 32, "emb_dim": HIDDEN, "n_layers": 1, "n_heads": 2}
     config = AutoConfig.for_model(family, **{**(_BART if family == "led" else _BERT), **sizes})
-    encoder = build_encoder(config).eval()
+    encoder = controller_of(TEXT).build(config).eval()
     limit = max_positions(encoder)
     assert limit is not None and POSITIONS - 2 <= limit <= POSITIONS
     encoder(input_ids=torch.full((1, limit), 5), attention_mask=torch.ones(1, limit))
@@ -367,8 +368,8 @@ def test_positions_that_a_family_counts_in_its_own_way_run_out_where_it_is_said(
 
 
 def test_positions_are_looked_for_once_and_again_when_a_table_was_replaced(monkeypatch):
-    encoder = build_encoder(AutoConfig.for_model("bert", **_BERT)).eval()
-    longer = build_encoder(AutoConfig.for_model("bert", **{**_BERT, "max_position_embeddings": 8})).eval()
+    encoder = controller_of(TEXT).build(AutoConfig.for_model("bert", **_BERT)).eval()
+    longer = controller_of(TEXT).build(AutoConfig.for_model("bert", **{**_BERT, "max_position_embeddings": 8})).eval()
     before = max_positions(encoder)
     walks: list[int] = []
     walk = type(encoder).named_modules
@@ -383,7 +384,7 @@ def test_positions_are_looked_for_once_and_again_when_a_table_was_replaced(monke
     assert max_positions(encoder) == before
     encoder.embeddings.position_embeddings = longer.embeddings.position_embeddings
     assert before is not None and max_positions(encoder) == 8 < before
-    encoder.embeddings = build_encoder(encoder.config).embeddings
+    encoder.embeddings = controller_of(TEXT).build(encoder.config).embeddings
     assert max_positions(encoder) == before
     encoder.embeddings = longer.embeddings
     assert max_positions(encoder) == 8
@@ -410,11 +411,11 @@ def test_what_is_no_text_encoder_is_refused_by_its_name(family: str, reason: str
         "reformer": {"axial_pos_embds_dim": [8, 8], "attn_layers": ["local"], "is_decoder": False, "vocab_size": 50},
     }
     with pytest.raises(InvalidInputError, match=f"is no text encoder: .*({reason})"):
-        build_encoder(AutoConfig.for_model(family, **{**small, **own.get(family, {})}))
+        controller_of(TEXT).build(AutoConfig.for_model(family, **{**small, **own.get(family, {})}))
 
 
 def test_what_needs_more_than_a_text_is_refused_in_words():
-    encoder = build_encoder(AutoConfig.for_model("bros", **_BERT)).eval()
+    encoder = controller_of(TEXT).build(AutoConfig.for_model("bros", **_BERT)).eval()
     with pytest.raises(InvalidInputError, match="BrosModel could not encode input_ids .*bbox.* is no text encoder"):
         embed(encoder, "mean", True, torch.tensor([[2, 9, 11, 3]]))
 

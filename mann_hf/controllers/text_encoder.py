@@ -1,4 +1,4 @@
-"""Pretrained text encoders of transformers, without the parts that keys do not need."""
+"""Text encoders of transformers: how their states become keys, and what they can read."""
 
 import inspect
 import weakref
@@ -6,49 +6,22 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import (
-    MODEL_FOR_TEXT_ENCODING_MAPPING,
-    MODEL_MAPPING,
-    AutoModel,
-    AutoModelForTextEncoding,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, PreTrainedConfig
 
 from ..errors import InvalidInputError
+from .base import to_unit_length
 from .inputs import check_inputs, is_of_device, token_table, why_not_read
 from .padding import in_whole_vectors, padded_behind, reads_padding, stated_positions, wide_enough, without_padding
 from .pooling import pooling_named
 
 RANDOM_ATTENTION = {"reformer"}
 """Types of encoders whose states are not the same at each call."""
-LONG = 1e12
-"""Numbers above this are divided before they are squared."""
 POSITION_TABLES = ("position_embeddings", "char_position_embeddings", "embed_positions", "wpe", "positions_embed")
 """What encoders call their tables of absolute positions, one row a position."""
 
 _Holders = tuple[weakref.ref[nn.Module], list[tuple[str, weakref.ref[nn.Module]]]]
 _holders: weakref.WeakKeyDictionary[nn.Module, _Holders] = weakref.WeakKeyDictionary()
 """Of encoders that were asked for their positions: their table of tokens, and the modules that hold positions."""
-
-
-def build_encoder(config: PreTrainedConfig, *, trust_remote_code: bool = False, **kwargs: Any) -> PreTrainedModel:
-    """Builds the encoder that `load_encoder` would load for this configuration, with random weights.
-
-    Args:
-        config: the encoder's own configuration; it is left as it is.
-        trust_remote_code: run code that the configuration points to.
-        **kwargs: what `from_config` takes, such as `dtype` and `attn_implementation`.
-    """
-    config = type(config).from_dict(config.to_dict())
-    attend_to_all(config)
-    several: Any = MODEL_MAPPING.get(type(config), None)
-    if isinstance(several, tuple) and not config.architectures:
-        config.architectures = [several[0].__name__]
-    return text_half(
-        auto_class(config).from_config(config, trust_remote_code=trust_remote_code, **without_pooler(config), **kwargs)
-    )
 
 
 def embed(
@@ -106,12 +79,6 @@ def embed(
     if projection is not None:
         keys = projection(keys)
     return to_unit_length(keys) if normalize else keys
-
-
-def to_unit_length(keys: Tensor) -> Tensor:
-    """Keys of unit length; those so long that their squares overflow, too."""
-    largest = keys.detach().abs().amax(dim=-1, keepdim=True)
-    return F.normalize(keys / torch.where(largest > LONG, largest, 1), dim=-1)
 
 
 def _hidden(encoder: nn.Module, inputs: dict[str, Any], attention_mask: Tensor) -> Tensor:
@@ -199,18 +166,7 @@ def _rows_before(table: Any) -> int:
     return padding + 1 if isinstance(padding, int) else 0
 
 
-def auto_class(config: PreTrainedConfig) -> Any:
-    """The Auto class that gives the text-encoding half where the family has one, and the whole model otherwise."""
-    return AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
-
-
-def attend_to_all(config: PreTrainedConfig) -> None:
-    """Has BigBird and its kin attend to a whole text: their blocks depend on padding, and on texts that came before."""
-    if getattr(config, "attention_type", None) == "block_sparse":
-        config.attention_type = "original_full"  # type: ignore[attr-defined]
-
-
-def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+def without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
     """The argument that leaves the pooler out, for the classes that take it."""
     for classes in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
         if type(config) in classes:
@@ -220,20 +176,7 @@ def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     return {}
 
 
-def text_half(model: PreTrainedModel) -> PreTrainedModel:
-    """The encoder of an encoder-decoder family without an encoder class of its own (BART, Marian, ...).
-
-    A decoder that serves as encoder (GPT-2, Qwen, ...) keeps no keys and values for a next token.
-    """
-    if model.config.is_encoder_decoder:
-        model = model.get_encoder()
-    _check_reads_text(model)
-    if hasattr(model.config, "use_cache"):
-        model.config.use_cache = False
-    return model
-
-
-def _check_reads_text(encoder: Any) -> None:
+def check_reads_text(encoder: Any) -> None:
     """Refuses a model of which it can be told without running it that it turns no text into states.
 
     Raises:

@@ -11,17 +11,19 @@ from packaging.version import Version
 
 from mann_hf import MANNConfig, MANNForSequenceClassification, resolve_encoder
 from mann_hf.errors import InvalidTypeError
-from mann_hf.models.pretrained_encoder import LEFT_OUT, config_fields, read_encoder
+from mann_hf.models.arguments import SETTABLE
+from mann_hf.models.encoder_settings import read_encoder
+from mann_hf.models.modeling_mann import LEFT_OUT
 
 HUB = {"revision": 3, "token": 3, "cache_dir": 3, "subfolder": 3}
-NOT_FOR_USERS = {"adapter", "projection"}  # follow from the encoder
+NOT_FOR_USERS = {"adapter", "projection", "modality"}  # follow from the encoder and the class
 
 
 def test_every_field_of_the_configuration_is_an_argument_by_name() -> None:
     """So that editors and notebooks complete it; with the type that the configuration gives it."""
     shown = inspect.signature(MANNForSequenceClassification.from_encoder_pretrained).parameters
     own = {name for name, part in shown.items() if part.kind is inspect.Parameter.KEYWORD_ONLY}
-    assert own == config_fields() - NOT_FOR_USERS
+    assert own == SETTABLE - NOT_FOR_USERS
     assert next(iter(shown)) == "encoder_name" and all(shown[name].default is LEFT_OUT for name in own)
     of_config = inspect.signature(MANNConfig.__init__).parameters
     assert all(shown[name].annotation == of_config[name].annotation for name in own & {*of_config})
@@ -50,7 +52,7 @@ def test_an_argument_that_there_is_not(tiny_encoder: Path, tmp_path: Path, given
 
 def test_help_shows_defaults_in_a_word() -> None:
     shown = str(inspect.signature(MANNForSequenceClassification.from_encoder_pretrained))
-    assert "pooling: str = <default>" in shown and "Ellipsis" not in shown
+    assert "pooling: str | None = <default>" in shown and "Ellipsis" not in shown
 
 
 @pytest.mark.parametrize("name", HUB)

@@ -1,0 +1,190 @@
+"""The protocol of controllers: how inputs of one modality become keys."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import MODEL_MAPPING, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from ..registry import Registry
+from .processor import InputProcessor
+
+TEXT, IMAGE = "text", "image"
+LONG = 1e12
+"""Numbers above this are divided before they are squared."""
+
+
+class Controller(ABC):
+    """How inputs of one modality go through their encoder: loading, pooling, and the processor of a user's inputs.
+
+    A controller keeps nothing: encoder and configuration are given to each call. A new modality is a class in a file of
+    its own, registered in `CONTROLLERS`, and named by the `modality` of a model's configuration.
+
+    Shapes: B inputs, H the size of pooled states, K of keys.
+
+    Attributes:
+        modality: its name in `CONTROLLERS`.
+        noun: what one input is called in messages.
+        main_input: the name of the encoder's main input.
+        input_dims: the number of dimensions of one input in it.
+        processing_class: what is loaded with an encoder for its inputs: a name of `PROCESSING_CLASSES` of `hub`; None
+            for nothing.
+        restorable: whether what identifies an input in a memory is the input itself, so that its key can be computed
+            again.
+        own_fields: fields of `MANNConfig` that this modality alone takes.
+    """
+
+    modality: ClassVar[str]
+    noun: ClassVar[str]
+    main_input: ClassVar[str]
+    input_dims: ClassVar[int] = 1
+    processing_class: ClassVar[str | None] = None
+    restorable: ClassVar[bool] = False
+    own_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def auto_class(self, config: PreTrainedConfig) -> Any:
+        """The Auto class that loads an encoder of this configuration."""
+        return AutoModel
+
+    def prepare(self, config: PreTrainedConfig) -> None:  # noqa: B027  # nothing, in most modalities
+        """Changes what keys need in an encoder's configuration, before the encoder is made."""
+
+    def options(self, config: PreTrainedConfig, pooling: str | None) -> dict[str, Any]:
+        """Further arguments with which an encoder is made, such as those that leave out what keys do not need.
+
+        Args:
+            config: the encoder's configuration.
+            pooling: of the model; None for the default.
+        """
+        return {}
+
+    def finish(self, encoder: Any) -> PreTrainedModel:
+        """The part of a loaded model that encodes.
+
+        Raises:
+            InvalidInputError: it is no encoder of this modality.
+        """
+        return encoder
+
+    def build(self, config: PreTrainedConfig, pooling: str | None = None, **kwargs: Any) -> PreTrainedModel:
+        """The encoder of a configuration, with random weights.
+
+        Args:
+            config: the encoder's own configuration; it is left as it is.
+            pooling: of the model; None for the default.
+            kwargs: what `from_config` takes, such as `dtype` and `attn_implementation`.
+        """
+        config = type(config).from_dict(config.to_dict())
+        self.prepare(config)
+        several: Any = MODEL_MAPPING.get(type(config), None)
+        if isinstance(several, tuple) and not config.architectures:
+            config.architectures = [several[0].__name__]
+        made = self.auto_class(config).from_config(config, **self.options(config, pooling), **kwargs)
+        return self.finish(made)
+
+    @abstractmethod
+    def default_pooling(self, config: PreTrainedConfig) -> str:
+        """How an encoder of this configuration is pooled if nothing else is asked for."""
+
+    @abstractmethod
+    def pooled_size(self, config: PreTrainedConfig, pooling: str) -> int:
+        """H, the size of pooled states.
+
+        Raises:
+            UnknownNameError: there is no such pooling.
+            InvalidInputError: the configuration does not say it.
+        """
+
+    @abstractmethod
+    def pool(self, encoder: nn.Module, pooling: str, **inputs: Any) -> Tensor:
+        """The pooled states [B, H] of a batch of inputs.
+
+        Args:
+            encoder: as `finish` gives it.
+            pooling: a name that `pooled_size` takes.
+            inputs: by name.
+
+        Raises:
+            InvalidTypeError: inputs that are no tensors.
+            InvalidInputError: tensors of another shape, or that the encoder cannot read.
+        """
+
+    def embed(
+        self, encoder: nn.Module, pooling: str, normalize: bool, projection: nn.Module | None = None, **inputs: Any
+    ) -> Tensor:
+        """The keys [B, K] of a batch of inputs: encoded, pooled, projected and optionally scaled to unit length."""
+        keys = self.pool(encoder, pooling, **inputs)
+        if projection is not None:
+            keys = projection(keys)
+        return to_unit_length(keys) if normalize else keys
+
+    def reads_words(self, config: PreTrainedConfig) -> bool:
+        """Whether an encoder of this configuration reads words, so that those of labels can be stored."""
+        return False
+
+    @abstractmethod
+    def probe_inputs(self, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
+        """A few fixed inputs, whose keys identify an encoder."""
+
+    @abstractmethod
+    def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> InputProcessor:
+        """The processor that gives a user's inputs to an encoder.
+
+        Args:
+            config: of the model, a `MANNConfig`.
+            encoder: of the model.
+            processing_class: a tokenizer, an image processor or what else this modality has.
+        """
+
+    def loading_options(self, config: PreTrainedConfig) -> dict[str, Any]:
+        """Further arguments with which the processing class of an encoder is loaded."""
+        return {}
+
+    def max_length(self, config: Any, encoder: nn.Module, processing_class: Any = None) -> int | None:
+        """The largest number of tokens of an input that a model reads; None for no limit.
+
+        Args:
+            config: of the model, a `MANNConfig`.
+            encoder: of the model.
+            processing_class: whose own limit holds, too.
+        """
+        return None
+
+    def limit(self, processing_class: Any, config: Any, encoder: nn.Module) -> None:  # noqa: B027
+        """Has a loaded processing class cut inputs where the model does, also where others call it."""
+
+    def processing_class_from(self, config: PreTrainedConfig) -> Any:
+        """What gives inputs to an encoder that was made from a configuration alone; None if that does not say it."""
+        return None
+
+    def stacked(self, batches: Sequence[Mapping[str, Tensor]], config: PreTrainedConfig) -> dict[str, Tensor]:
+        """Several batches of inputs as one.
+
+        Args:
+            batches: each [B, ...] by name, with the same names.
+            config: the encoder's configuration.
+        """
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+CONTROLLERS: Registry[type[Controller]] = Registry("modality")
+
+
+@functools.cache
+def controller_of(modality: str) -> Controller:
+    """The controller of a modality, one value for all.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    return CONTROLLERS[modality]()
+
+
+def to_unit_length(keys: Tensor) -> Tensor:
+    """Keys of unit length; those so long that their squares overflow, too."""
+    largest = keys.detach().abs().amax(dim=-1, keepdim=True)
+    return F.normalize(keys / torch.where(largest > LONG, largest, 1), dim=-1)

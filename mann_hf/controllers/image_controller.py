@@ -1,0 +1,154 @@
+"""The controller of images: vision encoders, and those that have a text half in the same space (CLIP, SigLIP)."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import MODEL_MAPPING, PreTrainedConfig
+
+from ..errors import InvalidInputError, InvalidTypeError, UnknownNameError
+from .base import CONTROLLERS, IMAGE, Controller
+from .image_processor import ImageProcessor, image_processor_of
+from .inputs import is_of_device
+
+IMAGE_POOLINGS = ("pooler", "cls", "mean")
+"""The encoder's own vector of an image (of CLIP and its kin that which texts share), its first token, or the mean."""
+USUAL_SIZE, USUAL_CHANNELS = 224, 3
+SIZES = ("pooler_output_size", "projection_dim", "hidden_size", "hidden_sizes", "neck_hidden_sizes", "hidden_dim")
+"""Fields that say how long an encoder's vectors are, in the order in which they are looked at."""
+
+
+@CONTROLLERS.register(IMAGE)
+class ImageController(Controller):
+    """Images: their pretrained encoders and image processors; words too, where the encoder has a text half."""
+
+    modality = IMAGE
+    noun = "image"
+    main_input = "pixel_values"
+    input_dims = 3  # channels, height, width
+    processing_class = "image_processor"
+
+    def options(self, config: PreTrainedConfig, pooling: str | None) -> dict[str, Any]:
+        """The argument that leaves a pooler out that nobody asks, for the classes that take it."""
+        kind: Any = MODEL_MAPPING.get(type(config), None)
+        if (pooling or self.default_pooling(config)) == "pooler" or not inspect.isclass(kind):
+            return {}
+        return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
+
+    def finish(self, encoder: Any) -> Any:
+        """The encoder as it is.
+
+        Raises:
+            InvalidInputError: it reads no images.
+        """
+        if not reads_words(encoder.config):
+            inputs = inspect.signature(encoder.forward).parameters
+            if inputs and "pixel_values" not in inputs:
+                raise InvalidInputError(
+                    f"{type(encoder).__name__} is no image encoder: it takes no pixel_values. Take a model that "
+                    "AutoModel loads and that reads images alone, or one with a text half such as CLIP."
+                )
+        return encoder
+
+    def default_pooling(self, config: PreTrainedConfig) -> str:
+        """The class token of a Vision Transformer, whose pooler is often untrained; the encoder's own vector else."""
+        is_transformer = hasattr(config, "num_attention_heads") and hasattr(config, "hidden_size")
+        is_half = reads_words(config) or config.model_type.endswith("vision_model")  # whose first token is no summary
+        return "cls" if is_transformer and not is_half else "pooler"
+
+    def pooled_size(self, config: PreTrainedConfig, pooling: str) -> int:
+        if pooling not in IMAGE_POOLINGS:
+            raise UnknownNameError("pooling", pooling, [*IMAGE_POOLINGS])
+        if reads_words(config) and pooling != "pooler":
+            raise InvalidInputError(
+                f"pooling is {pooling!r}; an encoder with a text half takes 'pooler', the vector that texts share."
+            )
+        for part in (config, getattr(config, "vision_config", None)):
+            for name in SIZES if pooling == "pooler" else SIZES[2:]:
+                size = getattr(part, name, None)
+                size = size[-1] if isinstance(size, list | tuple) and size else size
+                if isinstance(size, int) and size > 0:
+                    return size
+        raise InvalidInputError(
+            f"the configuration of the encoder ({config.model_type}) does not say how long its vectors are: it has "
+            f"none of {', '.join(SIZES)}."
+        )
+
+    def reads_words(self, config: PreTrainedConfig) -> bool:
+        return reads_words(config)
+
+    def pool(self, encoder: nn.Module, pooling: str, **inputs: Any) -> Tensor:
+        try:
+            states = _states(encoder, pooling, inputs)
+        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+            if is_of_device(error):
+                raise
+            raise InvalidInputError(
+                f"{type(encoder).__name__} could not encode {', '.join(inputs)} ({type(error).__name__}: "
+                f"{str(error)[:200]}). Give images of the size that it reads; its image processor makes them so."
+            ) from error
+        return states.float() if states.dtype in (torch.float16, torch.bfloat16) else states
+
+    def probe_inputs(self, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
+        height, width = image_size(config)
+        numbers = torch.arange(num_channels(config) * height * width, device=device)
+        pixels = (numbers * 7919 + 104729) % 4093  # primes: no two rows alike
+        return {"pixel_values": (pixels / 2046.5 - 1).view(1, -1, height, width)}
+
+    def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> ImageProcessor:
+        own = config.encoder_config
+        return ImageProcessor(processing_class, num_channels=num_channels(own), reads_words=reads_words(own))
+
+    def loading_options(self, config: PreTrainedConfig) -> dict[str, Any]:
+        return {"with_words": reads_words(config)}
+
+    def processing_class_from(self, config: PreTrainedConfig) -> Any:
+        """An image processor that scales images to the encoder's size, and pixels to numbers from -1 to 1."""
+        return None if reads_words(config) else image_processor_of(image_size(config), num_channels(config))
+
+
+def reads_words(config: PreTrainedConfig) -> bool:
+    """Whether an encoder has a text half, whose vectors lie in the space of those of images."""
+    return hasattr(MODEL_MAPPING.get(type(config), None), "get_text_features")
+
+
+def image_size(config: PreTrainedConfig) -> tuple[int, int]:
+    """Height and width in pixels of the images that an encoder reads."""
+    found = getattr(getattr(config, "vision_config", config), "image_size", None) or USUAL_SIZE
+    return (found, found) if isinstance(found, int) else (found[0], found[1])
+
+
+def num_channels(config: PreTrainedConfig) -> int:
+    """How many channels an encoder reads: 3 for colour, 1 for grey."""
+    return getattr(getattr(config, "vision_config", config), "num_channels", None) or USUAL_CHANNELS
+
+
+def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
+    """The pooled states [B, H] of images; or of words, for an encoder with a text half."""
+    if "pixel_values" not in inputs:
+        return _features(encoder.get_text_features(**inputs))
+    pixels = inputs["pixel_values"]
+    if not isinstance(pixels, Tensor) or not pixels.is_floating_point():
+        raise InvalidTypeError(
+            f"pixel_values are of type {getattr(pixels, 'dtype', type(pixels).__name__)}; give a tensor of "
+            "floating-point numbers [B, C, h, w], from the image processor. The pipeline "
+            "few-shot-image-classification takes images."
+        )
+    if pixels.dim() != 4 or not pixels.numel():
+        raise InvalidInputError(f"pixel_values have the shape {list(pixels.shape)}; they must be [B, C, h, w].")
+    inputs = {**inputs, "pixel_values": pixels.to(encoder.dtype)}
+    if hasattr(encoder, "get_text_features"):
+        return _features(encoder.get_image_features(**inputs))
+    output = encoder(**inputs)
+    if pooling == "pooler":
+        return output.pooler_output.flatten(1)
+    hidden = output.last_hidden_state
+    if hidden.dim() == 4:  # [B, H, h, w], of a convolutional network
+        hidden = hidden.flatten(2).mT
+    return hidden[:, 0] if pooling == "cls" else hidden.mean(1)
+
+
+def _features(output: Any) -> Tensor:
+    """The vectors [B, H] of a half of an encoder, whichever output it has."""
+    return output if isinstance(output, Tensor) else output.pooler_output

@@ -1,0 +1,119 @@
+"""The processor of images: an image processor of transformers, and pictures in whichever form they come."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import InvalidTypeError, import_extra
+from ..wording import at_least
+from .pictures import Picture, as_image, check_pictures, is_picture
+from .processor import InputProcessor
+
+BATCH_SIZE = 32
+"""Images in a batch, if nothing else is asked for: beyond it a CPU works no faster."""
+WORDS = "This is a photo of {}."
+"""What a text half is asked of a label's words, as transformers' zero-shot image classification does."""
+
+
+class ImageProcessor(InputProcessor):
+    """Resizes and scales images as a model reads them.
+
+    Args:
+        processing_class: an image processor, from `AutoImageProcessor`; or one of images and texts, from
+            `AutoProcessor`, for an encoder with a text half.
+        num_channels: that the encoder reads: 3 for colour, 1 for grey.
+        reads_words: whether the encoder has a text half.
+    """
+
+    noun = "image"
+
+    def __init__(self, processing_class: Any, *, num_channels: int = 3, reads_words: bool = False) -> None:
+        self.image_processor = getattr(processing_class, "image_processor", processing_class)
+        self.tokenizer = getattr(processing_class, "tokenizer", None)
+        self.processing_class, self.num_channels = processing_class, num_channels
+        if not callable(self.image_processor):
+            raise InvalidTypeError(
+                f"the image processor is of type {type(processing_class).__name__}; give that of the encoder, from "
+                "AutoImageProcessor.from_pretrained(encoder)."
+            )
+        self._reads_words = reads_words
+
+    def is_one(self, inputs: Any) -> bool:
+        return is_picture(inputs)
+
+    def check(self, inputs: Any) -> list[Picture]:
+        return check_pictures(inputs, self.num_channels)
+
+    def contents(self, inputs: Sequence[Picture]) -> list[str | None]:
+        return [picture.content for picture in inputs]
+
+    def encode(self, inputs: Sequence[Picture]) -> list[Picture]:
+        """The pictures themselves: as tensors they would take many times the memory, so a batch is made of few."""
+        return list(inputs)
+
+    def batches(self, encodings: Sequence[Any], batch_size: int | None = None) -> list[list[int]]:
+        size = BATCH_SIZE if batch_size is None else at_least("batch_size", batch_size)
+        rows = range(len(encodings))
+        return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+    def collate(self, encodings: Sequence[Picture], rows: Sequence[int]) -> dict[str, Tensor]:
+        images = [as_image(encodings[row].image, self.num_channels) for row in rows]
+        if self.num_channels == 1:  # or the image processor would look for the channels among the pixels
+            images = [np.asarray(image)[..., None] for image in images]
+        batch = self.image_processor(images=images, return_tensors="pt")
+        return {"pixel_values": batch["pixel_values"]}
+
+    @property
+    def words(self) -> InputProcessor | None:
+        return WordsProcessor(self.tokenizer) if self._reads_words and self.tokenizer is not None else None
+
+    def save_pretrained(self, folder: Path) -> None:
+        self.processing_class.save_pretrained(folder)
+
+
+class WordsProcessor(InputProcessor):
+    """Gives labels' words to the text half of an encoder of images, in a sentence.
+
+    Args:
+        tokenizer: of the encoder.
+    """
+
+    noun = "text"
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def check(self, inputs: Any) -> list[str]:
+        return list(inputs)
+
+    def encode(self, inputs: Sequence[str]) -> list[str]:
+        return [WORDS.format(words) for words in inputs]
+
+    def batches(self, encodings: Sequence[Any], batch_size: int | None = None) -> list[list[int]]:
+        return [[row] for row in range(len(encodings))]  # so that none has padding
+
+    def collate(self, encodings: Sequence[str], rows: Sequence[int]) -> dict[str, Tensor]:
+        # SigLIP was trained on sentences that are padded to one length, and reads their last place
+        padding = "max_length" if "siglip" in type(self.tokenizer).__name__.lower() else True
+        texts = [encodings[row] for row in rows]
+        return dict(self.tokenizer(texts, padding=padding, truncation=True, return_tensors="pt"))
+
+    def save_pretrained(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
+
+
+def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:
+    """An image processor that scales images to a size, and their pixels to numbers from -1 to 1.
+
+    Args:
+        size: height and width in pixels.
+        num_channels: 3 for colour, 1 for grey.
+    """
+    import_extra("PIL.Image", "images", "images")
+    from transformers import ViTImageProcessor
+
+    middle = [0.5] * num_channels
+    return ViTImageProcessor(size={"height": size[0], "width": size[1]}, image_mean=middle, image_std=middle)

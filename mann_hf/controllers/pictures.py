@@ -1,0 +1,178 @@
+"""Pictures in one form, whether they come as a path, a PIL image, an array or a tensor."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InvalidInputError, InvalidTypeError, import_extra
+from ..wording import shown
+
+MODES = {1: "L", 3: "RGB"}
+"""Modes of PIL by the channels that an encoder reads."""
+MOST_PIXELS = 2**26
+"""Of one picture; larger ones are refused before they are unpacked."""
+BYTE = 255
+
+
+class Picture(NamedTuple):
+    """A picture that was looked at and found whole.
+
+    Attributes:
+        image: a PIL image; or the path of a file, which is read again when its pixels are needed, as many would not fit
+            into memory.
+        content: identifies the picture; see `content_of`.
+    """
+
+    image: Any
+    content: str
+
+
+def check_pictures(pictures: Any, channels: int = 3) -> list[Picture]:
+    """Pictures as a list, one picture as a list of one.
+
+    Args:
+        pictures: a picture, or a list or other sized collection of them. A picture is a PIL image; the path of a file;
+            an array [h, w] or [h, w, C]; or a tensor [C, h, w]. Numbers are bytes from 0 to 255, or floating-point from
+            0 to 1.
+        channels: 3 for colour, 1 for grey.
+
+    Raises:
+        InvalidTypeError: it is neither, or holds something else than pictures.
+        InvalidInputError: a picture that cannot be read, without a pixel, too large, or of other numbers.
+    """
+    if is_picture(pictures):
+        pictures = [pictures]
+    elif isinstance(pictures, (set, frozenset, Mapping)) or not (
+        isinstance(pictures, Iterable) and hasattr(pictures, "__len__")
+    ):
+        raise InvalidTypeError(
+            f"images must be an image or a list of images, not {shown(pictures, 40)} (of type "
+            f"{type(pictures).__name__})."
+        )
+    found = []
+    for position, picture in enumerate(pictures):
+        try:
+            found.append(_checked(picture, channels))
+        except (InvalidInputError, InvalidTypeError) as error:
+            raise type(error)(f"image {position} (counted from 0): {error}") from None
+    return found
+
+
+def is_picture(value: Any) -> bool:
+    """Whether it is meant as one picture: by its type, or as an array by its dimensions."""
+    if isinstance(value, (str, os.PathLike, Picture)) or hasattr(value, "getexif"):
+        return True
+    return getattr(value, "ndim", 0) in (2, 3) and str(getattr(value, "dtype", "")) != "object"
+
+
+def _checked(picture: Any, channels: int) -> Picture:
+    if isinstance(picture, Picture):
+        return picture
+    image = as_image(picture, channels)
+    return Picture(picture if isinstance(picture, (str, os.PathLike)) else image, content_of(image))
+
+
+def as_image(picture: Any, channels: int = 3) -> Any:
+    """A picture as a PIL image of 8 bits a channel, upright as its file says it is to be shown.
+
+    Args:
+        picture: as `check_pictures` takes it.
+        channels: 3 for colour, 1 for grey.
+
+    Raises:
+        InvalidTypeError: something that is no picture.
+        InvalidInputError: a picture that cannot be read, without a pixel, too large, or of other numbers.
+    """
+    pillow: Any = import_extra("PIL.Image", "images", "images")
+    if isinstance(picture, (str, os.PathLike)):
+        picture = _opened(pillow, picture)
+    elif not isinstance(picture, pillow.Image):
+        picture = pillow.fromarray(_bytes(_array(picture)))
+    _check_size(*picture.size)
+    try:
+        upright: Any = import_extra("PIL.ImageOps", "images", "images").exif_transpose(picture)
+        if upright.mode.startswith("I;16"):  # which PIL would cut at 255
+            upright = pillow.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        return upright.convert(MODES[channels])
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        raise InvalidInputError(f"a damaged picture ({' '.join(str(error).split())[:100]}).") from None
+
+
+def content_of(image: Any) -> str:
+    """What identifies a picture: a digest of its pixels, whichever file or array they came from.
+
+    Args:
+        image: what `as_image` gives.
+    """
+    digest = hashlib.blake2b(f"{image.mode} {image.size} ".encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return f"blake2b:{digest.hexdigest()}"
+
+
+def _opened(pillow: Any, path: str | os.PathLike) -> Any:
+    """The picture in a file, which is read whole and closed."""
+    if not os.path.exists(path):
+        raise InvalidInputError(f"there is no file {os.fspath(path)!r}.")
+    if not os.path.isfile(path):
+        raise InvalidInputError(f"{os.fspath(path)!r} is no file.")
+    try:
+        with pillow.open(path) as image:
+            _check_size(*image.size)
+            image.load()
+            return image
+    except InvalidInputError:
+        raise
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        raise InvalidInputError(
+            f"{os.fspath(path)!r} is no picture that can be read ({type(error).__name__})."
+        ) from None
+
+
+def _array(picture: Any) -> np.ndarray:
+    """The numbers of a picture, [h, w] or [h, w, C]; a tensor has its channels in front."""
+    is_tensor = hasattr(picture, "detach")
+    if is_tensor:
+        picture = picture.detach().cpu().float() if picture.is_floating_point() else picture.detach().cpu()
+    if not hasattr(picture, "__array__"):
+        raise InvalidTypeError(
+            f"{shown(picture, 40)} of type {type(picture).__name__} is no image; give a PIL image, the path of a file, "
+            "an array [h, w, C] or a tensor [C, h, w]."
+        )
+    array = np.asarray(picture)
+    if is_tensor and array.ndim == 3:
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise InvalidInputError(
+            f"an array of the shape {list(array.shape)}; give [h, w], or [h, w, C] with C = 1, 3 or 4 (of a tensor "
+            "[C, h, w])."
+        )
+    return array
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    """Numbers from 0 to 1 as bytes; bytes as they are."""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * BYTE
+    if array.size and np.issubdtype(array.dtype, np.integer) and array.min() >= 0 and array.max() <= BYTE:
+        return array.astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InvalidInputError(f"an array of {array.dtype}; give bytes from 0 to 255, or floats from 0 to 1.")
+    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+        raise InvalidInputError("an array with NaN, infinity or numbers outside of 0 to 1; scale it, or give bytes.")
+    return (array * BYTE).round().astype(np.uint8)
+
+
+def _check_size(width: int, height: int) -> None:
+    if not width or not height:
+        raise InvalidInputError(f"a picture of {width} x {height} pixels has nothing to see.")
+    if width * height > MOST_PIXELS:
+        raise InvalidInputError(
+            f"a picture of {width:,} x {height:,} pixels is too large; there may be {MOST_PIXELS:,}: make it smaller."
+        )

@@ -1,0 +1,72 @@
+"""Loading an image processor from a folder or repository that a stranger may have made."""
+
+import os
+from typing import Any
+
+from transformers import AutoImageProcessor, AutoProcessor
+
+from ..errors import FolderError, MissingExtraError, UnsafeFileError, import_extra
+from .files import check_folder, damaged, read_object
+from .guard import CODE, as_folder_error
+from .source import Source
+from .tokenizers import check_before_use
+
+SETTINGS = ("preprocessor_config.json", "processor_config.json")
+"""The settings of an image processor by itself, and of one that is saved with a tokenizer."""
+LARGEST_SIDE = 2**13
+"""Pixels of an image that an encoder reads; those in use have a few hundred."""
+SIZES = ("size", "crop_size", "pad_size", "max_image_size", "min_image_size", "size_divisor", "max_num_patches")
+
+
+def load_image_processor(place: str | os.PathLike[str], with_words: bool = False, **kwargs: Any) -> Any:
+    """The image processor of a folder or repository. Code that it brings along does not run.
+
+    Args:
+        place: a folder, or a Hub repository.
+        with_words: whether to load its tokenizer with it, as a processor of both.
+        kwargs: `subfolder`, `revision`, `token`, `cache_dir`, `local_files_only`.
+
+    Raises:
+        UnsafeFileError: a file is none that may be read.
+        FolderError: a file is damaged, or there is no image processor.
+        OSError: the Hub does not give one.
+        MissingExtraError: Pillow is not installed.
+    """
+    import_extra("PIL.Image", "images", "images")
+    source = Source.of(place, kwargs).at_one_commit()
+    kwargs |= source.arguments
+    if source.folder is not None and source.folder.is_dir():
+        check_folder(source.folder)
+    for name in SETTINGS:
+        if (path := source.path(name)) is not None:
+            _check_sizes(read_object(path), path)
+    if with_words:
+        check_before_use(source)
+    kind: Any = AutoProcessor if with_words else AutoImageProcessor
+    with as_folder_error(place, SETTINGS[0], kwargs):
+        return kind.from_pretrained(place, trust_remote_code=False, **kwargs)
+
+
+def has_image_processor(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:
+    """Whether an error of `load_image_processor` is about what is there, and not that there is no image processor.
+
+    Args:
+        error: what was raised.
+        place: a folder, or a Hub repository.
+        kwargs: as of `load_image_processor`.
+    """
+    if isinstance(error, (MissingExtraError, UnsafeFileError)):
+        return True
+    source = Source.of(place, kwargs)
+    return isinstance(error, FolderError) and CODE not in str(error) and any(map(source.has, SETTINGS))
+
+
+def _check_sizes(settings: Any, path: Any) -> None:
+    """Refuses sizes for which an image could take any memory."""
+    for name, value in settings.items():
+        if isinstance(value, dict) and name not in SIZES:
+            _check_sizes(value, path)
+        elif name in SIZES:
+            sides = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+            if any(isinstance(side, (int, float)) and not 0 <= side <= LARGEST_SIDE for side in sides):
+                raise damaged(path, f"its {name} is {value!r:.80}; a side may have {LARGEST_SIDE:,} pixels")

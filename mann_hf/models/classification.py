@@ -1,0 +1,200 @@
+"""Memory-augmented classification, whatever the inputs are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.utils import ModelOutput, logging
+
+from ..controllers.inputs import check_tensor, check_words
+from ..errors import EncoderMismatchError, InvalidInputError
+from ..persistent.evidence import evidence_tensors
+from ..persistent.holder import ReadyMemory
+from .adapter_switches import active_adapters_on
+from .episode_keys import EpisodeKeys, episode_memory, read_episodes, strongest
+from .modeling_mann import MANNPreTrainedModel
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+NUM_EVIDENCE_SLOTS = 8
+"""How many slots `MANNClassifierOutput` names for each query."""
+
+
+@dataclass
+class MANNClassifierOutput(ModelOutput):
+    """Output of a memory-augmented classifier.
+
+    Shapes are those of a call without episodes; with episodes there is a dimension B in front.
+
+    Attributes:
+        loss: cross entropy (binary for several labels, squared error for regression), if labels were given: the mean
+            over queries; with episodes the mean within each, then over the B episodes.
+        logits: [Q, C], calibrated: their softmax (for several labels their sigmoid) gives the scores.
+        memory_weights: [Q, M], what the M = `NUM_EVIDENCE_SLOTS` most important slots add to the best label.
+        slot_ids: [Q, M], the ids of these slots; -1 where a label has fewer.
+        read_keys: [Q, K], the keys that the memory was read with.
+        hidden_states: None, for code that looks for them in the output of any model; `model.encoder(**inputs,
+            output_hidden_states=True)` gives the encoder's states.
+        attentions: None, as `hidden_states`; `model.encoder(**inputs, output_attentions=True)`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    memory_weights: Tensor | None = None
+    slot_ids: Tensor | None = None
+    read_keys: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class MANNForClassification(MANNPreTrainedModel):
+    """Classifies inputs from a memory of labelled examples; new examples and labels need no training.
+
+    A subclass names the modality of its inputs, and has a `forward` that gives them to `classify`.
+
+    Args:
+        config: the configuration.
+    """
+
+    def classify(
+        self,
+        inputs: Mapping[str, Tensor | None],
+        labels: Tensor | None = None,
+        support: Mapping[str, Tensor | None] | None = None,
+        support_labels: Tensor | None = None,
+        n_way: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> MANNClassifierOutput | tuple:
+        """Answers inputs from the model's own memory, or from a memory of the support that lives for this call.
+
+        Args:
+            inputs: of the encoder by name, [Q, ...]; of B episodes [B, Q, ...]. None for those that were not given.
+            labels: as of `forward`, as are those below.
+            support: inputs [S, ...] or [B, S, ...], by the same names.
+            support_labels: [S] or [B, S], or with a last dimension of labels or numbers.
+            n_way: N.
+            return_dict: whether the output is a `MANNClassifierOutput` or a tuple.
+            kwargs: further inputs of the encoder.
+        """
+        given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        taught = {name: tensor for name, tensor in (support or {}).items() if tensor is not None}
+        main = self.config.controller.main_input
+        check_tensor("labels", labels)
+        if main not in taught:
+            if support_labels is not None:
+                raise InvalidInputError(f"support_labels came without support_{main}.")
+            output = self._read_own(self.embed(**given, **kwargs), labels, given.get("attention_mask"))
+        elif support_labels is None:
+            raise InvalidInputError(f"support_{main} came without support_labels.")
+        else:
+            output = self._read_episodes(given, labels, taught, support_labels, n_way, **kwargs)
+        if return_dict is None:
+            return_dict = getattr(self.config, "return_dict", True)
+        return output if return_dict else output.to_tuple()
+
+    def _read_own(self, keys: Tensor, labels: Tensor | None, attention_mask: Tensor | None) -> MANNClassifierOutput:
+        check_words(attention_mask, None, self.config.controller.noun)
+        ready = self._ready_to_ask(labels is not None)
+        logits = self.read(ready, keys)
+        best = logits.argmax(-1, keepdim=True)
+        weights, slots, _, _ = evidence_tensors(self.reading, ready, keys, logits, best, NUM_EVIDENCE_SLOTS)
+        ids = ready.solution.state.ids[0][slots].masked_fill(slots < 0, -1)
+        more = (0, NUM_EVIDENCE_SLOTS - slots.shape[1])
+        evidence = F.pad(weights, more).to(logits.dtype), F.pad(ids, more, value=-1)
+        return MANNClassifierOutput(self._loss(logits, labels), logits, *evidence, keys)
+
+    def _ready_to_ask(self, with_labels: bool) -> ReadyMemory:
+        """The present memory: once a training has changed the encoder it holds keys of before, and a warning says so.
+
+        A training need not give labels: a `Trainer` that computes the loss itself keeps them, also as it evaluates.
+        """
+        training, probe = self.training and torch.is_grad_enabled(), self.memory.probe
+        amid_training = probe is not None and self._trained_on is probe
+        try:
+            if not (training and amid_training):
+                self.check_memory(weights=not training)
+        except EncoderMismatchError as error:
+            asked = not with_labels or self.memory.adapters != active_adapters_on(self)
+            if asked and not (training or amid_training):
+                raise
+            logger.warning_once(str(error))
+        if training and not torch.compiler.is_compiling():
+            self._trained_on = probe
+        return self._holder.ready(self.reading)
+
+    def _read_episodes(
+        self,
+        inputs: dict[str, Tensor],
+        labels: Tensor | None,
+        support: dict[str, Tensor],
+        support_labels: Tensor,
+        n_way: int | None,
+        **kwargs: Any,
+    ) -> MANNClassifierOutput:
+        main, noun = self.config.controller.main_input, self.config.controller.noun
+        if main not in inputs or inputs.keys() - support.keys() - {"attention_mask", "token_type_ids"}:
+            raise InvalidInputError(
+                f"with support_*, queries are {', '.join(support)} as the support is; {', '.join(inputs)} came."
+            )
+        for part, tensor in [*inputs.items(), *((f"support_{part}", tensor) for part, tensor in support.items())]:
+            check_tensor(part, tensor)
+        check_tensor("support_labels", support_labels)
+        per_input = self.config.controller.input_dims
+        queries, written = inputs[main].shape, support[main].shape
+        single = len(queries) == 1 + per_input
+        lead = len(queries) - per_input  # dimensions before those of one input
+        if lead not in (1, 2) or len(written) != len(queries) or queries[: lead - 1] != written[: lead - 1]:
+            raise _do_not_agree(main, queries, written, support_labels)
+        if single:
+            inputs = {name: tensor[None] for name, tensor in inputs.items()}
+            support = {name: tensor[None] for name, tensor in support.items()}
+            support_labels = support_labels[None]
+        targets = self.reading.targets
+        values, mask = targets.support_values(support_labels, n_way)
+        if values.shape[:2] != support[main].shape[:2]:
+            raise _do_not_agree(main, queries, written, support_labels)
+        if labels is not None:
+            targets.check_query_labels(labels, queries[:lead], values.shape[-1])
+            labels = labels[None] if single else labels
+        asked = None if labels is None else targets.has_label(labels, 3)
+        check_words(inputs.get("attention_mask"), asked, "query")
+        check_words(support.get("attention_mask"), mask, f"support {noun}")
+        keys, support_keys = self._embed_together(inputs, support, **kwargs)
+        memory = episode_memory(self.config, values.shape[-1])
+        output = self._answer_episodes(EpisodeKeys(memory, support_keys, values, mask, keys, labels))
+        if single:
+            for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
+                output[name] = output[name][0]
+        return output
+
+    def _answer_episodes(self, episodes: EpisodeKeys) -> MANNClassifierOutput:
+        solution, logits = read_episodes(self.reading, episodes)
+        evidence = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
+        loss = self._loss(logits, episodes.labels)
+        return MANNClassifierOutput(loss, logits, *evidence, episodes.queries)
+
+    def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
+        return None if labels is None else self.reading.targets.loss(logits, labels)
+
+    def _embed_together(
+        self, inputs: dict[str, Tensor], support: dict[str, Tensor], **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """One call of the encoder for all inputs of all episodes: keys [B, Q, K] and [B, S, K]."""
+        controller = self.config.controller
+        flat = [{name: part.flatten(0, 1) for name, part in each.items()} for each in (inputs, support)]
+        keys = self.embed(**controller.stacked(flat, self.config.encoder_config), **kwargs)
+        queries, written = inputs[controller.main_input].shape[:2], support[controller.main_input].shape[:2]
+        split = queries.numel()
+        return keys[:split].view(*queries, -1), keys[split:].view(*written, -1)
+
+
+def _do_not_agree(main: str, given: torch.Size, written: torch.Size, labels: Tensor) -> InvalidInputError:
+    return InvalidInputError(
+        f"{main} are {tuple(given)}, support_{main} {tuple(written)} and support_labels {tuple(labels.shape)}: "
+        "they must agree in episodes ([B, Q, ...], [B, S, ...], [B, S]; for a single one without B), and the support "
+        "in its number of inputs."
+    )

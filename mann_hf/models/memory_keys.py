@@ -1,0 +1,99 @@
+"""The keys of a memory that a model takes over, or computes again."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..controllers.processor import InputProcessor
+from ..errors import InvalidInputError
+from ..persistent.entries import Label, label_names, label_words, lack_texts
+from ..persistent.fitting import mismatch
+from ..persistent.labelled_memory import LabelledMemory
+from ..persistent.memory_files import load_memory
+from .adapter_switches import active_adapters_on
+from .embedding import embed_checked
+
+
+def keys_of_words(
+    model: Any, labels: Iterable[Label], processor: InputProcessor, known: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The keys [K] of the words of labels, for labels that have words.
+
+    Args:
+        model: whose encoder reads them.
+        labels: of examples.
+        processor: of words.
+        known: keys that need not be encoded again.
+    """
+    names = dict.fromkeys(name for label in labels for name in label_names(label))
+    words = {name: text for name in names if name not in known and (text := label_words(name)) is not None}
+    keys = {name: known[name] for name in names if name in known}
+    if words:
+        keys |= zip(words, embed_checked(model, processor, processor.check([*words.values()])), strict=True)
+    return keys
+
+
+def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> LabelledMemory:
+    """A memory with the keys that a model's encoder gives for its texts now.
+
+    Raises:
+        InvalidInputError: it keeps no texts.
+    """
+    texts = [entry.text for entry in memory.entries]
+    if lack_inputs(model, memory):
+        raise InvalidInputError(f"the {why_lacking(model)}, so its keys cannot be computed again.")
+    fresh = model.stamped(model.empty_memory(), model.encoder_probe())
+    if fresh.targets is not memory.targets:
+        return memory  # refused with both named when it is taken
+    keys = embed_checked(model, processor, processor.check(texts))
+    words = model.name_keys([entry.label for entry in memory.entries], processor)
+    filled, _ = fresh.remember(keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words)
+    return filled.with_counts_of(memory.to(model.device))
+
+
+def lack_inputs(model: Any, memory: LabelledMemory) -> bool:
+    """Whether a memory lacks some input of its entries, so that not all keys can be computed again."""
+    return bool(len(memory)) and (not model.config.controller.restorable or lack_texts(memory.entries))
+
+
+def why_lacking(model: Any) -> str:
+    """That a memory lacks inputs of a model, in words."""
+    controller = model.config.controller
+    return f"memory keeps no {controller.noun}s{' (store_texts=False)' if controller.restorable else ''}"
+
+
+def from_file(model: Any, path: Path, source: str, find_processor: Callable[[], Any] | None) -> LabelledMemory:
+    """The memory of a file, as a model with its encoder takes it over; see `MemoryMixin.take_memory`."""
+
+    def check(encoder_name: str | None, key_size: int) -> None:
+        if key_size != model.config.key_size:
+            raise mismatch(encoder_name, key_size, model.identity, source)
+
+    if find_processor is None:
+        memory = load_memory(path, check)
+    else:
+        memory = reencoded(model, load_memory(path), model.processor(find_processor()))
+    own = model.empty_memory()
+    if memory.targets is not own.targets:
+        raise InvalidInputError(
+            f"the memory {source} is for problem_type={memory.problem_type!r}, and this model for {own.problem_type!r}."
+        )
+    if not memory.targets.named and memory.law.value_size != own.law.value_size:
+        raise InvalidInputError(
+            f"the memory {source} holds {memory.law.value_size} numbers for each text, and this model predicts "
+            f"{own.law.value_size} (num_labels)."
+        )
+    model.check_wrote(memory, source)
+    try:
+        memory = memory.with_law(own.law, model.config.label_names)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            f"the memory {source} does not fit this model: {error} Give the model a larger capacity, or load with "
+            "reencode=True, which drops examples as teaching does."
+        ) from None
+    if not model.config.store_texts:
+        memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
+    return replace(memory, adapters=active_adapters_on(model)).to(model.device)

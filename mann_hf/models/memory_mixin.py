@@ -1,0 +1,397 @@
+"""The lasting memory of a model: writing it, reading it, and keeping it in step with the encoder."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers.utils import logging
+
+from ..controllers.processor import InputProcessor
+from ..errors import EncoderMismatchError, InvalidTypeError
+from ..memory.reading import Reading
+from ..persistent.entries import Kind, Label, label_names, renamed
+from ..persistent.evidence import Evidence, evidence_of, read_keys, used_entries, with_use
+from ..persistent.fitting import EncoderIdentity, mismatch, same_keys, why_old
+from ..persistent.holder import MemoryHolder, ReadyMemory
+from ..persistent.labelled_memory import LabelledMemory
+from ..persistent.refusals import checked_kinds, checked_names, checked_texts, label_meant
+from ..targets import known_as, same_label
+from ..targets.given import check_described, check_pairs, given_labels
+from ..targets.kinds import targets_of
+from ..targets.labels import plain
+from ..targets.pairs import why_numbers_meet_names
+from ..wording import shown
+from .adapter_switches import active_adapters_on
+from .configuration_mann import MANNConfig
+from .embedding import Probe, last_probe
+from .episode_keys import check_keys, check_queries
+from .memory_keys import from_file, keys_of_words, lack_inputs, reencoded
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+Model = TypeVar("Model", bound="MemoryMixin")
+if TYPE_CHECKING:  # what it is mixed into
+    from transformers import PreTrainedModel as Mixed
+else:
+    Mixed = object
+
+
+class MemoryMixin(Mixed):
+    """A memory that lasts, beside an encoder whose keys it holds.
+
+    The memory is separate from the weights: a `LabelledMemory`, replaced as a whole by each change. `config.id2label`
+    follows it. While another thread writes, the labels of an answer are those of the memory that was read
+    (`ready_memory().memory.labels`).
+    """
+
+    config: MANNConfig
+    encoder: Any
+    projection: nn.Module
+    reading: Reading
+    encoder_probe: Callable[[], Tensor]
+    processor: Callable[..., InputProcessor]
+    _holder: MemoryHolder
+    _last_probe: Probe | None = None
+    _trained_on: Tensor | None = None  # the probe of the memory that a training last read
+
+    @property
+    def memory(self) -> LabelledMemory:
+        """The model's memory, an immutable value; each write replaces it by a new one."""
+        return self._holder.memory
+
+    def extra_repr(self) -> str:
+        """What the memory holds, in one line of `repr(model)`."""
+        holder = getattr(self, "_holder", None)
+        return "" if holder is None else f"memory: {holder.memory.summary}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle or copy: the memory and the labels in the configuration are of one moment."""
+        with self._holder.unchanged():
+            return {**vars(self), "config": copy.copy(self.config), "_holder": self._holder.branch()}
+
+    def unchanged_memory(self) -> AbstractContextManager[None]:
+        """Keeps other threads from writing to the memory while the block runs."""
+        return self._holder.unchanged()
+
+    def with_own_memory(self: Model) -> Model:
+        """A model that shares these weights and has its own copy of the memory and labels.
+
+        The weights are not copied, so each user of a service can have such a model.
+        """
+        model = copy.copy(self)  # with a configuration and a holder of its own
+        for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
+            setattr(model, name, getattr(self, name).copy())
+        return model
+
+    def ready_memory(self) -> ReadyMemory:
+        """The present memory, ready for any number of reads; later writes do not change it.
+
+        Raises:
+            EmptyMemoryError: it holds nothing.
+            EncoderMismatchError: its keys are not those that the encoder gives now, as it was trained or its adapters
+                were switched since.
+        """
+        self.check_memory()
+        return self._holder.ready(self.reading)
+
+    def read(self, ready: ReadyMemory, keys: Tensor) -> Tensor:
+        """Calibrated logits for keys: [Q, K] -> [Q, C].
+
+        A query's key has the same logits by itself and among others, to the last bit: products are kept to whole
+        vectors of the processor.
+
+        Raises:
+            InvalidTypeError: keys that are no tensor of floating-point numbers.
+            InvalidInputError: keys of another shape, that are not finite, or beyond all bounds; or the reading's
+                weights give no finite answer.
+        """
+        check_keys(self.config, keys, "Q")
+        check_queries(keys)
+        return read_keys(self.reading, ready, keys)
+
+    def evidence(
+        self, ready: ReadyMemory, keys: Tensor, logits: Tensor, columns: Tensor, most: int | None
+    ) -> list[list[Evidence]]:
+        """The stored entries behind outputs, with their weights.
+
+        Weights and rest sum to the label's logit; with the reading `"attention"` to its score.
+
+        Args:
+            ready: the memory that the logits were read from.
+            keys: [Q, K].
+            logits: [Q, C].
+            columns: [Q, R], the outputs to explain for each query; -1 at the end of a row for fewer than R.
+            most: the largest number of slots to name for each output; None for all.
+
+        Returns:
+            For each query one for each of its outputs.
+        """
+        return evidence_of(self.reading, ready, keys, logits, columns, most)
+
+    def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
+        """Records each query's top entry as used, for LRU eviction."""
+        rules = ready.memory.law
+        if rules.capacity is None or rules.eviction_name != "least_recently_used":
+            return
+        used = used_entries(self.reading, ready, keys, logits)
+        self._swap(lambda memory: (with_use(memory, used), None))
+
+    @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
+    def remember(
+        self,
+        keys: Tensor,
+        labels: Any,
+        texts: Sequence[str | None] | None = None,
+        kinds: Sequence[Kind] | None = None,
+        names: Mapping[str, Tensor] | None = None,
+    ) -> list[int]:
+        """Writes examples to the model's own memory.
+
+        Labels and texts are checked and spelled as those that the pipeline takes.
+
+        Args:
+            keys: [N, K], from `embed` or `embed_inputs`.
+            labels: N labels: names; lists of names for several labels, empty ones for examples that have none; numbers,
+                or lists of them, for regression.
+            texts: what the keys stand for: texts, or what identifies other inputs; None for those that have nothing.
+            kinds: `"example"` (the default) or `"description"` for each.
+            names: the key [K] of the words of labels (see `name_keys`).
+
+        Returns:
+            The N ids, by which they are forgotten. Of an example that `eviction="kaiser"` merged into another's slot it
+            is the id of that.
+
+        Raises:
+            InvalidTypeError: keys that are no tensor, or labels or texts of a type that there is not.
+            InvalidInputError: keys that are not finite or do not fit, empty texts, unequal lengths. The memory stays as
+                it was.
+            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
+        """
+        check_keys(self.config, keys, "N")
+        stored = checked_texts(texts, len(keys))
+        kinds = checked_kinds(kinds, len(keys))
+        given = given_labels(labels, len(keys), 0, self.reading.targets, texts)
+        check_pairs(stored, given, self.reading.targets)
+        check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
+        return self.remember_checked(keys, given, stored, kinds, checked_names(names))
+
+    @torch.inference_mode(False)
+    def remember_checked(
+        self,
+        keys: Tensor,
+        labels: Sequence[Label],
+        texts: Sequence[str | None],
+        kinds: Sequence[Kind],
+        names: Mapping[str, Tensor],
+    ) -> list[int]:
+        """Writes examples whose labels are spelled and whose texts are checked; see `remember`."""
+        probe, on = self._probe(), active_adapters_on(self)
+        keys = keys.detach().to(torch.float32, copy=True)
+        words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
+
+        def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
+            if len(memory):
+                self.check_wrote(memory, "of this model", probe)
+                memory = replace(memory, adapters=on)
+            else:
+                memory = self.stamped(memory, probe)
+            known = known_as(chain(words, *map(label_names, labels)), memory.labels)
+            own = [renamed(label, known) for label in labels]
+            named = {known[label]: key for label, key in words.items()}
+            return memory.remember(keys, own, texts, kinds, named, self.config.store_texts)
+
+        why = why_numbers_meet_names(self.memory.labels, chain.from_iterable(map(label_names, labels)))
+        ids = self._swap(change)
+        if why is not None:
+            logger.warning(why)
+        return ids
+
+    def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
+        """Removes entries from the model's memory, as if they had never been written.
+
+        With a `capacity`, what gave way to them does not come back, and with `eviction="kaiser"` a slot goes with all
+        that was merged into it. How often the others were used stays as it was counted: what the forgotten ones
+        answered is not counted again for others.
+
+        Args:
+            ids: one id or several.
+            label: removes every entry of this label; where examples have several labels, also those that have others
+                besides.
+
+        Raises:
+            NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several labels at once.
+        """
+        ids, label = plain(ids), plain(label)
+        given = ids if ids is None or isinstance(ids, Iterable) else [ids]
+        if isinstance(label, Iterable) and not isinstance(label, str):
+            raise InvalidTypeError(
+                f"label is {shown(label)}; forget one label at a time, as in: for label in [...]: forget(label=label)."
+            )
+
+        self._swap(lambda memory: (memory.forget(given, label_meant(label, memory.labels)), None), forgets=True)
+
+    def name_keys(
+        self, labels: Iterable[Label], processing_class: Any, known: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The keys [K] of the words of labels, for labels that have words; none where the encoder reads no words.
+
+        Args:
+            labels: of examples.
+            processing_class: of the encoder: a tokenizer, or an `InputProcessor`.
+            known: keys that need not be encoded again.
+        """
+        processor = self.processor(processing_class).words if self.config.label_names else None
+        return {} if processor is None else keys_of_words(self, labels, processor, known or {})
+
+    def reencode_memory(self, processing_class: Any = None) -> None:
+        """Computes the keys of the memory again from its texts, after the encoder was trained.
+
+        Args:
+            processing_class: the encoder's tokenizer, or an `InputProcessor`; by default that of the model.
+
+        Raises:
+            InvalidInputError: the memory keeps no texts. It stays as it was.
+        """
+        if len(self.memory):
+            processor = self.processor(processing_class)
+            self._swap(lambda memory: (reencoded(self, memory, processor), None))
+
+    @contextmanager
+    def memory_set_aside(
+        self, find_processor: Callable[[], Any], encoding: Callable[[], AbstractContextManager] = nullcontext
+    ) -> Iterator[None]:
+        """Empties the memory while the encoder changes, and computes its keys again afterwards.
+
+        Args:
+            find_processor: gives the encoder's tokenizer, or an `InputProcessor`.
+            encoding: gives a context in which the encoder can be called.
+        """
+        kept = self.memory
+        if not len(kept):
+            yield
+            return
+        self._swap(lambda _: (self.empty_memory(), None))
+        try:
+            yield
+        finally:
+            with encoding():
+                self._swap(lambda _: (reencoded(self, kept, self.processor(find_processor())), None))
+
+    def take_memory(self, path: Path, source: str, find_processor: Callable[[], Any] | None = None) -> None:
+        """Swaps in the memory of a file.
+
+        Args:
+            path: of the file.
+            source: its folder or repository, for messages.
+            find_processor: gives what `reencode_memory` takes, by which the keys are computed again; None to take them
+                as they are.
+
+        Raises:
+            MemoryFileError: it is damaged.
+            InvalidInputError: it is of another problem; or keeps no texts, and is to be computed again.
+            EncoderMismatchError: it was written by another encoder.
+        """
+        memory = from_file(self, path, source, find_processor)
+        self._swap(lambda _: (memory, None), forgets=True)
+
+    def check_memory(self, weights: bool = True) -> None:
+        """Refuses a memory whose keys are not those that the encoder gives now, with its adapters and weights.
+
+        A question pays for a look at the weights; the encoder is called only if they or the adapters have changed.
+
+        Args:
+            weights: whether to look at the weights, and not at the adapters alone.
+
+        Raises:
+            EncoderMismatchError: they are not.
+        """
+        memory, on = self.memory, active_adapters_on(self)
+        if not len(memory) or torch.compiler.is_compiling():
+            return
+        if not weights and memory.adapters == on:
+            return
+        if memory.probe is not None and not same_keys(memory.probe, self._probe()):
+            raise EncoderMismatchError(
+                why_old(memory, on, lack_inputs(self, memory)), self.identity.shown, self.identity.shown
+            )
+        if memory.adapters != on:
+            self._swap(lambda held: (replace(held, adapters=on) if held is memory else held, None))
+
+    def wrote(self, memory: LabelledMemory) -> bool:
+        """Whether a memory's keys are those of this encoder as it is now, as far as the memory tells."""
+        return memory.probe is None or same_keys(memory.probe, self.encoder_probe())
+
+    def check_wrote(self, memory: LabelledMemory, source: str, probe: Tensor | None = None) -> None:
+        """Refuses a memory that this encoder, as it is now, did not write.
+
+        Args:
+            memory: with or without keys of this size.
+            source: its folder, or another word for it.
+            probe: `encoder_probe`, if it is known.
+
+        Raises:
+            EncoderMismatchError: another encoder wrote it.
+        """
+        fits = memory.law.key_size == self.config.key_size
+        if fits and memory.probe is not None:
+            fits = same_keys(memory.probe, self._probe() if probe is None else probe)
+        if not fits:
+            raise mismatch(memory.encoder_name, memory.law.key_size, self.identity, source)
+
+    def _probe(self) -> Tensor:
+        """`encoder_probe`, computed only if weights or adapters have changed since it last was."""
+        self._last_probe = probe = last_probe(self, self._last_probe)
+        return probe.keys
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """What the encoder is known by."""
+        config = self.config
+        return EncoderIdentity(config.encoder_name, config.encoder_config.model_type, config.key_size)
+
+    def stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
+        """The memory with the mark of the encoder that is about to write it."""
+        return replace(memory, probe=probe, encoder_name=self.config.encoder_name, adapters=active_adapters_on(self))
+
+    def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:
+        """Updates the memory and, after it, the labels in the configuration.
+
+        Args:
+            change: from the memory to the new one and a result.
+            forgets: whether this process keeps nothing of the memory before.
+        """
+
+        def follow(before: LabelledMemory, memory: LabelledMemory) -> None:
+            if memory.labels != before.labels:
+                self.config.set_labels(memory.labels)
+
+        return self._holder.update(change, follow, forgets)
+
+    def empty_memory(self) -> LabelledMemory:
+        """A memory for this model that holds nothing."""
+        config, device = self.config, self.device
+        targets = targets_of(config.problem_type)
+        return LabelledMemory.empty(
+            config.key_size,
+            targets.name,
+            targets.value_size(config.num_labels),
+            config.capacity,
+            config.eviction,
+            torch.device("cpu") if device.type == "meta" else device,  # a model is loaded on the meta device
+        )
+
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> Any:
+        result = super()._apply(fn, *args, **kwargs)
+        holder = getattr(self, "_holder", None)
+        if holder is not None:  # the memory moves with the weights, but stays in float32
+            device = next(self.parameters()).device
+            if device.type != "meta" and device != holder.memory.state.keys.device:
+                holder.update(lambda memory: (memory.to(device), None))
+        return result

@@ -1,0 +1,378 @@
+"""What the pipelines of memory-augmented classifiers share: teaching, forgetting, answering, saving."""
+
+import copy
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import chain, islice
+from numbers import Real
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from huggingface_hub import CommitInfo
+from transformers import Pipeline
+from transformers.utils import logging
+
+from ..controllers.processor import InputProcessor
+from ..controllers.progress import Progress, following
+from ..controllers.text import unboxed
+from ..errors import InvalidInputError, InvalidTypeError
+from ..hub.saving import take_upload
+from ..models import Evidence, MANNForClassification
+from ..models.embedding import embed_checked
+from ..models.folder_saves import save_folder
+from ..models.plain_modules import unwrap_hint
+from ..models.stored_texts import why_unlike
+from ..persistent.entries import Entry, Kind, label_names
+from ..persistent.holder import ReadyMemory
+from ..persistent.labelled_memory import LabelledMemory
+from ..targets import known_as
+from ..targets.given import check_pairs, given_labels
+from ..targets.kinds import targets_of
+from ..wording import optional_at_least, shown
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+EVIDENCE = 5
+"""How many stored examples an answer names by default."""
+
+Classifier = TypeVar("Classifier", bound="FewShotPipeline")
+
+
+class FewShotPipeline(Pipeline):
+    """Classifies inputs from a handful of labelled examples, and names the examples behind each answer.
+
+    A subclass says which models it takes, and what its inputs are called.
+
+    Attributes:
+        task_name: by which `transformers.pipeline` makes it.
+        model_class: of its models.
+        processing_name: which argument of `pipeline` gives the model its inputs: `"tokenizer"`, `"image_processor"`.
+        chunk: inputs that are answered at a time when many are given.
+    """
+
+    task_name: ClassVar[str]
+    model_class: ClassVar[type[MANNForClassification]]
+    processing_name: ClassVar[str]
+    chunk: ClassVar[int] = 4096
+
+    # found from the model, where none is given
+    _load_tokenizer = _load_image_processor = None
+    _compared: Entry | None = None  # the first entry of the memory that was last found to fit the tokenizer
+    model: MANNForClassification
+
+    def __init__(self, *, progress: Progress = None, **kwargs: Any) -> None:
+        self._progress = progress
+        super().__init__(**kwargs)
+        if not isinstance(self.model, self.model_class):
+            wanted = self.model_class.__name__
+            raise InvalidTypeError(
+                f"the model is of type {type(self.model).__name__}; this pipeline takes a {wanted}, such as "
+                f"{wanted}.from_encoder_pretrained(name).{unwrap_hint(self.model)}"
+            )
+        if self.processing_class is None:
+            setattr(self, self.processing_name, self.model.load_processing_class())
+
+    @property
+    def processing_class(self) -> Any:
+        """What gives inputs to the encoder: its tokenizer or image processor."""
+        return getattr(self, self.processing_name)
+
+    @property
+    def input_processor(self) -> InputProcessor:
+        """Turns a user's inputs into tensors, as the model's configuration says."""
+        return self.model.processor(self.processing_class)
+
+    def __repr__(self) -> str:
+        encoder, held = self.model.config.encoder_name, self.model.memory.summary
+        reading = self.model.config.reading
+        return f"{type(self).__name__}(memory: {held}; reading={reading!r}, encoder={encoder!r}, device={self.device})"
+
+    def _remember(
+        self, examples: list[Any], described: list[str], given: Any, labels: Any, batch_size: Any, progress: Progress
+    ) -> list[int]:
+        """Writes checked inputs and descriptions of labels.
+
+        Args:
+            examples: as `check` of the processor gives them.
+            described: texts.
+            given: the inputs as they came, whose rows may have numbers of their own.
+            labels: of all.
+            batch_size: as of `remember`.
+            progress: as of `remember`.
+        """
+        targets, processor = self.model.reading.targets, self.input_processor
+        batch_size = optional_at_least("batch_size", batch_size)
+        wanted = given_labels(labels, len(examples), len(described), targets, given)
+        contents = [*processor.contents(examples), *described]
+        check_pairs(contents, wanted, targets)
+        self.model.check_memory()
+        memory = self.model.memory
+        self._compare_processor(memory)
+        with following(progress, len(contents), processor.noun) as advance:
+            keys = embed_checked(self.model, processor, [*examples, *described], batch_size, advance)
+        named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)
+        names = self.model.name_keys(named.values(), processor, known=memory.names)
+        kinds: list[Kind] = [*["example"] * len(examples), *["description"] * len(described)]  # type: ignore[list-item]
+        ids = self.model.remember_checked(keys, wanted, contents, kinds, names)
+        self._compared = next(iter(self.model.memory.entries), None)
+        return ids
+
+    def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
+        """Removes examples from the memory, which is then as if it had never seen them.
+
+        With a `capacity`, examples that were evicted to make room for them do not come back, and with
+        `eviction="kaiser"` a slot is removed with everything merged into it. Usage counts of other examples stay.
+
+        Args:
+            ids: one id or several, from `remember` or from the evidence of an answer.
+            label: removes every example and description of this label; where examples have several labels, also
+                those that have others besides.
+
+        Raises:
+            NotInMemoryError: an id or a label that is not there. The memory stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several labels at once.
+        """
+        self.model.forget(ids, label)
+
+    def with_own_memory(self: Classifier) -> Classifier:
+        """A pipeline that shares these weights and has its own copy of the memory."""
+        own = copy.copy(self)
+        own.model = self.model.with_own_memory()
+        return own
+
+    def load_memory(self, folder_or_repo: str | os.PathLike, *, reencode: bool = False, **kwargs: Any) -> None:
+        """Replaces the memory with a saved one; see `MANNPreTrainedModel.load_memory`."""
+        self.model.load_memory(folder_or_repo, reencode=reencode, processing_class=self.processing_class, **kwargs)
+
+    def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Saves the memory without the weights; see `MANNPreTrainedModel.save_memory`."""
+        self.model.save_memory(save_directory, overwrite=overwrite)
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        *,
+        create_model_card: bool = True,
+        overwrite: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Saves model, memory, tokenizer (or image processor) and card.
+
+        If the save is killed, the folder loads as before or as after it.
+
+        No code is saved: the installed library reads the folder. Arguments and errors are those of
+        `MANNPreTrainedModel.save_pretrained`.
+        """
+        if not kwargs.pop("is_main_process", True):
+            return
+        upload = take_upload(save_directory, kwargs)
+        options = {"create_model_card": create_model_card, "overwrite": overwrite, **kwargs}
+        save_folder(self.model, save_directory, self.input_processor, **options)
+        if upload is not None:
+            self.push_to_hub(**upload)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:  # type: ignore[override]
+        """Uploads model, memory, processing class and card; see `MANNPreTrainedModel.push_to_hub`."""
+        return self.model.push_to_hub(repo_id, processing_class=self.processing_class, **kwargs)
+
+    def push_memory_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
+        """Uploads the memory alone; see `MANNPreTrainedModel.push_memory_to_hub`."""
+        return self.model.push_memory_to_hub(repo_id, **kwargs)
+
+    def __call__(  # type: ignore[override]
+        self,
+        inputs: Any,
+        *,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        progress: Progress = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Classifies inputs.
+
+        Args:
+            inputs: one, a list (or another collection: a column of a table, an array), or a torch data set or generator
+                of them, which is read as its answers are taken.
+            top_k: how many labels to return for an input, best first; None for all. By default an input has one answer,
+                not a list of one, or with a `threshold` all above it.
+            threshold: the score that an answer must be above, with which an input has a list of answers, which may be
+                empty; `threshold=0.5` gives the labels of an input that may have several. None for no threshold.
+            evidence: how many stored examples to name for each answer (default 5); None for all.
+            batch_size: inputs in a batch; by default what is fast: of texts, batches have about as many tokens each.
+            num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
+            progress: True for a bar, or a function that is called with the number of inputs done after each batch. It
+                may be given when the pipeline is made, as `batch_size` and the arguments above.
+
+        Returns:
+            For each input a dict, or with `top_k` or `threshold` a list of dicts: `label`, `score`, `evidence` (a list
+            of dicts with `id`, the `text` or what else identifies the input, `label`, `weight`, largest weight first)
+            and `rest`, what everything not listed adds. With the reading `"attention"`, weights and rest sum to the
+            score; with the others to the logit, of which the scores are the softmax (for several labels the sigmoid).
+            Of a regression `label` is the output's name (`id2label` of the configuration, by default "LABEL_0") and
+            `score` its number, to which they sum. A single input gives a list of answers.
+
+        Raises:
+            EmptyMemoryError: nothing has been remembered.
+            InvalidInputError: an empty or damaged input, or `top_k`, `evidence` or `batch_size` below what makes sense.
+            InvalidTypeError: something that is no such input.
+        """
+        _, _, given = self._sanitize_parameters(**kwargs)
+        options = {**self._postprocess_params, **given}
+        batch_size = optional_at_least("batch_size", self._batch_size if batch_size is None else batch_size)
+        progress = self._progress if progress is None else progress
+        inputs, processor = unboxed(inputs), self.input_processor
+        noun = processor.noun
+        if processor.is_one(inputs):
+            answer = self._answer(processor.check(inputs), processor, batch_size, progress, options)
+            lists = "top_k" in given or given.get("threshold") is not None
+            return answer[0] if lists else answer  # for one given when it was made, as the stock pipeline
+        if hasattr(inputs, "column_names"):  # a datasets.Dataset, or a table of pyarrow
+            raise InvalidTypeError(
+                f"{noun}s came as a table ({type(inputs).__name__}); give its column, as in table[{noun!r}]."
+            )
+        lazy = isinstance(inputs, torch.utils.data.Dataset)
+        if isinstance(inputs, Sized) and not lazy and not isinstance(inputs, (Mapping, bytes)):
+            answers: list[Any] = []
+            checked = processor.check(inputs) if len(inputs) else []
+            with following(progress, len(checked), noun) as advance:
+                for start in range(0, len(checked), self.chunk):
+                    part = checked[start : start + self.chunk]
+                    answers += self._answer(part, processor, batch_size, advance, options)
+            return answers
+        if lazy and not isinstance(inputs, Iterable):
+            known = len(inputs)
+            return self._stream((inputs[n] for n in range(known)), known, batch_size, progress, options)
+        if not isinstance(inputs, Iterable) or isinstance(inputs, (dict, bytes)):
+            raise InvalidTypeError(
+                f"something of type {type(inputs).__name__} came; give one {noun}, a list or a dataset of {noun}s."
+            )
+        count = len(inputs) if isinstance(inputs, Sized) else None
+        return self._stream(iter(inputs), count, batch_size, progress, options)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
+        if not kwargs.pop("truncation", True):
+            raise InvalidInputError(
+                "truncation=False: texts that are longer than the encoder reads are cut, stored ones and asked ones "
+                "alike; max_seq_length of the model's configuration says where."
+            )
+        unknown = kwargs.keys() - {"top_k", "threshold", "evidence"}
+        if unknown:
+            raise InvalidTypeError(
+                f"unknown argument {', '.join(sorted(unknown))}; there are top_k, threshold, evidence, "
+                "batch_size and progress."
+            )
+        least = {"top_k": 1, "evidence": 0}
+        given: dict[str, Any] = {
+            name: optional_at_least(name, kwargs[name], least[name]) for name in kwargs.keys() & least.keys()
+        }
+        if "threshold" in kwargs:  # None undoes that of the pipeline
+            given["threshold"] = self._checked_threshold(kwargs["threshold"])
+        return {}, {}, given
+
+    def _checked_threshold(self, threshold: Any) -> float | None:
+        if threshold is None:
+            return None
+        if not self.model.reading.targets.calibrated:
+            raise InvalidInputError("threshold is of scores, and the numbers of a regression have none.")
+        number = -1.0 if isinstance(threshold, bool) or not isinstance(threshold, Real) else float(threshold)
+        if not 0 <= number < 1:
+            raise InvalidInputError(f"threshold is {shown(threshold)}; give a number from 0 to below 1, or None.")
+        return number
+
+    def _stream(
+        self, inputs: Iterator[Any], count: int | None, batch_size: int | None, progress: Progress, options: dict
+    ) -> Iterator[Any]:
+        processor = self.input_processor
+        with following(progress, count, processor.noun) as advance:
+            while part := list(islice(inputs, self.chunk)):
+                yield from self._answer(processor.check(part), processor, batch_size, advance, options)
+
+    def _answer(
+        self, checked: list[Any], processor: InputProcessor, batch_size: int | None, progress: Progress, options: dict
+    ) -> list[Any]:
+        with following(progress, len(checked), processor.noun) as advance:
+            outputs = self.forward({"inputs": checked}, processor=processor, batch_size=batch_size, advance=advance)
+        with self.device_placement(), torch.no_grad():
+            return self.postprocess(outputs, **options)
+
+    def preprocess(self, input_: Any, **preprocess_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
+        return {"inputs": self.input_processor.check(input_)}
+
+    def forward(self, model_inputs: dict[str, Any], **forward_params: Any) -> dict[str, Any]:
+        """The `keys` and `logits` of inputs, and the memory that was read as `ready`; all stay on their device."""
+        with self.device_placement(), torch.no_grad():
+            return self._forward(model_inputs, **forward_params)
+
+    def _forward(  # type: ignore[override]
+        self, input_tensors: dict[str, Any], processor: InputProcessor | None = None, **forward_parameters: Any
+    ) -> dict[str, Any]:
+        """Reads one memory for all inputs, whatever other threads teach meanwhile, and hands it on with the logits."""
+        ready = self.model.ready_memory()
+        self._compare_processor(ready.memory)
+        processor = self.input_processor if processor is None else processor
+        keys = embed_checked(self.model, processor, input_tensors["inputs"], **forward_parameters)
+        logits = self.model.read(ready, keys)
+        self.model.record_use(ready, keys, logits)
+        return {"ready": ready, "keys": keys, "logits": logits}
+
+    def _compare_processor(self, memory: LabelledMemory) -> None:
+        """Warns where a memory that came from elsewhere holds other keys for its texts than this tokenizer gives."""
+        first = next(iter(memory.entries), None)
+        if first is self._compared:
+            return
+        self._compared = first
+        if why := why_unlike(self.model, self.input_processor, memory):
+            logger.warning(why)
+
+    def postprocess(self, model_outputs: dict[str, Any], **postprocess_parameters: Any) -> list[Any]:  # type: ignore[override]
+        ready, keys, logits = model_outputs["ready"], model_outputs["keys"], model_outputs["logits"]
+        most = postprocess_parameters.get("evidence", EVIDENCE)
+        threshold = postprocess_parameters.get("threshold")
+        top_k = postprocess_parameters.get("top_k", 1 if threshold is None else None)
+        count = logits.shape[1] if top_k is None else min(top_k, logits.shape[1])
+        scores = self.model.reading.targets.scores(logits)
+        best, columns = scores.topk(count, dim=1)
+        if threshold is not None:
+            columns = columns.masked_fill(best <= threshold, -1)
+        evidence = self.model.evidence(ready, keys, logits, columns, most)
+        answers = [
+            [
+                {"label": self._name(ready, column), "score": score, **self._explain(ready, behind)}
+                for column, score, behind in zip(*ranked, strict=False)  # of the outputs that have evidence
+            ]
+            for ranked in zip(columns.tolist(), best.tolist(), evidence, strict=True)
+        ]
+        lists = "top_k" in postprocess_parameters or threshold is not None
+        return answers if lists else [ranked[0] for ranked in answers]
+
+    def _name(self, ready: ReadyMemory, column: int) -> str:
+        names: Any = ready.memory.labels or self.model.config.id2label
+        return names[column]
+
+    def _explain(self, ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
+        targets, noun = targets_of(ready.memory.problem_type), self.model.config.controller.noun
+        listed = []
+        for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
+            entry = ready.memory.entry(slot)
+            label = targets.shown(entry.label)
+            listed.append({"id": entry.id, noun: entry.text, "label": label, "weight": weight})
+        return {"evidence": listed, "rest": evidence.rest}
+
+
+class NoDefault(dict):
+    """In place of a task's default model, which is asked for where a pipeline is made without one.
+
+    Args:
+        task: the name of the task.
+        example: a call that makes a model.
+    """
+
+    def __init__(self, task: str, example: str) -> None:
+        super().__init__(model=None)
+        self.task, self.example = task, example
+
+    def __getitem__(self, key: str) -> Any:
+        raise InvalidInputError(
+            f"pipeline({self.task!r}) needs a model, as there is none for all labels: a saved one, as in "
+            f"model='folder', or one with an empty memory, as in model={self.example}."
+        )

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoImageProcessor, ViTImageProcessor
+
+from mann_hf.controllers.image_processor import ImageProcessor
+from mann_hf.errors import InvalidInputError
+
+RANDOM = np.random.default_rng(0)
+PICTURES = [RANDOM.integers(0, 256, (9 + n, 12, 3), dtype=np.uint8) for n in range(5)]
+
+
+def processor(channels: int = 3) -> ImageProcessor:
+    middle = [0.5] * channels
+    return ImageProcessor(
+        ViTImageProcessor(size={"height": 8, "width": 8}, image_mean=middle, image_std=middle), num_channels=channels
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tensors_of_one_size(channels: int) -> None:
+    made = processor(channels)
+    images = made.encode(made.check(PICTURES))
+    batch = made.collate(images, [3, 0])
+    assert batch.keys() == {"pixel_values"} and batch["pixel_values"].shape == (2, channels, 8, 8)
+    assert batch["pixel_values"].dtype == torch.float32 and batch["pixel_values"].abs().max() <= 1
+    alone = made.collate(images, [0])["pixel_values"][0]
+    assert torch.equal(batch["pixel_values"][1], alone), "an image depends on itself alone"
+
+
+def test_each_image_is_in_one_batch() -> None:
+    made = processor()
+    assert made.batches(PICTURES, 2) == [[0, 1], [2, 3], [4]]
+    assert made.batches(PICTURES) == [[0, 1, 2, 3, 4]] and made.batches([]) == []
+    with pytest.raises(InvalidInputError, match="batch_size is 0"):
+        made.batches(PICTURES, 0)
+
+
+def test_it_is_saved_for_the_auto_class(tmp_path: Path) -> None:
+    made = processor()
+    made.save_pretrained(tmp_path)
+    again = ImageProcessor(AutoImageProcessor.from_pretrained(tmp_path))
+    images = made.check(PICTURES)
+    assert torch.equal(again.collate(images, [1])["pixel_values"], made.collate(images, [1])["pixel_values"])

@@ -1,0 +1,121 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mann_hf.controllers import pictures
+from mann_hf.controllers.pictures import as_image, check_pictures, content_of
+from mann_hf.errors import InvalidInputError, InvalidTypeError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+GREY = PIXELS[..., 0]
+
+
+def forms(tmp_path: Path, pixels: np.ndarray) -> list[Any]:
+    """One picture in every form that users have."""
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "one.png")
+    channels_first = torch.from_numpy(pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
+    return [
+        image,
+        str(tmp_path / "one.png"),
+        tmp_path / "one.png",
+        pixels,
+        pixels.astype(np.int64),
+        pixels / 255,
+        (pixels / 255).astype(np.float32),
+        channels_first,
+        channels_first / 255,
+        image.convert("RGBA"),
+    ]
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, GREY], ids=["colour", "grey"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_is_the_same_whichever_way_it_came(tmp_path: Path, pixels: np.ndarray, channels: int) -> None:
+    found = [as_image(form, channels) for form in forms(tmp_path, pixels)]
+    assert {image.mode for image in found} == {"L" if channels == 1 else "RGB"}
+    assert len({content_of(image) for image in found}) == 1
+    if channels == 3 and pixels.ndim == 3:
+        assert np.array_equal(np.asarray(found[0]), pixels)
+
+
+def test_others_are_told_apart() -> None:
+    turned, taller = PIXELS.transpose(1, 0, 2), PIXELS.reshape(7, 5, 3)
+    brighter = np.where(PIXELS[0, 0, 0] == PIXELS, PIXELS + 1, PIXELS).astype(np.uint8)
+    contents = {content_of(as_image(np.ascontiguousarray(each))) for each in (PIXELS, turned, taller, brighter)}
+    assert len(contents) == 4
+
+
+def test_a_photo_is_upright_as_its_file_says(tmp_path: Path) -> None:
+    image = Image.fromarray(PIXELS)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    image.save(tmp_path / "turned.png", exif=exif)
+    found = as_image(tmp_path / "turned.png")
+    assert np.array_equal(np.asarray(found), np.rot90(PIXELS, -1))
+    with Image.open(tmp_path / "turned.png") as opened:
+        assert content_of(as_image(opened)) == content_of(found)
+
+
+def test_sixteen_bits_are_scaled_and_not_cut() -> None:
+    deep = Image.fromarray(np.array([[0, 256, 65535]], dtype=np.uint16))
+    assert np.asarray(as_image(deep, 1)).tolist() == [[0, 1, 255]]
+
+
+def test_one_or_several() -> None:
+    assert [len(check_pictures(given)) for given in (PIXELS, [PIXELS], [GREY, PIXELS], (PIXELS,), [])] == [
+        1,
+        1,
+        2,
+        1,
+        0,
+    ]
+    assert len(check_pictures(np.stack([PIXELS, PIXELS]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (np.zeros((0, 0, 3), np.uint8), "nothing to see"),
+        (np.full((4, 4, 3), np.nan), "NaN, infinity or numbers outside of 0 to 1"),
+        (np.full((4, 4), 2.5), "outside of 0 to 1"),
+        (np.full((4, 4), -1), "give bytes from 0 to 255"),
+        (np.full((4, 4), 300), "give bytes from 0 to 255"),
+        (np.zeros((4, 4, 2), np.uint8), r"the shape \[4, 4, 2\]"),
+        (torch.zeros(2, 4, 5), r"the shape \[4, 5, 2\]"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_place(given: Any, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"image 1 \(counted from 0\): .*{says}"):
+        check_pictures([PIXELS, given])
+
+
+@pytest.mark.parametrize("given", [None, 3, b"bytes", {"a": PIXELS}, {1, 2}, object()], ids=repr)
+def test_another_type_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidTypeError, match="image"):
+        check_pictures(given)
+    with pytest.raises(InvalidTypeError, match="image"):
+        check_pictures([given])
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_bytes(b"not a picture")
+    Image.fromarray(PIXELS).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
+    for name, says in {"no.png": "no picture", "cut.png": "no picture", "absent.png": "no file", "": "no file"}.items():
+        with pytest.raises(InvalidInputError, match=f"image 0.*{says}"):
+            check_pictures(str(tmp_path / name))
+
+
+def test_a_picture_that_is_too_large_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "one.png")
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 34)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was unpacked"))
+    with pytest.raises(InvalidInputError, match="7 x 5 pixels is too large"):
+        as_image(tmp_path / "one.png")
