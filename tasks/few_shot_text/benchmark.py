@@ -34,6 +34,7 @@ from .data import (
     load_all_classes,
     load_splits,
 )
+from .encoder import load_encoder
 from .files import versions, write
 from .methods import (
     BASELINES,
@@ -44,7 +45,6 @@ from .methods import (
     episode_accuracies,
     read_all,
 )
-from .encoder import load_encoder
 from .vectors import VectorStore
 
 RESULTS = Path(__file__).with_name("results")

@@ -30,10 +30,10 @@ from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 
 from .benchmark import ALL_CLASS_SHOTS, CACHE, RESULTS, Benchmark, Cell
 from .data import SPLIT_DATASETS, SPLITS, LabelledTexts, draw_episodes, load_all_classes, load_splits
+from .encoder import Encoder, encoder_of, load_encoder
 from .files import versions, write
 from .methods import episode_accuracies
 from .render_trained import load_trained, trained_tables
-from .encoder import Encoder, encoder_of, load_encoder
 from .vectors import VectorStore
 
 RECIPES = Path(__file__).with_name("recipes")
