@@ -37,6 +37,7 @@ WIDE = 10_000
 
 
 def evaluate(
+    ctx: typer.Context,
     folder: opt.FolderOrHub,
     table: opt.Table,
     per_label: Annotated[
@@ -48,7 +49,7 @@ def evaluate(
     text_column: opt.TextColumn = None,
     label_column: opt.LabelColumn = None,
     split: Annotated[str | None, opt.split_option("test")] = None,
-    table_format: opt.TableFormat = None,
+    format: opt.TableFormat = None,
     delimiter: opt.Delimiter = None,
     encoding: opt.Encoding = None,
     no_header: opt.NoHeader = False,
@@ -72,16 +73,7 @@ def evaluate(
         schema = opt.schema_of(problem_type)
         if per_label and not schema.named:
             raise typer.BadParameter("a regression has numbers and no labels.", param_hint="--per-label")
-        options = opt.TableOptions(
-            text_column=text_column,
-            label_column=label_column,
-            split=split,
-            format=table_format,
-            delimiter=delimiter,
-            encoding=encoding,
-            header=not no_header,
-            skip_bad_rows=skip_bad_rows,
-        )
+        options = opt.TableOptions.of(ctx.params)
         found = read_table(table, options, "test")
         texts, truth, _ = examples_of(found, problem_type, skip_bad_rows)
         with working():

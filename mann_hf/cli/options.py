@@ -1,10 +1,12 @@
 """Arguments and options that several commands take."""
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from ..errors import InvalidInputError
 from ..targets.schema import LabelSchema, Numbers, OneName, SeveralNames
 from .errors import DEBUG
 
@@ -47,6 +49,27 @@ class TableOptions(NamedTuple):
     encoding: str | None = None
     header: bool = True
     skip_bad_rows: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "TableOptions":
+        """The options among the parameters of a command, or among the settings of a yaml file.
+
+        Raises:
+            InvalidInputError: there is no such format.
+        """
+        format = settings.get("format")
+        if format is not None and format not in [each.value for each in Format]:
+            raise InvalidInputError(f"format is {format!r}; choose one of {', '.join(each.value for each in Format)}.")
+        return cls(
+            text_column=settings.get("text_column"),
+            label_column=settings.get("label_column"),
+            split=settings.get("split"),
+            format=None if format is None else Format(format),
+            delimiter=as_delimiter(settings.get("delimiter")),
+            encoding=settings.get("encoding"),
+            header=not settings.get("no_header"),
+            skip_bad_rows=bool(settings.get("skip_bad_rows")),
+        )
 
 
 def _keep(ctx: typer.Context, value: bool) -> bool:

@@ -124,20 +124,14 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None
     Yields:
         A function to call with the number of steps done since the last call; None if there is only one step.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
     if total < 2:
         yield None
-        return
-    if not console.is_interactive:
+    elif (bar := _bar("{task.description}")) is None:
         yield _lines_of_progress(what, total)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    else:
+        with bar:
+            task = bar.add_task(what, total=total)
+            yield lambda steps: bar.advance(task, steps)
 
 
 def _lines_of_progress(what: str, total: int) -> Callable[[int], None]:
@@ -168,15 +162,10 @@ def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
         A function to call with the number of steps done since the last call and a line about how the run goes; None
         if no bar is shown.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_interactive:
+    bar = _bar("Training", "{task.description}")
+    if bar is None:
         yield None
         return
-    columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, TextColumn("{task.description}"), console=console, transient=True)
     task = bar.add_task("", total=total)
 
     def advance(steps: int, line: str) -> None:
@@ -187,3 +176,20 @@ def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
         yield advance
     finally:
         bar.stop()
+
+
+def _bar(title: str, *more: str) -> Any:
+    """A progress bar on standard error; None if that is no terminal.
+
+    Args:
+        title: text before the bar.
+        more: texts behind it.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_interactive:
+        return None
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *map(TextColumn, more))
+    return Progress(*columns, console=console, transient=True)

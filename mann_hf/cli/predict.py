@@ -16,6 +16,7 @@ from .tables import cells_by_number, is_table, read_table, texts_of
 
 
 def predict(
+    ctx: typer.Context,
     folder: opt.FolderOrHub,
     text: Annotated[
         str,
@@ -48,7 +49,7 @@ def predict(
     ] = None,
     text_column: opt.TextColumn = None,
     split: Annotated[str | None, opt.split_option("test")] = None,
-    table_format: opt.TableFormat = None,
+    format: opt.TableFormat = None,
     delimiter: opt.Delimiter = None,
     encoding: opt.Encoding = None,
     no_header: opt.NoHeader = False,
@@ -68,16 +69,7 @@ def predict(
 
     A text has the best label; with several labels a text all that have a score above one half, or none.
     """
-    reading = opt.TableOptions(
-        text_column=text_column,
-        label_column=None,
-        split=split,
-        format=table_format,
-        delimiter=delimiter,
-        encoding=encoding,
-        header=not no_header,
-        skip_bad_rows=skip_bad_rows,
-    )
+    reading = opt.TableOptions.of(ctx.params)
     from_table = is_table(text, reading) if table is None else table
     if not from_table and not text.strip():
         raise InvalidInputError("the text is empty; give a sentence, or a table of texts.")

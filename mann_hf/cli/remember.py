@@ -25,6 +25,7 @@ from .tables.hints import say_alike_stored, say_contradictions
 
 
 def remember(
+    ctx: typer.Context,
     folder: opt.Folder,
     table: opt.Table,
     encoder: Annotated[
@@ -58,7 +59,7 @@ def remember(
     text_column: opt.TextColumn = None,
     label_column: opt.LabelColumn = None,
     split: Annotated[str | None, opt.split_option("train")] = None,
-    table_format: opt.TableFormat = None,
+    format: opt.TableFormat = None,
     delimiter: opt.Delimiter = None,
     encoding: opt.Encoding = None,
     no_header: opt.NoHeader = False,
@@ -85,16 +86,7 @@ def remember(
             config = find_config(folder, on_hub=False)
             _check_same(folder, config, encoder, reading, problem_type)
             problem_type = problem_type_of(config)
-        options = opt.TableOptions(
-            text_column=text_column,
-            label_column=label_column,
-            split=split,
-            format=table_format,
-            delimiter=delimiter,
-            encoding=encoding,
-            header=not no_header,
-            skip_bad_rows=skip_bad_rows,
-        )
+        options = opt.TableOptions.of(ctx.params)
         found = read_table(table, options, "train")
         schema = opt.schema_of(problem_type)
         texts, labels, _ = examples_of(found, problem_type, skip_bad_rows)

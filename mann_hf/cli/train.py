@@ -17,6 +17,8 @@ from .output import print_json, print_lines, say, training_bar, working
 from .tables import examples_of, read_table
 
 YAML = (".yaml", ".yml")
+NO_SETTINGS = {"table", "resume", "overwrite", "as_json", "debug"}
+"""Parameters of the command that are no settings of a run."""
 DATA = ("train", "valid", "split", "valid_split")
 """Settings of a yaml file that say where the data is."""
 READING = ("text_column", "label_column", "format", "delimiter", "encoding", "no_header", "skip_bad_rows")
@@ -96,7 +98,7 @@ def train(
     text_column: opt.TextColumn = None,
     label_column: opt.LabelColumn = None,
     split: Annotated[str | None, opt.split_option("train")] = None,
-    table_format: opt.TableFormat = None,
+    format: opt.TableFormat = None,
     delimiter: opt.Delimiter = None,
     encoding: opt.Encoding = None,
     no_header: opt.NoHeader = False,
@@ -110,33 +112,8 @@ def train(
     -), `train` for the table or for several tables by name, and any of transformers' TrainingArguments; options on the
     command line replace those of the file. Several tables are mixed, and need `valid`, or `valid_share: 0` for none.
     """
-    given: dict[str, Any] = {
-        "encoder": encoder,
-        "output": output,
-        "valid": valid,
-        "n_way": _count("--n-way", n_way),
-        "k_shot": _count("--k-shot", k_shot),
-        "n_query": _count("--n-query", n_query),
-        "episodes_per_step": episodes_per_step,
-        "max_steps": max_steps,
-        "learning_rate": learning_rate,
-        "objective": objective,
-        "label_names": label_names,
-        "lora_rank": lora_rank,
-        "eval_every": eval_every,
-        "eval_episodes": eval_episodes,
-        "patience": patience,
-        "seed": seed,
-        "report_to": report_to,
-        "text_column": text_column,
-        "label_column": label_column,
-        "split": split,
-        "format": table_format,
-        "delimiter": delimiter,
-        "encoding": encoding,
-        "no_header": no_header,
-        "skip_bad_rows": skip_bad_rows,
-    }
+    given = {name: value for name, value in ctx.params.items() if name not in NO_SETTINGS}
+    given |= {name: _count(f"--{name.replace('_', '-')}", given[name]) for name in ("n_way", "k_shot", "n_query")}
     tables: Any = table
     if table.lower().endswith(YAML):
         settings = _read_yaml(table)
@@ -146,7 +123,7 @@ def train(
         resume = bool(given.pop("resume", False)) or resume
         overwrite = bool(given.pop("overwrite", False)) or overwrite
     data = {name: given.pop(name, None) for name in DATA}
-    reading = _reading({name: given.pop(name, None) for name in READING})
+    reading = opt.TableOptions.of({name: given.pop(name, None) for name in READING})
     if data["valid_split"] is not None and data["valid"] is None:
         raise InvalidInputError("valid_split needs valid, the table that it is a split of.")
     if isinstance(tables, list):
@@ -234,25 +211,6 @@ def _read_yaml(path: str) -> dict[str, Any]:
             f"{path!r} does not describe a run: it needs at least `train: TABLE`, or several tables by name."
         )
     return settings
-
-
-def _reading(settings: dict[str, Any]) -> opt.TableOptions:
-    """How to read tables, from options or the settings of a yaml file."""
-    try:
-        table_format = settings["format"] and opt.Format(settings["format"])
-    except ValueError:
-        raise InvalidInputError(
-            f"format is {settings['format']!r}; choose one of {', '.join(each.value for each in opt.Format)}."
-        ) from None
-    return opt.TableOptions(
-        text_column=settings["text_column"],
-        label_column=settings["label_column"],
-        format=table_format,
-        delimiter=opt.as_delimiter(settings["delimiter"]),
-        encoding=settings["encoding"],
-        header=not settings["no_header"],
-        skip_bad_rows=bool(settings["skip_bad_rows"]),
-    )
 
 
 def _data_set(table: Any, reading: opt.TableOptions, split: str | None) -> Any:

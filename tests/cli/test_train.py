@@ -201,6 +201,18 @@ def test_the_columns_asked_for_are_read(planned_by: Callable[..., Planned], tmp_
     assert run.settings == USUAL
 
 
+def test_an_option_about_the_table_replaces_that_of_the_file(
+    planned_by: Callable[..., Planned], shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.dat").write_text("text,label\nmy card,card\nmy bank,bank\n")
+    yaml = tmp_path / "run.yaml"
+    yaml.write_text(json.dumps({"train": str(tmp_path / "rows.dat"), "format": "json", "delimiter": ";"}))
+    run = planned_by(yaml, "--format", "csv", "--delimiter", "comma")
+    assert run.train["text"] == ["my card", "my bank"]
+    yaml.write_text(json.dumps({"train": str(tmp_path / "rows.dat"), "format": ["csv"]}))
+    assert "format is ['csv']; choose one of csv, tsv, json" in shell.fails("train", yaml)
+
+
 def test_the_splits_asked_for_are_read(
     planned_by: Callable[..., Planned], shell: Shell, table: Path, tmp_path: Path
 ) -> None:
