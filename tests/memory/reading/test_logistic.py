@@ -211,6 +211,21 @@ def test_a_warm_start_ends_where_a_cold_one_ends(problem_type: str, slots: int, 
 
 
 @every_problem
+def test_few_examples_have_the_same_scores_to_the_last_bit_wherever_the_solve_starts(problem_type: str) -> None:
+    """In single precision, as models read them."""
+    torch.manual_seed(0)
+    memory, reading = KeyValueMemory(32, V), LogisticReading(32, problem_type, sharpness=1.0)
+    keys, labels, queries = torch.randn(1, 40, 32), torch.arange(40) % V, torch.randn(1, 16, 32)
+    values = torch.nn.functional.one_hot(labels, V).float()[None]
+    state, solution = memory.initial_state(1, "cpu", torch.float32), None
+    with torch.no_grad():
+        for few in torch.arange(40).split(4):
+            state = memory.write(state, keys[:, few], values[:, few])
+            solution = reading.solve(state, start=solution)
+            assert torch.equal(reading(solution, queries), reading(reading.solve(state), queries))
+
+
+@every_problem
 def test_the_order_of_the_slots_changes_nothing(problem_type: str, random_state: MakeState) -> None:
     state = random_state(slots=30, problem_type=problem_type).to(torch.float32)
     queries = torch.randn(1, 50, K)
