@@ -25,7 +25,8 @@ FLAT = (*DELIMITERS, EXCEL)
 """Formats that cannot hold evidence, which is a list."""
 ADDED = {key: f"predicted_{key}" for key in ("label", "score", "evidence", "rest")} | {"row": "row"}
 """The columns of the answers, under names that nothing reads as labels; a name that the table has gets a number."""
-Others = Sequence[dict[str, Any]]
+Row = dict[str, Any]
+"""The cells of a row by their columns."""
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 """A number in plain form, unlike an id such as 00123."""
 DIGITS = 15
@@ -75,55 +76,49 @@ def check_output(output: Path, folder: str, source: str | None, evidence: int | 
 
 def write_answers(
     output: Path,
-    texts: Sequence[str],
+    rows: Sequence[Row],
     answers: Sequence[Sequence[dict[str, Any]]],
-    numbers: Sequence[int] | None,
     column: str,
-    text_place: int,
-    others: Others,
+    numbers: Sequence[int] | None = None,
     form: Form | None = None,
 ) -> None:
     """Writes one row for each answer; the file is written whole or not at all.
 
     Args:
         output: the file, with an ending of `OUTPUTS`.
-        texts: the texts that were asked about.
-        answers: for each text its answers.
-        numbers: the row numbers of the texts, counted from 1, which become a column of their own; None for no column.
+        rows: the rows of the texts that were asked about, with all their cells.
+        answers: for each row its answers.
         column: the name of the column of texts.
-        text_place: how many of the other columns come before it.
-        others: for each text the cells of the other columns, by name.
+        numbers: the numbers of the rows, counted from 1, which become a column of their own; None for no such column.
         form: the delimiter and mark of the table, if it has them; a csv file is written with the same.
     """
     from ..hub.saving import write_whole
 
     ending = output.suffix.lower()
-    names = _names_beside([column, *others[0]])
+    names = _names_beside(list(rows[0]))
     left_out = {names["evidence"], names["rest"]} if ending in FLAT else set()
     given = {key for ranked in answers for answer in ranked for key in answer} | ({"row"} if numbers else set())
     renamed = [repr(names[key]) for key in ADDED if key in given and names[key] not in {ADDED[key], *left_out}]
     if renamed:
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
     if ending == EXCEL and form is not None:
-        others = _with_numbers(others)
-    cells_of_text = (cell for each in others for cell in each.values() if isinstance(cell, str))
+        rows = _with_numbers(rows, column)
+    cells_of_text = (cell for row in rows for cell in row.values() if isinstance(cell, str))
     if damaged := sum(SURROGATE.search(cell) is not None for cell in cells_of_text):
         say(f"{output}: {counted(damaged, 'cell has', 'cells have')} bytes that are no letters, written as \ufffd.")
-    rows = []
-    for place, (text, cells, ranked) in enumerate(zip(texts, others, answers, strict=True)):
-        own = list(_as_json(cells).items())
-        table = dict([*own[:text_place], (_encodable(column), text), *own[text_place:]])
+    written = []
+    for place, (row, ranked) in enumerate(zip(rows, answers, strict=True)):
         number = {names["row"]: numbers[place]} if numbers else {}
-        rows += [table | {names[key]: value for key, value in answer.items()} | number for answer in ranked]
+        written += [_as_json(row) | {names[key]: part for key, part in answer.items()} | number for answer in ranked]
     if ending in FLAT:
-        header = [name for name in rows[0] if name not in left_out]
+        header = [name for name in written[0] if name not in left_out]
         ours = {names["label"], names["score"]}
-        lines = ([(_joined if name in ours else _cell)(row[name]) for name in header] for row in rows)
+        lines = ([(_joined if name in ours else _cell)(row[name]) for name in header] for row in written)
         content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, ending, form)
     elif ending == ".json":
-        content = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+        content = json.dumps(written, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
     else:
-        content = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode()
+        content = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in written).encode()
     write_whole(output, content)
 
 
@@ -186,14 +181,13 @@ def _delimited(header: Sequence[str], lines: Iterable[Sequence[Any]], ending: st
     return written.getvalue().encode("utf-8-sig" if form is not None and form.mark else "utf-8")
 
 
-def _with_numbers(others: Others) -> Others:
-    """The cells with numbers in place of texts in each column whose filled cells are all plain numbers.
+def _with_numbers(rows: Sequence[Row], column: str) -> Sequence[Row]:
+    """The rows with numbers in place of texts in each other column than `column` whose cells are all plain numbers.
 
     A number is plain if Excel shows it as it was written. It shows 1.10, which may be a version, as 1.1.
     """
-    names = list(others[0])
-    numeric = {name for name in names if _are_numbers([cells[name] for cells in others])}
-    return [{name: _number(cell) if name in numeric else cell for name, cell in cells.items()} for cells in others]
+    numeric = {name for name in rows[0] if name != column and _are_numbers([row[name] for row in rows])}
+    return [{name: _number(cell) if name in numeric else cell for name, cell in row.items()} for row in rows]
 
 
 def _are_numbers(cells: Sequence[Any]) -> bool:

@@ -12,7 +12,7 @@ from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
 from .classifier import check_taught, find_config, open_classifier, problem_type_of
 from .output import print_json, print_lines, progress_bar, say, working
-from .tables import cells_by_number, is_table, read_table, texts_of
+from .tables import is_table, read_table, rows_of, texts_of
 
 
 def predict(
@@ -78,15 +78,13 @@ def predict(
     if top_k is not None and not schema.named:
         raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
     texts, numbers, column = [text], [1], "text"
-    others: list[dict[str, Any]] = [{}]
-    text_place, form = 0, None
+    rows: list[dict[str, Any]] = [{column: text}]
+    form = None
     if from_table:
         found = read_table(text, reading, "test", labels=False, others=output is not None)
-        texts, _, numbers = texts_of(found, skip_bad_rows)
+        examples = texts_of(found, skip_bad_rows)
         column = found.columns[0] if reading.header or column in found.columns else column
-        cells = cells_by_number(found)
-        others = [dict(zip(found.columns[1:], cells[number][1:], strict=False)) for number in numbers]
-        text_place, form = found.text_place, found.form
+        texts, numbers, rows, form = examples.texts, examples.numbers, rows_of(found, examples, column), found.form
     most = evidence
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # evidence is not shown
@@ -103,8 +101,7 @@ def predict(
     one_each = top_k is None and not schema.several and len(answers[0]) == 1
     if output is not None:
         lines = answers if top_k is not None else [[schema.as_taught(each)] for each in answers]
-        kept = numbers if skip_bad_rows else None
-        write_answers(output, texts, lines, kept, column, text_place, others, form)
+        write_answers(output, rows, lines, column, numbers if skip_bad_rows else None, form)
         say(f"Wrote the answers for {counted(len(texts), 'text')} to {output}.")
         if as_json:
             print_json({"output": str(output), "texts": len(texts)})

@@ -34,7 +34,7 @@ from .content import (
 )
 from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
-from .examples import Examples, cells_by_number, examples_of, texts_of
+from .examples import Examples, examples_of, rows_of, texts_of
 from .excel import read_excel
 from .folders import (
     check_no_classes,
@@ -56,11 +56,11 @@ __all__ = [
     "Examples",
     "Row",
     "Table",
-    "cells_by_number",
     "examples_of",
     "is_stream",
     "is_table",
     "read_table",
+    "rows_of",
     "texts_of",
 ]
 

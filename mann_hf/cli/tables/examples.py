@@ -138,10 +138,21 @@ def _examples(
     return Examples(list(texts), list(labels) if convert is not None else [], list(numbers))
 
 
-def cells_by_number(table: Table) -> dict[int, tuple[Any, ...]]:
-    """The cells of each row by its number, as `Examples` counts rows."""
-    before = _rows_before(table)
-    return {before[row.file] + row.number: row.cells for row in table.rows}
+def rows_of(table: Table, examples: Examples, column: str) -> list[dict[str, Any]]:
+    """For each text its row: the cells by their columns, in the order of the table.
+
+    Args:
+        table: a table that was read with all its columns.
+        examples: its texts.
+        column: the name of the column of texts.
+    """
+    before, place = _rows_before(table), table.text_place
+    cells = {before[row.file] + row.number: zip(table.columns[1:], row.cells[1:], strict=False) for row in table.rows}
+    rows = []
+    for text, number in zip(examples.texts, examples.numbers, strict=True):
+        others = list(cells[number])
+        rows.append(dict([*others[:place], (column, text), *others[place:]]))
+    return rows
 
 
 def _rows_before(table: Table) -> dict[str, int]:
