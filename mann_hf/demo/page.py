@@ -121,7 +121,6 @@ def build_page(
         raise InvalidTypeError(f"examples must be a list of texts, not {examples!r}.")
     examples = [typed_text(one) for one in examples]
     hosts, downloads = read_names(allowed_hosts), Downloads()
-    several = targets.several
     _warm_up(classifier)
 
     page = _guarded(gr)(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True)
@@ -132,112 +131,143 @@ def build_page(
         if not shared:
             gr.HTML(f'<p class="mh-quiet">{YOURS_ALONE}</p>')
         with gr.Row():
-            with gr.Column(scale=6, min_width=320):
-                with gr.Row(elem_classes="mh-ask", equal_height=True):
-                    question = gr.Textbox(
-                        label="Ask",
-                        placeholder="A text to classify",
-                        lines=1,
-                        max_lines=1,
-                        scale=5,
-                        min_width=180,
-                        elem_id="mh-question",
-                        max_length=_letters(MOST_LETTERS_TYPED),
-                    )
-                    ask = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="mh-ask")
-                answer = gr.HTML(elem_id="mh-answer", elem_classes="mh-card", js_on_load=ON_CLICK)
-            with gr.Column(scale=6, min_width=320):
-                chart = gr.Plot(label="Map of the memory", show_label=False, elem_id="mh-map", elem_classes="mh-card")
-                labels_shown = gr.HTML(elem_id="mh-legend", js_on_load=ON_CLICK)
+            question, ask, answer = _question_and_answer(gr)
+            chart, legend = _map_and_legend(gr)
         with gr.Row():
-            with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
-                gr.HTML("<h2>Teach</h2>")
-                lesson = gr.Textbox(
-                    label="Text",
-                    placeholder="A text it should know",
-                    lines=1,
-                    elem_id="mh-lesson",
-                    max_length=_letters(MOST_LETTERS_TYPED),
-                )
-                label = gr.Textbox(
-                    label="Labels" if several else "Label",
-                    info=f"A known label or a new one{', several with | between them' if several else ''}. A new "
-                    "label is a new class.",
-                    lines=1,
-                    max_lines=1,
-                    elem_id="mh-label",
-                    max_length=_letters(MOST_LETTERS_OF_NAME * (MOST_NAMES if several else 1)),
-                )
-                kind = gr.Radio(
-                    [EXAMPLE, DESCRIPTION], value=EXAMPLE, label="The text is", elem_id="mh-kind", container=False
-                )
-                teach = gr.Button("Teach", variant="primary", elem_id="mh-teach")
-                taught = gr.HTML(elem_id="mh-taught")
-                download = gr.Button("Download the memory", elem_id="mh-download")
-                file = gr.JSON(visible="hidden", elem_id="mh-file")
-            with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
-                gr.HTML("<h2>Forget</h2>")
-                wanted = gr.Textbox(
-                    label="Find stored examples",
-                    placeholder="Words of a text, or a label",
-                    lines=1,
-                    max_lines=1,
-                    elem_id="mh-wanted",
-                    max_length=_letters(MOST_LETTERS_SENT),
-                )
-                stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)
-                forgotten = gr.HTML(elem_id="mh-forgotten")
-        parts = Parts(
-            state, head, question, answer, chart, labels_shown, lesson, taught, wanted, stored, forgotten, file
-        )
+            lesson, label, kind, teach, taught, download, file = _lesson(gr, targets.several)
+            wanted, stored, forgotten = _stored_examples(gr)
         for box in (question, lesson, label, wanted):
             box.preprocess = _as_it_came
         events = Events(
-            parts,
+            Parts(state, head, question, answer, chart, legend, lesson, taught, wanted, stored, forgotten, file),
             begin=lambda: Session(classifier if shared else classifier.with_own_memory()),
             on_change=on_change if shared else None,
             title=title,
             examples=examples,
             downloads=downloads,
         )
-        # by which gradio knows what to pass; written "gr.EventData" it would need gradio when it is imported
-        Events.click.__annotations__["event"] = gr.EventData
-        options: dict[str, Any] = {"show_progress": "hidden"}
-        one_by_one: dict[str, Any] = {**options, "concurrency_limit": 1, "concurrency_id": "classifier"}
-        page.load(events.load, [wanted], events.view, api_visibility="private", **one_by_one)
-        page.load(None, js=ON_LOAD, api_visibility="private")
-        gr.on(
-            [question.submit, ask.click],
-            events.ask,
-            [state, question, wanted],
-            [*events.view, *events.notices],
-            api_name="ask",
-            **one_by_one,
-        )
-        gr.on(
-            [teach.click, lesson.submit, label.submit],
-            events.teach,
-            [state, lesson, label, kind, wanted],
-            [*events.view, *events.notices, lesson],
-            api_name="teach",
-            **one_by_one,
-        )
-        gr.on(
-            [answer.click, labels_shown.click, stored.click],
-            events.click,
-            [state, question, wanted],
-            [*events.view, *events.notices, question, wanted],
-            api_visibility="private",
-            **one_by_one,
-        )
-        wanted.change(
-            events.find, [state, wanted], stored, trigger_mode="always_last", api_visibility="private", **options
-        )
-        download.click(events.download, [state], [file, taught, state], api_visibility="private", **one_by_one).success(
-            None, [file], js=START_DOWNLOAD, api_visibility="private"
-        )
+        _connect(gr, page, events, ask, label, kind, teach, download)
     page.queue(max_size=MOST_QUEUED, api_open=False)
     return page
+
+
+def _question_and_answer(gr: Any) -> tuple[Any, Any, Any]:
+    """The box for a question, its button, and the place of the answer."""
+    with gr.Column(scale=6, min_width=320):
+        with gr.Row(elem_classes="mh-ask", equal_height=True):
+            question = gr.Textbox(
+                label="Ask",
+                placeholder="A text to classify",
+                lines=1,
+                max_lines=1,
+                scale=5,
+                min_width=180,
+                elem_id="mh-question",
+                max_length=_letters(MOST_LETTERS_TYPED),
+            )
+            ask = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="mh-ask")
+        answer = gr.HTML(elem_id="mh-answer", elem_classes="mh-card", js_on_load=ON_CLICK)
+    return question, ask, answer
+
+
+def _map_and_legend(gr: Any) -> tuple[Any, Any]:
+    """The map of the memory and its legend."""
+    with gr.Column(scale=6, min_width=320):
+        chart = gr.Plot(label="Map of the memory", show_label=False, elem_id="mh-map", elem_classes="mh-card")
+        legend = gr.HTML(elem_id="mh-legend", js_on_load=ON_CLICK)
+    return chart, legend
+
+
+def _lesson(gr: Any, several: bool) -> tuple[Any, ...]:
+    """The boxes and buttons to teach and to download, with the places of their messages and of the file.
+
+    Args:
+        gr: the module gradio.
+        several: whether a text may have several labels.
+    """
+    with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
+        gr.HTML("<h2>Teach</h2>")
+        lesson = gr.Textbox(
+            label="Text",
+            placeholder="A text it should know",
+            lines=1,
+            elem_id="mh-lesson",
+            max_length=_letters(MOST_LETTERS_TYPED),
+        )
+        label = gr.Textbox(
+            label="Labels" if several else "Label",
+            info=f"A known label or a new one{', several with | between them' if several else ''}. A new label is a "
+            "new class.",
+            lines=1,
+            max_lines=1,
+            elem_id="mh-label",
+            max_length=_letters(MOST_LETTERS_OF_NAME * (MOST_NAMES if several else 1)),
+        )
+        kind = gr.Radio([EXAMPLE, DESCRIPTION], value=EXAMPLE, label="The text is", elem_id="mh-kind", container=False)
+        teach = gr.Button("Teach", variant="primary", elem_id="mh-teach")
+        taught = gr.HTML(elem_id="mh-taught")
+        download = gr.Button("Download the memory", elem_id="mh-download")
+        file = gr.JSON(visible="hidden", elem_id="mh-file")
+    return lesson, label, kind, teach, taught, download, file
+
+
+def _stored_examples(gr: Any) -> tuple[Any, Any, Any]:
+    """The search box for stored examples, their list, and the place of messages about forgetting."""
+    with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
+        gr.HTML("<h2>Forget</h2>")
+        wanted = gr.Textbox(
+            label="Find stored examples",
+            placeholder="Words of a text, or a label",
+            lines=1,
+            max_lines=1,
+            elem_id="mh-wanted",
+            max_length=_letters(MOST_LETTERS_SENT),
+        )
+        stored = gr.HTML(elem_id="mh-stored", js_on_load=ON_CLICK)
+        forgotten = gr.HTML(elem_id="mh-forgotten")
+    return wanted, stored, forgotten
+
+
+def _connect(gr: Any, page: Any, events: Events, ask: Any, label: Any, kind: Any, teach: Any, download: Any) -> None:
+    """Connects the components of the page with its events."""
+    parts = events.parts
+    # by which gradio knows what to pass; written "gr.EventData" it would need gradio when it is imported
+    Events.click.__annotations__["event"] = gr.EventData
+    options: dict[str, Any] = {"show_progress": "hidden"}
+    one_by_one: dict[str, Any] = {**options, "concurrency_limit": 1, "concurrency_id": "classifier"}
+    private: dict[str, Any] = {"api_visibility": "private"}
+    page.load(events.load, [parts.wanted], events.view, **private, **one_by_one)
+    page.load(None, js=ON_LOAD, **private)
+    gr.on(
+        [parts.question.submit, ask.click],
+        events.ask,
+        [parts.state, parts.question, parts.wanted],
+        [*events.view, *events.notices],
+        api_name="ask",
+        **one_by_one,
+    )
+    gr.on(
+        [teach.click, parts.lesson.submit, label.submit],
+        events.teach,
+        [parts.state, parts.lesson, label, kind, parts.wanted],
+        [*events.view, *events.notices, parts.lesson],
+        api_name="teach",
+        **one_by_one,
+    )
+    gr.on(
+        [parts.answer.click, parts.legend.click, parts.stored.click],
+        events.click,
+        [parts.state, parts.question, parts.wanted],
+        [*events.view, *events.notices, parts.question, parts.wanted],
+        **private,
+        **one_by_one,
+    )
+    parts.wanted.change(
+        events.find, [parts.state, parts.wanted], parts.stored, trigger_mode="always_last", **private, **options
+    )
+    download.click(
+        events.download, [parts.state], [parts.file, parts.taught, parts.state], **private, **one_by_one
+    ).success(None, [parts.file], js=START_DOWNLOAD, **private)
 
 
 def launch(
