@@ -20,12 +20,15 @@ from transformers import BertConfig
 from transformers.utils import logging
 
 import mann_hf
+from mann_hf.memory import STORES
 
 ENTRIES = (10_000, 100_000, 1_000_000)
 LABELS = 150
 KEY_SIZE = 384
 SPREAD = 1.0
 """The length of what is added to a label's centre, which is of length 1, to make a key."""
+STORE_FROM = 1_000_000
+"""Entries from which the model has the store of faiss, and a reading of the nearest entries."""
 TURNS = 9
 WRITTEN_AT_ONCE = 50_000
 HEADS = 4
@@ -115,6 +118,7 @@ def measure(
         "entries": entries,
         "labels": labels,
         "reading": model.config.reading,
+        "store": model.config.store,
         "remember_one_ms": 1000 * statistics.median(seconds_of(write_one) for _ in range(turns)),
         "forget_one_ms": 1000 * statistics.median(_forgetting(model, turns)),
         "answer_after_write_ms": 1000 * statistics.median(answer_after_write),
@@ -144,12 +148,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--labels", type=int, default=LABELS, help="of how many labels")
     parser.add_argument("--key-size", type=int, default=KEY_SIZE, help=f"a multiple of {HEADS}")
     parser.add_argument("--reading", default=None, help="how the memory is read; by default the model's default")
+    parser.add_argument(
+        "--store",
+        choices=STORES,
+        help=f"what finds the nearest entries; by default faiss from {STORE_FROM:,} entries on, and exact below",
+    )
     parser.add_argument("--turns", type=int, default=TURNS, help="how often each write and answer is timed")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     chosen = parser.parse_args(arguments)
     measured = {}
     for entries in chosen.entries:
-        figures = measure(entries, chosen.labels, chosen.key_size, chosen.turns, reading=chosen.reading)
+        store = chosen.store or ("faiss" if entries >= STORE_FROM else "exact")
+        figures = measure(entries, chosen.labels, chosen.key_size, chosen.turns, reading=chosen.reading, store=store)
         measured[str(entries)] = figures
         if not chosen.json:
             print(*(f"{name} {_shown(figure)}" for name, figure in figures.items()), sep=" · ", flush=True)

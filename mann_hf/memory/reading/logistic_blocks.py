@@ -74,14 +74,16 @@ class BlockwiseLogistic(NamedTuple):
         return self._replace(keys=self.keys.detach())
 
     def to(self, dtype: torch.dtype) -> "BlockwiseLogistic":
-        """The same objective with keys of a precision: in a lower one than before, with its features made."""
+        """The same objective with keys of a precision, and its features made if that is another than before."""
         if dtype == self.keys.dtype:
             return self
         size = self.keys.shape[2] + (self.scale is not None)
         features = torch.empty(1, self.slots, size, dtype=dtype, device=self.keys.device)
         for block in self._blocks():
             features[0, block] = self.features(block).to(dtype)
-        return self._replace(keys=features, scale=None)
+        wide = torch.promote_types(dtype, torch.float32)
+        targets = self.targets.to(wide) if self.targets.is_floating_point() else self.targets
+        return self._replace(keys=features, scale=None, targets=targets, weights=self.weights.to(wide))
 
     def of(self, slots: Slots, times: float = 1.0) -> "BlockwiseLogistic":
         """The objective of some slots alone, of which each counts so many times as much."""
@@ -145,7 +147,7 @@ class BlockwiseLogistic(NamedTuple):
 
     def hessian(self, margins: "Margins") -> Callable[[Tensor], Tensor]:
         """The Hessian as a function of a direction [1, V, K + 1]."""
-        product = self.hessian_of(margins.probabilities())
+        product = self.hessian_of(margins.probabilities().to(self.wide))  # theirs may be wider than the curvature's
         return lambda direction: product(direction[0])[None]
 
     def curvature_weights(self, margins: "Margins") -> Tensor:

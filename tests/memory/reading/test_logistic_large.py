@@ -146,6 +146,20 @@ def test_answers_and_evidence_are_those_of_a_small_memory(problem_type: str, mon
 
 
 @pytest.mark.usefixtures("large")
+@every_problem
+def test_one_slot_in_so_many_may_be_few_enough_for_double_precision(
+    problem_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is solved first of a memory is then of another precision than the memory."""
+    state, reading = memory_of(200, problem_type), LogisticReading(K, problem_type)
+    monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", state.keys.numel() * V // 2)
+    found = reading.solve(state)
+    assert isinstance(found.parts, LargeParts)
+    monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", 10**12)
+    same(found.parts.weight.double(), reading.solve(state).parts.weight.double(), 1e-3)
+
+
+@pytest.mark.usefixtures("large")
 def test_soft_values_are_solved_for(monkeypatch: pytest.MonkeyPatch) -> None:
     state = memory_of(100)
     state = state._replace(values=(state.values + state.values.roll(1, 1)) / 2)
