@@ -83,6 +83,8 @@ def content_weights(
 
 def sharpened(scores: Tensor, sharpness: Tensor | float) -> Tensor:
     """Scores times β. Minus infinity, the score of what is closed, stays itself and gives β no gradient (0 · ∞)."""
+    if isinstance(sharpness, Tensor) and not (torch.is_grad_enabled() and sharpness.requires_grad):
+        return scores * sharpness.clamp_min(torch.finfo(sharpness.dtype).tiny)
     closed = torch.isneginf(scores)
     return (scores.masked_fill(closed, 0) * sharpness).masked_fill(closed, float("-inf"))
 

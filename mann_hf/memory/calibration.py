@@ -15,6 +15,10 @@ SIZE_EXPONENT = 0.25
 """A memory of n examples a label wants a sharpness in proportion to n ** -SIZE_EXPONENT."""
 PRIOR_STRENGTH = 1.0
 """How many answers the reading's own sharpness is worth."""
+MOST_LOOKS = 60
+"""At the loss of a sharpness."""
+CLOSE = 1e-7
+"""How close to the best log β the search comes, times 1 + its size: the loss does not tell nearer ones apart."""
 SAMPLE = 1024
 """Slots of a larger memory that the sharpness is fitted on."""
 
@@ -42,6 +46,7 @@ def calibrate(
     examples: Tensor | None = None,
     sample: int = SAMPLE,
     before: Calibration | None = None,
+    per_label: float | None = None,
 ) -> Calibration:
     r"""Fits the sharpness on the memory's answers about its own examples, each left out of the memory when asked.
 
@@ -61,6 +66,7 @@ def calibrate(
         sample: the largest number of slots used for fitting.
         before: an earlier calibration with the same reading and parameters. If the sample is still the same, it is not
             fitted again.
+        per_label: how many examples a label of the memory has, on average; counted if it is left out.
 
     Returns:
         The calibration. If no label has two slots, and for regression (which has no probabilities), it has the
@@ -71,17 +77,17 @@ def calibrate(
     if not reading.targets.calibrated or not state.values.shape[-1]:
         return Calibration(prior)
     examples = state.mask[0] if examples is None else examples & state.mask[0]
-    whole = _examples_per_label(state)
-    kept = _in_order(state, examples, sample)
+    whole = _examples_per_label(state) if per_label is None else per_label
+    kept = _in_order(state, examples, sample, before)
     state, examples = state.select(kept), examples[kept]
     folds = _deal(state, examples)
-    if not state.values[0, folds != NEVER_LEFT_OUT].any():  # nothing is left out, or what has no label alone
+    lasting = state.values[0].sum(1) * _counts(state)
+    if not lasting[folds != NEVER_LEFT_OUT].any():  # nothing is left out, or what has no label alone
         return Calibration(prior)
     if before is not None and before.fitted is not None and _same_sample(before, state, examples):
         fitted = before.fitted
     else:
         fitted = _fit(reading, state, folds, prior)
-    lasting = state.values[0].sum(1) * _counts(state)
     dealt = folds[folds != NEVER_LEFT_OUT].unique()
     share = torch.stack([lasting[folds != fold].sum() / lasting.sum() for fold in dealt]).mean()
     size = share * _examples_per_label(state) / whole
@@ -118,22 +124,29 @@ def _examples_per_label(state: KeyValueState) -> Tensor:
     return counts[counts > 0].mean() if (counts > 0).any() else counts.new_ones(())
 
 
-def _in_order(state: KeyValueState, examples: Tensor, sample: int) -> Tensor:
-    """The examples of the lowest ids, and every slot that is no example, in the order of the ids."""
-    kept = ~examples
-    kept[state.ids[0].masked_fill(kept, torch.iinfo(torch.int64).max).argsort()[:sample]] = True
-    slots = kept.nonzero()[:, 0]
-    return slots[state.ids[0, slots].argsort(stable=True)]
+def _in_order(state: KeyValueState, examples: Tensor, sample: int, before: Calibration | None) -> Tensor:
+    """The examples of the lowest ids, and every slot in use that is no example, in the order of the ids."""
+    ids = state.ids[0]
+    lowest = examples.nonzero()[:, 0]
+    if len(lowest) > sample and before is not None and before.sample is not None and before.examples is not None:
+        known = before.sample.ids[0, before.examples]  # most of these are the lowest still
+        low = lowest[ids[lowest] <= known.max()] if len(known) else known
+        lowest = low if len(low) >= sample else lowest
+    if len(lowest) > sample:
+        lowest = lowest[ids[lowest].topk(sample, largest=False, sorted=False).indices]
+    slots = (state.mask[0] & ~examples).index_fill(0, lowest, True).nonzero()[:, 0]
+    return slots[ids[slots].argsort(stable=True)]
 
 
 def _deal(state: KeyValueState, examples: Tensor) -> Tensor:
     """[S]: the fold of each example: its rank within its label by id, modulo `FOLDS`; a label's only slot stays."""
-    values = state.values[0].masked_fill(~state.mask[0, :, None], 0)
-    # an entry of several labels is dealt with the first of them, in an order that the order of the writes is not in
-    values = values[:, (values.long() * state.ids[0, :, None]).sum(0).argsort()]
-    values = torch.cat([values, (values.sum(1, keepdim=True) == 0).to(values.dtype)], dim=1)  # of none
-    label = values.argmax(dim=1)
-    total = values.sum(0)[label]
+    values = state.values[0]
+    several = values.sum(1)
+    if (several > 1).any():
+        # an entry of several labels is dealt with the first of them, in an order that the order of the writes is not in
+        values = values[:, (values.long() * state.ids[0, :, None]).sum(0).argsort()]
+    label = values.argmax(dim=1).masked_fill(several == 0, values.shape[1])  # those of none among themselves
+    total = torch.cat([values.sum(0), (several == 0).sum()[None].to(values.dtype)])[label]
     order = state.ids[0].argsort(stable=True)
     order = order[(label[order] * 2 + (~examples[order]).long()).argsort(stable=True)]
     group = (label * 2 + (~examples).long())[order]
@@ -158,22 +171,39 @@ def _loss(
     return fit + 0.5 * PRIOR_STRENGTH * (log_beta - precise(prior).log()).square()
 
 
-def _minimise(function: Callable[[Tensor], Tensor], low: float = -4.0, high: float = 7.0, steps: int = 45) -> Tensor:
-    """Golden-section search over log β; the losses here have a single valley.
+def _minimise(function: Callable[[Tensor], Tensor], low: float = -4.0, high: float = 7.0) -> Tensor:
+    """Where a function of log β is least, by parabolas and golden sections; the losses here have a single valley.
 
-    Source: Kiefer 1953, [Sequential Minimax Search for a Maximum](https://doi.org/10.1090/S0002-9939-1953-0055639-3).
+    Source: Brent 1973, [Algorithms for Minimization without
+    Derivatives](https://maths-people.anu.edu.au/~brent/pub/pub011.html), chapter 5.
     """
-    ratio = (5**0.5 - 1) / 2
     number = lambda x: torch.tensor(x, dtype=torch.float64)  # noqa: E731
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = function(number(left)), function(number(right))
-    for _ in range(steps):
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = function(number(left))
+    golden = (3 - 5**0.5) / 2
+    best = second = third = low + golden * (high - low)
+    at_best = at_second = at_third = float(function(number(best)))
+    step = before = 0.0
+    for _ in range(MOST_LOOKS):
+        middle, near = (low + high) / 2, CLOSE * (1 + abs(best))
+        if abs(best - middle) <= 2 * near - (high - low) / 2:
+            break
+        r, q = (best - second) * (at_best - at_third), (best - third) * (at_best - at_second)
+        p, q = (best - third) * q - (best - second) * r, 2 * (q - r)
+        p, q = (-p, q) if q > 0 else (p, -q)
+        if abs(before) > near and abs(p) < abs(q * before / 2) and q * (low - best) < p < q * (high - best):
+            step, before = p / q, step  # to the least of the parabola through the three best
         else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = function(number(right))
-    return number((low + high) / 2)
+            before = (high if best < middle else low) - best
+            step = golden * before
+        here = best + (step if abs(step) >= near else near if step > 0 else -near)
+        value = float(function(number(here)))
+        if value <= at_best:
+            low, high = (best, high) if here >= best else (low, best)
+            third, second, best = second, best, here
+            at_third, at_second, at_best = at_second, at_best, value
+            continue
+        low, high = (here, high) if here < best else (low, here)
+        if value <= at_second or second == best:
+            third, second, at_third, at_second = second, here, at_second, value
+        elif value <= at_third or third in (best, second):
+            third, at_third = here, value
+    return number(best)

@@ -118,7 +118,7 @@ def around(state: KeyValueState, slots: Tensor) -> KeyValueState:
 
     Args:
         state: B episodes.
-        slots: [B, Q, M] slot numbers; -1 for a slot that is not in use.
+        slots: [B, Q, M] slot numbers, in any order; -1 for a slot that is not in use.
     """
     episode = torch.arange(state.batch_size, device=slots.device)[:, None, None]
     near = KeyValueState(*(field[episode, slots.clamp_min(0)].flatten(0, 1) for field in state))

@@ -56,7 +56,8 @@ def read_keys(reading: Reading, ready: ReadyMemory, keys: Tensor) -> Tensor:
     Raises:
         InvalidInputError: the reading's weights give no finite answer.
     """
-    whole = F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
+    alone = ready.solution.search is not None  # each query then has slots of its own
+    whole = keys.float() if alone else F.pad(keys.float(), (0, 0, 0, -len(keys) % VECTOR_WIDTH))
     with full_precision(keys):
         logits = reading(ready.solution, whole[None], ready.sharpness)[0, : len(keys)]
     if not logits.isfinite().all():

@@ -131,7 +131,8 @@ class MemoryHolder:
                 by = reading.nearest_by
                 search = None if by is None else memory.search(self._store, by)
                 solution = reading.solve(state, start=before and before.solution, search=search)
-                calibration = calibrate(reading, state, memory.examples, before=before and before.calibration)
+                known, each = before and before.calibration, memory.examples_per_label
+                calibration = calibrate(reading, state, memory.examples, before=known, per_label=each)
             ready = ReadyMemory(memory, solution, calibration)
             self._ready = (ready, parameters)
             if self._forgotten != forgotten:  # meanwhile, so this is not for later reads

@@ -192,6 +192,14 @@ class LabelledMemory:
         return bool(strange(self.reading_state.keys).any()) if self._stored is None else self._stored.strange
 
     @cached_property
+    def examples_per_label(self) -> float | None:
+        """How often a label was written, its words included, on average; None where that has to be counted."""
+        if self._stored is None or self._stored.columns is None:
+            return None
+        state = self.reading_state
+        return int((state.write_count * state.mask).sum()) / len(self.labels)
+
+    @cached_property
     def unlabelled(self) -> Tensor:
         """[M], the slots of texts that have none of several labels."""
         if not self.targets.several:

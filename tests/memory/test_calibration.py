@@ -232,10 +232,10 @@ def test_folds_are_dealt_evenly_within_each_label(name: str, problem_type: str) 
     examples = torch.rand(state.slots) > 0.3
     recorder = Recorder(build(name, problem_type))
     calibrated_sharpness(recorder, state, examples)  # type: ignore[arg-type]
-    order = state.ids[0].argsort(stable=True)
+    order = state.ids[0].argsort()[-int(state.mask.sum()) :]  # empty slots have the lowest
     assert recorder.state is not None
     assert torch.equal(recorder.state.ids, state.ids[:, order])
-    folds = torch.empty_like(order)
+    folds = torch.full((state.slots,), NEVER_LEFT_OUT)
     folds[order] = recorder.folds
     assert torch.equal(folds != NEVER_LEFT_OUT, examples & state.mask[0])
     label = state.values[0].argmax(1)
@@ -405,6 +405,13 @@ def test_of_another_sample_it_is_fitted_anew(name: str, problem_type: str, chang
     assert calibration.fitted == fresh.fitted and calibration.sharpness == fresh.sharpness
     if change != "a label more":  # of which there is no example
         assert calibration.fitted != before.fitted
+
+
+def test_how_many_examples_a_label_has_may_be_known() -> None:
+    state, reading = memory_of(SINGLE_LABEL), build("logistic")
+    known = calibrate(reading, state, sample=10, per_label=examples_per_label(state))
+    assert float(known.sharpness) == pytest.approx(float(calibrate(reading, state, sample=10).sharpness))
+    assert calibrate(reading, state, sample=10, per_label=99.0).sharpness < known.sharpness
 
 
 @every

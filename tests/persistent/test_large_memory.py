@@ -266,6 +266,15 @@ def test_answers_and_evidence_are_those_of_a_small_memory(name: str) -> None:
         assert torch.allclose(mine, theirs, atol=1e-6)
 
 
+def test_it_knows_how_many_examples_a_label_has(large: None) -> None:
+    memory = write(write(taught(*letters(9)).forget(label="y"), ("text 0", "x")), ("more", "w"), kind="description")
+    state = memory.reading_state
+    counts = (state.write_count * state.mask)[0].float() @ state.values[0]
+    assert memory.examples_per_label == pytest.approx(float(counts.mean()))
+    several = taught(("a", ("x", "y")), ("b", ("x",)), ("c", ("y",)), problem_type=MULTI_LABEL)
+    assert several.examples_per_label is None and taught(("a", "x")).examples_per_label is None
+
+
 def test_a_copy_shares_nothing(large: None) -> None:
     memory = write(taught(*letters(8)).forget(label="y"), ("more", "x"))
     other = copy.deepcopy(memory)
