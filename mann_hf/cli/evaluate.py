@@ -85,25 +85,12 @@ def evaluate(
             with progress_bar("Answering", len(texts)) as progress:
                 answers = classifier(texts, progress=progress, evidence=0, top_k=1 if schema.exclusive else None)
         given = [schema.chosen(ranked, classifier.model.config.label2id) for ranked in answers]
-        if not schema.named:
-            numbers = [[answer["score"] for answer in each] for each in given]
-            if len(truth[0]) != len(numbers[0]):
-                raise InvalidInputError(
-                    f"{found.source}: has {counted(len(truth[0]), 'number')} for each text, and the classifier in "
-                    f"{folder!r} answers with {len(numbers[0])}."
-                )
-            report: dict[str, Any] = {"texts": len(texts), **regression_scores(truth, numbers)}
-        else:
+        report: dict[str, Any] = {"texts": len(texts)}
+        if schema.named:
             names = [[label] for label in truth] if schema.exclusive else truth
-            as_stored = known_as(chain.from_iterable(names), memory.labels)
-            say_alike_stored(found, as_stored.values(), memory.labels)
-            names = [[as_stored[label] for label in each] for each in names]
-            named = [[answer["label"] for answer in each] for each in given]
-            report = {"texts": len(texts), **_scores(names, answers, named, per_label)}
-            known = set(memory.labels)
-            report["unknown_labels"] = list(
-                dict.fromkeys(label for each in names for label in each if label not in known)
-            )
+            report |= _label_report(found, names, answers, given, memory.labels, per_label)
+        else:
+            report |= _number_report(found, truth, given, folder)
         report["texts_in_memory"] = taught
         if to_card:
             _add_to_card(classifier, folder, found, report)
@@ -162,22 +149,61 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfTexts, report: dict
         say(f"{folder} has a card of your own, which stays as it is; the figures are in model_card.json.")
 
 
-def _scores(truth: list[list[str]], answers: list[Any], given: list[list[str]], per_label: bool) -> dict[str, Any]:
-    scored = [
-        (answer["score"], answer["label"] in labels)
-        for labels, ranked in zip(truth, answers, strict=True)
-        for answer in ranked
-    ]
-    confidences, right = zip(*scored, strict=True)
-    scores = label_scores(truth, given)
-    report: dict[str, Any] = {
-        "accuracy": sum(set(t) == set(g) for t, g in zip(truth, given, strict=True)) / len(truth),
+def _label_report(
+    table: TableOfTexts,
+    truth: list[Any],
+    answers: list[Any],
+    given: list[list[Any]],
+    labels: Sequence[str],
+    per_label: bool,
+) -> dict[str, Any]:
+    """The figures of a classifier.
+
+    Args:
+        table: the table that is evaluated on.
+        truth: for each text its labels.
+        answers: for each text the outputs of the pipeline.
+        given: for each text the outputs that answer for it.
+        labels: those of the memory.
+        per_label: whether to add the scores of each label.
+    """
+    as_stored = known_as(chain.from_iterable(truth), labels)
+    say_alike_stored(table, as_stored.values(), labels)
+    truth = [[as_stored[label] for label in each] for each in truth]
+    named = [[answer["label"] for answer in each] for each in given]
+    ranked = [(answer, right) for right, outputs in zip(truth, answers, strict=True) for answer in outputs]
+    confidences = [answer["score"] for answer, _ in ranked]
+    scores, known = label_scores(truth, named), set(labels)
+    return {
+        "accuracy": sum(set(t) == set(g) for t, g in zip(truth, named, strict=True)) / len(truth),
         "macro_f1": sum(score.f1 for score in scores.values()) / len(scores),
-        "expected_calibration_error": calibration_error(confidences, right),
+        "expected_calibration_error": calibration_error(
+            confidences, [answer["label"] in right for answer, right in ranked]
+        ),
+        **({"per_label": {label: score._asdict() for label, score in scores.items()}} if per_label else {}),
+        "unknown_labels": [label for label in dict.fromkeys(chain.from_iterable(truth)) if label not in known],
     }
-    if per_label:
-        report["per_label"] = {label: score._asdict() for label, score in scores.items()}
-    return report
+
+
+def _number_report(table: TableOfTexts, truth: list[Any], given: list[list[Any]], folder: str) -> dict[str, Any]:
+    """The figures of a regression.
+
+    Args:
+        table: the table that is evaluated on.
+        truth: for each text its numbers.
+        given: for each text the outputs that answer for it.
+        folder: the classifier's, for the error.
+
+    Raises:
+        InvalidInputError: texts have another count of numbers than answers.
+    """
+    numbers = [[answer["score"] for answer in each] for each in given]
+    if len(truth[0]) != len(numbers[0]):
+        raise InvalidInputError(
+            f"{table.source}: has {counted(len(truth[0]), 'number')} for each text, and the classifier in {folder!r} "
+            f"answers with {len(numbers[0])}."
+        )
+    return regression_scores(truth, numbers)
 
 
 def _print(report: dict[str, Any]) -> None:
