@@ -146,6 +146,7 @@ def _parts() -> Any:
     environment.filters |= {"counted": counted, "short": short, "sent": lambda label: label[:MOST_LETTERS_SENT]}
     environment.globals |= {
         "colour_of": _colour_of,
+        "entry_of": _entry_of,
         "label_names": label_names,
         "mark_of": mark_of,
         "known_labels": KNOWN_LABELS,
@@ -162,6 +163,12 @@ def _parts() -> Any:
 def _without_indentation(name: str) -> str:
     """A template on one line, because white space between tags is visible in a browser."""
     return "".join(map(str.strip, TEMPLATES.joinpath(name).read_text(encoding="utf-8").splitlines()))
+
+
+def _entry_of(part: dict[str, Any], memory: LabelledMemory) -> Entry | None:
+    """The entry of a part of the evidence; None for a label's own words, which cannot be forgotten alone."""
+    slot = memory.ids.get(part["id"])
+    return None if slot is None else memory.entry(slot)
 
 
 def _colour_of(label: str, memory: LabelledMemory) -> str:
