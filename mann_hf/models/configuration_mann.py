@@ -147,8 +147,9 @@ class MANNConfig(PreTrainedConfig):
         self.modality = modality
         controller.pooled_size(encoder_config, pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
-        named: Any = None if targets.is_of(None) else problem_type
-        super().__init__(problem_type=named, **kwargs)
+        super().__init__(**kwargs)
+        # not by the parent, which in older versions knows only the problem types of transformers
+        self.problem_type: Any = None if targets.is_of(None) else problem_type
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
