@@ -74,6 +74,7 @@ def test_every_command_and_option_is_listed() -> None:
     import typer
 
     from mann_hf.cli import app
+    from mann_hf.targets.kinds import PROBLEM_TYPES
 
     page = render.commands()
     hints = partial(get_type_hints, include_extras=True)
@@ -85,7 +86,8 @@ def test_every_command_and_option_is_listed() -> None:
             assert all(f"`{option}" in part for option in parameter.opts if option.startswith("-")), parameter.name
             (about,) = hints(command.callback)[parameter.name].__metadata__
             assert about.help, parameter.name
-    assert "| `--problem-type` `single_label_classification`, `multi_label_classification`, `regression` |" in page
+    assert "| `--format` `csv`, `tsv`, `json`, `jsonl`, `parquet`, `xlsx`, `lines` |" in page
+    assert all(name in page for name in PROBLEM_TYPES)
 
 
 def test_the_shell_names_every_reading_and_objective() -> None:
