@@ -170,8 +170,15 @@ class LabelledMemory:
             return None
         state, searched = self.reading_state, self._stored.shared.searched(store, similarity.searched)
 
+        last: list[tuple[Tensor, int, Tensor]] = []
+
         def search(queries: Tensor, k: int) -> Tensor:
-            return searched.search(state.keys[0], state.mask[0], similarity.asked(queries.detach())[0], k)[None]
+            for asked, most, found in last:  # an answer and its evidence ask for the same
+                if most == k and torch.equal(asked, queries):
+                    return found
+            found = searched.search(state.keys[0], state.mask[0], similarity.asked(queries.detach())[0], k)[None]
+            last[:] = [(queries.detach().clone(), k, found)]
+            return found
 
         return search
 

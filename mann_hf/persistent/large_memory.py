@@ -15,11 +15,14 @@ from ..memory.precision import strange
 from ..memory.state import NO_ID
 from ..targets.kinds import targets_of
 from .entries import Entry, label_names, name_id, words_entry
+from .growing import grown
 from .shared_slots import SharedSlots
 from .stored_entries import LabelCounts, StoredEntries
 
 LARGE = 4096
 """The fewest entries whose slots are shared; a smaller memory is copied at each write."""
+FEW_GONE = 8
+"""Slots whose ages are compared with all others one by one."""
 MOST_UNUSED = 0.25
 """The share of slots that may be empty before the others are moved together."""
 
@@ -65,7 +68,7 @@ def shared(content: Content, problem_type: str) -> Content:
     one_label = targets_of(problem_type).named and not targets_of(problem_type).several
     columns = _columns(values[0]) if one_label else None
     odd = bool(strange(keys).any())
-    own = StoredEntries(table, table.newest, keys, values, state.mask[0], examples, columns, counts, {}, {}, odd)
+    own = StoredEntries(table, table.newest, keys, values, state.mask[0], examples, columns, counts, {}, {}, odd, {})
     content = Content(own, state._replace(keys=keys, values=values), labels, own.names)
     return with_more(content, None, (), labels, names) or content
 
@@ -140,14 +143,18 @@ def with_more(
     if version is None:
         return None
     keys, values = own.shared.seen_by(version, len(kept) + len(rows))
-    older = state._replace(age=(state.age + len(entries)).masked_fill(~state.mask, 0))
-    fields = {
-        name: torch.cat([getattr(older, name), getattr(new, name)], dim=1)
-        for name in ("usage", "age", "write_count", "mask", "ids")
-    }
+    words_too = torch.nn.functional.pad(examples, (0, len(words)))
+    more = {name: (getattr(state, name)[0], getattr(new, name)[0]) for name in ("usage", "write_count", "mask", "ids")}
+    more["examples"] = (own.examples, words_too)
+    if own.columns is not None:
+        more["columns"] = (own.columns, _columns(new.values[0]))
+    tables, fields = grown(own.tables, more)
+    written, columns = fields.pop("examples"), fields.pop("columns", None)
+    age = torch.cat([state.age[0], new.age[0]])
+    age[: state.slots].add_(len(entries)).mul_(state.mask[0])
     place = {label: len(kept) + len(entries) + number for number, label in enumerate(words)}
-    state = KeyValueState(keys=keys, values=values, **fields)
-    columns = None if own.columns is None else torch.cat([own.columns, _columns(new.values[0])])
+    fields["age"] = age
+    state = KeyValueState(keys=keys, values=values, **{name: field[None] for name, field in fields.items()})
     named = {**own.names, **words}
     after = StoredEntries(
         own.shared,
@@ -155,12 +162,13 @@ def with_more(
         keys,
         values,
         state.mask[0],
-        torch.cat([own.examples, examples, examples.new_zeros(len(words))]),
+        written,
         columns,
         counts,
         named,
         {**own.name_slots, **place},
         own.strange or bool(strange(new.keys).any()),
+        tables,
     )
     return Content(after, state, labels, named)
 
@@ -210,7 +218,7 @@ def without(content: Content, gone: Sequence[int]) -> Content | None:
         place = torch.full((len(content.labels),), -1).index_copy(0, torch.tensor(order), torch.arange(len(order)))
         columns = torch.where(columns < 0, columns, place[columns])
     after = StoredEntries(
-        own.shared, version, keys, values, used, examples, columns, counts, names, name_slots, own.strange
+        own.shared, version, keys, values, used, examples, columns, counts, names, name_slots, own.strange, {}
     )
     return Content(after, state, tuple(content.labels[column] for column in order), names)
 
@@ -308,5 +316,10 @@ def with_words(new: KeyValueState, words: Mapping[str, Tensor], labels: tuple[st
 
 def _younger(state: KeyValueState, gone: Tensor) -> Tensor:
     """The ages [1, S] without the writes of slots that are forgotten."""
-    ages = state.age[0, gone].sort().values
-    return state.age - torch.searchsorted(ages, state.age)
+    ages = state.age[0, gone]
+    if len(ages) > FEW_GONE:
+        return state.age - torch.searchsorted(ages.sort().values, state.age)
+    younger = state.age.clone()
+    for age in ages:
+        younger -= (state.age > age).to(younger)
+    return younger

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from .entries import Entry
+from .growing import Growing
 from .shared_slots import SharedSlots, Version
 
 
@@ -46,6 +47,7 @@ class StoredEntries(Sequence[Entry]):
         names: the key [K] of each label's words.
         name_slots: the slot of each label's words.
         strange: whether some key is none that anything can be compared with.
+        tables: of the fields that only grow until something is forgotten.
     """
 
     shared: SharedSlots
@@ -59,6 +61,7 @@ class StoredEntries(Sequence[Entry]):
     names: Mapping[str, Tensor]
     name_slots: Mapping[str, int]
     strange: bool
+    tables: Mapping[str, Growing]
 
     @cached_property
     def slots(self) -> Tensor:
@@ -67,7 +70,7 @@ class StoredEntries(Sequence[Entry]):
 
     @cached_property
     def _count(self) -> int:
-        return int(self.used.sum())
+        return int(np.count_nonzero(self._used))
 
     @cached_property
     def _used(self) -> np.ndarray:
