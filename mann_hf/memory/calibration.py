@@ -126,12 +126,12 @@ def _examples_per_label(state: KeyValueState) -> Tensor:
 
 def _in_order(state: KeyValueState, examples: Tensor, sample: int, before: Calibration | None) -> Tensor:
     """The examples of the lowest ids, and every slot in use that is no example, in the order of the ids."""
-    ids = state.ids[0]
-    lowest = examples.nonzero()[:, 0]
-    if len(lowest) > sample and before is not None and before.sample is not None and before.examples is not None:
+    ids, lowest = state.ids[0], None
+    if before is not None and before.sample is not None and before.examples is not None and before.examples.any():
         known = before.sample.ids[0, before.examples]  # most of these are the lowest still
-        low = lowest[ids[lowest] <= known.max()] if len(known) else known
-        lowest = low if len(low) >= sample else lowest
+        lowest = (examples & (ids <= known.max())).nonzero()[:, 0]
+    if lowest is None or len(lowest) < sample:
+        lowest = examples.nonzero()[:, 0]
     if len(lowest) > sample:
         lowest = lowest[ids[lowest].topk(sample, largest=False, sorted=False).indices]
     slots = (state.mask[0] & ~examples).index_fill(0, lowest, True).nonzero()[:, 0]

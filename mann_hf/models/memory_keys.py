@@ -13,6 +13,7 @@ from ..persistent.entries import Label, label_names, label_words, lack_texts
 from ..persistent.fitting import mismatch
 from ..persistent.labelled_memory import LabelledMemory
 from ..persistent.memory_files import load_memory
+from ..persistent.merging import with_counts_of
 from .adapter_switches import active_adapters_on
 from .embedding import embed_checked
 
@@ -51,7 +52,7 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
     keys = embed_checked(model, processor, processor.check(texts))
     words = model.name_keys([entry.label for entry in memory.entries], processor)
     filled, _ = fresh.remember(keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words)
-    return filled.with_counts_of(memory.to(model.device))
+    return with_counts_of(filled, memory.to(model.device))
 
 
 def lack_inputs(model: Any, memory: LabelledMemory) -> bool:

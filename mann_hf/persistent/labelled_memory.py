@@ -87,10 +87,8 @@ class LabelledMemory:
         examples = int(self.examples.sum())
         kinds = {"example": examples, "description": len(self) - examples}
         held = " and ".join(counted(count, kind) for kind, count in kinds.items() if count)
-        if not self.targets.named:
-            held += f" with {counted(self.law.value_size, 'number')} each"
-        else:
-            held += f" of {counted(len(self.labels), 'label')}"
+        named, numbers = self.targets.named, counted(self.law.value_size, "number")
+        held += f" of {counted(len(self.labels), 'label')}" if named else f" with {numbers} each"
         if len(self.unlabelled):
             held += f", {len(self.unlabelled):,} without a label"
         return held if self.law.capacity is None else f"{held}, at most {self.law.capacity:,}"
@@ -166,21 +164,7 @@ class LabelledMemory:
             store: its name in `STORES`.
             similarity: by which slots are near.
         """
-        if self._stored is None:
-            return None
-        state, searched = self.reading_state, self._stored.shared.searched(store, similarity.searched)
-
-        last: list[tuple[Tensor, int, Tensor]] = []
-
-        def search(queries: Tensor, k: int) -> Tensor:
-            for asked, most, found in last:  # an answer and its evidence ask for the same
-                if most == k and torch.equal(asked, queries):
-                    return found
-            found = searched.search(state.keys[0], state.mask[0], similarity.asked(queries.detach())[0], k)[None]
-            last[:] = [(queries.detach().clone(), k, found)]
-            return found
-
-        return search
+        return None if self._stored is None else self._stored.search(store, similarity, self.reading_state.mask[0])
 
     @cached_property
     def examples(self) -> Tensor:
@@ -198,13 +182,10 @@ class LabelledMemory:
         """Whether some key is none that anything can be compared with."""
         return bool(strange(self.reading_state.keys).any()) if self._stored is None else self._stored.strange
 
-    @cached_property
+    @property
     def examples_per_label(self) -> float | None:
         """How often a label was written, its words included, on average; None where that has to be counted."""
-        if self._stored is None or self._stored.columns is None:
-            return None
-        state = self.reading_state
-        return int((state.write_count * state.mask).sum()) / len(self.labels)
+        return None if self._stored is None else self._stored.per_label(self.reading_state)
 
     @cached_property
     def unlabelled(self) -> Tensor:
@@ -266,15 +247,14 @@ class LabelledMemory:
         fresh = sorted(number for id_, number in first.items() if id_ not in self.ids)
         refusals.check_size(len(self) + len(fresh), len(columns))
         new = [Entry(ids[n], texts[n] if store_texts else None, labels[n], kinds[n]) for n in fresh]
+        keys = keys[torch.tensor(fresh).long().to(keys.device)]
         if large_memory.is_large(len(self) + len(new), self.law, self.state):
-            return self._remember_large(
-                keys[torch.tensor(fresh).long()], new, tuple(columns), names or {}, Counter(ids)
-            ), ids
+            return self._remember_large(keys, new, tuple(columns), names or {}, Counter(ids)), ids
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([labels[n] for n in fresh])
         state, places = wider.law.place(
             wider.state,
-            keys[torch.tensor(fresh).long().to(keys.device)][None].to(wider.state.keys),
+            keys[None].to(wider.state.keys),
             values[None],
             torch.tensor([[ids[n] for n in fresh]]).long(),
         )
@@ -283,11 +263,10 @@ class LabelledMemory:
         ids = [place.get(id_, id_) for id_ in ids]
         if again:
             slots = {id_: slot for slot, id_ in enumerate(state.ids[0].tolist())}
-            times: dict[int, int] = {}
+            times: Counter[int] = Counter()
             for id_, count in again.items():
-                slot = slots.get(place.get(id_, id_))
-                if slot is not None:  # or it is evicted by now
-                    times[slot] = times.get(slot, 0) + count
+                if (slot := slots.get(place.get(id_, id_))) is not None:  # or it is evicted by now
+                    times[slot] += count
             state = wider.law.count(state, torch.tensor([*times]).long(), torch.tensor([*times.values()]).long())
         memory = replace(wider, entries=(*self.entries, *new), state=state, names={**self.names, **(names or {})})
         if self.law.capacity is None:
@@ -366,18 +345,7 @@ class LabelledMemory:
         """
         if law.capacity is not None and len(self) > law.capacity:
             raise InvalidInputError(f"it holds {len(self)} texts, and capacity is {law.capacity}.")
-        own = KeyValueMemory(self.law.key_size, self.law.value_size, law.capacity, law.eviction_name)
-        return replace(self, law=own, names=self.names if with_names else {})
-
-    def with_counts_of(self, other: "LabelledMemory") -> "LabelledMemory":
-        """This memory with the usage, age and counts that entries of the same ids have in another."""
-        pairs = [(slot, other.ids[id_]) for id_, slot in self.ids.items() if id_ in other.ids]
-        own, theirs = torch.tensor(pairs, device=self.state.keys.device).long().view(-1, 2).unbind(1)
-        kept = {
-            name: getattr(self.state, name).index_copy(1, own, getattr(other.state, name)[:, theirs])
-            for name in ("usage", "age", "write_count")
-        }
-        return replace(self, state=self.state._replace(**kept))
+        return replace(self, law=law.with_value_size(self.law.value_size), names=self.names if with_names else {})
 
     def values_of(self, labels: Sequence[Label]) -> Tensor:
         """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""
@@ -420,14 +388,13 @@ class LabelledMemory:
         """The same entries under a list of labels with more, fewer or reordered ones."""
         if not self.targets.named or labels == self.labels:
             return self
-        law = self.law.with_value_size(len(labels))
         old = {label: number for number, label in enumerate(self.labels)}
         values = self.state.values
         if labels[: len(self.labels)] == self.labels:
             values = torch.nn.functional.pad(values, (0, len(labels) - len(self.labels)))
         else:
             values = values[..., [old[label] for label in labels]]
-        return replace(self, law=law, labels=labels, state=self.state._replace(values=values))
+        return replace(self, law=self._law_of(labels), labels=labels, state=self.state._replace(values=values))
 
 
 renew_cached_properties_in_children(LabelledMemory)

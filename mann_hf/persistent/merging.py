@@ -1,4 +1,4 @@
-"""Puts together what two processes made of one memory."""
+"""Puts together what was made of one memory in two processes, or with two encoders."""
 
 from dataclasses import replace
 
@@ -52,3 +52,14 @@ def _counted(memory: LabelledMemory, times: dict[int, int]) -> LabelledMemory:
         return memory
     state = memory.law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
     return replace(memory, state=state)
+
+
+def with_counts_of(memory: LabelledMemory, other: LabelledMemory) -> LabelledMemory:
+    """A memory with the usage, age and counts that entries of the same ids have in another."""
+    pairs = [(slot, other.ids[id_]) for id_, slot in memory.ids.items() if id_ in other.ids]
+    own, theirs = torch.tensor(pairs, device=memory.state.keys.device).long().view(-1, 2).unbind(1)
+    kept = {
+        name: getattr(memory.state, name).index_copy(1, own, getattr(other.state, name)[:, theirs])
+        for name in ("usage", "age", "write_count")
+    }
+    return replace(memory, state=memory.state._replace(**kept))

@@ -7,8 +7,12 @@ from itertools import compress
 from typing import Any, NamedTuple, overload
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from ..memory import KeyValueState
+from ..memory.reading import Search
+from ..memory.similarity import Similarity
 from .entries import Entry
 from .growing import Growing
 from .shared_slots import SharedSlots, Version
@@ -90,6 +94,33 @@ class StoredEntries(Sequence[Entry]):
             if slot < len(self._used) and self._used[slot]:
                 return slot
         raise KeyError(id_)
+
+    def search(self, store: str, similarity: Similarity, mask: Tensor) -> Search:
+        """A search of some slots by a store; see `LabelledMemory.search`.
+
+        Args:
+            store: its name.
+            similarity: by which slots are near.
+            mask: [S], the slots.
+        """
+        searched = self.shared.searched(store, similarity.searched)
+        last: list[tuple[Tensor, int, Tensor]] = []
+
+        def search(queries: Tensor, k: int) -> Tensor:
+            for asked, most, found in last:  # an answer and its evidence ask for the same
+                if most == k and torch.equal(asked, queries):
+                    return found
+            found = searched.search(self.keys[0], mask, similarity.asked(queries.detach())[0], k)[None]
+            last[:] = [(queries.detach().clone(), k, found)]
+            return found
+
+        return search
+
+    def per_label(self, state: KeyValueState) -> float | None:
+        """How often a label was written in some slots, on average; None where entries have several or none."""
+        if self.columns is None:
+            return None
+        return int((state.write_count * state.mask).sum()) / state.values.shape[2]
 
     def kept(self) -> np.ndarray:
         """[S], the slots of entries and of words."""

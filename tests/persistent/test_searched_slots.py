@@ -44,15 +44,17 @@ def taught(count: int) -> Memory:
     return write(LabelledMemory.empty(K), *(f"text {number}" for number in range(count)))
 
 
-def found(memory: Memory, store: str, similarity: str = "cosine", k: int = 6) -> Tensor:
-    search = memory.search(store, SIMILARITIES[similarity](K))
+def found(memory: Memory, store: str, similarity: str = "cosine") -> bool:
+    """Whether the store finds the slots nearest to some queries, as far as half precision tells."""
+    by, k = SIMILARITIES[similarity](K), 6
+    search, queries = memory.search(store, by), torch.randn(1, 4, K, generator=torch.Generator().manual_seed(0))
     assert search is not None, "this memory is small"
-    return search(torch.randn(1, 4, K, generator=torch.Generator().manual_seed(0)), k)
-
-
-def true(memory: Memory, similarity: str = "cosine", k: int = 6) -> Tensor:
-    search = compare_all(SIMILARITIES[similarity](K), memory.reading_state)
-    return search(torch.randn(1, 4, K, generator=torch.Generator().manual_seed(0)), k)
+    state, slots = memory.reading_state, search(queries, k)
+    true = compare_all(by, state)(queries, k)
+    once = bool((slots.sort(-1).values.diff() > 0).all())
+    scores = by(state.keys, queries)
+    near = torch.allclose(scores.gather(2, slots), scores.gather(2, true), atol=2e-3, rtol=2e-3)
+    return once and near and bool(state.mask[0, slots].all())
 
 
 def held_slots(memory: Memory, store: str) -> set[int]:
@@ -67,7 +69,7 @@ def held_slots(memory: Memory, store: str) -> set[int]:
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_it_finds_the_nearest_by_every_similarity(store: str, similarity: str) -> None:
     memory = taught(30)
-    assert torch.equal(found(memory, store, similarity), true(memory, similarity))
+    assert found(memory, store, similarity)
 
 
 @every_store
@@ -87,7 +89,7 @@ def test_each_version_finds_what_it_sees(store: str, seed: int) -> None:
         if draw.random() < 0.4 and len(held) > 2:
             del held[draw.randrange(len(held) - 1)]
         for each in draw.sample(held, min(3, len(held))):
-            assert torch.equal(found(each, store), true(each))
+            assert found(each, store)
 
 
 @every_store
@@ -101,10 +103,10 @@ def test_a_write_adds_and_a_forget_removes_one_key(store: str) -> None:
     slot = later.ids[memory.entries[3].id]
     last = later.forget([memory.entries[3].id])
     assert slot in held_slots(last, store), "the version of before sees it"
-    assert torch.equal(found(later, store), true(later)) and torch.equal(found(last, store), true(last))
+    assert found(later, store) and found(last, store)
     del memory, later
     assert slot not in held_slots(last, store)
-    assert torch.equal(found(last, store), true(last))
+    assert found(last, store)
 
 
 @every_store
@@ -112,7 +114,7 @@ def test_a_write_adds_and_a_forget_removes_one_key(store: str) -> None:
 def test_answers_and_evidence_are_those_of_comparing_all(store: str, name: str) -> None:
     options = {"attention": {"nearest": 7}, "least_squares": {"exact_slots": 3, "neighbours": 7}}[name]
     reading = READINGS[name](K, **options)  # type: ignore[arg-type]
-    holder, queries = MemoryHolder(taught(40), store), torch.randn(1, 5, K)
+    holder, queries = MemoryHolder(taught(40), store), torch.randn(1, 5, K, generator=torch.Generator().manual_seed(2))
     for change in (
         lambda memory: (write(memory, "one more"), None),
         lambda memory: (memory.forget([memory.entries[7].id]), None),
@@ -159,7 +161,7 @@ def test_readers_find_their_version_while_others_write(store: str) -> None:
     def read() -> None:
         while not done.is_set():
             memory = holder.memory
-            if not torch.equal(found(memory, store), true(memory)):
+            if not found(memory, store):
                 wrong.append(memory)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
@@ -189,8 +191,8 @@ def test_a_forked_process_goes_on_with_its_own(store: str, amid_a_search: bool) 
     child = os.fork()
     if child == 0:
         later = write(memory, "of the child").forget([memory.entries[2].id])
-        os._exit(0 if torch.equal(found(later, store), true(later)) else 1)
+        os._exit(0 if found(later, store) else 1)
     if amid_a_search:
         searched._lock.release()
     assert os.waitpid(child, 0)[1] == 0
-    assert torch.equal(found(memory, store), true(memory))
+    assert found(memory, store)

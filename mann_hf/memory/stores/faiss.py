@@ -26,14 +26,16 @@ ITERATIONS = 8
 """Of k-means."""
 WIDER = 4
 """Times more lists are probed where too few keys were found."""
+LARGEST_HALF = 1e4
+"""Keys are kept in half precision, which halves the time of a search, unless one has a larger number."""
 
 
 @STORES.register("faiss")
 class FaissStore(Store):
     """Lists of keys around centres, in an index of faiss: a query is compared with the keys of the nearest lists.
 
-    Keys are added and removed one by one. The centres are found again, at the next search, when there are four times
-    as many keys.
+    Keys are added and removed one by one, and rounded to half precision. The centres are found again, at the next
+    search, when there are four times as many keys.
 
     Source: Douze et al. 2024, [The Faiss library](https://arxiv.org/abs/2401.08281), section 5.1.
 
@@ -48,6 +50,7 @@ class FaissStore(Store):
         super().__init__(key_size)
         self._faiss: Any = import_extra("faiss", "the store 'faiss'", "faiss")
         _use_one_thread_in_children(self._faiss)
+        self._half = True
         self._index = self._empty(np.zeros((1, key_size), np.float32))
         self._found_for = LEAST_COMPARED // GROWTH
         """How many keys the centres of the lists were found for."""
@@ -57,7 +60,12 @@ class FaissStore(Store):
         faiss = self._faiss
         quantizer = faiss.IndexFlatIP(self.key_size)
         quantizer.add(centres)
-        index = faiss.IndexIVFFlat(quantizer, self.key_size, len(centres), faiss.METRIC_INNER_PRODUCT)
+        settings = (quantizer, self.key_size, len(centres))
+        if self._half:
+            half = faiss.ScalarQuantizer.QT_fp16
+            index = faiss.IndexIVFScalarQuantizer(*settings, half, faiss.METRIC_INNER_PRODUCT, False)
+        else:
+            index = faiss.IndexIVFFlat(*settings, faiss.METRIC_INNER_PRODUCT)
         index.set_direct_map_type(faiss.DirectMap.Hashtable)  # from the slot to the place of its key
         index.is_trained = True
         return index
@@ -72,14 +80,14 @@ class FaissStore(Store):
         size = lists.list_size(number) if places is None else places
         if not size:
             return np.empty(0, np.int64), np.empty((0, self.key_size), np.float32)
-        codes = pointed(lists.get_codes(number), size * lists.code_size)
-        return pointed(lists.get_ids(number), size), codes.view(np.float32).reshape(size, self.key_size)
+        keys = pointed(lists.get_codes(number), size * lists.code_size).view(np.float16 if self._half else np.float32)
+        return pointed(lists.get_ids(number), size), keys.reshape(size, self.key_size)
 
     def parts(self) -> dict[str, Tensor]:
         lists = [self._list(number) for number in range(self._index.nlist)]
         return {
             "slots": torch.from_numpy(np.concatenate([slots for slots, _ in lists])),
-            "keys": torch.from_numpy(np.concatenate([keys for _, keys in lists])),
+            "keys": torch.from_numpy(np.concatenate([keys for _, keys in lists])).float(),
             "centres": torch.from_numpy(self._centres),
             "found_for": torch.tensor(self._found_for),
         }
@@ -95,6 +103,10 @@ class FaissStore(Store):
         return store
 
     def _add(self, slots: Tensor, keys: Tensor) -> None:
+        if self._half and keys.abs().max() > LARGEST_HALF:
+            before, self._half = self._every(), False
+            self._index = self._empty(self._centres)
+            self._index.add_with_ids(*before)
         self._index.add_with_ids(keys.contiguous().numpy(), slots.numpy())
 
     def _remove(self, slots: Tensor) -> None:
@@ -126,10 +138,8 @@ class FaissStore(Store):
 
     def _find_lists(self) -> None:
         """Moves the keys into as many lists as there should be, around centres that fit them."""
-        before, count = self._index, len(self)
+        (keys, slots), count = self._every(), len(self)
         number = max(1, round(count**0.5))
-        every = np.concatenate([self._list(each)[1] for each in range(before.nlist)]) if before.nlist > 1 else None
-        keys = self._list(0)[1] if every is None else every
         found = self._faiss.Kmeans(
             self.key_size,
             number,
@@ -140,9 +150,13 @@ class FaissStore(Store):
             max_points_per_centroid=SAMPLE_A_LIST,
         )
         found.train(keys[:: max(1, count // (SAMPLE_A_LIST * number))])
-        slots = np.concatenate([self._list(each)[0] for each in range(before.nlist)])
         self._index, self._found_for = self._empty(found.centroids), count
-        self._index.add_with_ids(np.ascontiguousarray(keys), slots)
+        self._index.add_with_ids(keys, slots)
+
+    def _every(self) -> tuple[np.ndarray, np.ndarray]:
+        """All keys [N, K] in single precision, and their slots [N]."""
+        parts = self.parts()
+        return parts["keys"].numpy(), parts["slots"].numpy()
 
 
 @functools.cache
