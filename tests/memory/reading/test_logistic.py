@@ -453,7 +453,7 @@ def test_a_long_life_ends_where_a_cold_start_ends(
         cold_looks += work.taken()[0]
         answers = [squash(reading.scores(found, state.keys)) for found in (solution, cold)]
         torch.testing.assert_close(*answers, atol=1e-4 if large else 1e-7, rtol=0)
-    assert looks < 0.85 * cold_looks
+    assert looks < 0.9 * cold_looks
 
 
 @every_problem
