@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
     from .errors import MannError
     from .hub.resolve import resolve_encoder
-    from .models import MANNConfig, MANNForImageClassification, MANNForSequenceClassification
+    from .models import MANNConfig, MANNForClassification, MANNForImageClassification, MANNForSequenceClassification
     from .pipelines import (
         FEW_SHOT_IMAGE_TASK,
         FEW_SHOT_TASK,
         FewShotImageClassificationPipeline,
+        FewShotPipeline,
         FewShotTextClassificationPipeline,
     )
     from .training import EpisodicTrainer, EpisodicTrainingArguments
@@ -37,11 +38,12 @@ _NAMES = {
     "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
-    "models": ("MANNConfig", "MANNForImageClassification", "MANNForSequenceClassification"),
+    "models": ("MANNConfig", "MANNForClassification", "MANNForImageClassification", "MANNForSequenceClassification"),
     "pipelines": (
         "FEW_SHOT_IMAGE_TASK",
         "FEW_SHOT_TASK",
         "FewShotImageClassificationPipeline",
+        "FewShotPipeline",
         "FewShotTextClassificationPipeline",
     ),
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
@@ -108,8 +110,10 @@ __all__ = [
     "EpisodicTrainer",
     "EpisodicTrainingArguments",
     "FewShotImageClassificationPipeline",
+    "FewShotPipeline",
     "FewShotTextClassificationPipeline",
     "MANNConfig",
+    "MANNForClassification",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
     "MannError",

@@ -1,5 +1,13 @@
 """Controllers: they turn texts and images into keys (embeddings)."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .kinds import CONTROLLERS as CONTROLLERS
+    from .kinds import Controller as Controller
+    from .processor import InputProcessor as InputProcessor
+
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 """The default encoder: small, fast on a CPU, also available as a package."""
 KNOWN_ENCODERS = (
@@ -16,3 +24,11 @@ KNOWN_ENCODERS = (
 )
 """Encoders that are suggested where a name is nearly one of theirs, likeliest first."""
 SHORT_NAMES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch and transformers, which take seconds to import, comes when it is asked for."""
+    modules = {"CONTROLLERS": "kinds", "Controller": "kinds", "InputProcessor": "processor"}
+    if name in modules:
+        return getattr(importlib.import_module(f".{modules[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

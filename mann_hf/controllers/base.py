@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import MODEL_MAPPING, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from ..errors import UnknownNameError
 from ..registry import Registry
 from .processor import InputProcessor
 
 TEXT, IMAGE = "text", "image"
+POOLER = "pooler"
+"""The pooling that takes the encoder's own vector of an input, its `pooler_output`."""
 LONG = 1e12
 """Numbers above this are divided before they are squared."""
 
@@ -86,11 +89,10 @@ class Controller(ABC):
         made = self.auto_class(config).from_config(config, **self.options(config, pooling), **kwargs)
         return self.finish(made)
 
-    @abstractmethod
     def default_pooling(self, config: PreTrainedConfig) -> str:
         """How an encoder of this configuration is pooled if nothing else is asked for."""
+        return POOLER
 
-    @abstractmethod
     def pooled_size(self, config: PreTrainedConfig, pooling: str) -> int:
         """H, the size of pooled states.
 
@@ -98,10 +100,12 @@ class Controller(ABC):
             UnknownNameError: there is no such pooling.
             InvalidInputError: the configuration does not say it.
         """
+        if pooling != POOLER:
+            raise UnknownNameError("pooling", pooling, [POOLER])
+        return config.hidden_size
 
-    @abstractmethod
     def pool(self, encoder: nn.Module, pooling: str, **inputs: Any) -> Tensor:
-        """The pooled states [B, H] of a batch of inputs.
+        """The pooled states [B, H] of a batch of inputs; by default the encoder's `pooler_output`.
 
         Args:
             encoder: as `finish` gives it.
@@ -112,6 +116,7 @@ class Controller(ABC):
             InvalidTypeError: inputs that are no tensors.
             InvalidInputError: tensors of another shape, or that the encoder cannot read.
         """
+        return encoder(**inputs).pooler_output
 
     def embed(
         self, encoder: nn.Module, pooling: str, normalize: bool, projection: nn.Module | None = None, **inputs: Any

@@ -7,16 +7,18 @@ import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, PreTrainedConfig
 
-from ..errors import InvalidInputError, InvalidTypeError, UnknownNameError
-from .base import CONTROLLERS, IMAGE, Controller
+from ..errors import InvalidInputError, InvalidTypeError, MannError, UnknownNameError
+from .base import CONTROLLERS, IMAGE, POOLER, Controller
 from .image_processor import ImageProcessor, image_processor_of
 from .inputs import is_of_device
 
-IMAGE_POOLINGS = ("pooler", "cls", "mean")
+IMAGE_POOLINGS = (POOLER, "cls", "mean")
 """The encoder's own vector of an image (of CLIP and its kin that which texts share), its first token, or the mean."""
 USUAL_SIZE, USUAL_CHANNELS = 224, 3
-SIZES = ("pooler_output_size", "projection_dim", "hidden_size", "hidden_sizes", "neck_hidden_sizes", "hidden_dim")
+SIZES = ("pooler_output_size", "hidden_size", "hidden_sizes", "neck_hidden_sizes", "hidden_dim")
 """Fields that say how long an encoder's vectors are, in the order in which they are looked at."""
+SHARED_SIZE = "projection_dim"
+"""The field of an encoder with a text half that says it of the vectors of both halves."""
 
 
 @CONTROLLERS.register(IMAGE)
@@ -32,7 +34,7 @@ class ImageController(Controller):
     def options(self, config: PreTrainedConfig, pooling: str | None) -> dict[str, Any]:
         """The argument that leaves a pooler out that nobody asks, for the classes that take it."""
         kind: Any = MODEL_MAPPING.get(type(config), None)
-        if (pooling or self.default_pooling(config)) == "pooler" or not inspect.isclass(kind):
+        if (pooling or self.default_pooling(config)) == POOLER or not inspect.isclass(kind):
             return {}
         return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
 
@@ -53,23 +55,26 @@ class ImageController(Controller):
 
     def default_pooling(self, config: PreTrainedConfig) -> str:
         """The class token of a Vision Transformer, whose pooler is often untrained; the encoder's own vector else."""
-        is_transformer = hasattr(config, "num_attention_heads") and hasattr(config, "hidden_size")
+        is_transformer = hasattr(config, "num_attention_heads") and not hasattr(config, "depths")  # as of Swin
         is_half = reads_words(config) or config.model_type.endswith("vision_model")  # whose first token is no summary
-        return "cls" if is_transformer and not is_half else "pooler"
+        return "cls" if is_transformer and not is_half else POOLER
 
     def pooled_size(self, config: PreTrainedConfig, pooling: str) -> int:
         if pooling not in IMAGE_POOLINGS:
             raise UnknownNameError("pooling", pooling, [*IMAGE_POOLINGS])
-        if reads_words(config) and pooling != "pooler":
+        if reads_words(config) and pooling != POOLER:
             raise InvalidInputError(
                 f"pooling is {pooling!r}; an encoder with a text half takes 'pooler', the vector that texts share."
             )
-        for part in (config, getattr(config, "vision_config", None)):
-            for name in SIZES if pooling == "pooler" else SIZES[2:]:
-                size = getattr(part, name, None)
-                size = size[-1] if isinstance(size, list | tuple) and size else size
-                if isinstance(size, int) and size > 0:
-                    return size
+        own: Any = config
+        names: tuple[str, ...] = SIZES if pooling == POOLER else SIZES[1:]
+        if reads_words(config):
+            own, names = (config, (SHARED_SIZE,)) if hasattr(config, SHARED_SIZE) else (config.vision_config, SIZES)
+        for name in names:
+            size = getattr(own, name, None)
+            size = size[-1] if isinstance(size, list | tuple) and size else size
+            if isinstance(size, int) and size > 0:
+                return size
         raise InvalidInputError(
             f"the configuration of the encoder ({config.model_type}) does not say how long its vectors are: it has "
             f"none of {', '.join(SIZES)}."
@@ -81,6 +86,8 @@ class ImageController(Controller):
     def pool(self, encoder: nn.Module, pooling: str, **inputs: Any) -> Tensor:
         try:
             states = _states(encoder, pooling, inputs)
+        except MannError:
+            raise
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
             if is_of_device(error):
                 raise
@@ -98,7 +105,7 @@ class ImageController(Controller):
 
     def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> ImageProcessor:
         own = config.encoder_config
-        return ImageProcessor(processing_class, num_channels=num_channels(own), reads_words=reads_words(own))
+        return ImageProcessor(processing_class, num_channels=num_channels(own), most_tokens=most_tokens(own))
 
     def loading_options(self, config: PreTrainedConfig) -> dict[str, Any]:
         return {"with_words": reads_words(config)}
@@ -111,6 +118,11 @@ class ImageController(Controller):
 def reads_words(config: PreTrainedConfig) -> bool:
     """Whether an encoder has a text half, whose vectors lie in the space of those of images."""
     return hasattr(MODEL_MAPPING.get(type(config), None), "get_text_features")
+
+
+def most_tokens(config: PreTrainedConfig) -> int | None:
+    """The most tokens of a sentence that the text half of an encoder reads; None where it has none."""
+    return config.text_config.max_position_embeddings if reads_words(config) else None
 
 
 def image_size(config: PreTrainedConfig) -> tuple[int, int]:
@@ -141,7 +153,7 @@ def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
     if hasattr(encoder, "get_text_features"):
         return _features(encoder.get_image_features(**inputs))
     output = encoder(**inputs)
-    if pooling == "pooler":
+    if pooling == POOLER:
         return output.pooler_output.flatten(1)
     hidden = output.last_hidden_state
     if hidden.dim() == 4:  # [B, H, h, w], of a convolutional network

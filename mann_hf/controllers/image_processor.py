@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import transformers
 from torch import Tensor
 
 from ..errors import InvalidTypeError, import_extra
-from ..wording import at_least
 from .pictures import Picture, as_image, check_pictures, is_picture
 from .processor import InputProcessor
 
-BATCH_SIZE = 32
-"""Images in a batch, if nothing else is asked for: beyond it a CPU works no faster."""
 WORDS = "This is a photo of {}."
 """What a text half is asked of a label's words, as transformers' zero-shot image classification does."""
 
@@ -25,12 +23,12 @@ class ImageProcessor(InputProcessor):
         processing_class: an image processor, from `AutoImageProcessor`; or one of images and texts, from
             `AutoProcessor`, for an encoder with a text half.
         num_channels: that the encoder reads: 3 for colour, 1 for grey.
-        reads_words: whether the encoder has a text half.
+        most_tokens: of a sentence that its text half reads; None where it has none.
     """
 
     noun = "image"
 
-    def __init__(self, processing_class: Any, *, num_channels: int = 3, reads_words: bool = False) -> None:
+    def __init__(self, processing_class: Any, *, num_channels: int = 3, most_tokens: int | None = None) -> None:
         self.image_processor = getattr(processing_class, "image_processor", processing_class)
         self.tokenizer = getattr(processing_class, "tokenizer", None)
         self.processing_class, self.num_channels = processing_class, num_channels
@@ -39,7 +37,7 @@ class ImageProcessor(InputProcessor):
                 f"the image processor is of type {type(processing_class).__name__}; give that of the encoder, from "
                 "AutoImageProcessor.from_pretrained(encoder)."
             )
-        self._reads_words = reads_words
+        self.most_tokens = most_tokens
 
     def is_one(self, inputs: Any) -> bool:
         return is_picture(inputs)
@@ -50,15 +48,6 @@ class ImageProcessor(InputProcessor):
     def contents(self, inputs: Sequence[Picture]) -> list[str | None]:
         return [picture.content for picture in inputs]
 
-    def encode(self, inputs: Sequence[Picture]) -> list[Picture]:
-        """The pictures themselves: as tensors they would take many times the memory, so a batch is made of few."""
-        return list(inputs)
-
-    def batches(self, encodings: Sequence[Any], batch_size: int | None = None) -> list[list[int]]:
-        size = BATCH_SIZE if batch_size is None else at_least("batch_size", batch_size)
-        rows = range(len(encodings))
-        return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
-
     def collate(self, encodings: Sequence[Picture], rows: Sequence[int]) -> dict[str, Tensor]:
         images = [as_image(encodings[row].image, self.num_channels) for row in rows]
         if self.num_channels == 1:  # or the image processor would look for the channels among the pixels
@@ -68,7 +57,9 @@ class ImageProcessor(InputProcessor):
 
     @property
     def words(self) -> InputProcessor | None:
-        return WordsProcessor(self.tokenizer) if self._reads_words and self.tokenizer is not None else None
+        if self.most_tokens is None or self.tokenizer is None:
+            return None
+        return WordsProcessor(self.tokenizer, self.most_tokens)
 
     def save_pretrained(self, folder: Path) -> None:
         self.processing_class.save_pretrained(folder)
@@ -79,12 +70,14 @@ class WordsProcessor(InputProcessor):
 
     Args:
         tokenizer: of the encoder.
+        most_tokens: of a sentence; longer ones are cut.
     """
 
     noun = "text"
+    batch_size = 1  # so that none has padding
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, most_tokens: int) -> None:
+        self.tokenizer, self.most_tokens = tokenizer, most_tokens
 
     def check(self, inputs: Any) -> list[str]:
         return list(inputs)
@@ -92,17 +85,12 @@ class WordsProcessor(InputProcessor):
     def encode(self, inputs: Sequence[str]) -> list[str]:
         return [WORDS.format(words) for words in inputs]
 
-    def batches(self, encodings: Sequence[Any], batch_size: int | None = None) -> list[list[int]]:
-        return [[row] for row in range(len(encodings))]  # so that none has padding
-
     def collate(self, encodings: Sequence[str], rows: Sequence[int]) -> dict[str, Tensor]:
         # SigLIP was trained on sentences that are padded to one length, and reads their last place
         padding = "max_length" if "siglip" in type(self.tokenizer).__name__.lower() else True
         texts = [encodings[row] for row in rows]
-        return dict(self.tokenizer(texts, padding=padding, truncation=True, return_tensors="pt"))
-
-    def save_pretrained(self, folder: Path) -> None:
-        self.tokenizer.save_pretrained(folder)
+        length = self.most_tokens
+        return dict(self.tokenizer(texts, padding=padding, truncation=True, max_length=length, return_tensors="pt"))
 
 
 def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:
@@ -113,7 +101,6 @@ def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:
         num_channels: 3 for colour, 1 for grey.
     """
     import_extra("PIL.Image", "images", "images")
-    from transformers import ViTImageProcessor
-
+    kind = getattr(transformers, "ViTImageProcessorPil", None) or transformers.ViTImageProcessor  # by its older name
     middle = [0.5] * num_channels
-    return ViTImageProcessor(size={"height": size[0], "width": size[1]}, image_mean=middle, image_std=middle)
+    return kind(size={"height": size[0], "width": size[1]}, image_mean=middle, image_std=middle)

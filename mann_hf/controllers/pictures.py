@@ -1,6 +1,5 @@
 """Pictures in one form, whether they come as a path, a PIL image, an array or a tensor."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..wording import shown
+from .processor import digest_of
 
 MODES = {1: "L", 3: "RGB"}
 """Modes of PIL by the channels that an encoder reads."""
@@ -107,9 +107,7 @@ def content_of(image: Any) -> str:
     Args:
         image: what `as_image` gives.
     """
-    digest = hashlib.blake2b(f"{image.mode} {image.size} ".encode(), digest_size=16)
-    digest.update(image.tobytes())
-    return f"blake2b:{digest.hexdigest()}"
+    return digest_of(np.asarray(image))
 
 
 def _opened(pillow: Any, path: str | os.PathLike) -> Any:

@@ -1,11 +1,23 @@
 """Processors: they turn what a user gives, such as texts, into the tensors that an encoder reads."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import Tensor
+
+from ..wording import at_least
+
+
+def digest_of(numbers: Any) -> str:
+    """What identifies an array or tensor: its numbers, their type and its shape."""
+    array = np.ascontiguousarray(numbers)
+    digest = hashlib.blake2b(f"{array.dtype} {array.shape} ".encode(), digest_size=16)
+    digest.update(array.tobytes())
+    return f"blake2b:{digest.hexdigest()}"
 
 
 class InputProcessor(ABC):
@@ -16,9 +28,13 @@ class InputProcessor(ABC):
 
     Attributes:
         noun: what one input is called in messages.
+        pads: whether inputs differ in size and are padded in a batch, so that those of like size go together.
+        batch_size: inputs in a batch if nothing else is asked for.
     """
 
     noun: ClassVar[str]
+    pads: ClassVar[bool] = False
+    batch_size: ClassVar[int] = 32
 
     def is_one(self, inputs: Any) -> bool:
         """Whether it is meant as one input, and not as several."""
@@ -36,31 +52,38 @@ class InputProcessor(ABC):
     def contents(self, inputs: Sequence[Any]) -> list[str | None]:
         """What identifies each input in a memory: a text itself, of others a digest; None for nothing.
 
+        By default it is a digest of arrays and tensors.
+
         Args:
             inputs: as `check` gives them.
         """
-        return [None] * len(inputs)
+        return [digest_of(one) if isinstance(one, np.ndarray | Tensor) else None for one in inputs]
 
     def restored(self, content: str) -> Any:
         """The input that a content stands for, as `check` takes it; None where the content does not hold it."""
         return None
 
-    @abstractmethod
     def encode(self, inputs: Sequence[Any]) -> list[Any]:
-        """What the encoder is given of each input, not yet in batches.
+        """What is made of each input by itself, before batches; by default nothing.
 
         Args:
             inputs: as `check` gives them.
         """
+        return list(inputs)
 
-    @abstractmethod
     def batches(self, encodings: Sequence[Any], batch_size: int | None = None) -> list[list[int]]:
-        """The positions of inputs, cut into batches of like size; each position is in exactly one.
+        """The positions of inputs, cut into batches; each position is in exactly one.
 
         Args:
             encodings: what `encode` gives.
             batch_size: inputs in a batch; by default what is fast.
+
+        Raises:
+            InvalidInputError: `batch_size` is no positive whole number.
         """
+        size = self.batch_size if batch_size is None else at_least("batch_size", batch_size)
+        rows = range(len(encodings))
+        return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
     @abstractmethod
     def collate(self, encodings: Sequence[Any], rows: Sequence[int]) -> dict[str, Tensor]:
@@ -81,6 +104,5 @@ class InputProcessor(ABC):
         """Further arguments of `embed` that are the same for every batch."""
         return {}
 
-    @abstractmethod
-    def save_pretrained(self, folder: Path) -> None:
-        """Writes what `from_pretrained` of the Auto class reads again, as the model uses it."""
+    def save_pretrained(self, folder: Path) -> None:  # noqa: B027  # some have nothing to save
+        """Writes what the processing class is loaded from again, as the model uses it."""

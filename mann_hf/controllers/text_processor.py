@@ -26,6 +26,7 @@ class TextProcessor(InputProcessor):
     """
 
     noun = "text"
+    pads = True
 
     def __init__(
         self,

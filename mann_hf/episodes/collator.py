@@ -22,7 +22,8 @@ class EpisodeCollator:
         processor: turns inputs into tensors; or a tokenizer, for texts.
         label_names: whether label names are included.
         group_by_length: whether inputs of similar size form batches of their own, with little padding. On a CPU this is
-            several times faster than one batch as wide as the longest text; it is the default without a GPU.
+            several times faster than one batch as wide as the longest text; it is the default without a GPU. Inputs
+            that are all of one size, such as images, are one batch in any case.
         options: of a tokenizer's `TextProcessor`: `max_length`, `prompt`, `lower_case` and `pool_prompt`.
     """
 
@@ -32,7 +33,8 @@ class EpisodeCollator:
         is_processor = isinstance(processor, InputProcessor)
         self.processor: InputProcessor = processor if is_processor else TextProcessor(processor, **options)
         self.label_names = label_names
-        self.group_by_length = not torch.cuda.is_available() if group_by_length is None else group_by_length
+        wanted = not torch.cuda.is_available() if group_by_length is None else group_by_length
+        self.group_by_length = wanted and self.processor.pads
 
     @classmethod
     def for_model(cls, model: Any, processing_class: Any, **kwargs: Any) -> "EpisodeCollator":

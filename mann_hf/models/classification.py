@@ -21,6 +21,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 
 NUM_EVIDENCE_SLOTS = 8
 """How many slots `MANNClassifierOutput` names for each query."""
+SUPPORT = "support_"
 
 
 @dataclass
@@ -53,11 +54,37 @@ class MANNClassifierOutput(ModelOutput):
 class MANNForClassification(MANNPreTrainedModel):
     """Classifies inputs from a memory of labelled examples; new examples and labels need no training.
 
-    A subclass names the modality of its inputs, and has a `forward` that gives them to `classify`.
+    A subclass names the modality of its inputs, and may have a `forward` that names them, too.
 
     Args:
         config: the configuration.
     """
+
+    def forward(
+        self,
+        labels: Tensor | None = None,
+        support_labels: Tensor | None = None,
+        n_way: int | None = None,
+        return_dict: bool | None = None,
+        **inputs: Any,
+    ) -> MANNClassifierOutput | tuple:
+        """Classifies inputs by reading the model's own memory, or with `support_*` a memory made for this call.
+
+        Args:
+            labels: [Q], or [B, Q] of B episodes; for several labels [Q, C], for regression [Q, V]. -100 leaves a query
+                out of the loss, for regression NaN does.
+            support_labels: [S] or [B, S], the labels of the support; -100 marks padding.
+            n_way: N, the number of labels in an episode; by default one more than the largest support label.
+            return_dict: whether the output is a `MANNClassifierOutput` (the default) or a tuple.
+            inputs: of the encoder by name, [Q, ...] or [B, Q, ...]; those of the support begin with `support_`.
+
+        Raises:
+            EmptyMemoryError: no support is given and the memory is empty.
+            EncoderMismatchError: the model's own memory has keys of other weights or adapters.
+            InvalidTypeError, InvalidInputError: inputs that do not fit.
+        """
+        support = {name.removeprefix(SUPPORT): inputs.pop(name) for name in [*inputs] if name.startswith(SUPPORT)}
+        return self.classify(inputs, labels, support, support_labels, n_way, return_dict)
 
     def classify(
         self,

@@ -41,22 +41,22 @@ Classifier = TypeVar("Classifier", bound="FewShotPipeline")
 class FewShotPipeline(Pipeline):
     """Classifies inputs from a handful of labelled examples, and names the examples behind each answer.
 
-    A subclass says which models it takes, and what its inputs are called.
+    By itself it takes a memory-augmented classifier of any modality; a subclass is that of a task.
 
     Attributes:
-        task_name: by which `transformers.pipeline` makes it.
-        model_class: of its models.
-        processing_name: which argument of `pipeline` gives the model its inputs: `"tokenizer"`, `"image_processor"`.
+        model_class: of the models that it takes.
+        processing_name: which argument of `pipeline` gives the model its inputs: `"tokenizer"`, `"image_processor"`;
+            None for neither.
         chunk: inputs that are answered at a time when many are given.
     """
 
-    task_name: ClassVar[str]
-    model_class: ClassVar[type[MANNForClassification]]
-    processing_name: ClassVar[str]
+    model_class: ClassVar[type[MANNForClassification]] = MANNForClassification
+    processing_name: ClassVar[str | None] = None
     chunk: ClassVar[int] = 4096
 
     # found from the model, where none is given
-    _load_tokenizer = _load_image_processor = None
+    _load_tokenizer = None
+    _load_image_processor: Any = False
     _compared: Entry | None = None  # the first entry of the memory that was last found to fit the tokenizer
     model: MANNForClassification
 
@@ -69,13 +69,13 @@ class FewShotPipeline(Pipeline):
                 f"the model is of type {type(self.model).__name__}; this pipeline takes a {wanted}, such as "
                 f"{wanted}.from_encoder_pretrained(name).{unwrap_hint(self.model)}"
             )
-        if self.processing_class is None:
+        if self.processing_name is not None and self.processing_class is None:
             setattr(self, self.processing_name, self.model.load_processing_class())
 
     @property
     def processing_class(self) -> Any:
-        """What gives inputs to the encoder: its tokenizer or image processor."""
-        return getattr(self, self.processing_name)
+        """What gives inputs to the encoder: its tokenizer or image processor; None of a modality that has neither."""
+        return None if self.processing_name is None else getattr(self, self.processing_name)
 
     @property
     def input_processor(self) -> InputProcessor:
@@ -86,6 +86,33 @@ class FewShotPipeline(Pipeline):
         encoder, held = self.model.config.encoder_name, self.model.memory.summary
         reading = self.model.config.reading
         return f"{type(self).__name__}(memory: {held}; reading={reading!r}, encoder={encoder!r}, device={self.device})"
+
+    def remember(
+        self, inputs: Any, labels: Any = None, *, batch_size: int | None = None, progress: Progress = None
+    ) -> list[int]:
+        """Stores labelled inputs in the memory, without training. A new label makes a new class.
+
+        Args:
+            inputs: the examples.
+            labels: one label for each input: a name (whole numbers and booleans count as names, see
+                `mann_hf.targets.spell_label`); for several labels a list of names, empty for an input that has none of
+                them and counts against each; for regression a number or a list of numbers.
+            batch_size: inputs in a batch; by default what is fast.
+            progress: True for a bar, or a function that is called with the number of inputs done after each batch.
+
+        Returns:
+            The ids of the examples. An example that is stored already keeps its id and counts once more; an example
+            that `eviction="kaiser"` merges into another slot gets the id of that slot.
+
+        Raises:
+            InvalidInputError: an input that cannot be read, or unequal lengths. The memory stays as it was.
+            InvalidTypeError: something that is no such input, or labels of a type that the problem does not have.
+            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
+        """
+        checked = self.input_processor.check(inputs)
+        if not checked:
+            raise InvalidInputError(f"nothing to remember: give {self.model.config.controller.noun}s and their labels.")
+        return self._remember(checked, [], inputs, labels, batch_size, progress)
 
     def _remember(
         self, examples: list[Any], described: list[str], given: Any, labels: Any, batch_size: Any, progress: Progress
@@ -102,9 +129,10 @@ class FewShotPipeline(Pipeline):
         """
         targets, processor = self.model.reading.targets, self.input_processor
         batch_size = optional_at_least("batch_size", batch_size)
-        wanted = given_labels(labels, len(examples), len(described), targets, given)
+        wanted = given_labels(labels, len(examples), len(described), targets, given, processor.noun)
         contents = [*processor.contents(examples), *described]
-        check_pairs(contents, wanted, targets)
+        if self.model.config.controller.restorable:
+            check_pairs(contents, wanted, targets)
         self.model.check_memory()
         memory = self.model.memory
         self._compare_processor(memory)

@@ -33,11 +33,10 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
     If no tokenizer is given, that of the model is used.
     """
 
-    task_name = FEW_SHOT_TASK
     model_class = MANNForSequenceClassification
     processing_name = "tokenizer"
 
-    def remember(
+    def remember(  # type: ignore[override]  # texts may be left out for descriptions alone
         self,
         texts: str | Sequence[str] | None = None,
         labels: Any = None,

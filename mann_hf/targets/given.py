@@ -13,18 +13,21 @@ from .schema import LabelSchema
 logger = logging.getLogger(f"transformers.{__name__}")  # which speaks as transformers do
 
 
-def given_labels(labels: Any, examples: int, descriptions: int, schema: LabelSchema, texts: Any = None) -> list[Any]:
+def given_labels(
+    labels: Any, examples: int, descriptions: int, schema: LabelSchema, texts: Any = None, noun: str = "text"
+) -> list[Any]:
     """The labels of examples and descriptions, each spelled.
 
     It takes what a user gave, not its own result: a set of the names 0 and 1 is taken, and the tuple that it becomes
     would be refused as a multi-hot row.
 
     Args:
-        labels: what a user gave: a list, an array, a tensor, a column; one label alone for one text.
-        examples: how many texts it is for.
-        descriptions: how many descriptions, whose labels come behind those of the texts.
+        labels: what a user gave: a list, an array, a tensor, a column; one label alone for one example.
+        examples: how many examples it is for.
+        descriptions: how many descriptions, whose labels come behind those of the examples.
         schema: what a label is: one name, several, or numbers.
-        texts: the texts as a user gave them, whose rows those of the labels are to be.
+        texts: the examples as a user gave them, whose rows those of the labels are to be.
+        noun: what an example is called in messages.
 
     Raises:
         InvalidInputError: none came, another number of them, or one that is missing; or they are in another order than
@@ -34,7 +37,7 @@ def given_labels(labels: Any, examples: int, descriptions: int, schema: LabelSch
     if why := check_same_rows(texts, labels):
         logger.warning(why)
     if labels is None:
-        raise InvalidInputError("labels are missing: give one for each text and each description.")
+        raise InvalidInputError(f"labels are missing: give one for each {noun} and each description.")
     if hasattr(labels, "columns") or hasattr(labels, "column_names"):
         raise InvalidTypeError(
             f"labels came as a table ({type(labels).__name__}); give its column, as in table['label']."
@@ -45,10 +48,12 @@ def given_labels(labels: Any, examples: int, descriptions: int, schema: LabelSch
     if isinstance(labels, (str, int, float)):
         labels = [labels]
     if isinstance(labels, (bytes, Mapping)) or not isinstance(labels, Iterable):
-        raise InvalidTypeError(f"labels are of type {type(labels).__name__}; give a list with one label for each text.")
+        raise InvalidTypeError(
+            f"labels are of type {type(labels).__name__}; give a list with one label for each {noun}."
+        )
     labels = [plain(label) for label in labels]
     if len(labels) != examples + descriptions:
-        texts = counted(examples, "text") + (f" and {counted(descriptions, 'description')}" if descriptions else "")
+        texts = counted(examples, noun) + (f" and {counted(descriptions, 'description')}" if descriptions else "")
         raise InvalidInputError(f"{counted(len(labels), 'label')} came for {texts}; give one label for each.")
     spelled = schema.spell(labels)
     check_described(spelled[examples:])

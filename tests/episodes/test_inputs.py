@@ -38,6 +38,7 @@ class Rows(InputProcessor):
     """Rows of numbers as one tensor."""
 
     noun = "row"
+    pads = True
 
     def check(self, inputs: Any) -> list[Any]:
         return list(inputs)

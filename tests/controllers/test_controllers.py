@@ -1,0 +1,132 @@
+"""What every controller in the registry does, on a tiny encoder of its modality."""
+
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from transformers import AutoConfig, BertConfig, PreTrainedConfig, ViTConfig
+
+from mann_hf import MANNConfig
+from mann_hf.controllers import CONTROLLERS, InputProcessor
+from mann_hf.controllers.kinds import controller_of
+from mann_hf.errors import UnknownNameError
+from tests.pictures import SIZE, VISION, shape
+
+
+class Case(NamedTuple):
+    """An encoder of a modality, inputs for it, and something that is none of them."""
+
+    encoder: PreTrainedConfig
+    inputs: list[Any]
+    other: Any
+
+
+SMALL: Any = VISION
+CASES = {
+    "text": Case(BertConfig(**SMALL, vocab_size=300), ["my card", "where is my new card", "the money"], 3),
+    "image": Case(ViTConfig(**SMALL, image_size=SIZE, patch_size=8), [shape("disc", n) for n in range(3)], 3),
+}
+
+
+@pytest.fixture(params=list(CONTROLLERS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def made(name: str, tiny_tokenizer: Any) -> tuple[MANNConfig, Any, InputProcessor]:
+    """A configuration, an encoder with random weights, and the processor of its inputs."""
+    torch.manual_seed(0)
+    config = MANNConfig(encoder_config=CASES[name].encoder, modality=name)
+    encoder = config.controller.build(config.encoder_config, config.pooling).eval()
+    found = config.controller.processing_class_from(config.encoder_config)
+    return config, encoder, config.controller.processor(config, encoder, tiny_tokenizer if found is None else found)
+
+
+def embed(config: MANNConfig, encoder: Any, batch: Any, **options: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return config.controller.embed(encoder, config.pooling, config.normalize, **batch, **options)
+
+
+def test_it_has_its_name_and_one_value(name: str) -> None:
+    controller = controller_of(name)
+    assert controller.modality == name and controller is controller_of(name) and type(controller).__doc__
+    assert controller.main_input in controller.probe_inputs(CASES[name].encoder, torch.device("cpu"))
+
+
+def test_keys_are_of_the_size_that_the_configuration_says(name: str, made: Any) -> None:
+    config, encoder, processor = made
+    encodings = processor.encode(processor.check(CASES[name].inputs))
+    keys = embed(config, encoder, processor.collate(encodings, [0, 1, 2]), **processor.embed_options)
+    assert keys.shape == (3, config.key_size) and keys.isfinite().all()
+    torch.testing.assert_close(keys.norm(dim=-1), torch.ones(3))
+    alone = torch.cat([embed(config, encoder, processor.collate(encodings, [row])) for row in range(3)])
+    torch.testing.assert_close(alone, keys, atol=1e-5, rtol=1e-5)
+
+
+def test_batches_stacked_are_one(name: str, made: Any) -> None:
+    config, encoder, processor = made
+    encodings = processor.encode(processor.check(CASES[name].inputs))
+    parts = [processor.collate(encodings, [0]), processor.collate(encodings, [1, 2])]
+    whole = embed(config, encoder, config.controller.stacked(parts, config.encoder_config))
+    apart = torch.cat([embed(config, encoder, part) for part in parts])
+    torch.testing.assert_close(whole, apart, atol=1e-5, rtol=1e-5)
+
+
+def test_the_probe_tells_encoders_apart(name: str, made: Any) -> None:
+    config, encoder, _ = made
+    probe = config.controller.probe_inputs(config.encoder_config, torch.device("cpu"))
+    again = config.controller.probe_inputs(config.encoder_config, torch.device("cpu"))
+    assert all(torch.equal(probe[part], again[part]) for part in probe)
+    torch.manual_seed(1)
+    other = config.controller.build(config.encoder_config, config.pooling).eval()
+    assert (embed(config, encoder, probe) - embed(config, other, probe)).norm() > 0.1
+
+
+def test_inputs_are_checked_cut_into_batches_and_told_apart(name: str, made: Any) -> None:
+    _, _, processor = made
+    inputs = CASES[name].inputs
+    checked = processor.check(inputs)
+    assert processor.is_one(inputs[0]) and not processor.is_one(inputs)
+    assert len(processor.check(inputs[0])) == 1 and len(checked) == 3
+    contents = processor.contents(checked)
+    assert len({*contents}) == 3 and contents == processor.contents(processor.check(inputs))
+    for size in (None, 1, 2):
+        rows = processor.batches(processor.encode(checked), size)
+        assert sorted(row for batch in rows for row in batch) == [0, 1, 2]
+        assert size is None or max(map(len, rows)) == size
+    with pytest.raises((TypeError, ValueError), match=processor.noun):
+        processor.check([CASES[name].other])
+
+
+def test_what_a_restorable_content_stands_for_is_the_input(name: str, made: Any) -> None:
+    config, _, processor = made
+    content = processor.contents(processor.check(CASES[name].inputs))[0]
+    assert (processor.restored(content) is not None) is config.controller.restorable
+
+
+def test_poolings_and_modalities_are_known_by_name(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="pooling 'nope'; choose one of"):
+        MANNConfig(encoder_config=CASES[name].encoder, modality=name, pooling="nope")
+    with pytest.raises(UnknownNameError, match="modality 'smell'; choose one of 'image', 'text'"):
+        MANNConfig(modality="smell")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "pooling", "size"),
+    [
+        ("vit", {"hidden_size": 48}, "cls", 48),
+        ("dinov2", {"hidden_size": 48}, "cls", 48),
+        ("resnet", {"hidden_sizes": [8, 40]}, "pooler", 40),
+        ("convnext", {"hidden_sizes": [8, 24]}, "pooler", 24),
+        ("swin", {"embed_dim": 8, "depths": [1, 1]}, "pooler", 16),
+        ("clip_vision_model", {"hidden_size": 48}, "pooler", 48),
+        ("siglip_vision_model", {"hidden_size": 48}, "pooler", 48),
+        ("clip", {"projection_dim": 40}, "pooler", 40),
+        ("conv4", {"image_size": 32, "hidden_size": 8}, "pooler", 32),
+    ],
+)
+def test_families_of_image_encoders(kind: str, options: dict[str, Any], pooling: str, size: int) -> None:
+    encoder = AutoConfig.for_model(kind, **options)
+    config = MANNConfig(encoder_config=encoder, modality="image")
+    assert (config.pooling, config.key_size, config.label_names) == (pooling, size, kind == "clip")

@@ -1,0 +1,100 @@
+from typing import Any
+
+import pytest
+import torch
+
+from mann_hf import EpisodeBatch, MANNForImageClassification
+from mann_hf.errors import InvalidInputError, InvalidTypeError
+from tests.pictures import SIZE
+
+Q, S, N = 4, 6, 3
+
+
+@pytest.fixture
+def model() -> MANNForImageClassification:
+    torch.manual_seed(0)
+    return MANNForImageClassification.from_encoder_config("conv4", image_size=SIZE, num_channels=3, hidden_size=8)
+
+
+def images(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, 3, SIZE, SIZE)
+
+
+def test_an_episode_is_answered_alone_as_among_others(model: MANNForImageClassification) -> None:
+    asked, shown = images(2, Q), images(2, S)
+    labels, support_labels = torch.randint(N, (2, Q)), torch.arange(S).expand(2, S) % N
+    together: Any = model(asked, labels, shown, support_labels)
+    assert together.logits.shape == (2, Q, N) and together.read_keys.shape == (2, Q, model.config.key_size)
+    for episode in range(2):
+        alone: Any = model(asked[episode], labels[episode], shown[episode], support_labels[episode])
+        torch.testing.assert_close(alone.logits, together.logits[episode], atol=1e-5, rtol=1e-5)
+        assert alone.slot_ids.shape == (Q, 8)
+
+
+def test_a_lasting_memory_and_one_for_a_call_answer_the_same(model: MANNForImageClassification) -> None:
+    asked, shown, labels = images(Q), images(S), torch.arange(S) % N
+    model.remember(model.embed(pixel_values=shown), [str(int(label)) for label in labels])
+    with torch.no_grad():
+        own, made = model(asked), model(asked, support_pixel_values=shown, support_labels=labels)
+    torch.testing.assert_close(own.logits / own.logits.norm(), made.logits / made.logits.norm(), atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_reach_the_encoder(model: MANNForImageClassification) -> None:
+    batch = EpisodeBatch(
+        inputs=[{"pixel_values": images(4)}],
+        support_index=torch.tensor([[0, 1]]),
+        support_labels=torch.tensor([[0, 1]]),
+        query_index=torch.tensor([[2, 3]]),
+        labels=torch.tensor([[0, 1]]),
+    )
+    keys = model.train().embed_episodes(batch)
+    assert keys.support.shape == (1, 2, model.config.key_size)
+    keys.queries.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        (
+            {"pixel_values": torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)},
+            InvalidTypeError,
+            "floating-point numbers",
+        ),
+        ({"pixel_values": images()}, InvalidInputError, r"must be \[B, C, h, w\]"),
+        ({"pixel_values": torch.randn(2, 1, SIZE, SIZE)}, InvalidInputError, "this model takes"),
+        ({"pixel_values": images(2), "support_labels": torch.tensor([0])}, InvalidInputError, "support_pixel_values"),
+        ({"pixel_values": images(2), "support_pixel_values": images(2)}, InvalidInputError, "without support_labels"),
+        (
+            {"pixel_values": images(2), "support_pixel_values": images(3), "support_labels": torch.tensor([0, 1])},
+            InvalidInputError,
+            "they must agree in episodes",
+        ),
+    ],
+)
+def test_what_cannot_be_meant(
+    model: MANNForImageClassification, inputs: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        model(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("conv5",), "unknown type of encoder 'conv5'"),
+        (("bert",), "BertModel is no image encoder"),
+        (("conv4",), "image_size is 3"),
+    ],
+)
+def test_from_a_configuration_that_makes_no_image_encoder(arguments: Any, message: str) -> None:
+    options: Any = {"image_size": 3} if arguments == ("conv4",) else {}
+    with pytest.raises(ValueError, match=message):
+        MANNForImageClassification.from_encoder_config(*arguments, **options)
+
+
+def test_a_configuration_of_its_own_takes_no_more_fields(model: MANNForImageClassification) -> None:
+    made = MANNForImageClassification.from_encoder_config(model.config.encoder_config, reading="prototype")
+    assert made.config.reading == "prototype" and made.config.encoder_config.hidden_size == 8
+    with pytest.raises(InvalidInputError, match="image_size: fields of the encoder are set in the configuration"):
+        MANNForImageClassification.from_encoder_config(model.config.encoder_config, image_size=28)

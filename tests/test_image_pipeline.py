@@ -1,0 +1,268 @@
+"""Images from end to end: taught, asked, forgotten, saved, loaded and refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, ViTModel, pipeline
+
+from mann_hf import MANNForImageClassification, MANNForSequenceClassification
+from mann_hf.errors import (
+    EmptyMemoryError,
+    FolderError,
+    InvalidInputError,
+    InvalidTypeError,
+    MissingExtraError,
+    NotInMemoryError,
+)
+from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
+from tests.pictures import KINDS, save_image_encoder, shape
+
+TASK: Any = FEW_SHOT_IMAGE_TASK
+PICTURES = [shape(kind, number) for kind in KINDS for number in range(3)]
+LABELS = [kind for kind in KINDS for _ in range(3)]
+ASKED = [shape(kind, 100 + number) for kind in KINDS for number in range(2)]
+Make = Callable[..., FewShotImageClassificationPipeline]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A pipeline around a tiny encoder: `make("vit", **kwargs of from_encoder_pretrained)`."""
+
+    def made(kind: str = "vit", tokenizer: Any = None, **kwargs: Any) -> FewShotImageClassificationPipeline:
+        folder = tmp_path / f"encoder-{kind}"
+        if not folder.exists():
+            save_image_encoder(kind, folder, tokenizer)
+        return pipeline(TASK, model=MANNForImageClassification.from_encoder_pretrained(folder, **kwargs))
+
+    return made
+
+
+@pytest.fixture
+def taught(make: Make) -> FewShotImageClassificationPipeline:
+    classifier = make()
+    classifier.remember(PICTURES, LABELS)
+    return classifier
+
+
+def answers(classifier: Any, pictures: Any = ASKED) -> list[list[tuple[str, float]]]:
+    return [[(one["label"], one["score"]) for one in ranked] for ranked in classifier(pictures, top_k=None)]
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+def test_one_picture_has_one_id_whichever_way_it_comes(make: Make, kind: str, tmp_path: Path) -> None:
+    classifier = make(kind)
+    PICTURES[0].save(tmp_path / "one.png")
+    pixels = np.asarray(PICTURES[0])
+    ways = [
+        PICTURES[0],
+        str(tmp_path / "one.png"),
+        tmp_path / "one.png",
+        pixels,
+        torch.from_numpy(pixels).permute(2, 0, 1),
+    ]
+    ids = [classifier.remember([way], ["square"]) for way in ways]
+    assert ids == ids[:1] * len(ways) and len(classifier.model.memory) == 1
+    scores = {classifier(way)[0]["score"] for way in ways}
+    assert len(scores) == 1
+
+
+def test_answers_name_the_pictures_behind_them(taught: FewShotImageClassificationPipeline) -> None:
+    (answer,) = taught(PICTURES[0], evidence=None)
+    assert {part["label"] for part in answer["evidence"]} == {answer["label"]}
+    assert answer["evidence"][0]["image"].startswith("blake2b:") and "text" not in answer["evidence"][0]
+    behind = [picture for picture, label in zip(PICTURES, LABELS, strict=True) if label == answer["label"]]
+    assert {part["id"] for part in answer["evidence"]} == {*taught.remember(behind, [answer["label"]] * 3)}
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+def test_saved_and_loaded_it_answers_the_same(make: Make, kind: str, tmp_path: Path) -> None:
+    classifier = make(kind)
+    classifier.remember(PICTURES, LABELS)
+    classifier.save_pretrained(tmp_path / "saved")
+    again = pipeline(TASK, model=str(tmp_path / "saved"))
+    assert answers(again) == answers(classifier) and again.model.config.modality == "image"
+    assert type(AutoModelForImageClassification.from_pretrained(tmp_path / "saved")) is MANNForImageClassification
+    encoder = AutoModel.from_pretrained(tmp_path / "saved")
+    assert type(encoder) is type(classifier.model.encoder)
+    made: Any = classifier.image_processor
+    assert AutoImageProcessor.from_pretrained(tmp_path / "saved").to_dict() == made.to_dict()
+    assert "pixel_values" not in (tmp_path / "saved" / "README.md").read_text()
+
+
+def test_the_stock_pipeline_gives_the_same_scores(taught: FewShotImageClassificationPipeline, tmp_path: Path) -> None:
+    taught.save_pretrained(tmp_path)
+    stock: Any = pipeline("image-classification", model=str(tmp_path))
+    for picture, ranked in zip(ASKED, answers(taught), strict=True):
+        found = [(one["label"], one["score"]) for one in stock(picture, top_k=3)]
+        assert [label for label, _ in found] == [label for label, _ in ranked]
+        assert [score for _, score in found] == pytest.approx([score for _, score in ranked], abs=1e-6)
+
+
+def test_what_is_forgotten_is_as_if_it_had_never_been(taught: FewShotImageClassificationPipeline) -> None:
+    before = answers(taught)
+    extra = taught.remember([shape("disc", 50)], ["moon"])
+    assert "moon" in dict(answers(taught)[0])
+    taught.forget(extra)
+    assert answers(taught) == before
+    taught.forget(label="disc")
+    assert "disc" not in dict(answers(taught)[0])
+    with pytest.raises(NotInMemoryError, match="did you mean 'square'"):
+        taught.forget(label="squares")
+
+
+def test_many_at_a_time_are_answered_as_few(
+    taught: FewShotImageClassificationPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answers(taught)
+    done: list[int] = []
+    monkeypatch.setattr(FewShotImageClassificationPipeline, "chunk", 2)
+    found = taught(ASKED, top_k=None, progress=done.append)
+    assert [[one["label"] for one in ranked] for ranked in found] == [[name for name, _ in each] for each in expected]
+    assert sum(done) == len(ASKED)
+    assert [one["label"] for one in taught(iter(ASKED))] == [ranked[0][0] for ranked in expected]
+
+
+def test_grey_and_colour(tmp_path: Path) -> None:
+    """An encoder of grey pictures takes coloured ones as grey."""
+    model = MANNForImageClassification.from_encoder_config("conv4", image_size=32, num_channels=1)
+    classifier = pipeline(TASK, model=model)
+    classifier.remember([shape(kind, number, "L") for kind in KINDS for number in range(3)], LABELS)
+    assert [one["label"] for one in (classifier(picture)[0] for picture in PICTURES)] == LABELS
+    classifier.save_pretrained(tmp_path)
+    assert answers(pipeline(TASK, model=str(tmp_path))) == answers(classifier)
+
+
+class TestWords:
+    """Encoders with a text half, whose vectors lie in the space of images."""
+
+    @pytest.mark.parametrize("kind", ["clip", "siglip"])
+    def test_labels_words_are_entries(self, make: Make, kind: str, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        classifier = make(kind, tiny_tokenizer)
+        assert classifier.model.config.label_names
+        classifier.remember(PICTURES, LABELS)
+        evidence = classifier(ASKED[0], evidence=None)[0]["evidence"]
+        assert len(evidence) == 4 and evidence[0]["label"] in KINDS
+        assert any(part["image"] == part["label"] for part in evidence), "the label's own words"
+        classifier.save_pretrained(tmp_path / "saved")
+        again = pipeline(TASK, model=str(tmp_path / "saved"))
+        assert answers(again) == answers(classifier)
+        again.remember([shape("disc", 50)], ["moon"])
+        assert "moon" in again.model.memory.named_labels
+
+    def test_a_vision_encoder_has_none(self, make: Make, taught: FewShotImageClassificationPipeline) -> None:
+        assert not taught.model.config.label_names and not taught.model.memory.names
+        with pytest.raises(InvalidInputError, match="label_names is True, and an encoder of the type 'vit' reads no"):
+            make("vit", label_names=True)
+
+    def test_another_pooling_has_no_words(self, make: Make, tiny_tokenizer: Any) -> None:
+        with pytest.raises(InvalidInputError, match="takes 'pooler', the vector that texts share"):
+            make("clip", tiny_tokenizer, pooling="mean")
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            ("absent.png", "image 1 .counted from 0.: there is no file 'absent.png'"),
+            (np.zeros((0, 0, 3), np.uint8), "0 x 0 pixels has nothing to see"),
+            (np.full((8, 8, 3), np.nan), "an array with NaN"),
+            (np.zeros((8, 8, 7), np.uint8), "an array of the shape"),
+            (3, "3 of type int is no image"),
+        ],
+    )
+    def test_pictures_that_are_none_change_nothing(self, make: Make, bad: Any, message: str) -> None:
+        classifier = make()
+        with pytest.raises((InvalidInputError, InvalidTypeError), match=message):
+            classifier.remember([PICTURES[0], bad], ["a", "b"])
+        assert not len(classifier.model.memory)
+
+    def test_a_damaged_file(self, make: Make, tmp_path: Path) -> None:
+        (tmp_path / "no.png").write_bytes(b"not a picture")
+        PICTURES[0].save(tmp_path / "cut.png")
+        (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-40])
+        for name in ("no.png", "cut.png"):
+            with pytest.raises(InvalidInputError, match=rf"{name}' is no picture that can be read"):
+                make().remember([tmp_path / name], ["a"])
+
+    def test_lengths_labels_and_nothing(self, make: Make) -> None:
+        classifier = make()
+        with pytest.raises(InvalidInputError, match="2 labels came for 1 image; give one"):
+            classifier.remember([PICTURES[0]], ["a", "b"])
+        with pytest.raises(InvalidInputError, match="nothing to remember: give images"):
+            classifier.remember([], [])
+        with pytest.raises(EmptyMemoryError):
+            classifier(PICTURES[0])
+        with pytest.raises(InvalidTypeError, match="images came as a table"):
+            classifier(type("Table", (), {"column_names": ["image"]})())
+
+    def test_a_model_of_texts(self, make: Make, tiny_classifier: Any, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        tiny_classifier().save_pretrained(tmp_path / "texts")
+        for load in (
+            lambda: pipeline(TASK, model=str(tmp_path / "texts")),
+            lambda: MANNForImageClassification.from_pretrained(tmp_path / "texts"),
+        ):
+            with pytest.raises(InvalidTypeError, match="a model of texts .modality='text'.: load it with the class of"):
+                load()
+        with pytest.raises(InvalidTypeError, match="takes a MANNForImageClassification"):
+            FewShotImageClassificationPipeline(model=tiny_classifier(), tokenizer=tiny_tokenizer)
+        make().save_pretrained(tmp_path / "images")
+        with pytest.raises(InvalidTypeError, match="a model of images"):
+            MANNForSequenceClassification.from_pretrained(tmp_path / "images")
+
+    def test_an_encoder_of_texts(self, tiny_encoder: Path) -> None:
+        with pytest.raises(InvalidInputError, match="BertModel is no image encoder: it takes no pixel_values"):
+            MANNForImageClassification.from_encoder_pretrained(tiny_encoder)
+
+    @pytest.mark.parametrize("field", [{"max_seq_length": 8}, {"prompts": {"q": "query: "}}, {"lower_case": True}])
+    def test_settings_of_texts(self, make: Make, field: dict[str, Any]) -> None:
+        with pytest.raises(InvalidInputError, match="a model of modality 'image' has no such setting"):
+            make(**field)
+
+    def test_settings_that_would_fill_the_memory(self, make: Make, tmp_path: Path) -> None:
+        make().save_pretrained(tmp_path / "saved")
+        path = tmp_path / "saved" / "preprocessor_config.json"
+        settings = json.loads(path.read_text())
+        path.write_text(json.dumps({**settings, "size": {"height": 10**6, "width": 10**6}}))
+        with pytest.raises(FolderError, match=r"preprocessor_config.json' is damaged: its size is"):
+            pipeline(TASK, model=str(tmp_path / "saved"))
+        path.write_text("[]")
+        with pytest.raises(FolderError, match=r"preprocessor_config.json"):
+            pipeline(TASK, model=str(tmp_path / "saved"))
+
+    def test_no_image_processor(self, tmp_path: Path) -> None:
+        save_image_encoder("resnet", tmp_path)
+        (tmp_path / "preprocessor_config.json").unlink()
+        model = MANNForImageClassification.from_encoder_pretrained(tmp_path)
+        assert model.load_processing_class().size == {"height": 224, "width": 224}, "the usual size"
+
+    def test_without_pillow(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        import sys
+
+        classifier = make()
+        monkeypatch.setitem(sys.modules, "PIL.Image", None)
+        with pytest.raises(MissingExtraError, match=r"mann_hf\[images\]"):
+            classifier.remember([np.zeros((8, 8, 3), np.uint8)], ["a"])
+
+
+def test_a_memory_without_its_pictures_is_not_written_again(
+    taught: FewShotImageClassificationPipeline, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="the memory keeps no images, so its keys cannot be computed again"):
+        taught.model.reencode_memory(taught.image_processor)
+    taught.save_pretrained(tmp_path)
+    with pytest.raises(InvalidInputError, match="the memory keeps no images"):
+        MANNForImageClassification.from_pretrained(tmp_path, reencode=True)
+
+
+def test_a_vit_without_its_pooler(tmp_path: Path) -> None:
+    """As those that are published for features: nothing is missing where its first token is the key."""
+    save_image_encoder("vit", tmp_path)
+    bare = ViTModel.from_pretrained(tmp_path, add_pooling_layer=False)
+    bare.save_pretrained(tmp_path)
+    model = MANNForImageClassification.from_encoder_pretrained(tmp_path)
+    assert model.config.pooling == "cls" and model.encoder.pooler is None
