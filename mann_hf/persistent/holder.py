@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +34,26 @@ class ReadyMemory(NamedTuple):
         return self.calibration.sharpness
 
 
+class Kept(NamedTuple):
+    """What is kept of the last read for the next.
+
+    Attributes:
+        memory: of which it was made.
+        solution: what the reading prepared from it, or a start for that.
+        calibration: of it.
+        reading: by which it is read.
+        parameters: those that the reading had.
+        ready: the memory, if it can be read as it is; not if something was forgotten since.
+    """
+
+    memory: LabelledMemory
+    solution: Solution | None
+    calibration: Calibration | None
+    reading: Reading
+    parameters: list[Tensor]
+    ready: ReadyMemory | None
+
+
 class MemoryHolder:
     """Holds a memory for threads that read and threads that write.
 
@@ -49,7 +69,7 @@ class MemoryHolder:
     def __init__(self, memory: LabelledMemory, store: str = "exact") -> None:
         self.memory, self._store = memory, store
         self._writing, self._solving = threading.RLock(), threading.RLock()
-        self._ready: tuple[ReadyMemory, list[Tensor]] | None = None
+        self._kept: Kept | None = None
         self._forgotten = 0
         self._following: Callable[[], None] | None = None
         renew_in_children(self)
@@ -65,7 +85,7 @@ class MemoryHolder:
         Args:
             change: from the memory to the new one and a result.
             then: called with the memory before and after, before another writer has its turn.
-            forgets: whether nothing is kept of the memory before, though the next read then takes longer.
+            forgets: whether no key and no text of the memory before is kept but those that the new one has.
         """
         with self._writing, torch.inference_mode(False):  # what is made in inference mode cannot be trained with later
             before = self.memory
@@ -75,7 +95,7 @@ class MemoryHolder:
                 self.memory, result = change(before)
                 if forgets:  # what was made ready for reads holds the keys and texts of before
                     self._forgotten += 1
-                    self._ready = None
+                    self._kept = None if self._kept is None else _without_forgotten(self._kept, self.memory)
                 if self._following is not None:
                     self._following()
             finally:
@@ -107,20 +127,18 @@ class MemoryHolder:
                 "the memory is empty: teach it with remember(texts, labels), load one with load_memory(folder), "
                 "or give support_input_ids and support_labels."
             )
-        kept = self._ready
-        if _is_ready(kept, memory, reading):
-            return kept[0]
+        if (ready := _ready(self._kept, memory, reading)) is not None:
+            return ready
         if not memory.labels and memory.targets.named:
             raise EmptyMemoryError(
                 f"the memory holds {counted(len(memory), 'text')} of no label and none with one, so there is nothing "
                 "to answer: teach it a text that has a label."
             )
         with self._solving, torch.inference_mode(False), torch.no_grad():
-            kept = self._ready
-            if _is_ready(kept, memory, reading):
-                return kept[0]
+            if (ready := _ready(kept := self._kept, memory, reading)) is not None:
+                return ready
             parameters = [parameter.clone() for parameter in reading.parameters()]
-            before = kept[0] if kept is not None and _comparable(kept, memory, reading) else None
+            before = kept if kept is not None and _comparable(kept, memory, reading) else None
             with full_precision(memory.state.keys):
                 state = memory.reading_state
                 if memory.has_strange_keys:
@@ -134,15 +152,15 @@ class MemoryHolder:
                 known, each = before and before.calibration, memory.examples_per_label
                 calibration = calibrate(reading, state, memory.examples, before=known, per_label=each)
             ready = ReadyMemory(memory, solution, calibration)
-            self._ready = (ready, parameters)
+            self._kept = Kept(memory, solution, calibration, reading, parameters, ready)
             if self._forgotten != forgotten:  # meanwhile, so this is not for later reads
-                self._ready = None
+                self._kept = None
             return ready
 
     def branch(self) -> "MemoryHolder":
         """An independent holder of the present memory, with what was prepared for reads."""
         branch = MemoryHolder(self.memory, self._store)
-        branch._ready = self._ready
+        branch._kept = self._kept
         return branch
 
     def __deepcopy__(self, memo: dict) -> "MemoryHolder":
@@ -157,22 +175,20 @@ def full_precision(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-Kept = tuple[ReadyMemory, list[Tensor]]
-"""A memory that was made ready, and the parameters that the reading had."""
-
-
-def _is_ready(kept: Kept | None, memory: LabelledMemory, reading: Reading) -> TypeGuard[Kept]:
-    """Whether what is kept was made from what this memory holds, with the parameters that the reading has now."""
-    return kept is not None and kept[0].memory.same_contents(memory) and _has_parameters(reading, kept[1])
+def _ready(kept: Kept | None, memory: LabelledMemory, reading: Reading) -> ReadyMemory | None:
+    """What was made ready of what this memory holds, with the parameters that the reading has now."""
+    if kept is None or kept.ready is None or not kept.memory.same_contents(memory):
+        return None
+    return kept.ready if _has_parameters(reading, kept.parameters) else None
 
 
 def _comparable(kept: Kept, now: LabelledMemory, reading: Reading) -> bool:
     """Whether work for what is kept can be saved now: the columns of the one are the first columns of the other."""
-    before = kept[0].memory
+    before = kept.memory
     shared = min(len(before.labels), len(now.labels))
     same_place = before.state.keys.device == now.state.keys.device
     same_columns = before.labels[:shared] == now.labels[:shared] and len(before.labels) <= len(now.labels)
-    return same_place and same_columns and _has_parameters(reading, kept[1])
+    return same_place and same_columns and _has_parameters(reading, kept.parameters)
 
 
 def _has_parameters(reading: Reading, parameters: list[Tensor]) -> bool:
@@ -180,3 +196,25 @@ def _has_parameters(reading: Reading, parameters: list[Tensor]) -> bool:
         before.device == now.device and torch.equal(before, now)
         for before, now in zip(parameters, reading.parameters(), strict=True)
     )
+
+
+@torch.no_grad()
+def _without_forgotten(kept: Kept, memory: LabelledMemory) -> Kept | None:
+    """What can be kept for the next read of a memory of which something was forgotten."""
+    before, reading, solution = kept.memory, kept.reading, kept.solution
+    if before.labels != memory.labels or before.state.keys.device != memory.state.keys.device:
+        return None
+    if solution is not None:
+        with full_precision(memory.state.keys):
+            solution = reading.without_forgotten(solution, memory.reading_state)
+    calibration = kept.calibration if _holds_sample(memory, kept.calibration) else None
+    return Kept(memory, solution, calibration, reading, kept.parameters, None)
+
+
+def _holds_sample(memory: LabelledMemory, calibration: Calibration | None) -> bool:
+    """Whether all entries, and labels' words, that a calibration was fitted on are in the memory."""
+    if calibration is None or calibration.sample is None or calibration.examples is None:
+        return False
+    ids, known = calibration.sample.ids[0], memory.ids
+    words = [id_ for id_ in ids[~calibration.examples].tolist() if id_ not in known]
+    return len(words) == len(memory.named_labels) and all(id_ in known for id_ in ids[calibration.examples].tolist())

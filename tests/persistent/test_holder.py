@@ -1,4 +1,5 @@
 import copy
+import functools
 import gc
 import threading
 import weakref
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from mann_hf.errors import EmptyMemoryError
-from mann_hf.memory import READINGS, Reading
+from mann_hf.memory import READINGS, Calibration, Reading, calibration, newton
+from mann_hf.memory.reading.logistic_blocks import BlockwiseLogistic
 from mann_hf.models import LabelledMemory
+from mann_hf.persistent import large_memory
 from mann_hf.persistent.holder import MemoryHolder
 
 K = 4
@@ -168,4 +171,101 @@ def test_what_is_forgotten_while_a_read_is_prepared_is_not_kept(reading: Reading
 
     reading.solve = forgetting  # type: ignore[method-assign]
     assert holder.ready(reading).memory.labels == ("x", "y")
-    assert holder._ready is None
+    assert holder._kept is None
+
+
+class TestAfterForgetting:
+    """A large memory is solved from where it was solved before, without anything of what is forgotten."""
+
+    @pytest.fixture(autouse=True)
+    def _large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(large_memory, "LARGE", 4)
+        monkeypatch.setattr(newton, "SINGLE_CURVATURE_FROM", 0)
+        monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", 0)
+        torch.manual_seed(0)
+
+    @pytest.fixture
+    def looks(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many slots each computation of a gradient looked at."""
+        seen: list[int] = []
+        plain = BlockwiseLogistic.value_and_gradient
+
+        def noting(self: BlockwiseLogistic, weight: torch.Tensor) -> Any:
+            seen.append(self.slots)
+            return plain(self, weight)
+
+        monkeypatch.setattr(BlockwiseLogistic, "value_and_gradient", noting)
+        return seen
+
+    def forget(self, holder: MemoryHolder, *places: int) -> None:
+        gone = [holder.memory.entries[place].id for place in places]
+        holder.update(lambda memory: (memory.forget(gone), None), forgets=True)
+
+    @pytest.mark.parametrize("places", [[7], [0, 20, 41], [44]])
+    def test_the_next_answer_is_that_of_a_memory_that_never_had_it(
+        self, places: list[int], looks: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = lambda reading, *args, **kwargs: Calibration(reading.sharpness)  # noqa: E731
+        monkeypatch.setattr("mann_hf.persistent.holder.calibrate", own)  # which looks, too
+        reading, queries = READINGS["logistic"](K), torch.randn(1, 6, K)
+        holder = MemoryHolder(taught("xyz" * 15))
+        holder.ready(reading)
+        self.forget(holder, *places)
+        looks.clear()
+        warm = holder.ready(reading)
+        after, other = sum(looks), MemoryHolder(holder.memory)
+        looks.clear()
+        cold = other.ready(reading)
+        assert after <= (0.7 if len(places) == 1 else 1) * sum(looks)
+        first, second = (reading(ready.solution, queries, ready.sharpness) for ready in (warm, cold))
+        assert torch.allclose(first, second, atol=1e-3)  # both as near as single precision tells
+
+    def test_what_is_taught_and_forgotten_before_the_next_read_is_in_it(self) -> None:
+        reading, queries = READINGS["logistic"](K), torch.randn(1, 6, K)
+        holder = MemoryHolder(taught("xyz" * 15))
+        holder.ready(reading)
+        self.forget(holder, 3)
+        holder.update(lambda memory: memory.remember(torch.randn(2, K), ["x", "w"], ["a", "b"], ["example"] * 2))
+        self.forget(holder, 9)
+        warm, cold = (each.ready(reading) for each in (holder, MemoryHolder(holder.memory)))
+        first, second = (reading(ready.solution, queries, ready.sharpness) for ready in (warm, cold))
+        assert torch.allclose(first, second, atol=1e-3) and warm.memory.labels == ("x", "y", "z", "w")
+
+    def test_no_key_of_it_is_kept(self) -> None:
+        reading, holder = READINGS["logistic"](K), MemoryHolder(taught("xyz" * 15))
+        holder.ready(reading)
+        key = holder.memory.state.keys[0, 7].clone()
+        unit = torch.nn.functional.normalize(key, dim=0)
+        self.forget(holder, 7)
+        assert holder._kept is not None and holder._kept.solution is not None
+        gc.collect()
+        tensors = [thing for thing in gc.get_objects() if isinstance(thing, torch.Tensor)]
+        rows = [one for one in tensors if one.dim() > 1 and one.shape[-1] == K and one.dtype == torch.float32]
+        for one in rows:
+            unlike = (one - key).abs().amax(-1) > 1e-6
+            assert unlike.all() and ((one - unit).abs().amax(-1) > 1e-6).all()
+
+    def test_a_calibration_is_kept_while_its_examples_are_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fitted: list[torch.Tensor] = []
+        plain = calibration._fit
+
+        def noting(*args: Any) -> torch.Tensor:
+            fitted.append(plain(*args))
+            return fitted[-1]
+
+        monkeypatch.setattr(calibration, "_fit", noting)
+        few = functools.partial(calibration.calibrate, sample=12)
+        monkeypatch.setattr("mann_hf.persistent.holder.calibrate", few)
+        reading, holder = READINGS["prototype"](K), MemoryHolder(taught("xyz" * 15))
+        sample = holder.ready(reading).calibration.sample
+        assert sample is not None and len(fitted) == 1
+        looked_at = set(sample.ids[0].tolist())
+        places = [place for place, entry in enumerate(holder.memory.entries) if entry.id not in looked_at]
+        self.forget(holder, places[-1])  # not the first of its label, by which labels are ordered
+        holder.ready(reading)
+        assert len(fitted) == 1
+        place = next(place for place, entry in enumerate(holder.memory.entries) if entry.id in looked_at)
+        self.forget(holder, place)
+        assert holder._kept is None
+        holder.ready(reading)
+        assert len(fitted) == 2

@@ -185,6 +185,18 @@ class Reading(nn.Module):
         """
         return Solution(state)
 
+    def without_forgotten(self, solution: Solution, state: KeyValueState) -> Solution | None:
+        """A start for the next `solve`, of which no key of the slots is left that `state` has no more.
+
+        Args:
+            solution: of a memory.
+            state: that memory without some of its slots.
+
+        Returns:
+            None where the next solve has to start from nothing.
+        """
+        return None
+
     def scores(self, solution: Solution, queries: Tensor) -> Tensor:
         """Scores before the sharpness is applied: [B, Q, K] -> [B, Q, V], or [B, Q, S] for `attention`."""
         raise NotImplementedError

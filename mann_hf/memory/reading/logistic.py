@@ -13,7 +13,7 @@ from ..addressing import unit
 from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minimise
 from ..state import KeyValueState
 from .base import READINGS, Reading, Search, Solution
-from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, solve_large
+from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, Settings, carry, solve_large
 from .logistic_updates import leading
 
 ROUGH_TOLERANCE = 1e-4
@@ -175,14 +175,23 @@ class LogisticReading(Reading):
         large = gradient_precision(state.keys, state.values.shape[-1]) == torch.float32
         return large and not trained and len(state.keys) == 1
 
+    def without_forgotten(self, solution: Solution, state: KeyValueState) -> Solution | None:
+        if not (isinstance(solution.parts, LargeParts) and self._is_large(state)):
+            return None  # little is to be won
+        parts = carry(Earlier(solution.state, solution.parts.weight, solution.parts), state, *self._weighed(state))
+        return None if parts is None else Solution(state, parts)
+
     def _solve_large(self, state: KeyValueState, start: Solution | None, tolerance: float) -> LargeParts:
         earlier = None
         if start is not None and len(start.state.keys) == 1:
             parts = start.parts if isinstance(start.parts, LargeParts) else None
             earlier = Earlier(start.state, start.parts.weight.detach().float(), parts)
+        return solve_large(state.detach(), *self._weighed(state), tolerance, earlier)
+
+    def _weighed(self, state: KeyValueState) -> tuple[Tensor, Settings]:
+        """What each slot counts, [S, 1], and the settings of the objective."""
         weights = self.example_weight * (state.write_count * state.mask).float()[0, :, None]
-        settings = (self.constant, self.weight_decay, self.targets.exclusive)
-        return solve_large(state.detach(), weights, *settings, tolerance, earlier)
+        return weights, Settings(self.constant, self.weight_decay, self.targets.exclusive)
 
     def _features(self, keys: Tensor) -> Tensor:
         features = unit(keys)

@@ -63,41 +63,59 @@ class Earlier(NamedTuple):
     parts: LargeParts | None
 
 
+class Settings(NamedTuple):
+    """The settings of an objective, see `BlockwiseLogistic`."""
+
+    constant: float
+    weight_decay: float
+    exclusive: bool
+
+
+@torch.no_grad()
+def carry(earlier: Earlier, state: KeyValueState, weights: Tensor, settings: Settings) -> LargeParts | None:
+    """The objective of a memory, worked out from that of an earlier one, where the earlier one had its minimum.
+
+    Only the slots that the two do not share are looked at. None where they share too little.
+
+    Args:
+        earlier: the solution.
+        state: the memory (B = 1).
+        weights: [S, 1], what its slots count.
+        settings: of its objective.
+    """
+    parts = earlier.parts
+    if parts is None or parts.objective[-3:] != settings:
+        return None
+    runs = kept_runs(earlier.state.ids[0], state.ids[0])
+    objective = renewed(parts.objective, earlier.state, state, weights, runs)
+    if objective is None:
+        return None
+    sketch = parts.minimum.sketch
+    if objective.outputs == parts.objective.outputs:
+        return LargeParts(objective, Minimum(carried(parts.objective, objective, runs, parts.minimum.point), sketch))
+    point = _at(objective, first_guess(objective, earlier.weight[0]))
+    return LargeParts(objective, Minimum(point, sketch and sketch.wider(objective.outputs, settings.weight_decay)))
+
+
 @torch.no_grad()
 def solve_large(
-    state: KeyValueState,
-    weights: Tensor,
-    constant: float,
-    weight_decay: float,
-    exclusive: bool,
-    tolerance: float,
-    earlier: Earlier | None,
+    state: KeyValueState, weights: Tensor, settings: Settings, tolerance: float, earlier: Earlier | None
 ) -> LargeParts:
     """Solves for a memory (B = 1) whose slots count `weights` [S, 1], to a length of the gradient of `tolerance`."""
-    objective, point = None, None
-    parts = None if earlier is None else earlier.parts
-    if earlier is not None and parts is not None and parts.objective[-3:] == (constant, weight_decay, exclusive):
-        runs = kept_runs(earlier.state.ids[0], state.ids[0])
-        objective = renewed(parts.objective, earlier.state, state, weights, runs)
-        if objective is not None and objective.outputs == parts.objective.outputs:
-            point = carried(parts.objective, objective, runs, parts.minimum.point)
-    near = objective is not None
-    if objective is None:
-        objective = objective_of(state, weights, constant, weight_decay, exclusive)
-    tolerance = reachable(tolerance, objective.keys, objective.outputs)
-    sketch = parts.minimum.sketch if near and parts is not None else None
-    sketch = sketch and sketch.wider(objective.outputs, weight_decay)
-    if point is None:
-        start = first_guess(objective, None if earlier is None else earlier.weight[0])
-        if not near and objective.slots >= THINNED_FROM * objective.outputs:
-            some = objective.of(slice(0, None, THINNING), THINNING)
-            start = minimise(some, start[None], THINNED_TOLERANCE * float(some.weights.sum())).weight[0]
-        point = _at(objective, start)
-    if near:
+    near = None if earlier is None else carry(earlier, state, weights, settings)
+    if near is not None:
+        objective, (point, sketch) = near
+        tolerance = reachable(tolerance, objective.keys, objective.outputs)
         point = settled(point, sketch, tolerance)
-    if point.probabilities.doubt > DOUBT * tolerance:
-        point = _at(objective, point.weight[0])
-    return LargeParts(objective, minimise(objective, point, tolerance, sketch, near))
+        if point.probabilities.doubt > DOUBT * tolerance:
+            point = _at(objective, point.weight[0])
+        return LargeParts(objective, minimise(objective, point, tolerance, sketch, near=True))
+    objective = objective_of(state, weights, *settings)
+    start = first_guess(objective, None if earlier is None else earlier.weight[0])
+    if objective.slots >= THINNED_FROM * objective.outputs:
+        some = objective.of(slice(0, None, THINNING), THINNING)
+        start = minimise(some, start[None], THINNED_TOLERANCE * float(some.weights.sum())).weight[0]
+    return LargeParts(objective, minimise(objective, _at(objective, start), tolerance))
 
 
 def _at(objective: BlockwiseLogistic, weight: Tensor) -> Point:

@@ -103,9 +103,9 @@ def renewed(
         return None
     for run in runs:
         values = now.values[0, run.new]
-        same = torch.equal(before.weights[run.old], weights[run.new])
-        same = same and torch.equal(old.values[0, run.old], values[:, :columns]) and not values[:, columns:].any()
-        if not (same and torch.equal(old.keys[0, run.old], now.keys[0, run.new])):
+        same = _same(before.weights[run.old], weights[run.new])
+        same = same and _same(old.values[0, run.old], values[:, :columns]) and not values[:, columns:].any()
+        if not (same and _same(old.keys[0, run.old], now.keys[0, run.new])):
             return None
     more = objective_of(now.select(new), weights[new], before.constant, before.weight_decay, before.exclusive)
     if more.targets.dim() != before.targets.dim():
@@ -120,6 +120,12 @@ def renewed(
         targets=pieced(runs, targets, more.targets),
         weights=weights,
     )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal; those that versions of a memory share are not looked at."""
+    shared = one.data_ptr() == other.data_ptr() and one.stride() == other.stride()
+    return (shared and one.shape == other.shape and one.dtype == other.dtype) or torch.equal(one, other)
 
 
 def carried(before: BlockwiseLogistic, now: BlockwiseLogistic, runs: list[Run], point: Point) -> Point:
