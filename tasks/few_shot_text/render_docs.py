@@ -11,15 +11,6 @@ from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, table
 
 MTEB = Path(__file__).with_name("mteb.json")
 INTENTS = ("banking77", "hwu64", "clinc150")
-FRONT_ENCODERS = (
-    "sentence-transformers/all-MiniLM-L6-v2",
-    "sentence-transformers/all-mpnet-base-v2",
-    "BAAI/bge-small-en-v1.5",
-    "MongoDB/mdbr-leaf-mt",
-    "BAAI/bge-base-en-v1.5",
-    "Alibaba-NLP/gte-modernbert-base",
-)
-"""Those of the front page."""
 OURS = "mann_hf on all-MiniLM-L6-v2"
 THEIRS = "scikit-learn LogisticRegression"
 
@@ -86,19 +77,16 @@ TRAINING: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def encoders(names: Sequence[str] | None = None) -> str:
-    """Encoders by MTEB's published results: all of them, or some."""
-    content = json.loads(MTEB.read_text(encoding="utf-8"))
-    found = {encoder["name"]: encoder for encoder in content["encoders"]}
-    sets = list(next(iter(found.values()))["accuracy"])
+def encoders() -> str:
+    """Encoders by MTEB's published results."""
+    found = json.loads(MTEB.read_text(encoding="utf-8"))["encoders"]
+    sets = list(found[0]["accuracy"])
     rows = []
-    for name in found if names is None else names:
-        encoder = found[name]
+    for encoder in found:
         figures = [ABSENT if encoder["accuracy"][one] is None else f"{encoder['accuracy'][one]:.1f}" for one in sets]
-        trained = [] if names else [encoder["trained_on_banking77"]]
-        rows.append([f"`{name}`", str(encoder["million_parameters"]), *figures, *trained])
-    last = [] if names else ["trained on BANKING77?"]
-    return table(["encoder, % (by MTEB)", "million parameters", *sets, *last], rows)
+        size, trained = str(encoder["million_parameters"]), encoder["trained_on_banking77"]
+        rows.append([f"`{encoder['name']}`", size, *figures, trained])
+    return table(["encoder, % (by MTEB)", "million parameters", *sets, "trained on BANKING77?"], rows)
 
 
 def front_tables(results: Results, files: Trained) -> dict[str, str]:
@@ -106,7 +94,6 @@ def front_tables(results: Results, files: Trained) -> dict[str, str]:
     return {
         "front_page": front_page(results),
         "front_trained": five_way(files, 1, TRAINING[:2]),
-        "front_encoders": encoders(FRONT_ENCODERS),
     }
 
 
