@@ -23,6 +23,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def with_article(noun: str) -> str:
+    """A noun with its article: "a text", "an image"."""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
 def listed(names: Iterable[str], most: int = 8) -> str:
     """The first few of many names."""
     names = list(names)

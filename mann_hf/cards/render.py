@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
 from ..hub_names import is_hub_name, is_owned_name
+from ..wording import counted, with_article
 from .data import EvaluationResult, MANNModelCardData, TrainingData
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -22,7 +23,6 @@ MODEL_MARK = (
 )
 MEMORY_MARK = "<!-- mann_hf writes this memory card anew at each push: remove this line to keep your own text. -->"
 LIBRARY = "mann_hf"
-TASK = "text-classification"
 TAGS = ("few-shot-learning", "memory-augmented-neural-network")
 MOST_LABELS = 500
 """Largest number of rows in the table of labels."""
@@ -32,8 +32,23 @@ LONGEST = 200
 """Largest number of letters of an example in the card."""
 SHARES = {"accuracy", "f1", "macro_f1", "precision", "recall", "expected_calibration_error"}
 """Metrics that are shown in percent."""
-TITLES = {"f1": "F1", "macro_f1": "macro F1", "unknown_auroc": "AUROC of unknown texts"}
-"""Names of metrics for readers, where they differ."""
+TITLES = {"f1": "F1", "macro_f1": "macro F1", "unknown_auroc": "AUROC of unknown {noun}s"}
+"""Names of metrics for readers, where they differ; `{noun}` is what an input is called."""
+CODE = {
+    "text": {
+        "ask": "where is my card?",
+        "ask_for_numbers": "it lasted for a week",
+        "teach": {"my card still has not come": "card_arrival", "i want my money back": "refund"},
+        "teach_numbers": {"it broke on the first day": 0.1, "could not be better": 0.9},
+    },
+    "image": {
+        "ask": "photo.png",
+        "ask_for_numbers": "photo.png",
+        "teach": {"cat.png": "cat", "dog.png": "dog"},
+        "teach_numbers": {"worn.png": 0.1, "new.png": 0.9},
+    },
+}
+"""Inputs in the code of cards, by what an input is called; of others the code has names."""
 ON_HUB = {"macro_f1": "f1", "unknown_auroc": "roc_auc", "mean_squared_error": "mse", "mean_absolute_error": "mae"}
 """The Hub's names of metrics, where they differ."""
 
@@ -45,7 +60,7 @@ class LabelFacts:
     Args:
         name: the label.
         examples: number of examples.
-        example: one example; None if texts are not stored or the label has only a description.
+        example: one example; None if inputs are not stored or the label has only a description.
         description: what the label means, if it has a description.
     """
 
@@ -66,16 +81,18 @@ class ModelFacts:
         encoder: the name of the encoder; None for an encoder without a name.
         reading: how the memory is read.
         settings: other settings of its configuration that differ from the defaults, by name.
-        max_tokens: number of tokens after which a text is cut.
+        max_tokens: number of tokens after which a text is cut; None for no limit.
         labels: the labels it knows.
-        entries: number of stored texts.
-        unlabelled: number of stored texts without a label.
-        questions: a few texts to ask about, with their labels, for the examples.
-        stores_texts: whether the texts can be read from the memory's file.
+        entries: number of stored inputs.
+        unlabelled: number of stored inputs without a label.
+        questions: a few inputs to ask about, with their labels, for the examples.
+        stores_inputs: whether the inputs can be read from the memory's file.
         adapter: a short description of the adapter, if the weights are only those of an adapter.
         base: the model under the adapter, if it is one of this library.
-        extra: the extra of the package that loading needs.
+        extra: the extras of the package that loading needs, with commas between them.
         versions: package versions.
+        noun: what an input is called: `"text"`, `"image"`.
+        task: the task of the Hub, to which the pipeline `few-shot-...` belongs; None for a modality that has none.
     """
 
     place: str
@@ -89,11 +106,13 @@ class ModelFacts:
     entries: int = 0
     unlabelled: int = 0
     questions: tuple[tuple[str, str], ...] = ()
-    stores_texts: bool = True
+    stores_inputs: bool = True
     adapter: str | None = None
     base: str | None = None
     extra: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    noun: str = "text"
+    task: str | None = "text-classification"
 
     @property
     def base_on_hub(self) -> str | None:
@@ -149,12 +168,13 @@ def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCa
     )
 
 
-def results_file(card_data: MANNModelCardData, place: str) -> str | None:
+def results_file(card_data: MANNModelCardData, place: str, noun: str = "text") -> str | None:
     """The results in the format of `.eval_results/*.yaml`; None if no data set has a name on the Hub.
 
     Args:
         card_data: the card data with the results.
         place: the name of the repository, which becomes the source of the results.
+        noun: what an input is called.
     """
     entries = []
     for result in card_data.results:
@@ -175,7 +195,7 @@ def results_file(card_data: MANNModelCardData, place: str) -> str | None:
             interval += f" {' to '.join(str(_rounded(end)) for end in result.ends)}"
         else:
             interval = ""
-        entry["notes"] = "; ".join(filter(None, [_metric(result), result.task, interval]))
+        entry["notes"] = "; ".join(filter(None, [_metric(result, noun), result.task, interval]))
         entries.append(entry)
     return yaml_dump(entries, sort_keys=False) if entries else None
 
@@ -225,24 +245,27 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
 
 
 def _card(template: str, data: ModelCardData, **facts: Any) -> str:
-    text = _templates().get_template(template).render(most_labels=MOST_LABELS, **facts)
+    text = _templates().get_template(template).render(most_labels=MOST_LABELS, code_of=CODE.get, **facts)
     text = re.sub(r"\n{3,}", "\n\n", text.strip())  # where parts are left out
     return f"---\n{data.to_yaml()}\n---\n\n{text}\n"
 
 
 def _metadata(facts: ModelFacts, card_data: MANNModelCardData, name: str) -> ModelCardData:
+    task = facts.task or f"{facts.noun}-classification"
     training = card_data.training.data if card_data.training is not None else []
     datasets = dict.fromkeys([*card_data.datasets, *(each.dataset_id for each in training if each.dataset_id)])
     results = [
         EvalResult(
-            task_type=TASK,
-            task_name="Text classification",  # one for all figures of a data set; what was asked is in their names
+            task_type=task,
+            task_name=task.replace(
+                "-", " "
+            ).capitalize(),  # one for all figures of a data set; what was asked is in their names
             dataset_type=result.dataset_id or _slug(result.dataset),
             dataset_name=result.dataset,
             dataset_split=result.dataset_split,
             dataset_revision=result.dataset_revision,
             metric_type=ON_HUB.get(result.metric, result.metric),
-            metric_name=f"{_metric(result)}, {result.task}" if result.task else _metric(result),
+            metric_name=", ".join(filter(None, [_metric(result, facts.noun), result.task])),
             metric_value=_rounded(result.value),
             metric_args=_interval(result),
         )
@@ -258,7 +281,7 @@ def _metadata(facts: ModelFacts, card_data: MANNModelCardData, name: str) -> Mod
         language=card_data.language,
         license=card_data.license,
         library_name=LIBRARY,
-        pipeline_tag=TASK,
+        pipeline_tag=facts.task,
         tags=[*TAGS, *card_data.tags],
         base_model=facts.base_on_hub,
         datasets=list(datasets) or None,
@@ -281,6 +304,9 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "code": code,
         "plain": plain,
+        "counted": counted,
+        "with_article": with_article,
+        "list_of": lambda label: [label],
         "markdown": markdown,
         "python": lambda text: json.dumps(_one_line(text), ensure_ascii=False),  # a Python string as well
         "shell": _shell,
@@ -337,8 +363,9 @@ def _interval(result: EvaluationResult) -> dict[str, Any] | None:
     return None if result.interval is None else {"ci95": _rounded(result.interval)}
 
 
-def _metric(result: EvaluationResult) -> str:
-    return TITLES.get(result.metric, result.metric.replace("_", " "))
+def _metric(result: EvaluationResult, noun: str) -> str:
+    title = TITLES.get(result.metric)
+    return result.metric.replace("_", " ") if title is None else title.format(noun=noun)
 
 
 def _figure(

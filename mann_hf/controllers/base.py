@@ -36,6 +36,9 @@ class Controller(ABC):
         input_dims: the number of dimensions of one input in it.
         processing_class: what is loaded with an encoder for its inputs: a name of `PROCESSING_CLASSES` of `hub`; None
             for nothing.
+        task: the task of the Hub that its classifiers have, such as `"text-classification"`, if there is a pipeline for
+            it with `few-shot-` before its name; None if there is none.
+        extra: the extra of this package that its inputs need; None for none.
         restorable: whether what identifies an input in a memory is the input itself, so that its key can be computed
             again.
         own_fields: fields of `MANNConfig` that this modality alone takes.
@@ -46,6 +49,8 @@ class Controller(ABC):
     main_input: ClassVar[str]
     input_dims: ClassVar[int] = 1
     processing_class: ClassVar[str | None] = None
+    task: ClassVar[str | None] = None
+    extra: ClassVar[str | None] = None
     restorable: ClassVar[bool] = False
     own_fields: ClassVar[frozenset[str]] = frozenset()
 

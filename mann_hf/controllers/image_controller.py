@@ -30,6 +30,8 @@ class ImageController(Controller):
     main_input = "pixel_values"
     input_dims = 3  # channels, height, width
     processing_class = "image_processor"
+    task = "image-classification"
+    extra = "images"
 
     def options(self, config: PreTrainedConfig, pooling: str | None) -> dict[str, Any]:
         """The argument that leaves a pooler out that nobody asks, for the classes that take it."""

@@ -24,6 +24,7 @@ class TextController(Controller):
     noun = "text"
     main_input = "input_ids"
     processing_class = "tokenizer"
+    task = "text-classification"
     restorable = True
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case"))
 

@@ -48,7 +48,7 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         place: the repository or folder by which it is loaded.
     """
     config, memory = model.config, model.memory
-    usual = MANNConfig()
+    controller, usual = config.controller, usual_config(config)
     different = {name: getattr(config, name) for name in SHOWN_SETTINGS}
     adapter = adapters.summary(model)
     return ModelFacts(
@@ -59,16 +59,23 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         reading=config.reading,
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
         max_tokens=model.max_length(),
-        labels=_labels(memory),
+        labels=_labels(memory, controller.restorable),
         entries=len(memory),
         unlabelled=len(memory.unlabelled),
-        questions=_questions(memory),
-        stores_texts=all(entry.text is not None for entry in memory.entries),
+        questions=_questions(memory) if controller.restorable else (),
+        stores_inputs=controller.restorable and all(entry.text is not None for entry in memory.entries),
         adapter=adapter,
         base=public_name(adapter_base.base_of(model)),
-        extra="peft" if adapter is not None else None,
+        extra=",".join(filter(None, [controller.extra, "peft" if adapter is not None else None])) or None,
         versions=versions(),
+        noun=controller.noun,
+        task=controller.task,
     )
+
+
+def usual_config(config: MANNConfig) -> MANNConfig:
+    """The defaults of a configuration for the same encoder."""
+    return MANNConfig(config.encoder_config.to_dict(), modality=config.modality)  # a copy: making one changes it
 
 
 def public_name(encoder: str | None) -> str | None:
@@ -93,7 +100,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _labels(memory: LabelledMemory) -> tuple[LabelFacts, ...]:
+def _labels(memory: LabelledMemory, restorable: bool) -> tuple[LabelFacts, ...]:
+    """The labels, with an example of each where what identifies an input is the input itself."""
     if not memory.targets.named:
         return ()
     counts: Counter[str] = Counter()
@@ -103,7 +111,7 @@ def _labels(memory: LabelledMemory) -> tuple[LabelFacts, ...]:
         for name in label_names(entry.label):
             if entry.kind == "example":
                 counts[name] += 1
-                example.setdefault(name, entry.text)
+                example.setdefault(name, entry.text if restorable else None)
             else:
                 description.setdefault(name, entry.text)
     return tuple(LabelFacts(name, counts[name], example.get(name), description.get(name)) for name in memory.labels)
@@ -141,7 +149,7 @@ def write_cards(
     files = {
         CARD: cards.merged(cards.model_card(model_facts(model, place), said), before),
         CARD_DATA: said.to_json() if said != MANNModelCardData() else None,
-        RESULTS: cards.results_file(said, place),
+        RESULTS: cards.results_file(said, place, model.config.controller.noun),
     }
     for name, content in files.items():
         if content is not None:

@@ -28,6 +28,7 @@ from .card_files import (
     model_facts,
     public_name,
     read_card_data,
+    usual_config,
     warn_of_own_card,
     write_cards,
     write_labels,
@@ -168,12 +169,14 @@ def _check_model(own: Any, repository: Repository, folder: Path) -> None:
 
 def _loading(model: Any) -> str | None:
     """The expression that gives a model with this model's encoder; None where no one else can have it."""
-    name, config, usual = f"mann_hf.{type(model).__name__}", model.config, MANNConfig()
+    name, config, usual = f"mann_hf.{type(model).__name__}", model.config, usual_config(model.config)
     if _is_published(model):
         return f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
     if _is_fitted(model) or not config.encoder_name or is_local(config.encoder_name):
         return None
     options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
+    if type(model).modality is None:  # a class of any modality
+        options["modality"] = config.modality
     if not targets_of(config.problem_type).named:
         options["num_labels"] = config.num_labels
     arguments = "".join(f", {field}={value!r}" for field, value in options.items())

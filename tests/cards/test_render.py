@@ -130,7 +130,7 @@ class TestModelCard:
 
     def test_texts_that_are_not_stored(self) -> None:
         assert "anyone who can\n  read this" in section(rendered(), "Limits and bias")
-        card = rendered(stores_texts=False, labels=(LabelFacts("a", 1),), questions=())
+        card = rendered(stores_inputs=False, labels=(LabelFacts("a", 1),), questions=())
         assert "holds embeddings, not texts" in section(card, "Limits and bias") and "| `a` | 1 |  |" in card.text
 
     def test_training(self) -> None:
@@ -201,6 +201,74 @@ class TestModelCard:
     def test_without_figures_from_before(self) -> None:
         card = rendered(MANNModelCardData(results=[EvaluationResult("accuracy", 0.9, "x")]))
         assert "before training" not in card.text
+
+
+class TestOtherInputs:
+    """Cards of models whose inputs are no texts."""
+
+    IMAGES: dict[str, Any] = {
+        "noun": "image",
+        "task": "image-classification",
+        "extra": "images",
+        "stores_inputs": False,
+    }
+    ROWS: dict[str, Any] = {"noun": "row", "task": None, "stores_inputs": False, "model_class": "MANNForClassification"}
+    LABELS = (LabelFacts("cat", 2), LabelFacts("dog", 1))
+
+    def test_images(self) -> None:
+        card = rendered(**self.IMAGES, labels=self.LABELS, questions=(), max_tokens=None)
+        assert card.data.pipeline_tag == "image-classification" and "widget" not in card.data.to_dict()
+        assert "An image classifier with a memory you can edit" in card.text
+        assert "turns images into embeddings" in card.text and "Images can be\nadded" in card.text
+        assert blocks(card, "") == ["pip install 'mann_hf[images]'\n", "mann-hf predict me/my-intents photo.png\n"]
+        (python,) = blocks(card, "python")
+        assert 'pipeline("few-shot-image-classification", model="me/my-intents")\nclf("photo.png")' in python
+        assert 'pipeline("image-classification")' in card.text and "| `cat` | 2 |\n| `dog` | 1 |" in card.text
+        assert "holds embeddings, not images" in card.text
+        assert not re.search(r"\b(?<!own )[Tt]exts?\b|blake2b|language", card.text)
+
+    @pytest.mark.parametrize(
+        "problem_type, taught",
+        [
+            ("single_label_classification", '["cat", "dog"]'),
+            ("multi_label_classification", '[["cat"], ["dog"]]'),
+            ("regression", "[0.1, 0.9]"),
+        ],
+    )
+    def test_no_images_yet(self, problem_type: str, taught: str) -> None:
+        card = rendered(**self.IMAGES, labels=(), entries=0, questions=(), max_tokens=None, problem_type=problem_type)
+        (python,) = blocks(card, "python")
+        compile(python, "card", "exec")
+        assert f'.png"], {taught})' in python and "photo.png" in python
+        assert not re.search(r"\b(?<!own )[Tt]exts?\b", card.text)
+
+    def test_figures_of_images(self) -> None:
+        said = MANNModelCardData(
+            training=TrainingRecord(data=[TrainingData("Omniglot", 20, 400)], steps=1),
+            results=[EvaluationResult("unknown_auroc", 0.9, "x", dataset_id="a/b")],
+        )
+        card = rendered(said, **self.IMAGES, labels=self.LABELS, questions=(), max_tokens=None)
+        assert "| data | classes | images |" in card.text and "AUROC of unknown images" in card.text
+        assert "An image encoder" not in card.text and not re.search(r"\b(?<!own )[Tt]exts?\b", card.text)
+        (result,) = card.data.eval_results
+        assert (result.task_type, result.task_name) == ("image-classification", "Image classification")
+        assert "AUROC of unknown images" in (results_file(said, "me/x", "image") or "")
+
+    def test_inputs_of_somebody_else(self) -> None:
+        card = rendered(**self.ROWS, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
+        assert "pipeline_tag" not in card.data.to_dict() and "a row encoder turns rows into" in card.text
+        (python,) = blocks(card, "python")
+        compile(python, "card", "exec")
+        assert "clf = mann_hf.FewShotPipeline(model=model)\nclf(row)" in python
+        assert blocks(card, "") == ["pip install mann_hf\n"] and "imported first" in card.text
+
+    def test_memories(self) -> None:
+        facts = dataclasses.replace(FACTS, **self.IMAGES, labels=self.LABELS, questions=(), max_tokens=None)
+        card = ModelCard(memory_card(facts, LOADED_BY))
+        (python,) = blocks(card, "python")
+        assert 'pipeline("few-shot-image-classification", model=model)\nclf("photo.png")' in python
+        assert blocks(card, "") == ["pip install 'mann_hf[images]'\n"] and "3 labelled images of 2 labels" in card.text
+        assert not re.search(r"\b(?<!own )[Tt]exts?\b|reencode", card.text)
 
 
 class TestResultsFile:

@@ -15,11 +15,16 @@ import yaml
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from mann_hf import FewShotTextClassificationPipeline
+from mann_hf import (
+    FewShotImageClassificationPipeline,
+    FewShotTextClassificationPipeline,
+    MANNForImageClassification,
+)
 from mann_hf.cards import EvaluationResult, MANNModelCardData, TrainingRecord
 from mann_hf.cards.render import MEMORY_MARK, MODEL_MARK
 from mann_hf.errors import EmptyMemoryError, EncoderMismatchError, HubError, InvalidInputError
 from mann_hf.models import adapters
+from tests.pictures import save_image_encoder, shape
 
 if TYPE_CHECKING:
     from tests.loopback_hub import LoopbackHub
@@ -189,6 +194,7 @@ class TestModel:
         code = f"""
 import peft
 from mann_hf.models import adapters
+from tests.pictures import save_image_encoder, shape
 clf = pipeline("few-shot-text-classification", model="me/base")
 adapters.add(clf.model, peft.LoraConfig(r=2, init_lora_weights=False))
 clf.model.reencode_memory(clf.tokenizer)
@@ -512,3 +518,38 @@ def test_what_a_card_said_is_known_again(clf: Any, tmp_path: Path, told: Callabl
     clf.model.model_card_data = MANNModelCardData()
     clf.save_pretrained(tmp_path)
     assert not (tmp_path / "model_card.json").exists()
+
+
+class TestImages:
+    """A model of images: its image processor goes with it, its card shows no digests."""
+
+    @pytest.fixture
+    def images(self, tmp_path: Path) -> FewShotImageClassificationPipeline:
+        model = MANNForImageClassification.from_encoder_pretrained(save_image_encoder("vit", tmp_path / "encoder"))
+        clf = FewShotImageClassificationPipeline(model=model)
+        clf.remember([shape("disc", 1), shape("disc", 2), shape("cross", 3)], ["disc", "disc", "cross"])
+        return clf
+
+    def test_the_model(self, hub_api: HfApi, images: FewShotImageClassificationPipeline) -> None:
+        images.push_to_hub(ID)
+        tokenizers = {"tokenizer.json", "tokenizer_config.json"}
+        assert {*hub_api.list_repo_files(ID)} == MODEL_FILES - tokenizers | {"preprocessor_config.json"}
+        again = FewShotImageClassificationPipeline(model=MANNForImageClassification.from_pretrained(ID))
+        assert again(shape("disc", 4), top_k=None) == images(shape("disc", 4), top_k=None)
+        found = card(hub_api)
+        assert found.data.pipeline_tag == "image-classification" and "pip install 'mann_hf[images]'" in found.text
+        assert "An image classifier" in found.text and "| `disc` | 2 |\n| `cross` | 1 |" in found.text
+        assert "blake2b" not in found.content and "pooling" not in found.text and "label_names" not in found.text
+
+    def test_the_memory(self, hub_api: HfApi, images: FewShotImageClassificationPipeline) -> None:
+        images.push_memory_to_hub(SKILL)
+        found = card(hub_api, SKILL)
+        assert "3 labelled images of 2 labels" in found.text and "blake2b" not in found.content
+        other = images.with_own_memory()
+        other.forget(label="disc")
+        other.load_memory(SKILL)
+        assert other(shape("disc", 4), top_k=None) == images(shape("disc", 4), top_k=None)
+        images.push_to_hub(ID)
+        images.remember([shape("square", 5)], ["square"])
+        images.push_memory_to_hub(ID)
+        assert "| `square` | 1 |" in card(hub_api).text
