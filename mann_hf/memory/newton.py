@@ -1,4 +1,4 @@
-"""Minimising strictly convex objectives exactly, and differentiating through where they are least."""
+"""Minimising strictly convex objectives exactly."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInputError
 from .precision import solving_precision
 
 MAX_STEPS = 60
@@ -24,9 +23,13 @@ SUM_ROUNDING = 8
 SKETCH_FROM = 2048
 """Slots from which a sketch of the curvature is worth its making."""
 SKETCH_SLOTS_AN_OUTPUT = 32
-"""Slots for each output from which it is: with fewer, few products are saved, and each output costs a factorisation."""
+"""Slots for each output from which it is a sketch of many directions: of each output it costs a factorisation."""
 SKETCH_RANK, SKETCH_SLOTS = 32, 512
 """Directions of an output that a sketch knows apart, and the slots of most weight that it finds them in."""
+SKETCH_FEW_RANK, SKETCH_FEW_SLOTS = 4, 8
+"""The same where outputs have few slots each."""
+SKETCH_FAR = 1e-3
+"""Part of the first gradient's length that a solve must go below for a sketch to save more than it costs."""
 SKETCH_OUTPUTS = 128
 """Outputs that are sketched at a time, so that the memory it takes is bounded."""
 SKETCH_NUMBERS = 50_000_000
@@ -137,16 +140,17 @@ class Sketch(NamedTuple):
         with q = 1.
         """
         weights = objective.curvature_weights(probabilities)[0]
-        parts = [cls._of_outputs(objective, some) for some in weights.split(SKETCH_OUTPUTS, dim=1)]
+        rank, heavy = _sketch_sizes(*weights.shape)
+        parts = [cls._of_outputs(objective, some, rank, heavy) for some in weights.split(SKETCH_OUTPUTS, dim=1)]
         return cls(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
     @classmethod
-    def _of_outputs(cls, objective: ConvexObjective, weights: Tensor) -> "Sketch":
+    def _of_outputs(cls, objective: ConvexObjective, weights: Tensor, rank: int, most: int) -> "Sketch":
         """Of some outputs, from what each slot weighs in them [S, v]."""
-        heavy, slots = weights.mT.topk(min(len(weights), SKETCH_SLOTS), dim=1)
+        heavy, slots = weights.mT.topk(min(len(weights), most), dim=1)
         near = objective.features(slots) * heavy[..., None].sqrt()  # [V, M, K]
         size = near.shape[2]
-        rank = min(SKETCH_RANK, *near.shape[1:])
+        rank = min(rank, *near.shape[1:])
         start = torch.randn(size, rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         basis = torch.linalg.qr(near.mT @ (near @ start.to(near))).Q
         curvature, turn = torch.linalg.eigh((near @ basis).mT @ (near @ basis))
@@ -179,7 +183,15 @@ class Sketch(NamedTuple):
         )[None]
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def _sketch_sizes(slots: int, outputs: int) -> tuple[int, int]:
+    """How many directions a sketch has of each output, and how many slots it finds them in."""
+    if slots >= SKETCH_SLOTS_AN_OUTPUT * outputs:
+        return SKETCH_RANK, SKETCH_SLOTS
+    return SKETCH_FEW_RANK, SKETCH_FEW_SLOTS
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner products [B, 1, 1] of [B, V, K] and [B, V, K]."""
     return (a * b).sum((1, 2), keepdim=True)
 
 
@@ -241,15 +253,16 @@ def minimise(
     precise = gradient_precision(objective.keys, outputs)
     rough, coarse = _curvature_precision(objective.keys, outputs), None
     objective = objective.to(precise)
-    worth_sketch = batch == 1 and slots >= max(SKETCH_FROM, SKETCH_SLOTS_AN_OUTPUT * outputs)
-    worth_sketch &= outputs * objective.keys.shape[2] * SKETCH_RANK <= SKETCH_NUMBERS
+    rank, _ = _sketch_sizes(slots, outputs)
+    worth_sketch = batch == 1 and slots >= SKETCH_FROM and outputs * objective.keys.shape[2] * rank <= SKETCH_NUMBERS
     tolerance = reachable(tolerance, objective.keys, outputs)
     if not isinstance(start, Point):
         weight = _balanced(objective, start.to(precise))  # steps would leave what is not
         start = Point(weight, *objective.value_and_gradient(weight))
     weight, value, gradient, probabilities = start
-    length = _dot(gradient, gradient).sqrt()
+    length = dot(gradient, gradient).sqrt()
     first = length.clamp_min(1.0)
+    worth_sketch &= bool((tolerance < SKETCH_FAR * first).any())
     shortest, idle = length, torch.zeros_like(length)
     stuck = idle > 0
     for _ in range(MAX_STEPS):
@@ -262,9 +275,9 @@ def minimise(
         # superlinear convergence without wasted work far away; no more of it than the tolerance asks for
         loosest = 0.01 if sketch is not None else 0.03 if near else 0.3
         precision = (length / first).sqrt().clamp_max(loosest).maximum(0.7 * tolerance / length.clamp_min(tolerance))
-        step = _newton_step(coarse, probabilities, -gradient, precision * length, sketch)
+        step = newton_step(coarse, probabilities, -gradient, precision * length, sketch)
         step = step * unsolved
-        slope = _dot(gradient, step)[:, 0, 0]
+        slope = dot(gradient, step)[:, 0, 0]
         if sketch is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the sketch
             sketch, worth_sketch = None, False
             continue
@@ -277,7 +290,7 @@ def minimise(
             if not rising.any():
                 break
             scale = torch.where(rising, scale / 2, scale)
-        new_length = _dot(new[1], new[1]).sqrt()
+        new_length = dot(new[1], new[1]).sqrt()
         # rounding is all that is left where steps bring next to nothing: one, if it promised less than the value's
         # rounding, or three on end
         idle = torch.where(new_length > 0.9 * shortest, idle + 1, 0)
@@ -300,7 +313,7 @@ def minimise(
     return Minimum(Point(weight, value, gradient, probabilities), sketch)
 
 
-def _newton_step(
+def newton_step(
     objective: ConvexObjective,
     probabilities: Any,
     right: Tensor,
@@ -344,55 +357,19 @@ def conjugate_gradients(
     residual = balanced(right).clone()
     scaled = precondition(residual)
     direction = scaled.clone()
-    product = _dot(residual, scaled)
+    product = dot(residual, scaled)
     for _ in range(MAX_INNER_STEPS):
-        unsolved = _dot(residual, residual).sqrt() > tolerance
+        unsolved = dot(residual, residual).sqrt() > tolerance
         if not unsolved.any():
             break
         direction = balanced(direction)  # rounding leaves a part that no curvature holds
         image = balanced(hessian(direction))
-        curve = _dot(direction, image)
+        curve = dot(direction, image)
         size = torch.where(unsolved & (curve > 0), product / curve.clamp_min(least), 0)
         solution += size * direction
         residual -= size * image
         scaled = precondition(residual)
-        new_product = _dot(residual, scaled)
+        new_product = dot(residual, scaled)
         direction = scaled + new_product / product.clamp_min(least) * direction
         product = new_product
     return solution
-
-
-def implicit(objective: ConvexObjective, minimum: Tensor) -> Tensor:
-    """The minimum as a function of what the objective is made of, by the implicit function theorem.
-
-    At the minimum the gradient g(W, k) is zero, so dW/dk = -H⁻¹ ∂g/∂k. The gradients have no graph of their own: to
-    ask for one (`create_graph=True`) raises `InvalidInputError`.
-
-    Args:
-        objective: with keys that may need gradients; what else it is made of gets gradients along with them.
-        minimum: [B, V, K], without a graph.
-    """
-    if not (torch.is_grad_enabled() and objective.keys.requires_grad):
-        return minimum
-    graph_free = minimum.to(objective.keys.dtype)
-    _, gradient, probabilities = objective.value_and_gradient(graph_free)
-    return _Implicit.apply(graph_free, gradient, objective, probabilities.detach())
-
-
-class _Implicit(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, minimum: Tensor, gradient: Tensor, objective: Any, probabilities: Tensor) -> Tensor:
-        ctx.objective, ctx.probabilities = objective.detach(), probabilities
-        return minimum.clone()
-
-    @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None, None]:  # type: ignore[override]
-        if torch.is_grad_enabled():  # create_graph=True: the solution below would be taken for a constant
-            raise InvalidInputError(
-                "the solved reading has no second derivatives; call backward without create_graph, or use a reading "
-                "in closed form such as 'least_squares'."
-            )
-        tolerance = 1e-6 if outer.dtype == torch.float32 else 1e-10
-        length = _dot(outer, outer).sqrt()
-        solution = _newton_step(ctx.objective, ctx.probabilities, outer, tolerance * length)
-        return None, -solution, None, None

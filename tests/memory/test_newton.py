@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mann_hf.memory import newton
-from mann_hf.memory.newton import Point, Sketch, implicit, minimise
+from mann_hf.memory.implicit import implicit
+from mann_hf.memory.newton import Point, Sketch, minimise
 from mann_hf.memory.reading.logistic import LogisticObjective
 
 B, S, K, V = 3, 6, 4, 2
@@ -214,8 +215,9 @@ def applied(sketch: Sketch, size: int) -> Tensor:
 )
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_a_sketch_that_sees_every_direction_is_the_inverse(
-    slots: int, size: int, directions: int, exclusive: bool
+    slots: int, size: int, directions: int, exclusive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(newton, "SKETCH_SLOTS_AN_OUTPUT", 1)
     objective = softmax(slots, size, exclusive=exclusive)
     span = torch.randn(directions, size, dtype=torch.float64)
     objective = objective._replace(keys=torch.randn(1, slots, directions, dtype=torch.float64) @ span)
@@ -226,6 +228,7 @@ def test_a_sketch_that_sees_every_direction_is_the_inverse(
 
 
 def test_a_sketch_keeps_the_whole_curvature_of_what_it_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newton, "SKETCH_SLOTS_AN_OUTPUT", 1)
     monkeypatch.setattr(newton, "SKETCH_RANK", 4)
     monkeypatch.setattr(newton, "SKETCH_SLOTS", 30)
     objective = softmax(80, 12)
@@ -300,11 +303,13 @@ def sketch_from(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
     monkeypatch.setattr(newton, "SKETCH_SLOTS_AN_OUTPUT", 1)
 
 
-def test_no_sketch_is_made_where_outputs_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sketch_is_of_few_directions_where_outputs_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newton, "SKETCH_FROM", 1)
-    for slots, sketched in [(5 * newton.SKETCH_SLOTS_AN_OUTPUT - 1, False), (5 * newton.SKETCH_SLOTS_AN_OUTPUT, True)]:
+    monkeypatch.setattr(newton, "SKETCH_RANK", 6)
+    for slots, rank in [(5 * newton.SKETCH_SLOTS_AN_OUTPUT - 1, 4), (5 * newton.SKETCH_SLOTS_AN_OUTPUT, 6)]:
         found = minimise(softmax(slots), torch.zeros(1, 5, 8, dtype=torch.float64), 1e-10)
-        assert (found.sketch is not None) == sketched
+        assert found.sketch is not None and found.sketch.directions.shape == (5, 8, rank)
+        assert minimise(softmax(slots), torch.zeros(1, 5, 8, dtype=torch.float64), 1.0).sketch is None  # not far to go
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

@@ -257,15 +257,17 @@ class Reading(nn.Module):
             [B, S, ·] scores as from `scores`; those of slots that are never left out have no meaning.
         """
         state = solution.state
-        result = self.scores(solution, state.keys)
+        result = None
         for fold in folds.unique().tolist():
             if fold == NEVER_LEFT_OUT:
                 continue
             out = folds == fold
             kept = self.solve(state._replace(mask=state.mask & ~out), start=solution, rough=rough)
             scores = self.scores(kept, state.keys[:, out])
+            if result is None:
+                result = scores.new_zeros(*state.mask.shape, scores.shape[2])
             result = result.index_copy(1, out.nonzero()[:, 0], scores)
-        return result
+        return self.scores(solution, state.keys) if result is None else result
 
     def fit_values(self, state: KeyValueState) -> Tensor:
         """What the reading is fitted to for the stored values, zero in empty slots: [B, S, V]."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from ...errors import InvalidInputError
 from ...targets.base import Targets
 from ..addressing import unit
-from ..newton import Minimum, Point, Sketch, gradient_precision, implicit, minimise
+from ..implicit import implicit
+from ..newton import Minimum, Point, Sketch, gradient_precision, minimise
 from ..state import KeyValueState
 from .base import READINGS, Reading, Search, Solution
 from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, Settings, carry, solve_large
