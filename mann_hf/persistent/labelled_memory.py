@@ -248,7 +248,7 @@ class LabelledMemory:
         refusals.check_size(len(self) + len(fresh), len(columns))
         new = [Entry(ids[n], texts[n] if store_texts else None, labels[n], kinds[n]) for n in fresh]
         keys = keys[torch.tensor(fresh).long().to(keys.device)]
-        if large_memory.is_large(len(self) + len(new), self.law, self.state):
+        if large_memory.is_large(len(self) + len(new), len(columns), self.law, self.state):
             return self._remember_large(keys, new, tuple(columns), names or {}, Counter(ids)), ids
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([labels[n] for n in fresh])
@@ -312,7 +312,7 @@ class LabelledMemory:
         if label is not None:
             refusals.check_label(label, self.labels, self.problem_type)
             gone |= self._ids_under(label)
-        if gone and large_memory.is_large(len(self) - len(gone), self.law, self.state):
+        if gone and large_memory.is_large(len(self) - len(gone), len(self.labels), self.law, self.state):
             content = large_memory.forget(self._content, gone, self.problem_type)
             return replace(self, law=self._law_of(content.labels), **content._asdict())
         memory = self.together()

@@ -21,6 +21,8 @@ from .stored_entries import LabelCounts, StoredEntries
 
 LARGE = 4096
 """The fewest entries whose slots are shared; a smaller memory is copied at each write."""
+LARGE_VALUES = 2**22
+"""The fewest numbers in its values that make a memory of fewer entries a large one."""
 FEW_GONE = 8
 """Slots whose ages are compared with all others one by one."""
 MOST_UNUSED = 0.25
@@ -43,9 +45,17 @@ class Content(NamedTuple):
     names: Mapping[str, Tensor]
 
 
-def is_large(count: int, law: KeyValueMemory, state: KeyValueState) -> bool:
-    """Whether so many entries share their slots: accelerators copy faster than a write waits, and share none."""
-    return count >= LARGE and law.capacity is None and state.keys.device.type == "cpu"
+def is_large(count: int, labels: int, law: KeyValueMemory, state: KeyValueState) -> bool:
+    """Whether entries share their slots: accelerators copy faster than a write waits, and share none.
+
+    Args:
+        count: how many entries there are.
+        labels: of how many labels.
+        law: the rules of the memory.
+        state: its slots.
+    """
+    large = count >= min(LARGE, LARGE_VALUES / max(1, labels))
+    return large and law.capacity is None and state.keys.device.type == "cpu"
 
 
 def stored(content: Content) -> StoredEntries | None:

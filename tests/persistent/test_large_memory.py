@@ -275,6 +275,16 @@ def test_it_knows_how_many_examples_a_label_has(large: None) -> None:
     assert several.examples_per_label is None and taught(("a", "x")).examples_per_label is None
 
 
+def test_a_memory_of_many_labels_is_large_with_fewer_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_memory, "LARGE_VALUES", 12)
+    few = taught(*letters(3))
+    assert not isinstance(few.entries, StoredEntries), "3 entries of 3 labels"
+    more = write(few, ("text 3", "w"))
+    assert shared_by(more) is shared_by(write(more, ("text 4", "x")))
+    assert not isinstance(more.forget(label="w").entries, StoredEntries)
+    agree(more.forget([more.entries[0].id]), write(taught(*letters(3)[1:]), ("text 3", "w")))
+
+
 def test_a_copy_shares_nothing(large: None) -> None:
     memory = write(taught(*letters(8)).forget(label="y"), ("more", "x"))
     other = copy.deepcopy(memory)
