@@ -1,5 +1,6 @@
 """Images from end to end: taught, asked, forgotten, saved, loaded and refused."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,17 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, ViTModel, pipeline
 
 from mann_hf import MANNForImageClassification, MANNForSequenceClassification
 from mann_hf.errors import (
     EmptyMemoryError,
+    EncoderMismatchError,
     FolderError,
     InvalidInputError,
     InvalidTypeError,
+    MemoryFileError,
     MissingExtraError,
     NotInMemoryError,
 )
+from mann_hf.models.memory_keys import lack_inputs
+from mann_hf.persistent.memory_files import describe
 from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
 from tests.pictures import KINDS, save_image_encoder, shape
 
@@ -252,7 +260,9 @@ class TestRefused:
 def test_a_memory_without_its_pictures_is_not_written_again(
     taught: FewShotImageClassificationPipeline, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidInputError, match="the memory keeps no images, so its keys cannot be computed again"):
+    with pytest.raises(
+        InvalidInputError, match="keeps no images .store_inputs=False., so its keys cannot be"
+    ):
         taught.model.reencode_memory(taught.image_processor)
     taught.save_pretrained(tmp_path)
     with pytest.raises(InvalidInputError, match="the memory keeps no images"):
@@ -266,3 +276,88 @@ def test_a_vit_without_its_pooler(tmp_path: Path) -> None:
     bare.save_pretrained(tmp_path)
     model = MANNForImageClassification.from_encoder_pretrained(tmp_path)
     assert model.config.pooling == "cls" and model.encoder.pooler is None
+
+
+class TestStored:
+    """A memory that keeps small copies of its images."""
+
+    @pytest.fixture
+    def keeping(self, make: Make) -> FewShotImageClassificationPipeline:
+        classifier = make(store_inputs=True)
+        classifier.remember(PICTURES, LABELS)
+        return classifier
+
+    def test_they_are_pngs_of_the_size_that_the_encoder_reads(self, make: Make) -> None:
+        classifier = make(store_inputs=True)
+        large = np.random.default_rng(0).integers(0, 256, (100, 300, 3), dtype=np.uint8)
+        classifier.remember([large, PICTURES[0]], ["noise", "square"])
+        sizes = {}
+        for entry in classifier.model.memory.entries:
+            assert entry.stored is not None and entry.stored.startswith(b"\x89PNG")
+            sizes[entry.label] = Image.open(io.BytesIO(entry.stored)).size
+        assert sizes == {"noise": (96, 32), "square": (32, 32)}
+
+    def test_they_are_saved_loaded_and_forgotten(
+        self, keeping: FewShotImageClassificationPipeline, tmp_path: Path
+    ) -> None:
+        keeping.save_pretrained(tmp_path)
+        again = pipeline(TASK, model=str(tmp_path))
+        assert again.model.memory.entries == keeping.model.memory.entries and answers(again) == answers(keeping)
+        whole = (tmp_path / "memory.safetensors").read_bytes()
+        stored = next(entry.stored for entry in again.model.memory.entries if entry.label == "disc")
+        assert stored in whole
+        again.forget(label="disc")
+        again.save_pretrained(tmp_path)
+        assert stored not in (tmp_path / "memory.safetensors").read_bytes()
+
+    def test_keys_are_computed_again_with_another_encoder(
+        self, keeping: FewShotImageClassificationPipeline, make: Make, tmp_path: Path
+    ) -> None:
+        keeping.save_memory(tmp_path)
+        other = make("resnet", store_inputs=True)
+        with pytest.raises(EncoderMismatchError):
+            other.load_memory(tmp_path)
+        other.load_memory(tmp_path, reencode=True)
+        fresh = make("resnet")
+        ids = fresh.remember(PICTURES, LABELS)
+        assert {entry.id for entry in other.model.memory.entries} == set(ids)
+        assert answers(other) == answers(fresh), "small pictures are kept as they are"
+
+    def test_a_training_goes_on_with_them(self, keeping: FewShotImageClassificationPipeline) -> None:
+        assert not lack_inputs(keeping.model, keeping.model.memory)
+        before = answers(keeping)
+        with torch.no_grad():
+            for parameter in keeping.model.encoder.parameters():
+                parameter.mul_(1.1)
+        with pytest.raises(EncoderMismatchError):
+            keeping(ASKED)
+        keeping.model.reencode_memory(keeping.image_processor)
+        assert [len(ranked) for ranked in answers(keeping)] == [len(ranked) for ranked in before]
+
+    def test_a_model_that_keeps_none_takes_none_over(
+        self, keeping: FewShotImageClassificationPipeline, make: Make, tmp_path: Path
+    ) -> None:
+        keeping.save_memory(tmp_path)
+        other = make()
+        other.load_memory(tmp_path)
+        assert not any(entry.stored for entry in other.model.memory.entries)
+        other.save_memory(tmp_path / "without")
+        assert describe(other.model.memory)["version"] == "1" and describe(keeping.model.memory)["version"] == "2"
+
+    def test_what_a_stranger_stored_is_looked_at(
+        self, keeping: FewShotImageClassificationPipeline, tmp_path: Path
+    ) -> None:
+        keeping.save_memory(tmp_path)
+        path = tmp_path / "memory.safetensors"
+        with safe_open(path, "pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        save_file({**tensors, "input_sizes": tensors["input_sizes"] + 1}, path, metadata)
+        with pytest.raises(MemoryFileError, match="the sizes of inputs do not fit"):
+            keeping.load_memory(tmp_path)
+        save_file({**tensors, "inputs": torch.zeros_like(tensors["inputs"])}, path, metadata)
+        with pytest.raises(InvalidInputError, match="the stored picture is no picture that can be read"):
+            keeping.load_memory(tmp_path, reencode=True)
+
+    def test_texts_are_kept_otherwise(self, tiny_classifier: Any) -> None:
+        with pytest.raises(InvalidInputError, match="store_inputs is True, and a model of modality 'text' has no such"):
+            tiny_classifier(store_inputs=True)

@@ -39,8 +39,7 @@ class Controller(ABC):
         task: the task of the Hub that its classifiers have, such as `"text-classification"`, if there is a pipeline for
             it with `few-shot-` before its name; None if there is none.
         extra: the extra of this package that its inputs need; None for none.
-        restorable: whether what identifies an input in a memory is the input itself, so that its key can be computed
-            again.
+        stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
         own_fields: fields of `MANNConfig` that this modality alone takes.
     """
 
@@ -51,7 +50,7 @@ class Controller(ABC):
     processing_class: ClassVar[str | None] = None
     task: ClassVar[str | None] = None
     extra: ClassVar[str | None] = None
-    restorable: ClassVar[bool] = False
+    stored_by: ClassVar[str] = "store_inputs"
     own_fields: ClassVar[frozenset[str]] = frozenset()
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
@@ -166,6 +165,10 @@ class Controller(ABC):
 
     def limit(self, processing_class: Any, config: Any, encoder: nn.Module) -> None:  # noqa: B027
         """Has a loaded processing class cut inputs where the model does, also where others call it."""
+
+    def keeps(self, entry: Any) -> bool:
+        """Whether an entry of a memory holds its input."""
+        return entry.stored is not None
 
     def processing_class_from(self, config: PreTrainedConfig) -> Any:
         """What gives inputs to an encoder that was made from a configuration alone; None if that does not say it."""

@@ -28,6 +28,7 @@ class ImageController(Controller):
     modality = IMAGE
     noun = "image"
     main_input = "pixel_values"
+    own_fields = frozenset(("store_inputs",))
     input_dims = 3  # channels, height, width
     processing_class = "image_processor"
     task = "image-classification"

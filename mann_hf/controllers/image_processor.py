@@ -9,9 +9,11 @@ import transformers
 from torch import Tensor
 
 from ..errors import InvalidTypeError, import_extra
-from .pictures import Picture, as_image, check_pictures, is_picture
+from .pictures import Picture, as_image, as_png, check_pictures, from_png, is_picture
 from .processor import InputProcessor
 
+USUAL_SIDE = 224
+"""Pixels of a stored picture where the image processor does not say how large its own are."""
 WORDS = "This is a photo of {}."
 """What a text half is asked of a label's words, as transformers' zero-shot image classification does."""
 
@@ -47,6 +49,21 @@ class ImageProcessor(InputProcessor):
 
     def contents(self, inputs: Sequence[Picture]) -> list[str | None]:
         return [picture.content for picture in inputs]
+
+    def stored(self, inputs: Sequence[Picture]) -> list[bytes | None]:
+        """PNGs, at most as large as the encoder reads, from which nearly the same key is computed again."""
+        side = _side(self.image_processor)
+        return [as_png(as_image(picture.image, self.num_channels), side) for picture in inputs]
+
+    def restored(self, content: str | None, stored: bytes | None) -> Picture | None:
+        """The picture of a PNG, under the content of the one that was taught.
+
+        Raises:
+            InvalidInputError: it is no picture; a stranger may have stored it.
+        """
+        if stored is None or content is None:
+            return None
+        return Picture(as_image(from_png(stored), self.num_channels), content)
 
     def collate(self, encodings: Sequence[Picture], rows: Sequence[int]) -> dict[str, Tensor]:
         images = [as_image(encodings[row].image, self.num_channels) for row in rows]
@@ -91,6 +108,13 @@ class WordsProcessor(InputProcessor):
         texts = [encodings[row] for row in rows]
         length = self.most_tokens
         return dict(self.tokenizer(texts, padding=padding, truncation=True, max_length=length, return_tensors="pt"))
+
+
+def _side(image_processor: Any) -> int:
+    """The longest of the sides, in pixels, that an image processor scales or cuts images to."""
+    sizes = (getattr(image_processor, name, None) or {} for name in ("size", "crop_size"))
+    sides = [side for size in sizes for side in dict(size).values() if isinstance(side, int)]
+    return max(sides, default=USUAL_SIDE)
 
 
 def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:

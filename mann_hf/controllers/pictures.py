@@ -1,7 +1,8 @@
 """Pictures in one form, whether they come as a path, a PIL image, an array or a tensor."""
 
+import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,6 +102,31 @@ def as_image(picture: Any, channels: int = 3) -> Any:
         raise InvalidInputError(f"a damaged picture ({' '.join(str(error).split())[:100]}).") from None
 
 
+def as_png(image: Any, side: int) -> bytes:
+    """A picture as the file of a PNG, made smaller where its shorter side is longer than `side` pixels.
+
+    Args:
+        image: what `as_image` gives.
+        side: in pixels.
+    """
+    shorter = min(image.size)
+    if shorter > side:
+        image = image.resize([max(1, round(length * side / shorter)) for length in image.size])
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def from_png(content: bytes) -> Any:
+    """The picture in the file of a PNG, which a stranger may have written.
+
+    Raises:
+        InvalidInputError: it is none that can be read, or too large.
+    """
+    pillow: Any = import_extra("PIL.Image", "images", "images")
+    return _read(pillow, lambda: pillow.open(io.BytesIO(content), formats=["PNG"]), "the stored picture")
+
+
 def content_of(image: Any) -> str:
     """What identifies a picture: a digest of its pixels, whichever file or array they came from.
 
@@ -116,17 +142,20 @@ def _opened(pillow: Any, path: str | os.PathLike) -> Any:
         raise InvalidInputError(f"there is no file {os.fspath(path)!r}.")
     if not os.path.isfile(path):
         raise InvalidInputError(f"{os.fspath(path)!r} is no file.")
+    return _read(pillow, lambda: pillow.open(path), repr(os.fspath(path)))
+
+
+def _read(pillow: Any, opened: Callable[[], Any], name: str) -> Any:
+    """The picture of a file, read whole; `name` is what errors call it."""
     try:
-        with pillow.open(path) as image:
+        with opened() as image:
             _check_size(*image.size)
             image.load()
             return image
     except InvalidInputError:
         raise
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
-        raise InvalidInputError(
-            f"{os.fspath(path)!r} is no picture that can be read ({type(error).__name__})."
-        ) from None
+        raise InvalidInputError(f"{name} is no picture that can be read ({type(error).__name__}).") from None
 
 
 def _array(picture: Any) -> np.ndarray:

@@ -59,8 +59,21 @@ class InputProcessor(ABC):
         """
         return [digest_of(one) if isinstance(one, np.ndarray | Tensor) else None for one in inputs]
 
-    def restored(self, content: str) -> Any:
-        """The input that a content stands for, as `check` takes it; None where the content does not hold it."""
+    def stored(self, inputs: Sequence[Any]) -> list[bytes | None]:
+        """Each input as a small file, for memories that keep their inputs; None for one that cannot be kept.
+
+        Args:
+            inputs: as `check` gives them.
+        """
+        return [None] * len(inputs)
+
+    def restored(self, content: str | None, stored: bytes | None) -> Any:
+        """The input of an entry, as `check` takes it; None where the entry does not hold it.
+
+        Args:
+            content: what `contents` gave.
+            stored: what `stored` gave.
+        """
         return None
 
     def encode(self, inputs: Sequence[Any]) -> list[Any]:

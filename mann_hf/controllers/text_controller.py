@@ -25,7 +25,7 @@ class TextController(Controller):
     main_input = "input_ids"
     processing_class = "tokenizer"
     task = "text-classification"
-    restorable = True
+    stored_by = "store_texts"
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case"))
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
@@ -89,6 +89,9 @@ class TextController(Controller):
         own = getattr(processing_class, "model_max_length", None)
         limits = [config.max_seq_length, own, max_positions(encoder)]
         return min((limit for limit in limits if limit is not None and limit > 0), default=None)
+
+    def keeps(self, entry: Any) -> bool:
+        return entry.text is not None
 
     def limit(self, processing_class: Any, config: Any, encoder: nn.Module) -> None:
         length = self.max_length(config, encoder, processing_class)

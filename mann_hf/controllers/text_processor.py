@@ -46,10 +46,10 @@ class TextProcessor(InputProcessor):
     def contents(self, inputs: Sequence[str]) -> list[str | None]:
         return list(inputs)
 
-    def restored(self, content: str) -> str | None:
+    def restored(self, content: str | None, stored: bytes | None) -> str | None:
         """The text; None for one that could not have been taught, as a stranger's file may hold."""
         try:
-            return check_texts(content)[0]
+            return None if content is None else check_texts(content)[0]
         except InvalidInputError:
             return None
 

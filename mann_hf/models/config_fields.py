@@ -23,7 +23,7 @@ GIVEN_ELSEWHERE = ("self", "key_size", "problem_type", "similarity")
 EXACT = "exact"
 NEAREST = 128
 """Slots that attention reads where a store finds them."""
-FLAGS = ("normalize", "lower_case", "store_texts", "pool_prompt")
+FLAGS = ("normalize", "lower_case", "store_texts", "store_inputs", "pool_prompt")
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:

@@ -65,6 +65,8 @@ class MANNConfig(PreTrainedConfig):
         pool_prompt: whether the tokens of the prompt are pooled too.
         problem_type: `"single_label_classification"` (the default), `"multi_label_classification"` or `"regression"`.
         modality: of the inputs: a name of `CONTROLLERS`, `"text"` or `"image"`.
+        store_inputs: whether the memory keeps and saves small copies of its images (PNGs of the size that the encoder
+            reads), so that their keys can be computed again. Of texts it is `store_texts` that says so.
 
     Raises:
         UnknownNameError: there is no reading, pooling, similarity, store, eviction rule or modality of that name.
@@ -100,6 +102,7 @@ class MANNConfig(PreTrainedConfig):
         pool_prompt: bool = True,
         store: str = "exact",
         modality: str = TEXT,
+        store_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
         check_names(reading=reading, store=store, modality=modality)
@@ -144,7 +147,7 @@ class MANNConfig(PreTrainedConfig):
         self.adapter = adapter
         self.pool_prompt = pool_prompt
         self.projection = [dict(step) for step in projection] if isinstance(projection, list | tuple) else []
-        self.modality = modality
+        self.modality, self.store_inputs = modality, store_inputs
         controller.pooled_size(encoder_config, pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
         super().__init__(**kwargs)

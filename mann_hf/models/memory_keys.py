@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError
-from ..persistent.entries import Label, label_names, label_words, lack_texts
+from ..persistent.entries import Label, label_names, label_words
 from ..persistent.fitting import mismatch
 from ..persistent.labelled_memory import LabelledMemory
 from ..persistent.memory_files import load_memory
@@ -43,27 +43,27 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
     Raises:
         InvalidInputError: it keeps no texts.
     """
-    texts = [entry.text for entry in memory.entries]
     if lack_inputs(model, memory):
         raise InvalidInputError(f"the {why_lacking(model)}, so its keys cannot be computed again.")
     fresh = model.stamped(model.empty_memory(), model.encoder_probe())
     if fresh.targets is not memory.targets:
         return memory  # refused with both named when it is taken
-    keys = embed_checked(model, processor, processor.check(texts))
+    inputs = processor.check([processor.restored(entry.text, entry.stored) for entry in memory.entries])
+    keys = embed_checked(model, processor, inputs)
     words = model.name_keys([entry.label for entry in memory.entries], processor)
-    filled, _ = fresh.remember(keys, [e.label for e in memory.entries], texts, [e.kind for e in memory.entries], words)
+    filled, _ = fresh.remember(keys, [entry.example for entry in memory.entries], words)
     return with_counts_of(filled, memory.to(model.device))
 
 
 def lack_inputs(model: Any, memory: LabelledMemory) -> bool:
     """Whether a memory lacks some input of its entries, so that not all keys can be computed again."""
-    return bool(len(memory)) and (not model.config.controller.restorable or lack_texts(memory.entries))
+    return not all(map(model.config.controller.keeps, memory.entries))
 
 
 def why_lacking(model: Any) -> str:
     """That a memory lacks inputs of a model, in words."""
     controller = model.config.controller
-    return f"memory keeps no {controller.noun}s{' (store_texts=False)' if controller.restorable else ''}"
+    return f"memory keeps no {controller.noun}s ({controller.stored_by}=False)"
 
 
 def from_file(model: Any, path: Path, source: str, find_processor: Callable[[], Any] | None) -> LabelledMemory:
@@ -95,6 +95,9 @@ def from_file(model: Any, path: Path, source: str, find_processor: Callable[[], 
             f"the memory {source} does not fit this model: {error} Give the model a larger capacity, or load with "
             "reencode=True, which drops examples as teaching does."
         ) from None
-    if not model.config.store_texts:
-        memory = replace(memory, entries=tuple(entry._replace(text=None) for entry in memory.entries))
+    less: dict[str, Any] = {} if model.config.store_texts else {"text": None}
+    if not model.config.store_inputs and any(entry.stored for entry in memory.entries):
+        less["stored"] = None
+    if less:
+        memory = replace(memory, entries=tuple(entry._replace(**less) for entry in memory.entries))
     return replace(memory, adapters=active_adapters_on(model)).to(model.device)

@@ -15,12 +15,12 @@ from transformers.utils import logging
 from ..controllers.processor import InputProcessor
 from ..errors import EncoderMismatchError, InvalidTypeError
 from ..memory.reading import Reading
-from ..persistent.entries import Kind, Label, label_names, renamed
+from ..persistent.entries import Example, Kind, Label, label_names, renamed
 from ..persistent.evidence import Evidence, evidence_of, read_keys, used_entries, with_use
 from ..persistent.fitting import EncoderIdentity, mismatch, same_keys, why_old
 from ..persistent.holder import MemoryHolder, ReadyMemory
 from ..persistent.labelled_memory import LabelledMemory
-from ..persistent.refusals import checked_kinds, checked_names, checked_texts, label_meant
+from ..persistent.refusals import checked_kinds, checked_names, checked_texts, examples_of, label_meant
 from ..targets import known_as, same_label
 from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.kinds import targets_of
@@ -179,21 +179,21 @@ class MemoryMixin(Mixed):
         given = given_labels(labels, len(keys), 0, self.reading.targets, texts)
         check_pairs(stored, given, self.reading.targets)
         check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
-        return self.remember_checked(keys, given, stored, kinds, checked_names(names))
+        return self.remember_checked(keys, examples_of(given, stored, kinds, keys), checked_names(names))
 
     @torch.inference_mode(False)
-    def remember_checked(
-        self,
-        keys: Tensor,
-        labels: Sequence[Label],
-        texts: Sequence[str | None],
-        kinds: Sequence[Kind],
-        names: Mapping[str, Tensor],
-    ) -> list[int]:
-        """Writes examples whose labels are spelled and whose texts are checked; see `remember`."""
+    def remember_checked(self, keys: Tensor, examples: Sequence[Example], names: Mapping[str, Tensor]) -> list[int]:
+        """Writes examples whose labels are spelled and whose texts are checked; see `remember`.
+
+        Args:
+            keys: [N, K].
+            examples: N examples.
+            names: as of `remember`.
+        """
         probe, on = self._probe(), active_adapters_on(self)
         keys = keys.detach().to(torch.float32, copy=True)
         words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
+        labels = [label_names(example.label) for example in examples]
 
         def change(memory: LabelledMemory) -> tuple[LabelledMemory, list[int]]:
             if len(memory):
@@ -201,12 +201,12 @@ class MemoryMixin(Mixed):
                 memory = replace(memory, adapters=on)
             else:
                 memory = self.stamped(memory, probe)
-            known = known_as(chain(words, *map(label_names, labels)), memory.labels)
-            own = [renamed(label, known) for label in labels]
+            known = known_as(chain(words, *labels), memory.labels)
+            own = [example._replace(label=renamed(example.label, known)) for example in examples]
             named = {known[label]: key for label, key in words.items()}
-            return memory.remember(keys, own, texts, kinds, named, self.config.store_texts)
+            return memory.remember(keys, own, named, self.config.store_texts)
 
-        why = why_numbers_meet_names(self.memory.labels, chain.from_iterable(map(label_names, labels)))
+        why = why_numbers_meet_names(self.memory.labels, chain.from_iterable(labels))
         ids = self._swap(change)
         if why is not None:
             logger.warning(why)

@@ -127,6 +127,7 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         problem_type: str | None = LEFT_OUT,
         pool_prompt: bool = LEFT_OUT,
         store: str = LEFT_OUT,
+        store_inputs: bool = LEFT_OUT,
         num_labels: int = LEFT_OUT,
         id2label: dict[int, str] = LEFT_OUT,
         label2id: dict[str, int] = LEFT_OUT,

@@ -21,8 +21,8 @@ def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) ->
         memory: with keys of the model's size.
     """
     few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.law.eviction_name != "kaiser" else set()
-    stored = {slot: memory.entries[slot].text for slot in sorted(few)}
-    texts = {slot: text for slot, content in stored.items() if content and (text := processor.restored(content))}
+    entries = {slot: memory.entries[slot] for slot in sorted(few)}
+    texts = {slot: text for slot, one in entries.items() if (text := processor.restored(one.text, None))}
     if not texts:
         return None
     keys = memory.state.keys[0, list(texts)]

@@ -15,22 +15,45 @@ LARGEST_ID = 2**53 - 1
 """Ids are whole numbers that JSON readers and JavaScript keep exactly."""
 
 
+class Example(NamedTuple):
+    """What is written to a memory beside a key.
+
+    Attributes:
+        label: the label, spelled.
+        text: the text, or of other inputs a digest that identifies it; None for nothing.
+        kind: as of an `Entry`.
+        stored: as of an `Entry`.
+    """
+
+    label: Label
+    text: str | None = None
+    kind: Kind = "example"
+    stored: bytes | None = None
+
+
 class Entry(NamedTuple):
     """An entry of a memory.
 
     Attributes:
         id: identifies the entry, for example to forget it. It follows from text and label, so the same example has the
             same id in every memory.
-        text: the text; None if texts are not stored.
+        text: the text, or of other inputs a digest that identifies it; None if texts are not stored.
         label: the label.
-        kind: `"example"`: a text like those to be classified; `"description"`: says what a label means; `"name"`: a
+        kind: `"example"`: an input like those to be classified; `"description"`: says what a label means; `"name"`: a
             label's own words.
+        stored: the input itself as a small file, such as a PNG of an image, where a model keeps its inputs.
     """
 
     id: int
     text: str | None
     label: Label
     kind: Kind = "example"
+    stored: bytes | None = None
+
+    @property
+    def example(self) -> Example:
+        """What it was written as."""
+        return Example(self.label, self.text, self.kind, self.stored)
 
 
 def content_id(kind: str, text: str, label: Label) -> int:
@@ -41,11 +64,11 @@ def content_id(kind: str, text: str, label: Label) -> int:
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest(), "big") & LARGEST_ID
 
 
-def ids_of(keys: Tensor, labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind]) -> list[int]:
+def ids_of(keys: Tensor, examples: Sequence[Example]) -> list[int]:
     """The ids of N examples; where there is no text, the key [K] stands for it."""
     return [
         content_id(kind, key.detach().float().cpu().numpy().tobytes().hex() if text is None else text, label)
-        for key, label, text, kind in zip(keys, labels, texts, kinds, strict=True)
+        for key, (label, text, kind, _) in zip(keys, examples, strict=True)
     ]
 
 

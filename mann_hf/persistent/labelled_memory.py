@@ -18,7 +18,7 @@ from ..memory.state import slots_by_column, slots_of_columns
 from ..targets.kinds import SINGLE_LABEL, Targets, targets_of
 from ..wording import counted
 from . import large_memory, refusals
-from .entries import Entry, Kind, Label, ids_of, label_names, words_entry
+from .entries import Entry, Example, Label, ids_of, label_names, words_entry
 from .forks import renew_cached_properties_in_children
 from .large_memory import Content
 from .stored_entries import SlotById, StoredEntries
@@ -214,9 +214,7 @@ class LabelledMemory:
     def remember(
         self,
         keys: Tensor,
-        labels: Sequence[Label],
-        texts: Sequence[str | None],
-        kinds: Sequence[Kind],
+        examples: Sequence[Example],
         names: dict[str, Tensor] | None = None,
         store_texts: bool = True,
     ) -> tuple["LabelledMemory", list[int]]:
@@ -224,9 +222,7 @@ class LabelledMemory:
 
         Args:
             keys: [N, K].
-            labels: N labels.
-            texts: N texts; None for entries that have none.
-            kinds: N kinds.
+            examples: N examples.
             names: the key [K] of each new label's words.
             store_texts: whether the new memory keeps the texts; ids follow from them in any case.
 
@@ -235,23 +231,26 @@ class LabelledMemory:
             that, and one may be evicted within the call, and its id be gone.
 
         Raises:
-            InvalidInputError: keys that are not finite or do not fit, lists of different length, or more than
+            InvalidInputError: keys that are not finite or do not fit, another number of them, or more than
                 `MOST_VALUES` entries times labels.
             InvalidTypeError: labels that are no names where each text has one.
         """
-        refusals.check_examples(keys, labels, texts, kinds, self.problem_type)
+        refusals.check_examples(keys, examples, self.problem_type)
         refusals.check_words(names or {}, self.law.key_size)
-        columns = dict.fromkeys([*self.labels, *(name for label in labels for name in label_names(label))])
-        ids = ids_of(keys, labels, texts, kinds)
+        columns = dict.fromkeys([*self.labels, *(name for one in examples for name in label_names(one.label))])
+        ids = ids_of(keys, examples)
         first = {id_: number for number, id_ in reversed(list(enumerate(ids)))}
         fresh = sorted(number for id_, number in first.items() if id_ not in self.ids)
         refusals.check_size(len(self) + len(fresh), len(columns))
-        new = [Entry(ids[n], texts[n] if store_texts else None, labels[n], kinds[n]) for n in fresh]
+        new = [
+            Entry(ids[n], one.text if store_texts else None, one.label, one.kind, one.stored)
+            for n, one in ((n, examples[n]) for n in fresh)
+        ]
         keys = keys[torch.tensor(fresh).long().to(keys.device)]
         if large_memory.is_large(len(self) + len(new), len(columns), self.law, self.state):
             return self._remember_large(keys, new, tuple(columns), names or {}, Counter(ids)), ids
         wider = self._with_columns(tuple(columns))
-        values = wider.values_of([labels[n] for n in fresh])
+        values = wider.values_of([entry.label for entry in new])
         state, places = wider.law.place(
             wider.state,
             keys[None].to(wider.state.keys),

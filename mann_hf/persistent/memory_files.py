@@ -4,7 +4,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ from ..hub.weight_sizes import headers
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..targets.kinds import problem_types
 from ..targets.schema import names_from_json
-from .entries import label_names
+from .entries import Entry, label_names
 from .file_entries import entries_from, expect, nothing_collected
 from .labelled_memory import LabelledMemory
 from .refusals import check_size
 
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
-VERSION = "1"
+VERSION, VERSION_WITH_INPUTS = "1", "2"
+"""Of the format; the second has the inputs themselves beside the keys."""
 WHICH_FILE = f"Give the folder of a memory, or the file {MEMORY_FILE} in it."
 DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')
@@ -66,16 +67,20 @@ def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
         tensors["name_keys"] = torch.stack([memory.names[label] for label in _labels_with_names(memory)])
     if memory.probe is not None:
         tensors["encoder_probe"] = memory.probe.float()
+    stored = [entry.stored or b"" for entry in memory.entries]
+    if any(stored):
+        tensors["inputs"] = torch.frombuffer(bytearray(b"".join(stored)), dtype=torch.uint8)
+        tensors["input_sizes"] = torch.tensor(list(map(len, stored)))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # one entry alone: safetensors writes several in an order that changes from save to save
-    return save(tensors, metadata={"format": f"{FORMAT}/{VERSION}"})
+    return save(tensors, metadata={"format": f"{FORMAT}/{described['version']}"})
 
 
 def describe(memory: LabelledMemory) -> dict[str, Any]:
     """What a memory holds, without keys: labels, entries, and the encoder that wrote it."""
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION_WITH_INPUTS if any(entry.stored for entry in memory.entries) else VERSION,
         "problem_type": memory.problem_type,
         "encoder": {"name": memory.encoder_name, "key_size": memory.law.key_size, "fingerprint": fingerprint(memory)},
         "capacity": memory.law.capacity,
@@ -122,10 +127,10 @@ def load_memory(
                 raise MemoryFileError(
                     f"{path} is a safetensors file but holds no memory (format {FORMAT!r} expected). {WHICH_FILE}"
                 )
-            if version != VERSION:
+            if version not in (VERSION, VERSION_WITH_INPUTS):
                 raise MemoryFileError(
-                    f"{path} has version {version!r} of the memory format; this release reads {VERSION!r}. A newer "
-                    "release of mann_hf may read it."
+                    f"{path} has version {version!r} of the memory format; this release reads {VERSION!r} and "
+                    f"{VERSION_WITH_INPUTS!r}. A newer release of mann_hf may read it."
                 )
             with nothing_collected():
                 return _assemble(file, check_encoder)
@@ -215,6 +220,8 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
         bool((usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()), "a count is below what it can be"
     )
     keys = _tensor(file, "keys", torch.float32, (count, key_size))
+    if "inputs" in file.keys():  # noqa: SIM118 no mapping
+        entries = tuple(map(_with_input, entries, _inputs(file, count)))
 
     law = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
     memory = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
@@ -237,6 +244,19 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     memory = LabelledMemory(law, problem_type, entries, state, labels, names, probe, name)
     expect(set(memory.named_labels) == set(names), "the words of a label without an example")
     return memory
+
+
+def _inputs(file: Any, count: int) -> Iterator[bytes]:
+    """The stored input of each entry; empty for one that has none."""
+    sizes = _tensor(file, "input_sizes", torch.int64, (count,))
+    held = _tensor(file, "inputs", torch.uint8, None).flatten().numpy()
+    expect(bool((sizes >= 0).all()) and int(sizes.sum()) == len(held), "the sizes of inputs do not fit")
+    ends = sizes.cumsum(0).tolist()
+    return (held[start:end].tobytes() for start, end in zip([0, *ends], ends, strict=False))
+
+
+def _with_input(entry: Entry, stored: bytes) -> Entry:
+    return entry._replace(stored=stored) if stored else entry
 
 
 def _whole(value: Any, least: int, most: int | None = None) -> int:

@@ -23,13 +23,7 @@ def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory)
     if not new:
         return theirs
     entries = [mine.entry(slot) for slot in new]
-    together = theirs.remember(
-        mine.state.keys[0, new],
-        [entry.label for entry in entries],
-        [entry.text for entry in entries],
-        [entry.kind for entry in entries],
-        dict(mine.names),
-    )[0]
+    together, _ = theirs.remember(mine.state.keys[0, new], [entry.example for entry in entries], dict(mine.names))
     more = {entry.id: int(mine.state.write_count[0, slot]) - 1 for entry, slot in zip(entries, new, strict=True)}
     return _counted(together, more)
 

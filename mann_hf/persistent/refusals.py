@@ -12,27 +12,38 @@ from ..errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from ..targets import known_as, same_label, spell_label
 from ..targets.kinds import targets_of
 from ..wording import counted, listed, near, shown
-from .entries import Kind, name_id
+from .entries import Example, Kind, Label, name_id
 
 MOST_VALUES = 2**30
 """The most that entries times labels may be: the values are a table of both, here of 4 GiB."""
 
 
-def check_examples(
-    keys: Tensor, labels: Sequence[Any], texts: Sequence[Any], kinds: Sequence[Any], problem_type: str
-) -> None:
-    """Refuses lists of different length, and labels that are no names where each text has one.
+def check_examples(keys: Tensor, examples: Sequence[Example], problem_type: str) -> None:
+    """Refuses another number of keys than of examples, and labels that are no names where each example has one.
 
     Raises:
-        InvalidInputError: the lists differ.
+        InvalidInputError: the numbers differ.
         InvalidTypeError: the labels are no names.
+    """
+    if len(keys) != len(examples):
+        raise InvalidInputError(f"{len(keys)} keys came for {counted(len(examples), 'example')}; give one for each.")
+    targets_of(problem_type).check([example.label for example in examples])
+
+
+def examples_of(
+    labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind], keys: Tensor
+) -> list[Example]:
+    """Examples from lists of their parts.
+
+    Raises:
+        InvalidInputError: the lists are of different length, or there is another number of keys.
     """
     if not len(keys) == len(labels) == len(texts) == len(kinds):
         raise InvalidInputError(
             f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
             "there must be one of each for every example."
         )
-    targets_of(problem_type).check(labels)
+    return list(map(Example, labels, texts, kinds))
 
 
 def check_words(names: Mapping[str, Tensor], key_size: int) -> None:

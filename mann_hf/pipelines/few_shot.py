@@ -22,7 +22,7 @@ from ..models.embedding import embed_checked
 from ..models.folder_saves import save_folder
 from ..models.plain_modules import unwrap_hint
 from ..models.stored_texts import why_unlike
-from ..persistent.entries import Entry, Kind, label_names
+from ..persistent.entries import Entry, Example, label_names
 from ..persistent.holder import ReadyMemory
 from ..persistent.labelled_memory import LabelledMemory
 from ..targets import known_as
@@ -131,7 +131,7 @@ class FewShotPipeline(Pipeline):
         batch_size = optional_at_least("batch_size", batch_size)
         wanted = given_labels(labels, len(examples), len(described), targets, given, processor.noun)
         contents = [*processor.contents(examples), *described]
-        if self.model.config.controller.restorable:
+        if processor.words is processor:  # of others the contents are no words
             check_pairs(contents, wanted, targets)
         self.model.check_memory()
         memory = self.model.memory
@@ -140,8 +140,10 @@ class FewShotPipeline(Pipeline):
             keys = embed_checked(self.model, processor, [*examples, *described], batch_size, advance)
         named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)
         names = self.model.name_keys(named.values(), processor, known=memory.names)
-        kinds: list[Kind] = [*["example"] * len(examples), *["description"] * len(described)]  # type: ignore[list-item]
-        ids = self.model.remember_checked(keys, wanted, contents, kinds, names)
+        kinds: Any = [*["example"] * len(examples), *["description"] * len(described)]
+        stored = processor.stored(examples) if self.model.config.store_inputs else [None] * len(contents)
+        written = list(map(Example, wanted, contents, kinds, stored))
+        ids = self.model.remember_checked(keys, written, names)
         self._compared = next(iter(self.model.memory.entries), None)
         return ids
 

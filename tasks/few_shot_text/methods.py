@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mann_hf.memory import READINGS, KeyValueMemory, Reading, calibrate
 from mann_hf.models import LabelledMemory
+from mann_hf.persistent.entries import Example
 
 from .data import Episodes
 
@@ -130,9 +131,7 @@ def read_all(reading: Reading, task: Task) -> Result:
     """Accuracy and calibration of a reading on a task, percent, and seconds of each step."""
     memory, _ = LabelledMemory.empty(task.keys.shape[1]).remember(
         torch.from_numpy(task.keys),
-        [task.names[label] for label in task.labels],
-        task.texts,
-        ["example"] * len(task.texts),
+        list(map(Example, [task.names[label] for label in task.labels], task.texts)),
         {name: torch.from_numpy(key) for name, key in task.name_keys.items()},
     )
     state, queries = memory.reading_state, torch.from_numpy(task.queries)[None]

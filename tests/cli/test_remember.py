@@ -10,6 +10,7 @@ from mann_hf.cli import classifier as classifier_module
 from mann_hf.cli.options import SCHEMAS
 from mann_hf.memory.reading import PROBLEM_TYPES, READINGS
 from mann_hf.models import MANNForSequenceClassification
+from mann_hf.persistent.entries import Example
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 from mann_hf.targets.kinds import TARGETS, SingleLabel, targets_of
 
@@ -320,7 +321,7 @@ def test_a_table_may_come_on_standard_input(shell: Shell, taught: Path, shots: P
 def test_a_label_of_a_memory_keeps_the_spelling_that_it_has_there(shell: Shell, taught: Path, write: Write) -> None:
     classifier = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(taught))
     keys = classifier.model.embed_texts(classifier.tokenizer, ["yes please"])
-    classifier.model._swap(lambda memory: memory.remember(keys, ["True"], ["yes please"], ["example"]))
+    classifier.model._swap(lambda memory: memory.remember(keys, [Example("True", "yes please")]))
     classifier.save_memory(taught)
     labels = shell.json("remember", taught, write("t.csv", "text,label\nno,true\nyes,TRUE\n"))["labels"]
     assert [label for label in labels if label.lower() == "true"] == ["True"]

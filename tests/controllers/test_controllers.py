@@ -10,6 +10,7 @@ from mann_hf import MANNConfig
 from mann_hf.controllers import CONTROLLERS, InputProcessor
 from mann_hf.controllers.kinds import controller_of
 from mann_hf.errors import UnknownNameError
+from mann_hf.persistent.entries import Entry
 from tests.pictures import SIZE, VISION, shape
 
 
@@ -99,10 +100,20 @@ def test_inputs_are_checked_cut_into_batches_and_told_apart(name: str, made: Any
         processor.check([CASES[name].other])
 
 
-def test_what_a_restorable_content_stands_for_is_the_input(name: str, made: Any) -> None:
-    config, _, processor = made
-    content = processor.contents(processor.check(CASES[name].inputs))[0]
-    assert (processor.restored(content) is not None) is config.controller.restorable
+def test_what_is_kept_of_an_input_gives_its_key_again(name: str, made: Any) -> None:
+    config, encoder, processor = made
+    checked = processor.check(CASES[name].inputs)
+    contents, stored = processor.contents(checked), processor.stored(checked)
+    again = processor.check([processor.restored(*each) for each in zip(contents, stored, strict=True)])
+    keys, then = (
+        embed(config, encoder, processor.collate(processor.encode(inputs), [0, 1, 2])) for inputs in (checked, again)
+    )
+    assert torch.equal(keys, then) and processor.contents(again) == contents
+    kept = [
+        config.controller.keeps(Entry(0, *each[:1], "x", stored=each[1]))
+        for each in zip(contents, stored, strict=False)
+    ]
+    assert kept == [True] * 3 and not config.controller.keeps(Entry(0, None, "x"))
 
 
 def test_poolings_and_modalities_are_known_by_name(name: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from mann_hf.demo.map import COLOURS, MOST_DRAWN, MOST_LETTERS_OF_LABEL, SYMBOLS, MemoryMap, mark_of, principal_axes
 from mann_hf.memory.reading import MULTI_LABEL
 from mann_hf.models import LabelledMemory
+from mann_hf.persistent.entries import Example
 
 from .conftest import NASTY
 
@@ -19,7 +20,7 @@ K = 6
 def remembered(labels: list[Any], keys: torch.Tensor | None = None, texts: list | None = None) -> LabelledMemory:
     keys = torch.randn(len(labels), K) if keys is None else keys
     texts = [f"text {number}" for number in range(len(labels))] if texts is None else texts
-    return LabelledMemory.empty(keys.shape[1]).remember(keys, labels, texts, ["example"] * len(labels))[0]
+    return LabelledMemory.empty(keys.shape[1]).remember(keys, list(map(Example, labels, texts)))[0]
 
 
 def points(figure: Any) -> int:
@@ -148,7 +149,7 @@ def test_marks_tell_many_labels_apart() -> None:
 def test_texts_of_no_label_have_a_mark_of_their_own() -> None:
     keys = torch.randn(3, 8)
     memory, _ = LabelledMemory.empty(8, MULTI_LABEL).remember(
-        keys, [("card",), (), ("card",)], ["a", "b", "c"], ["example"] * 3
+        keys, list(map(Example, [("card",), (), ("card",)], ["a", "b", "c"]))
     )
     (points,) = MemoryMap.of(memory).figure().data
     first, none, again = points.marker.color

@@ -9,7 +9,7 @@ from mann_hf.errors import MemoryFileError
 from mann_hf.hub.files import MEMORY_FILE
 from mann_hf.memory.reading import MULTI_LABEL, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
-from mann_hf.persistent.entries import Entry
+from mann_hf.persistent.entries import Entry, Example
 from mann_hf.persistent.file_entries import entries_from
 from mann_hf.persistent.memory_files import load_memory, save_memory
 
@@ -49,7 +49,7 @@ def test_a_description_of_no_label_is_refused() -> None:
 
 def test_no_garbage_is_collected_while_a_memory_is_read(tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(2000)]
-    memory, _ = LabelledMemory.empty(2).remember(torch.rand(2000, 2), ["x"] * 2000, texts, ["example"] * 2000)
+    memory, _ = LabelledMemory.empty(2).remember(torch.rand(2000, 2), list(map(Example, ["x"] * 2000, texts)))
     save_memory(replace(memory, probe=torch.ones(1, 2)), tmp_path / "whole")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / MEMORY_FILE).write_bytes(b"nothing")

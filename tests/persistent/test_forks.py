@@ -19,6 +19,7 @@ import mann_hf
 from mann_hf.controllers import text as tokenizing
 from mann_hf.models import LabelledMemory
 from mann_hf.persistent import forks
+from mann_hf.persistent.entries import Example
 
 Make = Callable[..., Any]
 
@@ -130,7 +131,7 @@ def test_the_labels_of_a_child_are_those_of_its_memory(classifier: Any) -> None:
 
     swapped, forked = threading.Event(), threading.Event()
     key = torch.ones(1, model.config.hidden_size)
-    change = lambda memory: memory.remember(key, ["order"], ["x"], ["example"])  # noqa: E731
+    change = lambda memory: memory.remember(key, [Example("order", "x")])  # noqa: E731
     writer = threading.Thread(target=lambda: model._holder.update(change, follow))
     writer.start()
     assert swapped.wait(30)
@@ -161,7 +162,7 @@ def test_a_copy_is_of_one_moment(classifier: Any, copied: Callable[[Any], Any]) 
         model.config.id2label = dict(enumerate(after.labels))
 
     key = torch.ones(1, model.config.hidden_size)
-    change = lambda memory: memory.remember(key, ["order"], ["x"], ["example"])  # noqa: E731
+    change = lambda memory: memory.remember(key, [Example("order", "x")])  # noqa: E731
     writer = threading.Thread(target=lambda: model._holder.update(change, follow))
     writer.start()
     assert swapped.wait(30)
@@ -169,7 +170,7 @@ def test_a_copy_is_of_one_moment(classifier: Any, copied: Callable[[Any], Any]) 
     other = copied(model)
     writer.join()
     assert tuple(other.config.id2label.values()) == other.memory.labels == ("card", "refund", "order")
-    other._swap(lambda memory: memory.remember(key * 2, ["more"], ["y"], ["example"]))
+    other._swap(lambda memory: memory.remember(key * 2, [Example("more", "y")]))
     assert tuple(model.config.id2label.values()) == model.memory.labels == ("card", "refund", "order")
     assert other.config.encoder_config is other.encoder.config
 

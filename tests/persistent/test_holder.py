@@ -14,6 +14,7 @@ from mann_hf.memory import READINGS, Calibration, Reading, calibration, newton
 from mann_hf.memory.reading.logistic_blocks import BlockwiseLogistic
 from mann_hf.models import LabelledMemory
 from mann_hf.persistent import large_memory
+from mann_hf.persistent.entries import Example
 from mann_hf.persistent.holder import MemoryHolder
 
 K = 4
@@ -22,7 +23,7 @@ K = 4
 def taught(labels: str = "xyx") -> LabelledMemory:
     keys = torch.randn(len(labels), K)
     texts = [f"text {number}" for number in range(len(labels))]
-    return LabelledMemory.empty(K).remember(keys, list(labels), texts, ["example"] * len(labels))[0]
+    return LabelledMemory.empty(K).remember(keys, list(map(Example, list(labels), texts)))[0]
 
 
 @pytest.fixture(params=READINGS)
@@ -79,7 +80,7 @@ def test_what_was_ready_helps_only_where_it_fits() -> None:
     changes: list[Callable[[LabelledMemory], LabelledMemory]] = [
         lambda memory: memory.forget(label="x"),
         lambda memory: memory.forget([memory.entries[0].id]),
-        lambda memory: memory.remember(torch.randn(2, K), ["w", "x"], ["a", "b"], ["example"] * 2)[0],
+        lambda memory: memory.remember(torch.randn(2, K), list(map(Example, ["w", "x"], ["a", "b"])))[0],
     ]
     for change in changes:
         holder = MemoryHolder(whole)
@@ -124,7 +125,7 @@ def test_what_follows_a_change_comes_before_the_next_writer() -> None:
         other.join(0.05)
         seen.append((before.labels, after.labels, holder.memory.labels))
 
-    holder.update(lambda memory: (memory.remember(torch.ones(1, K), ["z"], ["a"], ["example"])[0], None), then)
+    holder.update(lambda memory: (memory.remember(torch.ones(1, K), [Example("z", "a")])[0], None), then)
     other.join()
     assert seen == [(("x", "y"), ("x", "y", "z"), ("x", "y", "z"))]
     assert holder.memory.labels == ("y", "z")
@@ -225,7 +226,7 @@ class TestAfterForgetting:
         holder = MemoryHolder(taught("xyz" * 15))
         holder.ready(reading)
         self.forget(holder, 3)
-        holder.update(lambda memory: memory.remember(torch.randn(2, K), ["x", "w"], ["a", "b"], ["example"] * 2))
+        holder.update(lambda memory: memory.remember(torch.randn(2, K), list(map(Example, ["x", "w"], ["a", "b"]))))
         self.forget(holder, 9)
         warm, cold = (each.ready(reading) for each in (holder, MemoryHolder(holder.memory)))
         first, second = (reading(ready.solution, queries, ready.sharpness) for ready in (warm, cold))

@@ -4,8 +4,9 @@ import torch
 from mann_hf.errors import InvalidInputError, NotInMemoryError
 from mann_hf.memory import EVICTIONS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
-from mann_hf.persistent.entries import LARGEST_ID, Label, content_id, label_words, name_id
+from mann_hf.persistent.entries import LARGEST_ID, Example, Label, content_id, label_words, name_id
 from mann_hf.persistent.labelled_memory import LabelledMemory
+from mann_hf.persistent.refusals import examples_of
 
 
 def keys(*numbers: float, size: int = 4) -> torch.Tensor:
@@ -19,9 +20,7 @@ def taught(*pairs: tuple[str, Label], kinds: list | None = None, **kwargs: objec
     texts = [text for text, _ in pairs]
     return memory.remember(
         keys(*(ord(text[0]) for text in texts)),
-        [label for _, label in pairs],
-        texts,
-        kinds or ["example"] * len(pairs),
+        list(map(Example, [label for _, label in pairs], texts, kinds or ["example"] * len(pairs))),
         {name: keys(len(name))[0] for _, label in pairs for name in ([label] if isinstance(label, str) else [])},
     )
 
@@ -78,8 +77,8 @@ def test_ids_follow_from_what_is_stored() -> None:
 
 def test_ids_without_texts_follow_from_the_keys() -> None:
     memory = LabelledMemory.empty(4)
-    one, ids = memory.remember(keys(1, 2), ["x", "x"], [None, None], ["example"] * 2)
-    two, other = memory.remember(keys(2), ["x"], [None], ["example"])
+    one, ids = memory.remember(keys(1, 2), list(map(Example, ["x", "x"], [None, None])))
+    two, other = memory.remember(keys(2), [Example("x", None)])
     assert ids[1] == other[0] and ids[0] != ids[1]
     assert one.entries[0].text is None and len(two) == 1
 
@@ -91,7 +90,7 @@ def test_an_example_that_comes_again_counts_again(at_once: bool) -> None:
     else:
         memory, ids = taught(("a", "x"), ("b", "y"))
         for _ in range(2):
-            memory, new = memory.remember(keys(ord("a")), ["x"], ["a"], ["example"])
+            memory, new = memory.remember(keys(ord("a")), [Example("x", "a")])
             ids += new
     assert [entry.text for entry in memory.entries] == ["a", "b"]
     assert memory.state.write_count[0].tolist() == [3, 1]
@@ -106,7 +105,7 @@ def test_an_example_that_comes_again_counts_again(at_once: bool) -> None:
 def test_an_example_that_was_evicted_within_the_call_is_not_counted_again() -> None:
     memory = LabelledMemory.empty(4, capacity=1, eviction="oldest")
     rows = torch.cat([keys(1), keys(2), keys(1)])
-    memory, ids = memory.remember(rows, ["x", "y", "x"], ["a", "b", "a"], ["example"] * 3)
+    memory, ids = memory.remember(rows, list(map(Example, ["x", "y", "x"], ["a", "b", "a"])))
     assert [entry.text for entry in memory.entries] == ["b"] and ids[0] == ids[2]
     assert memory.state.write_count.tolist() == [[1]]
 
@@ -133,7 +132,7 @@ def test_words_of_a_label_with_a_description_alone_are_not_read() -> None:
     only_described = memory.forget([ids[1]])
     assert only_described.named_labels == ()
     assert only_described.reading_state.slots == 1
-    fresh, _ = LabelledMemory.empty(4).remember(keys(ord("a")), ["red"], ["a"], ["description"])
+    fresh, _ = LabelledMemory.empty(4).remember(keys(ord("a")), [Example("red", "a", "description")])
     assert only_described.names.keys() == fresh.names.keys() == set()
 
 
@@ -206,28 +205,29 @@ def test_numbers_for_regression() -> None:
 def test_keys_that_do_not_fit(key: torch.Tensor) -> None:
     memory, _ = taught(("a", "x"))
     with pytest.raises(InvalidInputError, match="keys"):
-        memory.remember(key, ["x"], ["b"], ["example"])
+        memory.remember(key, [Example("x", "b")])
 
 
 def test_numbers_that_do_not_fit() -> None:
     memory = LabelledMemory.empty(4, REGRESSION, value_size=2)
     for labels in ([(1.0,)], [(1.0, 2.0, 3.0)]):
         with pytest.raises(InvalidInputError, match="takes 2 for each text"):
-            memory.remember(keys(1), labels, ["a"], ["example"])  # type: ignore[arg-type]
+            memory.remember(keys(1), list(map(Example, labels, ["a"])))  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="a label of 1 numbers"):
-        memory.remember(keys(1, 2), [(1.0, 2.0), (1.0,)], ["a", "b"], ["example"] * 2)
+        memory.remember(keys(1, 2), list(map(Example, [(1.0, 2.0), (1.0,)], ["a", "b"])))
 
 
 def test_lists_of_different_length() -> None:
-    memory = LabelledMemory.empty(4)
     for labels, texts, kinds in [(["x"], ["a", "b"], 2), (["x", "y"], ["a"], 2), (["x", "y"], ["a", "b"], 1)]:
         with pytest.raises(InvalidInputError, match="2 keys, . labels, . texts and . kinds"):
-            memory.remember(keys(1, 2), labels, texts, ["example"] * kinds)  # type: ignore[list-item]
+            examples_of(labels, texts, ["example"] * kinds, keys(1, 2))  # type: ignore[list-item]
+    with pytest.raises(InvalidInputError, match="2 keys came for 1 example; give one for each"):
+        LabelledMemory.empty(4).remember(keys(1, 2), [Example("x")])
 
 
 def test_a_merge_keeps_the_entry_it_merges_into_and_gives_its_id() -> None:
     memory, ids = taught(("a", "x"), ("b", "y"), capacity=2, eviction="kaiser")
-    merged, new = memory.remember(keys(ord("a")), ["x"], ["almost a"], ["example"])
+    merged, new = memory.remember(keys(ord("a")), [Example("x", "almost a")])
     assert [entry.text for entry in merged.entries] == ["a", "b"]
     assert merged.state.write_count[0].tolist() == [2, 1]
     assert new == ids[:1]
@@ -244,7 +244,7 @@ def test_every_id_is_forgotten_or_told_to_have_given_way(eviction: str) -> None:
     told: list[int] = []
     for call in (letters[:6], letters[6:9], letters[9:]):
         labels = ["xy"[ord(letter) % 2] for letter in call]
-        memory, ids = memory.remember(keys(*map(ord, call)), labels, [*call], ["example"] * len(call))
+        memory, ids = memory.remember(keys(*map(ord, call)), list(map(Example, labels, [*call])))
         assert ids[-1] in memory.ids  # what came last is always there
         told += ids
     assert sum(memory.state.write_count[0].tolist()) <= len(letters)
@@ -274,14 +274,14 @@ def test_words_take_no_part_in_eviction() -> None:
 def test_what_was_used_stays() -> None:
     memory, _ = taught(("a", "x"), ("b", "x"), capacity=2)
     used = memory.used(torch.tensor([[1.0, 0.0]]))
-    after, _ = used.remember(keys(3), ["x"], ["c"], ["example"])
+    after, _ = used.remember(keys(3), [Example("x", "c")])
     assert [entry.text for entry in after.entries] == ["a", "c"]
 
 
 def test_a_memory_is_a_value() -> None:
     memory, ids = taught(("a", "x"), ("b", "y"))
     before = [field.clone() for field in memory.state]
-    memory.remember(keys(9), ["z"], ["c"], ["example"])
+    memory.remember(keys(9), [Example("z", "c")])
     memory.forget([ids[0]])
     memory.used(torch.ones(1, 2))
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(memory.state, before, strict=True))
@@ -299,8 +299,8 @@ def test_moving_takes_everything_along() -> None:
 
 def test_texts_may_be_left_out() -> None:
     memory = LabelledMemory.empty(4)
-    kept, ids = memory.remember(keys(1), ["x"], ["a"], ["example"])
-    bare, same = memory.remember(keys(1), ["x"], ["a"], ["example"], store_texts=False)
+    kept, ids = memory.remember(keys(1), [Example("x", "a")])
+    bare, same = memory.remember(keys(1), [Example("x", "a")], store_texts=False)
     assert bare.entries[0].text is None and kept.entries[0].text == "a"
     assert ids == same
 

@@ -22,7 +22,7 @@ from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.memory.state import NO_ID
 from mann_hf.models import LabelledMemory
 from mann_hf.persistent import large_memory
-from mann_hf.persistent.entries import Label
+from mann_hf.persistent.entries import Example, Label
 from mann_hf.persistent.holder import MemoryHolder
 from mann_hf.persistent.memory_files import load_memory, memory_bytes, save_memory
 from mann_hf.persistent.shared_slots import Version
@@ -56,7 +56,9 @@ def write(memory: LabelledMemory, *examples: tuple[str, Label], kind: Any = "exa
     texts, labels = [text for text, _ in examples], [label for _, label in examples]
     single = [label for label in labels if isinstance(label, str)]
     names = {label: key_of(label) for label in single if label != "wordless"}
-    return memory.remember(torch.stack([key_of(text) for text in texts]), labels, texts, [kind] * len(texts), names)[0]
+    return memory.remember(
+        torch.stack([key_of(text) for text in texts]), list(map(Example, labels, texts, [kind] * len(texts))), names
+    )[0]
 
 
 def taught(*examples: tuple[str, Label], problem_type: str = SINGLE_LABEL) -> LabelledMemory:
@@ -329,7 +331,7 @@ def test_readers_see_their_version_while_others_write(large: None) -> None:
 def test_keys_that_are_refused_change_nothing(large: None) -> None:
     memory = taught(*letters(5))
     with pytest.raises(InvalidInputError, match="keys hold NaN"):
-        memory.remember(torch.full((1, K), float("nan")), ["x"], ["new"], ["example"])
+        memory.remember(torch.full((1, K), float("nan")), [Example("x", "new")])
     with pytest.raises(NotInMemoryError):
         memory.forget([memory.entries[0].id, 17])
     assert shared_by(write(memory, ("new", "x"))) is shared_by(memory)

@@ -21,6 +21,7 @@ from mann_hf.hub.files import MEMORY_FILE
 from mann_hf.hub.source import Source
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
+from mann_hf.persistent.entries import Example
 from mann_hf.persistent.memory_files import (
     FORMAT,
     READABLE_FILE,
@@ -56,7 +57,7 @@ def taught(problem_type: str = SINGLE_LABEL, **kwargs: Any) -> LabelledMemory:
     names = {"red": torch.randn(K), "blue": torch.randn(K)} if problem_type != REGRESSION else {}
     texts = ["a\ttext", 'with "quotes" and \u0000', "日本語 🎉", ""]
     kinds: list = ["example", "example", "description", "example"]
-    memory, _ = memory.remember(keys, labels, texts, kinds, names)
+    memory, _ = memory.remember(keys, list(map(Example, labels, texts, kinds)), names)
     return marked(memory.used(torch.rand(2, len(memory))))
 
 
@@ -110,8 +111,8 @@ def test_an_empty_memory_comes_back(problem_type: str, tmp_path: Path, assert_sa
 
 
 def test_the_same_memory_gives_the_same_file_whatever_it_went_through(tmp_path: Path) -> None:
-    plain, _ = marked(empty()).remember(torch.eye(K)[:1], ["x"], ["a"], ["example"], {"x": torch.ones(K)})
-    other, ids = plain.remember(torch.eye(K)[1:3], ["y", "x"], ["b", "c"], ["example"] * 2, {"y": torch.ones(K)})
+    plain, _ = marked(empty()).remember(torch.eye(K)[:1], [Example("x", "a")], {"x": torch.ones(K)})
+    other, ids = plain.remember(torch.eye(K)[1:3], list(map(Example, ["y", "x"], ["b", "c"])), {"y": torch.ones(K)})
     save_memory(plain, tmp_path / "plain")
     save_memory(other.forget(ids), tmp_path / "other")
     for name in (MEMORY_FILE, READABLE_FILE):
@@ -174,7 +175,7 @@ def test_fingerprints_differ_between_encoders(tmp_path: Path) -> None:
 
 
 def test_texts_that_are_not_stored_are_in_neither_file(tmp_path: Path) -> None:
-    memory, _ = marked(empty()).remember(torch.eye(K)[:1], ["x"], ["a secret text"], ["example"], store_texts=False)
+    memory, _ = marked(empty()).remember(torch.eye(K)[:1], [Example("x", "a secret text")], store_texts=False)
     save_memory(memory, tmp_path)
     for name in (MEMORY_FILE, READABLE_FILE):
         assert b"secret" not in (tmp_path / name).read_bytes()
@@ -612,12 +613,12 @@ def test_too_many_entries_and_labels_are_refused_before_their_values_are_made(
 def test_what_can_be_taught_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of loading is that of teaching."""
     monkeypatch.setattr("mann_hf.persistent.refusals.MOST_VALUES", 9)
-    memory, _ = marked(empty()).remember(torch.eye(K)[:3], list("abc"), list("abc"), ["example"] * 3)
+    memory, _ = marked(empty()).remember(torch.eye(K)[:3], list(map(Example, list("abc"), list("abc"))))
     save_memory(memory, tmp_path)
     assert len(load_memory(tmp_path / MEMORY_FILE)) == 3
     for label in ("a", "d"):
         with pytest.raises(InvalidInputError, match="4 texts of [34] labels is too large"):
-            memory.remember(torch.eye(K)[3:], [label], ["d"], ["example"])
+            memory.remember(torch.eye(K)[3:], [Example(label, "d")])
 
 
 def test_a_shape_is_compared_before_the_tensor_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -663,7 +664,7 @@ def test_a_field_that_stands_twice(tmp_path: Path) -> None:
 )
 def test_texts_may_hold_any_signs(tmp_path: Path, text: str) -> None:
     """What is counted outside of strings is not within them."""
-    memory, _ = marked(empty()).remember(torch.eye(K)[:2], [text, "b"], ["", text], ["example"] * 2)
+    memory, _ = marked(empty()).remember(torch.eye(K)[:2], list(map(Example, [text, "b"], ["", text])))
     save_memory(memory, tmp_path)
     again = load_memory(tmp_path / MEMORY_FILE)
     assert again.entries == memory.entries and again.labels == memory.labels
@@ -672,7 +673,7 @@ def test_texts_may_hold_any_signs(tmp_path: Path, text: str) -> None:
 @given(texts=st.lists(st.text(alphabet='"[]{}\\,:a', max_size=9), min_size=1, max_size=4, unique=True))
 def test_texts_of_signs_come_back(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("signs")
-    memory, _ = marked(empty()).remember(torch.eye(K)[: len(texts)], texts, texts, ["example"] * len(texts))
+    memory, _ = marked(empty()).remember(torch.eye(K)[: len(texts)], list(map(Example, texts, texts)))
     save_memory(memory, folder)
     assert load_memory(folder / MEMORY_FILE).entries == memory.entries
 

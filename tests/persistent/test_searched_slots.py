@@ -17,6 +17,7 @@ from mann_hf.memory.reading.base import compare_all
 from mann_hf.memory.stores import STORES
 from mann_hf.models import LabelledMemory
 from mann_hf.persistent import large_memory
+from mann_hf.persistent.entries import Example
 from mann_hf.persistent.holder import MemoryHolder
 from mann_hf.persistent.labelled_memory import LabelledMemory as Memory
 from mann_hf.persistent.stored_entries import StoredEntries
@@ -37,7 +38,7 @@ def key_of(text: str) -> Tensor:
 def write(memory: Memory, *texts: str) -> Memory:
     labels = ["xyz"[len(text) % 3] for text in texts]
     names = {label: key_of(label) for label in labels}
-    return memory.remember(torch.stack([*map(key_of, texts)]), labels, texts, ["example"] * len(texts), names)[0]
+    return memory.remember(torch.stack([*map(key_of, texts)]), list(map(Example, labels, texts)), names)[0]
 
 
 def taught(count: int) -> Memory:
