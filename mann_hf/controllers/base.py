@@ -39,6 +39,7 @@ class Controller(ABC):
         task: the task of the Hub that its classifiers have, such as `"text-classification"`, if there is a pipeline for
             it with `few-shot-` before its name; None if there is none.
         extra: the extra of this package that its inputs need; None for none.
+        readable: whether what identifies an input is text that people read, as a text itself is.
         stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
         own_fields: fields of `MANNConfig` that this modality alone takes.
     """
@@ -50,6 +51,7 @@ class Controller(ABC):
     processing_class: ClassVar[str | None] = None
     task: ClassVar[str | None] = None
     extra: ClassVar[str | None] = None
+    readable: ClassVar[bool] = False
     stored_by: ClassVar[str] = "store_inputs"
     own_fields: ClassVar[frozenset[str]] = frozenset()
 

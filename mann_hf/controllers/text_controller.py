@@ -25,6 +25,7 @@ class TextController(Controller):
     main_input = "input_ids"
     processing_class = "tokenizer"
     task = "text-classification"
+    readable = True
     stored_by = "store_texts"
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case"))
 

@@ -59,11 +59,11 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         reading=config.reading,
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
         max_tokens=model.max_length(),
-        labels=_labels(memory, controller.restorable),
+        labels=_labels(memory, controller.readable),
         entries=len(memory),
         unlabelled=len(memory.unlabelled),
-        questions=_questions(memory) if controller.restorable else (),
-        stores_inputs=controller.restorable and all(entry.text is not None for entry in memory.entries),
+        questions=_questions(memory) if controller.readable else (),
+        stores_inputs=all(map(controller.keeps, memory.entries)),
         adapter=adapter,
         base=public_name(adapter_base.base_of(model)),
         extra=",".join(filter(None, [controller.extra, "peft" if adapter is not None else None])) or None,
@@ -100,7 +100,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _labels(memory: LabelledMemory, restorable: bool) -> tuple[LabelFacts, ...]:
+def _labels(memory: LabelledMemory, readable: bool) -> tuple[LabelFacts, ...]:
     """The labels, with an example of each where what identifies an input is the input itself."""
     if not memory.targets.named:
         return ()
@@ -111,7 +111,7 @@ def _labels(memory: LabelledMemory, restorable: bool) -> tuple[LabelFacts, ...]:
         for name in label_names(entry.label):
             if entry.kind == "example":
                 counts[name] += 1
-                example.setdefault(name, entry.text if restorable else None)
+                example.setdefault(name, entry.text if readable else None)
             else:
                 description.setdefault(name, entry.text)
     return tuple(LabelFacts(name, counts[name], example.get(name), description.get(name)) for name in memory.labels)
