@@ -260,9 +260,7 @@ class TestRefused:
 def test_a_memory_without_its_pictures_is_not_written_again(
     taught: FewShotImageClassificationPipeline, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        InvalidInputError, match="keeps no images .store_inputs=False., so its keys cannot be"
-    ):
+    with pytest.raises(InvalidInputError, match="keeps no images .store_inputs=False., so its keys cannot be"):
         taught.model.reencode_memory(taught.image_processor)
     taught.save_pretrained(tmp_path)
     with pytest.raises(InvalidInputError, match="the memory keeps no images"):
