@@ -20,7 +20,7 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers import pipeline as overloaded_pipeline
 
-from mann_hf import FEW_SHOT_TASK, FewShotTextClassificationPipeline, MANNForSequenceClassification
+from mann_hf import FEW_SHOT_TASK, FewShotPipeline, FewShotTextClassificationPipeline, MANNForSequenceClassification
 from mann_hf.cli.classifier import find_config, open_classifier
 from mann_hf.errors import MannError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
@@ -54,7 +54,7 @@ class Case(NamedTuple):
     started: float
 
 
-def ask(classifier: FewShotTextClassificationPipeline) -> None:
+def ask(classifier: FewShotPipeline) -> None:
     answers = classifier(QUESTIONS)
     assert len(answers) == 2 and all(isinstance(answer["score"], float) for answer in answers)
 
@@ -65,7 +65,7 @@ def by_model(folder: Path) -> None:
 
 def by_command(folder: Path) -> None:
     find_config(str(folder), on_hub=False)
-    ask(open_classifier(str(folder)))
+    ask(open_classifier(str(folder), "text"))
 
 
 def by_auto_class(folder: Path) -> None:

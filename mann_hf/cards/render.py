@@ -43,7 +43,6 @@ CODE = {
     },
     "image": {
         "ask": "photo.png",
-        "ask_for_numbers": "photo.png",
         "teach": {"cat.png": "cat", "dog.png": "dog"},
         "teach_numbers": {"worn.png": 0.1, "new.png": 0.9},
     },

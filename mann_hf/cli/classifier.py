@@ -16,11 +16,13 @@ from ..hub.near_paths import near_paths
 from ..hub_names import is_owned_name
 from ..wording import did_you_mean, listed
 from .hub_names import check_on_hub
+from .modalities import MODALITIES
 from .options import SINGLE_LABEL
 from .output import say
+from .tables import Table
 
 if TYPE_CHECKING:
-    from ..pipelines import FewShotTextClassificationPipeline
+    from ..pipelines import FewShotPipeline
 
 MODEL_TYPE = "mann"
 """The `model_type` of `MANNConfig`, which is slow to import."""
@@ -104,25 +106,40 @@ def only_writer(folder: str) -> Iterator[folder_lock.FolderLock]:
         yield lock
 
 
-def open_classifier(place: str) -> "FewShotTextClassificationPipeline":
+def open_classifier(place: str, modality: str) -> "FewShotPipeline":
     """The classifier in a folder or on the Hub."""
-    from ..models import MANNForSequenceClassification
-    from ..pipelines import FewShotTextClassificationPipeline
+    from ..pipelines import pipeline_of
 
-    return FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(place))
+    kind = pipeline_of(modality)
+    return kind(model=kind.model_class.from_pretrained(place))
 
 
-def make_classifier(encoder: str, **config: Any) -> "FewShotTextClassificationPipeline":
-    """A new classifier with an empty memory; fields of the configuration that are None keep their defaults."""
-    from ..models import MANNForSequenceClassification
-    from ..pipelines import FewShotTextClassificationPipeline
+def make_classifier(encoder: str | None, found: Table, **config: Any) -> "FewShotPipeline":
+    """A new classifier with an empty memory, of the inputs of a table.
 
+    Args:
+        encoder: its name; None for the default of these inputs.
+        found: the table.
+        config: fields of the configuration; those that are None keep their defaults.
+
+    Raises:
+        InvalidInputError: the encoder reads other inputs.
+    """
+    from ..pipelines import pipeline_of
+
+    kind = pipeline_of(found.kind)
     given = {name: value for name, value in config.items() if value is not None}
-    model = MANNForSequenceClassification.from_encoder_pretrained(encoder, **given)
-    return FewShotTextClassificationPipeline(model=model)
+    try:
+        return kind(model=kind.model_class.from_encoder_pretrained(encoder or MODALITIES[found.kind].encoder, **given))
+    except InvalidInputError as error:
+        if " encoder: " not in str(error):
+            raise
+        raise InvalidInputError(
+            f"{found.source} holds {found.kind}s, and --encoder {encoder} does not read them: {error}"
+        ) from None
 
 
-def check_taught(classifier: "FewShotTextClassificationPipeline", place: str) -> None:
+def check_taught(classifier: "FewShotPipeline", place: str) -> None:
     """Raises `EmptyMemoryError`, with the command that teaches, if the memory is empty."""
     if not len(classifier.model.memory):
         raise EmptyMemoryError(

@@ -13,6 +13,7 @@ import typer
 from ..errors import InvalidInputError
 from .classifier import find_config, open_classifier
 from .interrupts import ended_by_command
+from .modalities import modality_of
 from .options import Debug, FolderOrHub
 from .output import print_lines, say, working
 
@@ -44,7 +45,7 @@ def demo(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a live page of a classifier: ask it, see which stored texts decided, teach it, make it forget.
+    """Serve a live page of a classifier: ask it, see which stored examples decided, teach it, make it forget.
 
     Everyone who opens the page sees and teaches the same memory. Ctrl-C ends it.
     """
@@ -53,7 +54,7 @@ def demo(
             f"--save writes to a folder, and there is no folder {folder!r}; a classifier from the Hub is saved to one "
             "with save_pretrained."
         )
-    find_config(folder, on_hub=True)
+    modality = modality_of(find_config(folder, on_hub=True), folder)
     if port is not None:
         _check_free(host, port)
     if allow_host:
@@ -67,7 +68,7 @@ def demo(
             from ..demo import launch
             from ..models.shared_folders import SharedFolder
 
-            classifier = open_classifier(folder)
+            classifier = open_classifier(folder, modality)
             shared = SharedFolder(classifier.model, Path(folder)) if save else None
             page: Any = launch(
                 classifier,

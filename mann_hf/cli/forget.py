@@ -1,4 +1,4 @@
-"""`mann-hf forget`: removes texts from a classifier's memory."""
+"""`mann-hf forget`: removes examples from a classifier's memory."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,45 +8,55 @@ from ..errors import NotInMemoryError
 from ..wording import counted, did_you_mean, near, shown
 from .classifier import find_config, only_writer, open_classifier
 from .interrupts import FolderChange
+from .modalities import IMAGE, TEXT, modality_of
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
 
 if TYPE_CHECKING:
-    from ..persistent.labelled_memory import LabelledMemory
+    from ..pipelines import FewShotPipeline
 
 
 def forget(
     folder: Folder,
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", metavar="LABEL", help="Forget every text of this label; may be repeated."),
+        typer.Option("--label", metavar="LABEL", help="Forget every example of this label; may be repeated."),
     ] = None,
     id_: Annotated[
         list[int] | None,
         typer.Option(
-            "--id", metavar="ID", help="Forget the text with this id (see the evidence of an answer); may be repeated."
+            "--id",
+            metavar="ID",
+            help="Forget the example with this id (see the evidence of an answer); may be repeated.",
         ),
     ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option("--text", metavar="TEXT", help="Forget this text, whatever its label; may be repeated."),
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="FILE", help="Forget this image, whatever its label; may be repeated."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Forget texts, as if they had never been taught."""
-    if [bool(label), bool(id_), bool(text)].count(True) != 1:
-        raise typer.BadParameter("give exactly one of these options.", param_hint="--label / --id / --text")
-    find_config(folder, on_hub=False)
+    """Forget examples, as if they had never been taught."""
+    if [bool(label), bool(id_), bool(text), bool(image)].count(True) != 1:
+        raise typer.BadParameter("give exactly one of these options.", param_hint="--label / --id / --text / --image")
+    modality = modality_of(find_config(folder, on_hub=False), folder)
+    inputs = {TEXT: text, IMAGE: image}
+    if other := next((kind for kind in inputs if inputs[kind] and kind != modality), None):
+        raise typer.BadParameter(f"the classifier takes {modality}s (--{modality}).", param_hint=f"--{other}")
     change = FolderChange(folder, f"nothing was forgotten, and {folder} is as it was.")
     with working(), only_writer(folder):
         from ..persistent.entries import label_names
 
-        classifier = open_classifier(folder)
+        classifier = open_classifier(folder, modality)
         before = classifier.model.memory
         try:
-            if id_ or text:
-                classifier.forget(ids=id_ or _ids_of_texts(before, text or []))
+            if id_ or not label:
+                classifier.forget(ids=id_ or _ids_of(classifier, inputs[modality] or []))
             for name in label or []:
                 if name not in before.labels:
                     classifier.forget(label=name)  # raises
@@ -62,21 +72,24 @@ def forget(
     if as_json:
         print_json({"folder": folder, "ids": gone, "entries": len(memory), "labels": list(memory.labels)})
     else:
-        print_lines(f"Forgot {counted(len(gone), 'text')}; {folder} now holds {counted(len(memory), 'text')}.")
+        print_lines(f"Forgot {counted(len(gone), modality)}; {folder} now holds {counted(len(memory), modality)}.")
 
 
-def _ids_of_texts(memory: "LabelledMemory", texts: list[str]) -> list[int]:
-    """The ids of all entries with one of these texts.
+def _ids_of(classifier: "FewShotPipeline", inputs: list[str]) -> list[int]:
+    """The ids of all entries with one of these texts or images.
 
     Raises:
-        NotInMemoryError: one of the texts is not in the memory.
+        NotInMemoryError: one of them is not in the memory.
+        InvalidInputError: an image cannot be read.
     """
-    stored = {entry.text for entry in memory.entries if entry.text is not None}
-    for text in texts:
-        if text not in stored:
-            meant = near(text, sorted(stored))
-            hint = did_you_mean(meant) or "the evidence of an answer shows texts."
-            if memory.entries and not stored:
+    processor, entries = classifier.input_processor, classifier.model.memory.entries
+    noun, stored = processor.noun, {entry.text for entry in entries if entry.text is not None}
+    contents = dict(zip(inputs, processor.contents(processor.check(inputs)), strict=True))
+    for given, content in contents.items():
+        if content not in stored:
+            meant = near(given, sorted(stored)) if given == content else []
+            hint = did_you_mean(meant) or f"the evidence of an answer shows {noun}s."
+            if entries and not stored:
                 hint = "it keeps no texts (store_texts=False); use --id or --label."
-            raise NotInMemoryError(f"the memory holds no text {shown(text)}; {hint}", [text])
-    return [entry.id for entry in memory.entries if entry.text in texts]
+            raise NotInMemoryError(f"the memory holds no {noun} {shown(given)}; {hint}", [given])
+    return [entry.id for entry in entries if entry.text in contents.values()]

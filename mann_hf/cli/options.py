@@ -32,6 +32,7 @@ class TableOptions(NamedTuple):
 
     Attributes:
         text_column: the name of the column of texts; by default a usual name is looked for.
+        image_column: the name of the column of images, which are paths of files; by default, too.
         label_column: the name of the column of labels; by default a usual name is looked for.
         split: the split of a data set or a folder, or the sheet of an Excel file.
         format: the format; by default it follows from the name or the content.
@@ -43,6 +44,7 @@ class TableOptions(NamedTuple):
 
     text_column: str | None = None
     label_column: str | None = None
+    image_column: str | None = None
     split: str | None = None
     format: Format | None = None
     delimiter: str | None = None
@@ -63,6 +65,7 @@ class TableOptions(NamedTuple):
         return cls(
             text_column=settings.get("text_column"),
             label_column=settings.get("label_column"),
+            image_column=settings.get("image_column"),
             split=settings.get("split"),
             format=None if format is None else Format(format),
             delimiter=as_delimiter(settings.get("delimiter")),
@@ -114,8 +117,8 @@ def as_delimiter(value: str | None) -> str | None:
 
 TABLE_HELP = (
     "A csv, tsv, json, json lines, parquet or Excel file (text files also compressed, as .gz); a folder of such files; "
-    "a folder with a folder of .txt files for each class; - for standard input; or a data set on the Hub, as 'name' or "
-    "'name:configuration'."
+    "a folder with a folder of .txt files or of images for each class; - for standard input; or a data set on the Hub, "
+    "as 'name' or 'name:configuration'."
 )
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="The classifier's folder.", show_default=False)]
 FolderOrHub = Annotated[
@@ -125,6 +128,14 @@ Table = Annotated[str, typer.Argument(metavar="TABLE", help=TABLE_HELP, show_def
 TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The column of texts.", show_default="text, or another usual name"),
+]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column of images: paths of files, relative to the table's folder.",
+        show_default="image, or another usual name",
+    ),
 ]
 LabelColumn = Annotated[
     str | None,
@@ -153,7 +164,7 @@ NoHeader = Annotated[
     bool,
     typer.Option(
         "--no-header",
-        help="The table has no header: columns are named 1, 2, ...; if there are two, texts are in 1 and labels in 2.",
+        help="The table has no header: columns are named 1, 2, ...; if there are two, inputs are in 1 and labels in 2.",
     ),
 ]
 SkipBadRows = Annotated[
@@ -165,7 +176,7 @@ ProblemType = Annotated[
     typer.Option(
         metavar="NAME",
         callback=_as_problem_type,
-        help=f"For a new folder: whether a text has one label ({SINGLE_LABEL}), several labels ({MULTI_LABEL}) or a "
+        help=f"For a new folder: whether an input has one label ({SINGLE_LABEL}), several labels ({MULTI_LABEL}) or a "
         f"number ({REGRESSION}).",
         show_default=False,
     ),

@@ -1,18 +1,22 @@
-"""`mann-hf predict`: classifies a text, or each text of a table."""
+"""`mann-hf predict`: classifies a text or an image, or each of a table."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import InvalidInputError
+from ..hub.near_paths import near_paths
 from ..targets.schema import LEAST_SCORE, Answer, LabelSchema
-from ..wording import counted
+from ..wording import counted, did_you_mean
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
 from .classifier import check_taught, find_config, open_classifier, problem_type_of
+from .modalities import IMAGE, MODALITIES, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
-from .tables import is_table, read_table, rows_of, texts_of
+from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
 
 
 def predict(
@@ -22,20 +26,21 @@ def predict(
         str,
         typer.Argument(
             metavar="TEXT-or-TABLE",
-            help=f"A text, or a table: {opt.TABLE_HELP} Standard input may also be lines of text.",
+            help=f"A text, the file of an image, or a table: {opt.TABLE_HELP} Standard input may also be lines of "
+            "text.",
             show_default=False,
         ),
     ],
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Show the N best labels of each text, whatever their scores."),
+        typer.Option(min=1, metavar="N", help="Show the N best labels of each input, whatever their scores."),
     ] = None,
     evidence: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="Show the N most important stored texts behind each answer.",
+            help="Show the N most important stored examples behind each answer.",
             show_default="5; 0 where a table of answers is printed",
         ),
     ] = None,
@@ -43,11 +48,13 @@ def predict(
         bool | None,
         typer.Option(
             "--table/--text",
-            help="Read the second argument as a table or as a text, whatever it looks like.",
+            " /--image",
+            help="Read the second argument as a table or as one text or image, whatever it looks like.",
             show_default=False,
         ),
     ] = None,
     text_column: opt.TextColumn = None,
+    image_column: opt.ImageColumn = None,
     split: Annotated[str | None, opt.split_option("test")] = None,
     format: opt.TableFormat = None,
     delimiter: opt.Delimiter = None,
@@ -58,33 +65,30 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=f"Write a table ({', '.join(OUTPUTS)}) instead of printing: that of the texts, then the answers.",
+            help=f"Write a table ({', '.join(OUTPUTS)}) instead of printing: that of the inputs, then the answers.",
             show_default=False,
         ),
     ] = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Classify a text, or each text of a table.
+    """Classify a text or an image, or each of a table.
 
-    A text has the best label; with several labels a text all that have a score above one half, or none.
+    An input has the best label; where one may have several, all that have a score above one half, or none.
     """
     reading = opt.TableOptions.of(ctx.params)
-    from_table = is_table(text, reading) if table is None else table
-    if not from_table and not text.strip():
+    if not table and not text.strip():
         raise InvalidInputError("the text is empty; give a sentence, or a table of texts.")
-    ending = check_output(output, folder, text if from_table else None, evidence) if output is not None else None
-    schema = opt.schema_of(problem_type_of(find_config(folder, on_hub=True)))
+    is_path = table or (table is None and (is_stream(text) or os.path.exists(text)))
+    ending = check_output(output, folder, text if is_path else None, evidence) if output is not None else None
+    config = find_config(folder, on_hub=True)
+    kind, schema = modality_of(config, folder), opt.schema_of(problem_type_of(config))
+    from_table = is_table(text, reading, kind) if table is None else table
     if top_k is not None and not schema.named:
         raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
-    texts, numbers, column = [text], [1], "text"
-    rows: list[dict[str, Any]] = [{column: text}]
-    form = None
     if from_table:
-        found = read_table(text, reading, "test", labels=False, others=output is not None)
-        examples = texts_of(found, skip_bad_rows)
-        column = found.columns[0] if reading.header or column in found.columns else column
-        texts, numbers, rows, form = examples.texts, examples.numbers, rows_of(found, examples, column), found.form
+        found = read_table(text, reading, "test", labels=False, others=output is not None, inputs=(kind,))
+        examples = inputs_of(found, skip_bad_rows)
     most = evidence
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # evidence is not shown
@@ -92,45 +96,63 @@ def predict(
     if top_k is None and schema.several:
         options["threshold"] = LEAST_SCORE  # no evidence is computed for labels that are not shown
     with working():
-        classifier = open_classifier(folder)
+        classifier = open_classifier(folder, kind)
         check_taught(classifier, folder)
-        with progress_bar("Answering", len(texts)) as progress:
-            answers = classifier(texts, progress=progress, top_k=top_k or (1 if schema.exclusive else None), **options)
+        processor = classifier.input_processor
+        if from_table:
+            examples, given = checked(found, examples, processor.check, skip_bad_rows)
+        else:
+            examples, given = Examples([text], [], [1]), _only(text, kind, processor.check)
+        with progress_bar("Answering", len(given)) as progress:
+            answers = classifier(given, progress=progress, top_k=top_k or (1 if schema.exclusive else None), **options)
     if top_k is None:
         answers = [schema.chosen(ranked, classifier.model.config.label2id) for ranked in answers]
     one_each = top_k is None and not schema.several and len(answers[0]) == 1
     if output is not None:
         lines = answers if top_k is not None else [[schema.as_taught(each)] for each in answers]
-        write_answers(output, rows, lines, column, numbers if skip_bad_rows else None, form)
-        say(f"Wrote the answers for {counted(len(texts), 'text')} to {output}.")
+        column, rows, form = kind, [{kind: text}], None
+        if from_table:
+            column = found.columns[0] if reading.header or kind in found.columns else kind
+            rows, form = rows_of(found, examples, column), found.form
+        write_answers(output, rows, lines, column, examples.numbers if skip_bad_rows else None, form)
+        say(f"Wrote the answers for {counted(len(given), kind)} to {output}.")
         if as_json:
-            print_json({"output": str(output), "texts": len(texts)})
+            print_json({"output": str(output), f"{kind}s": len(given)})
     elif as_json:
         found_each = [each[0] for each in answers] if one_each else answers
         print_json(found_each if from_table else answers[0])
     elif from_table:
         together = top_k is None and not schema.exclusive
-        print_lines(*_of_table(texts, answers, schema, together))
+        print_lines(*_of_table(examples.inputs, answers, schema, together))
     else:
         print_lines(*(line for answer in answers[0] for line in _of_text(answer, schema)))
         if not answers[0]:
             say("no label has a score above one half (--top-k N shows the best).")
 
 
-def _of_table(texts: list[str], answers: list[list[Answer]], schema: LabelSchema, together: bool) -> list[str]:
-    """Lines of label, score and text with tabs between them, each with its evidence below.
+def _only(given: str, kind: str, check: Callable[[Any], list[Any]]) -> list[Any]:
+    """A single input as a list; of an image whose file is not there, the error names files that are."""
+    if kind == IMAGE and not os.path.exists(given):
+        endings = MODALITIES[IMAGE].endings
+        meant = near_paths(given, lambda path: path.suffix.lower() in endings)
+        raise InvalidInputError(f"there is no file {given!r}; {did_you_mean(meant) or 'give an image, or a table.'}")
+    return check(given)
+
+
+def _of_table(inputs: list[str], answers: list[list[Answer]], schema: LabelSchema, together: bool) -> list[str]:
+    """Lines of label, score and text or path with tabs between them, each with its evidence below.
 
     Args:
-        texts: the texts that were asked about.
-        answers: for each text its answers.
+        inputs: the texts or paths that were asked about.
+        answers: for each input its answers.
         schema: the labels of the problem type.
-        together: whether all answers of a text share one line.
+        together: whether all answers of an input share one line.
     """
     lines = []
-    for text, ranked in zip(texts, answers, strict=True):
+    for given, ranked in zip(inputs, answers, strict=True):
         for each in [ranked] if together else [[answer] for answer in ranked]:
             cells = zip(*(_cells(answer, schema) for answer in each), strict=True) if each else ["", ""]
-            lines.append("\t".join([*map("|".join, cells), " ".join(text.split())]))
+            lines.append("\t".join([*map("|".join, cells), " ".join(given.split())]))
             lines += (line for answer in each for line in _evidence(answer))
     return lines
 
@@ -147,10 +169,11 @@ def _cells(answer: Answer, schema: LabelSchema) -> list[str]:
 
 
 def _evidence(answer: Answer) -> list[str]:
-    """Indented lines of weight, label, text and id."""
+    """Indented lines of weight, label, text or digest, and id."""
     lines = []
     for behind in answer["evidence"]:
-        words = behind["text"] if behind["text"] is not None else "(its text was not stored)"
+        noun = next(iter(behind.keys() - {"id", "label", "weight"}))
+        words = behind[noun] if behind[noun] is not None else f"(its {noun} was not stored)"
         label = behind["label"]  # several, or numbers, as they are written in a table
         label = "|".join(map(str, label)) if isinstance(label, (list, tuple)) else label
         lines.append(f"\t{behind['weight']:+.4f}\t{label}\t{' '.join(words.split())}\t[{behind['id']}]")

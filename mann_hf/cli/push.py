@@ -7,6 +7,7 @@ import typer
 from ..hub.pushing import check_push
 from ..wording import counted
 from .classifier import check_taught, find_config, open_classifier
+from .modalities import modality_of
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
 
@@ -34,14 +35,14 @@ def push(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Publish a classifier on the Hub: weights, memory, tokenizer and model card, as one commit.
+    """Publish a classifier on the Hub: weights, memory, tokenizer or image processor, and model card, as one commit.
 
     Log in first with `hf auth login`. Files that have not changed are not sent again.
     """
-    find_config(folder, on_hub=False)
+    modality = modality_of(find_config(folder, on_hub=False), folder)
     check_push(repository)
     with working():
-        classifier = open_classifier(folder)
+        classifier = open_classifier(folder, modality)
         options: dict[str, Any] = {
             "private": private,
             "revision": revision,
@@ -57,7 +58,7 @@ def push(
         pushed = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
         print_json({**pushed, **({"pull_request": commit.pr_url} if create_pr else {})})
         return
-    what = f"The memory of {counted(len(classifier.model.memory), 'text')}" if memory_only else "The classifier"
+    what = f"The memory of {counted(len(classifier.model.memory), modality)}" if memory_only else "The classifier"
     if create_pr and commit.pr_url is None:
         print_lines(f"Nothing to propose: {commit.repo_url} holds the same (commit {commit.oid[:12]}).")
         return

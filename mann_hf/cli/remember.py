@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
-from ..wording import counted
+from ..wording import counted, with_article
 from . import options as opt
 from .classifier import (
     find_config,
@@ -19,8 +18,9 @@ from .classifier import (
     problem_type_of,
 )
 from .interrupts import FolderChange
+from .modalities import MODALITIES, TEXT, USUAL_ENCODERS, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
-from .tables import examples_of, read_table
+from .tables import checked, examples_of, read_table
 from .tables.hints import say_alike_stored, say_contradictions
 
 
@@ -32,8 +32,8 @@ def remember(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For a new folder: the text encoder, a folder or a name on the Hub.",
-            show_default=DEFAULT_ENCODER,
+            help="For a new folder: the encoder of texts or of images, a folder or a name on the Hub.",
+            show_default=USUAL_ENCODERS,
         ),
     ] = None,
     reading: Annotated[
@@ -49,7 +49,7 @@ def remember(
         bool,
         typer.Option(
             "--multi-label",
-            help="For a new folder: a text may have several labels or none, in a list or separated by | in a cell.",
+            help="For a new folder: an input may have several labels or none, in a list or separated by | in a cell.",
         ),
     ] = False,
     descriptions: Annotated[
@@ -57,6 +57,7 @@ def remember(
         typer.Option("--descriptions", help="The texts are descriptions of their labels, not examples."),
     ] = False,
     text_column: opt.TextColumn = None,
+    image_column: opt.ImageColumn = None,
     label_column: opt.LabelColumn = None,
     split: Annotated[str | None, opt.split_option("train")] = None,
     format: opt.TableFormat = None,
@@ -67,9 +68,11 @@ def remember(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Teach a classifier the labelled texts of a table.
+    """Teach a classifier the labelled texts or images of a table.
 
-    If FOLDER does not exist, it is created with the encoder you choose; otherwise the texts are added to it.
+    If FOLDER does not exist, it is created with the encoder you choose; otherwise the examples are added to it. A new
+    classifier is one of images if the table has a column of images and none of texts, or is a folder with a folder of
+    images for each class.
     """
     if multi_label:
         if problem_type is not None and not opt.schema_of(problem_type).several:
@@ -80,32 +83,38 @@ def remember(
         state = "holds no classifier" if new else "is as it was"
         change = FolderChange(folder, f"nothing of {table} was kept, and {folder} {state}.")
         if new:
-            config = {}
+            inputs = tuple(MODALITIES)
             problem_type = problem_type or opt.SINGLE_LABEL
         else:
             config = find_config(folder, on_hub=False)
             _check_same(folder, config, encoder, reading, problem_type)
-            problem_type = problem_type_of(config)
+            problem_type, inputs = problem_type_of(config), (modality_of(config, folder),)
         options = opt.TableOptions.of(ctx.params)
-        found = read_table(table, options, "train")
+        found = read_table(table, options, "train", inputs=inputs)
         schema = opt.schema_of(problem_type)
-        texts, labels, _ = examples_of(found, problem_type, skip_bad_rows)
+        examples = examples_of(found, problem_type, skip_bad_rows)
+        if descriptions and found.kind != TEXT:
+            raise typer.BadParameter(
+                f"descriptions are texts, and {table} holds {found.kind}s.", param_hint="--descriptions"
+            )
         if schema.named:
-            say_contradictions(found, texts, labels)
+            say_contradictions(found, examples.inputs, examples.labels)
         with working():
             if new:
-                outputs = None if schema.named else len(labels[0])
+                outputs = None if schema.named else len(examples.labels[0])
                 classifier = make_classifier(
-                    encoder or DEFAULT_ENCODER, reading=reading, problem_type=problem_type, num_labels=outputs
+                    encoder, found, reading=reading, problem_type=problem_type, num_labels=outputs
                 )
             else:
-                classifier = open_classifier(folder)
+                classifier = open_classifier(folder, found.kind)
                 if schema.named:
-                    names = chain.from_iterable(labels) if schema.several else labels
+                    names = chain.from_iterable(examples.labels) if schema.several else examples.labels
                     say_alike_stored(found, names, classifier.model.memory.labels)
-            with progress_bar("Remembering", len(texts)) as progress:
-                taught: dict[str, Any] = {"descriptions": texts} if descriptions else {"texts": texts}
-                ids = classifier.remember(labels=labels, progress=progress, **taught)
+            examples, given = checked(found, examples, classifier.input_processor.check, skip_bad_rows)
+            with progress_bar("Remembering", len(given)) as progress:
+                described: dict[str, Any] = {"descriptions": given} if descriptions else {}
+                taught: Any = None if descriptions else given
+                ids = classifier.remember(taught, examples.labels, progress=progress, **described)
             with change:
                 if new:
                     classifier.save_pretrained(folder)
@@ -113,7 +122,8 @@ def remember(
                     classifier.save_memory(folder)
     memory = classifier.model.memory
     if repeated := len(ids) - len(set(ids)):
-        say(f"{table}: {counted(repeated, 'row repeats', 'rows repeat')} a text with its label; each is stored once.")
+        rows = counted(repeated, "row repeats", "rows repeat")
+        say(f"{table}: {rows} {with_article(found.kind)} with its label; each is stored once.")
     if as_json:
         print_json(
             {
@@ -127,7 +137,8 @@ def remember(
     else:
         of_labels = f" of {counted(len(memory.labels), 'label')}" if schema.named else ""
         print_lines(
-            f"Remembered {counted(len(texts), 'text')}; {folder} now holds {counted(len(memory), 'text')}{of_labels}."
+            f"Remembered {counted(len(given), found.kind)}; {folder} now holds "
+            f"{counted(len(memory), found.kind)}{of_labels}."
         )
 
 

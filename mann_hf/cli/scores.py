@@ -12,36 +12,40 @@ class LabelScores(NamedTuple):
     """Scores of one label.
 
     Attributes:
-        texts: number of texts that have the label.
+        inputs: number of inputs that have the label.
         precision: share of right answers among those with the label; 0 if there are none.
-        recall: share of the label's texts that are answered with it; 0 if there are none.
+        recall: share of the label's inputs that are answered with it; 0 if there are none.
         f1: harmonic mean of precision and recall.
     """
 
-    texts: int
+    inputs: int
     precision: float
     recall: float
     f1: float
+
+    def shown(self, kind: str) -> dict[str, float]:
+        """The scores by their names, the count by that of the inputs."""
+        return {f"{kind}s" if name == "inputs" else name: value for name, value in self._asdict().items()}
 
 
 def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> dict[str, LabelScores]:
     """The scores of every label in the table or the answers.
 
     Args:
-        truth: for each text its labels.
-        given: for each text the labels of its answer.
+        truth: for each input its labels.
+        given: for each input the labels of its answer.
     """
-    texts = Counter(label for labels in truth for label in set(labels))
+    counts = Counter(label for labels in truth for label in set(labels))
     answers = Counter(label for labels in given for label in set(labels))
     right = Counter(label for each in zip(truth, given, strict=True) for label in set(each[0]).intersection(each[1]))
     return {
         label: LabelScores(
-            texts[label],
+            counts[label],
             right[label] / answers[label] if answers[label] else 0.0,
-            right[label] / texts[label] if texts[label] else 0.0,
-            2 * right[label] / (texts[label] + answers[label]),
+            right[label] / counts[label] if counts[label] else 0.0,
+            2 * right[label] / (counts[label] + answers[label]),
         )
-        for label in sorted({*texts, *answers})
+        for label in sorted({*counts, *answers})
     }
 
 
@@ -85,10 +89,10 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 def regression_scores(truth: Sequence[Sequence[float]], given: Sequence[Sequence[float]]) -> dict[str, float | None]:
     """Mean absolute error, mean squared error and R²; R² is None if a target has no variance.
 
-    With several targets, errors are averaged over texts and targets, R² over targets.
+    With several targets, errors are averaged over inputs and targets, R² over targets.
 
     Args:
-        truth: for each text a number for each target.
+        truth: for each input a number for each target.
         given: the same of the answers.
     """
     import numpy as np

@@ -8,20 +8,31 @@ from typing import Annotated, Any
 
 import typer
 
-from ..controllers import DEFAULT_ENCODER
 from ..errors import InvalidInputError
+from ..hub.files import CONFIG, read_object
 from ..hub.near_paths import near_paths
 from ..wording import as_count, counted, did_you_mean
 from . import options as opt
+from .classifier import MODEL_TYPE
+from .modalities import MODALITIES, TEXT, USUAL_ENCODERS, modality_of
 from .output import print_json, print_lines, say, training_bar, working
-from .tables import examples_of, read_table
+from .tables import checked, examples_of, read_table
 
 YAML = (".yaml", ".yml")
 NO_SETTINGS = {"table", "resume", "overwrite", "as_json", "debug"}
 """Parameters of the command that are no settings of a run."""
 DATA = ("train", "valid", "split", "valid_split")
 """Settings of a yaml file that say where the data is."""
-READING = ("text_column", "label_column", "format", "delimiter", "encoding", "no_header", "skip_bad_rows")
+READING = (
+    "text_column",
+    "image_column",
+    "label_column",
+    "format",
+    "delimiter",
+    "encoding",
+    "no_header",
+    "skip_bad_rows",
+)
 """Settings that say how a table is read."""
 LOGS = "logs"
 """TensorBoard's folder inside the model's folder."""
@@ -35,16 +46,19 @@ def train(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="A table of labelled texts (a file or a data set on the Hub), or a yaml file of a run's settings.",
+            help="A table of labelled texts or images (a file, a folder or a data set on the Hub), or a yaml file of "
+            "a run's settings.",
             show_default=False,
         ),
     ],
     encoder: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="NAME", help="The text encoder, or a model to train further: a folder or a name on the Hub."
+            metavar="NAME",
+            help="The encoder, or a model to train further: a folder or a name on the Hub.",
+            show_default=USUAL_ENCODERS,
         ),
-    ] = DEFAULT_ENCODER,
+    ] = None,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FOLDER", help="The trained model's folder.")
     ] = "trained",
@@ -52,15 +66,15 @@ def train(
         str | None,
         typer.Option(
             metavar="TABLE",
-            help="Labelled texts of other classes, to choose the best checkpoint; by default a fifth of the classes.",
+            help="Labelled inputs of other classes, to choose the best checkpoint; by default a fifth of the classes.",
             show_default=False,
         ),
     ] = None,
     n_way: Annotated[str, typer.Option(metavar="N", help="Number of classes in an episode, or a range: 5-10.")] = "5",
     k_shot: Annotated[
-        str, typer.Option(metavar="K", help="Number of support texts of each class, or a range: 1-5.")
+        str, typer.Option(metavar="K", help="Number of support examples of each class, or a range: 1-5.")
     ] = "1",
-    n_query: Annotated[str, typer.Option(metavar="Q", help="Number of query texts of each class.")] = "5",
+    n_query: Annotated[str, typer.Option(metavar="Q", help="Number of queries of each class.")] = "5",
     episodes_per_step: Annotated[int, typer.Option(metavar="B", help="Number of episodes in a step.")] = 4,
     max_steps: Annotated[int, typer.Option(metavar="STEPS", help="The largest number of steps.")] = 300,
     learning_rate: Annotated[float, typer.Option(metavar="RATE", help="The highest learning rate.")] = 1e-5,
@@ -96,6 +110,7 @@ def train(
         ),
     ] = False,
     text_column: opt.TextColumn = None,
+    image_column: opt.ImageColumn = None,
     label_column: opt.LabelColumn = None,
     split: Annotated[str | None, opt.split_option("train")] = None,
     format: opt.TableFormat = None,
@@ -130,12 +145,21 @@ def train(
         raise InvalidInputError(
             "train is a list of tables; give them by name, as in `train: {one: one.csv, two: two.csv}`."
         )
-    if isinstance(tables, dict):
-        train_data = {str(name): _data_set(each, reading, data["split"]) for name, each in tables.items()}
-    else:
-        train_data = _data_set(tables, reading, data["split"])
-    valid_data = None if data["valid"] is None else _data_set(data["valid"], reading, data["valid_split"])
+    inputs = _inputs_of(given["encoder"])
+    named = tables if isinstance(tables, dict) else {"": tables}
+    parts = {str(name): _data_set(each, reading, data["split"], inputs) for name, each in named.items()}
+    if len({kind for _, kind in parts.values()}) > 1:
+        raise InvalidInputError("some tables hold texts and others images; an encoder is trained on one kind.")
+    kind = next(kind for _, kind in parts.values())
+    train_data: Any = {name: part for name, (part, _) in parts.items()}
+    train_data = train_data if isinstance(tables, dict) else train_data[""]
+    valid_data, _ = (
+        (None, kind) if data["valid"] is None else _data_set(data["valid"], reading, data["valid_split"], (kind,))
+    )
+    given["encoder"] = given["encoder"] or MODALITIES[kind].encoder
     given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
+    if kind != TEXT:
+        given |= {"input_column": kind, "model_options": {**given.get("model_options", {}), "modality": kind}}
     if isinstance(given.get("source_weights"), dict):  # yaml may take names for numbers
         given["source_weights"] = {str(name): weight for name, weight in given["source_weights"].items()}
     with working():
@@ -162,7 +186,8 @@ def train(
         if "unknown_auroc" in result["after"]:
             was, now = (result[when]["unknown_auroc"] for when in ("before", "after"))
             lines.append(
-                f"Texts of other classes are recognised by their scores: AUROC {was:.3f} before, {now:.3f} after."
+                f"{kind.capitalize()}s of other classes are recognised by their scores: AUROC {was:.3f} before, "
+                f"{now:.3f} after."
             )
     print_lines(*lines, f"Teach it: mann-hf remember {run.output} TABLE")
 
@@ -213,10 +238,23 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return settings
 
 
-def _data_set(table: Any, reading: opt.TableOptions, split: str | None) -> Any:
-    found = read_table(str(table), reading._replace(split=split), "train")
+def _inputs_of(encoder: str | None) -> tuple[str, ...]:
+    """What the inputs may be: those of a model to train further, or any of an encoder."""
+    path = Path(encoder or "", CONFIG)
+    config = read_object(path) if encoder is not None and path.is_file() else {}
+    return (modality_of(config, encoder or ""),) if config.get("model_type") == MODEL_TYPE else tuple(MODALITIES)
+
+
+def _data_set(table: Any, reading: opt.TableOptions, split: str | None, inputs: tuple[str, ...]) -> tuple[Any, str]:
+    """The labelled inputs of a table, and what they are; images are paths."""
+    found = read_table(str(table), reading._replace(split=split), "train", inputs=inputs)
     examples = examples_of(found, opt.SINGLE_LABEL, reading.skip_bad_rows)
     from datasets import Dataset, DatasetInfo
 
+    from ..controllers.pictures import check_pictures
+
+    examples, _ = checked(found, examples, check_pictures, reading.skip_bad_rows)
+
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)
-    return Dataset.from_dict({"text": examples.texts, "label": examples.labels}, info=info)
+    located = list(map(found.located, examples.inputs))
+    return Dataset.from_dict({found.kind: located, "label": examples.labels}, info=info), found.kind

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..models.card_files import public_name
-from ..pipelines import FewShotTextClassificationPipeline
+from ..pipelines import FewShotPipeline, FewShotTextClassificationPipeline
 from ..targets.kinds import targets_of
 from . import answers
 from .bounds import MOST_LETTERS_OF_NAME, MOST_LETTERS_SENT, MOST_LETTERS_TYPED, MOST_NAMES, typed_text
@@ -70,7 +70,7 @@ file => {{
 
 
 def build_page(
-    classifier: FewShotTextClassificationPipeline,
+    classifier: FewShotPipeline,
     *,
     shared: bool = True,
     title: str = TITLE,
@@ -271,7 +271,7 @@ def _connect(gr: Any, page: Any, events: Events, ask: Any, label: Any, kind: Any
 
 
 def launch(
-    classifier: FewShotTextClassificationPipeline,
+    classifier: FewShotPipeline,
     *,
     shared: bool = True,
     title: str = TITLE,

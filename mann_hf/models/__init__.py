@@ -31,4 +31,11 @@ __all__ = [
     "MANNForImageClassification",
     "MANNForSequenceClassification",
     "MANNPreTrainedModel",
+    "model_class_of",
 ]
+
+
+def model_class_of(modality: str) -> type[MANNForClassification]:
+    """The class of classifiers of a modality; that of any inputs where there is none of its own."""
+    kinds = MANNForClassification.__subclasses__()
+    return next((kind for kind in kinds if kind.modality == modality), MANNForClassification)

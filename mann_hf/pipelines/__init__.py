@@ -11,4 +11,11 @@ __all__ = [
     "FewShotImageClassificationPipeline",
     "FewShotPipeline",
     "FewShotTextClassificationPipeline",
+    "pipeline_of",
 ]
+
+
+def pipeline_of(modality: str) -> type[FewShotPipeline]:
+    """The pipeline whose models take inputs of a modality; the one of any inputs where there is none of its own."""
+    kinds = FewShotPipeline.__subclasses__()
+    return next((kind for kind in kinds if kind.model_class.modality == modality), FewShotPipeline)

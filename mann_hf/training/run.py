@@ -1,4 +1,4 @@
-"""A whole run, from labelled texts to a folder: what `mann-hf train` and the recipes of the tasks do."""
+"""A whole run, from labelled inputs to a folder: what `mann-hf train` and the recipes of the tasks do."""
 
 import json
 import time
@@ -13,12 +13,13 @@ from transformers import EarlyStoppingCallback, PreTrainedConfig, PrinterCallbac
 from transformers.utils import logging
 
 from ..controllers import DEFAULT_ENCODER
+from ..controllers.kinds import TEXT
 from ..episodes import select_classes
 from ..episodes.table import LabelledTable
 from ..errors import InvalidInputError, import_extra
 from ..hub.resolve import resolve_encoder
 from ..hub.saving import write_whole
-from ..models import MANNConfig, MANNForSequenceClassification
+from ..models import MANNConfig, MANNForClassification, model_class_of
 from ..wording import as_count, listed
 from .arguments import COLUMNS, EpisodicTrainingArguments
 from .callbacks import CURVES_FILE, draw_curves
@@ -42,10 +43,10 @@ class TrainingRun:
     """The settings of a run.
 
     Args:
-        encoder: the pretrained text encoder: a folder or a name on the Hub. A model of this library is trained further
+        encoder: the pretrained encoder: a folder or a name on the Hub. A model of this library is trained further
             and keeps its memory.
         output: the folder of the trained model.
-        model_options: fields of `MANNConfig`, such as `reading`.
+        model_options: fields of `MANNConfig`, such as `reading`, or the `modality` of the encoder's inputs.
         arguments: of `EpisodicTrainingArguments`.
         valid_share: without validation data, the share of the classes kept from training to choose the best checkpoint;
             0 for none.
@@ -114,8 +115,8 @@ class TrainingRun:
         """Makes the trainer of this run.
 
         Args:
-            train: labelled texts, or several data sets of them by name, to be mixed.
-            valid: labelled texts of other classes; some classes of `train` if left out.
+            train: labelled inputs, or several data sets of them by name, to be mixed.
+            valid: labelled inputs of other classes; some classes of `train` if left out.
             callbacks: further ones.
 
         Raises:
@@ -162,8 +163,8 @@ class TrainingRun:
         """Trains, and saves the model, `train_results.json` and `curves.png` in the folder.
 
         Args:
-            train: labelled texts, or several data sets of them by name, to be mixed.
-            valid: labelled texts of other classes; some classes of `train` if left out.
+            train: labelled inputs, or several data sets of them by name, to be mixed.
+            valid: labelled inputs of other classes; some classes of `train` if left out.
             callbacks: further ones of the trainer.
             resume: goes on from the newest checkpoint in the folder, if there is one that was written to the end.
             overwrite: starts anew in a folder where another run has been, finished or not, or another model. Its
@@ -209,11 +210,13 @@ class TrainingRun:
             write_whole(Path(self.output, RESULTS_FILE), (json.dumps(results, indent=1) + "\n").encode())
         return results
 
-    def _model(self) -> MANNForSequenceClassification:
+    def _model(self) -> MANNForClassification:
         config, _ = PreTrainedConfig.get_config_dict(resolve_encoder(self.encoder))
         if config.get("model_type") == MANNConfig.model_type:
-            return MANNForSequenceClassification.from_pretrained(self.encoder, **self.model_options)
-        return MANNForSequenceClassification.from_encoder_pretrained(self.encoder, **self.model_options)
+            options = {name: value for name, value in self.model_options.items() if name != "modality"}
+            return model_class_of(config.get("modality", TEXT)).from_pretrained(self.encoder, **options)
+        kind = model_class_of(self.model_options.get("modality", TEXT))
+        return kind.from_encoder_pretrained(self.encoder, **self.model_options)
 
     def _held_out(self, data: Dataset, columns: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
         """Training and validation data without a class in common, if there are classes enough for both."""

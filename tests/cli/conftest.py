@@ -42,11 +42,16 @@ class Shell:
         """The one document on standard output."""
         return json.loads(self(*arguments, "--json", given=given))
 
-    def fails(self, *arguments: object, status: int = 1, given: str | bytes | None = None, after: str = "") -> str:
-        """The one line on standard error, after what a slow command says first, of a call that must fail."""
+    def fails(
+        self, *arguments: object, status: int = 1, given: str | bytes | None = None, after: str | None = ""
+    ) -> str:
+        """The last line on standard error, after what a slow command says first, of a call that must fail.
+
+        With `after=None` it may say anything first.
+        """
         result = CliRunner().invoke(app, [str(argument) for argument in arguments], given, prog_name=PROGRAM)
         assert (result.exit_code, result.stdout) == (status, "")
-        error = result.stderr.removeprefix(after)
+        error = result.stderr.splitlines(True)[-1] if after is None else result.stderr.removeprefix(after)
         assert error.count("\n") == 1 and error.startswith(f"{PROGRAM}"), result.stderr
         return error.strip()
 

@@ -39,7 +39,7 @@ def test_a_path_in_a_hint_can_be_pasted(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_a_memory_without_a_model_is_told(shell: Shell, taught: Path, tmp_path: Path) -> None:
-    open_classifier(str(taught)).save_memory(tmp_path / "skill")
+    open_classifier(str(taught), "text").save_memory(tmp_path / "skill")
     error = shell.fails("predict", tmp_path / "skill", "hello")
     assert "holds only a memory, no model; load it into a model with its encoder (" in error
     assert error.endswith(f", by model.load_memory('{tmp_path}/skill').")

@@ -111,14 +111,14 @@ def test_what_is_not_there_is_told_and_nothing_changes(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Invalid value for --label / --id / --text: give exactly one of these options."),
+        ([], "Invalid value for --label / --id / --text / --image: give exactly one of these options."),
         (
             ["--label", "a", "--id", "1"],
-            "Invalid value for --label / --id / --text: give exactly one of these options.",
+            "Invalid value for --label / --id / --text / --image: give exactly one of these options.",
         ),
         (
             ["--label", "a", "--text", "b"],
-            "Invalid value for --label / --id / --text: give exactly one of these options.",
+            "Invalid value for --label / --id / --text / --image: give exactly one of these options.",
         ),
         (["--id", "one"], "Invalid value for '--id': "),
     ],

@@ -1,4 +1,4 @@
-"""Reads tables of texts and labels from a file, a folder, a pipe or a data set on the Hub.
+"""Reads tables of texts or images and labels from a file, a folder, a pipe or a data set on the Hub.
 
 Text files are read by Python's csv and json, which change no cell: `007` and `NA` stay as they are, and a row with a
 cell too many is reported with its line. (pyarrow and pandas lose the lines, mend or drop rows with a broken quote in
@@ -8,11 +8,12 @@ by `mann_hf.targets`.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import InvalidInputError
 from ...hub.near_paths import near_paths
+from ..modalities import TEXT
 from ..options import TableOptions
 from ..output import say
 from .columns import Columns
@@ -34,17 +35,17 @@ from .content import (
 )
 from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
-from .examples import Examples, examples_of, rows_of, texts_of
+from .examples import Examples, checked, examples_of, inputs_of, rows_of
 from .excel import read_excel
 from .folders import (
     check_no_classes,
     choose,
+    choose_inputs,
     choose_of,
-    choose_texts,
     data_files,
     files_of_classes,
     read_class_folders,
-    text_files,
+    settle_inputs,
 )
 from .hub import read_hub, read_parquet
 from .objects import read_objects
@@ -56,25 +57,29 @@ __all__ = [
     "Examples",
     "Row",
     "Table",
+    "checked",
     "examples_of",
+    "inputs_of",
     "is_stream",
     "is_table",
     "read_table",
     "rows_of",
-    "texts_of",
 ]
 
 
-def is_table(argument: str, options: TableOptions) -> bool:
-    """Whether an argument that may be a text or a table is a table.
+def is_table(argument: str, options: TableOptions, kind: str = TEXT) -> bool:
+    """Whether an argument that may be an input or a table is a table.
 
-    It is one if it exists, if it has the ending of one, or if it is a slip for the name of a file that exists.
+    It is one if it exists, if it has the ending of one, or if it is a slip for the name of a file that exists. A file
+    with another ending is an image, for a classifier of these.
 
     Raises:
         InvalidInputError: it is a file, but not of a known kind.
     """
     if is_stream(argument) or os.path.isdir(argument):
         return True
+    if kind != TEXT:
+        return ending_of(argument) is not None or options.format is not None
     ending = ending_of(argument) or (Path(argument).suffix if shows_form(argument) else None)
     if os.path.isfile(argument):
         if ending is None and options.format is None:
@@ -95,9 +100,15 @@ def is_table(argument: str, options: TableOptions) -> bool:
 
 
 def read_table(
-    source: str, options: TableOptions, usual_split: str, *, labels: bool = True, others: bool = False
+    source: str,
+    options: TableOptions,
+    usual_split: str,
+    *,
+    labels: bool = True,
+    others: bool = False,
+    inputs: Sequence[str] = (TEXT,),
 ) -> Table:
-    """Reads the texts of a table and, where they are wanted, their labels.
+    """Reads the inputs of a table and, where they are wanted, their labels.
 
     Args:
         source: a file, a folder of data files or of class folders, `-` for standard input, a pipe, or a data set on
@@ -106,17 +117,19 @@ def read_table(
         usual_split: the split to read if the options name none.
         labels: whether labels are wanted; if not, standard input and a `.txt` file may hold lines of text.
         others: whether all other columns are wanted too, after these.
+        inputs: what the inputs may be: texts, images, or those that are found.
 
     Raises:
         InvalidInputError: there is no such table, it cannot be read, it lacks a column or it is empty.
         MissingExtraError: an Excel file, without the package that reads it.
     """
-    columns = Columns(options, ("text", "label") if labels else ("text",), others)
+    columns = Columns(options, inputs, labels, others)
+    folder = source if os.path.isdir(source) else os.path.dirname(source) if os.path.isfile(source) else ""
     if is_stream(source):
-        content = read_stream(source, options, columns, lines=not labels)
+        content = read_stream(source, options, columns, lines=not labels and columns.input == TEXT)
         table = table_of(content.source, _rows(content, options, columns), columns, content.source)
     elif os.path.isfile(source):
-        content = read_file(source, options, columns, lines=not labels)
+        content = read_file(source, options, columns, lines=not labels and columns.input == TEXT)
         if options.split is not None and content.ending not in EXCELS:
             raise InvalidInputError(f"{source!r} is a file and has no splits: leave out --split, or name its own file.")
         table = table_of(source, _rows(content, options, columns), columns, os.path.basename(source))
@@ -128,7 +141,7 @@ def read_table(
             columns.say(f"{source}: reads the split {usual_split!r} (--split names another).")
     if not table.rows and not table.bad:
         raise InvalidInputError(f"{table.source!r} has no rows.")
-    return table
+    return table._replace(folder=folder)
 
 
 def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
@@ -157,9 +170,9 @@ def _parquet_of(source: str, data: bytes, columns: Columns) -> Iterator[Row]:
 
 
 def _lines(source: str, text: str, columns: Columns) -> Iterator[Row]:
-    if "label" in columns.kinds:
+    if columns.labels:
         raise InvalidInputError(f"{source!r} is read as lines of text, which have no labels; give a table.")
-    columns.find(source, [columns.asked["text"] or ("text" if columns.header else "1")])
+    columns.find(source, [columns.asked[columns.input] or (columns.input if columns.header else "1")])
     lines = (line.rstrip("\r\n") for line in lines_of(text))
     written = ((place, line) for place, line in enumerate(lines, start=1) if line.strip())
     yield from (Row(number, (line,), place) for number, (place, line) in enumerate(written, start=1))
@@ -179,13 +192,8 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
         chosen = choose(folder, files, options.split, usual_split, columns)
         found = _rows_of_files(folder, chosen.files, options, columns)
     else:
-        files = text_files(folder)
-        if not files:
-            raise InvalidInputError(
-                f"the folder {folder!r} holds no table ({endings()}), and no folders of texts (.txt) by class."
-            )
-        files = files_of_classes(folder, files, columns)
-        chosen = choose_texts(folder, files, options.split, usual_split, columns)
+        files = files_of_classes(folder, settle_inputs(folder, columns), columns)
+        chosen = choose_inputs(folder, files, options.split, usual_split, columns)
         found = read_class_folders(folder, chosen.files, columns, options)
     chosen.say(folder, columns)
     title = folder if chosen.split is None else f"{folder} ({chosen.split})"
@@ -196,8 +204,8 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
 def _rows_of_files(folder: str, files: list[Path], options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
     options = options._replace(split=None)
     for path in files:
-        file = path.relative_to(folder).as_posix() if len(files) > 1 else ""
-        yield from (
-            row._replace(file=file)
-            for row in _rows(read_file(str(path), options, columns, lines=False), options, columns)
-        )
+        file = path.relative_to(folder)
+        for row in _rows(read_file(str(path), options, columns, lines=False), options, columns):
+            if isinstance(row, Row) and columns.input != TEXT and isinstance(row.cells[0], str):
+                row = row._replace(cells=(str(file.parent / row.cells[0]), *row.cells[1:]))
+            yield row._replace(file=file.as_posix() if len(files) > 1 else "")

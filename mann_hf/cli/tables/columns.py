@@ -1,4 +1,4 @@
-"""Finds the columns of a table that hold the texts and the labels."""
+"""Finds the columns of a table that hold the texts or images and the labels."""
 
 import re
 import unicodedata
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed, shown
+from ..modalities import IMAGE, MODALITIES, TEXT
 from ..options import TableOptions
 from ..output import say
 
@@ -17,6 +18,11 @@ USUAL = {
         *("content", "input", "prompt", "body", "comment", "review", "tweet", "document", "phrase", "request"),
         *("nachricht", "frage", "anfrage", "satz", "kommentar", "inhalt", "eingabe"),
         *("texte", "commentaire", "requête", "texto", "mensaje", "pregunta", "frase", "comentario", "consulta"),
+    ),
+    "image": (
+        *("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "image_path", "img_path"),
+        *("image_file", "file_name", "filename", "file_path", "filepath", "file", "path"),
+        *("bild", "bilder", "foto", "fotos", "datei", "pfad", "fichier", "chemin", "imagen", "archivo", "ruta"),
     ),
     "label": (
         *("label", "labels", "intent", "intents", "category", "categories", "class", "classes", "target", "topic"),
@@ -47,31 +53,53 @@ class Form(NamedTuple):
 
 
 class Columns:
-    """Finds the columns of texts and labels, by the names that were given or by usual ones.
+    """Finds the columns of texts or images and of labels, by the names that were given or by usual ones.
 
     Each guess is printed once. One object serves all files of a folder.
 
     Args:
         options: how to read the table; the names of columns are taken from it.
-        kinds: which columns are wanted, of `"text"` and `"label"`.
+        inputs: what the inputs may be: `"text"`, `"image"` or both; the first of them that has a column is taken.
+        labels: whether the column of labels is wanted, too.
         others: whether all other columns are wanted after these. Set to False if the files of a folder differ in them.
 
     Attributes:
         found: the table's names of the columns, set by `find`.
-        text_place: how many other columns come before that of the texts.
+        input_place: how many other columns come before that of the inputs.
         form: delimiter and mark of the first csv file that was read.
     """
 
-    def __init__(self, options: TableOptions, kinds: Sequence[str] = ("text", "label"), others: bool = False) -> None:
-        self.asked = {"text": options.text_column, "label": options.label_column}
-        self.kinds = tuple(kinds)
+    def __init__(
+        self, options: TableOptions, inputs: Sequence[str] = (TEXT,), labels: bool = True, others: bool = False
+    ) -> None:
+        self.asked = {TEXT: options.text_column, IMAGE: options.image_column, "label": options.label_column}
+        named = [one for one in MODALITIES if self.asked[one]]
+        if len(named) > 1 or not {*named} <= {*inputs}:
+            option, only = f"--{named[-1]}-column", inputs[0] if len(named) == 1 else named[0]
+            raise InvalidInputError(f"{option} is of {named[-1]}s, and the inputs are {only}s (--{only}-column).")
+        self.inputs = tuple(named or inputs)
+        self.labels = labels
         self.others = others
         self.header = options.header
         self.found: tuple[str, ...] = ()
-        self.text_place = 0
+        self.input_place = 0
         self.form: Form | None = None
         self._said: set[str] = set()
         self._rest: list[str] | None = None
+
+    @property
+    def input(self) -> str:
+        """What the inputs are, or are taken for as long as that is open."""
+        return self.inputs[0]
+
+    def settle(self, kind: str) -> None:
+        """Says what the inputs are."""
+        self.inputs = (kind,)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of columns that are wanted."""
+        return (self.input, "label") if self.labels else (self.input,)
 
     def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
         """The positions of the columns of texts, labels (several with `--label-column a,b`) and, if wanted, all others.
@@ -87,6 +115,7 @@ class Columns:
         """
         if not (self.header or named):
             return self._find_by_number(source, there)
+        self.settle(next((kind for kind in self.inputs if self._places(kind, there)), self.input))
         positions: list[int] = []
         for kind in self.kinds:
             positions += self._find(source, kind, there, cure)
@@ -105,25 +134,28 @@ class Columns:
     @property
     def one_a_label(self) -> bool:
         """Whether each label has a column of its own, with zeros and ones."""
-        return "label" in self.kinds and len(self.found) > 2
+        return self.labels and len(self.found) > 2
 
     def match(self, there: Sequence[str]) -> bool:
         """Whether all columns that are wanted are among these names."""
-        return all(self._places(kind, there) or self._one_each(kind, there) for kind in self.kinds)
+        wanted = ("label",) if self.labels else ()
+        return self.have_inputs(there) and all(
+            self._places(kind, there) or self._one_each(kind, there) for kind in wanted
+        )
 
-    def have_texts(self, there: Sequence[str]) -> bool:
-        """Whether a column of texts is among these names."""
-        return bool(self._places("text", there))
+    def have_inputs(self, there: Sequence[str]) -> bool:
+        """Whether a column of inputs is among these names."""
+        return any(self._places(kind, there) for kind in self.inputs)
 
     def header_in(self, rows: Iterable[Sequence[str]]) -> int | None:
         """The position of the header among the first rows, which may begin with a title; None if none has the columns.
 
-        Below the first row, a header also needs more cells than all rows above, or usual names of texts and of labels.
+        Below the first row, a header also needs more cells than all rows above, or usual names of inputs and of labels.
         """
         most = 0
         for place, cells in enumerate(rows):
             filled = sum(bool(cell.strip()) for cell in cells)
-            if self.match(cells) and (place == 0 or filled > most or _has_both(cells)):
+            if self.match(cells) and (place == 0 or filled > most or self._has_both(cells)):
                 return place
             most = max(most, filled)
             if place >= ABOVE:
@@ -133,8 +165,8 @@ class Columns:
     def are_header(self, rows: Sequence[Sequence[str]]) -> bool:
         """Whether the first of these rows is a header, and not a text.
 
-        It is one if it has the preferred name of texts, or usual names of texts and of labels, or if all its cells are
-        single words with a usual name of texts among them and the next row has as many cells.
+        It is one if it has the preferred name of inputs, or usual names of inputs and of labels, or if all its cells
+        are single words with a usual name of inputs among them and the next row has as many cells.
         """
         if not rows:
             return False
@@ -142,7 +174,7 @@ class Columns:
         if self._has_surely(there):
             return True
         even = len(rows) > 1 and len(rows[1]) == len(there)
-        return even and all(map(NAME.fullmatch, there)) and bool(self._places("text", there))
+        return even and all(map(NAME.fullmatch, there)) and self.have_inputs(there)
 
     def check_no_header(self, source: str, cells: Sequence[str]) -> None:
         """Refuses a table with `--no-header` whose first row is a header.
@@ -183,11 +215,11 @@ class Columns:
         rest = {name: place for place, name in enumerate(names) if place not in positions}
         if self._rest is None:
             self._rest = list(rest)
-            self.text_place = positions[0]
+            self.input_place = positions[0]
         if set(rest) != set(self._rest):
-            self.say(f"{source}: its files differ in their columns, of which only the texts are kept.")
+            self.say(f"{source}: its files differ in their columns, of which only the {self.input}s are kept.")
             self.others = False
-            self.text_place = 0
+            self.input_place = 0
             return []
         self.found = (*self.found, *self._rest)
         return [rest[name] for name in self._rest]
@@ -216,7 +248,7 @@ class Columns:
         return (*positions, *self._others(source, there, positions))
 
     def _find(self, source: str, kind: str, there: Sequence[str], cure: str = "") -> list[int]:
-        """The position of the column of texts or of labels; several positions if each label has a column of its own."""
+        """The position of the column of inputs or labels; several positions if each label has a column of its own."""
         option, asked = f"--{kind}-column", self.asked[kind]
         places = self._places(kind, there)
         if not places and (several := self._one_each(kind, there)):
@@ -240,12 +272,19 @@ class Columns:
 
     def _check_apart(self, source: str, positions: Sequence[int]) -> None:
         if len(set(positions)) < len(positions):
-            raise InvalidInputError(f"{source!r}: texts and labels are to come from one column, {self.found[0]!r}.")
+            raise InvalidInputError(
+                f"{source!r}: {self.input}s and labels are to come from one column, {self.found[0]!r}."
+            )
 
     def _has_surely(self, there: Sequence[str]) -> bool:
-        """Whether these are surely names: the preferred name of texts, or usual names of texts and of labels."""
-        name = _plain(self.asked["text"] or USUAL["text"][0])
-        return any(_plain(each) == name for each in there) or _has_both(there)
+        """Whether these are surely names: the preferred name of inputs, or usual names of inputs and of labels."""
+        names = {_plain(self.asked[kind] or USUAL[kind][0]) for kind in self.inputs}
+        return any(_plain(each) in names for each in there) or self._has_both(there)
+
+    def _has_both(self, there: Sequence[str]) -> bool:
+        """Whether usual names of inputs and of labels are among these."""
+        plain = {_plain(each) for each in there}
+        return not plain.isdisjoint(USUAL["label"]) and any(not plain.isdisjoint(USUAL[kind]) for kind in self.inputs)
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """The positions of all columns that could be meant."""
@@ -255,12 +294,12 @@ class Columns:
         plain = list(map(_plain, there))
         first = [place for place, each in enumerate(plain) if each == USUAL[kind][0]]
         usual = [place for place, each in enumerate(plain) if each in USUAL[kind]]
-        if first and kind == "text":
+        if first and kind != "label":
             return first
         if first:  # another usual name may be the truth, and this one an answer
             return [place for place in usual if plain[place] not in WORDS]
         if not usual and plain == ["0", "1"]:  # a data frame whose columns have no names
-            return [list(USUAL).index(kind)]
+            return [int(kind == "label")]
         return usual
 
     def _one_each(self, kind: str, there: Sequence[str]) -> list[int]:
@@ -288,11 +327,6 @@ def numbered(names: Iterable[str]) -> list[str]:
 
 def _named(names: Sequence[str]) -> str:
     return listed((shown(name, 40) for name in names), 20)
-
-
-def _has_both(there: Sequence[str]) -> bool:
-    """Whether usual names of texts and of labels are among these."""
-    return all(any(_plain(each) in USUAL[kind] for each in there) for kind in USUAL)
 
 
 def _plain(name: str) -> str:

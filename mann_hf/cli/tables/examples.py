@@ -1,4 +1,4 @@
-"""Turns the rows of a table into texts and labels, and finds the rows that cannot be used."""
+"""Turns the rows of a table into inputs and labels, and finds the rows that cannot be used."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,26 +10,27 @@ from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing
 from ...targets.labels import check_no_spreadsheet_error, labels_in
 from ...wording import counted
+from ..modalities import TEXT
 from ..options import schema_of
-from ..output import say
+from ..output import progress_bar, say
 from . import hints
-from .rows import BadRow, Table
+from .rows import BadRow, Row, Table
 
 MOST_LISTED = 5
 """Number of skipped rows that a message names."""
 
 
 class Examples(NamedTuple):
-    """The texts and labels of the rows that can be used.
+    """The inputs and labels of the rows that can be used.
 
     Attributes:
-        texts: the texts.
-        labels: for each text its label: a name, a tuple of names with several labels, or a list of numbers for
+        inputs: texts, or paths as the table has them.
+        labels: for each input its label: a name, a tuple of names with several labels, or a list of numbers for
             regression. Empty if no labels were asked for.
         numbers: the row numbers, counted from 1 over all files.
     """
 
-    texts: list[str]
+    inputs: list[str]
     labels: list[Any]
     numbers: list[int]
 
@@ -38,11 +39,11 @@ class _BadCell(Exception):
     """A cell cannot be used; the message says why."""
 
 
-def texts_of(table: Table, skip_bad_rows: bool) -> Examples:
-    """The texts of a table.
+def inputs_of(table: Table, skip_bad_rows: bool) -> Examples:
+    """The inputs of a table.
 
     Raises:
-        InvalidInputError: a row has no text, and bad rows are not skipped; the message names the row.
+        InvalidInputError: a row has none, and bad rows are not skipped; the message names the row.
     """
     examples = _examples(table, None, skip_bad_rows)
     hints.say_words_for_nothing(table, lambda cell: ())
@@ -50,12 +51,12 @@ def texts_of(table: Table, skip_bad_rows: bool) -> Examples:
 
 
 def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Examples:
-    """The texts of a table and their labels, spelled by `mann_hf.targets`.
+    """The inputs of a table and their labels, spelled by `mann_hf.targets`.
 
     In a cell of text several labels, or several numbers, have `|` between them, or are a list as Python writes it.
 
     Raises:
-        InvalidInputError: a row has no text or no label of this problem type, and bad rows are not skipped; the
+        InvalidInputError: a row has no input or no label of this problem type, and bad rows are not skipped; the
             message names the row.
     """
     schema, known = schema_of(problem_type), Spellings()
@@ -92,19 +93,20 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
     labels = [name for each in examples.labels for name in each] if several else examples.labels
     hints.say_spelling(table, parts, spell, several)
     hints.say_words_for_nothing(table, parts)
-    hints.say_swapped(table, examples.texts, examples.labels)
+    hints.say_swapped(table, examples.inputs, examples.labels)
     hints.say_separators(table, examples.labels, several)
     hints.say_alike(table, labels)
-    hints.say_total(table, examples.texts, examples.labels)
+    hints.say_total(table, examples.inputs, examples.labels)
     hints.say_numbers(table, labels)
     if several and (empty := sum(not each for each in examples.labels)):
-        say(f"{table.source}: {counted(empty, 'text has', 'texts have')} no label, which tells against every label.")
+        count = counted(empty, f"{table.kind} has", f"{table.kind}s have")
+        say(f"{table.source}: {count} no label, which tells against every label.")
 
 
 def _examples(
     table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool, as_many: bool = False
 ) -> Examples:
-    """The rows that can be used, as texts and labels; an error, if bad rows are not skipped.
+    """The rows that can be used, as inputs and labels; an error, if bad rows are not skipped.
 
     Args:
         table: the table.
@@ -119,7 +121,7 @@ def _examples(
     for row in table.rows:
         column = table.columns[0]
         try:
-            text = _text(row.cells[0])
+            text = _input(row.cells[0], table.kind)
             label = None
             if convert is not None:
                 column = table.columns[1]
@@ -134,25 +136,66 @@ def _examples(
     if bad:
         bad.sort(key=lambda row: (row.file, row.number))
         _skip(table, bad, len(good), skip_bad_rows)
-    numbers, texts, labels = zip(*good, strict=True)
-    return Examples(list(texts), list(labels) if convert is not None else [], list(numbers))
+    numbers, inputs, labels = zip(*good, strict=True)
+    return Examples(list(inputs), list(labels) if convert is not None else [], list(numbers))
 
 
 def rows_of(table: Table, examples: Examples, column: str) -> list[dict[str, Any]]:
-    """For each text its row: the cells by their columns, in the order of the table.
+    """For each input its row: the cells by their columns, in the order of the table.
 
     Args:
         table: a table that was read with all its columns.
-        examples: its texts.
-        column: the name of the column of texts.
+        examples: its inputs.
+        column: the name of the column of inputs.
     """
-    before, place = _rows_before(table), table.text_place
-    cells = {before[row.file] + row.number: zip(table.columns[1:], row.cells[1:], strict=False) for row in table.rows}
+    by_number, place = _by_number(table), table.input_place
     rows = []
-    for text, number in zip(examples.texts, examples.numbers, strict=True):
-        others = list(cells[number])
-        rows.append(dict([*others[:place], (column, text), *others[place:]]))
+    for given, number in zip(examples.inputs, examples.numbers, strict=True):
+        others = list(zip(table.columns[1:], by_number[number].cells[1:], strict=False))
+        rows.append(dict([*others[:place], (column, given), *others[place:]]))
     return rows
+
+
+def checked(
+    table: Table, examples: Examples, check: Callable[[Any], list[Any]], skip_bad_rows: bool
+) -> tuple[Examples, list[Any]]:
+    """Looks at each input as a classifier will: images are opened, one by one, and their paths are kept.
+
+    Args:
+        table: the table of the examples.
+        examples: what `examples_of` or `inputs_of` found in it.
+        check: of the classifier's processor.
+        skip_bad_rows: whether rows with a bad input are skipped and listed; otherwise they are an error.
+
+    Returns:
+        The examples that are left, and their inputs as `check` gives them.
+
+    Raises:
+        InvalidInputError: an input cannot be used, and is not skipped; the message names the row.
+    """
+    if table.kind == TEXT:  # of which all was looked at
+        return examples, examples.inputs
+    by_number, good, bad = _by_number(table), [], []
+    with progress_bar("Reading", len(examples.inputs)) as advance:
+        for place, number in enumerate(examples.numbers):
+            try:
+                good.append((place, *check(table.located(examples.inputs[place]))))
+            except (InvalidInputError, InvalidTypeError) as error:
+                row = by_number[number]
+                bad.append(BadRow(row.number, f"column {table.columns[0]!r}: {str(error).rstrip('.')}", *row[2:]))
+            if advance is not None:
+                advance(1)
+    if bad:
+        _skip(table, bad, len(good), skip_bad_rows)
+    places = [place for place, _ in good]
+    left = [[part[place] for place in places] if part else [] for part in examples]
+    return Examples(*left), [found for _, found in good]
+
+
+def _by_number(table: Table) -> dict[int, Row]:
+    """The rows by their numbers over all files."""
+    before = _rows_before(table)
+    return {before[row.file] + row.number: row for row in table.rows}
 
 
 def _rows_before(table: Table) -> dict[str, int]:
@@ -181,25 +224,28 @@ def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> No
     say(listing)
 
 
-def _text(cell: Any) -> str:
+def _input(cell: Any, kind: str) -> str:
+    """The text or path in a cell."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not cell.strip()):
-        raise _BadCell("no text")
+        raise _BadCell(f"no {kind}")
     if isinstance(cell, (int, float)):
         return repr(cell)  # as in csv, where numbers are texts
     if not isinstance(cell, str):
-        raise _BadCell(f"{cell!r} is no text but of type {type(cell).__name__}")
+        raise _BadCell(f"{cell!r} is no {'text' if kind == TEXT else 'path'} but of type {type(cell).__name__}")
     try:
         check_no_spreadsheet_error(cell)
     except InvalidInputError as error:
         raise _BadCell(str(error)) from None
     if "\0" in cell:
-        raise _BadCell("the text holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
+        raise _BadCell(
+            f"the {kind} holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)"
+        )
     try:
         cell.encode()
     except UnicodeEncodeError as error:
         if "\udc80" <= cell[error.start] <= "\udcff":
-            raise _BadCell("the text holds bytes that are no UTF-8") from None
-        raise _BadCell("the text holds half a surrogate pair, which is no letter") from None
+            raise _BadCell(f"the {kind} holds bytes that are no UTF-8") from None
+        raise _BadCell(f"the {kind} holds half a surrogate pair, which is no letter") from None
     return cell
 
 

@@ -1,4 +1,4 @@
-"""Finds the files of a folder that make a table: data files by split, or texts in a folder for each class."""
+"""Finds the files of a folder that make a table: data files by split, or inputs in a folder for each class."""
 
 import os
 import re
@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed
+from ..modalities import MODALITIES, TEXT
 from ..options import TableOptions
 from .columns import Columns
-from .content import LINES, LOCK, ending_of
+from .content import LOCK, ending_of, endings
 from .decoding import decode
 from .rows import BadRow, Row
 
@@ -54,24 +55,51 @@ def data_files(folder: str) -> list[Path]:
     return [path for path in _all_files(folder) if ending_of(path.name) is not None and path.name not in NO_DATA]
 
 
-def text_files(folder: str) -> list[Path]:
-    """The text files in a folder and its subfolders, in order."""
-    return [path for path in _all_files(folder) if path.suffix.lower() == LINES]
+def input_files(folder: str, kind: str) -> list[Path]:
+    """The files of a folder and its subfolders that hold one text each, or one image, in order."""
+    return [path for path in _all_files(folder) if path.suffix.lower() in MODALITIES[kind].endings]
+
+
+def settle_inputs(folder: str, columns: Columns) -> list[Path]:
+    """The files of a folder without tables that hold one input each, and settles what these are.
+
+    Raises:
+        InvalidInputError: there are none, or folders of classes with texts and with images.
+    """
+    files = {kind: input_files(folder, kind) for kind in columns.inputs}
+    found = [kind for kind in files if any(path.parent != Path(folder) for path in files[kind])]
+    found = found or [kind for kind in files if files[kind]]
+    if len(found) > 1:
+        counts = " and ".join(
+            f"{counted(len(files[kind]), kind)} ({_names(folder, files[kind][:1])})" for kind in found
+        )
+        raise InvalidInputError(
+            f"the folder {folder!r} holds {counts}, and a classifier takes one kind; give a folder with one kind alone."
+        )
+    if found:
+        columns.settle(found[0])
+        return files[found[0]]
+    classes = " or ".join(f"{kind}s ({', '.join(MODALITIES[kind].endings)})" for kind in files)
+    others = {kind: len(input_files(folder, kind)) for kind in MODALITIES if kind not in files}
+    mixed = [f"; its {counted(count, kind)} are for a classifier of {kind}s" for kind, count in others.items() if count]
+    raise InvalidInputError(
+        f"the folder {folder!r} holds no table ({endings()}), and no folders of {classes} by class{''.join(mixed)}."
+    )
 
 
 def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[Path]:
-    """The text files that can be used: if labels are wanted, those in the folder of a class, with a note on the rest.
+    """The files that can be used: if labels are wanted, those in the folder of a class, with a note on the rest.
 
     Raises:
         InvalidInputError: none is in the folder of a class.
     """
     loose = [repr(path.name) for path in files if path.parent == Path(folder)]
-    if "label" not in columns.kinds or not loose:
+    if not columns.labels or not loose:
         return files
     if len(loose) == len(files):
         raise InvalidInputError(
-            f"{folder!r} holds texts without labels, {listed(loose, 3)}; put each in a folder with the name of its "
-            "class."
+            f"{folder!r} holds {columns.input}s without labels, {listed(loose, 3)}; put each in a folder with the name "
+            "of its class."
         )
     columns.say(
         f"{folder}: {counted(len(loose), 'file is', 'files are')} in no folder of a class, and left out: "
@@ -83,12 +111,14 @@ def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[P
 def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
     """Refuses a folder that holds both tables and folders of classes; other text files are left out with a note.
 
+    Images are what the tables may name.
+
     Raises:
         InvalidInputError: labels are wanted, and text files are in two folders or more.
     """
-    texts = text_files(folder)
+    texts = input_files(folder, TEXT) if columns.input == TEXT else []
     classes = dict.fromkeys(path.parent.name for path in texts if path.parent != Path(folder))
-    if "label" in columns.kinds and len(classes) > 1:
+    if columns.labels and len(classes) > 1:
         raise InvalidInputError(
             f"{folder!r} holds {counted(len(tables), 'table')}, {_names(folder, tables)}, and texts in folders of "
             f"classes, {listed(map(repr, classes), 3)}; give a table alone, or move the tables out to read the texts."
@@ -120,8 +150,7 @@ def choose(folder: str, files: list[Path], split: str | None, usual: str, column
         return Chosen(files, None)
     of_splits = {path for some in there.values() for path in some}
     left = [path for path in files if path not in of_splits]
-    texts = files[0].suffix.lower() == LINES
-    sign = f"the names of its {'folders' if texts else 'files'}"
+    sign = f"the names of its {'files' if ending_of(files[0].name) else 'folders'}"
     chosen = choose_of(folder, there, split, usual, sign, left)
     if left:
         columns.say(
@@ -160,7 +189,7 @@ def choose_of(
         none = f", and {counted(len(left), 'file is', 'files are')} of none ({_names(folder, left)})" if left else ""
         first = (left or next(iter(there.values())))[0].relative_to(folder)
         in_place = "one file in place of the folder"
-        if first.suffix.lower() == LINES:  # whose label is the name of a folder
+        if ending_of(first.name) is None:  # whose label is the name of a folder
             first, in_place = Path(first.parts[0]), "the folder of one split"
         one = shlex.quote(str(Path(folder, first)))
         raise InvalidInputError(
@@ -170,8 +199,8 @@ def choose_of(
     return Chosen(there[wanted], wanted, tuple(there))
 
 
-def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
-    """The text files of a split, if all folders of classes are in folders named after splits; otherwise all.
+def choose_inputs(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
+    """The files of inputs of a split, if all folders of classes are in folders named after splits; otherwise all.
 
     Raises:
         InvalidInputError: the folder has no such split.
@@ -185,9 +214,12 @@ def choose_texts(folder: str, files: list[Path], split: str | None, usual: str, 
 def read_class_folders(
     folder: str, files: list[Path], columns: Columns, options: TableOptions
 ) -> Iterator[Row | BadRow]:
-    """The rows of a folder with a folder for each class: the text of a file, and the name of its folder."""
+    """The rows of a folder with a folder for each class: the text of a file or its path, and the name of its folder."""
     for path in files:
         name = path.relative_to(folder).as_posix()
+        if columns.input != TEXT:
+            yield Row(1, (name, path.parent.name)[: len(columns.kinds)], file=name)
+            continue
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -47,7 +47,7 @@ Parts = Callable[[Any], Sequence[Any]]
 
 def say_words_for_nothing(table: Table, parts: Parts) -> None:
     """Prints which words that other programs take for a missing value are in the cells."""
-    for place, kind in enumerate(("text", "label")[: len(table.columns)]):
+    for place, kind in enumerate((table.kind, "label")[: len(table.columns)]):
         written = [row.cells[place] for row in table.rows]
         cells = (part for part in (chain.from_iterable(map(parts, written)) if place else written) if type(part) is str)
         found = Counter(part for part in cells if part.strip() in WORDS_FOR_NOTHING)
@@ -62,7 +62,7 @@ def say_words_for_nothing(table: Table, parts: Parts) -> None:
 def say_swapped(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
     """Prints a hint if texts and labels look swapped."""
     if why := why_swapped(texts, labels):
-        say(f"{table.source}: are the columns swapped? {why} (--text-column, --label-column).")
+        say(f"{table.source}: are the columns swapped? {why} (--{table.kind}-column, --label-column).")
 
 
 def say_separators(table: Table, labels: Sequence[Any], several: bool) -> None:
@@ -159,7 +159,7 @@ def say_contradictions(table: Table, texts: Sequence[str], labels: Sequence[Any]
     if found:
         text, each = next(iter(found.items()))
         names = listed((shown(name if isinstance(name, str) else BETWEEN_LABELS.join(name), 40) for name in each), 3)
-        count = counted(len(found), "text has", "texts have")
+        count = counted(len(found), f"{table.kind} has", f"{table.kind}s have")
         such = "" if len(found) == 1 else "such as "
         say(f"{table.source}: {count} different labels in different rows, {such}{shown(text, 60)}: {names}.")
 

@@ -47,7 +47,7 @@ def _found(source: str, text: str, columns: Columns) -> list[tuple[int | None, A
     if whole is None:
         return list(_lines(text))
     lists = {name: each for name, each in whole.items() if _is_objects(each)}
-    if lists and not columns.have_texts(list(whole)):
+    if lists and not columns.have_inputs(list(whole)):
         if len(lists) > 1:
             raise InvalidInputError(
                 f"{source}: has several lists of objects, under {listed(map(repr, lists))}; save each in its own file."

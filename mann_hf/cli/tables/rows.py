@@ -1,11 +1,13 @@
 """The rows of a table that was read."""
 
+import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ...targets import is_missing
 from ...targets.labels import same_label
 from ...wording import shown
+from ..modalities import TEXT
 from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
@@ -70,8 +72,10 @@ class Table(NamedTuple):
         name: its name in model cards, without the folders of this machine.
         dataset_id: its name on the Hub, for a data set from there.
         split: the split that was read, of a data set or a folder.
-        text_place: how many other columns come before that of the texts.
+        input_place: how many other columns come before that of the inputs.
         form: delimiter and mark of a csv file; None for other tables.
+        kind: what the inputs are: `"text"` or `"image"`.
+        folder: that from which the paths in its cells lead on.
     """
 
     source: str
@@ -81,8 +85,14 @@ class Table(NamedTuple):
     name: str
     dataset_id: str | None = None
     split: str | None = None
-    text_place: int = 0
+    input_place: int = 0
     form: Form | None = None
+    kind: str = TEXT
+    folder: str = ""
+
+    def located(self, cell: str) -> str:
+        """An input as a classifier takes it: a text as it is, of an image the path from the present folder."""
+        return cell if self.kind == TEXT else os.path.join(self.folder, cell)
 
 
 def table_of(
@@ -113,7 +123,7 @@ def table_of(
         else:
             bad.append(row)
     names = (columns.found[0], ", ".join(columns.found[1:])) if columns.one_a_label else columns.found
-    return Table(source, rows, names, bad, name, dataset_id, split, columns.text_place, columns.form)
+    return Table(source, rows, names, bad, name, dataset_id, split, columns.input_place, columns.form, columns.input)
 
 
 def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mann_hf.cli.options import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from mann_hf.cli.tables import Row, Table, examples_of, texts_of
+from mann_hf.cli.tables import Row, Table, examples_of, inputs_of
 from mann_hf.cli.tables.rows import BadRow
 from mann_hf.errors import InvalidInputError
 
@@ -117,13 +117,13 @@ def test_rows_that_are_all_of_zeros_and_ones_are_refused() -> None:
 )
 def test_a_wrong_text_is_told_with_its_row(cell: Any, message: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        texts_of(of_texts("good", cell), False)
+        inputs_of(of_texts("good", cell), False)
     assert str(caught.value).startswith(f"t.csv: row 2, column 't': {message}")
 
 
 def test_all_wrong_rows_are_counted() -> None:
     with pytest.raises(InvalidInputError, match=r"row 2, column 't': no text \(2 more rows are wrong\); mend or"):
-        texts_of(of_texts("good", "", "good", None, [7]), False)
+        inputs_of(of_texts("good", "", "good", None, [7]), False)
 
 
 def test_wrong_rows_are_skipped_and_listed(capsys: pytest.CaptureFixture) -> None:
@@ -137,15 +137,15 @@ def test_wrong_rows_are_skipped_and_listed(capsys: pytest.CaptureFixture) -> Non
         "t.csv: skipped 3 of 5 rows: row 2, column 'c': no label; row 3 (line 9) has 3 cells and the header 2; row 5, "
         "column 'c': no label.\n"
     )
-    texts_of(of_texts("good", *[None] * 9), True)
+    inputs_of(of_texts("good", *[None] * 9), True)
     assert capsys.readouterr().err.endswith("; and 4 more.\n")
     with pytest.raises(InvalidInputError, match=r"skipped 2 of 2 rows: .* No row is left"):
-        texts_of(of_texts("", None), True)
+        inputs_of(of_texts("", None), True)
 
 
 def test_rows_of_several_files_are_numbered_on() -> None:
     rows = [Row(1, ("a",), file="one"), Row(2, ("b",), file="one"), Row(1, ("c",), file="two")]
-    assert texts_of(Table("folder", rows, ("t",), [], "folder"), False).numbers == [1, 2, 3]
+    assert inputs_of(Table("folder", rows, ("t",), [], "folder"), False).numbers == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_was_made_of_labels_is_said_once(
 
 
 def test_texts_are_given_in_order() -> None:
-    assert texts_of(of_texts("b", " a "), False).texts == ["b", " a "]
+    assert inputs_of(of_texts("b", " a "), False).inputs == ["b", " a "]
 
 
 @pytest.mark.parametrize(

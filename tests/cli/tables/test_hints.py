@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mann_hf.cli.options import MULTI_LABEL, REGRESSION, SINGLE_LABEL, TableOptions
-from mann_hf.cli.tables import Row, Table, examples_of, read_table, texts_of
+from mann_hf.cli.tables import Row, Table, examples_of, inputs_of, read_table
 from mann_hf.cli.tables.hints import say_contradictions, visible
 
 from ..conftest import Shell
@@ -44,7 +44,7 @@ class TestWordsForNothing:
             assert "the column 'c' has 'nan' (1 cell), each read as a label" in said(of_labels(cell), SEVERAL, capsys)
 
     def test_texts_without_labels_are_looked_at_too(self, capsys: pytest.CaptureFixture) -> None:
-        texts_of(table(("null",), ("a",)), False)
+        inputs_of(table(("null",), ("a",)), False)
         assert "the column 't' has 'null' (1 cell), each read as a text" in capsys.readouterr().err
 
     def test_numbers_are_looked_at_for_their_texts(self, capsys: pytest.CaptureFixture) -> None:

@@ -17,7 +17,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from pyarrow.parquet import write_table  # type: ignore[import-untyped]
 
 from mann_hf.cli.options import SINGLE_LABEL, TableOptions
-from mann_hf.cli.tables import delimited, examples_of, hub, is_table, read_table, texts_of
+from mann_hf.cli.tables import delimited, examples_of, hub, inputs_of, is_table, read_table
 from mann_hf.cli.tables.columns import Columns
 from mann_hf.cli.tables.folders import choose
 from mann_hf.errors import InvalidInputError
@@ -296,7 +296,7 @@ class TestClassFolders:
         ]
         assert len(read(tmp_path, "text")) == 4
         table = read_table(str(tmp_path), options(), "train")
-        assert texts_of(table, False).numbers == [1, 2, 3]
+        assert inputs_of(table, False).numbers == [1, 2, 3]
         assert table.rows[2].place == "refund/b.txt, row 1"
 
     def test_a_text_that_cannot_be_read_is_a_bad_row(self, tmp_path: Path) -> None:
@@ -615,7 +615,7 @@ def test_damaged_utf_8_is_no_other_encoding(write: Write) -> None:
     with pytest.raises(
         InvalidInputError, match=r"row 2 \(line 3\), column 'text': the text holds bytes that are no UTF-8"
     ):
-        texts_of(table, False)
+        inputs_of(table, False)
 
 
 def test_after_a_bad_row_the_next_are_read(write: Write) -> None:
@@ -633,7 +633,7 @@ def test_after_a_bad_row_the_next_are_read(write: Write) -> None:
 def test_a_million_rows_are_read_in_bounded_time(write: Write) -> None:
     path = write("t.csv", "text,label\n" + "".join(f'"text, number {n}",label {n % 50}\n' for n in range(1_000_000)))
     begin = time.monotonic()
-    assert len(examples_of(read_table(str(path), options(), "train"), SINGLE_LABEL, False).texts) == 1_000_000
+    assert len(examples_of(read_table(str(path), options(), "train"), SINGLE_LABEL, False).inputs) == 1_000_000
     assert time.monotonic() - begin < 120
 
 
