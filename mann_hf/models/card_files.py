@@ -134,7 +134,7 @@ def write_cards(
     folder: Path,
     place: str,
     before: str | None,
-    said: MANNModelCardData | None = None,
+    card_data: MANNModelCardData | None = None,
 ) -> None:
     """Writes the card, what it says, and the results for the Hub.
 
@@ -143,13 +143,13 @@ def write_cards(
         folder: where to.
         place: the repository or folder by which the model will be loaded.
         before: the card that is there now; one of the user's own is kept.
-        said: in place of the model's `model_card_data`.
+        card_data: in place of the model's `model_card_data`.
     """
-    said = model.model_card_data if said is None else said
+    card_data = model.model_card_data if card_data is None else card_data
     files = {
-        CARD: cards.merged(cards.model_card(model_facts(model, place), said), before),
-        CARD_DATA: said.to_json() if said != MANNModelCardData() else None,
-        RESULTS: cards.results_file(said, place, model.config.controller.noun),
+        CARD: cards.merged(cards.model_card(model_facts(model, place), card_data), before),
+        CARD_DATA: card_data.to_json() if card_data != MANNModelCardData() else None,
+        RESULTS: cards.results_file(card_data, place, model.config.controller.noun),
     }
     for name, content in files.items():
         if content is not None:

@@ -24,10 +24,11 @@ from ..persistent import memory_files
 from ..persistent.fitting import why_old
 from ..persistent.labelled_memory import LabelledMemory
 from ..wording import counted, listed, near
-from . import adapters, base_weights, card_files, publishing
+from . import adapters, base_weights, card_files
 from .adapter_switches import has_adapter
 from .arguments import no_such_argument
 from .configuration_mann import MANNConfig
+from .memory_card import write_memory_card
 from .memory_keys import lack_inputs
 from .peft_package import check_none_beside
 from .plain_modules import check_loadable, plain_modules, plain_names
@@ -210,7 +211,7 @@ def save_cards(
     model: Any,
     folder: str | os.PathLike,
     repository: str | None = None,
-    said: MANNModelCardData | None = None,
+    card_data: MANNModelCardData | None = None,
 ) -> None:
     """Writes the card of a saved model anew.
 
@@ -218,11 +219,11 @@ def save_cards(
         model: as it is now.
         folder: where it is saved.
         repository: by which it will be loaded; by default it is the folder.
-        said: in place of the model's `model_card_data`.
+        card_data: in place of the model's `model_card_data`.
     """
     with whole_save(folder, card_files.CARD_FILES) as staging:
         before = card_in(folder)
-        card_files.write_cards(model, staging, repository or Path(folder).resolve().name, before, said)
+        card_files.write_cards(model, staging, repository or Path(folder).resolve().name, before, card_data)
 
 
 @contextmanager
@@ -308,7 +309,7 @@ def _write_beside(own: Any, folder: Path, staging: Path) -> None:
     card, place = card_in(folder), folder.resolve().name
     if not (folder / CONFIG).exists():
         if card is not None and card_files.is_ours(folder):
-            publishing.write_memory_card(own, staging, place, card)
+            write_memory_card(own, staging, place, card)
         return
     fields = read_object(folder / CONFIG)
     same = own.memory.targets.is_of(fields.get("problem_type"))

@@ -1,6 +1,5 @@
 """Models and memories as repositories on the Hub: what is uploaded."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -25,23 +24,17 @@ from .card_files import (
     CARD_DATA,
     RESULTS,
     is_local,
-    model_facts,
     public_name,
     read_card_data,
-    usual_config,
     warn_of_own_card,
     write_cards,
     write_labels,
 )
 from .configuration_mann import MANNConfig
+from .folder_saves import save_folder
+from .memory_card import write_memory_card
 
 logger = logging.get_logger(f"transformers.{__name__}")
-
-ENCODING = (
-    *("pooling", "projection", "normalize", "max_seq_length", "prompts", "prompt_name", "pool_prompt", "lower_case"),
-    *("reading", "similarity", "reading_options", "problem_type"),
-)
-"""Fields of the configuration without which another model would not read a memory as this one does."""
 
 
 def push_model(
@@ -49,8 +42,9 @@ def push_model(
 ) -> CommitInfo:
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
     tags = options.pop("tags", None) or []
-    said = model.model_card_data
-    said = replace(said, tags=list(dict.fromkeys([*said.tags, *([tags] if isinstance(tags, str) else tags)])))
+    card_data = model.model_card_data
+    more = [tags] if isinstance(tags, str) else tags
+    card_data = replace(card_data, tags=list(dict.fromkeys([*card_data.tags, *more])))
     if has_local_base(model):
         logger.warning(
             f"{repo_id} gets only an adapter, and its encoder is a folder on this machine: nobody else can load it. "
@@ -61,10 +55,9 @@ def push_model(
         own = _with_public_names(model)
 
     def fill(repository: Repository, folder: Path) -> None:
-        own.save_pretrained(folder, create_model_card=False, **save_options)
-        processor.save_pretrained(folder)
+        save_folder(own, folder, processor, create_model_card=False, **save_options)
         before = repository.card()
-        write_cards(own, folder, repository.id, before, said)
+        write_cards(own, folder, repository.id, before, card_data)
         origin = model.name_or_path or ""
         here = card_in(origin) if os.path.isdir(origin) and not escapes_folder(Path(origin, CARD)) else None
         if here is not None and cards.is_own(here) and not cards.is_own(before):
@@ -89,25 +82,6 @@ def push_memory(model: Any, repo_id: str, **options: Any) -> CommitInfo:
         _warn_of_own_card(own, repository, before)
 
     return upload(fill, repo_id, lambda name: False, "memory", **options)
-
-
-def write_memory_card(model: Any, folder: Path, place: str, before: str | None) -> None:
-    """Writes the card of a memory that lies in a repository or folder of its own.
-
-    Args:
-        model: whose memory it is.
-        folder: where to.
-        place: the repository or folder by which the memory will be loaded.
-        before: the card that is there now; one of the user's own is kept.
-    """
-    facts, said = model_facts(model, place), model.model_card_data
-    if _is_fitted(model):  # the encoder of that name is not the one that wrote it
-        public = model.name_or_path if _is_published(model) else None
-        facts = replace(facts, encoder=public, base=None)
-    of_memory = MANNModelCardData(language=said.language, license=said.license, limits=list(said.limits))
-    card = cards.merged(cards.memory_card(facts, _loading(model), of_memory), before)
-    if card is not None:
-        (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def _warn_of_own_card(model: Any, repository: Repository, card: str | None) -> None:
@@ -154,8 +128,8 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
     else:
         _check_model(own, repository, path.parent)
     write_labels(own, fields, folder)  # the card is that of the model there
-    said = read_card_data(Source.of(path.parent)) if repository.read(CARD_DATA) else MANNModelCardData()
-    write_cards(own, folder, repository.id, before, said)
+    card_data = read_card_data(Source.of(path.parent)) if repository.read(CARD_DATA) else MANNModelCardData()
+    write_cards(own, folder, repository.id, before, card_data)
 
 
 def _check_model(own: Any, repository: Repository, folder: Path) -> None:
@@ -165,31 +139,3 @@ def _check_model(own: Any, repository: Repository, folder: Path) -> None:
             repository.read(name)
     there = type(own).from_pretrained(folder)
     there.check_wrote(own.memory, f"that is pushed to {repository.id}")
-
-
-def _loading(model: Any) -> str | None:
-    """The expression that gives a model with this model's encoder; None where no one else can have it."""
-    name, config, usual = f"mann_hf.{type(model).__name__}", model.config, usual_config(model.config)
-    if _is_published(model):
-        return f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
-    if _is_fitted(model) or not config.encoder_name or is_local(config.encoder_name):
-        return None
-    options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
-    if type(model).modality is None:  # a class of any modality
-        options["modality"] = config.modality
-    if not targets_of(config.problem_type).named:
-        options["num_labels"] = config.num_labels
-    arguments = "".join(f", {field}={value!r}" for field, value in options.items())
-    return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{arguments})"
-
-
-def _is_published(model: Any) -> bool:
-    """Whether the model, as it is, has a name on the Hub: it was loaded from there and not trained since."""
-    trained = model.model_card_data.training is not model.loaded_training
-    name = model.name_or_path
-    return bool(name and not is_local(name)) and not trained
-
-
-def _is_fitted(model: Any) -> bool:
-    """Whether the encoder is no longer the one of its name: trained further, or with an adapter."""
-    return model.model_card_data.training is not None or has_adapter(model)

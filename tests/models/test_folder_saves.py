@@ -15,7 +15,7 @@ import pytest
 from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import FolderChangedError, InvalidInputError, InvalidTypeError, NotAFolderError, NotInMemoryError
 from mann_hf.hub.saving import COMMITTED, MANIFEST
-from mann_hf.models import folder_saves, publishing
+from mann_hf.models import folder_saves, memory_card
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 SECRET, LABEL = "my quartz zebra is lost", "oncology_patient"
@@ -94,7 +94,7 @@ def test_a_memory_beside_another_model(
 def test_a_memory_by_itself(classifier: Classifier, tmp_path: Path) -> None:
     classifier.save_memory(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"memory.safetensors", "memory.json"}
-    publishing.write_memory_card(classifier.model, tmp_path, "me/memory", None)
+    memory_card.write_memory_card(classifier.model, tmp_path, "me/memory", None)
     classifier.forget(label=LABEL)
     classifier.save_memory(tmp_path)
     assert telling(tmp_path) == set()

@@ -1,0 +1,66 @@
+"""The card of a memory that lies in a repository or folder of its own."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import cards
+from ..cards import MANNModelCardData
+from ..hub.files import CARD
+from ..targets.kinds import targets_of
+from .adapter_switches import has_adapter
+from .card_files import is_local, model_facts, usual_config
+
+ENCODING = (
+    *("pooling", "projection", "normalize", "max_seq_length", "prompts", "prompt_name", "pool_prompt", "lower_case"),
+    *("reading", "similarity", "reading_options", "problem_type"),
+)
+"""Fields of the configuration without which another model would not read a memory as this one does."""
+
+
+def write_memory_card(model: Any, folder: Path, place: str, before: str | None) -> None:
+    """Writes the card of a memory that lies in a repository or folder of its own.
+
+    Args:
+        model: whose memory it is.
+        folder: where to.
+        place: the repository or folder by which the memory will be loaded.
+        before: the card that is there now; one of the user's own is kept.
+    """
+    facts, card_data = model_facts(model, place), model.model_card_data
+    if _is_fitted(model):  # the encoder of that name is not the one that wrote it
+        public = model.name_or_path if _is_published(model) else None
+        facts = replace(facts, encoder=public, base=None)
+    of_memory = MANNModelCardData(language=card_data.language, license=card_data.license, limits=list(card_data.limits))
+    card = cards.merged(cards.memory_card(facts, _loading(model), of_memory), before)
+    if card is not None:
+        (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _loading(model: Any) -> str | None:
+    """The expression that gives a model with this model's encoder; None where no one else can have it."""
+    name, config, usual = f"mann_hf.{type(model).__name__}", model.config, usual_config(model.config)
+    if _is_published(model):
+        return f"{name}.from_pretrained({json.dumps(model.name_or_path, ensure_ascii=False)})"
+    if _is_fitted(model) or not config.encoder_name or is_local(config.encoder_name):
+        return None
+    options = {field: getattr(config, field) for field in ENCODING if getattr(config, field) != getattr(usual, field)}
+    if type(model).modality is None:  # a class of any modality
+        options["modality"] = config.modality
+    if not targets_of(config.problem_type).named:
+        options["num_labels"] = config.num_labels
+    arguments = "".join(f", {field}={value!r}" for field, value in options.items())
+    return f"{name}.from_encoder_pretrained({json.dumps(config.encoder_name, ensure_ascii=False)}{arguments})"
+
+
+def _is_published(model: Any) -> bool:
+    """Whether the model, as it is, has a name on the Hub: it was loaded from there and not trained since."""
+    trained = model.model_card_data.training is not model.loaded_training
+    name = model.name_or_path
+    return bool(name and not is_local(name)) and not trained
+
+
+def _is_fitted(model: Any) -> bool:
+    """Whether the encoder is no longer the one of its name: trained further, or with an adapter."""
+    return model.model_card_data.training is not None or has_adapter(model)
