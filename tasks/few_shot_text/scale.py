@@ -20,10 +20,12 @@ from transformers import BertConfig
 from transformers.utils import logging
 
 import mann_hf
-from mann_hf.memory import STORES
+from mann_hf.memory import READINGS, STORES
 
 ENTRIES = (10_000, 100_000, 1_000_000)
 LABELS = 150
+MANY_LABELS = (3_000, 1_500)
+"""Entries and labels of a memory that has few of each."""
 KEY_SIZE = 384
 SPREAD = 1.0
 """The length of what is added to a label's centre, which is of length 1, to make a key."""
@@ -113,15 +115,22 @@ def measure(
         row = next(rows)
         return model.remember(material.keys[row : row + 1], [material.labels[row]], [f"text {row}"])[0]
 
-    answer_after_write = list(_after(turns, write_one, lambda: answer(model, material.keys[-1:])))
+    ask = lambda: answer(model, material.keys[-1:])  # noqa: E731
+    answer_after_write = list(_after(turns, write_one, ask))
+    remember_one = [seconds_of(write_one) for _ in range(turns)]
+    gone = iter(_ids_from_all_over(model.memory, 2 * turns))
+    forget_one = lambda: model.forget(ids=[next(gone)])  # noqa: E731
+    forgetting = [seconds_of(forget_one) for _ in range(turns)]
     return {
         "entries": entries,
         "labels": labels,
         "reading": model.config.reading,
         "store": model.config.store,
-        "remember_one_ms": 1000 * statistics.median(seconds_of(write_one) for _ in range(turns)),
-        "forget_one_ms": 1000 * statistics.median(_forgetting(model, turns)),
+        "threads": torch.get_num_threads(),
+        "remember_one_ms": 1000 * statistics.median(remember_one),
+        "forget_one_ms": 1000 * statistics.median(forgetting),
         "answer_after_write_ms": 1000 * statistics.median(answer_after_write),
+        "answer_after_forget_ms": 1000 * statistics.median(_after(turns, forget_one, ask)),
         "load_s": load_s,
         "first_answer_s": first_answer_s,
     }
@@ -134,18 +143,16 @@ def _after(turns: int, before: Callable[[], object], call: Callable[[], object])
         yield seconds_of(call)
 
 
-def _forgetting(model: Any, turns: int) -> Iterator[float]:
-    """The seconds that it takes to forget entries from all over the memory, one by one."""
-    places = torch.linspace(0, len(model.memory) - 1, turns + 2).long()[1:-1].tolist()
-    for id_ in [model.memory.entries[place].id for place in places]:
-        yield seconds_of(lambda id_=id_: model.forget(ids=[id_]))  # type: ignore[misc]
+def _ids_from_all_over(memory: Any, count: int) -> list[int]:
+    places = torch.linspace(0, len(memory) - 1, count + 2).long()[1:-1].tolist()
+    return [memory.entries[place].id for place in places]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints a table, or one JSON object by the number of entries with `--json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, nargs="+", default=ENTRIES, help="how many entries are stored")
-    parser.add_argument("--labels", type=int, default=LABELS, help="of how many labels")
+    parser.add_argument("--entries", type=int, nargs="+", help="how many entries are stored")
+    parser.add_argument("--labels", type=int, help=f"of how many labels, by default {LABELS}")
     parser.add_argument("--key-size", type=int, default=KEY_SIZE, help=f"a multiple of {HEADS}")
     parser.add_argument("--reading", default=None, help="how the memory is read; by default the model's default")
     parser.add_argument(
@@ -156,10 +163,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=TURNS, help="how often each write and answer is timed")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     chosen = parser.parse_args(arguments)
+    cases = [(entries, chosen.labels or LABELS) for entries in chosen.entries or ENTRIES]
+    cases += [] if chosen.entries or chosen.labels else [MANY_LABELS]
+    able = chosen.reading is None or READINGS[chosen.reading].takes_nearest
     measured = {}
-    for entries in chosen.entries:
-        store = chosen.store or ("faiss" if entries >= STORE_FROM else "exact")
-        figures = measure(entries, chosen.labels, chosen.key_size, chosen.turns, reading=chosen.reading, store=store)
+    for entries, labels in cases:
+        store = chosen.store or ("faiss" if able and entries >= STORE_FROM else "exact")
+        figures = measure(entries, labels, chosen.key_size, chosen.turns, reading=chosen.reading, store=store)
         measured[str(entries)] = figures
         if not chosen.json:
             print(*(f"{name} {_shown(figure)}" for name, figure in figures.items()), sep=" · ", flush=True)

@@ -5,7 +5,14 @@ import torch
 
 from tasks.few_shot_text import scale
 
-TIMES = ("remember_one_ms", "forget_one_ms", "answer_after_write_ms", "load_s", "first_answer_s")
+TIMES = (
+    "remember_one_ms",
+    "forget_one_ms",
+    "answer_after_write_ms",
+    "answer_after_forget_ms",
+    "load_s",
+    "first_answer_s",
+)
 TINY = ["--labels", "3", "--key-size", "8", "--turns", "1"]
 
 
@@ -31,3 +38,24 @@ def test_a_line_for_each_number_of_entries(capsys: pytest.CaptureFixture[str]) -
     scale.main(["--entries", "12", "20", "--reading", "attention", *TINY])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and all(name in line for line in lines for name in (*TIMES, "attention"))
+
+
+def test_a_million_are_searched_by_faiss_where_the_reading_takes_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple] = []
+
+    def measured(entries: int, labels: int, *args: object, **kwargs: object) -> dict[str, object]:
+        asked.append((entries, labels, kwargs["reading"], kwargs["store"]))
+        return {}
+
+    monkeypatch.setattr(scale, "measure", measured)
+    scale.main(["--json"])
+    assert asked == [
+        (10_000, 150, None, "exact"),
+        (100_000, 150, None, "exact"),
+        (1_000_000, 150, None, "faiss"),
+        (3_000, 1_500, None, "exact"),
+    ]
+    asked.clear()
+    scale.main(["--json", "--entries", "1000000", "--reading", "logistic"])
+    scale.main(["--json", "--entries", "10", "--store", "faiss", "--labels", "3"])
+    assert asked == [(1_000_000, 150, "logistic", "exact"), (10, 3, None, "faiss")]
