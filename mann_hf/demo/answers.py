@@ -1,5 +1,6 @@
 """The parts of the page as HTML. Texts and labels may come from strangers, so the template escapes all of them."""
 
+import base64
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -12,13 +13,18 @@ from ..errors import InvalidInputError
 from ..models import Entry, LabelledMemory
 from ..persistent.entries import label_names
 from ..targets.kinds import targets_of
-from ..wording import counted
+from ..wording import counted, with_article
 from .bounds import MOST_LETTERS_SENT, called, short
 from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_LETTERS = 300
 """Letters of a text that are shown."""
+MOST_LETTERS_OF_DIGEST = 21
+"""Letters that are shown of what identifies another input than a text."""
+MOST_BYTES_SHOWN = 150_000
+"""Bytes of a stored image that is shown."""
+PNG = b"\x89PNG\r\n\x1a\n"
 MOST_LABELS = 60
 """Labels in the legend."""
 MOST_CHIPS = 12
@@ -31,19 +37,19 @@ KNOWN_LABELS = "mh-known-labels"
 Answer = dict[str, Any]
 
 
-def shown(text: str | None) -> str:
-    """A text, cut if it is long; it keeps its own direction of writing."""
-    return _part("shown", text)
+def shown(text: str | None, noun: str = "text") -> str:
+    """A text or digest, cut if it is long; it keeps its own direction of writing."""
+    return _part("shown", text, noun)
 
 
-def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str) -> str:
+def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str, noun: str = "text") -> str:
     """The page's title, what it is, and what the classifier is made of."""
-    return _part("header", title, memory, encoder, reading)
+    return _part("header", title, memory, encoder, reading, noun)
 
 
-def invitation(memory: LabelledMemory, questions: Sequence[str]) -> str:
+def invitation(memory: LabelledMemory, questions: Sequence[str], invite: str = "Type a text and press Enter") -> str:
     """What is shown before the first question, with examples to try."""
-    return _part("invitation", memory, questions)
+    return _part("invitation", memory, questions, invite)
 
 
 def answer(
@@ -52,6 +58,7 @@ def answer(
     problem_type: str,
     reading: str,
     cut: tuple[int, int] | None = None,
+    noun: str = "text",
 ) -> str:
     """The answer to a question: the best labels as bars, and the evidence for those that were chosen.
 
@@ -61,23 +68,24 @@ def answer(
         problem_type: of the memory.
         reading: the name of the way of reading.
         cut: number of tokens of the text, and of those that were read, if not all were.
+        noun: what an input is called.
     """
     targets = targets_of(problem_type)
-    return _part(
-        "answer", ranked, targets.chosen(ranked), targets.several, memory, reading, shortened(*cut) if cut else ""
-    )
+    notice = shortened(*cut) if cut else ""
+    return _part("answer", ranked, targets.chosen(ranked), targets.several, memory, reading, notice, noun)
 
 
-def stored(memory: LabelledMemory, wanted: str, most: int) -> str:
+def stored(memory: LabelledMemory, wanted: str, most: int, noun: str = "text") -> str:
     """The stored examples with the wanted words in their text or label, newest first.
 
     Args:
         memory: the memory.
         wanted: the words; all examples if empty.
         most: how many are shown.
+        noun: what an input is called.
     """
     found, count = _found(memory, wanted.strip().casefold(), most)
-    return _part("stored", found, count, _whole_label(wanted, memory), memory)
+    return _part("stored", found, count, _whole_label(wanted, memory), memory, noun)
 
 
 def _found(memory: LabelledMemory, words: str, most: int) -> tuple[list[Entry], int]:
@@ -105,7 +113,7 @@ def _whole_label(wanted: str, memory: LabelledMemory) -> dict[str, Any] | None:
     return {"label": name, "examples": sum(name in label_names(entry.label) for entry in memory.entries)}
 
 
-def legend(memory: LabelledMemory) -> str:
+def legend(memory: LabelledMemory, noun: str = "text") -> str:
     """The labels with their marks on the map and the number of their examples; a click finds these.
 
     It also has the list from which the label of a new example can be chosen.
@@ -113,7 +121,9 @@ def legend(memory: LabelledMemory) -> str:
     counts = Counter(label for entry in memory.entries for label in label_names(entry.label))
     notes = []
     if len(memory):
-        notes.append("Each point is a stored example, and near ones are alike to the encoder; the star is your text.")
+        notes.append(
+            f"Each point is a stored example, and near ones are alike to the encoder; the star is your {noun}."
+        )
     if len(memory.labels) > MOST_LABELS:
         notes.append(f"{len(memory.labels) - MOST_LABELS:,} more labels are not listed.")
     if len(memory) > MOST_DRAWN:
@@ -143,10 +153,16 @@ def _parts() -> Any:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_without_indentation), undefined=jinja2.StrictUndefined, autoescape=True
     )
-    environment.filters |= {"counted": counted, "short": short, "sent": lambda label: label[:MOST_LETTERS_SENT]}
+    environment.filters |= {
+        "counted": counted,
+        "short": short,
+        "sent": lambda label: label[:MOST_LETTERS_SENT],
+        "with_article": with_article,
+    }
     environment.globals |= {
         "colour_of": _colour_of,
         "entry_of": _entry_of,
+        "image_of": _image_of,
         "label_names": label_names,
         "mark_of": mark_of,
         "known_labels": KNOWN_LABELS,
@@ -154,6 +170,7 @@ def _parts() -> Any:
         "most_choices": MOST_CHOICES,
         "most_labels": MOST_LABELS,
         "most_letters": MOST_LETTERS,
+        "most_letters_of_digest": MOST_LETTERS_OF_DIGEST,
         "most_letters_of_label": MOST_LETTERS_OF_LABEL,
         "no_label": NO_LABEL,
     }
@@ -169,6 +186,13 @@ def _entry_of(part: dict[str, Any], memory: LabelledMemory) -> Entry | None:
     """The entry of a part of the evidence; None for a label's own words, which cannot be forgotten alone."""
     slot = memory.ids.get(part["id"])
     return None if slot is None else memory.entry(slot)
+
+
+def _image_of(entry: Entry) -> str | None:
+    """The address of the content of an image that a memory keeps; None where it keeps none, or too large a one."""
+    if entry.stored is None or len(entry.stored) > MOST_BYTES_SHOWN or not entry.stored.startswith(PNG):
+        return None
+    return f"data:image/png;base64,{base64.b64encode(entry.stored).decode()}"
 
 
 def _colour_of(label: str, memory: LabelledMemory) -> str:

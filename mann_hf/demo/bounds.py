@@ -1,19 +1,38 @@
-"""Limits on what a visitor may type, and on what is sent to a browser."""
+"""Limits on what a visitor may type or send, and on what is sent to a browser."""
 
+import base64
+import binascii
+import io
+import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, import_extra
 
 MOST_LETTERS_TYPED = 10_000
 """Letters of a text that is asked about or taught."""
 MOST_LETTERS_OF_NAME = 200
 """Letters of a label that is taught."""
 MOST_NAMES = 50
-"""Labels of one text that is taught."""
+"""Labels of one example that is taught."""
 MOST_LETTERS_SENT = 600
 """Letters of a label that are sent to the browser; a longer one is found again by its beginning."""
 
+MOST_BYTES_OF_FILE = 700_000
+"""Of an image that is sent; with a third more as letters it still fits into a request."""
+MOST_PIXELS = 2**24
+"""Of an image that is sent."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""Of images that are read; Pillow knows many more, which no browser sends."""
+DATA = re.compile(r"data:image/[a-z.+-]{1,20};base64,", re.ASCII)
+
+NO_IMAGE = "Choose an image first."
+NOT_IMAGE = f"That is not an image that this page reads: {', '.join(FORMATS)}."
+LARGE_IMAGE = (
+    f"The image is too large: this page takes {MOST_BYTES_OF_FILE:,} bytes and {MOST_PIXELS:,} pixels at most. Make it "
+    "smaller."
+)
 NO_TEXT, NO_LABEL = "Type a text first.", "Give the label a name."
 NOT_TEXT = "That is not a text. Type one."
 HALF_LABELLED = "One of the labels has no name: write the names with one | between them."
@@ -56,6 +75,30 @@ def typed_text(typed: object, missing: str = NO_TEXT, most: int = MOST_LETTERS_T
     except UnicodeEncodeError:
         raise InvalidInputError(HALF_CHARACTER) from None
     return typed
+
+
+def sent_image(sent: object) -> Any:
+    """The image that was sent as the address of its content (`data:image/png;base64,...`), not unpacked yet.
+
+    Raises:
+        InvalidInputError: there is none, it is too large, or it is no image of a kind that browsers have.
+    """
+    if sent is None or sent == "":
+        raise InvalidInputError(NO_IMAGE)
+    start = DATA.match(sent) if isinstance(sent, str) else None
+    if not isinstance(sent, str) or start is None:
+        raise InvalidInputError(NOT_IMAGE)
+    if len(sent) > start.end() + (MOST_BYTES_OF_FILE + 2) // 3 * 4:
+        raise InvalidInputError(LARGE_IMAGE)
+    pillow: Any = import_extra("PIL.Image", "images", "images")
+    try:
+        content = base64.b64decode(sent[start.end() :], validate=True)
+        image = pillow.open(io.BytesIO(content), formats=FORMATS)
+    except (binascii.Error, ValueError, OSError, SyntaxError, pillow.DecompressionBombError):
+        raise InvalidInputError(NOT_IMAGE) from None
+    if image.width * image.height > MOST_PIXELS:
+        raise InvalidInputError(LARGE_IMAGE)
+    return image
 
 
 def typed_names(typed: object, several: bool) -> list[str]:

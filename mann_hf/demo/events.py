@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from transformers.utils import logging
 
 from ..errors import InvalidInputError, MannError
-from ..models import LabelledMemory
 from ..models.card_files import public_name
 from ..persistent.entries import LARGEST_ID
 from ..wording import counted
@@ -83,7 +82,7 @@ class Events:
         return self._views(self.begin(), words)
 
     def ask(self, session: Session | None, text: object, words: object) -> Changes:
-        """A visitor asks about a text."""
+        """A visitor asks about an input."""
         session = session or self.begin()
         try:
             session.ask(text)
@@ -95,7 +94,7 @@ class Events:
         return changes
 
     def teach(self, session: Session | None, text: object, label: object, kind: object, words: object) -> Changes:
-        """A visitor teaches a text and its label, or a description of a label."""
+        """A visitor teaches an input and its label, or a description of a label."""
         session = session or self.begin()
 
         def act() -> str:
@@ -103,7 +102,7 @@ class Events:
                 message = f"Taught. The memory holds {counted(len(session.memory), 'example')}."
             else:
                 message = "That was in the memory already; it counts once more now."
-            cut = session.cut(str(text))
+            cut = session.cut(text)
             return f"{message} {answers.shortened(*cut)}" if cut else message
 
         changes, done = self._try(act, self.parts.taught, session, words)
@@ -117,7 +116,7 @@ class Events:
             changes = self.ask(session, value, words)
             return {**changes, self.parts.question: value} if session.asked == value else changes
         if name == "find":
-            return self._found(session.memory, value, echo=True)
+            return self._found(session, value, echo=True)
 
         def act() -> str:
             before = len(session.memory)
@@ -135,7 +134,7 @@ class Events:
 
     def find(self, session: Session | None, words: object) -> str:
         """A visitor looks for stored examples."""
-        return self._found((session or self.begin()).memory, words)[self.parts.stored]
+        return self._found(session or self.begin(), words)[self.parts.stored]
 
     def download(self, session: Session | None) -> Changes:
         """A visitor downloads the memory: returns where to fetch the file, or a message why not."""
@@ -148,13 +147,13 @@ class Events:
             return {**changes, self.parts.taught: answers.notice(NO_DOWNLOADS, is_problem=True)}
         return {**changes, self.parts.file: {"path": self.downloads.offer(session)}}
 
-    def _found(self, memory: LabelledMemory, words: object, echo: bool = False) -> Changes:
+    def _found(self, session: Session, words: object, echo: bool = False) -> Changes:
         """The list of stored examples with these words; with `echo` the words appear in the search box."""
         try:
             sought = typed_search(words)
         except InvalidInputError as error:
             return {self.parts.stored: answers.notice(str(error), is_problem=True)}
-        found = {self.parts.stored: answers.stored(memory, sought, MOST_STORED)}
+        found = {self.parts.stored: answers.stored(session.memory, sought, MOST_STORED, session.inputs.noun)}
         return {**found, self.parts.wanted: words} if echo else found
 
     def _try(self, act: Callable[[], str], where: Any, session: Session, words: object) -> tuple[Changes, bool]:
@@ -185,7 +184,7 @@ class Events:
 
     def _views(self, session: Session, words: object) -> Changes:
         """All parts of the page that depend on the memory and the question."""
-        config = session.classifier.model.config
+        config, noun = session.classifier.model.config, session.inputs.noun
         try:
             memory, ranked, figure = session.view()
         except Exception as error:
@@ -193,17 +192,17 @@ class Events:
             message = str(error) if isinstance(error, MannError) else FAILED
             return {self.parts.state: session, self.parts.answer: answers.notice(message, is_problem=True)}
         if ranked:
-            cut = session.cut(session.asked or "")
-            shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut)
+            cut = session.cut(session.asked)
+            shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut, noun)
         else:
-            shown = answers.invitation(memory, self.examples)
+            shown = answers.invitation(memory, self.examples, session.inputs.invite)
         return {
             self.parts.state: session,
-            self.parts.head: answers.header(self.title, memory, public_name(config.encoder_name), config.reading),
+            self.parts.head: answers.header(self.title, memory, public_name(config.encoder_name), config.reading, noun),
             self.parts.answer: shown,
             self.parts.map: figure,
-            self.parts.legend: answers.legend(memory),
-            **self._found(memory, words),
+            self.parts.legend: answers.legend(memory, noun),
+            **self._found(session, words),
         }
 
 

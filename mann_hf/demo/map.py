@@ -81,15 +81,18 @@ class MemoryMap:
         """The places of keys [N, K] on the map, [N, 2]."""
         return (keys.double().cpu() - self.center) @ self.axes
 
-    def figure(self, question: str | None = None, key: Tensor | None = None, behind: Sequence[int] = ()) -> Any:
+    def figure(
+        self, question: str | None = None, key: Tensor | None = None, behind: Sequence[int] = (), noun: str = "text"
+    ) -> Any:
         """The map as a plotly figure.
 
         Texts and labels are escaped: they may come from strangers, and plotly reads some HTML.
 
         Args:
-            question: the text that was asked about.
+            question: the text that was asked about; empty for other inputs.
             key: its key [K].
             behind: slots of the entries behind its answer, the most important first; a line leads to each.
+            noun: what an input is called.
         """
         go = import_extra("plotly.graph_objects", "the live page", "demo")
         slots = sorted({*self.drawn, *behind})
@@ -120,7 +123,7 @@ class MemoryMap:
                     "opacity": [1.0 if slot in behind or asked is None else 0.6 for slot in slots],
                     "line": {"width": 1, "color": "rgba(255, 255, 255, 0.7)"},
                 },
-                hovertext=[_hover_text(self.memory.entry(slot)) for slot in slots],
+                hovertext=[_hover_text(self.memory.entry(slot), noun) for slot in slots],
                 hoverinfo="text",
             )
         if asked is not None:
@@ -129,14 +132,14 @@ class MemoryMap:
                 y=[asked[1]],
                 mode="markers",
                 marker={"symbol": "star", "size": 20, "color": "#facc15", "line": {"width": 1.5, "color": "#713f12"}},
-                hovertext=[f"<b>your text</b><br>{_lines(question or '')}"],
+                hovertext=[f"<b>your {noun}</b><br>{_lines(question or '')}"],
                 hoverinfo="text",
             )
             figure.add_annotation(
                 x=asked[0],
                 y=asked[1],
                 yshift=24,
-                text="your text",
+                text=f"your {noun}",
                 showarrow=False,
                 bgcolor="rgba(39, 39, 42, 0.85)",
                 borderpad=3,
@@ -185,8 +188,8 @@ def _layout(go: Any) -> Any:
     )
 
 
-def _hover_text(entry: Entry) -> str:
-    text = entry.text if entry.text is not None else "(its text was not stored)"
+def _hover_text(entry: Entry, noun: str) -> str:
+    text = entry.text if entry.text is not None else f"(its {noun} was not stored)"
     names = label_names(entry.label)[:MOST_LABELS_OF_POINT]
     labels = ", ".join(short(label, MOST_LETTERS_OF_LABEL) for label in names) or NO_LABEL
     return f"<b>{_lines(labels)}</b><br>{_lines(text)}"

@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..controllers.kinds import TEXT
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..models.card_files import public_name
-from ..pipelines import FewShotPipeline, FewShotTextClassificationPipeline
+from ..pipelines import FewShotPipeline
 from ..targets.kinds import targets_of
 from . import answers
-from .bounds import MOST_LETTERS_OF_NAME, MOST_LETTERS_SENT, MOST_LETTERS_TYPED, MOST_NAMES, typed_text
+from .bounds import MOST_LETTERS_OF_NAME, MOST_LETTERS_SENT, MOST_LETTERS_TYPED, MOST_NAMES
 from .downloads import FILE_NAME, Downloads
 from .events import DESCRIPTION, EXAMPLE, Events, Parts
 from .guard import PageGuard
 from .hosts import read_names
+from .inputs import PageInputs, inputs_of
 from .session import Session
 
 TITLE = "A classifier with a memory"
@@ -53,7 +55,7 @@ ON_LOAD = f"""
     const map = document.querySelector('#mh-map');
     map.setAttribute('role', 'img');
     map.setAttribute('aria-label', 'Map of the memory: stored examples as points, coloured by label, near to others ' +
-        'of like meaning, and the text that was asked as a star. The labels are listed below it.');
+        'of like meaning, and the question as a star. The labels are listed below it.');
 }}
 """
 START_DOWNLOAD = f"""
@@ -86,11 +88,11 @@ def build_page(
         gradio.mount_gradio_app(app, page, "/page", app_kwargs={"middleware": [Middleware(PageGuard, page=page)]})
 
     Args:
-        classifier: for one label or several; its memory may be empty.
+        classifier: of texts or images, for one label or several; its memory may be empty.
         shared: whether all visitors teach this classifier. If not, each visitor has a copy of its memory, which is kept
             for an hour after the last use.
         title: title of the page.
-        examples: texts to try, shown before the first question.
+        examples: texts to try, shown before the first question; of images there are none.
         on_change: called after each change of a shared memory, for example to save it.
         allowed_hosts: host names under which the page may be opened, in addition to those of this machine; for example
             that of a proxy. Pages of these hosts may use it, too.
@@ -106,10 +108,7 @@ def build_page(
     """
     gr: Any = import_extra("gradio", "the live page", "demo")
     import_extra("plotly", "the live page", "demo")
-    if not isinstance(classifier, FewShotTextClassificationPipeline):
-        raise InvalidTypeError(
-            f"the page needs a few-shot-text-classification pipeline, not {type(classifier).__name__}."
-        )
+    inputs = inputs_of(classifier)
     config = classifier.model.config
     targets = targets_of(config.problem_type)
     if not targets.named:
@@ -119,23 +118,27 @@ def build_page(
         )
     if isinstance(examples, str) or not all(isinstance(one, str) for one in examples):
         raise InvalidTypeError(f"examples must be a list of texts, not {examples!r}.")
-    examples = [typed_text(one) for one in examples]
+    examples = [inputs.read(one) for one in examples]
     hosts, downloads = read_names(allowed_hosts), Downloads()
-    _warm_up(classifier)
+    _warm_up(classifier, inputs)
 
     page = _guarded(gr)(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True)
     page.allowed_hosts, page.downloads = hosts, downloads
     with page:
         state = gr.State(time_to_live=SECONDS_KEPT)
-        head = gr.HTML(answers.header(title, classifier.model.memory, public_name(config.encoder_name), config.reading))
+        head = gr.HTML(
+            answers.header(
+                title, classifier.model.memory, public_name(config.encoder_name), config.reading, inputs.noun
+            )
+        )
         if not shared:
             gr.HTML(f'<p class="mh-quiet">{YOURS_ALONE}</p>')
         with gr.Row():
-            question, ask, answer = _question_and_answer(gr)
+            question, ask, answer = _question_and_answer(gr, inputs)
             chart, legend = _map_and_legend(gr)
         with gr.Row():
-            lesson, label, kind, teach, taught, download, file = _lesson(gr, targets.several)
-            wanted, stored, forgotten = _stored_examples(gr)
+            lesson, label, kind, teach, taught, download, file = _lesson(gr, inputs, targets.several)
+            wanted, stored, forgotten = _stored_examples(gr, inputs.noun)
         for box in (question, lesson, label, wanted):
             box.preprocess = _as_it_came
         events = Events(
@@ -151,20 +154,12 @@ def build_page(
     return page
 
 
-def _question_and_answer(gr: Any) -> tuple[Any, Any, Any]:
+def _question_and_answer(gr: Any, inputs: PageInputs) -> tuple[Any, Any, Any]:
     """The box for a question, its button, and the place of the answer."""
     with gr.Column(scale=6, min_width=320):
         with gr.Row(elem_classes="mh-ask", equal_height=True):
-            question = gr.Textbox(
-                label="Ask",
-                placeholder="A text to classify",
-                lines=1,
-                max_lines=1,
-                scale=5,
-                min_width=180,
-                elem_id="mh-question",
-                max_length=_letters(MOST_LETTERS_TYPED),
-            )
+            limit, size = _letters(MOST_LETTERS_TYPED), {"max_lines": 1, "scale": 5, "min_width": 180}
+            question = inputs.box(gr, "Ask", "A text to classify", "mh-question", limit, **size)
             ask = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="mh-ask")
         answer = gr.HTML(elem_id="mh-answer", elem_classes="mh-card", js_on_load=ON_CLICK)
     return question, ask, answer
@@ -178,22 +173,18 @@ def _map_and_legend(gr: Any) -> tuple[Any, Any]:
     return chart, legend
 
 
-def _lesson(gr: Any, several: bool) -> tuple[Any, ...]:
+def _lesson(gr: Any, inputs: PageInputs, several: bool) -> tuple[Any, ...]:
     """The boxes and buttons to teach and to download, with the places of their messages and of the file.
 
     Args:
         gr: the module gradio.
-        several: whether a text may have several labels.
+        inputs: those of the classifier.
+        several: whether one may have several labels.
     """
     with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
         gr.HTML("<h2>Teach</h2>")
-        lesson = gr.Textbox(
-            label="Text",
-            placeholder="A text it should know",
-            lines=1,
-            elem_id="mh-lesson",
-            max_length=_letters(MOST_LETTERS_TYPED),
-        )
+        name, limit = inputs.noun.capitalize(), _letters(MOST_LETTERS_TYPED)
+        lesson = inputs.box(gr, name, "A text it should know", "mh-lesson", limit)
         label = gr.Textbox(
             label="Labels" if several else "Label",
             info=f"A known label or a new one{', several with | between them' if several else ''}. A new label is a "
@@ -203,7 +194,15 @@ def _lesson(gr: Any, several: bool) -> tuple[Any, ...]:
             elem_id="mh-label",
             max_length=_letters(MOST_LETTERS_OF_NAME * (MOST_NAMES if several else 1)),
         )
-        kind = gr.Radio([EXAMPLE, DESCRIPTION], value=EXAMPLE, label="The text is", elem_id="mh-kind", container=False)
+        kinds = [EXAMPLE, DESCRIPTION] if inputs.described else [EXAMPLE]
+        kind = gr.Radio(
+            kinds,
+            value=EXAMPLE,
+            label="The text is",
+            elem_id="mh-kind",
+            container=False,
+            visible=inputs.described,
+        )
         teach = gr.Button("Teach", variant="primary", elem_id="mh-teach")
         taught = gr.HTML(elem_id="mh-taught")
         download = gr.Button("Download the memory", elem_id="mh-download")
@@ -211,13 +210,13 @@ def _lesson(gr: Any, several: bool) -> tuple[Any, ...]:
     return lesson, label, kind, teach, taught, download, file
 
 
-def _stored_examples(gr: Any) -> tuple[Any, Any, Any]:
+def _stored_examples(gr: Any, noun: str) -> tuple[Any, Any, Any]:
     """The search box for stored examples, their list, and the place of messages about forgetting."""
     with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
         gr.HTML("<h2>Forget</h2>")
         wanted = gr.Textbox(
             label="Find stored examples",
-            placeholder="Words of a text, or a label",
+            placeholder="Words of a text, or a label" if noun == TEXT else "A label, or the beginning of a digest",
             lines=1,
             max_lines=1,
             elem_id="mh-wanted",
@@ -334,9 +333,9 @@ def _as_it_came(value: Any) -> Any:
     return value
 
 
-def _warm_up(classifier: FewShotTextClassificationPipeline) -> None:
+def _warm_up(classifier: FewShotPipeline, inputs: PageInputs) -> None:
     """Does at the start what would make the first question slow."""
     model = classifier.model
-    model.embed_texts(classifier.tokenizer, ["the first question"])
+    model.embed_inputs(classifier.input_processor, [inputs.first()])
     if len(model.memory):
         model.ready_memory()

@@ -1,17 +1,15 @@
 """The state of one visitor's page: a classifier, the question that was asked last, and the map of its memory."""
 
 import secrets
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from transformers import PreTrainedTokenizerBase
-
-from ..controllers.text import tokenize
 from ..errors import EmptyMemoryError, NotInMemoryError
 from ..models import LabelledMemory
 from ..persistent.memory_files import memory_bytes
-from ..pipelines import FewShotTextClassificationPipeline
+from ..pipelines import FewShotPipeline
 from ..targets.kinds import targets_of
-from .bounds import called, typed_names, typed_text
+from .bounds import called, typed_names
+from .inputs import Cut, inputs_of
 from .map import MemoryMap
 
 RANKS, EVIDENCE = 5, 5
@@ -32,18 +30,6 @@ class View(NamedTuple):
     figure: Any
 
 
-class Cut(NamedTuple):
-    """How a text is cut that is longer than the encoder reads.
-
-    Attributes:
-        tokens: number of tokens of the text.
-        read: number of tokens that the encoder reads.
-    """
-
-    tokens: int
-    read: int
-
-
 class Session:
     """The state of one visitor's page. Its errors have messages for the visitor.
 
@@ -52,12 +38,14 @@ class Session:
 
     Attributes:
         asked: the last question; None before the first.
+        inputs: what it is asked and taught.
         token: a secret of this visitor.
     """
 
-    def __init__(self, classifier: FewShotTextClassificationPipeline) -> None:
+    def __init__(self, classifier: FewShotPipeline) -> None:
         self.classifier = classifier
-        self.asked: str | None = None
+        self.asked: Any = None
+        self.inputs = inputs_of(classifier)
         self._map: MemoryMap | None = None
         self.token = secrets.token_urlsafe(24)
 
@@ -66,61 +54,63 @@ class Session:
         """The present memory."""
         return self.classifier.model.memory
 
-    def ask(self, text: object) -> None:
+    def ask(self, given: object) -> None:
         """Sets the question that `view` answers, now and after each change of the memory.
 
         Raises:
-            InvalidInputError: it is empty, too long or not a text; then the last question stays.
+            InvalidInputError: it is empty, too large or no such input; then the last question stays.
         """
-        self.asked = typed_text(text)
+        (self.asked,) = self.classifier.input_processor.check(self.inputs.read(given))
 
     def view(self) -> View:
         """The present memory, its answers to the last question, and the map of both."""
         memory = self.memory
         if self.asked is None or not len(memory):
-            return View(memory, [], self._map_of(memory).figure())
+            return View(memory, [], self._map_of(memory).figure(noun=self.inputs.noun))
         try:
             read = self.classifier.forward(self.classifier.preprocess([self.asked]))
         except EmptyMemoryError:  # emptied meanwhile by another visitor
             memory = self.memory
-            return View(memory, [], self._map_of(memory).figure())
+            return View(memory, [], self._map_of(memory).figure(noun=self.inputs.noun))
         memory = read["ready"].memory
         (ranked,) = self.classifier.postprocess(read, top_k=RANKS, evidence=EVIDENCE)
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
-        return View(memory, ranked, self._map_of(memory).figure(self.asked, read["keys"][0], behind))
+        return View(
+            memory, ranked, self._map_of(memory).figure(self._words(), read["keys"][0], behind, self.inputs.noun)
+        )
 
-    def cut(self, text: str) -> Cut | None:
-        """How the encoder cuts a text; None if it reads all of it."""
-        model, tokenizer = self.classifier.model, cast(PreTrainedTokenizerBase, self.classifier.tokenizer)
-        most = model.max_length(tokenizer)
-        prompt, lower_case = model.config.prompt, model.config.lower_case
-        (whole,) = tokenize(tokenizer, [text], max_length=None, prompt=prompt, lower_case=lower_case)
-        tokens = len(whole["input_ids"])
-        return Cut(tokens, most) if most is not None and tokens > most else None
+    def cut(self, given: Any) -> Cut | None:
+        """How the encoder cuts an input; None if it reads all of it."""
+        return self.inputs.cut(self.classifier, given)
 
-    def teach(self, text: object, label: object, is_description: bool) -> bool:
+    def _words(self) -> str:
+        """The question as the map shows it."""
+        return self.asked if isinstance(self.asked, str) else ""
+
+    def teach(self, given: object, label: object, is_description: bool) -> bool:
         """Remembers an example of a label, or a description of it.
 
         Args:
-            text: the text of the example.
-            label: its label or, if a text may have several, labels with | between them.
-            is_description: whether the text says what the label means.
+            given: the example as it came from the browser.
+            label: its label or, if it may have several, labels with | between them.
+            is_description: whether it is a text that says what the label means.
 
         Returns:
             Whether it is new; an example that was there already counts once more.
 
         Raises:
-            InvalidInputError: the text or a label is empty, too long or not a text, or there are too many labels.
+            InvalidInputError: the example or a label is empty, too large or none, or there are too many labels.
         """
-        text = typed_text(text)
+        example = self.inputs.read(given)
         several = targets_of(self.classifier.model.config.problem_type).several
         names = typed_names(label, several)
         labels = [names] if several else names
         before = self.memory
-        if is_description:
-            (id_,) = self.classifier.remember(labels=labels, descriptions=[text])
+        if is_description and self.inputs.described:
+            described: dict[str, Any] = {"descriptions": [example]}
+            (id_,) = self.classifier.remember(None, labels, **described)
         else:
-            (id_,) = self.classifier.remember([text], labels)
+            (id_,) = self.classifier.remember([example], labels)
         return id_ not in before.ids
 
     def forget(self, id_: int) -> None:
