@@ -213,7 +213,7 @@ def reachable(tolerance: float, keys: Tensor, outputs: int) -> float:
     return tolerance
 
 
-def _curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
+def curvature_precision(keys: Tensor, outputs: int) -> torch.dtype:
     """The precision in which `minimise` applies the curvature, which the directions of its steps alone depend on."""
     if gradient_precision(keys, outputs) == torch.float32:
         return torch.bfloat16 if keys.device.type == "cpu" and _multiplies_halves() else torch.float32
@@ -251,7 +251,7 @@ def minimise(
     outputs = (start.weight if isinstance(start, Point) else start).shape[1]
     batch, slots, _ = objective.keys.shape
     precise = gradient_precision(objective.keys, outputs)
-    rough, coarse = _curvature_precision(objective.keys, outputs), None
+    rough, coarse = curvature_precision(objective.keys, outputs), None
     objective = objective.to(precise)
     rank, _ = _sketch_sizes(slots, outputs)
     worth_sketch = batch == 1 and slots >= SKETCH_FROM and outputs * objective.keys.shape[2] * rank <= SKETCH_NUMBERS

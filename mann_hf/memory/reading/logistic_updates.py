@@ -1,14 +1,16 @@
 """The minimum of a large logistic objective from that of one that differs in a few slots."""
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..newton import Point, Sketch, conjugate_gradients
+from ..newton import Point, Sketch, conjugate_gradients, curvature_precision
 from ..precision import precise
 from ..state import KeyValueState
-from .logistic_blocks import BlockwiseLogistic, Margins, blocks, objective_of
+from .logistic_blocks import BlockwiseLogistic, Margins, Slots, blocks, objective_of
 
 MOST_RUNS = 64
 """Pieces of a memory that are the same as before, above which it is read anew."""
@@ -28,6 +30,10 @@ DOUBT = 0.5
 """Part of the tolerance that may be doubt about the gradient before it is computed anew."""
 DOUBT_A_STEP = 0.05
 """Part of the tolerance by which one step may add to the doubt."""
+
+
+HALF_ERROR = 0.005
+"""Part of a sum that half precision may be off by, of the changes that a step makes to all other outputs."""
 
 
 class Run(NamedTuple):
@@ -154,7 +160,8 @@ def settled(point: Point, sketch: Sketch | None, tolerance: float) -> Point:
     After one more example these are few, and what a step of theirs does to all the others is worked out where it does
     anything. Where they are not few the point comes back as it is, for `minimise`.
     """
-    slow = 0
+    slow, objective = 0, point.probabilities.objective
+    half = functools.cache(lambda: objective.to(curvature_precision(objective.keys, objective.outputs)))
     for _ in range(ROUNDS):
         length = float(point.gradient.norm())
         if length <= tolerance:
@@ -162,7 +169,7 @@ def settled(point: Point, sketch: Sketch | None, tolerance: float) -> Point:
         few = _leading_outputs(point.gradient[0], max(0.5 * tolerance, LEFT_OUT * length))
         if len(few) * FEW_OUTPUTS > point.weight.shape[1]:
             break
-        after = _moved(point, few, _step(point, few, sketch, tolerance), DOUBT_A_STEP * tolerance)
+        after = _moved(point, few, _step(point, few, sketch, tolerance), DOUBT_A_STEP * tolerance, half)
         if after is None:
             break
         point, slow = after, slow + (not float(after.gradient.norm()) < SLOW * length)
@@ -192,12 +199,15 @@ def _step(point: Point, outputs: Tensor, sketch: Sketch | None, tolerance: float
     return conjugate_gradients(lambda direction: product(direction[0])[None], down, left, part)[0]
 
 
-def _moved(point: Point, outputs: Tensor, step: Tensor, most_doubt: float) -> Point | None:
+def _moved(
+    point: Point, outputs: Tensor, step: Tensor, most_doubt: float, half: Callable[[], BlockwiseLogistic] | None = None
+) -> Point | None:
     """The point after a step [V', K + 1] of some outputs, by what it changes; None where the objective grows.
 
     For all outputs but these, an example's probabilities change by one factor, that of its normaliser. Slots of which
     this moves next to no probability are left out, as far as the error of the gradient that this makes stays within
-    `most_doubt`; where few can be left out, the objective is looked at anew.
+    `most_doubt`. Where few can be left out, half precision does for what is small beside the gradient; without `half`,
+    or if that is no faster, the objective is looked at anew.
     """
     margins: Margins = point.probabilities
     objective, decay = margins.objective, margins.objective.weight_decay
@@ -232,11 +242,18 @@ def _moved(point: Point, outputs: Tensor, step: Tensor, most_doubt: float) -> Po
         return None
     balanced = (weight - common)[None]
     rest, doubt = _without_least(touched[:, 0], most_doubt / (1 + objective.constant**2) ** 0.5)
+    near, parts = objective, list[Slots]([rest])
     if len(rest) * 2 > objective.slots:
-        return Point(balanced, *objective.value_and_gradient(balanced))
-    gradient = point.gradient[0].index_add(0, outputs, change) - decay * common
-    others = margins.probabilities(rest).index_fill_(1, outputs, 0).mul_(factors[rest] * objective.weights[rest])
-    objective.add_products(rest, others, gradient)
+        near, parts = objective if half is None else half(), [*blocks(objective.slots, len(weight), step.device)]
+        if near.keys.dtype == objective.keys.dtype:
+            return Point(balanced, *objective.value_and_gradient(balanced))
+    added = torch.zeros_like(weight)
+    for some in parts:
+        others = margins._replace(objective=near).probabilities(some).index_fill_(1, outputs, 0)
+        near.add_products(some, others.mul_(factors[some] * objective.weights[some]), added)
+    if near is not objective:
+        doubt = HALF_ERROR * float(added.norm())
+    gradient = point.gradient[0].index_add(0, outputs, change) - decay * common + added
     normalisers -= objective.scores(slice(None), common[None]) if objective.exclusive else 0
     doubt = margins.doubt + doubt * (1 + objective.constant**2) ** 0.5
     return Point(

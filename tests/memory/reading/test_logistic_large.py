@@ -240,6 +240,25 @@ def test_a_step_of_some_outputs_leads_to_what_a_look_finds(exclusive: bool, size
     assert doubt <= most_doubt and (doubt > 0) == (exclusive and most_doubt > 0 and size == 0.1)
 
 
+@pytest.mark.parametrize("size", [0.1, 3.0])
+def test_what_a_step_does_to_most_slots_is_worked_out_in_half_precision(size: float) -> None:
+    objective, _ = both(60)
+    weight = torch.randn(1, V, K + 1, dtype=torch.float64)
+    weight -= weight.mean(1, keepdim=True)
+    point = Point(weight, *objective.value_and_gradient(weight))
+    outputs = torch.tensor([1, 4])
+    down = -size * point.gradient[0, outputs] / point.gradient.norm()
+    rounded: Any = objective.to(torch.bfloat16)
+    after = logistic_updates._moved(point, outputs, down, 0.0, lambda: rounded)
+    looked = logistic_updates._moved(point, outputs, down, 0.0, lambda: objective)
+    assert after is not None and looked is not None
+    same(after.weight, looked.weight)
+    same(after.value, looked.value)
+    error = (after.gradient - looked.gradient).norm()
+    assert 1e-6 < error <= after.probabilities.doubt < 0.05 * (looked.gradient - point.gradient).norm()
+    assert looked.probabilities.doubt == 0
+
+
 def changed(state: KeyValueState, case: str) -> KeyValueState:
     """What may become of a memory of 150 slots between two answers."""
     every, new = torch.arange(state.slots), memory_of(12, seed=9).select(torch.tensor([11]))
