@@ -16,6 +16,8 @@ COPIED = {
     "omniglot.md": "tasks/omniglot/README.md",
     "pictures/how_it_works.svg": "examples/pictures/how_it_works.svg",
     "pictures/live_page.png": "examples/space/screenshot.png",
+    "pictures/episode-10-way-1-shot.png": "tasks/omniglot/pictures/episode-10-way-1-shot.png",
+    "pictures/episode-4-way-3-shot.png": "tasks/omniglot/pictures/episode-4-way-3-shot.png",
 }
 """Files of the site by the file of the repository that they are."""
 

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 import mann_hf
 from mann_hf.training.checkpoints import newest_checkpoint
-from tasks.omniglot import data, evaluate, recipes, render, train
+from tasks.omniglot import data, evaluate, pictures, recipes, render, train
 from tasks.omniglot.processor import DrawingProcessor
 
 pytestmark = pytest.mark.usefixtures("no_energy_meter")
@@ -215,6 +215,20 @@ def test_a_moved_drawing_does_not_come_in_again() -> None:
 
 def test_grey_pictures_become_black_and_white_at_half() -> None:
     assert evaluate.black_and_white(np.array([0, 127, 128, 255], np.uint8)).tolist() == [0, 0, 255, 255]
+
+
+def test_the_evidence_of_an_episode_is_drawn(trained: Path, drawings_folder: Path, tmp_path: Path) -> None:
+    drawings = data.read_drawings(drawings_folder, "test")
+    episode = pictures.answer_episode(trained / "small-seed-0", drawings, 3, 2, 2, seed=0)
+    assert len(episode.stored) == 6 and len(episode.questions) == 2
+    assert {label.split("/")[0] for label in episode.labels} == {"Aurek-Besh"}
+    shown = dict(zip(episode.ids, episode.labels, strict=True))
+    for question in episode.questions:
+        for answer in question.answers:
+            evidence = [example["id"] for example in answer["evidence"]]
+            assert sorted(evidence) == sorted(each for each in shown if shown[each] == answer["label"])
+    pictures.draw(episode, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
