@@ -77,7 +77,7 @@ class ModelFacts:
         place: the repository or folder to load it from.
         model_class: the name of its class.
         problem_type: the problem type of its configuration.
-        encoder: the name of the encoder; None for an encoder without a name.
+        encoder: the name of the encoder; None for one without a name, which began with random weights.
         reading: how the memory is read.
         settings: other settings of its configuration that differ from the defaults, by name.
         max_tokens: number of tokens after which a text is cut; None for no limit.

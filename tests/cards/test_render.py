@@ -156,6 +156,11 @@ class TestModelCard:
         assert "torch 2.6.0" in card.text and "torch 2.13.0" not in card.text  # what it was trained with
         assert "trained further" in card.text
 
+    def test_an_encoder_without_a_name_began_with_random_weights(self) -> None:
+        training = MANNModelCardData(training=TrainingRecord(steps=1))
+        assert "an image encoder, trained from scratch, turns" in rendered(training, encoder=None, noun="image").text
+        assert "trained from scratch" not in rendered(encoder=None).text
+
     @pytest.mark.parametrize(
         "seconds, shown", [(89, "89 seconds"), (90, "2 minutes"), (5399, "90 minutes"), (5400, "1.5 hours")]
     )
