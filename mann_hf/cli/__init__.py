@@ -50,7 +50,8 @@ def about(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Teach, ask and evaluate a text classifier that learns from a handful of examples and can forget them again.
+    """Teach, ask and evaluate a classifier of texts or images that learns from a handful of examples and forgets them
+    again.
 
     A classifier is a folder. Answers go to standard output, everything else to standard error.
     """

@@ -56,6 +56,10 @@ def remember(
         bool,
         typer.Option("--descriptions", help="The texts are descriptions of their labels, not examples."),
     ] = False,
+    store_inputs: Annotated[
+        bool,
+        typer.Option("--store-inputs", help="For a new folder of images: keep small copies of them in the memory."),
+    ] = False,
     text_column: opt.TextColumn = None,
     image_column: opt.ImageColumn = None,
     label_column: opt.LabelColumn = None,
@@ -87,7 +91,7 @@ def remember(
             problem_type = problem_type or opt.SINGLE_LABEL
         else:
             config = find_config(folder, on_hub=False)
-            _check_same(folder, config, encoder, reading, problem_type)
+            _check_same(folder, config, encoder, reading, problem_type, store_inputs)
             problem_type, inputs = problem_type_of(config), (modality_of(config, folder),)
         options = opt.TableOptions.of(ctx.params)
         found = read_table(table, options, "train", inputs=inputs)
@@ -97,13 +101,20 @@ def remember(
             raise typer.BadParameter(
                 f"descriptions are texts, and {table} holds {found.kind}s.", param_hint="--descriptions"
             )
+        if store_inputs and found.kind == TEXT:
+            raise typer.BadParameter("a memory keeps texts as they are.", param_hint="--store-inputs")
         if schema.named:
             say_contradictions(found, examples.inputs, examples.labels)
         with working():
             if new:
                 outputs = None if schema.named else len(examples.labels[0])
                 classifier = make_classifier(
-                    encoder, found, reading=reading, problem_type=problem_type, num_labels=outputs
+                    encoder,
+                    found,
+                    reading=reading,
+                    problem_type=problem_type,
+                    num_labels=outputs,
+                    store_inputs=store_inputs or None,
                 )
             else:
                 classifier = open_classifier(folder, found.kind)
@@ -143,7 +154,12 @@ def remember(
 
 
 def _check_same(
-    folder: str, config: dict[str, Any], encoder: str | None, reading: str | None, problem_type: str | None
+    folder: str,
+    config: dict[str, Any],
+    encoder: str | None,
+    reading: str | None,
+    problem_type: str | None,
+    store_inputs: bool,
 ) -> None:
     """Raises if options for a new folder contradict those of the folder that exists."""
     if encoder is not None and not is_same_encoder(encoder, config.get("encoder_name")):
@@ -154,6 +170,7 @@ def _check_same(
     for option, asked, there in (
         ("--reading", reading, config.get("reading")),
         ("--problem-type", problem_type, problem_type_of(config)),
+        ("--store-inputs", store_inputs or None, config.get("store_inputs", False)),
     ):
         if asked is not None and asked != there:
             raise InvalidInputError(

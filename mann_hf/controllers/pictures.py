@@ -45,8 +45,8 @@ def check_pictures(pictures: Any, channels: int = 3) -> list[Picture]:
         InvalidInputError: a picture that cannot be read, without a pixel, too large, or of other numbers.
     """
     if is_picture(pictures):
-        pictures = [pictures]
-    elif isinstance(pictures, (set, frozenset, Mapping)) or not (
+        return [_checked(pictures, channels)]
+    if isinstance(pictures, (set, frozenset, Mapping)) or not (
         isinstance(pictures, Iterable) and hasattr(pictures, "__len__")
     ):
         raise InvalidTypeError(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mann_hf import FewShotImageClassificationPipeline, MANNForImageClassification
+from mann_hf.errors import InvalidInputError
 from tests.pictures import KINDS, save_image_encoder, shape
 
 from .conftest import Shell, memory
@@ -108,7 +109,7 @@ class TestRemember:
         (table.parent / "disc" / "1.png").write_bytes(b"no picture")
         (table.parent / "square" / "2.png").unlink()
         error = shell.fails("remember", tmp_path / "x", table, "--encoder", encoder, after=None)
-        assert "pictures.csv: row 2 (line 3), column 'image':" in error and "disc/1.png' is no picture" in error
+        assert f"pictures.csv: row 2 (line 3), column 'image': '{table.parent}/disc/1.png' is no picture" in error
         assert "(1 more row is wrong)" in error and "--skip-bad-rows" in error and not (tmp_path / "x").exists()
         found = shell.json("remember", tmp_path / "x", table, "--encoder", encoder, "--skip-bad-rows")
         assert found["entries"] == 4 and "skipped 2 of 6 rows" in shell.stderr and "there is no file" in shell.stderr
@@ -132,6 +133,31 @@ class TestRemember:
         monkeypatch.setattr(FewShotImageClassificationPipeline, "remember", noted)
         shell("remember", known, images)
         assert len(given) == 6 and all(isinstance(one, Picture) and isinstance(one.image, str) for one in given)
+
+
+class TestStoreInputs:
+    def test_copies_are_kept(self, shell: Shell, encoder: Path, images: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "kept"
+        shell("remember", folder, images, "--encoder", encoder, "--store-inputs")
+        memory = MANNForImageClassification.from_pretrained(folder).memory
+        assert all(entry.stored and entry.stored.startswith(b"\x89PNG") for entry in memory.entries)
+        shell("remember", folder, images, "--store-inputs")
+
+    def test_where_they_cannot_be(self, shell: Shell, known: Path, images: Path, shots: Path, tmp_path: Path) -> None:
+        error = shell.fails("remember", known, images, "--store-inputs")
+        assert "has --store-inputs False, and True was asked for" in error
+        error = shell.fails("remember", tmp_path / "x", shots, "--store-inputs", status=2, after=None)
+        assert "--store-inputs: a memory keeps texts as they are" in error
+
+
+def test_the_page_is_given_the_classifier(shell: Shell, known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mann_hf.demo
+
+    def launch(classifier: Any, **kwargs: Any) -> None:
+        raise InvalidInputError(f"launched {type(classifier).__name__}")
+
+    monkeypatch.setattr(mann_hf.demo, "launch", launch)
+    assert "launched FewShotImageClassificationPipeline" in shell.fails("demo", known, after=None)
 
 
 class TestMixesAreRefused:

@@ -163,6 +163,7 @@ class TestInABrowser:
             {"name": name, "mimeType": "image/png", "buffer": picture if isinstance(picture, bytes) else file(picture)}
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("width", [1200, 400])
     def test_asked_taught_and_forgotten(self, open_page: Callable[..., "Page"], width: int) -> None:
         page = open_page(width)
@@ -179,6 +180,7 @@ class TestInABrowser:
         page.locator("#mh-forgotten", has_text="Forgot 1 example").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
+    @pytest.mark.slow
     def test_large_files_are_made_smaller(self, open_page: Callable[..., "Page"]) -> None:
         page = open_page()
         noise = np.random.default_rng(0).integers(0, 256, (900, 800, 3), np.uint8)
@@ -186,6 +188,7 @@ class TestInABrowser:
         page.locator("#mh-answer .mh-scores").wait_for()
         assert page.locator("#mh-question img").get_attribute("src").startswith("data:image/jpeg")  # type: ignore[union-attr]
 
+    @pytest.mark.slow
     def test_a_file_that_is_no_image(self, open_page: Callable[..., "Page"]) -> None:
         page = open_page()
         self.choose(page, "#mh-question", b"hello", "note.png")
