@@ -14,7 +14,7 @@ from ..implicit import implicit
 from ..newton import Minimum, Point, Sketch, gradient_precision, minimise
 from ..state import KeyValueState
 from .base import READINGS, Reading, Search, Solution
-from .logistic_large import FIRST_LENGTH, Earlier, LargeParts, Settings, carry, solve_large
+from .logistic_large import Earlier, LargeParts, Settings, carry, first_guess, solve_large
 from .logistic_updates import leading
 
 ROUGH_TOLERANCE = 1e-4
@@ -201,10 +201,7 @@ class LogisticReading(Reading):
     def _first_guess(
         self, objective: "LogisticObjective", state: KeyValueState, start: Solution | None
     ) -> tuple[Tensor | Point, Sketch | None]:
-        """Where the solve starts, [B, V, K'], and the sketch of the curvature that it may use.
-
-        Without an earlier solution: along each label's mean key, at about the length that solutions come to have.
-        """
+        """Where the solve starts, [B, V, K'], and the sketch of the curvature that it may use."""
         keys = objective.keys.detach()
         parts: LogisticParts | LargeParts | None = None
         if start is not None and len(start.parts.weight) == len(keys):
@@ -212,16 +209,12 @@ class LogisticReading(Reading):
             carried = None if isinstance(parts, LargeParts) else _carried(start, objective.detach(), state.ids)
             if carried is not None:
                 return carried, parts.minimum.sketch
-        means = unit((objective.weights * objective.targets).detach().mT @ keys)
-        guess = FIRST_LENGTH * (means - means.mean(dim=1, keepdim=True))
-        if parts is None:
+        outputs, before = state.values.shape[-1], None if parts is None else parts.weight.detach().to(keys)
+        guess = first_guess(lambda: (objective.weights * objective.targets).detach().mT @ keys, outputs, before)
+        sketch = None if parts is None else parts.minimum.sketch
+        if sketch is None or len(sketch.averages) > outputs:
             return guess, None
-        before, sketch = parts.weight.detach().to(guess), parts.minimum.sketch
-        columns = min(before.shape[1], guess.shape[1])
-        guess[:, :columns] = before[:, :columns]
-        if sketch is not None:
-            sketch = sketch.wider(guess.shape[1], self.weight_decay) if columns == before.shape[1] else None
-        return guess, sketch
+        return guess, sketch.wider(outputs, self.weight_decay)
 
 
 def _carried(start: Solution, now: "LogisticObjective", new_ids: Tensor) -> Point | None:

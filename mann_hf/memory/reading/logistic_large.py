@@ -1,5 +1,6 @@
 """Solving the logistic reading of one large memory."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -93,7 +94,7 @@ def carry(earlier: Earlier, state: KeyValueState, weights: Tensor, settings: Set
     sketch = parts.minimum.sketch
     if objective.outputs == parts.objective.outputs:
         return LargeParts(objective, Minimum(carried(parts.objective, objective, runs, parts.minimum.point), sketch))
-    point = _at(objective, first_guess(objective, earlier.weight[0]))
+    point = _at(objective, first_guess(objective.means, objective.outputs, earlier.weight[0]))
     return LargeParts(objective, Minimum(point, sketch and sketch.wider(objective.outputs, settings.weight_decay)))
 
 
@@ -111,7 +112,7 @@ def solve_large(
             point = _at(objective, point.weight[0])
         return LargeParts(objective, minimise(objective, point, tolerance, sketch, near=True))
     objective = objective_of(state, weights, *settings)
-    start = first_guess(objective, None if earlier is None else earlier.weight[0])
+    start = first_guess(objective.means, objective.outputs, None if earlier is None else earlier.weight[0])
     if objective.slots >= THINNED_FROM * objective.outputs:
         some = objective.of(slice(0, None, THINNING), THINNING)
         start = minimise(some, start[None], THINNED_TOLERANCE * float(some.weights.sum())).weight[0]
@@ -124,14 +125,19 @@ def _at(objective: BlockwiseLogistic, weight: Tensor) -> Point:
     return Point(weight[None], *objective.value_and_gradient(weight[None]))
 
 
-def first_guess(objective: BlockwiseLogistic, before: Tensor | None) -> Tensor:
-    """Where a solve starts, [V, K + 1]: at an earlier solution, and for what that does not have along the mean key of
-    each label, at about the length that solutions come to have.
+def first_guess(means: Callable[[], Tensor], outputs: int, before: Tensor | None) -> Tensor:
+    """Where a solve starts, [..., V, K + 1]: at an earlier solution, and for labels that it does not have along their
+    mean key, at about the length that solutions come to have.
+
+    Args:
+        means: gives a vector along the mean of each label's features, [..., V, K + 1].
+        outputs: V.
+        before: [..., V', K + 1], the earlier solution.
     """
-    if before is not None and len(before) >= objective.outputs:
-        return before[: objective.outputs]
-    means = unit(objective.means())
-    guess = FIRST_LENGTH * (means - means.mean(dim=0))
+    if before is not None and before.shape[-2] >= outputs:
+        return before[..., :outputs, :].clone()  # what was found in inference mode could not be trained with
+    along = unit(means())
+    guess = FIRST_LENGTH * (along - along.mean(dim=-2, keepdim=True))
     if before is not None:
-        guess[: len(before)] = before
+        guess[..., : before.shape[-2], :] = before
     return guess
