@@ -10,6 +10,7 @@ ones.
 
 import argparse
 import functools
+import itertools
 import json
 import math
 import sys
@@ -38,8 +39,8 @@ EPISODES, QUERIES = 1000, 5
 """Episodes of each kind, and what each asks of a character."""
 SEED = 0
 """Of the episodes: all models are asked the same."""
-SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
-"""Pixels down and right by which a drawing is moved for a mean key; the first is the drawing itself."""
+SHIFTS = tuple(itertools.product(range(-2, 3), repeat=2))
+"""Pixels down and right by which a drawing is moved for a mean key."""
 ONE_KEY, MEAN_KEY = "one_key", "mean_key"
 RUN_CHARACTERS = 20
 DRAWN_RUNS = 200
@@ -56,10 +57,9 @@ class Keys:
 
     def __init__(self, model: mann_hf.MANNForImageClassification, drawings: np.ndarray) -> None:
         self.model, self.processor = model, DrawingProcessor()
-        moved = np.stack([shifted(drawings, *shift) for shift in SHIFTS], axis=1)
-        keys = model.embed_inputs(self.processor, list(moved.reshape(-1, *drawings.shape[1:])))
-        several = keys.view(len(drawings), len(SHIFTS), -1)
-        self.by_method = {ONE_KEY: several[:, 0], MEAN_KEY: several.mean(1)}
+        embed = lambda shift: model.embed_inputs(self.processor, list(shifted(drawings, *shift)))  # noqa: E731
+        several = sum(map(embed, SHIFTS), start=torch.zeros(1))
+        self.by_method = {ONE_KEY: embed((0, 0)), MEAN_KEY: several / len(SHIFTS)}
 
     def right(self, episodes: Sequence[mann_hf.Episode]) -> dict[str, np.ndarray]:
         """The share of right answers in each episode, in percent, by how a drawing becomes a key."""

@@ -14,7 +14,7 @@ from tasks.few_shot_text.tables import ABSENT, table
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
 SETTINGS = ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot")
-METHODS = {"one_key": "", "mean_key": ", mean key of 5 places"}
+METHODS = {"one_key": "", "mean_key": ", mean key of 25 places"}
 STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 """97.5 % quantiles of Student's t for that many seeds."""
 

@@ -36,7 +36,7 @@ def test_means_have_the_interval_of_students_t(results: Path) -> None:
     tables = render.tables(render.load_results(results))
     # standard deviations 0.5 and 1 over three seeds: 4.303 / sqrt(3) times as much
     assert "| `conv4` | 98.50 ± 1.24 | 98.50 ± 1.24 | 98.50 ± 1.24 | 98.50 ± 1.24 | 21 |" in tables["episodes"]
-    assert "| `conv4`, mean key of 5 places | 5.00 ± 2.48 | 0 to 12 | 21 |" in tables["runs"]
+    assert "| `conv4`, mean key of 25 places | 5.00 ± 2.48 | 0 to 12 | 21 |" in tables["runs"]
     assert "| `conv4`, seed 2 | 99.00 ± 0.25 |" in tables["seeds"]
     assert "3 trained models, of 2.0 million drawings each, with torch 1.2." in tables["made_with"]
 
