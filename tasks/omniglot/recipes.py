@@ -42,9 +42,9 @@ class Recipe:
         Raises:
             ValueError: the file has a field that a recipe does not have, or lacks one.
         """
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         fields = {"split", "encoder", "model", "augmentation", "run"}
-        if not isinstance(content, dict) or content.keys() != fields or content["split"] not in SPLITS:
+        if content.keys() != fields or content["split"] not in SPLITS:
             raise ValueError(
                 f"{path} needs {', '.join(sorted(fields))}, with a split of {', '.join(SPLITS)}; it has "
                 f"{', '.join(map(str, content))}."

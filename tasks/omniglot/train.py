@@ -136,6 +136,11 @@ def make_trainer(
     )
 
 
+def say(line: str) -> None:
+    """Prints a line about a run."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -156,11 +161,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe = every[name].with_run(**overrides)
         for seed in chosen.seeds:
             train(recipe, seed, chosen.data, chosen.models, say, chosen.save_every)
-
-
-def say(line: str) -> None:
-    """Prints a line about a run."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
