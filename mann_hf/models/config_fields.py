@@ -12,7 +12,7 @@ from ..hub.files import can_be_path
 from ..memory.reading import READINGS
 from ..memory.stores import STORES
 from ..targets.kinds import Targets, problem_types, targets_of
-from ..wording import listed, shown, whole_number
+from ..wording import shown, whole_number
 
 MOST_TOKENS = 2**31 - 1
 LONGEST_PROMPT = 2**16
@@ -110,7 +110,7 @@ def reading_with(store: str, reading: str | None, options: Any, targets: Targets
         return reading or targets.default_reading, options
     chosen = reading or "least_squares"
     if not READINGS[chosen].takes_nearest:
-        able = listed(repr(name) for name, kind in READINGS.items() if kind.takes_nearest)
+        able = " or ".join(repr(name) for name, kind in READINGS.items() if kind.takes_nearest)
         raise InvalidInputError(
             f"store is {store!r}, which finds the nearest slots, and the reading {chosen!r} reads every slot; choose "
             f"the reading {able}, or leave store out."

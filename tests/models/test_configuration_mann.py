@@ -118,7 +118,7 @@ def test_a_store_is_for_readings_of_the_nearest_entries() -> None:
         MANNConfig(store="faiss", reading="attention", reading_options={"nearest": 9}).reading_options["nearest"] == 9
     )
     assert MANNConfig(reading="attention").reading_options == {}
-    with pytest.raises(InvalidInputError, match="'logistic' reads every slot; choose the reading 'attention', 'least"):
+    with pytest.raises(InvalidInputError, match="'logistic' reads every slot; choose the reading 'attention' or '"):
         MANNConfig(store="faiss", reading="logistic")
 
 
