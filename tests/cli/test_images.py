@@ -135,6 +135,25 @@ class TestRemember:
         assert len(given) == 6 and all(isinstance(one, Picture) and isinstance(one.image, str) for one in given)
 
 
+class TestPicturesInCells:
+    def test_of_parquet(self, shell: Shell, encoder: Path, images: Path, tmp_path: Path) -> None:
+        from datasets import Dataset, Features, Image, Value
+
+        paths = [str(path) for path in sorted(images.rglob("*.png"))]
+        features = Features({"image": Image(), "label": Value("string")})
+        data = Dataset.from_dict({"image": paths, "label": ["a"] * len(paths)}, features=features)
+        data.to_parquet(tmp_path / "cells.parquet")
+        error = shell.fails("remember", tmp_path / "x", tmp_path / "cells.parquet", "--encoder", encoder, after=None)
+        assert "the column 'image' holds no paths of files" in error and "a folder for each class" in error
+        Dataset.from_dict({"image": paths, "label": ["a"] * len(paths)}).to_parquet(tmp_path / "paths.parquet")
+        assert shell.json("remember", tmp_path / "y", tmp_path / "paths.parquet", "--encoder", encoder)["entries"] == 6
+
+    def test_of_json(self, shell: Shell, encoder: Path, write: Callable[..., Path], tmp_path: Path) -> None:
+        table = write("cells.json", json.dumps([{"image": {"bytes": "x" * 9999}, "label": "a"}]))
+        error = shell.fails("remember", tmp_path / "x", table, "--encoder", encoder, after=None)
+        assert "a cell is no path but of type dict" in error and len(error) < 400
+
+
 class TestStoreInputs:
     def test_copies_are_kept(self, shell: Shell, encoder: Path, images: Path, tmp_path: Path) -> None:
         folder = tmp_path / "kept"

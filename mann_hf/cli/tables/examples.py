@@ -231,7 +231,8 @@ def _input(cell: Any, kind: str) -> str:
     if isinstance(cell, (int, float)):
         return repr(cell)  # as in csv, where numbers are texts
     if not isinstance(cell, str):
-        raise _BadCell(f"{cell!r} is no {'text' if kind == TEXT else 'path'} but of type {type(cell).__name__}")
+        said = repr(cell) if kind == TEXT else "a cell"  # which may hold a whole picture
+        raise _BadCell(f"{said} is no {'text' if kind == TEXT else 'path'} but of type {type(cell).__name__}")
     try:
         check_no_spreadsheet_error(cell)
     except InvalidInputError as error:
