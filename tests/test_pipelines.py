@@ -29,6 +29,7 @@ from mann_hf.errors import (
 )
 from mann_hf.memory import READINGS
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from mann_hf.persistent.entries import Example
 from mann_hf.pipelines import FewShotPipeline
 from mann_hf.targets import same_label
 
@@ -703,9 +704,8 @@ class TestRemembering:
         """As a memory may that was saved by a version which kept labels as they came."""
         classifier = make()
         keys = classifier.model.embed_texts(classifier.tokenizer, ["a card", "money"])
-        classifier.model._swap(
-            lambda memory: memory.remember(keys, ["card ", "True"], ["a card", "money"], ["example"] * 2)
-        )
+        before = [Example("card ", "a card"), Example("True", "money")]
+        classifier.model._swap(lambda memory: memory.remember(keys, before))
         classifier.remember(["my card", "my money", "new"], ["card", True, "new"])
         assert list(classifier.model.memory.labels) == ["card ", "True", "new"]
         classifier.forget(label="card")
