@@ -103,8 +103,10 @@ def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
     hub.add_repo("facebook/dinov2-small", vision_encoder(tmp_path / "encoder"))
     (tmp_path / "photos").mkdir()
     for kind, drawn in (("cat", "disc"), ("dog", "cross")):
+        (tmp_path / "images" / kind).mkdir(parents=True)
         for number in (1, 2, 3):
             shape(drawn, number).save(tmp_path / "photos" / f"{kind}_{number}.png")
+            shape(drawn, number).save(tmp_path / "images" / kind / f"{number}.png")
     variables = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "home"), "PIP_NO_INDEX": "1"}
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
 
