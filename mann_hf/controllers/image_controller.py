@@ -1,6 +1,8 @@
 """The controller of images: vision encoders, and those that have a text half in the same space (CLIP, SigLIP)."""
 
+import functools
 import inspect
+import json
 from typing import Any
 
 import torch
@@ -13,12 +15,9 @@ from .image_processor import ImageProcessor, image_processor_of
 from .inputs import is_of_device
 
 IMAGE_POOLINGS = (POOLER, "cls", "mean")
-"""The encoder's own vector of an image (of CLIP and its kin that which texts share), its first token, or the mean."""
+"""The encoder's own vector of an image (of CLIP and its kin that which texts share; of encoders that have none the
+mean), its first token, or the mean over places."""
 USUAL_SIZE, USUAL_CHANNELS = 224, 3
-SIZES = ("pooler_output_size", "hidden_size", "hidden_sizes", "neck_hidden_sizes", "hidden_dim")
-"""Fields that say how long an encoder's vectors are, in the order in which they are looked at."""
-SHARED_SIZE = "projection_dim"
-"""The field of an encoder with a text half that says it of the vectors of both halves."""
 
 
 @CONTROLLERS.register(IMAGE)
@@ -33,6 +32,11 @@ class ImageController(Controller):
     processing_class = "image_processor"
     task = "image-classification"
     extra = "images"
+
+    def prepare(self, config: PreTrainedConfig) -> None:
+        """Has masked autoencoders see a whole image: the parts that they leave out are drawn at each call."""
+        if hasattr(config, "mask_ratio"):
+            config.mask_ratio = 0.0
 
     def options(self, config: PreTrainedConfig, pooling: str | None) -> dict[str, Any]:
         """The argument that leaves a pooler out that nobody asks, for the classes that take it."""
@@ -69,19 +73,7 @@ class ImageController(Controller):
             raise InvalidInputError(
                 f"pooling is {pooling!r}; an encoder with a text half takes 'pooler', the vector that texts share."
             )
-        own: Any = config
-        names: tuple[str, ...] = SIZES if pooling == POOLER else SIZES[1:]
-        if reads_words(config):
-            own, names = (config, (SHARED_SIZE,)) if hasattr(config, SHARED_SIZE) else (config.vision_config, SIZES)
-        for name in names:
-            size = getattr(own, name, None)
-            size = size[-1] if isinstance(size, list | tuple) and size else size
-            if isinstance(size, int) and size > 0:
-                return size
-        raise InvalidInputError(
-            f"the configuration of the encoder ({config.model_type}) does not say how long its vectors are: it has "
-            f"none of {', '.join(SIZES)}."
-        )
+        return _pooled_size(config.to_json_string(use_diff=False), type(config), pooling)
 
     def reads_words(self, config: PreTrainedConfig) -> bool:
         return reads_words(config)
@@ -98,6 +90,11 @@ class ImageController(Controller):
                 f"{type(encoder).__name__} could not encode {', '.join(inputs)} ({type(error).__name__}: "
                 f"{str(error)[:200]}). Give images of the size that it reads; its image processor makes them so."
             ) from error
+        if states.dim() != 2 or len(states) != len(next(iter(inputs.values()))):
+            raise InvalidInputError(
+                f"{type(encoder).__name__} gave states of the shape {list(states.shape)} for a batch of "
+                f"{len(next(iter(inputs.values())))}: it is no encoder of whole images."
+            )
         return states.float() if states.dtype in (torch.float16, torch.bfloat16) else states
 
     def probe_inputs(self, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
@@ -121,6 +118,32 @@ class ImageController(Controller):
 def reads_words(config: PreTrainedConfig) -> bool:
     """Whether an encoder has a text half, whose vectors lie in the space of those of images."""
     return hasattr(MODEL_MAPPING.get(type(config), None), "get_text_features")
+
+
+@functools.cache
+def _pooled_size(content: str, kind: type[PreTrainedConfig], pooling: str) -> int:
+    """H of an encoder, measured on one that has shapes alone: configurations of image encoders do not say it alike.
+
+    Args:
+        content: of the configuration, as JSON.
+        kind: its class.
+        pooling: of the model.
+
+    Raises:
+        InvalidInputError: the encoder cannot be made or run.
+    """
+    config, controller = kind.from_dict(json.loads(content)), ImageController()
+    try:
+        with torch.device("meta"), torch.no_grad():
+            encoder = controller.build(config, pooling).eval()
+            return _states(encoder, pooling, controller.probe_inputs(config, torch.device("meta"))).shape[1]
+    except MannError:
+        raise
+    except Exception as error:
+        raise InvalidInputError(
+            f"no image encoder can be made of the configuration of type {config.model_type!r} "
+            f"({type(error).__name__}: {str(error)[:200]})."
+        ) from error
 
 
 def most_tokens(config: PreTrainedConfig) -> int | None:
@@ -156,8 +179,8 @@ def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
     if hasattr(encoder, "get_text_features"):
         return _features(encoder.get_image_features(**inputs))
     output = encoder(**inputs)
-    if pooling == POOLER:
-        return output.pooler_output.flatten(1)
+    if pooling == POOLER and (pooled := getattr(output, "pooler_output", None)) is not None:
+        return pooled.flatten(1)
     hidden = output.last_hidden_state
     if hidden.dim() == 4:  # [B, H, h, w], of a convolutional network
         hidden = hidden.flatten(2).mT

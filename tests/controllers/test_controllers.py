@@ -9,9 +9,9 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig, ViTConfig
 from mann_hf import MANNConfig
 from mann_hf.controllers import CONTROLLERS, InputProcessor
 from mann_hf.controllers.kinds import controller_of
-from mann_hf.errors import UnknownNameError
+from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.persistent.entries import Entry
-from tests.pictures import SIZE, VISION, shape
+from tests.pictures import SIZE, VISION, image_encoder, shape
 
 
 class Case(NamedTuple):
@@ -123,21 +123,45 @@ def test_poolings_and_modalities_are_known_by_name(name: str) -> None:
         MANNConfig(modality="smell")
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "pooling", "size"),
-    [
-        ("vit", {"hidden_size": 48}, "cls", 48),
-        ("dinov2", {"hidden_size": 48}, "cls", 48),
-        ("resnet", {"hidden_sizes": [8, 40]}, "pooler", 40),
-        ("convnext", {"hidden_sizes": [8, 24]}, "pooler", 24),
-        ("swin", {"embed_dim": 8, "depths": [1, 1]}, "pooler", 16),
-        ("clip_vision_model", {"hidden_size": 48}, "pooler", 48),
-        ("siglip_vision_model", {"hidden_size": 48}, "pooler", 48),
-        ("clip", {"projection_dim": 40}, "pooler", 40),
-        ("conv4", {"image_size": 32, "hidden_size": 8}, "pooler", 32),
-    ],
-)
-def test_families_of_image_encoders(kind: str, options: dict[str, Any], pooling: str, size: int) -> None:
-    encoder = AutoConfig.for_model(kind, **options)
-    config = MANNConfig(encoder_config=encoder, modality="image")
-    assert (config.pooling, config.key_size, config.label_names) == (pooling, size, kind == "clip")
+FAMILIES: dict[str, tuple[dict[str, Any], str, int]] = {
+    "vit": ({**SMALL, "patch_size": 8}, "cls", 32),
+    "deit": ({**SMALL, "patch_size": 8}, "cls", 32),
+    "dinov2": ({"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "patch_size": 8}, "cls", 32),
+    "beit": ({**SMALL, "patch_size": 8}, "cls", 32),
+    "vit_mae": ({**SMALL, "patch_size": 8}, "cls", 32),
+    "resnet": ({"embedding_size": 8, "hidden_sizes": [8, 40], "depths": [1, 1]}, "pooler", 40),
+    "regnet": ({"embedding_size": 8, "hidden_sizes": [8, 40], "depths": [1, 1], "groups_width": 8}, "pooler", 40),
+    "convnext": ({"num_stages": 2, "hidden_sizes": [8, 24], "depths": [1, 1]}, "pooler", 24),
+    "swin": ({"embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4, "patch_size": 2}, "pooler", 16),
+    "pvt_v2": ({"hidden_sizes": [8, 8, 16, 32], "depths": [1] * 4, "num_attention_heads": [1] * 4}, "pooler", 32),
+    "clip_vision_model": ({**SMALL, "patch_size": 8, "projection_dim": 99}, "pooler", 32),
+    "siglip_vision_model": ({**SMALL, "patch_size": 8}, "pooler", 32),
+    "conv4": ({"hidden_size": 8, "num_channels": 3}, "pooler", 32),
+}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_families_of_image_encoders(kind: str) -> None:
+    """Each has keys of the size that is measured of its configuration, and an image's key is its own."""
+    options, pooling, size = FAMILIES[kind]
+    config = MANNConfig(encoder_config=AutoConfig.for_model(kind, image_size=SIZE, **options), modality="image")
+    assert (config.pooling, config.key_size, config.label_names) == (pooling, size, False)
+    torch.manual_seed(0)
+    encoder = config.controller.build(config.encoder_config, config.pooling).eval()
+    pixels = torch.randn(3, 3, SIZE, SIZE)
+    keys = embed(config, encoder, {"pixel_values": pixels})
+    assert keys.shape == (3, size)
+    torch.testing.assert_close(embed(config, encoder, {"pixel_values": pixels[1:2]}), keys[1:2], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("clip", 24), ("siglip", 32)])
+def test_families_with_a_text_half(kind: str, size: int) -> None:
+    config = MANNConfig(encoder_config=image_encoder(kind).config, modality="image")
+    assert (config.pooling, config.key_size, config.label_names) == ("pooler", size, True)
+
+
+def test_what_is_no_encoder_of_images() -> None:
+    with pytest.raises(InvalidInputError, match="BertModel is no image encoder: it takes no pixel_values"):
+        MANNConfig(encoder_config=BertConfig(**SMALL), modality="image")
+    with pytest.raises(InvalidInputError, match="no image encoder can be made of the configuration of type 'vit'"):
+        MANNConfig(encoder_config=ViTConfig(**SMALL, image_size=30, patch_size=64), modality="image")
