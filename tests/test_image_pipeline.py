@@ -2,6 +2,8 @@
 
 import io
 import json
+import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from safetensors.torch import save_file
 from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, ViTModel, pipeline
 
 from mann_hf import MANNForImageClassification, MANNForSequenceClassification
+from mann_hf.controllers.pictures import as_image, content_of
 from mann_hf.errors import (
     EmptyMemoryError,
     EncoderMismatchError,
@@ -242,12 +245,6 @@ class TestRefused:
         with pytest.raises(FolderError, match=r"preprocessor_config.json"):
             pipeline(TASK, model=str(tmp_path / "saved"))
 
-    def test_no_image_processor(self, tmp_path: Path) -> None:
-        save_image_encoder("resnet", tmp_path)
-        (tmp_path / "preprocessor_config.json").unlink()
-        model = MANNForImageClassification.from_encoder_pretrained(tmp_path)
-        assert model.load_processing_class().size == {"height": 224, "width": 224}, "the usual size"
-
     def test_without_pillow(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         import sys
 
@@ -349,13 +346,110 @@ class TestStored:
         path = tmp_path / "memory.safetensors"
         with safe_open(path, "pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-        save_file({**tensors, "input_sizes": tensors["input_sizes"] + 1}, path, metadata)
-        with pytest.raises(MemoryFileError, match="the sizes of inputs do not fit"):
-            keeping.load_memory(tmp_path)
+        sizes = tensors["input_sizes"]
+        wrapped = torch.cat([torch.tensor([2**63 - 1, 2**63 - 1, 2]), torch.zeros(len(sizes) - 4), sizes.sum()[None]])
+        for other in (sizes + 1, -sizes, wrapped.long()):  # the sum of the last is right, but for 2^64
+            save_file({**tensors, "input_sizes": other}, path, metadata)
+            with pytest.raises(MemoryFileError, match="the sizes of inputs do not fit"):
+                keeping.load_memory(tmp_path)
         save_file({**tensors, "inputs": torch.zeros_like(tensors["inputs"])}, path, metadata)
         with pytest.raises(InvalidInputError, match="the stored picture is no picture that can be read"):
             keeping.load_memory(tmp_path, reencode=True)
 
     def test_texts_are_kept_otherwise(self, tiny_classifier: Any) -> None:
-        with pytest.raises(InvalidInputError, match="store_inputs is True, and a model of modality 'text' has no such"):
+        with pytest.raises(
+            InvalidInputError,
+            match="modality 'text' has no such setting: it is store_texts",
+        ):
             tiny_classifier(store_inputs=True)
+
+    def test_another_image_processor_is_noticed(
+        self, keeping: FewShotImageClassificationPipeline, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made: Any = keeping.image_processor
+        other = type(made)(**{**made.to_dict(), "image_mean": [0.1] * 3, "image_std": [0.2] * 3})
+        logging.getLogger("transformers").propagate = True
+        pipeline(TASK, model=keeping.model, image_processor=other)(ASKED[0])
+        assert "now has another key than the memory holds for it" in caplog.text
+
+    def test_without_texts(self, make: Make) -> None:
+        """Which are the digests of images."""
+        classifier = make(store_inputs=True, store_texts=False)
+        classifier.remember(PICTURES, LABELS)
+        before = answers(classifier)
+        classifier.model.reencode_memory(classifier.image_processor)
+        assert answers(classifier) == before
+
+
+class TestZeroShot:
+    @pytest.mark.parametrize("kind", ["clip", "siglip"])
+    def test_descriptions_alone_answer_images(self, make: Make, kind: str, tiny_tokenizer: Any) -> None:
+        classifier = make(kind, tiny_tokenizer, store_inputs=True)
+        ids = classifier.remember(labels=["cat", "dog"], descriptions=["a cat", "a dog"])
+        (answer,) = classifier(ASKED[0], evidence=None)
+        assert answer["label"] in ("cat", "dog") and {part["id"] for part in answer["evidence"]} <= {*ids}
+        classifier.remember([ASKED[0]], ["moon"])
+        before = answers(classifier)
+        classifier.model.reencode_memory(classifier.image_processor)
+        assert answers(classifier) == before
+
+    def test_the_sentence_and_its_padding(self, make: Make, tiny_tokenizer: Any) -> None:
+        """As transformers' own zero-shot image classification gives them to each family."""
+        for kind in ("clip", "siglip"):
+            words = make(kind, tiny_tokenizer).input_processor.words
+            assert words is not None and words.phrase("cat") == "This is a photo of cat."
+            ids = words.collate(["cat"], [0])["input_ids"]
+            assert ids.shape[1] == (16 if kind == "siglip" else len(tiny_tokenizer("cat")["input_ids"]))
+
+    def test_encoders_that_read_none(self, make: Make) -> None:
+        with pytest.raises(InvalidInputError, match="descriptions are words, and the encoder reads images alone"):
+            make().remember(labels=["cat"], descriptions=["a cat"])
+
+
+@pytest.mark.parametrize("kind", ["training statistics", "a hook"])
+def test_an_encoder_that_changed_without_its_weights_is_noticed(kind: str) -> None:
+    """Batch normalization keeps its running statistics in buffers; a hook may change what a layer gives."""
+    torch.manual_seed(0)
+    model = MANNForImageClassification.from_encoder_config("conv4", image_size=32, num_channels=3)
+    classifier: Any = pipeline(TASK, model=model)
+    classifier.remember(PICTURES, LABELS)
+    if kind == "a hook":
+        model.encoder.blocks[0].register_forward_hook(lambda module, inputs, output: output * output)
+    else:
+        model.train()
+        with torch.no_grad():
+            model.embed(pixel_values=5 * torch.randn(64, 3, 32, 32))
+        model.eval()
+    for call in (lambda: classifier(ASKED[0]), lambda: classifier.remember(ASKED[:1], ["square"])):
+        with pytest.raises(EncoderMismatchError):
+            call()
+
+
+def test_a_pretrained_encoder_without_its_image_processor(make: Make, tmp_path: Path) -> None:
+    model = make().model
+    model.save_pretrained(tmp_path / "bare")
+    shutil.rmtree(tmp_path / "encoder-vit")
+    with pytest.raises(InvalidInputError, match="no image processor was found"):
+        pipeline(TASK, model=str(tmp_path / "bare"))
+
+
+def test_pictures_of_many_bits(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).random((9, 9)).astype(np.float32)
+    found = as_image(Image.fromarray(numbers))
+    assert found.getextrema()[0][1] > 200 and content_of(found) == content_of(as_image(numbers))
+    deep = (numbers * 65535).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for way in (deep, tmp_path / "deep.png", Image.fromarray(deep.astype(np.int32))):
+        assert content_of(as_image(way)) == content_of(as_image((deep >> 8).astype(np.uint8)))
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_channels_that_no_picture_has(channels: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"reads images of {channels} channels; there may be 1"):
+        MANNForImageClassification.from_encoder_config("conv4", image_size=32, num_channels=channels)
+
+
+def test_a_grey_picture_that_is_three_pixels_high() -> None:
+    model = MANNForImageClassification.from_encoder_config("conv4", image_size=32, num_channels=1)
+    classifier: Any = pipeline(TASK, model=model)
+    assert len(classifier.remember([np.zeros((3, 28), np.uint8), np.ones((3, 28))], ["a", "b"])) == 2

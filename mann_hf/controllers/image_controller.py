@@ -13,11 +13,14 @@ from ..errors import InvalidInputError, InvalidTypeError, MannError, UnknownName
 from .base import CONTROLLERS, IMAGE, POOLER, Controller
 from .image_processor import ImageProcessor, image_processor_of
 from .inputs import is_of_device
+from .pictures import MODES
 
 IMAGE_POOLINGS = (POOLER, "cls", "mean")
 """The encoder's own vector of an image (of CLIP and its kin that which texts share; of encoders that have none the
 mean), its first token, or the mean over places."""
 USUAL_SIZE, USUAL_CHANNELS = 224, 3
+WITHOUT_CLASS_TOKEN = ("ijepa", "vitdet")
+"""Types of Vision Transformers whose first token is a part of the image, and that have no vector of the whole."""
 
 
 @CONTROLLERS.register(IMAGE)
@@ -27,7 +30,6 @@ class ImageController(Controller):
     modality = IMAGE
     noun = "image"
     main_input = "pixel_values"
-    own_fields = frozenset(("store_inputs",))
     input_dims = 3  # channels, height, width
     processing_class = "image_processor"
     task = "image-classification"
@@ -49,8 +51,12 @@ class ImageController(Controller):
         """The encoder as it is.
 
         Raises:
-            InvalidInputError: it reads no images.
+            InvalidInputError: it reads no images, or images of neither one channel nor three.
         """
+        if (channels := num_channels(encoder.config)) not in MODES:
+            raise InvalidInputError(
+                f"{type(encoder).__name__} reads images of {channels} channels; there may be 1 (grey) or 3 (colour)."
+            )
         if not reads_words(encoder.config):
             inputs = inspect.signature(encoder.forward).parameters
             if inputs and "pixel_values" not in inputs:
@@ -62,6 +68,8 @@ class ImageController(Controller):
 
     def default_pooling(self, config: PreTrainedConfig) -> str:
         """The class token of a Vision Transformer, whose pooler is often untrained; the encoder's own vector else."""
+        if config.model_type in WITHOUT_CLASS_TOKEN:
+            return "mean"
         is_transformer = hasattr(config, "num_attention_heads") and not hasattr(config, "depths")  # as of Swin
         is_half = reads_words(config) or config.model_type.endswith("vision_model")  # whose first token is no summary
         return "cls" if is_transformer and not is_half else POOLER
@@ -73,7 +81,8 @@ class ImageController(Controller):
             raise InvalidInputError(
                 f"pooling is {pooling!r}; an encoder with a text half takes 'pooler', the vector that texts share."
             )
-        return _pooled_size(config.to_json_string(use_diff=False), type(config), pooling)
+        kind: Any = type(config)
+        return _pooled_size(config.to_json_string(use_diff=False), kind, pooling)
 
     def reads_words(self, config: PreTrainedConfig) -> bool:
         return reads_words(config)
@@ -105,7 +114,15 @@ class ImageController(Controller):
 
     def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> ImageProcessor:
         own = config.encoder_config
-        return ImageProcessor(processing_class, num_channels=num_channels(own), most_tokens=most_tokens(own))
+        return ImageProcessor(
+            processing_class,
+            num_channels=num_channels(own),
+            most_tokens=most_tokens(own),
+            pads_words=own.model_type.startswith("siglip"),
+        )
+
+    def keeps(self, entry: Any) -> bool:
+        return entry.stored is not None or (entry.kind == "description" and entry.text is not None)
 
     def loading_options(self, config: PreTrainedConfig) -> dict[str, Any]:
         return {"with_words": reads_words(config)}
@@ -117,7 +134,8 @@ class ImageController(Controller):
 
 def reads_words(config: PreTrainedConfig) -> bool:
     """Whether an encoder has a text half, whose vectors lie in the space of those of images."""
-    return hasattr(MODEL_MAPPING.get(type(config), None), "get_text_features")
+    kind = MODEL_MAPPING.get(type(config), None)
+    return hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")
 
 
 @functools.cache
@@ -176,12 +194,16 @@ def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
     if pixels.dim() != 4 or not pixels.numel():
         raise InvalidInputError(f"pixel_values have the shape {list(pixels.shape)}; they must be [B, C, h, w].")
     inputs = {**inputs, "pixel_values": pixels.to(encoder.dtype)}
-    if hasattr(encoder, "get_text_features"):
+    if reads_words(encoder.config):
         return _features(encoder.get_image_features(**inputs))
     output = encoder(**inputs)
     if pooling == POOLER and (pooled := getattr(output, "pooler_output", None)) is not None:
         return pooled.flatten(1)
     hidden = output.last_hidden_state
+    if pooling == "cls" and hidden.dim() == 4:
+        raise InvalidInputError(
+            f"pooling is 'cls', and {type(encoder).__name__} has no class token: take {POOLER!r} or 'mean'."
+        )
     if hidden.dim() == 4:  # [B, H, h, w], of a convolutional network
         hidden = hidden.flatten(2).mT
     return hidden[:, 0] if pooling == "cls" else hidden.mean(1)

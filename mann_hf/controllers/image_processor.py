@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import transformers
 from torch import Tensor
+from transformers.utils import logging
 
 from ..errors import InvalidTypeError, import_extra
-from .pictures import Picture, as_image, as_png, check_pictures, from_png, is_picture
+from .pictures import Picture, as_image, as_png, check_pictures, content_of, from_png, is_picture
 from .processor import InputProcessor
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 USUAL_SIDE = 224
 """Pixels of a stored picture where the image processor does not say how large its own are."""
@@ -26,11 +29,15 @@ class ImageProcessor(InputProcessor):
             `AutoProcessor`, for an encoder with a text half.
         num_channels: that the encoder reads: 3 for colour, 1 for grey.
         most_tokens: of a sentence that its text half reads; None where it has none.
+        pads_words: whether sentences are padded to that length, as SigLIP was trained, which reads their last place.
     """
 
     noun = "image"
+    file = "preprocessor_config.json"
 
-    def __init__(self, processing_class: Any, *, num_channels: int = 3, most_tokens: int | None = None) -> None:
+    def __init__(
+        self, processing_class: Any, *, num_channels: int = 3, most_tokens: int | None = None, pads_words: bool = False
+    ) -> None:
         self.image_processor = getattr(processing_class, "image_processor", processing_class)
         self.tokenizer = getattr(processing_class, "tokenizer", None)
         self.processing_class, self.num_channels = processing_class, num_channels
@@ -39,7 +46,12 @@ class ImageProcessor(InputProcessor):
                 f"the image processor is of type {type(processing_class).__name__}; give that of the encoder, from "
                 "AutoImageProcessor.from_pretrained(encoder)."
             )
-        self.most_tokens = most_tokens
+        self.most_tokens, self.pads_words = most_tokens, pads_words
+        if most_tokens is not None and self.tokenizer is None:
+            logger.warning_once(
+                "The image processor came without a tokenizer, so the words of labels are not stored: give the one of "
+                "AutoProcessor.from_pretrained(encoder)."
+            )
 
     def is_one(self, inputs: Any) -> bool:
         return is_picture(inputs)
@@ -61,22 +73,23 @@ class ImageProcessor(InputProcessor):
         Raises:
             InvalidInputError: it is no picture; a stranger may have stored it.
         """
-        if stored is None or content is None:
+        if stored is None:
             return None
-        return Picture(as_image(from_png(stored), self.num_channels), content)
+        image = as_image(from_png(stored), self.num_channels)
+        return Picture(image, content or content_of(image))
 
     def collate(self, encodings: Sequence[Picture], rows: Sequence[int]) -> dict[str, Tensor]:
         images = [as_image(encodings[row].image, self.num_channels) for row in rows]
         if self.num_channels == 1:  # or the image processor would look for the channels among the pixels
             images = [np.asarray(image)[..., None] for image in images]
-        batch = self.image_processor(images=images, return_tensors="pt")
+        batch = self.image_processor(images=images, return_tensors="pt", input_data_format="channels_last")
         return {"pixel_values": batch["pixel_values"]}
 
     @property
     def words(self) -> InputProcessor | None:
         if self.most_tokens is None or self.tokenizer is None:
             return None
-        return WordsProcessor(self.tokenizer, self.most_tokens)
+        return WordsProcessor(self.tokenizer, self.most_tokens, self.pads_words)
 
     def save_pretrained(self, folder: Path) -> None:
         self.processing_class.save_pretrained(folder)
@@ -88,26 +101,24 @@ class WordsProcessor(InputProcessor):
     Args:
         tokenizer: of the encoder.
         most_tokens: of a sentence; longer ones are cut.
+        pads: whether shorter ones are padded to that length.
     """
 
     noun = "text"
     batch_size = 1  # so that none has padding
 
-    def __init__(self, tokenizer: Any, most_tokens: int) -> None:
-        self.tokenizer, self.most_tokens = tokenizer, most_tokens
+    def __init__(self, tokenizer: Any, most_tokens: int, pads: bool) -> None:
+        self.tokenizer, self.most_tokens, self.padding = tokenizer, most_tokens, "max_length" if pads else True
 
     def check(self, inputs: Any) -> list[str]:
         return list(inputs)
 
-    def encode(self, inputs: Sequence[str]) -> list[str]:
-        return [WORDS.format(words) for words in inputs]
+    def phrase(self, words: str) -> str:
+        return WORDS.format(words)
 
     def collate(self, encodings: Sequence[str], rows: Sequence[int]) -> dict[str, Tensor]:
-        # SigLIP was trained on sentences that are padded to one length, and reads their last place
-        padding = "max_length" if "siglip" in type(self.tokenizer).__name__.lower() else True
-        texts = [encodings[row] for row in rows]
-        length = self.most_tokens
-        return dict(self.tokenizer(texts, padding=padding, truncation=True, max_length=length, return_tensors="pt"))
+        texts, options = [encodings[row] for row in rows], {"truncation": True, "max_length": self.most_tokens}
+        return dict(self.tokenizer(texts, padding=self.padding, return_tensors="pt", **options))
 
 
 def _side(image_processor: Any) -> int:

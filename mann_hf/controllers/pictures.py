@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +18,10 @@ MODES = {1: "L", 3: "RGB"}
 MOST_PIXELS = 2**26
 """Of one picture; larger ones are refused before they are unpacked."""
 BYTE = 255
+UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error)
+"""What Pillow raises of files that it cannot read, damaged ones among them."""
+FORMATS = ("PNG", "JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "ICO", "PPM", "TGA", "QOI", "MPO")
+"""Those that are read: for some others Pillow starts programs."""
 
 
 class Picture(NamedTuple):
@@ -95,10 +101,14 @@ def as_image(picture: Any, channels: int = 3) -> Any:
     _check_size(*picture.size)
     try:
         upright: Any = import_extra("PIL.ImageOps", "images", "images").exif_transpose(picture)
-        if upright.mode.startswith("I;16"):  # which PIL would cut at 255
-            upright = pillow.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):  # which PIL would cut at 255
+            numbers = np.asarray(upright)
+            deep = numbers.dtype == np.int32 and numbers.size and numbers.min() >= 0 and numbers.max() < 2**16
+            upright = pillow.fromarray(_bytes(numbers.astype(np.uint16) if deep else numbers))
         return upright.convert(MODES[channels])
-    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+    except InvalidInputError:
+        raise
+    except (*UNREADABLE, pillow.DecompressionBombError) as error:
         raise InvalidInputError(f"a damaged picture ({' '.join(str(error).split())[:100]}).") from None
 
 
@@ -142,7 +152,12 @@ def _opened(pillow: Any, path: str | os.PathLike) -> Any:
         raise InvalidInputError(f"there is no file {os.fspath(path)!r}.")
     if not os.path.isfile(path):
         raise InvalidInputError(f"{os.fspath(path)!r} is no file.")
-    return _read(pillow, lambda: pillow.open(path), repr(os.fspath(path)))
+    return _read(pillow, lambda: pillow.open(path, formats=_formats(pillow)), repr(os.fspath(path)))
+
+
+def _formats(pillow: Any) -> list[str]:
+    pillow.init()
+    return [name for name in FORMATS if name in pillow.OPEN]
 
 
 def _read(pillow: Any, opened: Callable[[], Any], name: str) -> Any:
@@ -154,7 +169,7 @@ def _read(pillow: Any, opened: Callable[[], Any], name: str) -> Any:
             return image
     except InvalidInputError:
         raise
-    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+    except (*UNREADABLE, pillow.DecompressionBombError) as error:
         raise InvalidInputError(f"{name} is no picture that can be read ({type(error).__name__}).") from None
 
 
@@ -187,6 +202,8 @@ def _bytes(array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array)
     if array.dtype == bool:
         return array.astype(np.uint8) * BYTE
+    if array.dtype == np.uint16 and array.size and array.max() > BYTE:  # of 16 bits, as scanners write them
+        return (array >> 8).astype(np.uint8)
     if array.size and np.issubdtype(array.dtype, np.integer) and array.min() >= 0 and array.max() <= BYTE:
         return array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):

@@ -30,11 +30,13 @@ class InputProcessor(ABC):
         noun: what one input is called in messages.
         pads: whether inputs differ in size and are padded in a batch, so that those of like size go together.
         batch_size: inputs in a batch if nothing else is asked for.
+        file: of what is loaded for the inputs, which errors name.
     """
 
     noun: ClassVar[str]
     pads: ClassVar[bool] = False
     batch_size: ClassVar[int] = 32
+    file: ClassVar[str] = "config.json"
 
     def is_one(self, inputs: Any) -> bool:
         """Whether it is meant as one input, and not as several."""
@@ -106,6 +108,10 @@ class InputProcessor(ABC):
             encodings: what `encode` gives.
             rows: B positions.
         """
+
+    def phrase(self, words: str) -> str:
+        """What stands for the words of a label: by default the words."""
+        return words
 
     @property
     def words(self) -> "InputProcessor | None":

@@ -27,6 +27,7 @@ class TextProcessor(InputProcessor):
 
     noun = "text"
     pads = True
+    file = "tokenizer.json"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from .tokenizers import check_before_use
 
 SETTINGS = ("preprocessor_config.json", "processor_config.json")
 """The settings of an image processor by itself, and of one that is saved with a tokenizer."""
-LARGEST_SIDE = 2**13
+LARGEST_SIDE = 2**11
 """Pixels of an image that an encoder reads; those in use have a few hundred."""
 SIZES = ("size", "crop_size", "pad_size", "max_image_size", "min_image_size", "size_divisor", "max_num_patches")
 

@@ -42,8 +42,8 @@ class Mark(NamedTuple):
     """What tells cheaply whether weights may have been changed: a question takes one.
 
     Attributes:
-        places: where each parameter lies, and how often torch has counted a change of it; and by how much PEFT scales
-            an adapter.
+        places: where each parameter and buffer lies, and how often torch has counted a change of it; how many hooks
+            modules have; and by how much PEFT scales an adapter.
         numbers: one number of each module, for fused optimizers and changes of `.data` are not counted.
     """
 
@@ -67,14 +67,16 @@ def mark(*modules: nn.Module) -> Mark:
         waiting.extend(module._modules.values())
         if isinstance(scaling := vars(module).get("scaling"), dict):
             places.extend(scaling.values())
+        if module._forward_hooks or module._forward_pre_hooks:
+            places += len(module._forward_hooks), len(module._forward_pre_hooks), id(module)
+        for buffer in module._buffers.values():  # such as the running statistics of batch normalization
+            if buffer is not None:
+                places += _place(buffer)
         looked_at = None
         for parameter in module._parameters.values():
             if parameter is None:
                 continue
-            try:
-                places += parameter.data_ptr(), parameter._version
-            except RuntimeError:  # what was made in inference mode has no version
-                places.append(id(parameter))
+            places += _place(parameter)
             if looked_at is None or (parameter.requires_grad and not looked_at.requires_grad):
                 looked_at = parameter
         if looked_at is not None and _is_plain(looked_at):
@@ -82,6 +84,13 @@ def mark(*modules: nn.Module) -> Mark:
             middle = looked_at.as_strided((), (), looked_at.storage_offset() + steps)
             numbers.setdefault((middle.dtype, middle.device), []).append(middle)
     return Mark(places, [torch.stack(each) for each in numbers.values()])
+
+
+def _place(tensor: Tensor) -> tuple[int, ...]:
+    try:
+        return tensor.data_ptr(), tensor._version
+    except RuntimeError:  # what was made in inference mode has no version
+        return (id(tensor),)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -76,6 +76,11 @@ def check_of_modality(fields: Mapping[str, Any], modality: str) -> None:
     Raises:
         InvalidInputError: it names the first of them.
     """
+    if fields.get("store_inputs") and CONTROLLERS[modality].stored_by != "store_inputs":
+        raise InvalidInputError(
+            f"store_inputs is True, and a model of modality {modality!r} has no such setting: it is "
+            f"{CONTROLLERS[modality].stored_by} that has a memory keep its inputs."
+        )
     others = (kind for name, kind in CONTROLLERS.items() if name != modality)
     for name in sorted({name for kind in others for name in kind.own_fields} - CONTROLLERS[modality].own_fields):
         if fields.get(name):

@@ -13,7 +13,6 @@ from ..controllers.inputs import is_of_device
 from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError, MannError
 from ..hub.guard import as_folder_error
-from ..hub.tokenizers import TOKENIZER
 from ..memory.precision import LARGEST, strange
 from ..wording import counted, shown
 from .adapter_switches import active_adapters_on
@@ -55,13 +54,13 @@ def embed_checked(
         InvalidInputError: a key that is not finite, and it names the input; or the encoder failed.
     """
     read_from = model.name_or_path or None
-    with as_folder_error(read_from, TOKENIZER):
+    with as_folder_error(read_from, processor.file):
         encodings = processor.encode(inputs)
         options = processor.embed_options
     keys = torch.empty(len(inputs), model.config.key_size, dtype=torch.float32)
     with evaluating(model):
         for rows in processor.batches(encodings, batch_size):
-            with as_folder_error(read_from, TOKENIZER):
+            with as_folder_error(read_from, processor.file):
                 batch = {name: part.to(model.device) for name, part in processor.collate(encodings, rows).items()}
             with _in_words_of(model.encoder, processor.noun):
                 keys[rows] = model.embed(**batch, **options).to("cpu", torch.float32)

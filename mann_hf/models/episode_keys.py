@@ -133,12 +133,13 @@ def check_keys(config: Any, keys: Any, count: str) -> None:
         InvalidTypeError: it is no tensor of floating-point numbers.
         InvalidInputError: it has another shape.
     """
-    size, noun = config.key_size, config.controller.noun
+    size, noun, task = config.key_size, config.controller.noun, config.controller.task
     if not isinstance(keys, Tensor) or not keys.is_floating_point() or keys.layout != torch.strided:
         came = f"{keys.layout} of {keys.dtype}" if isinstance(keys, Tensor) else type(keys).__name__
         raise InvalidTypeError(
             f"keys are of type {came}; a model takes dense tensors of floating-point numbers, from "
-            f"embed_inputs(processor, {noun}s). The pipeline few-shot-{noun}-classification takes {noun}s."
+            f"embed_inputs(processor, {noun}s). {f'The pipeline few-shot-{task}' if task else 'FewShotPipeline'} takes "
+            f"{noun}s."
         )
     if keys.dim() != 2 or keys.shape[1] != size:
         raise InvalidInputError(

@@ -366,7 +366,8 @@ class FolderMixin(MemoryMixin):
         if (encoder := self.config.encoder_name) and encoder != name:
             places.append((encoder, resolve_encoder, {}))
         found, why = load_processing_class(kind, places, **controller.loading_options(own))
-        found = controller.processing_class_from(own) if found is None else found
+        if found is None and self.config.encoder_name is None:  # of an encoder that was made from its configuration
+            found = controller.processing_class_from(own)
         if found is None:
             raise InvalidInputError(f"no {PROCESSING_CLASSES[kind].noun} was found ({why}); pass one.")
         controller.limit(found, self.config, self.encoder)

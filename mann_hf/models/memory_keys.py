@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..controllers.processor import InputProcessor
@@ -33,7 +34,8 @@ def keys_of_words(
     words = {name: text for name in names if name not in known and (text := label_words(name)) is not None}
     keys = {name: known[name] for name in names if name in known}
     if words:
-        keys |= zip(words, embed_checked(model, processor, processor.check([*words.values()])), strict=True)
+        phrases = processor.check(list(map(processor.phrase, words.values())))
+        keys |= zip(words, embed_checked(model, processor, phrases), strict=True)
     return keys
 
 
@@ -45,13 +47,23 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
     """
     if lack_inputs(model, memory):
         raise InvalidInputError(f"the {why_lacking(model)}, so its keys cannot be computed again.")
-    fresh = model.stamped(model.empty_memory(), model.encoder_probe())
+    fresh = model.stamped(model.empty_memory(), model.known_probe(fresh=True))
     if fresh.targets is not memory.targets:
         return memory  # refused with both named when it is taken
-    inputs = processor.check([processor.restored(entry.text, entry.stored) for entry in memory.entries])
-    keys = embed_checked(model, processor, inputs)
+    keys = torch.empty(len(memory), model.config.key_size, device=model.device)
+    examples = [entry.example for entry in memory.entries]
+    by_words = [one.kind == "description" and processor.words is not processor for one in memory.entries]
+    for reader, is_read in ((processor, False), (processor.words, True)):
+        slots = [slot for slot, words in enumerate(by_words) if words is is_read]
+        entries = [memory.entries[slot] for slot in slots]
+        held = [one.text if is_read else processor.restored(one.text, one.stored) for one in entries]
+        if slots and reader is not None:
+            inputs = reader.check(held)
+            keys[slots] = embed_checked(model, reader, inputs)
+            for slot, content in zip(slots, reader.contents(inputs), strict=True):  # by which it has the id that it had
+                examples[slot] = examples[slot]._replace(text=examples[slot].text or content)
     words = model.name_keys([entry.label for entry in memory.entries], processor)
-    filled, _ = fresh.remember(keys, [entry.example for entry in memory.entries], words)
+    filled, _ = fresh.remember(keys, examples, words, model.config.store_texts)
     return with_counts_of(filled, memory.to(model.device))
 
 

@@ -190,7 +190,7 @@ class MemoryMixin(Mixed):
             examples: N examples.
             names: as of `remember`.
         """
-        probe, on = self._probe(), active_adapters_on(self)
+        probe, on = self.known_probe(), active_adapters_on(self)
         keys = keys.detach().to(torch.float32, copy=True)
         words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
         labels = [label_names(example.label) for example in examples]
@@ -317,7 +317,7 @@ class MemoryMixin(Mixed):
             return
         if not weights and memory.adapters == on:
             return
-        if memory.probe is not None and not same_keys(memory.probe, self._probe()):
+        if memory.probe is not None and not same_keys(memory.probe, self.known_probe()):
             raise EncoderMismatchError(
                 why_old(memory, on, lack_inputs(self, memory)), self.identity.shown, self.identity.shown
             )
@@ -326,7 +326,7 @@ class MemoryMixin(Mixed):
 
     def wrote(self, memory: LabelledMemory) -> bool:
         """Whether a memory's keys are those of this encoder as it is now, as far as the memory tells."""
-        return memory.probe is None or same_keys(memory.probe, self.encoder_probe())
+        return memory.probe is None or same_keys(memory.probe, self.known_probe(fresh=True))
 
     def check_wrote(self, memory: LabelledMemory, source: str, probe: Tensor | None = None) -> None:
         """Refuses a memory that this encoder, as it is now, did not write.
@@ -341,13 +341,17 @@ class MemoryMixin(Mixed):
         """
         fits = memory.law.key_size == self.config.key_size
         if fits and memory.probe is not None:
-            fits = same_keys(memory.probe, self._probe() if probe is None else probe)
+            fits = same_keys(memory.probe, self.known_probe() if probe is None else probe)
         if not fits:
             raise mismatch(memory.encoder_name, memory.law.key_size, self.identity, source)
 
-    def _probe(self) -> Tensor:
-        """`encoder_probe`, computed only if weights or adapters have changed since it last was."""
-        self._last_probe = probe = last_probe(self, self._last_probe)
+    def known_probe(self, fresh: bool = False) -> Tensor:
+        """`encoder_probe`, computed only if weights or adapters have changed since it last was.
+
+        Args:
+            fresh: whether to compute it in any case.
+        """
+        self._last_probe = probe = last_probe(self, None if fresh else self._last_probe)
         return probe.keys
 
     @property

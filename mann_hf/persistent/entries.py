@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from torch import Tensor
@@ -109,8 +109,3 @@ def label_words(label: str) -> str | None:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", label)
     words = re.sub(r"[_\-./:\s]+", " ", spaced).strip().lower()
     return words if re.search(r"[^\W\d_]{2,}", words) else None
-
-
-def lack_texts(entries: Iterable[Entry]) -> bool:
-    """Whether some entry keeps no text, so that not all keys can be computed again."""
-    return any(entry.text is None for entry in entries)

@@ -250,7 +250,8 @@ def _inputs(file: Any, count: int) -> Iterator[bytes]:
     """The stored input of each entry; empty for one that has none."""
     sizes = _tensor(file, "input_sizes", torch.int64, (count,))
     held = _tensor(file, "inputs", torch.uint8, None).flatten().numpy()
-    expect(bool((sizes >= 0).all()) and int(sizes.sum()) == len(held), "the sizes of inputs do not fit")
+    whole = bool(((sizes >= 0) & (sizes <= len(held))).all())  # or their sum could pass the largest number
+    expect(whole and int(sizes.sum()) == len(held), "the sizes of inputs do not fit")
     ends = sizes.cumsum(0).tolist()
     return (held[start:end].tobytes() for start, end in zip([0, *ends], ends, strict=False))
 

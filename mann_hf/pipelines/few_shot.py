@@ -1,6 +1,7 @@
 """What the pipelines of memory-augmented classifiers share: teaching, forgetting, answering, saving."""
 
 import copy
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain, islice
@@ -14,14 +15,14 @@ from transformers.utils import logging
 
 from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
-from ..controllers.text import unboxed
+from ..controllers.text import optional_texts, unboxed
 from ..errors import InvalidInputError, InvalidTypeError
 from ..hub.saving import take_upload
 from ..models import Evidence, MANNForClassification
 from ..models.embedding import embed_checked
 from ..models.folder_saves import save_folder
 from ..models.plain_modules import unwrap_hint
-from ..models.stored_texts import why_unlike
+from ..models.stored_inputs import why_unlike
 from ..persistent.entries import Entry, Example, label_names
 from ..persistent.holder import ReadyMemory
 from ..persistent.labelled_memory import LabelledMemory
@@ -88,31 +89,45 @@ class FewShotPipeline(Pipeline):
         return f"{type(self).__name__}(memory: {held}; reading={reading!r}, encoder={encoder!r}, device={self.device})"
 
     def remember(
-        self, inputs: Any, labels: Any = None, *, batch_size: int | None = None, progress: Progress = None
+        self,
+        inputs: Any = None,
+        labels: Any = None,
+        *,
+        descriptions: str | Sequence[str] | None = None,
+        batch_size: int | None = None,
+        progress: Progress = None,
     ) -> list[int]:
         """Stores labelled inputs in the memory, without training. A new label makes a new class.
 
         Args:
-            inputs: the examples.
+            inputs: the examples; None for descriptions alone.
             labels: one label for each input: a name (whole numbers and booleans count as names, see
                 `mann_hf.targets.spell_label`); for several labels a list of names, empty for an input that has none of
-                them and counts against each; for regression a number or a list of numbers.
+                them and counts against each; for regression a number or a list of numbers. With `descriptions`, the
+                labels of the examples and then those of the descriptions.
+            descriptions: what labels mean, in words, for encoders that read words.
             batch_size: inputs in a batch; by default what is fast.
             progress: True for a bar, or a function that is called with the number of inputs done after each batch.
 
         Returns:
-            The ids of the examples. An example that is stored already keeps its id and counts once more; an example
-            that `eviction="kaiser"` merges into another slot gets the id of that slot.
+            The ids of the examples, then of the descriptions. An example that is stored already keeps its id and counts
+            once more; an example that `eviction="kaiser"` merges into another slot gets the id of that slot.
 
         Raises:
             InvalidInputError: an input that cannot be read, or unequal lengths. The memory stays as it was.
             InvalidTypeError: something that is no such input, or labels of a type that the problem does not have.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        checked = self.input_processor.check(inputs)
-        if not checked:
-            raise InvalidInputError(f"nothing to remember: give {self.model.config.controller.noun}s and their labels.")
-        return self._remember(checked, [], inputs, labels, batch_size, progress)
+        checked = [] if inputs is None else self.input_processor.check(inputs)
+        described = optional_texts(descriptions, "descriptions")
+        noun = self.model.config.controller.noun
+        if not checked and not described:
+            raise InvalidInputError(f"nothing to remember: give {noun}s and their labels.")
+        if described and not self.model.reading.targets.named:
+            raise InvalidInputError("descriptions describe labels, and a regression has none.")
+        if described and self.input_processor.words is None:
+            raise InvalidInputError(f"descriptions are words, and the encoder reads {noun}s alone: give examples.")
+        return self._remember(checked, described, inputs, labels, batch_size, progress)
 
     def _remember(
         self, examples: list[Any], described: list[str], given: Any, labels: Any, batch_size: Any, progress: Progress
@@ -137,11 +152,17 @@ class FewShotPipeline(Pipeline):
         memory = self.model.memory
         self._compare_processor(memory)
         with following(progress, len(contents), processor.noun) as advance:
-            keys = embed_checked(self.model, processor, [*examples, *described], batch_size, advance)
+            embed = functools.partial(embed_checked, self.model, batch_size=batch_size, advance=advance)
+            if processor.words is processor or not described:
+                keys = embed(processor, [*examples, *described])
+            else:
+                assert processor.words is not None
+                keys = torch.cat([embed(processor, examples), embed(processor.words, described)])
         named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)
         names = self.model.name_keys(named.values(), processor, known=memory.names)
         kinds: Any = [*["example"] * len(examples), *["description"] * len(described)]
-        stored = processor.stored(examples) if self.model.config.store_inputs else [None] * len(contents)
+        stored = processor.stored(examples) if self.model.config.store_inputs else [None] * len(examples)
+        stored += [None] * len(described)
         written = list(map(Example, wanted, contents, kinds, stored))
         ids = self.model.remember_checked(keys, written, names)
         self._compared = next(iter(self.model.memory.entries), None)

@@ -1,0 +1,39 @@
+"""Whether a tokenizer or image processor gives stored inputs the keys that are stored."""
+
+from typing import Any
+
+import torch
+
+from ..controllers.processor import InputProcessor
+from ..persistent.fitting import same_keys
+from ..persistent.labelled_memory import LabelledMemory
+from ..wording import shown
+
+
+@torch.no_grad()
+def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) -> str | None:
+    """What is wrong where inputs of the memory have other keys now; None where the first, middle and last have theirs.
+
+    A memory that mixes examples in one slot (`eviction="kaiser"`), or keeps no inputs, is not looked at.
+
+    Args:
+        model: whose encoder wrote the memory.
+        processor: by which inputs are given to it now.
+        memory: with keys of the model's size.
+    """
+    few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.law.eviction_name != "kaiser" else set()
+    entries = {slot: memory.entries[slot] for slot in sorted(few)}
+    held = {slot: found for slot, one in entries.items() if (found := processor.restored(one.text, one.stored))}
+    if not held:
+        return None
+    keys, now = memory.state.keys[0, list(held)], model.embed_inputs(processor, [*held.values()])
+    for slot, before, key in zip(held, keys, now, strict=True):
+        if not same_keys(before[None], key[None]):
+            noun = processor.noun
+            return (
+                f"the stored {noun} {shown(entries[slot].text, 42)} now has another key than the memory holds for it, "
+                "so answers may be wrong: the memory was taught with another tokenizer or image processor, prompt or "
+                "limit of length, or with keys of your own. Give the one that it was taught with, or write it again "
+                f"from its {noun}s with model.reencode_memory(processing_class)."
+            )
+    return None
