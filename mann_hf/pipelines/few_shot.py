@@ -118,40 +118,26 @@ class FewShotPipeline(Pipeline):
             InvalidTypeError: something that is no such input, or labels of a type that the problem does not have.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        checked = [] if inputs is None else self.input_processor.check(inputs)
-        described = optional_texts(descriptions, "descriptions")
-        noun = self.model.config.controller.noun
-        if not checked and not described:
-            raise InvalidInputError(f"nothing to remember: give {noun}s and their labels.")
-        if described and not self.model.reading.targets.named:
+        processor, targets = self.input_processor, self.model.reading.targets
+        examples, described = self._given(inputs), optional_texts(descriptions, "descriptions")
+        noun, reads_words = processor.noun, processor.words is not None
+        if not examples and not described:
+            more = ", or labels and descriptions" if reads_words else ""
+            raise InvalidInputError(f"nothing to remember: give {noun}s and labels{more}.")
+        if described and not targets.named:
             raise InvalidInputError("descriptions describe labels, and a regression has none.")
-        if described and self.input_processor.words is None:
+        if described and not reads_words:
             raise InvalidInputError(f"descriptions are words, and the encoder reads {noun}s alone: give examples.")
-        return self._remember(checked, described, inputs, labels, batch_size, progress)
-
-    def _remember(
-        self, examples: list[Any], described: list[str], given: Any, labels: Any, batch_size: Any, progress: Progress
-    ) -> list[int]:
-        """Writes checked inputs and descriptions of labels.
-
-        Args:
-            examples: as `check` of the processor gives them.
-            described: texts.
-            given: the inputs as they came, whose rows may have numbers of their own.
-            labels: of all.
-            batch_size: as of `remember`.
-            progress: as of `remember`.
-        """
-        targets, processor = self.model.reading.targets, self.input_processor
         batch_size = optional_at_least("batch_size", batch_size)
-        wanted = given_labels(labels, len(examples), len(described), targets, given, processor.noun)
+        given = inputs if examples else descriptions
+        wanted = given_labels(labels, len(examples), len(described), targets, given, noun)
         contents = [*processor.contents(examples), *described]
         if processor.words is processor:  # of others the contents are no words
             check_pairs(contents, wanted, targets)
         self.model.check_memory()
         memory = self.model.memory
         self._compare_processor(memory)
-        with following(progress, len(contents), processor.noun) as advance:
+        with following(progress, len(contents), noun) as advance:
             embed = functools.partial(embed_checked, self.model, batch_size=batch_size, advance=advance)
             if processor.words is processor or not described:
                 keys = embed(processor, [*examples, *described])
@@ -167,6 +153,10 @@ class FewShotPipeline(Pipeline):
         ids = self.model.remember_checked(keys, written, names)
         self._compared = next(iter(self.model.memory.entries), None)
         return ids
+
+    def _given(self, inputs: Any) -> list[Any]:
+        """The inputs of `remember` as the processor checks them; none where None came."""
+        return [] if inputs is None else self.input_processor.check(inputs)
 
     def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes examples from the memory, which is then as if it had never seen them.

@@ -8,7 +8,6 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
-from ..errors import InvalidInputError
 from ..models import MANNForSequenceClassification
 from .defaults import NoDefault
 from .few_shot import FewShotPipeline
@@ -68,14 +67,10 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
             InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        examples = optional_texts(texts, "texts")
-        described = optional_texts(descriptions, "descriptions")
-        if not examples and not described:
-            raise InvalidInputError("nothing to remember: give texts and labels, or labels and descriptions.")
-        if described and not self.model.reading.targets.named:
-            raise InvalidInputError("descriptions describe labels, and a regression has none.")
-        given = texts if examples else descriptions
-        return self._remember(examples, described, given, labels, batch_size, progress)
+        return super().remember(texts, labels, descriptions=descriptions, batch_size=batch_size, progress=progress)
+
+    def _given(self, inputs: Any) -> list[str]:
+        return optional_texts(inputs, "texts")
 
 
 PIPELINE_REGISTRY.register_pipeline(
