@@ -80,7 +80,7 @@ class MemoryMixin(Mixed):
         return self._holder.unchanged()
 
     def with_own_memory(self: Model) -> Model:
-        """A model that shares these weights, uncopied, and has a memory and labels of its own, as for one of many users."""
+        """A model of these very weights with a memory and labels of its own, as for one of many users."""
         model = copy.copy(self)  # with a configuration and a holder of its own
         for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
             setattr(model, name, getattr(self, name).copy())
