@@ -44,9 +44,9 @@ class KeyValueMemory:
 
     def with_value_size(self, value_size: int) -> "KeyValueMemory":
         """The same memory for values of another size."""
-        law = copy(self)
-        law.value_size = value_size
-        return law
+        rules = copy(self)
+        rules.value_size = value_size
+        return rules
 
     def initial_state(
         self, batch_size: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -94,14 +94,14 @@ def from_file(model: Any, path: Path, source: str, find_processor: Callable[[], 
         raise InvalidInputError(
             f"the memory {source} is for problem_type={memory.problem_type!r}, and this model for {own.problem_type!r}."
         )
-    if not memory.targets.named and memory.law.value_size != own.law.value_size:
+    if not memory.targets.named and memory.rules.value_size != own.rules.value_size:
         raise InvalidInputError(
-            f"the memory {source} holds {memory.law.value_size} numbers for each text, and this model predicts "
-            f"{own.law.value_size} (num_labels)."
+            f"the memory {source} holds {memory.rules.value_size} numbers for each text, and this model predicts "
+            f"{own.rules.value_size} (num_labels)."
         )
     model.check_wrote(memory, source)
     try:
-        memory = memory.with_law(own.law, model.config.label_names)
+        memory = memory.with_rules(own.rules, model.config.label_names)
     except InvalidInputError as error:
         raise InvalidInputError(
             f"the memory {source} does not fit this model: {error} Give the model a larger capacity, or load with "

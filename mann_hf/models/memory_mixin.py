@@ -133,7 +133,7 @@ class MemoryMixin(Mixed):
 
     def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
         """Records each query's top entry as used, for LRU eviction."""
-        rules = ready.memory.law
+        rules = ready.memory.rules
         if rules.capacity is None or rules.eviction_name != "least_recently_used":
             return
         used = used_entries(self.reading, ready, keys, logits)
@@ -336,11 +336,11 @@ class MemoryMixin(Mixed):
         Raises:
             EncoderMismatchError: another encoder wrote it.
         """
-        fits = memory.law.key_size == self.config.key_size
+        fits = memory.rules.key_size == self.config.key_size
         if fits and memory.probe is not None:
             fits = same_keys(memory.probe, self.known_probe() if probe is None else probe)
         if not fits:
-            raise mismatch(memory.encoder_name, memory.law.key_size, self.identity, source)
+            raise mismatch(memory.encoder_name, memory.rules.key_size, self.identity, source)
 
     def known_probe(self, fresh: bool = False) -> Tensor:
         """`encoder_probe`, computed only if weights or adapters have changed since it last was.

@@ -63,8 +63,8 @@ class SharedFolder:
             raise
 
     def _check_mergeable(self) -> None:
-        law = self.model.memory.law
-        if law.capacity is not None and law.eviction_name == "kaiser":
+        rules = self.model.memory.rules
+        if rules.capacity is not None and rules.eviction_name == "kaiser":
             raise FolderChangedError(
                 f"nothing was saved: others have changed the memory in {self.folder} meanwhile, and with "
                 'eviction="kaiser", which mixes examples in one slot, two memories cannot be put together. Load the '

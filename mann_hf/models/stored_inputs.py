@@ -21,7 +21,7 @@ def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) ->
         processor: by which inputs are given to it now.
         memory: with keys of the model's size.
     """
-    few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.law.eviction_name != "kaiser" else set()
+    few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.rules.eviction_name != "kaiser" else set()
     entries = {slot: memory.entries[slot] for slot in sorted(few)}
     held = {slot: found for slot, one in entries.items() if (found := processor.restored(one.text, one.stored))}
     if not held:

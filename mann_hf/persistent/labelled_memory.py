@@ -32,7 +32,7 @@ class LabelledMemory:
     apart from the entries: they are never evicted, and exist exactly as long as their label has an example.
 
     Attributes:
-        law: the rules for writing and eviction.
+        rules: of writing and eviction.
         problem_type: whether labels are one name, several names or numbers.
         entries: the taught texts, in the order of the slots.
         state: keys [1, S, K] and values [1, S, C] of the entries. In a large memory some slots are not in use: what was
@@ -44,7 +44,7 @@ class LabelledMemory:
         adapters: the names of the adapters that were on it then.
     """
 
-    law: KeyValueMemory
+    rules: KeyValueMemory
     problem_type: str
     entries: Sequence[Entry]
     state: KeyValueState
@@ -65,8 +65,8 @@ class LabelledMemory:
         device: torch.device | str | None = None,
     ) -> "LabelledMemory":
         """An empty memory. `value_size` is the number of targets of a regression."""
-        law = KeyValueMemory(key_size, value_size, capacity, eviction)
-        return cls(law, problem_type, (), law.initial_state(1, device, torch.float32))
+        rules = KeyValueMemory(key_size, value_size, capacity, eviction)
+        return cls(rules, problem_type, (), rules.initial_state(1, device, torch.float32))
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -87,11 +87,11 @@ class LabelledMemory:
         examples = int(self.examples.sum())
         kinds = {"example": examples, "description": len(self) - examples}
         held = " and ".join(counted(count, kind) for kind, count in kinds.items() if count)
-        named, numbers = self.targets.named, counted(self.law.value_size, "number")
+        named, numbers = self.targets.named, counted(self.rules.value_size, "number")
         held += f" of {counted(len(self.labels), 'label')}" if named else f" with {numbers} each"
         if len(self.unlabelled):
             held += f", {len(self.unlabelled):,} without a label"
-        return held if self.law.capacity is None else f"{held}, at most {self.law.capacity:,}"
+        return held if self.rules.capacity is None else f"{held}, at most {self.rules.capacity:,}"
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a reader may add what is worked out from them while a copy is made."""
@@ -236,7 +236,7 @@ class LabelledMemory:
             InvalidTypeError: labels that are no names where each text has one.
         """
         refusals.check_examples(keys, examples, self.problem_type)
-        refusals.check_words(names or {}, self.law.key_size)
+        refusals.check_words(names or {}, self.rules.key_size)
         columns = dict.fromkeys([*self.labels, *(name for one in examples for name in label_names(one.label))])
         ids = ids_of(keys, examples)
         first = {id_: number for number, id_ in reversed(list(enumerate(ids)))}
@@ -247,11 +247,11 @@ class LabelledMemory:
             for n, one in ((n, examples[n]) for n in fresh)
         ]
         keys = keys[torch.tensor(fresh).long().to(keys.device)]
-        if large_memory.is_large(len(self) + len(new), len(columns), self.law, self.state):
+        if large_memory.is_large(len(self) + len(new), len(columns), self.rules, self.state):
             return self._remember_large(keys, new, tuple(columns), names or {}, Counter(ids)), ids
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([entry.label for entry in new])
-        state, places = wider.law.place(
+        state, places = wider.rules.place(
             wider.state,
             keys[None].to(wider.state.keys),
             values[None],
@@ -266,9 +266,9 @@ class LabelledMemory:
             for id_, count in again.items():
                 if (slot := slots.get(place.get(id_, id_))) is not None:  # or it is evicted by now
                     times[slot] += count
-            state = wider.law.count(state, torch.tensor([*times]).long(), torch.tensor([*times.values()]).long())
+            state = wider.rules.count(state, torch.tensor([*times]).long(), torch.tensor([*times.values()]).long())
         memory = replace(wider, entries=(*self.entries, *new), state=state, names={**self.names, **(names or {})})
-        if self.law.capacity is None:
+        if self.rules.capacity is None:
             return memory._with_names(), ids
         by_id = {entry.id: entry for entry in memory.entries}
         return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
@@ -277,14 +277,14 @@ class LabelledMemory:
         self, keys: Tensor, new: list[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor], times: Counter[int]
     ) -> "LabelledMemory":
         """This memory with new entries and more labels, in which each id counts as often as it was written."""
-        law, ids = self._law_of(labels), torch.tensor([[entry.id for entry in new]]).long()
-        values = self.targets.encode([entry.label for entry in new], labels, law.value_size)
-        slots = law.new_slots(keys.detach()[None].to(self.state.keys), values[None], ids)
+        rules, ids = self._rules_of(labels), torch.tensor([[entry.id for entry in new]]).long()
+        values = self.targets.encode([entry.label for entry in new], labels, rules.value_size)
+        slots = rules.new_slots(keys.detach()[None].to(self.state.keys), values[None], ids)
         content = large_memory.remember(self._content, slots, new, labels, names, self.problem_type)
-        memory = replace(self, law=law, **content._asdict())
+        memory = replace(self, rules=rules, **content._asdict())
         again = {memory.ids[id_]: count for id_, count in (times - Counter(entry.id for entry in new)).items()}
         if again:
-            state = law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
+            state = rules.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
             memory = replace(memory, state=state)
         return memory
 
@@ -307,17 +307,17 @@ class LabelledMemory:
         gone = refusals.whole_numbers(ids)
         missing = [id_ for id_ in gone if id_ not in self.ids]
         if missing:
-            raise NotInMemoryError(refusals.why_not_held(missing, self.named_labels, self.law.capacity), missing)
+            raise NotInMemoryError(refusals.why_not_held(missing, self.named_labels, self.rules.capacity), missing)
         if label is not None:
             refusals.check_label(label, self.labels, self.problem_type)
             gone |= self._ids_under(label)
-        if gone and large_memory.is_large(len(self) - len(gone), len(self.labels), self.law, self.state):
+        if gone and large_memory.is_large(len(self) - len(gone), len(self.labels), self.rules, self.state):
             content = large_memory.forget(self._content, gone, self.problem_type)
-            return replace(self, law=self._law_of(content.labels), **content._asdict())
+            return replace(self, rules=self._rules_of(content.labels), **content._asdict())
         memory = self.together()
         if gone:
             entries = tuple(entry for entry in memory.entries if entry.id not in gone)
-            memory = replace(self, entries=entries, state=self.law.forget(memory.state, torch.tensor(sorted(gone))))
+            memory = replace(self, entries=entries, state=self.rules.forget(memory.state, torch.tensor(sorted(gone))))
         return memory._settled()
 
     def _ids_under(self, label: str) -> set[int]:
@@ -328,7 +328,7 @@ class LabelledMemory:
 
     def used(self, weights: Tensor) -> "LabelledMemory":
         """This memory after reads that took `weights` [Q, S] from its entries."""
-        return replace(self, state=self.law.use(self.state, weights[None]))
+        return replace(self, state=self.rules.use(self.state, weights[None]))
 
     def same_contents(self, other: "LabelledMemory") -> bool:
         """Whether both hold the same, apart from how much entries were used."""
@@ -336,19 +336,19 @@ class LabelledMemory:
             self.entries is other.entries and self.state.keys is other.state.keys and self.names is other.names
         )
 
-    def with_law(self, law: KeyValueMemory, with_names: bool) -> "LabelledMemory":
+    def with_rules(self, rules: KeyValueMemory, with_names: bool) -> "LabelledMemory":
         """This memory with another capacity and eviction rule, with or without the words of labels.
 
         Raises:
             InvalidInputError: it holds more than that.
         """
-        if law.capacity is not None and len(self) > law.capacity:
-            raise InvalidInputError(f"it holds {len(self)} texts, and capacity is {law.capacity}.")
-        return replace(self, law=law.with_value_size(self.law.value_size), names=self.names if with_names else {})
+        if rules.capacity is not None and len(self) > rules.capacity:
+            raise InvalidInputError(f"it holds {len(self)} texts, and capacity is {rules.capacity}.")
+        return replace(self, rules=rules.with_value_size(self.rules.value_size), names=self.names if with_names else {})
 
     def values_of(self, labels: Sequence[Label]) -> Tensor:
         """The rows [N, V] that stand for labels: one-hot, multi-hot, or the numbers themselves."""
-        return self.targets.encode(labels, self.labels, self.law.value_size).to(self.state.keys.device)
+        return self.targets.encode(labels, self.labels, self.rules.value_size).to(self.state.keys.device)
 
     def to(self, device: torch.device | str) -> "LabelledMemory":
         """This memory on another device."""
@@ -362,8 +362,8 @@ class LabelledMemory:
             probe=None if self.probe is None else self.probe.to(device),
         )
 
-    def _law_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
-        return self.law.with_value_size(len(labels)) if self.targets.named else self.law
+    def _rules_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
+        return self.rules.with_value_size(len(labels)) if self.targets.named else self.rules
 
     def _settled(self) -> "LabelledMemory":
         """The same entries with the labels that they have, in order, and the words of those that have an example.
@@ -371,9 +371,9 @@ class LabelledMemory:
         Without an entry nothing is left, the mark of the encoder included.
         """
         if not self.entries:
-            law, size = self.law, 0 if self.targets.named else self.law.value_size
+            rules, size = self.rules, 0 if self.targets.named else self.rules.value_size
             device = self.state.keys.device
-            return self.empty(law.key_size, self.problem_type, size, law.capacity, law.eviction_name, device)
+            return self.empty(rules.key_size, self.problem_type, size, rules.capacity, rules.eviction_name, device)
         in_order = dict.fromkeys(name for entry in self.entries for name in label_names(entry.label))
         return self._with_columns(tuple(in_order))._with_names()
 
@@ -393,7 +393,7 @@ class LabelledMemory:
             values = torch.nn.functional.pad(values, (0, len(labels) - len(self.labels)))
         else:
             values = values[..., [old[label] for label in labels]]
-        return replace(self, law=self._law_of(labels), labels=labels, state=self.state._replace(values=values))
+        return replace(self, rules=self._rules_of(labels), labels=labels, state=self.state._replace(values=values))
 
 
 renew_cached_properties_in_children(LabelledMemory)

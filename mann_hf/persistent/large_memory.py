@@ -45,17 +45,17 @@ class Content(NamedTuple):
     names: Mapping[str, Tensor]
 
 
-def is_large(count: int, labels: int, law: KeyValueMemory, state: KeyValueState) -> bool:
+def is_large(count: int, labels: int, rules: KeyValueMemory, state: KeyValueState) -> bool:
     """Whether entries share their slots: accelerators copy faster than a write waits, and share none.
 
     Args:
         count: how many entries there are.
         labels: of how many labels.
-        law: the rules of the memory.
+        rules: of the memory.
         state: its slots.
     """
     large = count >= min(LARGE, LARGE_VALUES / max(1, labels))
-    return large and law.capacity is None and state.keys.device.type == "cpu"
+    return large and rules.capacity is None and state.keys.device.type == "cpu"
 
 
 def stored(content: Content) -> StoredEntries | None:

@@ -82,10 +82,10 @@ def describe(memory: LabelledMemory) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION_WITH_INPUTS if any(entry.stored for entry in memory.entries) else VERSION,
         "problem_type": memory.problem_type,
-        "encoder": {"name": memory.encoder_name, "key_size": memory.law.key_size, "fingerprint": fingerprint(memory)},
-        "capacity": memory.law.capacity,
-        "eviction": memory.law.eviction_name,
-        "value_size": memory.law.value_size,
+        "encoder": {"name": memory.encoder_name, "key_size": memory.rules.key_size, "fingerprint": fingerprint(memory)},
+        "capacity": memory.rules.capacity,
+        "eviction": memory.rules.eviction_name,
+        "value_size": memory.rules.value_size,
         "labels": list(memory.labels),
         "labels_with_names": _labels_with_names(memory),
         "entries": [
@@ -223,10 +223,10 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     if "inputs" in file.keys():  # noqa: SIM118 no mapping
         entries = tuple(map(_with_input, entries, _inputs(file, count)))
 
-    law = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
-    memory = LabelledMemory(law, problem_type, entries, law.initial_state(), labels)
+    rules = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
+    memory = LabelledMemory(rules, problem_type, entries, rules.initial_state(), labels)
     expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
-    expect(not memory.targets.named or law.value_size == len(labels), "value_size does not fit")
+    expect(not memory.targets.named or rules.value_size == len(labels), "value_size does not fit")
     check_size(count, len(labels))
     values = memory.values_of([entry.label for entry in entries])
     expect(memory.targets.named or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
@@ -241,7 +241,7 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     state = KeyValueState(
         *(field[None] for field in (keys, values, usage, age, write_count, torch.ones_like(ids).bool(), ids))
     )
-    memory = LabelledMemory(law, problem_type, entries, state, labels, names, probe, name)
+    memory = LabelledMemory(rules, problem_type, entries, state, labels, names, probe, name)
     expect(set(memory.named_labels) == set(names), "the words of a label without an example")
     return memory
 

@@ -44,7 +44,7 @@ def _counted(memory: LabelledMemory, times: dict[int, int]) -> LabelledMemory:
     again = {memory.ids[id_]: count for id_, count in times.items() if count > 0 and id_ in memory.ids}
     if not again:
         return memory
-    state = memory.law.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
+    state = memory.rules.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
     return replace(memory, state=state)
 
 

@@ -52,8 +52,8 @@ def memory_of(problem_type: str, slots: int = 24, noise: float = 1.0, seed: int 
     if problem_type == MULTI_LABEL:
         values = ((values + (normal(slots, V) > 1)) > 0).double()
     ids = torch.randperm(5 * slots, generator=generator)[:slots]
-    law = KeyValueMemory(K, V)
-    state = law.write(law.initial_state(dtype=torch.float64), keys[None], values[None], ids[None])
+    rules = KeyValueMemory(K, V)
+    state = rules.write(rules.initial_state(dtype=torch.float64), keys[None], values[None], ids[None])
     state = state._replace(write_count=torch.randint(1, 4, (1, slots), generator=generator))
     holes = empty_state(1, 3, K, V, dtype=torch.float64)
     return concatenate(state, holes).select(torch.randperm(slots + 3, generator=generator))
@@ -249,9 +249,9 @@ def test_folds_are_dealt_evenly_within_each_label(name: str, problem_type: str) 
 
 def test_the_last_slot_of_a_label_stays() -> None:
     keys = torch.randn(1, 6, K, dtype=torch.float64)
-    law = KeyValueMemory(K, 4)
+    rules = KeyValueMemory(K, 4)
     values = torch.eye(4, dtype=torch.float64)[[0, 1, 1, 2, 2, 3]][None]
-    state = law.write(law.initial_state(dtype=torch.float64), keys, values)
+    state = rules.write(rules.initial_state(dtype=torch.float64), keys, values)
     state = state._replace(write_count=torch.tensor([[5, 1, 1, 1, 1, 1]]))  # one slot, however often it was written
     examples = torch.tensor([True, True, True, True, False, True])
     recorder = Recorder(build("prototype"))
@@ -444,8 +444,8 @@ def test_examples_of_no_label_are_dealt_among_themselves() -> None:
     """With them each fold of the labelled ones stays, and they alone bring no calibration."""
     torch.manual_seed(0)
     values = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [0, 0], [0, 0]]).float()[None]
-    law = KeyValueMemory(4, 2)
-    state = law.write(law.initial_state(), torch.randn(1, 7, 4), values)
+    rules = KeyValueMemory(4, 2)
+    state = rules.write(rules.initial_state(), torch.randn(1, 7, 4), values)
     examples = torch.ones(7, dtype=torch.bool)
     folds = _deal(state, examples)
     assert folds[:4].tolist() == _deal(state.select(torch.arange(4)), examples[:4]).tolist()

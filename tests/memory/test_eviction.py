@@ -1,4 +1,4 @@
-"""What holds for every eviction rule, and each rule against a plain list that is kept by the same law."""
+"""What holds for every eviction rule, and each rule against a plain list that is kept by the same rules."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The law of writing, forgetting and using, on memories of any history."""
+"""The rules of writing, forgetting and using, on memories of any history."""
 
 import copy
 import itertools
@@ -360,14 +360,14 @@ def test_an_id_of_one_episode_is_enough() -> None:
 
 
 def test_the_law_for_values_of_another_size_is_the_same_otherwise() -> None:
-    law = KeyValueMemory(K, V, 2, "oldest")
-    wider = law.with_value_size(V + 2)
-    assert (law.value_size, wider.value_size) == (V, V + 2)
+    rules = KeyValueMemory(K, V, 2, "oldest")
+    wider = rules.with_value_size(V + 2)
+    assert (rules.value_size, wider.value_size) == (V, V + 2)
     assert (wider.key_size, wider.capacity, wider.eviction_name) == (K, 2, "oldest")
     state = wider.write(wider.initial_state(), torch.ones(1, 3, K), torch.ones(1, 3, V + 2))
     assert state.ids.tolist() == [[2, 1]]
     with pytest.raises(InvalidInputError, match="values have the shape"):
-        law.write(law.initial_state(), torch.ones(1, 3, K), torch.ones(1, 3, V + 2))
+        rules.write(rules.initial_state(), torch.ones(1, 3, K), torch.ones(1, 3, V + 2))
 
 
 def test_where_each_example_goes_is_told_for_each_episode() -> None:

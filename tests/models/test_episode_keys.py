@@ -312,11 +312,11 @@ class TestKeys:
     @pytest.mark.parametrize("reading", READINGS)
     @pytest.mark.parametrize("names", [False, True])
     def test_words_behind_the_examples_solve_alike(self, reading: str, names: bool) -> None:
-        law, episodes = READINGS[reading](5).double(), random_keys(names)
+        rules, episodes = READINGS[reading](5).double(), random_keys(names)
         whole = episodes.with_names()
         assert whole.names is None and (whole is episodes) is not names
-        _, expected = read_episodes(law, episodes)
-        _, found = read_episodes(law, whole)
+        _, expected = read_episodes(rules, episodes)
+        _, found = read_episodes(rules, whole)
         assert torch.allclose(found, expected, atol=1e-9)
         for number in range(3):
             kept = whole.mask[number]
@@ -327,15 +327,15 @@ class TestKeys:
                 kept[kept][None],
                 whole.queries[number][None],
             )
-            assert torch.allclose(read_episodes(law, alone)[1][0], expected[number], atol=1e-6)
+            assert torch.allclose(read_episodes(rules, alone)[1][0], expected[number], atol=1e-6)
 
     @pytest.mark.parametrize("most", [1, 2, 20])
     def test_the_strongest_slots_of_the_best_label(self, most: int) -> None:
-        law, episodes = READINGS["attention"](5).double(), random_keys(names=True)
-        solution, logits = read_episodes(law, episodes)
-        weights, ids = strongest(law, solution, episodes.queries, logits, most)
+        rules, episodes = READINGS["attention"](5).double(), random_keys(names=True)
+        solution, logits = read_episodes(rules, episodes)
+        weights, ids = strongest(rules, solution, episodes.queries, logits, most)
         assert weights.shape == ids.shape == (3, Q, most)
-        state, read = solution.state, law.weights(solution, law.scores(solution, episodes.queries))  # type: ignore[operator]
+        state, read = solution.state, rules.weights(solution, rules.scores(solution, episodes.queries))  # type: ignore[operator]
         for b, q in [(b, q) for b in range(3) for q in range(Q)]:
             own = [
                 (float(read[b, q, slot]), int(state.ids[b, slot]))

@@ -331,12 +331,12 @@ class TestMakingFromAnEncoder:
         assert str(tiny_encoder) not in (tmp_path / "config.json").read_text()
 
     def test_a_regression_has_one_target_unless_told(self, build: Build, tmp_path: Path) -> None:
-        assert build(problem_type=REGRESSION).memory.law.value_size == 1
+        assert build(problem_type=REGRESSION).memory.rules.value_size == 1
         model = build(problem_type=REGRESSION, num_labels=3)
-        assert model.memory.law.value_size == 3
+        assert model.memory.rules.value_size == 3
         for targets in (1, 2, 3):
             build(problem_type=REGRESSION, num_labels=targets).save_pretrained(tmp_path)
-            assert MANNForSequenceClassification.from_pretrained(tmp_path).memory.law.value_size == targets
+            assert MANNForSequenceClassification.from_pretrained(tmp_path).memory.rules.value_size == targets
 
 
 class TestPrecision:
@@ -832,7 +832,7 @@ class TestSaving:
         teach(model, tiny_tokenizer, texts, labels)
         model.save_pretrained(saved)
         again = MANNForSequenceClassification.from_pretrained(saved)
-        assert again.config.hidden_size == 16 and again.memory.law.key_size == 16
+        assert again.config.hidden_size == 16 and again.memory.rules.key_size == 16
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child of this process")
     @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])

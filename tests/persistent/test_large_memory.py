@@ -78,7 +78,7 @@ def agree(memory: LabelledMemory, plain: LabelledMemory) -> None:
     """Asserts that a large memory holds what a small one does, slot by slot and to those who read."""
     same_memory(memory.together(), plain)
     assert len(memory) == len(plain) and memory.summary == plain.summary
-    assert memory.named_labels == plain.named_labels and memory.law.value_size == plain.law.value_size
+    assert memory.named_labels == plain.named_labels and memory.rules.value_size == plain.rules.value_size
     assert [*reversed(memory.entries)] == [*reversed(plain.entries)]
     assert set(memory.ids) == set(plain.ids) and all(memory.entry(memory.ids[id_]).id == id_ for id_ in memory.ids)
     state, other = memory.reading_state, plain.reading_state

@@ -91,8 +91,8 @@ def test_a_memory_comes_back_bit_for_bit(
     save_memory(memory, tmp_path)
     again = load_memory(tmp_path / MEMORY_FILE)
     assert_same_memory(memory, again)
-    assert again.law.capacity == memory.law.capacity
-    assert again.law.eviction_name == memory.law.eviction_name
+    assert again.rules.capacity == memory.rules.capacity
+    assert again.rules.eviction_name == memory.rules.eviction_name
     assert again.encoder_name == "someone/encoder"
     assert memory.probe is not None and again.probe is not None
     assert torch.equal(memory.probe, again.probe)

@@ -143,8 +143,8 @@ def test_support_writes_values_and_padding_writes_none(name: str) -> None:
     encoded = kind.encode(kind.decode(values[1], NAMES), NAMES, V)
     assert torch.equal(encoded.to(values.dtype), values[1]), "support and what is taught are written alike"
     if kind.dense:  # as a memory does
-        law = KeyValueMemory(2, V)
-        law.write(law.initial_state(2), torch.ones(2, 3, 2), values.float(), mask=mask)
+        rules = KeyValueMemory(2, V)
+        rules.write(rules.initial_state(2), torch.ones(2, 3, 2), values.float(), mask=mask)
 
 
 @every_kind
@@ -216,9 +216,9 @@ def test_the_default_reading_serves_it_where_one_can(name: str) -> None:
     assert (name in problem_types()) == kind.dense
     for each in served:
         reading = READINGS[each](2, name)
-        law = KeyValueMemory(2, V)
+        rules = KeyValueMemory(2, V)
         values = kind.encode(CASES[name].kept, NAMES, V)
-        state = law.write(law.initial_state(), torch.rand(1, len(values), 2), values[None])
+        state = rules.write(rules.initial_state(), torch.rand(1, len(values), 2), values[None])
         assert reading(reading.solve(state), torch.rand(1, 3, 2)).shape == (1, 3, V)
 
 

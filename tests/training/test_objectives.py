@@ -60,8 +60,8 @@ def wanting(episodes: EpisodeKeys) -> list[Tensor]:
 
 
 def some(episodes: EpisodeKeys, start: int, end: int) -> EpisodeKeys:
-    law, *fields = episodes
-    return EpisodeKeys(law, *(None if field is None else field[start:end] for field in fields))  # type: ignore[arg-type]
+    rules, *fields = episodes
+    return EpisodeKeys(rules, *(None if field is None else field[start:end] for field in fields))  # type: ignore[arg-type]
 
 
 def parts(episodes: EpisodeKeys, number: int) -> tuple[Pairs, Pairs, Pairs]:
@@ -266,9 +266,9 @@ class TestEquations:
 
     @pytest.mark.parametrize("reading", READINGS)
     def test_an_episode_is_read_as_the_model_reads(self, reading: str) -> None:
-        law, episodes = READINGS[reading](K).double(), keys_of()
+        rules, episodes = READINGS[reading](K).double(), keys_of()
         assert episodes.labels is not None
-        loss, logits = build("episode")(law, episodes)
+        loss, logits = build("episode")(rules, episodes)
         assert logits is not None and logits.shape == (B, Q, N)
         alone = [F.cross_entropy(*each) for each in zip(logits, episodes.labels, strict=True)]
         assert torch.allclose(loss, torch.stack(alone).mean())
@@ -331,13 +331,13 @@ class TestEveryObjective:
     @pytest.mark.parametrize("reading", READINGS)
     def test_the_batch_is_the_mean_of_its_parts(self, name: str, size: int, reading: str) -> None:
         """So that processes, or steps that are gathered, add up to one step of all of their episodes."""
-        law, episodes = READINGS[reading](K).double(), uneven()._replace(seeds=torch.arange(4))
+        rules, episodes = READINGS[reading](K).double(), uneven()._replace(seeds=torch.arange(4))
         objective = OBJECTIVES[name](name_dropout=0.5)  # both what is drawn of names and of supports
-        whole = objective(law, episodes)[0]
-        found = [objective(law, some(episodes, start, start + size))[0] for start in range(0, 4, size)]
+        whole = objective(rules, episodes)[0]
+        found = [objective(rules, some(episodes, start, start + size))[0] for start in range(0, 4, size)]
         expected = torch.stack(found).mean()
         assert torch.allclose(whole, expected)
-        weights = [*wanting(episodes), *(each for each in law.parameters() if each.requires_grad)]
+        weights = [*wanting(episodes), *(each for each in rules.parameters() if each.requires_grad)]
         for mine, theirs in zip(
             torch.autograd.grad(whole, weights, allow_unused=True, materialize_grads=True),
             torch.autograd.grad(expected, weights, allow_unused=True, materialize_grads=True),
@@ -374,10 +374,10 @@ class TestEveryObjective:
     @every
     @pytest.mark.parametrize("reading", READINGS)
     def test_queries_of_no_class_have_no_part_in_it(self, name: str, reading: str) -> None:
-        law, episodes = READINGS[reading](K).double(), keys_of()
+        rules, episodes = READINGS[reading](K).double(), keys_of()
         moved = episodes.queries.detach().clone()
         moved[0, 1] = torch.randn(K)
-        first, second = (loss_of(build(name), each, law) for each in (episodes, episodes._replace(queries=moved)))
+        first, second = (loss_of(build(name), each, rules) for each in (episodes, episodes._replace(queries=moved)))
         assert torch.equal(first, second)
 
     @every

@@ -34,12 +34,12 @@ def keys_of(seed: int = 0) -> EpisodeKeys:
 
 def with_one_alone() -> EpisodeKeys:
     """The same with a third episode behind them, which has but one key."""
-    law, *fields = keys_of()
+    rules, *fields = keys_of()
     support, values, mask, queries, labels, names, named = (torch.cat([field, field[:1]]) for field in fields[:-1])  # type: ignore[index,list-item]
     mask[2, 1:], labels[2], named[2] = False, -100, False
     keys = (each.detach().requires_grad_() for each in (support, queries, names))
     support, queries, names = keys
-    return EpisodeKeys(law, support, values, mask, queries, labels, names, named)
+    return EpisodeKeys(rules, support, values, mask, queries, labels, names, named)
 
 
 def unit_keys(episodes: EpisodeKeys, number: int) -> list[Tensor]:
@@ -113,11 +113,11 @@ class TestOfKeys:
     @of_keys
     def test_the_batch_is_the_mean_of_its_episodes(self, name: str) -> None:
         """So that processes, or steps that are gathered, add up to one step of all of their episodes."""
-        law, *fields = with_one_alone()
-        episodes = EpisodeKeys(law, *fields)  # type: ignore[arg-type]
+        rules, *fields = with_one_alone()
+        episodes = EpisodeKeys(rules, *fields)  # type: ignore[arg-type]
         wanted = [episodes.support, episodes.queries, episodes.names]
         alone = [
-            term(name, EpisodeKeys(law, *(None if field is None else field[number : number + 1] for field in fields)))  # type: ignore[index,arg-type]
+            term(name, EpisodeKeys(rules, *(None if field is None else field[number : number + 1] for field in fields)))  # type: ignore[index,arg-type]
             for number in range(B + 1)
         ]
         found, expected = term(name, episodes), torch.stack(alone).mean()
@@ -167,10 +167,10 @@ class TestWeightAnchor:
         anchor = REGULARIZERS["weight_anchor"]()
         anchor.start(model)
         model.to(torch.float64)
-        law, episodes, copies = reading(), keys_of(), []
+        rules, episodes, copies = reading(), keys_of(), []
         for _ in range(2):
             with torch.profiler.profile() as seen:
-                anchor(law, episodes)
+                anchor(rules, episodes)
             copies.append([event.name for event in seen.events()].count("aten::_to_copy"))
         assert copies == [2, 0]
 

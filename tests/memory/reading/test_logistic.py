@@ -569,13 +569,13 @@ def test_gradients_of_episodes_side_by_side_are_those_of_each_alone(problem_type
     keys = common + torch.randn(4, slots + 6, size, generator=generator)
     mask = torch.arange(slots) < counts[:, None]
     labels = torch.nn.functional.one_hot(torch.arange(slots + 6) % 3, 3)
-    law, reading = KeyValueMemory(size, 3), build(problem_type, size)
+    rules, reading = KeyValueMemory(size, 3), build(problem_type, size)
 
     def gradient_of(rows: list[int], dtype: torch.dtype) -> Tensor:
         wanting = keys[rows].to(dtype).requires_grad_()
-        state = law.initial_state(len(rows), dtype=dtype)
+        state = rules.initial_state(len(rows), dtype=dtype)
         values = labels[:slots].expand(len(rows), -1, -1)
-        state = law.write(state, wanting[:, :slots], values.to(dtype), mask=mask[rows])
+        state = rules.write(state, wanting[:, :slots], values.to(dtype), mask=mask[rows])
         scores = reading.scores(reading.solve(state), wanting[:, slots:])
         (scores.log_softmax(-1) * labels[slots:]).sum().backward()
         assert wanting.grad is not None
