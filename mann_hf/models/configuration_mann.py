@@ -1,5 +1,6 @@
 """The configuration of memory-augmented models."""
 
+import copy
 import inspect
 from collections.abc import Sequence
 from itertools import count, islice
@@ -117,6 +118,8 @@ class MANNConfig(PreTrainedConfig):
             encoder_config = _encoder_config(encoder_config)
         elif encoder_config is None:
             encoder_config = AutoConfig.for_model("bert")
+        elif isinstance(encoder_config, PreTrainedConfig):
+            encoder_config = copy.deepcopy(encoder_config)  # on which this one would set its attn_implementation
         if not isinstance(encoder_config, PreTrainedConfig) or encoder_config.model_type == self.model_type:
             raise InvalidInputError(
                 f"encoder_config is of type {type(encoder_config).__name__}; give the configuration of an encoder."

@@ -158,7 +158,9 @@ def _warn_of_old_keys(model: Any) -> None:
     if len(model.memory) and not model.wrote(model.memory):
         lacking = lack_inputs(model, model.memory)
         after = "will be refused when it is loaded" if lacking else LOADED
-        logger.warning(f"{why_old(model.memory, model.memory.adapters, lacking)} What is saved now {after}.")
+        logger.warning(
+            f"{why_old(model.memory, model.memory.adapters, lacking, model.identity.noun)} What is saved now {after}."
+        )
 
 
 def _check_adapters(model: Any, weights: bool) -> None:

@@ -316,7 +316,9 @@ class MemoryMixin(Mixed):
             return
         if memory.probe is not None and not same_keys(memory.probe, self.known_probe()):
             raise EncoderMismatchError(
-                why_old(memory, on, lack_inputs(self, memory)), self.identity.shown, self.identity.shown
+                why_old(memory, on, lack_inputs(self, memory), self.identity.noun),
+                self.identity.shown,
+                self.identity.shown,
             )
         if memory.adapters != on:
             self._swap(lambda held: (replace(held, adapters=on) if held is memory else held, None))
@@ -355,7 +357,9 @@ class MemoryMixin(Mixed):
     def identity(self) -> EncoderIdentity:
         """What the encoder is known by."""
         config = self.config
-        return EncoderIdentity(config.encoder_name, config.encoder_config.model_type, config.key_size)
+        return EncoderIdentity(
+            config.controller.noun, config.encoder_name, config.encoder_config.model_type, config.key_size
+        )
 
     def stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
         """The memory with the mark of the encoder that is about to write it."""

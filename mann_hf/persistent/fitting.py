@@ -16,11 +16,13 @@ class EncoderIdentity(NamedTuple):
     """What an encoder is known by.
 
     Attributes:
+        noun: what one of its inputs is called.
         name: by which it was loaded; None if it has none.
         kind: its type in transformers, such as "bert".
         key_size: K.
     """
 
+    noun: str
     name: str | None
     kind: str
     key_size: int
@@ -57,23 +59,25 @@ def mismatch(encoder_name: str | None, key_size: int, own: EncoderIdentity, sour
     return EncoderMismatchError(
         f"the memory {source} was written by {theirs!r} (key size {key_size}), this model's encoder "
         f"is {here!r} (key size {own.key_size}, {difference}): keys of one mean nothing to the "
-        "other. model.reencode_memory() writes the model's own memory again from its texts, once it was quantised "
-        "or trained; from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) a saved one.",
+        f"other. model.reencode_memory() writes the model's own memory again from its {own.noun}s, once it was "
+        "quantised or trained; from_pretrained(folder, reencode=True) and load_memory(folder, reencode=True) a saved "
+        "one.",
         theirs,
         here,
     )
 
 
-def why_old(memory: LabelledMemory, on: tuple[str, ...], lacking: bool) -> str:
+def why_old(memory: LabelledMemory, on: tuple[str, ...], lacking: bool, noun: str) -> str:
     """What is wrong with a memory that the encoder of before wrote, and what helps.
 
     Args:
         memory: whose probe is another than that of the encoder.
         on: the names of the adapters that are on the encoder now.
-        lacking: whether the memory lacks the texts by which its keys could be computed again.
+        lacking: whether the memory lacks the inputs by which its keys could be computed again.
+        noun: what one of them is called.
     """
-    reencode = "write the memory again from its texts with reencode_memory()"
-    cure = "teach the memory again, as it keeps no texts" if lacking else reencode
+    reencode = f"write the memory again from its {noun}s with reencode_memory()"
+    cure = f"teach the memory again, as it keeps no {noun}s" if lacking else reencode
     if memory.adapters != on:
         return (
             f"the memory was written with {_named(memory.adapters)}, and now the encoder has {_named(on)}: keys of one "

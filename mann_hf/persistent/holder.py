@@ -124,8 +124,8 @@ class MemoryHolder:
         forgotten, memory = self._forgotten, self.memory
         if not len(memory):
             raise EmptyMemoryError(
-                "the memory is empty: teach it with remember(texts, labels), load one with load_memory(folder), "
-                "or give support_input_ids and support_labels."
+                "the memory is empty: teach it with remember(inputs, labels), load one with load_memory(folder), or "
+                "give a support and support_labels."
             )
         if (ready := _ready(self._kept, memory, reading)) is not None:
             return ready

@@ -45,6 +45,8 @@ def test_the_answers_are_those_of_the_pipeline(session: Session) -> None:
 def test_a_question_is_encoded_once(session: Session) -> None:
     calls: list[None] = []
     session.classifier.model.encoder.register_forward_hook(lambda *_: calls.append(None))
+    session.ask("after a change of the encoder its probe is taken")
+    calls.clear()
     session.ask("where is my new card")
     session.view()
     assert len(calls) == 1

@@ -190,3 +190,9 @@ def test_the_outputs_that_a_configuration_names() -> None:
     for names, problem_type in (({"1": "a"}, "multi_label_classification"), ({}, "regression")):
         with pytest.raises(InvalidInputError, match="names each output from 0 on"):
             MANNConfig.from_dict({**content, "id2label": names, "problem_type": problem_type})
+
+
+def test_the_configuration_of_a_living_encoder_stays_as_it_is() -> None:
+    encoder = BertConfig(hidden_size=48, num_attention_heads=2, attn_implementation="eager")
+    MANNConfig(encoder_config=encoder)
+    assert encoder._attn_implementation == "eager"

@@ -345,7 +345,7 @@ class TestTheOwnMemory:
         assert torch.allclose(model(inputs_embeds=embeddings).logits, model(tokens).logits, atol=1e-5)
 
     def test_empty_it_says_what_to_do(self, build: Build) -> None:
-        with pytest.raises(EmptyMemoryError, match="remember.*load_memory.*support_input_ids"):
+        with pytest.raises(EmptyMemoryError, match="remember.*load_memory.*a support and support_labels"):
             build()(episodes()["input_ids"][0])
 
     def test_without_inputs(self, build: Build) -> None:
