@@ -193,6 +193,6 @@ def test_the_outputs_that_a_configuration_names() -> None:
 
 
 def test_the_configuration_of_a_living_encoder_stays_as_it_is() -> None:
-    encoder = BertConfig(hidden_size=48, num_attention_heads=2, attn_implementation="eager")
+    encoder: Any = BertConfig(hidden_size=48, num_attention_heads=2, attn_implementation="eager")  # type: ignore[call-arg]
     MANNConfig(encoder_config=encoder)
     assert encoder._attn_implementation == "eager"
