@@ -345,7 +345,8 @@ class TestStored:
         keeping.save_memory(tmp_path)
         path = tmp_path / "memory.safetensors"
         with safe_open(path, "pt") as file:
-            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+            names = list(file.keys())
+            tensors, metadata = {name: file.get_tensor(name).clone() for name in names}, file.metadata()
         sizes = tensors["input_sizes"]
         wrapped = torch.cat([torch.tensor([2**63 - 1, 2**63 - 1, 2]), torch.zeros(len(sizes) - 4), sizes.sum()[None]])
         for other in (sizes + 1, -sizes, wrapped.long()):  # the sum of the last is right, but for 2^64

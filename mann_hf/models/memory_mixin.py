@@ -315,11 +315,9 @@ class MemoryMixin(Mixed):
         if not weights and memory.adapters == on:
             return
         if memory.probe is not None and not same_keys(memory.probe, self.known_probe()):
-            raise EncoderMismatchError(
-                why_old(memory, on, lack_inputs(self, memory), self.identity.noun),
-                self.identity.shown,
-                self.identity.shown,
-            )
+            own = self.identity
+            why = why_old(memory, on, lack_inputs(self, memory), own.noun)
+            raise EncoderMismatchError(why, own.shown, own.shown)
         if memory.adapters != on:
             self._swap(lambda held: (replace(held, adapters=on) if held is memory else held, None))
 
