@@ -188,7 +188,10 @@ def test_every_form_of_a_table_is_one_memory_or_one_refusal(
 ) -> None:
     classifier = classifiers[problem_type]
     found = outcomes(
-        problem_type, labels, tmp_path, lambda examples, path: taught(classifier, examples.texts, examples.labels, path)
+        problem_type,
+        labels,
+        tmp_path,
+        lambda examples, path: taught(classifier, examples.inputs, examples.labels, path),
     )
     assert set(found.values()) == {found["csv"]}
     if problem_type == SINGLE_LABEL and not has_fractions(labels):
