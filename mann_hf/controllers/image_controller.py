@@ -18,7 +18,7 @@ from .pictures import MODES
 IMAGE_POOLINGS = (POOLER, "cls", "mean")
 """The encoder's own vector of an image (of CLIP and its kin that which texts share; of encoders that have none the
 mean), its first token, or the mean over places."""
-USUAL_SIZE, USUAL_CHANNELS = 224, 3
+USUAL_SIZE, USUAL_CHANNELS, LARGEST_SIDE = 224, 3, 2**11
 WITHOUT_CLASS_TOKEN = ("ijepa", "vitdet")
 """Types of Vision Transformers whose first token is a part of the image, and that have no vector of the whole."""
 
@@ -170,9 +170,18 @@ def most_tokens(config: PreTrainedConfig) -> int | None:
 
 
 def image_size(config: PreTrainedConfig) -> tuple[int, int]:
-    """Height and width in pixels of the images that an encoder reads."""
+    """Height and width in pixels of the images that an encoder reads.
+
+    Raises:
+        InvalidInputError: they are none that an image can have; a stranger may have written them.
+    """
     found = getattr(getattr(config, "vision_config", config), "image_size", None) or USUAL_SIZE
-    return (found, found) if isinstance(found, int) else (found[0], found[1])
+    sides = [*found] if isinstance(found, list | tuple) else [found, found]
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
+        raise InvalidInputError(
+            f"image_size of the encoder is {found!r:.80}; give a whole number of pixels up to {LARGEST_SIDE:,}, or two."
+        )
+    return sides[0], sides[1]
 
 
 def num_channels(config: PreTrainedConfig) -> int:

@@ -165,3 +165,12 @@ def test_what_is_no_encoder_of_images() -> None:
         MANNConfig(encoder_config=BertConfig(**SMALL), modality="image")
     with pytest.raises(InvalidInputError, match="no image encoder can be made of the configuration of type 'vit'"):
         MANNConfig(encoder_config=ViTConfig(**SMALL, image_size=30, patch_size=64), modality="image")
+
+
+@pytest.mark.parametrize("size", [10**6, 0.5, "large", [32], [32, -1]])
+def test_a_size_of_images_that_would_fill_the_memory(size: Any) -> None:
+    """As an encoder may state that works with images of any size."""
+    config = AutoConfig.for_model("resnet", embedding_size=8, hidden_sizes=[8, 40], depths=[1, 1])
+    config.image_size = size
+    with pytest.raises(InvalidInputError, match="image_size of the encoder is .* up to 2,048"):
+        MANNConfig(encoder_config=config, modality="image")
