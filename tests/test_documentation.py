@@ -27,7 +27,7 @@ for page in PAGES:
     if not blocks(page, "python"):
         continue
     print("==", page.name, file=sys.stderr)
-    folder = here / page.stem
+    folder = here / f"page-{page.stem}"
     folder.mkdir()
     for name in ("examples", "photos"):
         (folder / name).symlink_to(here / name)
@@ -125,7 +125,7 @@ def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
 def test_the_python_runs_and_its_comments_are_true(run: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     run("python program.py", PYTHONPATH=str(ROOT))
-    assert (tmp_path / "README" / "bank-memory" / "memory.json").exists()
+    assert (tmp_path / "page-README" / "bank-memory" / "memory.json").exists()
 
 
 @pytest.mark.slow
