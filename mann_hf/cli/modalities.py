@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 from ..controllers import DEFAULT_ENCODER
+from ..controllers import IMAGE as IMAGE
+from ..controllers import TEXT as TEXT
 from ..errors import InvalidInputError
-
-TEXT, IMAGE = "text", "image"
 
 
 class Modality(NamedTuple):

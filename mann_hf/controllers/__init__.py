@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from .kinds import Controller as Controller
     from .processor import InputProcessor as InputProcessor
 
+TEXT, IMAGE = "text", "image"
+"""The modalities that come with the library, which are also what one input is called."""
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 """The default encoder: small, fast on a CPU, also available as a package."""
 KNOWN_ENCODERS = (

@@ -12,9 +12,10 @@ from transformers import MODEL_MAPPING, AutoModel, PreTrainedConfig, PreTrainedM
 
 from ..errors import UnknownNameError
 from ..registry import Registry
+from . import IMAGE as IMAGE
+from . import TEXT as TEXT
 from .processor import InputProcessor
 
-TEXT, IMAGE = "text", "image"
 POOLER = "pooler"
 """The pooling that takes the encoder's own vector of an input, its `pooler_output`."""
 LONG = 1e12

@@ -18,7 +18,9 @@ from .pictures import MODES
 IMAGE_POOLINGS = (POOLER, "cls", "mean")
 """The encoder's own vector of an image (of CLIP and its kin that which texts share; of encoders that have none the
 mean), its first token, or the mean over places."""
-USUAL_SIZE, USUAL_CHANNELS, LARGEST_SIDE = 224, 3, 2**11
+USUAL_SIZE, USUAL_CHANNELS = 224, 3
+LARGEST_SIDE = 2**11
+"""Pixels of an image that an encoder reads; those in use have a few hundred."""
 WITHOUT_CLASS_TOKEN = ("ijepa", "vitdet")
 """Types of Vision Transformers whose first token is a part of the image, and that have no vector of the whole."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoImageProcessor, AutoProcessor
 
+from ..controllers.image_controller import LARGEST_SIDE
 from ..errors import FolderError, MissingExtraError, UnsafeFileError, import_extra
 from .files import check_folder, damaged, read_object
 from .guard import CODE, as_folder_error
@@ -13,8 +14,6 @@ from .tokenizers import check_before_use
 
 SETTINGS = ("preprocessor_config.json", "processor_config.json")
 """The settings of an image processor by itself, and of one that is saved with a tokenizer."""
-LARGEST_SIDE = 2**11
-"""Pixels of an image that an encoder reads; those in use have a few hundred."""
 SIZES = ("size", "crop_size", "pad_size", "max_image_size", "min_image_size", "size_divisor", "max_num_patches")
 
 

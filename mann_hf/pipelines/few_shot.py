@@ -119,7 +119,7 @@ class FewShotPipeline(Pipeline):
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
         processor, targets = self.input_processor, self.model.reading.targets
-        examples, described = self._given(inputs), optional_texts(descriptions, "descriptions")
+        examples, described = self._given(processor, inputs), optional_texts(descriptions, "descriptions")
         noun, reads_words = processor.noun, processor.words is not None
         if not examples and not described:
             more = ", or labels and descriptions" if reads_words else ""
@@ -154,9 +154,9 @@ class FewShotPipeline(Pipeline):
         self._compared = next(iter(self.model.memory.entries), None)
         return ids
 
-    def _given(self, inputs: Any) -> list[Any]:
+    def _given(self, processor: InputProcessor, inputs: Any) -> list[Any]:
         """The inputs of `remember` as the processor checks them; none where None came."""
-        return [] if inputs is None else self.input_processor.check(inputs)
+        return [] if inputs is None else processor.check(inputs)
 
     def forget(self, ids: int | Sequence[int] | None = None, label: Any = None) -> None:
         """Removes examples from the memory, which is then as if it had never seen them.

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import AutoModelForSequenceClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
 from ..models import MANNForSequenceClassification
@@ -69,7 +70,7 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
         """
         return super().remember(texts, labels, descriptions=descriptions, batch_size=batch_size, progress=progress)
 
-    def _given(self, inputs: Any) -> list[str]:
+    def _given(self, processor: InputProcessor, inputs: Any) -> list[str]:
         return optional_texts(inputs, "texts")
 
 
