@@ -45,9 +45,9 @@ def test_installed_trained_pushed_and_loaded(hub: "LoopbackHub", tmp_path: Path)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     installing = kept | {
         "PATH": f"{binaries}{os.pathsep}{kept['PATH']}",
-        "PIP_FIND_LINKS": str(wheels),
+        "PIP_FIND_LINKS": " ".join([*kept.get("PIP_FIND_LINKS", "").split(), str(wheels)]),
         "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
-        "PIP_QUIET": "3",
+        "PIP_QUIET": "2",  # errors alone
     }
     online = installing | hub.environment()
 
