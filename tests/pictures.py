@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image, ImageDraw
 from transformers import (
@@ -19,6 +20,7 @@ from transformers import (
     ViTModel,
 )
 
+from mann_hf.controllers import pictures
 from mann_hf.controllers.image_processor import image_processor_of
 
 SIZE = 32
@@ -69,3 +71,15 @@ def save_image_encoder(kind: str, folder: Path, tokenizer: Any = None) -> Path:
     else:
         CLIPProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(folder)
     return folder
+
+
+def counting_decoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A list that grows by a file each time that a picture's file is decoded."""
+    decode, files = pictures._decoded, []
+
+    def counted(file: Any, *rest: Any) -> Any:
+        files.append(file)
+        return decode(file, *rest)
+
+    monkeypatch.setattr(pictures, "_decoded", counted)
+    return files

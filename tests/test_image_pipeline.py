@@ -31,7 +31,7 @@ from mann_hf.errors import (
 from mann_hf.models.memory_keys import lack_inputs
 from mann_hf.persistent.memory_files import describe
 from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
-from tests.pictures import KINDS, save_image_encoder, shape
+from tests.pictures import KINDS, counting_decoded, save_image_encoder, shape
 
 TASK: Any = FEW_SHOT_IMAGE_TASK
 PICTURES = [shape(kind, number) for kind in KINDS for number in range(3)]
@@ -199,6 +199,21 @@ class TestRefused:
         for name in ("no.png", "cut.png"):
             with pytest.raises(InvalidInputError, match=rf"{name}' is no picture that can be read"):
                 make().remember([tmp_path / name], ["a"])
+
+    def test_a_bad_picture_at_the_end_is_told_before_any_is_decoded(
+        self, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        classifier, paths = make(), [str(tmp_path / f"{number}.png") for number in range(3)]
+        for path, picture in zip(paths, PICTURES, strict=False):
+            picture.save(path)
+        decoded = counting_decoded(monkeypatch)
+        with pytest.raises(InvalidInputError, match=r"image 3 .counted from 0.: there is no file"):
+            classifier.remember([*paths, "absent.png"], ["a", "b", "c", "d"])
+        assert not decoded
+        classifier.remember(paths, ["a", "b", "c"])
+        assert len(decoded) == 3, "each once: for its key and for its id"
+        classifier(paths)
+        assert len(decoded) == 6
 
     def test_lengths_labels_and_nothing(self, make: Make) -> None:
         classifier = make()

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from ..errors import InvalidTypeError, import_extra
-from .pictures import Picture, as_image, as_png, check_pictures, content_of, from_png, is_picture
+from .pictures import Picture, as_image, as_png, check_pictures, from_png, is_picture
 from .processor import InputProcessor
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -65,7 +65,7 @@ class ImageProcessor(InputProcessor):
     def stored(self, inputs: Sequence[Picture]) -> list[bytes | None]:
         """PNGs, at most as large as the encoder reads, from which nearly the same key is computed again."""
         side = _side(self.image_processor)
-        return [as_png(as_image(picture.image, self.num_channels), side) for picture in inputs]
+        return [as_png(picture.pixels(), side) for picture in inputs]
 
     def restored(self, content: str | None, stored: bytes | None) -> Picture | None:
         """The picture of a PNG, under the content of the one that was taught.
@@ -75,11 +75,10 @@ class ImageProcessor(InputProcessor):
         """
         if stored is None:
             return None
-        image = as_image(from_png(stored), self.num_channels)
-        return Picture(image, content or content_of(image))
+        return Picture(as_image(from_png(stored), self.num_channels), self.num_channels, content)
 
     def collate(self, encodings: Sequence[Picture], rows: Sequence[int]) -> dict[str, Tensor]:
-        images = [as_image(encodings[row].image, self.num_channels) for row in rows]
+        images = [encodings[row].pixels() for row in rows]
         if self.num_channels == 1:  # or the image processor would look for the channels among the pixels
             images = [np.asarray(image)[..., None] for image in images]
         batch = self.image_processor(images=images, return_tensors="pt", input_data_format="channels_last")

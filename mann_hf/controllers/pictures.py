@@ -4,7 +4,8 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,23 +23,51 @@ UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError
 """What Pillow raises of files that it cannot read, damaged ones among them."""
 FORMATS = ("PNG", "JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "ICO", "PPM", "TGA", "QOI", "MPO")
 """Those that are read: for some others Pillow starts programs."""
+FILES = (str, os.PathLike, io.BytesIO)
+"""Paths of files, and what was read of one."""
+END_OF_JPEG = b"\xff\xd9"
 
 
-class Picture(NamedTuple):
-    """A picture that was looked at and found whole.
+class Picture:
+    """A picture that was looked at; a file is decoded when its pixels are needed, as many would fill the memory.
 
-    Attributes:
-        image: a PIL image; or the path of a file, which is read again when its pixels are needed, as many would not fit
-            into memory.
-        content: identifies the picture; see `content_of`.
+    Args:
+        image: a PIL image, as `as_image` gives it; the path of a file; or a cell of a data set.
+        channels: of the pixels: 3 for colour, 1 for grey.
+        content: identifies the picture, see `content_of`; by default it is found with the pixels.
+        name: what errors call it, before what is wrong.
     """
 
-    image: Any
-    content: str
+    def __init__(self, image: Any, channels: int = 3, content: str | None = None, name: str = "") -> None:
+        self.image, self.channels, self.name, self._content = image, channels, name, content
+
+    def __repr__(self) -> str:
+        return repr(self.image)
+
+    def pixels(self) -> Any:
+        """The picture as `as_image` gives it.
+
+        Raises:
+            InvalidInputError: its file has gone or changed since it was looked at, or is damaged.
+        """
+        if hasattr(self.image, "getexif"):
+            return self.image
+        with _named(self.name):
+            image = as_image(self.image.file() if isinstance(self.image, _Cell) else self.image, self.channels)
+        self._content = self._content or content_of(image)
+        return image
+
+    @property
+    def content(self) -> str:
+        """What identifies the picture; its file is decoded where that was not done before."""
+        if self._content is None:
+            image = self.pixels()
+            self._content = self._content or content_of(image)
+        return self._content
 
 
 def check_pictures(pictures: Any, channels: int = 3) -> list[Picture]:
-    """Pictures as a list, one picture as a list of one.
+    """Pictures as a list, one picture as a list of one. Of files, only what tells that they are whole is read.
 
     Args:
         pictures: a picture, or a list or other sized collection of them. A picture is a PIL image; the path of a file;
@@ -59,13 +88,10 @@ def check_pictures(pictures: Any, channels: int = 3) -> list[Picture]:
             f"images must be an image or a list of images, not {shown(pictures, 40)} (of type "
             f"{type(pictures).__name__})."
         )
-    found = []
-    for position, picture in enumerate(pictures):
-        try:
-            found.append(_checked(picture, channels))
-        except (InvalidInputError, InvalidTypeError) as error:
-            raise type(error)(f"image {position} (counted from 0): {error}") from None
-    return found
+    return [
+        _checked(picture, channels, f"image {position} (counted from 0): ")
+        for position, picture in enumerate(_encoded(pictures))
+    ]
 
 
 def is_picture(value: Any) -> bool:
@@ -75,11 +101,51 @@ def is_picture(value: Any) -> bool:
     return getattr(value, "ndim", 0) in (2, 3) and str(getattr(value, "dtype", "")) != "object"
 
 
-def _checked(picture: Any, channels: int) -> Picture:
+class _Cell(NamedTuple):
+    """A cell of a data set's column of pictures, which is read when it is needed."""
+
+    rows: Any
+    row: int
+    column: str
+
+    def file(self) -> Any:
+        """The path of the file in it, or what is in that."""
+        cell = self.rows[self.row][self.column] or {}
+        is_path = cell.get("bytes") is None and cell.get("path")
+        return cell["path"] if is_path else io.BytesIO(cell.get("bytes") or b"")
+
+
+def _encoded(pictures: Any) -> Iterable[Any]:
+    """The cells of a data set's column of pictures, which would be decoded otherwise; of anything else its pictures."""
+    name: Any = getattr(pictures, "column_name", None)
+    source = getattr(pictures, "source", None)
+    feature: Any = (getattr(source, "features", None) or {}).get(name)
+    is_plain = getattr(feature, "decode", False) and getattr(feature, "mode", None) is None
+    if source is None or type(feature).__name__ != "Image" or not is_plain:
+        return pictures
+    rows = source.with_format(None).cast_column(name, type(feature)(decode=False))
+    return (_Cell(rows, row, name) for row in range(len(rows)))
+
+
+def _checked(picture: Any, channels: int, name: str = "") -> Picture:
     if isinstance(picture, Picture):
-        return picture
-    image = as_image(picture, channels)
-    return Picture(picture if isinstance(picture, (str, os.PathLike)) else image, content_of(image))
+        return picture if picture.channels == channels else _checked(picture.image, channels, picture.name)
+    with _named(name):
+        file = picture.file() if isinstance(picture, _Cell) else picture
+        if isinstance(file, FILES):
+            content = None if _is_whole(file) else content_of(as_image(file, channels))
+        else:
+            picture, content = as_image(picture, channels), None
+    return Picture(picture, channels, content, name)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Says of which picture an error is."""
+    try:
+        yield
+    except (InvalidInputError, InvalidTypeError) as error:
+        raise type(error)(f"{name}{error}") from None
 
 
 def as_image(picture: Any, channels: int = 3) -> Any:
@@ -94,8 +160,8 @@ def as_image(picture: Any, channels: int = 3) -> Any:
         InvalidInputError: a picture that cannot be read, without a pixel, too large, or of other numbers.
     """
     pillow: Any = import_extra("PIL.Image", "images", "images")
-    if isinstance(picture, (str, os.PathLike)):
-        picture = _opened(pillow, picture)
+    if isinstance(picture, FILES):
+        picture = _decoded(picture, FORMATS)
     elif not isinstance(picture, pillow.Image):
         picture = pillow.fromarray(_bytes(_array(picture)))
     _check_size(*picture.size)
@@ -133,8 +199,7 @@ def from_png(content: bytes) -> Any:
     Raises:
         InvalidInputError: it is none that can be read, or too large.
     """
-    pillow: Any = import_extra("PIL.Image", "images", "images")
-    return _read(pillow, lambda: pillow.open(io.BytesIO(content), formats=["PNG"]), "the stored picture")
+    return _decoded(io.BytesIO(content), ("PNG",))
 
 
 def content_of(image: Any) -> str:
@@ -146,27 +211,35 @@ def content_of(image: Any) -> str:
     return digest_of(np.asarray(image))
 
 
-def _opened(pillow: Any, path: str | os.PathLike) -> Any:
-    """The picture in a file, which is read whole and closed."""
-    if not os.path.exists(path):
-        raise InvalidInputError(f"there is no file {os.fspath(path)!r}.")
-    if not os.path.isfile(path):
-        raise InvalidInputError(f"{os.fspath(path)!r} is no file.")
-    return _read(pillow, lambda: pillow.open(path, formats=_formats(pillow)), repr(os.fspath(path)))
+def _decoded(file: Any, formats: Sequence[str]) -> Any:
+    """The picture in a file, which is then closed."""
+    with _opened(file, formats) as image:
+        image.load()
+        return image
 
 
-def _formats(pillow: Any) -> list[str]:
+def _is_whole(file: Any) -> bool:
+    """Whether a file is seen to be whole without decoding it: a PNG by its checksums, a JPEG by its end."""
+    with _opened(file, FORMATS) as image:
+        if image.format == "PNG":
+            image.verify()
+            return True
+        image.fp.seek(-len(END_OF_JPEG), os.SEEK_END)
+        return image.format in ("JPEG", "MPO") and image.fp.read() == END_OF_JPEG
+
+
+@contextmanager
+def _opened(file: Any, formats: Sequence[str]) -> Iterator[Any]:
+    """Opens the picture in a file, looks at its size, and says what of it cannot be read."""
+    pillow: Any = import_extra("PIL.Image", "images", "images")
+    name = "the stored picture" if isinstance(file, io.BytesIO) else repr(os.fspath(file))
+    if not isinstance(file, io.BytesIO) and not os.path.isfile(file):
+        raise InvalidInputError(f"{name} is no file." if os.path.exists(file) else f"there is no file {name}.")
     pillow.init()
-    return [name for name in FORMATS if name in pillow.OPEN]
-
-
-def _read(pillow: Any, opened: Callable[[], Any], name: str) -> Any:
-    """The picture of a file, read whole; `name` is what errors call it."""
     try:
-        with opened() as image:
+        with pillow.open(file, formats=[one for one in formats if one in pillow.OPEN]) as image:
             _check_size(*image.size)
-            image.load()
-            return image
+            yield image
     except InvalidInputError:
         raise
     except (*UNREADABLE, pillow.DecompressionBombError) as error:

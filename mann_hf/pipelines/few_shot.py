@@ -131,13 +131,12 @@ class FewShotPipeline(Pipeline):
         batch_size = optional_at_least("batch_size", batch_size)
         given = inputs if examples else descriptions
         wanted = given_labels(labels, len(examples), len(described), targets, given, noun)
-        contents = [*processor.contents(examples), *described]
         if processor.words is processor:  # of others the contents are no words
-            check_pairs(contents, wanted, targets)
+            check_pairs([*processor.contents(examples), *described], wanted, targets)
         self.model.check_memory()
         memory = self.model.memory
         self._compare_processor(memory)
-        with following(progress, len(contents), noun) as advance:
+        with following(progress, len(wanted), noun) as advance:
             embed = functools.partial(embed_checked, self.model, batch_size=batch_size, advance=advance)
             if processor.words is processor or not described:
                 keys = embed(processor, [*examples, *described])
@@ -149,6 +148,7 @@ class FewShotPipeline(Pipeline):
         kinds: Any = [*["example"] * len(examples), *["description"] * len(described)]
         stored = processor.stored(examples) if self.model.config.store_inputs else [None] * len(examples)
         stored += [None] * len(described)
+        contents = [*processor.contents(examples), *described]  # of files it is known once they are decoded
         written = list(map(Example, wanted, contents, kinds, stored))
         ids = self.model.remember_checked(keys, written, names)
         self._compared = next(iter(self.model.memory.entries), None)

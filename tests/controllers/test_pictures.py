@@ -4,11 +4,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset, Features
+from datasets import Image as ImageFeature
 from PIL import Image
 
 from mann_hf.controllers import pictures
 from mann_hf.controllers.pictures import as_image, check_pictures, content_of
 from mann_hf.errors import InvalidInputError, InvalidTypeError
+from tests.pictures import counting_decoded
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]
@@ -121,3 +124,53 @@ def test_a_picture_that_is_too_large_is_refused_before_it_is_unpacked(
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was unpacked"))
     with pytest.raises(InvalidInputError, match="7 x 5 pixels is too large"):
         as_image(tmp_path / "one.png")
+
+
+@pytest.mark.parametrize(("name", "decoded"), [("one.png", 0), ("one.jpg", 0), ("one.bmp", 1)])
+def test_a_file_is_decoded_when_its_pixels_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, decoded: int
+) -> None:
+    file, calls = tmp_path / name, counting_decoded(monkeypatch)
+    Image.fromarray(PIXELS).save(file)
+    (picture,) = check_pictures(file)
+    assert len(calls) == decoded, "of other formats nothing but decoding tells that they are whole"
+    assert content_of(picture.pixels()) == picture.content and len(calls) == decoded + 1
+    assert np.array_equal(np.asarray(picture.pixels()), np.asarray(Image.open(file)))
+    (picture,) = check_pictures(file)
+    assert picture.content == content_of(as_image(file)), "also where it is asked before the pixels"
+
+
+@pytest.mark.parametrize("form", ["jpeg", "bmp", "webp"])
+def test_a_file_that_was_cut_is_refused_at_once(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "cut"
+    Image.fromarray(np.kron(PIXELS, np.ones((9, 9, 1), np.uint8))).save(file, format=form)
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InvalidInputError, match=r"^image 1 \(counted from 0\): .*cut' is no picture"):
+        check_pictures([PIXELS, str(file)])
+
+
+def test_what_is_found_damaged_later_is_named_too(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "one.png")
+    _, picture = check_pictures([PIXELS, tmp_path / "one.png"])
+    (tmp_path / "one.png").unlink()
+    with pytest.raises(InvalidInputError, match=r"^image 1 \(counted from 0\): there is no file"):
+        picture.pixels()
+
+
+@pytest.mark.parametrize("in_table", [True, False])
+def test_a_column_of_a_data_set_is_not_decoded_as_it_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_table: bool
+) -> None:
+    file = tmp_path / "one.png"
+    Image.fromarray(PIXELS).save(file)
+    cells: list[Any] = [{"bytes": file.read_bytes()}] * 2 if in_table else [str(file)] * 2
+    column = Dataset.from_dict({"image": cells}, features=Features({"image": ImageFeature()})).with_format("numpy")
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
+        found = check_pictures(column["image"])
+    assert [picture.content for picture in found] == [content_of(as_image(PIXELS))] * 2
+    empty = Dataset.from_dict({"image": [*cells, None]}, features=column.features)["image"]
+    with pytest.raises(InvalidInputError, match="image 2"):
+        check_pictures(empty)
+    grey = Dataset.from_dict({"image": cells}, features=Features({"image": ImageFeature(mode="L")}))["image"]
+    assert check_pictures(grey)[0].content == content_of(as_image(Image.fromarray(PIXELS).convert("L")))
