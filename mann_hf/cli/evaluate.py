@@ -38,25 +38,18 @@ WIDE = 10_000
 """Width of a table that is not printed on a terminal: no label is cut."""
 
 
+@opt.reads_table("test")
 def evaluate(
-    ctx: typer.Context,
     folder: opt.FolderOrHub,
     table: opt.Table,
+    *,
     per_label: Annotated[
         bool, typer.Option("--per-label", help="Also show precision, recall and F1 of each label.")
     ] = False,
     to_card: Annotated[
         bool, typer.Option("--to-card", help="Also write the figures into the folder's model card.")
     ] = False,
-    text_column: opt.TextColumn = None,
-    image_column: opt.ImageColumn = None,
-    label_column: opt.LabelColumn = None,
-    split: Annotated[str | None, opt.split_option("test")] = None,
-    format: opt.TableFormat = None,
-    delimiter: opt.Delimiter = None,
-    encoding: opt.Encoding = None,
-    no_header: opt.NoHeader = False,
-    skip_bad_rows: opt.SkipBadRows = False,
+    options: opt.TableOptions,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -77,14 +70,13 @@ def evaluate(
         schema = opt.schema_of(problem_type)
         if per_label and not schema.named:
             raise typer.BadParameter("a regression has numbers and no labels.", param_hint="--per-label")
-        options = opt.TableOptions.of(ctx.params)
         found = read_table(table, options, "test", inputs=(kind,))
-        examples = examples_of(found, problem_type, skip_bad_rows)
+        examples = examples_of(found, problem_type, options.skip_bad_rows)
         with working():
             classifier = open_classifier(folder, kind)
             check_taught(classifier, folder)
             memory, processor = classifier.model.memory, classifier.input_processor
-            examples, given = checked(found, examples, processor.check, skip_bad_rows)
+            examples, given = checked(found, examples, processor.check, options.skip_bad_rows)
             truth = examples.labels
             taught = _count_taught(processor.contents(given), memory)
             _say_taught(found, taught, len(given))

@@ -19,8 +19,8 @@ from .output import print_json, print_lines, progress_bar, say, working
 from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
 
 
+@opt.reads_table("test", labels=False)
 def predict(
-    ctx: typer.Context,
     folder: opt.FolderOrHub,
     text: Annotated[
         str,
@@ -31,6 +31,7 @@ def predict(
             show_default=False,
         ),
     ],
+    *,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Show the N best labels of each input, whatever their scores."),
@@ -53,14 +54,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    text_column: opt.TextColumn = None,
-    image_column: opt.ImageColumn = None,
-    split: Annotated[str | None, opt.split_option("test")] = None,
-    format: opt.TableFormat = None,
-    delimiter: opt.Delimiter = None,
-    encoding: opt.Encoding = None,
-    no_header: opt.NoHeader = False,
-    skip_bad_rows: opt.SkipBadRows = False,
+    options: opt.TableOptions,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -76,35 +70,34 @@ def predict(
 
     An input has the best label; where one may have several, all that have a score above one half, or none.
     """
-    reading = opt.TableOptions.of(ctx.params)
     if not table and not text.strip():
         raise InvalidInputError("the text is empty; give a sentence, or a table of texts.")
     is_path = table or (table is None and (is_stream(text) or os.path.exists(text)))
     ending = check_output(output, folder, text if is_path else None, evidence) if output is not None else None
     config = find_config(folder, on_hub=True)
     kind, schema = modality_of(config, folder), opt.schema_of(problem_type_of(config))
-    from_table = is_table(text, reading, kind) if table is None else table
+    from_table = is_table(text, options, kind) if table is None else table
     if top_k is not None and not schema.named:
         raise typer.BadParameter("a regression answers with numbers, of which none is best.", param_hint="--top-k")
     if from_table:
-        found = read_table(text, reading, "test", labels=False, others=output is not None, inputs=(kind,))
-        examples = inputs_of(found, skip_bad_rows)
+        found = read_table(text, options, "test", labels=False, others=output is not None, inputs=(kind,))
+        examples = inputs_of(found, options.skip_bad_rows)
     most = evidence
     if most is None and (ending in FLAT or (from_table and not as_json and output is None)):
         most = 0  # evidence is not shown
-    options: dict[str, Any] = {} if most is None else {"evidence": most}
+    wanted: dict[str, Any] = {} if most is None else {"evidence": most}
     if top_k is None and schema.several:
-        options["threshold"] = LEAST_SCORE  # no evidence is computed for labels that are not shown
+        wanted["threshold"] = LEAST_SCORE  # no evidence is computed for labels that are not shown
     with working():
         classifier = open_classifier(folder, kind)
         check_taught(classifier, folder)
         processor = classifier.input_processor
         if from_table:
-            examples, given = checked(found, examples, processor.check, skip_bad_rows)
+            examples, given = checked(found, examples, processor.check, options.skip_bad_rows)
         else:
             examples, given = Examples([text], [], [1]), _only(text, kind, processor.check)
         with progress_bar("Answering", len(given)) as progress:
-            answers = classifier(given, progress=progress, top_k=top_k or (1 if schema.exclusive else None), **options)
+            answers = classifier(given, progress=progress, top_k=top_k or (1 if schema.exclusive else None), **wanted)
     if top_k is None:
         answers = [schema.chosen(ranked, classifier.model.config.label2id) for ranked in answers]
     one_each = top_k is None and not schema.several and len(answers[0]) == 1
@@ -112,9 +105,9 @@ def predict(
         lines = answers if top_k is not None else [[schema.as_taught(each)] for each in answers]
         column, rows, form = kind, [{kind: text}], None
         if from_table:
-            column = found.columns[0] if reading.header or kind in found.columns else kind
+            column = found.columns[0] if not options.no_header or kind in found.columns else kind
             rows, form = rows_of(found, examples, column), found.form
-        write_answers(output, rows, lines, column, examples.numbers if skip_bad_rows else None, form)
+        write_answers(output, rows, lines, column, examples.numbers if options.skip_bad_rows else None, form)
         say(f"Wrote the answers for {counted(len(given), kind)} to {output}.")
         if as_json:
             print_json({"output": str(output), f"{kind}s": len(given)})

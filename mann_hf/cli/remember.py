@@ -24,10 +24,11 @@ from .tables import checked, examples_of, read_table
 from .tables.hints import say_alike_stored, say_contradictions
 
 
+@opt.reads_table("train")
 def remember(
-    ctx: typer.Context,
     folder: opt.Folder,
     table: opt.Table,
+    *,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -60,15 +61,7 @@ def remember(
         bool,
         typer.Option("--store-inputs", help="For a new folder of images: keep small copies of them in the memory."),
     ] = False,
-    text_column: opt.TextColumn = None,
-    image_column: opt.ImageColumn = None,
-    label_column: opt.LabelColumn = None,
-    split: Annotated[str | None, opt.split_option("train")] = None,
-    format: opt.TableFormat = None,
-    delimiter: opt.Delimiter = None,
-    encoding: opt.Encoding = None,
-    no_header: opt.NoHeader = False,
-    skip_bad_rows: opt.SkipBadRows = False,
+    options: opt.TableOptions,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -93,10 +86,9 @@ def remember(
             config = find_config(folder, on_hub=False)
             _check_same(folder, config, encoder, reading, problem_type, store_inputs)
             problem_type, inputs = problem_type_of(config), (modality_of(config, folder),)
-        options = opt.TableOptions.of(ctx.params)
         found = read_table(table, options, "train", inputs=inputs)
         schema = opt.schema_of(problem_type)
-        examples = examples_of(found, problem_type, skip_bad_rows)
+        examples = examples_of(found, problem_type, options.skip_bad_rows)
         if descriptions and found.kind != TEXT:
             raise typer.BadParameter(
                 f"descriptions are texts, and {table} holds {found.kind}s.", param_hint="--descriptions"
@@ -121,7 +113,7 @@ def remember(
                 if schema.named:
                     names = chain.from_iterable(examples.labels) if schema.several else examples.labels
                     say_alike_stored(found, names, classifier.model.memory.labels)
-            examples, given = checked(found, examples, classifier.input_processor.check, skip_bad_rows)
+            examples, given = checked(found, examples, classifier.input_processor.check, options.skip_bad_rows)
             with progress_bar("Remembering", len(given)) as progress:
                 described: dict[str, Any] = {"descriptions": given} if descriptions else {}
                 taught: Any = None if descriptions else given

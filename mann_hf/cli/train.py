@@ -21,25 +21,13 @@ from .tables import checked, examples_of, read_table
 YAML = (".yaml", ".yml")
 NO_SETTINGS = {"table", "resume", "overwrite", "as_json", "debug"}
 """Parameters of the command that are no settings of a run."""
-DATA = ("train", "valid", "split", "valid_split")
-"""Settings of a yaml file that say where the data is."""
-READING = (
-    "text_column",
-    "image_column",
-    "label_column",
-    "format",
-    "delimiter",
-    "encoding",
-    "no_header",
-    "skip_bad_rows",
-)
-"""Settings that say how a table is read."""
 LOGS = "logs"
 """TensorBoard's folder inside the model's folder."""
 LOGS_VARIABLE = "TENSORBOARD_LOGGING_DIR"
 """The environment variable that names the folder of transformers' TensorBoardCallback."""
 
 
+@opt.reads_table("train")
 def train(
     ctx: typer.Context,
     table: Annotated[
@@ -51,6 +39,7 @@ def train(
             show_default=False,
         ),
     ],
+    *,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -109,15 +98,7 @@ def train(
             help="Start again where another run or model is, but not in a folder that was taught.",
         ),
     ] = False,
-    text_column: opt.TextColumn = None,
-    image_column: opt.ImageColumn = None,
-    label_column: opt.LabelColumn = None,
-    split: Annotated[str | None, opt.split_option("train")] = None,
-    format: opt.TableFormat = None,
-    delimiter: opt.Delimiter = None,
-    encoding: opt.Encoding = None,
-    no_header: opt.NoHeader = False,
-    skip_bad_rows: opt.SkipBadRows = False,
+    options: opt.TableOptions,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -137,9 +118,10 @@ def train(
         tables = given.pop("train")
         resume = bool(given.pop("resume", False)) or resume
         overwrite = bool(given.pop("overwrite", False)) or overwrite
-    data = {name: given.pop(name, None) for name in DATA}
-    reading = opt.TableOptions.of({name: given.pop(name, None) for name in READING})
-    if data["valid_split"] is not None and data["valid"] is None:
+        options = opt.TableOptions.of(given)
+    given = {name: value for name, value in given.items() if name not in opt.TableOptions._fields}
+    valid, valid_split = given.pop("valid", None), given.pop("valid_split", None)
+    if valid_split is not None and valid is None:
         raise InvalidInputError("valid_split needs valid, the table that it is a split of.")
     if isinstance(tables, list):
         raise InvalidInputError(
@@ -147,15 +129,15 @@ def train(
         )
     inputs = _inputs_of(given["encoder"])
     named = tables if isinstance(tables, dict) else {"": tables}
-    parts = {str(name): _data_set(each, reading, data["split"], inputs) for name, each in named.items()}
+    parts = {str(name): _data_set(each, options, inputs) for name, each in named.items()}
     if len({kind for _, kind in parts.values()}) > 1:
         raise InvalidInputError("some tables hold texts and others images; an encoder is trained on one kind.")
     kind = next(kind for _, kind in parts.values())
     train_data: Any = {name: part for name, (part, _) in parts.items()}
     train_data = train_data if isinstance(tables, dict) else train_data[""]
-    valid_data, _ = (
-        (None, kind) if data["valid"] is None else _data_set(data["valid"], reading, data["valid_split"], (kind,))
-    )
+    valid_data = None
+    if valid is not None:
+        valid_data, _ = _data_set(valid, options._replace(split=valid_split), (kind,))
     given["encoder"] = given["encoder"] or MODALITIES[kind].encoder
     given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
     if kind != TEXT:
@@ -245,16 +227,15 @@ def _inputs_of(encoder: str | None) -> tuple[str, ...]:
     return (modality_of(config, encoder or ""),) if config.get("model_type") == MODEL_TYPE else tuple(MODALITIES)
 
 
-def _data_set(table: Any, reading: opt.TableOptions, split: str | None, inputs: tuple[str, ...]) -> tuple[Any, str]:
+def _data_set(table: Any, options: opt.TableOptions, inputs: tuple[str, ...]) -> tuple[Any, str]:
     """The labelled inputs of a table, and what they are; images are paths."""
-    found = read_table(str(table), reading._replace(split=split), "train", inputs=inputs)
-    examples = examples_of(found, opt.SINGLE_LABEL, reading.skip_bad_rows)
+    found = read_table(str(table), options, "train", inputs=inputs)
+    examples = examples_of(found, opt.SINGLE_LABEL, options.skip_bad_rows)
     from datasets import Dataset, DatasetInfo
 
     from ..controllers.pictures import check_pictures
 
-    examples, _ = checked(found, examples, check_pictures, reading.skip_bad_rows)
-
+    examples, _ = checked(found, examples, check_pictures, options.skip_bad_rows)
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)
     located = list(map(found.located, examples.inputs))
     return Dataset.from_dict({found.kind: located, "label": examples.labels}, info=info), found.kind

@@ -80,7 +80,7 @@ class Columns:
         self.inputs = tuple(named or inputs)
         self.labels = labels
         self.others = others
-        self.header = options.header
+        self.header = not options.no_header
         self.found: tuple[str, ...] = ()
         self.input_place = 0
         self.form: Form | None = None

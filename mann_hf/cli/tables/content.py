@@ -215,7 +215,7 @@ def _form(source: str, data: bytes, options: TableOptions, columns: Columns, lin
     text = decode(data, options.encoding, source, columns, options.skip_bad_rows)
     if re.match(r'\s*(\[\s*)?\{\s*"', text):
         return ".jsonl"
-    if not lines or options.delimiter or not options.header:
+    if not lines or options.delimiter or options.no_header:
         return ".csv"
     if has_header(text, columns):
         columns.say(f"{source}: is read as a table, by its header (--format lines reads each line as a text).")

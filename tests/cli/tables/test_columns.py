@@ -32,44 +32,46 @@ class TestNoHeader:
     def test_of_two_columns_the_first_has_the_texts(self, write: Write, capsys: pytest.CaptureFixture) -> None:
         path = write("t.csv", self.TWO)
         cells = [("where is my card", "card"), ("refund me, please", "refund")]
-        assert read(path, header=False) == cells
+        assert read(path, no_header=True) == cells
         assert "t.csv: has no header, reads texts from column 1 and labels from column 2." in capsys.readouterr().err
-        assert read(path, labels=False, header=False) == [(text,) for text, _ in cells]
+        assert read(path, labels=False, no_header=True) == [(text,) for text, _ in cells]
         assert "t.csv: has no header, reads texts from column 1." in capsys.readouterr().err
         ways: list[dict[str, Any]] = [{"text_column": "2"}, {"label_column": "1"}]
         for asked in (*ways, ways[0] | ways[1]):
-            assert read(path, header=False, **asked) == [(label, text) for text, label in cells]
+            assert read(path, no_header=True, **asked) == [(label, text) for text, label in cells]
             assert "reads texts from column 2 and labels from column 1." in capsys.readouterr().err
 
     def test_of_more_columns_they_have_to_be_named(self, write: Write) -> None:
         path = write("t.csv", self.THREE)
         assert "has 3 columns and no header to know them by: say which they are with --text-column and " in (
-            refusal(path, header=False)
+            refusal(path, no_header=True)
         )
-        assert "with --text-column, by number from 1 to 3" in refusal(path, labels=False, header=False)
-        assert "with --label-column, by number" in refusal(path, header=False, text_column="2")
-        assert read(path, header=False, text_column="2", label_column="3") == [
+        assert "with --text-column, by number from 1 to 3" in refusal(path, labels=False, no_header=True)
+        assert "with --label-column, by number" in refusal(path, no_header=True, text_column="2")
+        assert read(path, no_header=True, text_column="2", label_column="3") == [
             ("where is my card", "card"),
             ("refund me", "refund"),
         ]
-        assert "no column '4'; it has '1', '2', '3'" in refusal(path, header=False, text_column="4", label_column="3")
-        assert "are to come from one column, '2'" in refusal(path, header=False, text_column="2", label_column="2")
+        assert "no column '4'; it has '1', '2', '3'" in refusal(path, no_header=True, text_column="4", label_column="3")
+        assert "are to come from one column, '2'" in refusal(path, no_header=True, text_column="2", label_column="2")
 
     def test_one_column_has_no_labels(self, write: Write, capsys: pytest.CaptureFixture) -> None:
         path = write("t.csv", "hello\nyou\n")
-        assert "has 1 column, and no column of labels beside it" in refusal(path, header=False)
-        assert read(path, labels=False, header=False) == [("hello",), ("you",)]
+        assert "has 1 column, and no column of labels beside it" in refusal(path, no_header=True)
+        assert read(path, labels=False, no_header=True) == [("hello",), ("you",)]
         assert capsys.readouterr().err == ""
 
     @pytest.mark.parametrize("first", ["text,label", "Utterance,INTENT", "frage,kategorie"])
     def test_a_first_row_of_names_is_refused(self, write: Write, first: str) -> None:
-        assert "looks like a header: leave out --no-header" in refusal(write("t.csv", f"{first}\na,b\n"), header=False)
+        assert "looks like a header: leave out --no-header" in refusal(
+            write("t.csv", f"{first}\na,b\n"), no_header=True
+        )
 
     def test_a_first_row_with_one_name_is_a_row(self, write: Write) -> None:
-        assert read(write("t.csv", "comment,card\na,b\n"), header=False)[0] == ("comment", "card")
+        assert read(write("t.csv", "comment,card\na,b\n"), no_header=True)[0] == ("comment", "card")
 
     def test_objects_have_names_in_any_case(self, write: Write) -> None:
-        assert read(write("t.jsonl", '{"text": "a", "label": "b"}'), header=False) == [("a", "b")]
+        assert read(write("t.jsonl", '{"text": "a", "label": "b"}'), no_header=True) == [("a", "b")]
 
     def test_a_data_frame_whose_columns_have_no_names_has_a_header(self, write: Write) -> None:
         assert read(write("t.csv", "0,1\na,b\n")) == [("a", "b")]
@@ -77,9 +79,9 @@ class TestNoHeader:
     def test_a_delimiter_that_is_not_clear_has_to_be_named(self, write: Write) -> None:
         path = write("t.csv", "gut;1,5\nschlecht;0,5\n")
         assert "each row may be cut at a comma or a semicolon: say which with --delimiter" in (
-            refusal(path, header=False)
+            refusal(path, no_header=True)
         )
-        assert read(path, header=False, delimiter=";") == [("gut", "1,5"), ("schlecht", "0,5")]
+        assert read(path, no_header=True, delimiter=";") == [("gut", "1,5"), ("schlecht", "0,5")]
 
 
 def test_a_text_below_another_header_is_no_header(write: Write) -> None:
@@ -108,7 +110,9 @@ class TestOneColumnALabel:
             Dataset.from_list([{**row, "late": int(row["late"])} for row in self.ROWS]).to_parquet(path)
         else:
             path, asked = write("t.csv", self.CSV.partition("\n")[2]), "2,3"
-        options = TableOptions("text" if form != "no header" else "1", asked, header=form != "no header")
+        options = TableOptions(
+            "text" if form != "no header" else "1", label_column=asked, no_header=form == "no header"
+        )
         table = read_table(str(path), options, "train")
         labels = examples_of(table, MULTI_LABEL, False).labels
         names = ("late", "broken") if form != "no header" else ("2", "3")

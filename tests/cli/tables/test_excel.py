@@ -48,12 +48,12 @@ def test_cells_are_of_their_types(tmp_path: Path) -> None:
 
 
 def test_a_header_may_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert read(write(tmp_path / "t.xlsx", ["a", "b"]), header=False) == [("a", "b")]
+    assert read(write(tmp_path / "t.xlsx", ["a", "b"]), no_header=True) == [("a", "b")]
     assert "has no header, reads texts from column 1 and labels from column 2" in capsys.readouterr().err
     path = write(tmp_path / "u.xlsx", [1, "a", "b"])
-    assert "has 3 columns and no header" in refusal(path, header=False)
-    assert read(path, header=False, text_column="2", label_column="3") == [("a", "b")]
-    assert "'text', 'label', looks like a header" in refusal(write(tmp_path / "v.xlsx", HEADER), header=False)
+    assert "has 3 columns and no header" in refusal(path, no_header=True)
+    assert read(path, no_header=True, text_column="2", label_column="3") == [("a", "b")]
+    assert "'text', 'label', looks like a header" in refusal(write(tmp_path / "v.xlsx", HEADER), no_header=True)
 
 
 def test_a_sheet_is_named_as_a_split(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
