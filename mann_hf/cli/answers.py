@@ -40,12 +40,6 @@ LONGEST_CELL = 32_767
 def check_output(output: Path, folder: str, source: str | None, evidence: int | None) -> str:
     """Checks the file to write before any work is done, and returns its ending.
 
-    Args:
-        output: the file.
-        folder: the classifier's folder.
-        source: the table that is asked about; None if it is a single text.
-        evidence: how many stored texts each answer names.
-
     Raises:
         InvalidInputError: the file cannot be written, or would replace the table or a part of the classifier.
         MissingExtraError: an Excel file, without the package that writes it.
@@ -89,7 +83,7 @@ def write_answers(
         rows: the rows of the texts that were asked about, with all their cells.
         answers: for each row its answers.
         column: the name of the column of texts.
-        numbers: the numbers of the rows, counted from 1, which become a column of their own; None for no such column.
+        numbers: of the rows, counted from 1, which become a column of their own; None for no such column.
         form: the delimiter and mark of the table, if it has them; a csv file is written with the same.
     """
     from ..hub.saving import write_whole

@@ -106,12 +106,21 @@ def only_writer(folder: str) -> Iterator[folder_lock.FolderLock]:
         yield lock
 
 
-def open_classifier(place: str, modality: str) -> "FewShotPipeline":
-    """The classifier in a folder or on the Hub."""
+def open_classifier(place: str, modality: str, taught: bool = False) -> "FewShotPipeline":
+    """The classifier in a folder or on the Hub.
+
+    Raises:
+        EmptyMemoryError: it is to be `taught`, and its memory is empty; the command that teaches is named.
+    """
     from ..pipelines import pipeline_of
 
     kind = pipeline_of(modality)
-    return kind(model=kind.model_class.from_pretrained(place))
+    classifier = kind(model=kind.model_class.from_pretrained(place))
+    if taught and not len(classifier.model.memory):
+        raise EmptyMemoryError(
+            f"the memory in {place!r} is empty; teach it with `mann-hf remember {shlex.quote(place)} TABLE`."
+        )
+    return classifier
 
 
 def make_classifier(encoder: str | None, found: Table, **config: Any) -> "FewShotPipeline":
@@ -137,14 +146,6 @@ def make_classifier(encoder: str | None, found: Table, **config: Any) -> "FewSho
         raise InvalidInputError(
             f"{found.source} holds {found.kind}s, and --encoder {encoder} does not read them: {error}"
         ) from None
-
-
-def check_taught(classifier: "FewShotPipeline", place: str) -> None:
-    """Raises `EmptyMemoryError`, with the command that teaches, if the memory is empty."""
-    if not len(classifier.model.memory):
-        raise EmptyMemoryError(
-            f"the memory in {place!r} is empty; teach it with `mann-hf remember {shlex.quote(place)} TABLE`."
-        )
 
 
 def is_same_encoder(name: str, other: str | None) -> bool:
@@ -173,19 +174,11 @@ def _config_in(folder: Path) -> dict[str, Any]:
         from ..hub.configs import no_model
 
         raise no_model(folder)
-    inside = [repr(str(each)) for each in islice(_classifiers_in(folder), MOST_NAMED)]
-    raise InvalidInputError(
-        f"the folder {str(folder)!r} holds no classifier, as it has no {CONFIG}; "
-        + (
-            f"there are classifiers in it: give one of them, such as {listed(inside)}."
-            if inside
-            else "give one that `mann-hf remember` or save_pretrained made, and to make one a new or empty folder."
-        )
-    )
-
-
-def _classifiers_in(folder: Path) -> Iterator[Path]:
-    return filter(_is_classifier, sorted(folder.iterdir()))
+    inside = [repr(str(each)) for each in islice(filter(_is_classifier, sorted(folder.iterdir())), MOST_NAMED)]
+    cure = "give one that `mann-hf remember` or save_pretrained made, and to make one a new or empty folder."
+    if inside:
+        cure = f"there are classifiers in it: give one of them, such as {listed(inside)}."
+    raise InvalidInputError(f"the folder {str(folder)!r} holds no classifier, as it has no {CONFIG}; {cure}")
 
 
 def _is_classifier(folder: Path) -> bool:

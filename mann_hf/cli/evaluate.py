@@ -14,7 +14,7 @@ from ..errors import InvalidInputError
 from ..targets import known_as
 from ..wording import counted, listed
 from . import options as opt
-from .classifier import check_taught, find_config, only_writer, open_classifier, problem_type_of
+from .classifier import find_config, only_writer, open_classifier, problem_type_of
 from .modalities import modality_of
 from .output import print_json, print_lines, printable, progress_bar, say, working
 from .scores import calibration_error, label_scores, regression_scores, score_interval
@@ -73,8 +73,7 @@ def evaluate(
         found = read_table(table, options, "test", inputs=(kind,))
         examples = examples_of(found, problem_type, options.skip_bad_rows)
         with working():
-            classifier = open_classifier(folder, kind)
-            check_taught(classifier, folder)
+            classifier = open_classifier(folder, kind, taught=True)
             memory, processor = classifier.model.memory, classifier.input_processor
             examples, given = checked(found, examples, processor.check, options.skip_bad_rows)
             truth = examples.labels
@@ -156,16 +155,7 @@ def _label_report(
     labels: Sequence[str],
     per_label: bool,
 ) -> dict[str, Any]:
-    """The figures of a classifier.
-
-    Args:
-        table: the table that is evaluated on.
-        truth: for each input its labels.
-        answers: for each input the outputs of the pipeline.
-        given: for each input the outputs that answer for it.
-        labels: those of the memory.
-        per_label: whether to add the scores of each label.
-    """
+    """The figures of a classifier, from the labels of each input, all outputs for it, and those that answer for it."""
     as_stored = known_as(chain.from_iterable(truth), labels)
     say_alike_stored(table, as_stored.values(), labels)
     truth = [[as_stored[label] for label in each] for each in truth]
@@ -185,17 +175,7 @@ def _label_report(
 
 
 def _number_report(table: TableOfInputs, truth: list[Any], given: list[list[Any]], folder: str) -> dict[str, Any]:
-    """The figures of a regression.
-
-    Args:
-        table: the table that is evaluated on.
-        truth: for each input its numbers.
-        given: for each input the outputs that answer for it.
-        folder: the classifier's, for the error.
-
-    Raises:
-        InvalidInputError: inputs have another count of numbers than answers.
-    """
+    """The figures of a regression, from the numbers of each input and the outputs that answer for it."""
     numbers = [[answer["score"] for answer in each] for each in given]
     if len(truth[0]) != len(numbers[0]):
         raise InvalidInputError(

@@ -179,12 +179,7 @@ def training_bar(total: int) -> Iterator[Callable[[int, str], None] | None]:
 
 
 def _bar(title: str, *more: str) -> Any:
-    """A progress bar on standard error; None if that is no terminal.
-
-    Args:
-        title: text before the bar.
-        more: texts behind it.
-    """
+    """A progress bar on standard error, with a text before it and some behind it; None if that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -13,7 +13,7 @@ from ..targets.schema import LEAST_SCORE, Answer, LabelSchema
 from ..wording import counted, did_you_mean
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
-from .classifier import check_taught, find_config, open_classifier, problem_type_of
+from .classifier import find_config, open_classifier, problem_type_of
 from .modalities import IMAGE, MODALITIES, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
@@ -89,8 +89,7 @@ def predict(
     if top_k is None and schema.several:
         wanted["threshold"] = LEAST_SCORE  # no evidence is computed for labels that are not shown
     with working():
-        classifier = open_classifier(folder, kind)
-        check_taught(classifier, folder)
+        classifier = open_classifier(folder, kind, taught=True)
         processor = classifier.input_processor
         if from_table:
             examples, given = checked(found, examples, processor.check, options.skip_bad_rows)
@@ -135,11 +134,7 @@ def _only(given: str, kind: str, check: Callable[[Any], list[Any]]) -> list[Any]
 def _of_table(inputs: list[str], answers: list[list[Answer]], schema: LabelSchema, together: bool) -> list[str]:
     """Lines of label, score and text or path with tabs between them, each with its evidence below.
 
-    Args:
-        inputs: the texts or paths that were asked about.
-        answers: for each input its answers.
-        schema: the labels of the problem type.
-        together: whether all answers of an input share one line.
+    With `together`, all answers of an input share one line.
     """
     lines = []
     for given, ranked in zip(inputs, answers, strict=True):

@@ -6,7 +6,7 @@ import typer
 
 from ..hub.pushing import check_push
 from ..wording import counted
-from .classifier import check_taught, find_config, open_classifier
+from .classifier import find_config, open_classifier
 from .modalities import modality_of
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
@@ -42,18 +42,15 @@ def push(
     modality = modality_of(find_config(folder, on_hub=False), folder)
     check_push(repository)
     with working():
-        classifier = open_classifier(folder, modality)
+        classifier = open_classifier(folder, modality, taught=memory_only)
         options: dict[str, Any] = {
             "private": private,
             "revision": revision,
             "create_pr": create_pr,
             "commit_message": message,
         }
-        if memory_only:
-            check_taught(classifier, folder)
-            commit = classifier.push_memory_to_hub(repository, **options)
-        else:
-            commit = classifier.push_to_hub(repository, **options)
+        publish = classifier.push_memory_to_hub if memory_only else classifier.push_to_hub
+        commit = publish(repository, **options)
     if as_json:
         pushed = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
         print_json({**pushed, **({"pull_request": commit.pr_url} if create_pr else {})})

@@ -9,14 +9,7 @@ BINS = 15
 
 
 class LabelScores(NamedTuple):
-    """Scores of one label.
-
-    Attributes:
-        inputs: number of inputs that have the label.
-        precision: share of right answers among those with the label; 0 if there are none.
-        recall: share of the label's inputs that are answered with it; 0 if there are none.
-        f1: harmonic mean of precision and recall.
-    """
+    """Scores of one label: the number of inputs that have it, its precision and recall (0 of none), and their F1."""
 
     inputs: int
     precision: float
@@ -29,12 +22,7 @@ class LabelScores(NamedTuple):
 
 
 def label_scores(truth: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> dict[str, LabelScores]:
-    """The scores of every label in the table or the answers.
-
-    Args:
-        truth: for each input its labels.
-        given: for each input the labels of its answer.
-    """
+    """The scores of every label in the table or the answers, from the labels of each input and of its answer."""
     counts = Counter(label for labels in truth for label in set(labels))
     answers = Counter(label for labels in given for label in set(labels))
     right = Counter(label for each in zip(truth, given, strict=True) for label in set(each[0]).intersection(each[1]))
@@ -90,10 +78,6 @@ def regression_scores(truth: Sequence[Sequence[float]], given: Sequence[Sequence
     """Mean absolute error, mean squared error and R²; R² is None if a target has no variance.
 
     With several targets, errors are averaged over inputs and targets, R² over targets.
-
-    Args:
-        truth: for each input a number for each target.
-        given: the same of the answers.
     """
     import numpy as np
 

@@ -49,7 +49,7 @@ from .folders import (
 )
 from .hub import read_hub, read_parquet
 from .objects import read_objects
-from .rows import BadRow, Row, Table, table_of
+from .rows import Row, Table, table_of
 from .saved import files_by_card, is_saved_data_set, read_saved
 
 __all__ = [
@@ -144,7 +144,7 @@ def read_table(
     return table._replace(folder=folder)
 
 
-def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
+def _rows(content: Content, options: TableOptions, columns: Columns) -> Iterator[Row]:
     source, data, ending = content
     if ending == PARQUET:
         return _parquet_of(source, data, columns) if data else read_parquet(source, source, columns)
@@ -201,11 +201,11 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
     return table if table.columns else table._replace(columns=columns.kinds)  # class folders have no header
 
 
-def _rows_of_files(folder: str, files: list[Path], options: TableOptions, columns: Columns) -> Iterator[Row | BadRow]:
+def _rows_of_files(folder: str, files: list[Path], options: TableOptions, columns: Columns) -> Iterator[Row]:
     options = options._replace(split=None)
     for path in files:
         file = path.relative_to(folder)
         for row in _rows(read_file(str(path), options, columns, lines=False), options, columns):
-            if isinstance(row, Row) and columns.input != TEXT and isinstance(row.cells[0], str):
+            if not row.problem and columns.input != TEXT and isinstance(row.cells[0], str):
                 row = row._replace(cells=(str(file.parent / row.cells[0]), *row.cells[1:]))
             yield row._replace(file=file.as_posix() if len(files) > 1 else "")

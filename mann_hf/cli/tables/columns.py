@@ -177,15 +177,7 @@ class Columns:
         return even and all(map(NAME.fullmatch, there)) and self.have_inputs(there)
 
     def check_no_header(self, source: str, cells: Sequence[str]) -> None:
-        """Refuses a table with `--no-header` whose first row is a header.
-
-        Args:
-            source: name of the table in messages.
-            cells: the first row's cells in the columns that were found.
-
-        Raises:
-            InvalidInputError: each of them is a usual name.
-        """
+        """Refuses a table with `--no-header` whose first row has usual names in all columns that were found."""
         if all(_plain(cell) in USUAL[kind] for kind, cell in zip(self.kinds, cells, strict=False)):
             raise InvalidInputError(
                 f"{source}: the first row, {_named(cells)}, looks like a header: leave out --no-header, or "

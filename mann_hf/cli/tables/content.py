@@ -135,11 +135,7 @@ def can_be_read(path: Path) -> bool:
 def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -> Content:
     """The content of a file, in the format of the options, of its ending or, if that leaves it open, of its content.
 
-    Args:
-        path: the file.
-        options: how to read it.
-        columns: the columns that are wanted.
-        lines: whether it may be lines of text.
+    With `lines` it may be lines of text.
 
     Raises:
         InvalidInputError: it cannot be read, is empty or too large, or has an ending of another kind.
@@ -172,13 +168,9 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
 
 
 def read_stream(source: str, options: TableOptions, columns: Columns, lines: bool) -> Content:
-    """The content of standard input or a pipe, in the format of the options or of its content.
+    """The content of standard input (`-`) or a pipe, in the format of the options or of its content.
 
-    Args:
-        source: `-`, or a path.
-        options: how to read it.
-        columns: the columns that are wanted.
-        lines: whether it may be lines of text.
+    With `lines` it may be lines of text.
 
     Raises:
         InvalidInputError: nothing came, or it is a terminal or a device.

@@ -37,7 +37,7 @@ def decode(data: bytes, encoding: str | None, source: str, columns: Columns, ski
 
     Args:
         data: the bytes.
-        encoding: the encoding; None to detect it, with a note if it is not UTF-8.
+        encoding: None to detect it, with a note if it is not UTF-8.
         source: name of the table in messages.
         columns: prints each note once.
         skip_bad_rows: whether bytes that are not UTF-8 are kept as surrogates, so that their rows can be skipped.

@@ -1,7 +1,7 @@
 """Reads csv files and others with delimiters.
 
 Cells stay text: `007` and `NA` are labels. A row with too many or too few cells, or with a broken quote, becomes a
-`BadRow` with its line, and the rows after it are read.
+row with a problem and its line, and the rows after it are read.
 """
 
 import csv
@@ -14,7 +14,7 @@ from ...wording import counted
 from ..options import TableOptions
 from .columns import ABOVE, Columns, Form
 from .decoding import lines_of
-from .rows import BadRow, Row
+from .rows import Row
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHERS = (",", ";", "\t", "|")
@@ -45,13 +45,13 @@ class _Lines:
 
 def read_delimited(
     source: str, text: str, ending: str, columns: Columns, options: TableOptions, marked: bool = False
-) -> Iterator[Row | BadRow]:
+) -> Iterator[Row]:
     """The rows of a text with delimiters between its cells.
 
     Args:
         source: name of the table in messages.
         text: the text of the file.
-        ending: `.csv` or `.tsv`, which gives the usual delimiter.
+        ending: gives the usual delimiter.
         columns: the columns that are wanted.
         options: how to read it.
         marked: whether the file has a byte order mark or is not UTF-8, for `Columns.form`.
@@ -78,7 +78,7 @@ def read_delimited(
         yield from _rows(source, lines, delimiter, columns)
 
 
-def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Iterator[Row | BadRow]:
+def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Iterator[Row]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     positions: tuple[int, ...] | None = None
     width = number = 0
@@ -92,7 +92,7 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
             if positions is None:
                 raise InvalidInputError(f"{source}: its header, at line {begin}, cannot be read: {error}.") from None
             number += 1
-            yield BadRow(number, f"{error} (is a quote not closed or not doubled?)", begin)
+            yield Row(number, line=begin, problem=f"{error} (is a quote not closed or not doubled?)")
             lines.read = begin  # on with the next line
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
@@ -116,12 +116,11 @@ def _rows(source: str, lines: _Lines, delimiter: str, columns: Columns) -> Itera
             columns.check_no_header(source, [cells[place] for place in positions])
         number += 1
         if (len(cells) != width and any(cells[width:])) or len(cells) < width:
-            yield BadRow(
-                number,
+            problem = (
                 f"has {counted(len(cells), 'cell')} and the {'header' if columns.header else 'first row'} {width}; put "
-                f"quotes around a text that holds {_name(delimiter)}",
-                begin,
+                f"quotes around a text that holds {_name(delimiter)}"
             )
+            yield Row(number, line=begin, problem=problem)
             continue
         yield Row(number, tuple(cells[place] for place in positions), begin)
     if positions is None:

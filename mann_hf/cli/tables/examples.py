@@ -14,7 +14,7 @@ from ..modalities import TEXT
 from ..options import schema_of
 from ..output import progress_bar, say
 from . import hints
-from .rows import BadRow, Row, Table
+from .rows import Row, Table
 
 MOST_LISTED = 5
 """Number of skipped rows that a message names."""
@@ -33,10 +33,6 @@ class Examples(NamedTuple):
     inputs: list[str]
     labels: list[Any]
     numbers: list[int]
-
-
-class _BadCell(Exception):
-    """A cell cannot be used; the message says why."""
 
 
 def inputs_of(table: Table, skip_bad_rows: bool) -> Examples:
@@ -60,17 +56,11 @@ def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Example
             message names the row.
     """
     schema, known = schema_of(problem_type), Spellings()
-
-    def convert(cell: Any) -> Any:
-        try:
-            return schema.spell_cell(cell, lambda part: _name(part, known))
-        except (InvalidInputError, InvalidTypeError) as error:
-            raise _BadCell(str(error)) from None
-
     if schema.several:
         table = _taken_apart(table)
         _check_not_multi_hot(table)
-    examples = _examples(table, convert, skip_bad_rows, as_many=not schema.named)
+    spell = lambda cell: schema.spell_cell(cell, lambda part: _name(part, known))  # noqa: E731
+    examples = _examples(table, spell, skip_bad_rows, as_many=not schema.named)
     if not schema.named:
         hints.say_words_for_nothing(table, lambda cell: ())
     else:
@@ -85,10 +75,9 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
         return (cell,) if not several else cell if isinstance(cell, list) else ()
 
     def spell(label: str) -> str | None:
-        try:
+        with suppress(InvalidInputError):
             return _name(label, known)
-        except _BadCell:
-            return None
+        return None
 
     labels = [name for each in examples.labels for name in each] if several else examples.labels
     hints.say_spelling(table, parts, spell, several)
@@ -103,14 +92,12 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
         say(f"{table.source}: {count} no label, which tells against every label.")
 
 
-def _examples(
-    table: Table, convert: Callable[[Any], Any] | None, skip_bad_rows: bool, as_many: bool = False
-) -> Examples:
+def _examples(table: Table, spell: Callable[[Any], Any] | None, skip_bad_rows: bool, as_many: bool = False) -> Examples:
     """The rows that can be used, as inputs and labels; an error, if bad rows are not skipped.
 
     Args:
         table: the table.
-        convert: turns a cell into a label; None if no labels are wanted.
+        spell: turns a cell into a label; None if no labels are wanted.
         skip_bad_rows: whether to skip bad rows.
         as_many: whether all labels must be lists of the same length.
     """
@@ -123,31 +110,27 @@ def _examples(
         try:
             text = _input(row.cells[0], table.kind)
             label = None
-            if convert is not None:
+            if spell is not None:
                 column = table.columns[1]
-                label = convert(row.cells[1])
+                label = spell(row.cells[1])
                 if as_many:
                     width = width or len(label)
                     if len(label) != width:
-                        raise _BadCell(f"{len(label)} numbers, where the first row has {width}; give each row as many")
+                        raise InvalidInputError(
+                            f"{len(label)} numbers, where the first row has {width}; give each row as many"
+                        )
             good.append((before[row.file] + row.number, text, label))
-        except _BadCell as error:
-            bad.append(BadRow(row.number, f"column {column!r}: {error}", *row[2:]))
+        except (InvalidInputError, InvalidTypeError) as error:
+            bad.append(row._replace(problem=f"column {column!r}: {error}"))
     if bad:
         bad.sort(key=lambda row: (row.file, row.number))
         _skip(table, bad, len(good), skip_bad_rows)
     numbers, inputs, labels = zip(*good, strict=True)
-    return Examples(list(inputs), list(labels) if convert is not None else [], list(numbers))
+    return Examples(list(inputs), list(labels) if spell is not None else [], list(numbers))
 
 
 def rows_of(table: Table, examples: Examples, column: str) -> list[dict[str, Any]]:
-    """For each input its row: the cells by their columns, in the order of the table.
-
-    Args:
-        table: a table that was read with all its columns.
-        examples: its inputs.
-        column: the name of the column of inputs.
-    """
+    """For each input its row: the cells by their columns, in the order of a table that was read with all of them."""
     by_number, place = _by_number(table), table.input_place
     rows = []
     for given, number in zip(examples.inputs, examples.numbers, strict=True):
@@ -181,8 +164,8 @@ def checked(
             try:
                 good.append((place, *check(table.located(examples.inputs[place]))))
             except (InvalidInputError, InvalidTypeError) as error:
-                row = by_number[number]
-                bad.append(BadRow(row.number, f"column {table.columns[0]!r}: {str(error).rstrip('.')}", *row[2:]))
+                problem = f"column {table.columns[0]!r}: {str(error).rstrip('.')}"
+                bad.append(by_number[number]._replace(problem=problem))
             if advance is not None:
                 advance(1)
     if bad:
@@ -207,10 +190,11 @@ def _rows_before(table: Table) -> dict[str, int]:
     return {file: sum(lengths[each] for each in files[:place]) for place, file in enumerate(files)}
 
 
-def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> None:
+def _skip(table: Table, bad: list[Row], good: int, skip_bad_rows: bool) -> None:
     """Prints which rows are skipped, or raises an error that names the first."""
     reasons = [
-        f"{row.place}{' ' if row.reason.startswith(('has ', 'is ')) else ', '}{row.reason}" for row in bad[:MOST_LISTED]
+        f"{row.place}{' ' if row.problem.startswith(('has ', 'is ')) else ', '}{row.problem}"
+        for row in bad[:MOST_LISTED]
     ]
     if not skip_bad_rows:
         more = "" if len(bad) == 1 else f" ({counted(len(bad) - 1, 'more row is', 'more rows are')} wrong)"
@@ -227,45 +211,44 @@ def _skip(table: Table, bad: list[BadRow], good: int, skip_bad_rows: bool) -> No
 def _input(cell: Any, kind: str) -> str:
     """The text or path in a cell."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not cell.strip()):
-        raise _BadCell(f"no {kind}")
+        raise InvalidInputError(f"no {kind}")
     if isinstance(cell, (int, float)):
         return repr(cell)  # as in csv, where numbers are texts
     if not isinstance(cell, str):
         said = repr(cell) if kind == TEXT else "a cell"  # which may hold a whole picture
-        raise _BadCell(f"{said} is no {'text' if kind == TEXT else 'path'} but of type {type(cell).__name__}")
-    try:
-        check_no_spreadsheet_error(cell)
-    except InvalidInputError as error:
-        raise _BadCell(str(error)) from None
-    if "\0" in cell:
-        raise _BadCell(
-            f"the {kind} holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)"
-        )
+        raise InvalidInputError(f"{said} is no {'text' if kind == TEXT else 'path'} but of type {type(cell).__name__}")
+    check_no_spreadsheet_error(cell)
+    _check_no_nul(cell, kind)
     try:
         cell.encode()
     except UnicodeEncodeError as error:
         if "\udc80" <= cell[error.start] <= "\udcff":
-            raise _BadCell(f"the {kind} holds bytes that are no UTF-8") from None
-        raise _BadCell(f"the {kind} holds half a surrogate pair, which is no letter") from None
+            raise InvalidInputError(f"the {kind} holds bytes that are no UTF-8") from None
+        raise InvalidInputError(f"the {kind} holds half a surrogate pair, which is no letter") from None
     return cell
+
+
+def _check_no_nul(cell: str, kind: str) -> None:
+    if "\0" in cell:
+        raise InvalidInputError(
+            f"the {kind} holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)"
+        )
 
 
 def _name(cell: Any, known: Spellings) -> str:
     if type(cell) is str and cell in known:
         return known[cell]
     if is_missing(cell):
-        raise _BadCell("no label")
+        raise InvalidInputError("no label")
     if isinstance(cell, (float, Decimal)) and math.isfinite(cell) and cell != int(cell):
         cell = str(cell)  # as in csv, where numbers are texts
-    if isinstance(cell, str) and "\0" in cell:
-        raise _BadCell("the label holds a NUL byte (is the file damaged, or its encoding another? --encoding names it)")
+    if isinstance(cell, str):
+        _check_no_nul(cell, "label")
     try:
         return known.of(cell)
     except (InvalidInputError, InvalidTypeError) as error:
-        message = str(error)
-        if "multi_label_classification" in message:
-            message += " (--multi-label)"
-        raise _BadCell(message) from None
+        option = " (--multi-label)" if "multi_label_classification" in str(error) else ""
+        raise InvalidInputError(f"{error}{option}") from None
 
 
 def _taken_apart(table: Table) -> Table:

@@ -12,13 +12,13 @@ from ...targets.labels import EXACT
 from ...wording import listed
 from .columns import ABOVE, Columns
 from .content import LARGEST
-from .rows import BadRow, Row
+from .rows import Row
 
 LAST_ROW = 2**20
 CURE = "open the file in Excel or LibreOffice and save it"
 
 
-def read_excel(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row | BadRow]:
+def read_excel(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row]:
     """The rows of the sheet that is named, or of the first with a table; formulas have the values that were saved last.
 
     Raises:
@@ -29,7 +29,7 @@ def read_excel(source: str, data: bytes, columns: Columns, sheet: str | None) ->
         yield from _read(source, data, columns, sheet)
 
 
-def _read(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row | BadRow]:
+def _read(source: str, data: bytes, columns: Columns, sheet: str | None) -> Iterator[Row]:
     book = _open(source, data, values=True)
     names = [each.title for each in sorted(book.worksheets, key=lambda each: each.sheet_state != "visible")]
     if not names or (sheet is not None and sheet not in names):
@@ -82,7 +82,7 @@ class _Sheet:
         ]
 
 
-def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[Row | BadRow]:
+def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[Row]:
     positions: tuple[int, ...] | None = None
     above = columns.header_in(_top(sheet.page)) or 0 if columns.header else 0
     titled, number = above > 0, 0
@@ -106,12 +106,13 @@ def _rows(source: str, sheet: _Sheet, columns: Columns, cure: str) -> Iterator[R
         needed = positions[: len(columns.kinds)] if columns.others else positions
         if None in wanted and (formulas := sheet.not_calculated.get(line, {}).keys() & {p + 1 for p in needed}):
             cell = sheet.not_calculated[line][min(formulas)]
-            yield BadRow(number, f"cell {cell} holds a formula that was never calculated; {CURE}", line)
+            problem = f"cell {cell} holds a formula that was never calculated; {CURE}"
+            yield Row(number, line=line, problem=problem)
             continue
         merged = [sheet.merged_with(line, p + 1) for p in needed if p >= len(cells) or cells[p] is None]
         if found := next(filter(None, merged), None):
-            reason = f"the cells {found} are merged, and only the first has a value; unmerge them and fill each"
-            yield BadRow(number, reason, line)
+            problem = f"the cells {found} are merged, and only the first has a value; unmerge them and fill each"
+            yield Row(number, line=line, problem=problem)
             continue
         yield Row(number, wanted, line)
     if positions is None:

@@ -14,7 +14,7 @@ from ..options import TableOptions
 from .columns import Columns
 from .content import LOCK, ending_of, endings
 from .decoding import decode
-from .rows import BadRow, Row
+from .rows import Row
 
 SPLITS = {
     "train": ("train", "training"),
@@ -131,14 +131,7 @@ def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
 
 
 def choose(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
-    """The files of a split, by the names of files or folders.
-
-    Args:
-        folder: the folder.
-        files: all its files.
-        split: the split that is asked for.
-        usual: the split to take if none is asked for.
-        columns: prints each note once.
+    """The files of the split that is asked for, or of the usual one, by the names of files or folders.
 
     Raises:
         InvalidInputError: the folder has no such split.
@@ -173,8 +166,8 @@ def choose_of(
     Args:
         folder: the folder.
         there: the files of each split.
-        split: the split that is asked for.
-        usual: the split to take if none is asked for.
+        split: the one that is asked for.
+        usual: the one to take if none is.
         sign: what tells the split of a file, for the error.
         left: files without a split.
 
@@ -211,9 +204,7 @@ def choose_inputs(folder: str, files: list[Path], split: str | None, usual: str,
     return choose(folder, [], split, usual, columns)._replace(files=files)
 
 
-def read_class_folders(
-    folder: str, files: list[Path], columns: Columns, options: TableOptions
-) -> Iterator[Row | BadRow]:
+def read_class_folders(folder: str, files: list[Path], columns: Columns, options: TableOptions) -> Iterator[Row]:
     """The rows of a folder with a folder for each class: the text of a file or its path, and the name of its folder."""
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -227,7 +218,7 @@ def read_class_folders(
         try:
             text = decode(data, options.encoding, name, columns, options.skip_bad_rows).rstrip("\r\n")
         except InvalidInputError as error:
-            yield BadRow(1, str(error).removeprefix(f"{name!r} ").rstrip("."), file=name)
+            yield Row(1, file=name, problem=str(error).removeprefix(f"{name!r} ").rstrip("."))
             continue
         yield Row(1, (text, path.parent.name)[: len(columns.kinds)], file=name)
 

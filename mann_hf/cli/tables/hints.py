@@ -19,25 +19,10 @@ FRACTION = re.compile(r"[+-]?\d+[.,]\d+")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 EPOCH = re.compile(r"1[0-9]{12}(\d{3}|\d{6})?", re.ASCII)
 """Milliseconds, microseconds or nanoseconds from 1970 to a moment between 2001 and 2033."""
-WORDS_FOR_NOTHING = frozenset(
-    (
-        "NA",
-        "N/A",
-        "n/a",
-        "<NA>",
-        "NaN",
-        "nan",
-        "-NaN",
-        "-nan",
-        "NaT",
-        "NULL",
-        "null",
-        "(null)",
-        "None",
-        "nil",
-        "undefined",
-    )
-)
+WORDS_FOR_NOTHING = {
+    *("NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT"),
+    *("NULL", "null", "(null)", "None", "nil", "undefined"),
+}
 """Words that data frames and databases write for a missing value."""
 TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "insgesamt", "somme", "suma")
 """Words for a last row that adds up the rows above."""
@@ -95,13 +80,7 @@ def say_alike(table: Table, labels: Iterable[str]) -> None:
 
 
 def say_alike_stored(table: Table, labels: Iterable[str], stored: Iterable[str]) -> None:
-    """Prints labels that the memory has only in another case or with other forms of letters.
-
-    Args:
-        table: the table of the labels.
-        labels: the labels, as they are spelled.
-        stored: the labels of the memory.
-    """
+    """Prints labels that the memory has only in another case or with other forms of letters."""
     stored = dict.fromkeys(stored)
     known = {in_one_case(name): name for name in stored}
     new = [name for name in dict.fromkeys(labels) if name not in stored and in_one_case(name) in known]
@@ -171,7 +150,7 @@ def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None],
         table: the table.
         parts: gives the labels of a cell.
         spell: gives the spelling of a label; None if it is no label.
-        several: whether a cell may hold several labels, with white space around each.
+        several: whether a cell may hold several, with white space around each.
     """
     changed: Counter[tuple[str, str]] = Counter()
     spaces = 0

@@ -49,14 +49,11 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
     question = did_you_mean(meant)
     name, configuration = (None, None) if _is_path(source, meant) else _data_set(source)
     if name is None:
-        raise InvalidInputError(
-            f"there is no file or folder {source!r}; "
-            + (
-                question
-                or f"give a file ({endings()}), a folder of files, - for standard input, or a data set on the Hub as "
-                "'name' or 'name:configuration'."
-            )
+        cure = question or (
+            f"give a file ({endings()}), a folder of files, - for standard input, or a data set on the Hub as 'name' "
+            "or 'name:configuration'."
         )
+        raise InvalidInputError(f"there is no file or folder {source!r}; {cure}")
     check_on_hub(name, "dataset", question)
     title = f"{source} ({split})"
     with in_words(source, question):
@@ -74,12 +71,7 @@ def _data_set(source: str) -> tuple[str | None, str | None]:
 
 
 def _is_path(source: str, meant: Sequence[str]) -> bool:
-    """Whether a path that does not exist must mean a file, and not a data set on the Hub.
-
-    Args:
-        source: the path as it was typed.
-        meant: existing paths with similar names.
-    """
+    """Whether a path that does not exist, near some that do, must mean a file and not a data set on the Hub."""
     if ending_of(source) is not None or shows_form(source) or is_misspelt(source):
         return True
     return bool(meant) and "/" not in source and re.fullmatch(r"\.[a-z]\w*", Path(source.lower()).suffix) is not None
@@ -87,12 +79,7 @@ def _is_path(source: str, meant: Sequence[str]) -> bool:
 
 @contextmanager
 def in_words(source: str, question: str = "") -> Iterator[None]:
-    """Silences datasets within the block, and names the table in its errors.
-
-    Args:
-        source: name of the table in messages.
-        question: the path that may have been meant, for the error if the table does not exist.
-    """
+    """Silences datasets within the block, and names the table, or the path that may have been meant, in its errors."""
     import datasets
     from datasets.utils import logging
 

@@ -8,10 +8,10 @@ from ...errors import InvalidInputError
 from ...wording import listed
 from .columns import Columns
 from .decoding import lines_of
-from .rows import BadRow, Row
+from .rows import Row
 
 
-def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row | BadRow]:
+def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row]:
     """The rows of a list of objects or of an object a line; the content decides, as both are called `.json`.
 
     Raises:
@@ -26,16 +26,13 @@ def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row | Bad
         if isinstance(cells, dict):
             yield Row(number, tuple(cells.get(name) for name in names), line)
         elif isinstance(cells, _Broken):
-            yield BadRow(number, f"{cells.reason}; give an object a line, or a list of them", line)
+            yield Row(number, line=line, problem=f"{cells}; give an object a line, or a list of them")
         else:
-            yield BadRow(number, 'is no object such as {"text": "...", "label": "..."}', line)
+            yield Row(number, line=line, problem='is no object such as {"text": "...", "label": "..."}')
 
 
-class _Broken:
-    """A line that cannot be read, and why."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+class _Broken(str):
+    """Why a line cannot be read."""
 
 
 def _found(source: str, text: str, columns: Columns) -> list[tuple[int | None, Any]]:

@@ -24,41 +24,24 @@ class Row(NamedTuple):
         line: its line in the file; None if the file has no lines.
         file: the name of the file, in a folder of several.
         of_sheet: whether `line` is a row number of a spreadsheet.
+        problem: why it cannot be used; empty where it can.
     """
 
     number: int
-    cells: tuple[Any, ...]
+    cells: tuple[Any, ...] = ()
     line: int | None = None
     file: str = ""
     of_sheet: bool = False
+    problem: str = ""
 
     @property
     def place(self) -> str:
         """Its place in the table, for messages."""
-        return placed(self)
-
-
-class BadRow(NamedTuple):
-    """A row that cannot be read.
-
-    Attributes:
-        number: counted from 1.
-        reason: what is wrong with it.
-        line: its line in the file; None if the file has no lines.
-        file: the name of the file, in a folder of several.
-        of_sheet: whether `line` is a row number of a spreadsheet.
-    """
-
-    number: int
-    reason: str
-    line: int | None = None
-    file: str = ""
-    of_sheet: bool = False
-
-    @property
-    def place(self) -> str:
-        """Its place in the table, for messages."""
-        return placed(self)
+        if self.of_sheet:
+            place = f"row {self.line} of the sheet"
+        else:
+            place = f"row {self.number}" if self.line is None else f"row {self.number} (line {self.line})"
+        return f"{self.file}, {place}" if self.file else place
 
 
 class Table(NamedTuple):
@@ -81,7 +64,7 @@ class Table(NamedTuple):
     source: str
     rows: list[Row]
     columns: tuple[str, ...]
-    bad: list[BadRow]
+    bad: list[Row]
     name: str
     dataset_id: str | None = None
     split: str | None = None
@@ -97,7 +80,7 @@ class Table(NamedTuple):
 
 def table_of(
     source: str,
-    found: Iterable[Row | BadRow],
+    found: Iterable[Row],
     columns: Columns,
     name: str,
     dataset_id: str | None = None,
@@ -105,28 +88,19 @@ def table_of(
 ) -> Table:
     """Collects rows as a table; if each label has a column of its own, they become one cell with a list of names.
 
-    Args:
-        source: its name in messages.
-        found: the rows; `columns` are found when the first row is read.
-        columns: the columns that are wanted.
-        name: its name in model cards.
-        dataset_id: its name on the Hub.
-        split: the split that was read.
+    The columns are found when the first row is read; see `Table` for the others.
     """
     rows: list[Row] = []
-    bad: list[BadRow] = []
+    bad: list[Row] = []
     for row in found:
-        if columns.one_a_label and isinstance(row, Row):
+        if columns.one_a_label and not row.problem:
             row = _with_names(row, columns.found[1:])
-        if isinstance(row, Row):
-            rows.append(row)
-        else:
-            bad.append(row)
+        (bad if row.problem else rows).append(row)
     names = (columns.found[0], ", ".join(columns.found[1:])) if columns.one_a_label else columns.found
     return Table(source, rows, names, bad, name, dataset_id, split, columns.input_place, columns.form, columns.input)
 
 
-def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
+def _with_names(row: Row, names: tuple[str, ...]) -> Row:
     """The row with the names of the labels whose cells are a yes, as one cell."""
     text, *cells = row.cells
     has = []
@@ -136,14 +110,5 @@ def _with_names(row: Row, names: tuple[str, ...]) -> Row | BadRow:
             has.append(name)
         elif answer and answer not in NO:
             reason = f"column {name!r}: {shown(cell)} is neither 0 nor 1, as the column of one label of several has"
-            return BadRow(row.number, reason, *row[2:])
+            return row._replace(problem=reason)
     return row._replace(cells=(text, has))
-
-
-def placed(row: Row | BadRow) -> str:
-    """The place of a row in its table, for messages."""
-    if row.of_sheet:
-        place = f"row {row.line} of the sheet"
-    else:
-        place = f"row {row.number}" if row.line is None else f"row {row.number} (line {row.line})"
-    return f"{row.file}, {place}" if row.file else place

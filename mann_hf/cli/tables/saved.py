@@ -10,7 +10,7 @@ from ...errors import InvalidInputError
 from ...wording import listed
 from .columns import Columns
 from .hub import in_words, named, rows_of
-from .rows import BadRow, Row, Table, table_of
+from .rows import Row, Table, table_of
 
 CONFIGS = re.compile(rb"\A---\s.*?^(configs|dataset_info):.*?^---\s*$", re.DOTALL | re.MULTILINE)
 """A card with metadata about files and splits, or about columns."""
@@ -57,10 +57,10 @@ class Card(NamedTuple):
     files: dict[str, list[Path]]
     features: Any
 
-    def named(self, rows: Iterator[Row | BadRow], columns: Columns) -> Iterator[Row | BadRow]:
+    def named(self, rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
         """The rows with names of classes in place of numbers, if the card has names for them."""
         for row in rows:
-            if isinstance(row, Row):
+            if not row.problem:
                 features = [(self.features or {}).get(name) for name in columns.found]
                 row = row._replace(cells=tuple(map(_named, features, row.cells)))
             yield row

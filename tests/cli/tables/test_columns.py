@@ -125,7 +125,7 @@ class TestOneColumnALabel:
     def test_another_cell_is_told(self, write: Write) -> None:
         path = write("t.csv", "text,late,broken\na,1,0\nb,2,0\n")
         table = read_table(str(path), TableOptions(label_column="late,broken"), "train")
-        assert [row.reason for row in table.bad] == [
+        assert [row.problem for row in table.bad] == [
             "column 'late': '2' is neither 0 nor 1, as the column of one label of several has"
         ]
 

@@ -6,7 +6,6 @@ import pytest
 
 from mann_hf.cli.options import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.cli.tables import Row, Table, examples_of, inputs_of
-from mann_hf.cli.tables.rows import BadRow
 from mann_hf.errors import InvalidInputError
 
 AMOUNTS = (
@@ -15,7 +14,7 @@ AMOUNTS = (
 )
 
 
-def table(*cells: Any, bad: tuple[BadRow, ...] = ()) -> Table:
+def table(*cells: Any, bad: tuple[Row, ...] = ()) -> Table:
     """Rows of a text and these labels."""
     rows = [Row(number, ("text", cell)) for number, cell in enumerate(cells, start=1)]
     return Table("t.csv", rows, ("t", "c"), list(bad), "t.csv")
@@ -127,7 +126,7 @@ def test_all_wrong_rows_are_counted() -> None:
 
 
 def test_wrong_rows_are_skipped_and_listed(capsys: pytest.CaptureFixture) -> None:
-    bad = (BadRow(3, "has 3 cells and the header 2", 9),)
+    bad = (Row(3, line=9, problem="has 3 cells and the header 2"),)
     found = table("a", None, "b", "", bad=bad)
     found.rows[2] = found.rows[2]._replace(number=4)
     found.rows[3] = found.rows[3]._replace(number=5)

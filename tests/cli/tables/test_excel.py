@@ -105,11 +105,11 @@ class TestFormulas:
         path = write(tmp_path / "t.xlsx", HEADER, ["a", "=B3"], ["b", "card"], ["c", None], [None], ["=A2", "=B2"])
         table = read_table(path, TableOptions(), "train")
         assert [row.cells for row in table.rows] == [("b", "card"), ("c", None)]
-        assert [(row.line, row.reason[:50]) for row in table.bad] == [
+        assert [(row.line, row.problem[:50]) for row in table.bad] == [
             (2, "cell B2 holds a formula that was never calculated;"),
             (6, "cell A6 holds a formula that was never calculated;"),
         ]
-        assert "open the file in Excel or LibreOffice and save it" in table.bad[0].reason
+        assert "open the file in Excel or LibreOffice and save it" in table.bad[0].problem
 
     def test_one_beside_the_columns_is_left_alone(self, tmp_path: Path) -> None:
         path = write(tmp_path / "t.xlsx", [*HEADER, "length"], ["a", "b", "=LEN(A2)"])
@@ -225,7 +225,7 @@ class TestMergedCells:
         book["one"].merge_cells(merged)
         book.save(path)
         [bad, *_] = read_table(path, TableOptions(), "train").bad
-        assert f"{bad.place}, {bad.reason}" == f"{row}, and only the first has a value; unmerge them and fill each"
+        assert f"{bad.place}, {bad.problem}" == f"{row}, and only the first has a value; unmerge them and fill each"
 
     def test_those_beside_the_columns_are_left_alone(self, tmp_path: Path) -> None:
         path = write(tmp_path / "t.xlsx", [*HEADER, "note"], ["a", "x", "n"], ["b", "x"], ["c", None])

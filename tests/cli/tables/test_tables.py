@@ -73,7 +73,7 @@ def refusal(path: Path | str, *columns: str, **given: Any) -> str:
     except InvalidInputError as error:
         return str(error)
     assert table.bad
-    return f"{table.source}: {table.bad[0].place} {table.bad[0].reason}"
+    return f"{table.source}: {table.bad[0].place} {table.bad[0].problem}"
 
 
 # No time in a gzip file: the workers of a run compare the names of the tests, which hold the content.
@@ -304,7 +304,7 @@ class TestClassFolders:
         (tmp_path / "card/b.txt").write_bytes("привет".encode("cp1251"))
         table = read_table(str(tmp_path), options(), "train")
         assert len(table.rows) == 1
-        assert (table.bad[0].place, table.bad[0].reason[:20]) == ("card/b.txt, row 1", "is not UTF-8 text (i")
+        assert (table.bad[0].place, table.bad[0].problem[:20]) == ("card/b.txt, row 1", "is not UTF-8 text (i")
 
     def test_splits_lie_above_classes(self, tmp_path: Path) -> None:
         self.plant(tmp_path, "train/card/a.txt", "test/card/b.txt")
@@ -594,7 +594,7 @@ def test_a_cell_without_end_is_a_bad_row(write: Write, monkeypatch: pytest.Monke
     path = write("t.csv", 'text,label\na,b\n"never closed,c\n' + "d,e\n" * 100)
     table = read_table(str(path), options(), "train")
     assert len(table.rows) == 101
-    assert [(row.line, row.reason) for row in table.bad] == [
+    assert [(row.line, row.problem) for row in table.bad] == [
         (3, "field larger than field limit (100) (is a quote not closed or not doubled?)")
     ]
     long = refusal(write("u.csv", "x" * 90 + ",label\n"))
