@@ -1121,7 +1121,7 @@ class TestTextsOfNoLabel:
     def test_a_memory_of_nothing_else_has_no_answer(self, make: Make, tmp_path: Path) -> None:
         classifier = make(problem_type=MULTI_LABEL)
         ids = classifier.remember(["what is the time", "how do i cancel"], [[], []])
-        with pytest.raises(EmptyMemoryError, match="2 texts of no label"):
+        with pytest.raises(EmptyMemoryError, match="2 examples of no label"):
             classifier("what is the time")
         classifier.save_memory(tmp_path)
         classifier.load_memory(tmp_path)

@@ -26,8 +26,7 @@ def nothing_collected() -> Iterator[None]:
 def entries_from(described: Any, problem_type: str) -> tuple[Entry, ...]:
     """The entries in the description of a memory, checked column by column: there may be a million.
 
-    Raises:
-        Exception: one of the built-in errors, where they are none; a stranger may have written them.
+    A built-in error is raised where a stranger has written something else.
     """
     expect(isinstance(described, list), "the entries are no list")
     ids, texts, labels, kinds = ([entry[field] for entry in described] for field in ("id", "text", "label", "kind"))

@@ -1,8 +1,8 @@
 """The one reference to a model's lasting memory, swapped whole."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -102,11 +102,9 @@ class MemoryHolder:
                 self._following = None
             return result
 
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
+    def unchanged(self) -> AbstractContextManager[Any]:
         """Keeps writers out, so that what belongs to a memory can be copied with it."""
-        with self._writing:
-            yield
+        return self._writing
 
     def renew(self) -> None:
         """Goes on in a process that was forked off while other threads wrote or read."""
@@ -131,8 +129,8 @@ class MemoryHolder:
             return ready
         if not memory.labels and memory.targets.named:
             raise EmptyMemoryError(
-                f"the memory holds {counted(len(memory), 'text')} of no label and none with one, so there is nothing "
-                "to answer: teach it a text that has a label."
+                f"the memory holds {counted(len(memory), 'example')} of no label and none with one, so there is "
+                "nothing to answer: teach it one that has a label."
             )
         with self._solving, torch.inference_mode(False), torch.no_grad():
             if (ready := _ready(kept := self._kept, memory, reading)) is not None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,17 +15,17 @@ from ..memory.precision import strange
 from ..memory.reading import Search
 from ..memory.similarity import Similarity
 from ..memory.state import slots_by_column, slots_of_columns
-from ..targets.kinds import SINGLE_LABEL, Targets, targets_of
+from ..targets.kinds import SINGLE_LABEL
 from ..wording import counted
 from . import large_memory, refusals
 from .entries import Entry, Example, Label, ids_of, label_names, words_entry
 from .forks import renew_cached_properties_in_children
 from .large_memory import Content
-from .stored_entries import SlotById, StoredEntries
+from .stored_entries import SlotById
 
 
 @dataclass(frozen=True, repr=False)
-class LabelledMemory:
+class LabelledMemory(Content):
     """The content of a model's memory, as an immutable value: every method returns a new one.
 
     Labels are numbered in the order in which their first entry was written. The words of labels ("names") are kept
@@ -34,7 +34,7 @@ class LabelledMemory:
     Attributes:
         rules: of writing and eviction.
         problem_type: whether labels are one name, several names or numbers.
-        entries: the taught texts, in the order of the slots.
+        entries: what was taught, in the order of the slots.
         state: keys [1, S, K] and values [1, S, C] of the entries. In a large memory some slots are not in use: what was
             forgotten leaves one behind for a while, and labels' words lie between the entries.
         labels: the C labels in the order of the columns of the values; empty for regression.
@@ -44,12 +44,6 @@ class LabelledMemory:
         adapters: the names of the adapters that were on it then.
     """
 
-    rules: KeyValueMemory
-    problem_type: str
-    entries: Sequence[Entry]
-    state: KeyValueState
-    labels: tuple[str, ...] = ()
-    names: Mapping[str, Tensor] = field(default_factory=dict)
     probe: Tensor | None = None
     encoder_name: str | None = None
     adapters: tuple[str, ...] = ()
@@ -75,11 +69,6 @@ class LabelledMemory:
         return f"LabelledMemory({self.summary})"
 
     @property
-    def targets(self) -> Targets:
-        """What its values mean."""
-        return targets_of(self.problem_type)
-
-    @property
     def summary(self) -> str:
         """What it holds, in a few words."""
         if not self.entries:
@@ -97,15 +86,6 @@ class LabelledMemory:
         """The fields alone: a reader may add what is worked out from them while a copy is made."""
         own = self.together()
         return {each.name: getattr(own, each.name) for each in fields(own)}
-
-    @property
-    def _content(self) -> Content:
-        return Content(self.entries, self.state, self.labels, self.names)
-
-    @cached_property
-    def _stored(self) -> StoredEntries | None:
-        """The entries of a large memory, which shares its slots with other versions."""
-        return large_memory.stored(self._content)
 
     @cached_property
     def ids(self) -> Mapping[int, int]:
@@ -126,8 +106,7 @@ class LabelledMemory:
 
     def together(self) -> "LabelledMemory":
         """The same memory with a slot for each entry, in their order, and no other."""
-        entries, state, *_ = large_memory.together(self._content)
-        return replace(self, entries=entries, state=state)
+        return large_memory.together(self)
 
     @cached_property
     def named_labels(self) -> tuple[str, ...]:
@@ -189,7 +168,7 @@ class LabelledMemory:
 
     @cached_property
     def unlabelled(self) -> Tensor:
-        """[M], the slots of texts that have none of several labels."""
+        """[M], the slots of entries that have none of several labels."""
         if not self.targets.several:
             return torch.empty(0, dtype=torch.long, device=self.state.keys.device)
         return ((self.state.values[0] == 0).all(dim=1) & self.state.mask[0]).nonzero()[:, 0]
@@ -233,7 +212,7 @@ class LabelledMemory:
         Raises:
             InvalidInputError: keys that are not finite or do not fit, another number of them, or more than
                 `MOST_VALUES` entries times labels.
-            InvalidTypeError: labels that are no names where each text has one.
+            InvalidTypeError: labels that are no names where each example has one.
         """
         refusals.check_examples(keys, examples, self.problem_type)
         refusals.check_words(names or {}, self.rules.key_size)
@@ -247,46 +226,42 @@ class LabelledMemory:
             for n, one in ((n, examples[n]) for n in fresh)
         ]
         keys = keys[torch.tensor(fresh).long().to(keys.device)]
-        if large_memory.is_large(len(self) + len(new), len(columns), self.rules, self.state):
-            return self._remember_large(keys, new, tuple(columns), names or {}, Counter(ids)), ids
+        again = Counter(ids) - Counter(entry.id for entry in new)
+        if self.is_large_with(len(self) + len(new), len(columns)):
+            return self._remember_large(keys, new, tuple(columns), names or {}).taught_again(again), ids
         wider = self._with_columns(tuple(columns))
         values = wider.values_of([entry.label for entry in new])
-        state, places = wider.rules.place(
-            wider.state,
-            keys[None].to(wider.state.keys),
-            values[None],
-            torch.tensor([[ids[n] for n in fresh]]).long(),
+        written = [entry.id for entry in new]
+        state, slots = wider.rules.place(
+            wider.state, keys[None].to(wider.state.keys), values[None], torch.tensor([written]).long()
         )
-        place = dict(zip((ids[n] for n in fresh), places[0].tolist(), strict=True))
-        again = Counter(ids) - Counter(ids[n] for n in fresh)
-        ids = [place.get(id_, id_) for id_ in ids]
-        if again:
-            slots = {id_: slot for slot, id_ in enumerate(state.ids[0].tolist())}
-            times: Counter[int] = Counter()
-            for id_, count in again.items():
-                if (slot := slots.get(place.get(id_, id_))) is not None:  # or it is evicted by now
-                    times[slot] += count
-            state = wider.rules.count(state, torch.tensor([*times]).long(), torch.tensor([*times.values()]).long())
+        place = dict(zip(written, slots[0].tolist(), strict=True))  # those that are merged have another's id
         memory = replace(wider, entries=(*self.entries, *new), state=state, names={**self.names, **(names or {})})
         if self.rules.capacity is None:
-            return memory._with_names(), ids
-        by_id = {entry.id: entry for entry in memory.entries}
-        return replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled(), ids
+            memory = memory._with_names()
+        else:
+            by_id = {entry.id: entry for entry in memory.entries}
+            memory = replace(memory, entries=tuple(by_id[id_] for id_ in state.ids[0].tolist()))._settled()
+        memory = memory.taught_again(Counter(place.get(id_, id_) for id_ in again.elements()))
+        return memory, [place.get(id_, id_) for id_ in ids]
+
+    def taught_again(self, times: Mapping[int, int]) -> "LabelledMemory":
+        """This memory in which entries count so many times more, by their ids; those that are gone are passed over."""
+        again = {self.ids[id_]: count for id_, count in times.items() if count > 0 and id_ in self.ids}
+        if not again:
+            return self
+        return replace(
+            self, state=self.rules.count(self.state, torch.tensor([*again]), torch.tensor([*again.values()]))
+        )
 
     def _remember_large(
-        self, keys: Tensor, new: list[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor], times: Counter[int]
+        self, keys: Tensor, new: list[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor]
     ) -> "LabelledMemory":
-        """This memory with new entries and more labels, in which each id counts as often as it was written."""
+        """This memory with new entries and more labels."""
         rules, ids = self._rules_of(labels), torch.tensor([[entry.id for entry in new]]).long()
         values = self.targets.encode([entry.label for entry in new], labels, rules.value_size)
         slots = rules.new_slots(keys.detach()[None].to(self.state.keys), values[None], ids)
-        content = large_memory.remember(self._content, slots, new, labels, names, self.problem_type)
-        memory = replace(self, rules=rules, **content._asdict())
-        again = {memory.ids[id_]: count for id_, count in (times - Counter(entry.id for entry in new)).items()}
-        if again:
-            state = rules.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
-            memory = replace(memory, state=state)
-        return memory
+        return large_memory.remember(self, slots, new, labels, names)
 
     def forget(self, ids: Iterable[Any] | None = None, label: str | None = None) -> "LabelledMemory":
         """This memory without some entries, as if they had never been written.
@@ -311,9 +286,8 @@ class LabelledMemory:
         if label is not None:
             refusals.check_label(label, self.labels, self.problem_type)
             gone |= self._ids_under(label)
-        if gone and large_memory.is_large(len(self) - len(gone), len(self.labels), self.rules, self.state):
-            content = large_memory.forget(self._content, gone, self.problem_type)
-            return replace(self, rules=self._rules_of(content.labels), **content._asdict())
+        if gone and self.is_large_with(len(self) - len(gone), len(self.labels)):
+            return large_memory.forget(self, gone)
         memory = self.together()
         if gone:
             entries = tuple(entry for entry in memory.entries if entry.id not in gone)
@@ -343,7 +317,7 @@ class LabelledMemory:
             InvalidInputError: it holds more than that.
         """
         if rules.capacity is not None and len(self) > rules.capacity:
-            raise InvalidInputError(f"it holds {len(self)} texts, and capacity is {rules.capacity}.")
+            raise InvalidInputError(f"it holds {counted(len(self), 'example')}, and capacity is {rules.capacity}.")
         return replace(self, rules=rules.with_value_size(self.rules.value_size), names=self.names if with_names else {})
 
     def values_of(self, labels: Sequence[Label]) -> Tensor:
@@ -361,9 +335,6 @@ class LabelledMemory:
             names={label: key.to(device) for label, key in self.names.items()},
             probe=None if self.probe is None else self.probe.to(device),
         )
-
-    def _rules_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
-        return self.rules.with_value_size(len(labels)) if self.targets.named else self.rules
 
     def _settled(self) -> "LabelledMemory":
         """The same entries with the labels that they have, in order, and the words of those that have an example.

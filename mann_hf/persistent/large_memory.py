@@ -3,8 +3,10 @@
 Keys, values and entries are shared by all versions (`SharedSlots`); a write copies a few numbers of each slot alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +15,9 @@ from torch import Tensor
 from ..memory import KeyValueMemory, KeyValueState
 from ..memory.precision import strange
 from ..memory.state import NO_ID
-from ..targets.kinds import targets_of
+from ..targets.kinds import Targets, targets_of
 from .entries import Entry, label_names, name_id, words_entry
+from .forks import renew_cached_properties_in_children
 from .growing import grown
 from .shared_slots import SharedSlots
 from .stored_entries import LabelCounts, StoredEntries
@@ -29,105 +32,102 @@ MOST_UNUSED = 0.25
 """The share of slots that may be empty before the others are moved together."""
 
 
-class Content(NamedTuple):
-    """What a memory holds.
+@dataclass(frozen=True, repr=False)
+class Content:
+    """What a memory holds: the fields of a `LabelledMemory` that writes change."""
 
-    Attributes:
-        entries: the entries.
-        state: their slots, and empty ones.
-        labels: the labels of the columns of the values.
-        names: the key [K] of each label's words.
-    """
-
+    rules: KeyValueMemory
+    problem_type: str
     entries: Sequence[Entry]
     state: KeyValueState
-    labels: tuple[str, ...]
-    names: Mapping[str, Tensor]
+    labels: tuple[str, ...] = ()
+    names: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> Targets:
+        """What its values mean."""
+        return targets_of(self.problem_type)
+
+    @cached_property
+    def _stored(self) -> StoredEntries | None:
+        """The entries of a large memory, which shares its slots with other versions."""
+        own, state = self.entries, self.state
+        if not isinstance(own, StoredEntries):
+            return None
+        same = own.keys is state.keys and own.values is state.values and own.names is self.names
+        return own if same else None
+
+    def is_large_with(self, count: int, labels: int) -> bool:
+        """Whether so many entries of so many labels share their slots.
+
+        Accelerators copy faster than a write waits, and share none.
+        """
+        large = count >= min(LARGE, LARGE_VALUES / max(1, labels))
+        return large and self.rules.capacity is None and self.state.keys.device.type == "cpu"
+
+    def _rules_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
+        return self.rules.with_value_size(len(labels)) if self.targets.named else self.rules
 
 
-def is_large(count: int, labels: int, rules: KeyValueMemory, state: KeyValueState) -> bool:
-    """Whether entries share their slots: accelerators copy faster than a write waits, and share none.
-
-    Args:
-        count: how many entries there are.
-        labels: of how many labels.
-        rules: of the memory.
-        state: its slots.
-    """
-    large = count >= min(LARGE, LARGE_VALUES / max(1, labels))
-    return large and rules.capacity is None and state.keys.device.type == "cpu"
+renew_cached_properties_in_children(Content)
+C = TypeVar("C", bound=Content)
 
 
-def stored(content: Content) -> StoredEntries | None:
-    """The entries, if their slots are shared."""
-    own, state = content.entries, content.state
-    if not isinstance(own, StoredEntries):
-        return None
-    same = own.keys is state.keys and own.values is state.values and own.names is content.names
-    return own if same else None
-
-
-def shared(content: Content, problem_type: str) -> Content:
-    """The same content in slots that later versions share."""
-    entries, state, labels, names = together(content)
-    examples = are_examples(entries)
-    values = state.values[0].detach()
-    counts = _counted(values, examples) if labels else None
-    table = SharedSlots(state.keys[0].detach(), values, entries)
-    keys, values = table.seen_by(table.newest, len(entries))
-    one_label = targets_of(problem_type).named and not targets_of(problem_type).several
-    columns = _columns(values[0]) if one_label else None
-    odd = bool(strange(keys).any())
-    own = StoredEntries(table, table.newest, keys, values, state.mask[0], examples, columns, counts, {}, {}, odd, {})
-    content = Content(own, state._replace(keys=keys, values=values), labels, own.names)
-    return with_more(content, None, (), labels, names) or content
-
-
-def together(content: Content) -> Content:
+def together(content: C) -> C:
     """The same content with a slot for each entry, in their order, and no other."""
     own = content.entries
     if not isinstance(own, StoredEntries):
         return content
-    return content._replace(entries=tuple(own), state=content.state.select(own.slots))
+    return replace(content, entries=tuple(own), state=content.state.select(own.slots))
 
 
 def remember(
-    content: Content,
-    new: KeyValueState,
-    entries: Sequence[Entry],
-    labels: tuple[str, ...],
-    names: Mapping[str, Tensor],
-    problem_type: str,
-) -> Content:
-    """The content after a write; see `with_more`."""
-    if stored(content) is not None and (after := with_more(content, new, entries, labels, names)) is not None:
-        return after
-    after = with_more(shared(content, problem_type), new, entries, labels, names)
+    content: C, new: KeyValueState, entries: Sequence[Entry], labels: tuple[str, ...], names: Mapping[str, Tensor]
+) -> C:
+    """The content after a write; see `_with_more`."""
+    return _written(content, lambda shared: _with_more(shared, new, entries, labels, names))
+
+
+def forget(content: C, ids: Collection[int]) -> C:
+    """The content without some of its entries; see `_without`."""
+    after = _written(content, lambda shared: _without(shared, ids))
+    unused = after.state.slots - len(after.entries) - len(after.names)
+    return _shared(after) if unused > MOST_UNUSED * after.state.slots else after
+
+
+def _written(content: C, write: Callable[[C], C | None]) -> C:
+    """What a write makes of a content, in slots of its own where it shared none or others have gone on from it."""
+    after = None if content._stored is None else write(content)
+    if after is None:
+        after = write(_shared(content))
     assert after is not None, "nobody else has these slots"
     return after
 
 
-def forget(content: Content, ids: Collection[int], problem_type: str) -> Content:
-    """The content without some of its entries; see `without`."""
-    own, after = stored(content), None
-    if own is not None:
-        after = without(content, [own.slot_of(id_) for id_ in ids])
-    if after is None:
-        content = shared(content, problem_type)
-        own = stored(content)
-        assert own is not None
-        after = without(content, [own.slot_of(id_) for id_ in ids])
-    assert after is not None, "nobody else has these slots"
-    return shared(after, problem_type) if is_scattered(after) else after
+def _shared(content: C) -> C:
+    """The same content in slots that later versions share."""
+    content = together(content)
+    entries, labels, values = content.entries, content.labels, content.state.values[0].detach()
+    examples = are_examples(entries)
+    counts = _counted(values, examples) if labels else None
+    table = SharedSlots(content.state.keys[0].detach(), values, entries)
+    keys, values = table.seen_by(table.newest, len(entries))
+    state = content.state._replace(keys=keys, values=values)
+    columns = _columns(values[0]) if content.targets.named and not content.targets.several else None
+    odd = bool(strange(keys).any())
+    own = StoredEntries(table, table.newest, keys, values, state.mask[0], examples, columns, counts, {}, {}, odd, {})
+    names, content = content.names, replace(content, entries=own, state=state, names=own.names)
+    after = _with_more(content, None, (), labels, names)
+    return content if after is None else after
 
 
-def with_more(
-    content: Content,
+def _with_more(
+    content: C,
     new: KeyValueState | None,
     entries: Sequence[Entry],
     labels: tuple[str, ...],
     names: Mapping[str, Tensor],
-) -> Content | None:
+) -> C | None:
     """The content after a write; None if it is no longer the newest of those that share its slots.
 
     Args:
@@ -153,60 +153,52 @@ def with_more(
     if version is None:
         return None
     keys, values = own.shared.seen_by(version, len(kept) + len(rows))
-    words_too = torch.nn.functional.pad(examples, (0, len(words)))
     more = {name: (getattr(state, name)[0], getattr(new, name)[0]) for name in ("usage", "write_count", "mask", "ids")}
-    more["examples"] = (own.examples, words_too)
+    more["examples"] = (own.examples, torch.nn.functional.pad(examples, (0, len(words))))
     if own.columns is not None:
         more["columns"] = (own.columns, _columns(new.values[0]))
     tables, fields = grown(own.tables, more)
     written, columns = fields.pop("examples"), fields.pop("columns", None)
-    age = torch.cat([state.age[0], new.age[0]])
-    age[: state.slots].add_(len(entries)).mul_(state.mask[0])
+    fields["age"] = torch.cat([state.age[0], new.age[0]])
+    fields["age"][: state.slots].add_(len(entries)).mul_(state.mask[0])
     place = {label: len(kept) + len(entries) + number for number, label in enumerate(words)}
-    fields["age"] = age
-    state = KeyValueState(keys=keys, values=values, **{name: field[None] for name, field in fields.items()})
     named = {**own.names, **words}
-    after = StoredEntries(
-        own.shared,
-        version,
-        keys,
-        values,
-        state.mask[0],
-        written,
-        columns,
-        counts,
-        named,
-        {**own.name_slots, **place},
-        own.strange or bool(strange(new.keys).any()),
-        tables,
+    odd = own.strange or bool(strange(new.keys).any())
+    after = replace(own, version=version, keys=keys, values=values, used=fields["mask"], columns=columns)
+    after = replace(
+        after,
+        examples=written,
+        counts=counts,
+        names=named,
+        name_slots={**own.name_slots, **place},
+        strange=odd,
+        tables=tables,
     )
-    return Content(after, state, labels, named)
+    state = KeyValueState(keys=keys, values=values, **{name: rows[None] for name, rows in fields.items()})
+    return replace(content, rules=content._rules_of(labels), entries=after, state=state, labels=labels, names=named)
 
 
-def without(content: Content, gone: Sequence[int]) -> Content | None:
-    """The content without some slots' entries; None if it is no longer the newest of those that share its slots.
+def _without(content: C, ids: Collection[int]) -> C | None:
+    """The content without some entries; None if it is no longer the newest of those that share its slots.
 
     Args:
         content: in shared slots, with more entries than those.
-        gone: slots of entries.
+        ids: of entries.
     """
-    own, state = content.entries, content.state
+    own, state, labels = content.entries, content.state, content.labels
     assert isinstance(own, StoredEntries)
-    slots = torch.tensor(gone)
+    slots = torch.tensor([own.slot_of(id_) for id_ in ids])
     used = state.mask[0].index_fill(0, slots, False)
-    counts, order, names = None, [*range(len(content.labels))], dict(own.names)
+    counts, order, names = None, [*range(len(labels))], dict(own.names)
     if own.counts is not None:
         counts = _fewer_counts(own, slots, used)
-        order = _order(own, content.labels, counts)
+        order = _order(own, labels, counts)
         counts = LabelCounts(*(field[order] for field in counts))
-        labelled = {
-            content.labels[column] for column, many in zip(order, counts.examples.tolist(), strict=True) if many
-        }
+        labelled = {labels[column] for column, many in zip(order, counts.examples.tolist(), strict=True) if many}
         names = {label: key for label, key in own.names.items() if label in labelled}
-    name_slots = {label: own.name_slots[label] for label in names}
+    moved = None if order == [*range(len(labels))] else order
     without_example = [slot for label, slot in own.name_slots.items() if label not in names]
-    moved = None if order == [*range(len(content.labels))] else order
-    dropped = torch.tensor([*gone, *without_example])
+    dropped = torch.tensor([*slots.tolist(), *without_example])
     kept = own.kept()
     kept[dropped.numpy()] = False
     version = own.shared.advance(own.version, kept, None, dropped.numpy(), moved)
@@ -222,26 +214,21 @@ def without(content: Content, gone: Sequence[int]) -> Content | None:
         mask=used[None],
         ids=state.ids.index_fill(1, dropped, NO_ID),
     )
-    examples = own.examples.index_fill(0, slots, False)
     columns = own.columns
     if columns is not None and moved is not None:
-        place = torch.full((len(content.labels),), -1).index_copy(0, torch.tensor(order), torch.arange(len(order)))
+        place = torch.full((len(labels),), -1).index_copy(0, torch.tensor(order), torch.arange(len(order)))
         columns = torch.where(columns < 0, columns, place[columns])
-    after = StoredEntries(
-        own.shared, version, keys, values, used, examples, columns, counts, names, name_slots, own.strange, {}
-    )
-    return Content(after, state, tuple(content.labels[column] for column in order), names)
+    after = replace(own, version=version, keys=keys, values=values, used=used, columns=columns, counts=counts)
+    name_slots = {label: own.name_slots[label] for label in names}
+    examples = own.examples.index_fill(0, slots, False)
+    after = replace(after, examples=examples, names=names, name_slots=name_slots, tables={})
+    labels = tuple(labels[column] for column in order)
+    return replace(content, rules=content._rules_of(labels), entries=after, state=state, labels=labels, names=names)
 
 
 def are_examples(entries: Sequence[Entry]) -> Tensor:
     """Which of N entries are examples."""
     return torch.tensor([entry.kind == "example" for entry in entries], dtype=torch.bool)
-
-
-def is_scattered(content: Content) -> bool:
-    """Whether so many slots are empty that the others are to be moved together."""
-    slots = content.state.slots
-    return slots - len(content.entries) - len(content.names) > MOST_UNUSED * slots
 
 
 def _columns(values: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from ..hub.weight_sizes import headers
 from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
 from ..targets.kinds import problem_types
 from ..targets.schema import names_from_json
-from .entries import Entry, label_names
+from .entries import label_names
 from .file_entries import entries_from, expect, nothing_collected
 from .labelled_memory import LabelledMemory
 from .refusals import check_size
@@ -32,6 +32,7 @@ VERSION, VERSION_WITH_INPUTS = "1", "2"
 WHICH_FILE = f"Give the folder of a memory, or the file {MEMORY_FILE} in it."
 DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')
+BUILT_IN = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 NO_SIGNS = bytes(set(range(256)) - set(b'"[{'))
 
 
@@ -54,17 +55,17 @@ def memory_bytes(memory: LabelledMemory) -> bytes:
 
 
 def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
-    memory = memory.together()
+    memory, contents = memory.together(), json.dumps(described, separators=(",", ":"), ensure_ascii=False)
     tensors = {
         "keys": memory.state.keys[0],
         "usage": memory.state.usage[0],
         "age": memory.state.age[0],
         "write_count": memory.state.write_count[0],
         "ids": memory.state.ids[0],
-        "contents": torch.frombuffer(bytearray(_compact(described).encode()), dtype=torch.uint8),
+        "contents": torch.frombuffer(bytearray(contents.encode()), dtype=torch.uint8),
     }
     if memory.names:
-        tensors["name_keys"] = torch.stack([memory.names[label] for label in _labels_with_names(memory)])
+        tensors["name_keys"] = torch.stack([memory.names[label] for label in described["labels_with_names"]])
     if memory.probe is not None:
         tensors["encoder_probe"] = memory.probe.float()
     stored = [entry.stored or b"" for entry in memory.entries]
@@ -87,7 +88,7 @@ def describe(memory: LabelledMemory) -> dict[str, Any]:
         "eviction": memory.rules.eviction_name,
         "value_size": memory.rules.value_size,
         "labels": list(memory.labels),
-        "labels_with_names": _labels_with_names(memory),
+        "labels_with_names": [label for label in memory.labels if label in memory.names],
         "entries": [
             {"id": entry.id, "label": entry.label, "text": entry.text, "kind": entry.kind} for entry in memory.entries
         ],
@@ -140,14 +141,9 @@ def load_memory(
         raise MemoryFileError(f"there is no memory at {path}.") from None
     except FolderError as error:
         raise MemoryFileError(str(error)) from error
-    except (
-        *(SafetensorError, OSError, LookupError, TypeError, ValueError),
-        *(AttributeError, ArithmeticError, RuntimeError),
-    ) as error:
-        reason = (
-            str(error)[:300] if isinstance(error, InvalidInputError) else f"{type(error).__name__} {str(error)[:300]}"
-        )
-        raise MemoryFileError(f"{path} is damaged, or not a memory file: {reason}") from error
+    except (SafetensorError, *BUILT_IN) as error:
+        kind = "" if isinstance(error, InvalidInputError) else f"{type(error).__name__} "
+        raise MemoryFileError(f"{path} is damaged, or not a memory file: {kind}{str(error)[:300]}") from error
 
 
 def _check_file(path: Path) -> None:
@@ -191,11 +187,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None) -> LabelledMemory:
-    """The memory that a file holds. A stranger may have written it, so nothing is taken for granted.
-
-    Raises:
-        Exception: one of the built-in errors, where the file holds no memory.
-    """
+    """The memory that a file holds; one of `BUILT_IN` is raised where a stranger has written something else."""
     contents = _contents(file)
     problem_type, name = contents["problem_type"], contents["encoder"]["name"]
     expect(problem_type in problem_types(), f"unknown problem type {problem_type!r}")
@@ -216,12 +208,12 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
     expect(ids.tolist() == [entry.id for entry in entries], "the ids of slots and entries differ")
     expect(len(set(ids.tolist())) == count, "an id stands twice")
     usage = _tensor(file, "usage", torch.float32, vector)
-    expect(
-        bool((usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()), "a count is below what it can be"
-    )
+    possible = (usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()
+    expect(bool(possible), "a count is below what it can be")
     keys = _tensor(file, "keys", torch.float32, (count, key_size))
     if "inputs" in file.keys():  # noqa: SIM118 no mapping
-        entries = tuple(map(_with_input, entries, _inputs(file, count)))
+        inputs = zip(entries, _inputs(file, count), strict=True)
+        entries = tuple(entry._replace(stored=stored or None) for entry, stored in inputs)
 
     rules = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
     memory = LabelledMemory(rules, problem_type, entries, rules.initial_state(), labels)
@@ -256,12 +248,8 @@ def _inputs(file: Any, count: int) -> Iterator[bytes]:
     return (held[start:end].tobytes() for start, end in zip([0, *ends], ends, strict=False))
 
 
-def _with_input(entry: Entry, stored: bytes) -> Entry:
-    return entry._replace(stored=stored) if stored else entry
-
-
-def _whole(value: Any, least: int, most: int | None = None) -> int:
-    expect(type(value) is int and value >= least and (most is None or value <= most), "a number is out of range")
+def _whole(value: Any, least: int) -> int:
+    expect(type(value) is int and value >= least, "a number is out of range")
     return value
 
 
@@ -276,11 +264,3 @@ def _tensor(file: Any, name: str, dtype: torch.dtype, shape: tuple[int, ...] | N
         finite = torch.stack(tensor.aminmax()).isfinite().all()  # of large tables much faster than to look at each
         expect(bool(finite), f"{name} hold NaN or infinity")
     return tensor
-
-
-def _labels_with_names(memory: LabelledMemory) -> list[str]:
-    return [label for label in memory.labels if label in memory.names]
-
-
-def _compact(described: dict[str, Any]) -> str:
-    return json.dumps(described, separators=(",", ":"), ensure_ascii=False)

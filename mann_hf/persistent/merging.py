@@ -25,7 +25,7 @@ def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory)
     entries = [mine.entry(slot) for slot in new]
     together, _ = theirs.remember(mine.state.keys[0, new], [entry.example for entry in entries], dict(mine.names))
     more = {entry.id: int(mine.state.write_count[0, slot]) - 1 for entry, slot in zip(entries, new, strict=True)}
-    return _counted(together, more)
+    return together.taught_again(more)
 
 
 def _counted_again(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory) -> LabelledMemory:
@@ -36,16 +36,7 @@ def _counted_again(before: LabelledMemory, mine: LabelledMemory, theirs: Labelle
         for id_, slot in mine.ids.items()
         if id_ in theirs.ids
     }
-    return _counted(theirs, counts)
-
-
-def _counted(memory: LabelledMemory, times: dict[int, int]) -> LabelledMemory:
-    """The memory in which entries count for more: by their ids, how often they were taught again."""
-    again = {memory.ids[id_]: count for id_, count in times.items() if count > 0 and id_ in memory.ids}
-    if not again:
-        return memory
-    state = memory.rules.count(memory.state, torch.tensor([*again]), torch.tensor([*again.values()]))
-    return replace(memory, state=state)
+    return theirs.taught_again(counts)
 
 
 def with_counts_of(memory: LabelledMemory, other: LabelledMemory) -> LabelledMemory:

@@ -19,12 +19,7 @@ MOST_VALUES = 2**30
 
 
 def check_examples(keys: Tensor, examples: Sequence[Example], problem_type: str) -> None:
-    """Refuses another number of keys than of examples, and labels that are no names where each example has one.
-
-    Raises:
-        InvalidInputError: the numbers differ.
-        InvalidTypeError: the labels are no names.
-    """
+    """Refuses another number of keys than of examples, and labels that are no names where each example has one."""
     if len(keys) != len(examples):
         raise InvalidInputError(f"{len(keys)} keys came for {counted(len(examples), 'example')}; give one for each.")
     targets_of(problem_type).check([example.label for example in examples])
@@ -33,11 +28,7 @@ def check_examples(keys: Tensor, examples: Sequence[Example], problem_type: str)
 def examples_of(
     labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind], keys: Tensor
 ) -> list[Example]:
-    """Examples from lists of their parts.
-
-    Raises:
-        InvalidInputError: the lists are of different length, or there is another number of keys.
-    """
+    """Examples from lists of their parts, which are as many as there are keys."""
     if not len(keys) == len(labels) == len(texts) == len(kinds):
         raise InvalidInputError(
             f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
@@ -47,11 +38,7 @@ def examples_of(
 
 
 def check_words(names: Mapping[str, Tensor], key_size: int) -> None:
-    """Refuses keys of labels' words that are not finite or of another size.
-
-    Raises:
-        InvalidInputError: it names the first of them.
-    """
+    """Refuses keys of labels' words that are not finite or of another size."""
     for name, key in names.items():
         if tuple(key.shape) != (key_size,) or not torch.isfinite(key).all():
             raise InvalidInputError(
@@ -61,11 +48,7 @@ def check_words(names: Mapping[str, Tensor], key_size: int) -> None:
 
 
 def whole_numbers(ids: Iterable[Any] | None) -> set[int]:
-    """Ids as whole numbers.
-
-    Raises:
-        InvalidTypeError: they are none.
-    """
+    """Ids as whole numbers; an `InvalidTypeError` where they are none."""
     wanted: list[Any] = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
     try:
         return {operator.index(id_) for id_ in wanted}
@@ -86,16 +69,12 @@ def why_not_held(missing: Sequence[int], named_labels: Sequence[str], capacity: 
     ]
     unknown = f"the memory holds no {', '.join(map(str, missing))}; remember() returns ids, evidence names them"
     if capacity is not None:
-        unknown += f". It has room for {counted(capacity, 'text')}: what gave way to others is gone"
+        unknown += f". It has room for {counted(capacity, 'example')}: what gave way to others is gone"
     return ("; ".join(hints) or unknown) + "."
 
 
 def check_label(label: str, labels: Sequence[str], problem_type: str) -> None:
-    """Refuses to forget a label that is none of these.
-
-    Raises:
-        NotInMemoryError: it names labels that may be meant.
-    """
+    """Refuses to forget a label that is none of these, and names those that may be meant."""
     if not targets_of(problem_type).named:
         raise NotInMemoryError("numbers cannot be forgotten as labels; give ids (evidence names them).", [label])
     if label not in labels:
@@ -119,24 +98,16 @@ def label_meant(label: Any, labels: Sequence[str]) -> Any:
 
 
 def check_size(entries: int, labels: int) -> None:
-    """Refuses a memory that is too large, before its values are made.
-
-    Raises:
-        InvalidInputError: it names both counts.
-    """
+    """Refuses a memory that is too large, before its values are made."""
     if entries * labels > MOST_VALUES:
         raise InvalidInputError(
-            f"a memory of {entries:,} texts of {labels:,} labels is too large: the two multiplied may be at most "
+            f"a memory of {entries:,} examples of {labels:,} labels is too large: the two multiplied may be at most "
             f"{MOST_VALUES:,}. Use fewer labels, or several memories."
         )
 
 
 def checked_texts(texts: Sequence[str | None] | None, count: int) -> list[str | None]:
-    """What the keys stand for; None for those that have no text.
-
-    Raises:
-        InvalidTypeError, InvalidInputError: those of `check_texts`.
-    """
+    """What the keys stand for, checked by `check_texts`; None for those that have no text."""
     if texts is None:
         return [None] * count
     given = [texts] if isinstance(texts, str) else list(texts)
@@ -145,11 +116,7 @@ def checked_texts(texts: Sequence[str | None] | None, count: int) -> list[str | 
 
 
 def checked_kinds(kinds: Sequence[Kind] | None, count: int) -> list[Kind]:
-    """What each entry is, for as many as there are.
-
-    Raises:
-        InvalidInputError: something that is no kind of entry.
-    """
+    """What each entry is, for as many as there are; an `InvalidInputError` where it is no kind of entry."""
     if kinds is None:
         return ["example"] * count
     chosen: list[Any] = [kinds] if isinstance(kinds, str) else list(kinds)
@@ -160,11 +127,7 @@ def checked_kinds(kinds: Sequence[Kind] | None, count: int) -> list[Kind]:
 
 
 def checked_names(names: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-    """The keys of the words of labels.
-
-    Raises:
-        InvalidTypeError: something that is none.
-    """
+    """The keys of the words of labels; an `InvalidTypeError` where they are something else."""
     if names is None:
         return {}
     if not isinstance(names, Mapping) or not all(

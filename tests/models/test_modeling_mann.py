@@ -976,7 +976,7 @@ class TestLoadingAMemory:
         teach(roomy, tiny_tokenizer, ["one more", "and another"], ["3", "3"])
         assert len(roomy.memory) == 6
         narrow = build(capacity=3)
-        with pytest.raises(InvalidInputError, match="holds 5 texts, and capacity is 3.*reencode=True"):
+        with pytest.raises(InvalidInputError, match="holds 5 examples, and capacity is 3.*reencode=True"):
             narrow.load_memory(tmp_path)
         assert len(narrow.memory) == 0
         narrow.load_memory(tmp_path, reencode=True)

@@ -606,7 +606,7 @@ def test_too_many_entries_and_labels_are_refused_before_their_values_are_made(
     assert len(load_memory(path)) == 12
     monkeypatch.setattr("mann_hf.persistent.refusals.MOST_VALUES", 47)
     monkeypatch.setattr(LabelledMemory, "values_of", lambda *_: pytest.fail("they are made"))
-    with pytest.raises(MemoryFileError, match=f"{MEMORY_FILE} .*12 texts of 4 labels is too large.*at most 47"):
+    with pytest.raises(MemoryFileError, match=f"{MEMORY_FILE} .*12 examples of 4 labels is too large.*at most 47"):
         load_memory(path)
 
 
@@ -617,7 +617,7 @@ def test_what_can_be_taught_can_be_loaded(tmp_path: Path, monkeypatch: pytest.Mo
     save_memory(memory, tmp_path)
     assert len(load_memory(tmp_path / MEMORY_FILE)) == 3
     for label in ("a", "d"):
-        with pytest.raises(InvalidInputError, match="4 texts of [34] labels is too large"):
+        with pytest.raises(InvalidInputError, match="4 examples of [34] labels is too large"):
             memory.remember(torch.eye(K)[3:], [Example(label, "d")])
 
 
