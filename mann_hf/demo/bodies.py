@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from ..wording import counted
 
@@ -24,22 +24,15 @@ Headers = dict[bytes, list[bytes]]
 """All values of each header, by its name in lower case."""
 
 
-class Refusal(NamedTuple):
-    """An HTTP status and the reason, for the visitor."""
-
-    status: int
-    why: str
-
-
 class Refused(Exception):
-    """A request is refused."""
+    """A request is refused, with an HTTP status and the reason, for the visitor."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
-        self.refusal = Refusal(status, why)
+        self.status, self.why = status, why
 
 
-TOO_LARGE = Refusal(413, f"That is too much at once: at most {MOST_BYTES:,} bytes.")
+TOO_LARGE = 413, f"That is too much at once: at most {MOST_BYTES:,} bytes."
 
 
 def check_length(headers: Headers) -> None:
@@ -109,11 +102,7 @@ def read_event(body: bytes) -> dict[str, Any]:
 
 
 def inputs_of(event: dict[str, Any]) -> list[Any]:
-    """The inputs of an event that are sent as a list.
-
-    Raises:
-        Refused: they are no list, there are too many, or one of them is a list or an object.
-    """
+    """The inputs of an event that are sent as a list, which none of them may be."""
     inputs = event.get("data", [])
     if not isinstance(inputs, list) or len(inputs) > MOST_INPUTS:
         raise Refused(422, f"data is a list of at most {MOST_INPUTS} inputs.")
@@ -123,15 +112,7 @@ def inputs_of(event: dict[str, Any]) -> list[Any]:
 
 
 def named_inputs(event: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> list[Any]:
-    """The inputs of an event that are sent by name.
-
-    Args:
-        event: the content of the event.
-        parameters: Gradio's description of the event's inputs.
-
-    Raises:
-        Refused: there is another name, one is missing, or an input is a list or an object.
-    """
+    """The inputs of an event that are sent by name, as Gradio describes its parameters."""
     names = [parameter["parameter_name"] for parameter in parameters]
     needed = {parameter["parameter_name"] for parameter in parameters if not parameter["parameter_has_default"]}
     if not needed <= event.keys() <= {*names}:
@@ -152,9 +133,6 @@ def check_inputs(inputs: Sequence[Any], components: Sequence[Any], by_name: bool
         inputs: the inputs that were sent.
         components: Gradio's components that the event takes its inputs from.
         by_name: whether the event was called by name, in which case the page's state may be left out.
-
-    Raises:
-        Refused: an input is wrong; the message has the number of inputs or the choices.
     """
     shown = [one for one in components if type(one).__name__ != "State"]
     if len(inputs) != len(components) and not (by_name and len(inputs) == len(shown)):

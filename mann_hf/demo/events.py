@@ -1,6 +1,7 @@
 """The events of the page: what typing and clicking change."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from transformers.utils import logging
@@ -32,22 +33,28 @@ Changes = dict[Any, Any]
 
 
 class Parts(NamedTuple):
-    """The components of the page that events change."""
+    """The components of the page that have events, or that events change."""
 
     state: Any
     head: Any
     question: Any
+    ask: Any
     answer: Any
     map: Any
     legend: Any
     lesson: Any
+    label: Any
+    kind: Any
+    teach: Any
     taught: Any
+    download: Any
+    file: Any
     wanted: Any
     stored: Any
     forgotten: Any
-    file: Any
 
 
+@dataclass(frozen=True, eq=False)
 class Events:
     """The handlers of the page's events.
 
@@ -63,19 +70,19 @@ class Events:
         downloads: offers a memory as a file.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        begin: Callable[[], Session],
-        on_change: Callable[[], None] | None,
-        title: str,
-        examples: Sequence[str],
-        downloads: Downloads,
-    ) -> None:
-        self.parts, self.begin, self.on_change, self.title, self.examples = parts, begin, on_change, title, examples
-        self.downloads = downloads
-        self.view = [parts.state, parts.head, parts.answer, parts.map, parts.legend, parts.stored]
-        self.notices = [parts.taught, parts.forgotten]
+    parts: Parts
+    begin: Callable[[], Session]
+    on_change: Callable[[], None] | None
+    title: str
+    examples: Sequence[str]
+    downloads: Downloads
+
+    @property
+    def view(self) -> list[Any]:
+        """The parts that depend on the memory and the question, with the places of notices."""
+        parts = self.parts
+        places = [parts.taught, parts.forgotten]
+        return [parts.state, parts.head, parts.answer, parts.map, parts.legend, parts.stored, *places]
 
     def load(self, words: object) -> Changes:
         """A visitor opens the page; the words in the search box may be those from before a reload."""
@@ -89,7 +96,7 @@ class Events:
             problem = ""
         except MannError as error:
             problem = answers.notice(str(error), is_problem=True)
-        changes = {**self._views(session, words), **dict.fromkeys(self.notices, "")}
+        changes = self._views(session, words)
         changes[self.parts.answer] = problem + changes[self.parts.answer]
         return changes
 
@@ -170,7 +177,7 @@ class Events:
         if done and (unsaved := self._unsaved()):
             message, is_problem = f"{message} {unsaved}", True
         notice = answers.notice(message, is_problem)
-        return {**self._views(session, words), **dict.fromkeys(self.notices, ""), where: notice}, done
+        return {**self._views(session, words), where: notice}, done
 
     def _unsaved(self) -> str:
         """Calls `on_change`; returns a message if it fails."""
@@ -183,21 +190,22 @@ class Events:
         return ""
 
     def _views(self, session: Session, words: object) -> Changes:
-        """All parts of the page that depend on the memory and the question."""
+        """All parts of the page that depend on the memory and the question, without notices."""
         config, noun = session.classifier.model.config, session.inputs.noun
+        changes = {self.parts.state: session, self.parts.taught: "", self.parts.forgotten: ""}
         try:
             memory, ranked, figure = session.view()
         except Exception as error:
             logger.exception("the live page could not answer")
             message = str(error) if isinstance(error, MannError) else FAILED
-            return {self.parts.state: session, self.parts.answer: answers.notice(message, is_problem=True)}
+            return {**changes, self.parts.answer: answers.notice(message, is_problem=True)}
         if ranked:
             cut = session.cut(session.asked)
             shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut, noun)
         else:
             shown = answers.invitation(memory, self.examples, session.inputs.invite)
         return {
-            self.parts.state: session,
+            **changes,
             self.parts.head: answers.header(self.title, memory, public_name(config.encoder_name), config.reading, noun),
             self.parts.answer: shown,
             self.parts.map: figure,

@@ -10,7 +10,6 @@ from typing import Any
 
 from .bodies import (
     Headers,
-    Refusal,
     Refused,
     check_inputs,
     check_json,
@@ -90,7 +89,7 @@ class PageGuard:
                     self._check_event(event, body)
                 receive = _replay(body, receive)
         except Refused as refused:
-            await _refuse(refused.refusal, route.api is not None, incoming, send)
+            await _refuse(refused, route.api is not None, incoming, send)
             return
         except ConnectionError:
             return
@@ -229,18 +228,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _refuse(refusal: Refusal, as_json: bool, incoming: _Incoming, send: Send) -> None:
+async def _refuse(refused: Refused, as_json: bool, incoming: _Incoming, send: Send) -> None:
     """Sends the reason of a refusal, and for a moment reads and drops what is still to come of the request."""
-    content = (json.dumps({"detail": refusal.why}) if as_json else refusal.why).encode()
+    content = (json.dumps({"detail": refused.why}) if as_json else refused.why).encode()
     headers = {
         "content-type": "application/json" if as_json else "text/plain; charset=utf-8",
         "content-length": str(len(content)),
     }
     if not incoming.is_unread:
-        await _start(refusal.status, headers, send)
+        await _start(refused.status, headers, send)
         await send({"type": "http.response.body", "body": content})
         return
-    await _start(refusal.status, {**headers, "connection": "close"}, send)
+    await _start(refused.status, {**headers, "connection": "close"}, send)
     await send({"type": "http.response.body", "body": content, "more_body": True})
 
     async def throw_away() -> None:

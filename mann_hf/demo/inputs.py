@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from ..controllers.kinds import IMAGE, TEXT
 from ..controllers.text import tokenize
@@ -52,18 +52,6 @@ element.addEventListener('drop', event => {{ event.preventDefault(); take(event.
 """An image goes to the server as its own file, and as a smaller picture where that is too large."""
 
 
-class Cut(NamedTuple):
-    """How a text is cut that is longer than the encoder reads.
-
-    Attributes:
-        tokens: number of tokens of the text.
-        read: number of tokens that the encoder reads.
-    """
-
-    tokens: int
-    read: int
-
-
 class PageInputs(ABC):
     """The inputs of a classifier on its page.
 
@@ -79,16 +67,7 @@ class PageInputs(ABC):
 
     @abstractmethod
     def box(self, gr: Any, label: str, placeholder: str, elem_id: str, max_length: int, **options: Any) -> Any:
-        """The component in which a visitor gives one.
-
-        Args:
-            gr: the module gradio.
-            label: what it is for.
-            placeholder: what an empty text box says.
-            elem_id: its id in the page.
-            max_length: of a text box.
-            options: further ones of a text box.
-        """
+        """The component in which a visitor gives one; all but its label and id are of a text box."""
 
     @abstractmethod
     def read(self, given: object) -> Any:
@@ -102,8 +81,8 @@ class PageInputs(ABC):
     def first(self) -> Any:
         """One to warm up by."""
 
-    def cut(self, classifier: FewShotPipeline, given: Any) -> Cut | None:
-        """How the encoder cuts one; None if it reads all of it."""
+    def cut(self, classifier: FewShotPipeline, given: Any) -> tuple[int, int] | None:
+        """The number of tokens of one, and of those that the encoder reads; None if it reads all of it."""
         return None
 
 
@@ -125,12 +104,12 @@ class TextInputs(PageInputs):
     def first(self) -> Any:
         return "the first question"
 
-    def cut(self, classifier: FewShotPipeline, given: Any) -> Cut | None:
+    def cut(self, classifier: FewShotPipeline, given: Any) -> tuple[int, int] | None:
         model, tokenizer = classifier.model, classifier.processing_class
         most, config = model.max_length(tokenizer), model.config
         (whole,) = tokenize(tokenizer, [given], max_length=None, prompt=config.prompt, lower_case=config.lower_case)
         tokens = len(whole["input_ids"])
-        return Cut(tokens, most) if most is not None and tokens > most else None
+        return (tokens, most) if most is not None and tokens > most else None
 
 
 class ImageInputs(PageInputs):

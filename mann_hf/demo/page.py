@@ -125,31 +125,26 @@ def build_page(
     page = _guarded(gr)(title=title, analytics_enabled=False, delete_cache=(SECONDS_KEPT,) * 2, fill_width=True)
     page.allowed_hosts, page.downloads = hosts, downloads
     with page:
-        state = gr.State(time_to_live=SECONDS_KEPT)
-        head = gr.HTML(
-            answers.header(
-                title, classifier.model.memory, public_name(config.encoder_name), config.reading, inputs.noun
-            )
-        )
+        state, encoder = gr.State(time_to_live=SECONDS_KEPT), public_name(config.encoder_name)
+        head = gr.HTML(answers.header(title, classifier.model.memory, encoder, config.reading, inputs.noun))
         if not shared:
             gr.HTML(f'<p class="mh-quiet">{YOURS_ALONE}</p>')
         with gr.Row():
-            question, ask, answer = _question_and_answer(gr, inputs)
-            chart, legend = _map_and_legend(gr)
+            above = [*_question_and_answer(gr, inputs), *_map_and_legend(gr)]
         with gr.Row():
-            lesson, label, kind, teach, taught, download, file = _lesson(gr, inputs, targets.several)
-            wanted, stored, forgotten = _stored_examples(gr, inputs.noun)
-        for box in (question, lesson, label, wanted):
-            box.preprocess = _as_it_came
+            below = [*_lesson(gr, inputs, targets.several), *_stored_examples(gr, inputs.noun)]
+        parts = Parts(state, head, *above, *below)
+        for box in (parts.question, parts.lesson, parts.label, parts.wanted):
+            box.preprocess = lambda given: given  # Gradio would make a text of every input
         events = Events(
-            Parts(state, head, question, answer, chart, legend, lesson, taught, wanted, stored, forgotten, file),
+            parts,
             begin=lambda: Session(classifier if shared else classifier.with_own_memory()),
             on_change=on_change if shared else None,
             title=title,
             examples=examples,
             downloads=downloads,
         )
-        _connect(gr, page, events, ask, label, kind, teach, download)
+        _connect(gr, page, events)
     page.queue(max_size=MOST_QUEUED, api_open=False)
     return page
 
@@ -174,13 +169,7 @@ def _map_and_legend(gr: Any) -> tuple[Any, Any]:
 
 
 def _lesson(gr: Any, inputs: PageInputs, several: bool) -> tuple[Any, ...]:
-    """The boxes and buttons to teach and to download, with the places of their messages and of the file.
-
-    Args:
-        gr: the module gradio.
-        inputs: those of the classifier.
-        several: whether one may have several labels.
-    """
+    """The boxes and buttons to teach and to download, with the places of their messages and of the file."""
     with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
         gr.HTML("<h2>Teach</h2>")
         name, limit = inputs.noun.capitalize(), _letters(MOST_LETTERS_TYPED)
@@ -195,14 +184,8 @@ def _lesson(gr: Any, inputs: PageInputs, several: bool) -> tuple[Any, ...]:
             max_length=_letters(MOST_LETTERS_OF_NAME * (MOST_NAMES if several else 1)),
         )
         kinds = [EXAMPLE, DESCRIPTION] if inputs.described else [EXAMPLE]
-        kind = gr.Radio(
-            kinds,
-            value=EXAMPLE,
-            label="The text is",
-            elem_id="mh-kind",
-            container=False,
-            visible=inputs.described,
-        )
+        look: dict[str, Any] = {"elem_id": "mh-kind", "container": False, "visible": inputs.described}
+        kind = gr.Radio(kinds, value=EXAMPLE, label="The text is", **look)
         teach = gr.Button("Teach", variant="primary", elem_id="mh-teach")
         taught = gr.HTML(elem_id="mh-taught")
         download = gr.Button("Download the memory", elem_id="mh-download")
@@ -227,7 +210,7 @@ def _stored_examples(gr: Any, noun: str) -> tuple[Any, Any, Any]:
     return wanted, stored, forgotten
 
 
-def _connect(gr: Any, page: Any, events: Events, ask: Any, label: Any, kind: Any, teach: Any, download: Any) -> None:
+def _connect(gr: Any, page: Any, events: Events) -> None:
     """Connects the components of the page with its events."""
     parts = events.parts
     # by which gradio knows what to pass; written "gr.EventData" it would need gradio when it is imported
@@ -238,18 +221,18 @@ def _connect(gr: Any, page: Any, events: Events, ask: Any, label: Any, kind: Any
     page.load(events.load, [parts.wanted], events.view, **private, **one_by_one)
     page.load(None, js=ON_LOAD, **private)
     gr.on(
-        [parts.question.submit, ask.click],
+        [parts.question.submit, parts.ask.click],
         events.ask,
         [parts.state, parts.question, parts.wanted],
-        [*events.view, *events.notices],
+        events.view,
         api_name="ask",
         **one_by_one,
     )
     gr.on(
-        [teach.click, parts.lesson.submit, label.submit],
+        [parts.teach.click, parts.lesson.submit, parts.label.submit],
         events.teach,
-        [parts.state, parts.lesson, label, kind, parts.wanted],
-        [*events.view, *events.notices, parts.lesson],
+        [parts.state, parts.lesson, parts.label, parts.kind, parts.wanted],
+        [*events.view, parts.lesson],
         api_name="teach",
         **one_by_one,
     )
@@ -257,14 +240,14 @@ def _connect(gr: Any, page: Any, events: Events, ask: Any, label: Any, kind: Any
         [parts.answer.click, parts.legend.click, parts.stored.click],
         events.click,
         [parts.state, parts.question, parts.wanted],
-        [*events.view, *events.notices, parts.question, parts.wanted],
+        [*events.view, parts.question, parts.wanted],
         **private,
         **one_by_one,
     )
     parts.wanted.change(
         events.find, [parts.state, parts.wanted], parts.stored, trigger_mode="always_last", **private, **options
     )
-    download.click(
+    parts.download.click(
         events.download, [parts.state], [parts.file, parts.taught, parts.state], **private, **one_by_one
     ).success(None, [parts.file], js=START_DOWNLOAD, **private)
 
@@ -326,11 +309,6 @@ def _guarded(gr: Any) -> Any:
 def _letters(most: int) -> int:
     """`max_length` of a text box: it counts some letters as two, and one too many must arrive to be refused."""
     return 2 * (most + 1)
-
-
-def _as_it_came(value: Any) -> Any:
-    """Keeps Gradio from making a text of every input."""
-    return value
 
 
 def _warm_up(classifier: FewShotPipeline, inputs: PageInputs) -> None:

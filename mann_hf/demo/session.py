@@ -1,6 +1,7 @@
 """The state of one visitor's page: a classifier, the question that was asked last, and the map of its memory."""
 
 import secrets
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import EmptyMemoryError, NotInMemoryError
@@ -9,7 +10,7 @@ from ..persistent.memory_files import memory_bytes
 from ..pipelines import FewShotPipeline
 from ..targets.kinds import targets_of
 from .bounds import called, typed_names
-from .inputs import Cut, inputs_of
+from .inputs import inputs_of
 from .map import MemoryMap
 
 RANKS, EVIDENCE = 5, 5
@@ -64,28 +65,22 @@ class Session:
 
     def view(self) -> View:
         """The present memory, its answers to the last question, and the map of both."""
-        memory = self.memory
-        if self.asked is None or not len(memory):
-            return View(memory, [], self._map_of(memory).figure(noun=self.inputs.noun))
-        try:
-            read = self.classifier.forward(self.classifier.preprocess([self.asked]))
-        except EmptyMemoryError:  # emptied meanwhile by another visitor
+        read = None
+        if self.asked is not None and len(self.memory):
+            with suppress(EmptyMemoryError):  # emptied meanwhile by another visitor
+                read = self.classifier.forward(self.classifier.preprocess([self.asked]))
+        if read is None:
             memory = self.memory
             return View(memory, [], self._map_of(memory).figure(noun=self.inputs.noun))
         memory = read["ready"].memory
         (ranked,) = self.classifier.postprocess(read, top_k=RANKS, evidence=EVIDENCE)
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
-        return View(
-            memory, ranked, self._map_of(memory).figure(self._words(), read["keys"][0], behind, self.inputs.noun)
-        )
+        words = self.asked if isinstance(self.asked, str) else ""
+        return View(memory, ranked, self._map_of(memory).figure(words, read["keys"][0], behind, self.inputs.noun))
 
-    def cut(self, given: Any) -> Cut | None:
-        """How the encoder cuts an input; None if it reads all of it."""
+    def cut(self, given: Any) -> tuple[int, int] | None:
+        """The number of tokens of an input, and of those that the encoder reads; None if it reads all of it."""
         return self.inputs.cut(self.classifier, given)
-
-    def _words(self) -> str:
-        """The question as the map shows it."""
-        return self.asked if isinstance(self.asked, str) else ""
 
     def teach(self, given: object, label: object, is_description: bool) -> bool:
         """Remembers an example of a label, or a description of it.
