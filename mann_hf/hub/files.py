@@ -55,10 +55,6 @@ ON_HUB: dict[str, tuple[tuple[type, ...], str]] = {
 def check_place(place: Any, name: str) -> None:
     """Refuses what is no path, nor a name on the Hub; a whole number would be taken for an open file.
 
-    Args:
-        place: what a user gave.
-        name: of the argument.
-
     Raises:
         InvalidTypeError: it is neither text nor a path.
         InvalidInputError: it is a text that no file system takes.
@@ -82,10 +78,7 @@ def can_be_path(path: str) -> bool:
 
 
 def check_hub_arguments(given: Mapping[str, Any]) -> None:
-    """Refuses arguments that say where on the Hub a file is and are of a type that none of them has.
-
-    Args:
-        given: arguments by name, others among them.
+    """Refuses arguments, others among them, that say where on the Hub a file is and are of a type that none has.
 
     Raises:
         InvalidTypeError: it says what to give. A token is not shown.
@@ -170,12 +163,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read_bytes(path: str | os.PathLike, most: int | None = None, root: Path | None = None) -> bytes:
-    """The content of a regular file of its own folder.
-
-    Args:
-        path: the file.
-        most: bytes; by default what `largest` says of its name.
-        root: the folder that it belongs to; by default the one that it lies in.
+    """The content of a regular file of its own folder; arguments are those of `check_file`.
 
     Raises:
         UnsafeFileError: it is no such file, or too large.
@@ -191,11 +179,7 @@ def read_bytes(path: str | os.PathLike, most: int | None = None, root: Path | No
 
 
 def read_text(path: str | os.PathLike, most: int | None = None, errors: str = "strict") -> str:
-    """The text of a file in UTF-8; see `read_bytes`.
-
-    Raises:
-        FolderError: it is not UTF-8.
-    """
+    """The text of a file; see `read_bytes`. A `FolderError` is raised where it is not UTF-8."""
     try:
         return read_bytes(path, most).decode("utf-8", errors)
     except UnicodeDecodeError as error:
@@ -203,12 +187,7 @@ def read_text(path: str | os.PathLike, most: int | None = None, errors: str = "s
 
 
 def card_in(folder: str | os.PathLike) -> str | None:
-    """The card in a folder, if there is one; of one in another encoding what can be read.
-
-    Raises:
-        UnsafeFileError: it is no regular file of the folder, or too large.
-        OSError: it cannot be read.
-    """
+    """The card in a folder, if there is one, by `read_bytes`; of one in another encoding what can be read."""
     try:
         return read_text(Path(folder, CARD), errors="replace")
     except FileNotFoundError:
@@ -242,11 +221,7 @@ def parse_json(content: bytes, path: str | os.PathLike) -> Any:
 
 
 def read_object(path: str | os.PathLike, most: int | None = None) -> dict[str, Any]:
-    """The object in a JSON file; see `read_json`.
-
-    Raises:
-        FolderError: it holds something else.
-    """
+    """The object in a JSON file; see `read_json`. A `FolderError` is raised where it holds something else."""
     found = read_json(path, most)
     if not isinstance(found, dict):
         raise damaged(path, f"it holds no JSON object but a value of type {type(found).__name__}")

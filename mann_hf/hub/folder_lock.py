@@ -38,11 +38,7 @@ FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLO
 
 
 class FolderLock:
-    """The right to write to a folder, as held by this process.
-
-    Args:
-        folder: the folder.
-        handle: the open lock file.
+    """The right to write to a folder, as held by this process by an open lock file.
 
     Attributes:
         excludes: whether others are kept out; not on a file system without locks.
@@ -55,14 +51,7 @@ class FolderLock:
         self.identity = status.st_dev, status.st_ino
 
     def check(self, names: Iterable[str] = ()) -> None:
-        """Raises where others have been at the folder since it was locked.
-
-        Args:
-            names: of files that must be in it.
-
-        Raises:
-            FolderChangedError: it was removed or replaced, or a file is missing.
-        """
+        """Raises a `FolderChangedError` where the folder was removed or replaced meanwhile, or lacks a file."""
         try:
             status = self.folder.stat()
         except OSError:
@@ -223,13 +212,7 @@ def _held_by_this_thread(folder: Path) -> FolderLock | None:
 
 
 def _acquire(folder: Path, made: list[Path], waiting: Callable[[], None]) -> FolderLock:
-    """Makes the folder and takes its lock.
-
-    Args:
-        folder: to lock.
-        made: gets the folders that had to be made, the innermost first.
-        waiting: called once if it takes longer than `PATIENCE`.
-    """
+    """Makes the folder and takes its lock; `made` gets the folders that had to be made, the innermost first."""
     notice_at, step = time.monotonic() + PATIENCE, STEP
     while True:
         _make(folder, made)

@@ -17,12 +17,7 @@ HIDDEN = ".mann-"
 
 
 def check_places(folder: Path, written: Collection[str], removed: Collection[str]) -> None:
-    """Refuses a save that could not be put in place, while the folder is still as it was.
-
-    Args:
-        folder: that is saved to.
-        written: the names of the files that will be put there.
-        removed: the names of files there that will be removed.
+    """Refuses a save, of files to be written and removed, that could not be put in place, before anything changes.
 
     Raises:
         FolderError: something else lies where a file or its folder belongs.
@@ -42,13 +37,7 @@ def check_places(folder: Path, written: Collection[str], removed: Collection[str
 
 
 def in_the_way(folder: Path, name: str | PurePath, wanted: str) -> FolderError:
-    """The error for what lies in a folder where something else belongs.
-
-    Args:
-        folder: that is saved to.
-        name: of what is there.
-        wanted: what belongs there, "a file" or "a folder".
-    """
+    """The error for what lies in a folder where "a file" or "a folder" belongs."""
     place = folder / name
     found = "a link" if place.is_symlink() else "a folder" if place.is_dir() else "a file"
     return FolderError(

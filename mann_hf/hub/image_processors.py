@@ -47,13 +47,7 @@ def load_image_processor(place: str | os.PathLike[str], with_words: bool = False
 
 
 def has_image_processor(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:
-    """Whether an error of `load_image_processor` is about what is there, and not that there is no image processor.
-
-    Args:
-        error: what was raised.
-        place: a folder, or a Hub repository.
-        kwargs: as of `load_image_processor`.
-    """
+    """Whether an error of `load_image_processor` is about what is there, and not that there is no image processor."""
     if isinstance(error, (MissingExtraError, UnsafeFileError)):
         return True
     source = Source.of(place, kwargs)

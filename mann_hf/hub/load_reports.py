@@ -44,11 +44,8 @@ class _NoLoadReport(std_logging.Filter):
 def deeper_parts(report: dict[str, Any], names: Iterable[str]) -> list[str]:
     """The weights left over that are like those of the model but for a number in their names: of further layers.
 
-    Other weights left over are of other uses, such as a pooler or the head of another task.
-
-    Args:
-        report: of `from_pretrained` with `output_loading_info=True`.
-        names: those of the model's weights.
+    Other weights left over are of other uses, such as a pooler or the head of another task. The report is that of
+    `from_pretrained` with `output_loading_info=True`.
     """
     known = set(names)
     kinds = {NUMBER.sub("#", name) for name in known if NUMBER.search(name)}
@@ -60,11 +57,7 @@ def deeper_parts(report: dict[str, Any], names: Iterable[str]) -> list[str]:
 
 
 def check_shapes(report: dict[str, Any], place: Any) -> None:
-    """Refuses weights of other shapes than the model's, which transformers would replace by random ones.
-
-    Raises:
-        FolderError: it names some of them.
-    """
+    """Refuses weights of other shapes than the model's, which transformers would replace by random ones."""
     if other := sorted(report["mismatched_keys"]):
         shown = [f"{name} is {list(held)} and must be {list(wanted)}" for name, held, wanted in other[:SHOWN]]
         raise not_together(
@@ -73,11 +66,7 @@ def check_shapes(report: dict[str, Any], place: Any) -> None:
 
 
 def check_whole(missing: Iterable[str], place: Any) -> None:
-    """Refuses weights that are not all there: the others would be random.
-
-    Raises:
-        FolderError: it names some of them.
-    """
+    """Refuses weights that are not all there: the others would be random."""
     if lacking := sorted(missing):
         raise not_together(
             place,

@@ -13,9 +13,6 @@ from .files import check_hub_arguments
 def check_loading_arguments(given: Mapping[str, Any]) -> None:
     """Refuses arguments of `from_pretrained` by which nothing can be loaded.
 
-    Args:
-        given: arguments by name, others among them.
-
     Raises:
         InvalidTypeError: one is of a type that it does not have.
         InvalidInputError: a `dtype` in which encoders cannot compute.

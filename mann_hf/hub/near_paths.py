@@ -17,11 +17,8 @@ def near_paths(path: str | os.PathLike[str], fits: Callable[[Path], bool]) -> li
     """Paths that were probably meant by one that is not there, likeliest first.
 
     They are near names in its folder, and the same name in the folders there and in the folder above; where its folder
-    is not there, near names in a folder of a near name, and the same name in the folder above.
-
-    Args:
-        path: of a file or folder.
-        fits: whether a path is of something that can be used.
+    is not there, near names in a folder of a near name, and the same name in the folder above. Only paths that `fits`
+    takes are named.
     """
     try:
         asked = Path(path)

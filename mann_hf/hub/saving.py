@@ -219,12 +219,7 @@ def _no_save(committed: Path, why: object) -> MemoryFileError:
 
 
 def sweep(folder: Path, alone: bool) -> None:
-    """Removes what stopped processes left half written.
-
-    Args:
-        folder: where to look.
-        alone: whether no other process saves into the folder now.
-    """
+    """Removes what stopped processes left half written; folders only where no other process saves there now."""
     for left in folder.glob(f"{STAGING}*"):
         if left.name in _unfinished:
             continue

@@ -5,7 +5,6 @@ text to vector, and each step has its own file. They are read here without the s
 form that its versions before 5.2 wrote and in the one since.
 """
 
-import os
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -56,32 +55,14 @@ class TextEncoderSettings(NamedTuple):
     projection_weights: tuple[Path | None, ...] = ()
     pool_prompt: bool = True
 
-    @property
-    def default_prompt(self) -> str:
-        """The prompt for texts that come without a purpose; `""` for none."""
-        return "" if self.default_prompt_name is None else self.prompts[self.default_prompt_name]
 
-
-def read_sentence_transformers(
-    name_or_path: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-) -> TextEncoderSettings | None:
+def read_settings(source: Source) -> TextEncoderSettings | None:
     """The settings of a sentence-transformers folder or Hub repository; None if it is not one.
 
     Raises:
         InvalidInputError: a module or a setting that mann_hf has no counterpart for, or a damaged file.
         EncoderNotFoundError: the Hub is out of reach, and its cache does not answer either.
     """
-    given = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-    return read_settings(Source.of(name_or_path, given))
-
-
-def read_settings(source: Source) -> TextEncoderSettings | None:
-    """The settings of a sentence-transformers source, as of `read_sentence_transformers`."""
     modules = read(source, "modules.json")
     if modules is None:
         return None
@@ -178,7 +159,7 @@ def load_projection(projection: Any, settings: TextEncoderSettings) -> None:
 
     Args:
         projection: a `Projection` of `settings.projection`.
-        settings: what `read_sentence_transformers` gave.
+        settings: what `read_settings` gave.
 
     Raises:
         InvalidInputError: a file is damaged, or holds other weights than its module has.

@@ -133,9 +133,7 @@ def transformer_settings(source: Source, subfolder: str) -> tuple[int | None, bo
 
 def pooling_settings(source: Source, subfolder: str) -> tuple[str, bool]:
     """Our name of the pooling, and whether a prompt takes part in it, from the Pooling module's file."""
-    config = read(source, "config.json", subfolder)
-    if config is None:
-        raise cannot_follow(source, f"the file {subfolder}/config.json of its Pooling module is missing")
+    config = _config_of(source, "Pooling", subfolder)
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [mode for flag, mode in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
@@ -147,6 +145,13 @@ def pooling_settings(source: Source, subfolder: str) -> tuple[str, bool]:
     if not pool_prompt and "weightedmean" in modes:
         raise cannot_follow(source, "the pooling weightedmean with include_prompt=False")
     return JOINT.join(_POOLINGS[mode] for mode in modes), pool_prompt
+
+
+def _config_of(source: Source, kind: str, subfolder: str) -> Any:
+    """The file of a module's settings, which it must have."""
+    if (config := read(source, "config.json", subfolder)) is None:
+        raise cannot_follow(source, f"the file {subfolder}/config.json of its {kind} module is missing")
+    return config
 
 
 def _of_the_vector(source: Source, kind: str, config: dict[str, Any]) -> None:
@@ -162,16 +167,13 @@ def _normalize(source: Source, subfolder: str) -> dict[str, Any]:
 
 
 def _layer_norm(source: Source, subfolder: str) -> dict[str, Any]:
-    if read(source, "config.json", subfolder) is None:
-        raise cannot_follow(source, f"the file {subfolder}/config.json of its LayerNorm module is missing")
+    _config_of(source, "LayerNorm", subfolder)
     return {"kind": "layer_norm"}
 
 
 def _dense(source: Source, subfolder: str) -> dict[str, Any]:
     """The step of `Projection` that a Dense module is; its activation is one of ours by name, and no import."""
-    config = read(source, "config.json", subfolder)
-    if config is None:
-        raise cannot_follow(source, f"the file {subfolder}/config.json of its Dense module is missing")
+    config = _config_of(source, "Dense", subfolder)
     _of_the_vector(source, "Dense", config)
     if config.get("use_residual"):
         raise cannot_follow(source, "use_residual in its Dense module")

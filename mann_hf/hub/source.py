@@ -151,12 +151,7 @@ class Source:
             raise
 
     def json(self, name: str, most: int | None = None) -> Any:
-        """The content of a JSON file, by `read_json`; None where it is not to be had.
-
-        Args:
-            name: of the file.
-            most: bytes that it may have; by default what `files.largest` says of its name.
-        """
+        """The content of a JSON file, by `read_json`; None where it is not to be had."""
         path = self.path(name)
         return None if path is None else read_json(path, most, self.folder)
 

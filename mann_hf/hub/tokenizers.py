@@ -125,12 +125,7 @@ def _has_words(source: Source) -> bool:
 def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:
     """Whether an error of `load_tokenizer` is about a tokenizer that is there, and not that there is none to read.
 
-    One that is code of the place counts as none.
-
-    Args:
-        error: what was raised.
-        place: a folder, or a Hub repository.
-        kwargs: as of `load_tokenizer`.
+    One that is code of the place counts as none. Place and further arguments are those of `load_tokenizer`.
     """
     if isinstance(error, UnsafeFileError):
         return True
@@ -140,11 +135,7 @@ def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) 
 
 
 def check_before_use(source: Source) -> None:
-    """Refuses the tokenizer of a source where another library is about to load it. A source without one is fine.
-
-    Raises:
-        UnsafeFileError, FolderError: as of `load_tokenizer`.
-    """
+    """Refuses the tokenizer of a source where another library is about to load it. A source without one is fine."""
     assert source.place is not None
     try:
         load_tokenizer(source.place, **source.arguments)

