@@ -43,6 +43,10 @@ class Registry(Generic[T]):
         except (KeyError, TypeError):
             raise UnknownNameError(self.kind, name, self.names()) from None
 
+    def get(self, name: str, default: T) -> T:
+        """The part called `name`, or `default` if there is none."""
+        return self._parts.get(name, default)
+
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 

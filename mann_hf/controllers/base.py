@@ -3,6 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,9 @@ class Controller(ABC):
         readable: whether what identifies an input is text that people read, as a text itself is.
         stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
         own_fields: fields of `MANNConfig` that this modality alone takes.
+        more_inputs: names of inputs that follow the main one where they are given without a name.
+        has_defaults: inputs that `stacked` fills in where some of its batches lack them.
+        has_modules: whether sentence-transformers files beside an encoder say how its states become keys.
     """
 
     modality: ClassVar[str]
@@ -55,6 +59,9 @@ class Controller(ABC):
     readable: ClassVar[bool] = False
     stored_by: ClassVar[str] = "store_inputs"
     own_fields: ClassVar[frozenset[str]] = frozenset()
+    more_inputs: ClassVar[tuple[str, ...]] = ()
+    has_defaults: ClassVar[frozenset[str]] = frozenset()
+    has_modules: ClassVar[bool] = False
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
         """The Auto class that loads an encoder of this configuration."""
@@ -176,6 +183,26 @@ class Controller(ABC):
     def processing_class_from(self, config: PreTrainedConfig) -> Any:
         """What gives inputs to an encoder that was made from a configuration alone; None if that does not say it."""
         return None
+
+    def check_not_empty(self, inputs: Mapping[str, Tensor], asked: Tensor | None, noun: str) -> None:  # noqa: B027
+        """Refuses inputs of padding alone.
+
+        Args:
+            inputs: by name, [..., *].
+            asked: [...], which of them are no padding between inputs; all by default.
+            noun: what one is called.
+
+        Raises:
+            InvalidInputError: it names the first.
+        """
+
+    def num_tokens(self, inputs: Mapping[str, Any]) -> int:
+        """The tokens of a batch, padding included; 0 of inputs that are none."""
+        return 0
+
+    def embedding_together(self, encoder: nn.Module, batches: Sequence[Mapping[str, Any]]) -> AbstractContextManager:
+        """A context in which an encoder is called with several batches, and may share work between them."""
+        return nullcontext()
 
     def stacked(self, batches: Sequence[Mapping[str, Tensor]], config: PreTrainedConfig) -> dict[str, Tensor]:
         """Several batches of inputs as one.

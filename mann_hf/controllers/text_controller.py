@@ -1,6 +1,7 @@
 """The controller of texts."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch.nn import functional as F
 from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, AutoModel, AutoModelForTextEncoding, PreTrainedConfig
 
 from .base import CONTROLLERS, TEXT, Controller
+from .inputs import check_words
+from .lookup import looked_up_once
 from .pooling import pooled_size, pooling_named
 from .text_encoder import check_reads_text, embed, max_positions, without_pooler
 from .text_processor import TextProcessor
@@ -28,6 +31,9 @@ class TextController(Controller):
     readable = True
     stored_by = "store_texts"
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case"))
+    more_inputs = ("attention_mask",)
+    has_defaults = frozenset(("attention_mask", "token_type_ids"))
+    has_modules = True
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
         """The Auto class that gives the text-encoding half where the family has one, and the whole model otherwise."""
@@ -97,6 +103,16 @@ class TextController(Controller):
     def limit(self, processing_class: Any, config: Any, encoder: nn.Module) -> None:
         length = self.max_length(config, encoder, processing_class)
         processing_class.model_max_length = length or processing_class.model_max_length
+
+    def check_not_empty(self, inputs: Mapping[str, Tensor], asked: Tensor | None, noun: str) -> None:
+        check_words(inputs.get("attention_mask"), asked, noun)
+
+    def num_tokens(self, inputs: Mapping[str, Any]) -> int:
+        return inputs["attention_mask"].numel() if "attention_mask" in inputs else 0
+
+    def embedding_together(self, encoder: nn.Module, batches: Sequence[Mapping[str, Any]]) -> AbstractContextManager:
+        """In it, all tokens are looked up at once."""
+        return looked_up_once(encoder, [batch["input_ids"] for batch in batches if "input_ids" in batch])
 
     def stacked(self, batches: Sequence[Mapping[str, Tensor]], config: PreTrainedConfig) -> dict[str, Tensor]:
         """Several batches of texts [B, L] as one; shorter ones are padded behind."""

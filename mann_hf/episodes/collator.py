@@ -68,23 +68,10 @@ class EpisodeCollator:
                 "give EpisodeSampler the batch_size."
             )
         rows = NumberedInputs()
-        support = [rows(episode.support.inputs) for episode in episodes]
-        query = [rows(episode.query.inputs) for episode in episodes]
-        names = (
-            [rows([label_words(name) for name in episode.names]) for episode in episodes] if self.label_names else []
-        )
+        packed = pack(episodes, rows, self.label_names)
         groups, place = self._encoded(rows.inputs)
-        seeds = [episode.seed for episode in episodes if episode.seed is not None]
-        return EpisodeBatch(
-            inputs=groups,
-            support_index=place(_padded(support, -1)),
-            support_labels=_padded([episode.support.labels for episode in episodes], IGNORED),
-            query_index=place(_padded(query, -1)),
-            labels=_padded([episode.query.labels for episode in episodes], IGNORED),
-            n_way=ways[0],
-            name_index=place(_padded(names, -1)) if names else None,
-            seeds=torch.tensor(seeds) if len(seeds) == len(episodes) else None,
-        )
+        indices = {part: place(packed[part]) for part in ("support_index", "query_index", "name_index")}
+        return EpisodeBatch(**{**packed, **indices, "inputs": groups})
 
     def _encoded(self, inputs: list[Any]) -> tuple[list[dict[str, Any]], Any]:
         """The arguments of `embed` in groups, and a function from the numbers of inputs to their places there."""
@@ -94,7 +81,28 @@ class EpisodeCollator:
         places = torch.empty(len(inputs) + 1, dtype=torch.long)
         places[[number for rows in cut for number in rows]] = torch.arange(len(inputs))
         places[-1] = -1  # of padding
-        return groups, lambda numbers: places[numbers]
+        return groups, lambda numbers: None if numbers is None else places[numbers]
+
+
+def pack(episodes: Sequence[Episode], rows: NumberedInputs, label_names: bool) -> dict[str, Any]:
+    """The arguments of `EpisodeBatch` but the inputs, for episodes of one number of classes.
+
+    Args:
+        episodes: B tasks.
+        rows: numbers their inputs; it may know some of them already.
+        label_names: whether the words of their labels are among these.
+    """
+    words = lambda episode: [label_words(name) for name in episode.names]  # noqa: E731
+    seeds = [episode.seed for episode in episodes if episode.seed is not None]
+    return {
+        "support_index": _padded([rows(episode.support.inputs) for episode in episodes], -1),
+        "support_labels": _padded([episode.support.labels for episode in episodes], IGNORED),
+        "query_index": _padded([rows(episode.query.inputs) for episode in episodes], -1),
+        "labels": _padded([episode.query.labels for episode in episodes], IGNORED),
+        "n_way": len(episodes[0].names),
+        "name_index": _padded([rows(words(episode)) for episode in episodes], -1) if label_names else None,
+        "seeds": torch.tensor(seeds) if len(seeds) == len(episodes) else None,
+    }
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:

@@ -6,7 +6,7 @@ from ..controllers.conv4 import Conv4Config, Conv4Model
 from ..persistent.entries import Entry
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
-from .classification import MANNClassifierOutput, MANNForClassification
+from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification, model_class_of
 from .configuration_mann import MANNConfig
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
@@ -21,6 +21,7 @@ AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassific
 AutoModelForImageClassification.register(MANNConfig, MANNForImageClassification, exist_ok=True)
 
 __all__ = [
+    "CLASSIFIERS",
     "Entry",
     "Evidence",
     "LabelledMemory",
@@ -33,9 +34,3 @@ __all__ = [
     "MANNPreTrainedModel",
     "model_class_of",
 ]
-
-
-def model_class_of(modality: str) -> type[MANNForClassification]:
-    """The class of classifiers of a modality; that of any inputs where there is none of its own."""
-    kinds = MANNForClassification.__subclasses__()
-    return next((kind for kind in kinds if kind.modality == modality), MANNForClassification)

@@ -159,12 +159,6 @@ def write_cards(
             (folder / name).unlink(missing_ok=True)
 
 
-def write_local_cards(model: Any, staging: Path, save_directory: str | os.PathLike) -> None:
-    """Writes the cards of a save into `staging` that will lie in `save_directory`."""
-    # its name alone: a path of this machine would be published with the folder
-    write_cards(model, staging, Path(save_directory).resolve().name, before=card_in(save_directory))
-
-
 def write_labels(own: Any, fields: dict[str, Any], folder: Path) -> None:
     """Writes a saved configuration with the labels of another model's memory, and has that model take it.
 

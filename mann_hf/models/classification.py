@@ -1,6 +1,5 @@
 """Memory-augmented classification, whatever the inputs are."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.utils import ModelOutput, logging
 
-from ..controllers.inputs import check_tensor, check_words
+from ..controllers.inputs import check_tensor
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..persistent.evidence import evidence_tensors
 from ..persistent.holder import ReadyMemory
+from ..registry import Registry
 from .adapter_switches import active_adapters_on
 from .episode_keys import EpisodeKeys, episode_memory, read_episodes, strongest
 from .modeling_mann import MANNPreTrainedModel
+from .trainer_labels import labels_for_trainers
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -51,15 +52,25 @@ class MANNClassifierOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
+CLASSIFIERS: Registry[type["MANNForClassification"]] = Registry("classifier of the modality")
+
+
+def model_class_of(modality: str) -> type["MANNForClassification"]:
+    """The class of classifiers of a modality; that of any inputs where there is none of its own."""
+    return CLASSIFIERS.get(modality, MANNForClassification)
+
+
 class MANNForClassification(MANNPreTrainedModel):
     """Classifies inputs from a memory of labelled examples; new examples and labels need no training.
 
-    A subclass names the modality of its inputs, and may have a `forward` that names them, too.
+    A subclass is registered in `CLASSIFIERS`, names the modality of its inputs, and may have a `forward` that names
+    them, too.
 
     Args:
         config: the configuration.
     """
 
+    @labels_for_trainers("labels")
     def forward(
         self,
         labels: Tensor | None = None,
@@ -71,60 +82,39 @@ class MANNForClassification(MANNPreTrainedModel):
         """Classifies inputs by reading the model's own memory, or with `support_*` a memory made for this call.
 
         Args:
-            labels: [Q], or [B, Q] of B episodes; for several labels [Q, C], for regression [Q, V]. -100 leaves a query
-                out of the loss, for regression NaN does.
-            support_labels: [S] or [B, S], the labels of the support; -100 marks padding.
+            labels: [Q], or [B, Q] of B episodes; for several labels [.., C], for regression [.., V], or [Q] for one
+                number an input. -100 leaves a query out of the loss, for regression NaN does.
+            support_labels: [S] or [B, S], the labels of the support; for several labels [.., C], for regression
+                [.., V]. -100 marks padding, for regression too.
             n_way: N, the number of labels in an episode; by default one more than the largest support label.
             return_dict: whether the output is a `MANNClassifierOutput` (the default) or a tuple.
-            inputs: of the encoder by name, [Q, ...] or [B, Q, ...]; those of the support begin with `support_`.
+            inputs: of the encoder by name, [Q, ...] or [B, Q, ...]; those of the support begin with `support_`. What is
+                True or False goes to the encoder as it is.
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
             EncoderMismatchError: the model's own memory has keys of other weights or adapters.
             InvalidTypeError, InvalidInputError: inputs that do not fit.
         """
+        inputs = {name: part for name, part in inputs.items() if part is not None}
+        options = {name: inputs.pop(name) for name in [*inputs] if isinstance(inputs[name], bool)}
         support = {name.removeprefix(SUPPORT): inputs.pop(name) for name in [*inputs] if name.startswith(SUPPORT)}
-        return self.classify(inputs, labels, support, support_labels, n_way, return_dict)
-
-    def classify(
-        self,
-        inputs: Mapping[str, Tensor | None],
-        labels: Tensor | None = None,
-        support: Mapping[str, Tensor | None] | None = None,
-        support_labels: Tensor | None = None,
-        n_way: int | None = None,
-        return_dict: bool | None = None,
-        **kwargs: Any,
-    ) -> MANNClassifierOutput | tuple:
-        """Answers inputs from the model's own memory, or from a memory of the support that lives for this call.
-
-        Args:
-            inputs: of the encoder by name, [Q, ...]; of B episodes [B, Q, ...]. None for those that were not given.
-            labels: as of `forward`, as are those below.
-            support: inputs [S, ...] or [B, S, ...], by the same names.
-            support_labels: [S] or [B, S], or with a last dimension of labels or numbers.
-            n_way: N.
-            return_dict: whether the output is a `MANNClassifierOutput` or a tuple.
-            kwargs: further inputs of the encoder.
-        """
-        given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-        taught = {name: tensor for name, tensor in (support or {}).items() if tensor is not None}
         main = self.config.controller.main_input
         check_tensor("labels", labels)
-        if main not in taught:
+        if main not in support:
             if support_labels is not None:
                 raise InvalidInputError(f"support_labels came without support_{main}.")
-            output = self._read_own(self.embed(**given, **kwargs), labels, given.get("attention_mask"))
+            output = self._read_own(self.embed(**inputs, **options), labels, inputs)
         elif support_labels is None:
             raise InvalidInputError(f"support_{main} came without support_labels.")
         else:
-            output = self._read_episodes(given, labels, taught, support_labels, n_way, **kwargs)
+            output = self._read_episodes(inputs, labels, support, support_labels, n_way, **options)
         if return_dict is None:
             return_dict = getattr(self.config, "return_dict", True)
         return output if return_dict else output.to_tuple()
 
-    def _read_own(self, keys: Tensor, labels: Tensor | None, attention_mask: Tensor | None) -> MANNClassifierOutput:
-        check_words(attention_mask, None, self.config.controller.noun)
+    def _read_own(self, keys: Tensor, labels: Tensor | None, inputs: dict[str, Tensor]) -> MANNClassifierOutput:
+        self.config.controller.check_not_empty(inputs, None, self.config.controller.noun)
         ready = self._ready_to_ask(labels is not None)
         logits = self.read(ready, keys)
         best = logits.argmax(-1, keepdim=True)
@@ -162,15 +152,15 @@ class MANNForClassification(MANNPreTrainedModel):
         n_way: int | None,
         **kwargs: Any,
     ) -> MANNClassifierOutput:
-        main, noun = self.config.controller.main_input, self.config.controller.noun
-        if main not in inputs or inputs.keys() - support.keys() - {"attention_mask", "token_type_ids"}:
+        controller, per_input = self.config.controller, self.config.controller.input_dims
+        main = controller.main_input
+        if main not in inputs or inputs.keys() - support.keys() - controller.has_defaults:
             raise InvalidInputError(
                 f"with support_*, queries are {', '.join(support)} as the support is; {', '.join(inputs)} came."
             )
         for part, tensor in [*inputs.items(), *((f"support_{part}", tensor) for part, tensor in support.items())]:
             check_tensor(part, tensor)
         check_tensor("support_labels", support_labels)
-        per_input = self.config.controller.input_dims
         queries, written = inputs[main].shape, support[main].shape
         single = len(queries) == 1 + per_input
         lead = len(queries) - per_input  # dimensions before those of one input
@@ -188,10 +178,10 @@ class MANNForClassification(MANNPreTrainedModel):
             targets.check_query_labels(labels, queries[:lead], values.shape[-1])
             labels = labels[None] if single else labels
         asked = None if labels is None else targets.has_label(labels, 3)
-        check_words(inputs.get("attention_mask"), asked, "query")
-        check_words(support.get("attention_mask"), mask, f"support {noun}")
+        controller.check_not_empty(inputs, asked, "query")
+        controller.check_not_empty(support, mask, f"support {controller.noun}")
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
-        memory = episode_memory(self.config, values.shape[-1])
+        memory = episode_memory(self, values.shape[-1])
         output = self._answer_episodes(EpisodeKeys(memory, support_keys, values, mask, keys, labels))
         if single:
             for name in ("logits", "memory_weights", "slot_ids", "read_keys"):

@@ -57,7 +57,7 @@ def embed_checked(
     with as_folder_error(read_from, processor.file):
         encodings = processor.encode(inputs)
         options = processor.embed_options
-    keys = torch.empty(len(inputs), model.config.key_size, dtype=torch.float32)
+    keys = torch.empty(len(inputs), model.key_size, dtype=torch.float32)
     with evaluating(model):
         for rows in processor.batches(encodings, batch_size):
             with as_folder_error(read_from, processor.file):

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ..controllers.kinds import TEXT
+from ..controllers.kinds import TEXT, controller_of
 from ..hub.encoders import load_encoder
 from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import resolve_encoder
@@ -39,7 +39,7 @@ def read_encoder(
     folder = Path(os.path.expanduser(encoder_name))  # the encoder itself may lie in a folder of it
     source = Source.of(place, loading).at_one_commit()
     settings = None
-    if modality == TEXT:
+    if controller_of(modality).has_modules:
         settings = read_settings(Source.of(folder) if folder.is_dir() else replace(source, subfolder=""))
     if settings is not None:
         known = {

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..controllers.lookup import looked_up_once
 from ..errors import InvalidInputError, InvalidTypeError
 from ..memory import KeyValueMemory, Reading, Solution
 from ..memory.precision import LARGEST, strange
@@ -75,13 +74,18 @@ class EpisodeKeys(NamedTuple):
         return own[: self.named.shape[1]] * self.named[..., None]
 
 
-def episode_memory(config: Any, value_size: int) -> KeyValueMemory:
-    """The memory of a model's configuration for the V values of an episode."""
-    return KeyValueMemory(config.key_size, value_size, config.capacity, config.eviction)
+def episode_memory(model: Any, value_size: int) -> KeyValueMemory:
+    """A model's memory for the V values of an episode."""
+    config = model.config
+    return KeyValueMemory(model.key_size, value_size, config.capacity, config.eviction)
 
 
-def embed_episodes(model: Any, batch: EpisodeBatch) -> EpisodeKeys:
-    """The keys of a batch of episodes, by a model's `embed`; see `MANNPreTrainedModel.embed_episodes`."""
+def episode_keys(model: Any, batch: EpisodeBatch, keys: Tensor | None = None) -> EpisodeKeys:
+    """A batch of episodes with the keys [U, K] of its inputs in their place, by default from a model's `embed`.
+
+    Raises:
+        InvalidInputError: positions of inputs that there are not, or labels of another shape or range.
+    """
     targets = model.reading.targets
     support, query, name = batch.support_index, batch.query_index, batch.name_index
     indices = {"support_index": support, "query_index": query, "name_index": name}
@@ -97,13 +101,13 @@ def embed_episodes(model: Any, batch: EpisodeBatch) -> EpisodeKeys:
     if labels is not None:
         targets.check_query_labels(labels, query.shape, classes)
         labels = targets.without_queries(labels, query < 0)
-    tokens = [group["input_ids"] for group in batch.inputs if "input_ids" in group]
-    with looked_up_once(model.encoder, tokens):
-        keys = torch.cat([model.embed(**group) for group in batch.inputs])
+    if keys is None:
+        with model.config.controller.embedding_together(model.encoder, batch.inputs):
+            keys = torch.cat([model.embed(**group) for group in batch.inputs])
     names = None if name is None else keys[name.clamp_min(0)]
     named = None if name is None else name >= 0
     mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
-    memory = episode_memory(model.config, classes)
+    memory = episode_memory(model, classes)
     return EpisodeKeys(memory, taught, values, mask, asked, labels, names, named, batch.seeds)
 
 
@@ -121,11 +125,11 @@ def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
             )
 
 
-def check_keys(config: Any, keys: Any, count: str) -> None:
+def check_keys(model: Any, keys: Any, count: str) -> None:
     """Refuses what is no batch of keys [`count`, K] of a model.
 
     Args:
-        config: of the model.
+        model: whose keys they are to be.
         keys: what came.
         count: the letter of the first dimension.
 
@@ -133,7 +137,7 @@ def check_keys(config: Any, keys: Any, count: str) -> None:
         InvalidTypeError: it is no tensor of floating-point numbers.
         InvalidInputError: it has another shape.
     """
-    size, noun, task = config.key_size, config.controller.noun, config.controller.task
+    size, noun, task = model.key_size, model.config.controller.noun, model.config.controller.task
     if not isinstance(keys, Tensor) or not keys.is_floating_point() or keys.layout != torch.strided:
         came = f"{keys.layout} of {keys.dtype}" if isinstance(keys, Tensor) else type(keys).__name__
         raise InvalidTypeError(

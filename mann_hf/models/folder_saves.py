@@ -44,43 +44,11 @@ SAVING = {*inspect.signature(PreTrainedModel.save_pretrained).parameters, "safe_
 """Arguments of saving; the last two have been, and libraries go on giving them."""
 
 
-@contextmanager
-def saving_model(model: Any, folder: str | os.PathLike, create_model_card: bool, overwrite: bool) -> Iterator[Path]:
-    """Gives a folder to write a model's files to, and puts them in place with its card when the block ends.
-
-    Args:
-        model: as it is now.
-        folder: where it is saved.
-        create_model_card: whether a card is written where there is none; one that was written for an earlier model is
-            written anew in any case.
-        overwrite: whether a memory may be lost that others saved there.
-
-    Raises:
-        InvalidTypeError: `folder` is no path.
-        FolderChangedError: of `check_nothing_lost`; or the folder was removed or replaced meanwhile.
-    """
-    check_place(folder, "save_directory")
-    folder = Path(folder)
-    with_card = create_model_card or card_files.is_ours(folder)
-    with whole_save(folder, card_files.CARD_FILES if with_card else ()) as staging:
-        check_nothing_lost(model, folder, overwrite)
-        yield staging
-        if with_card:
-            card_files.write_local_cards(model, staging, folder)
-        _warn_of_own_card(model, folder)
-        digest = _digest(staging)
-    _note(model, folder, digest)
-    loaded_from = model.name_or_path
-    at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
-    if at_its_place and not has_adapter(model):
-        model.loaded_encoder = replace(model.loaded_encoder, weights=base_weights.sample(model.encoder), states=None)
-
-
 def save_folder(
     model: Any,
     folder: str | os.PathLike,
     processor: InputProcessor | None = None,
-    *,
+    *args: Any,
     create_model_card: bool = True,
     overwrite: bool = False,
     beside: Callable[[Path], Any] | None = None,
@@ -92,21 +60,38 @@ def save_folder(
         model: as it is now.
         folder: where it is saved.
         processor: of its inputs; None to leave what the folder has.
-        create_model_card: as of `saving_model`.
-        overwrite: as of `saving_model`.
+        args: of `write_model`.
+        create_model_card: whether a card is written where there is none; one that was written for an earlier model is
+            written anew in any case.
+        overwrite: whether a memory may be lost that others saved there.
         beside: writes further files into the folder that it is called with.
         options: of `write_model`.
 
     Raises:
-        InvalidTypeError, InvalidInputError, FolderChangedError, EncoderMismatchError: those of `saving_model` and
-            `write_model`.
+        InvalidTypeError: `folder` is no path; or as `write_model`.
+        FolderChangedError: of `check_nothing_lost`; or the folder was removed or replaced meanwhile.
+        InvalidInputError, EncoderMismatchError: those of `write_model`.
     """
-    with saving_model(model, folder, create_model_card, overwrite) as staging:
-        write_model(model, staging, **options)
+    check_place(folder, "save_directory")
+    folder = Path(folder)
+    with_card = create_model_card or card_files.is_ours(folder)
+    with whole_save(folder, card_files.CARD_FILES if with_card else ()) as staging:
+        check_nothing_lost(model, folder, overwrite)
+        write_model(model, staging, *args, **options)
         if processor is not None:
             processor.save_pretrained(staging)
         if beside is not None:
             beside(staging)
+        if with_card:
+            # by the folder's name alone: a path of this machine would be published with it
+            card_files.write_cards(model, staging, folder.resolve().name, before=card_in(folder))
+        _warn_of_own_card(model, folder)
+        digest = _digest(staging)
+    _note(model, folder, digest)
+    loaded_from = model.name_or_path
+    at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
+    if at_its_place and not has_adapter(model):
+        model.loaded_encoder = replace(model.loaded_encoder, weights=base_weights.sample(model.encoder), states=None)
 
 
 def write_model(model: Any, folder: Path, *args: Any, **kwargs: Any) -> None:
@@ -195,7 +180,7 @@ def save_memory(model: Any, folder: str | os.PathLike, overwrite: bool) -> None:
     Raises:
         InvalidTypeError: `folder` is no path.
         NotAFolderError: `folder` is a file, or below one.
-        FolderChangedError: as for `saving_model`.
+        FolderChangedError: as for `save_folder`.
     """
     check_place(folder, "save_directory")
     folder = Path(folder)

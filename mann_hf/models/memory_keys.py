@@ -1,6 +1,6 @@
 """The keys of a memory that a model takes over, or computes again."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
     fresh = model.stamped(model.empty_memory(), model.known_probe(fresh=True))
     if fresh.targets is not memory.targets:
         return memory  # refused with both named when it is taken
-    keys = torch.empty(len(memory), model.config.key_size, device=model.device)
+    keys = torch.empty(len(memory), model.key_size, device=model.device)
     examples = [entry.example for entry in memory.entries]
     by_words = [one.kind == "description" and processor.words is not processor for one in memory.entries]
     for reader, is_read in ((processor, False), (processor.words, True)):
@@ -78,17 +78,14 @@ def why_lacking(model: Any) -> str:
     return f"memory keeps no {controller.noun}s ({controller.stored_by}=False)"
 
 
-def from_file(model: Any, path: Path, source: str, find_processor: Callable[[], Any] | None) -> LabelledMemory:
+def from_file(model: Any, path: Path, source: str, processor: InputProcessor | None) -> LabelledMemory:
     """The memory of a file, as a model with its encoder takes it over; see `MemoryMixin.take_memory`."""
 
     def check(encoder_name: str | None, key_size: int) -> None:
-        if key_size != model.config.key_size:
+        if key_size != model.key_size:
             raise mismatch(encoder_name, key_size, model.identity, source)
 
-    if find_processor is None:
-        memory = load_memory(path, check)
-    else:
-        memory = reencoded(model, load_memory(path), model.processor(find_processor()))
+    memory = load_memory(path, check) if processor is None else reencoded(model, load_memory(path), processor)
     own = model.empty_memory()
     if memory.targets is not own.targets:
         raise InvalidInputError(

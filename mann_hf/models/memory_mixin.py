@@ -61,6 +61,11 @@ class MemoryMixin(Mixed):
     _trained_on: Tensor | None = None  # the probe of the memory that a training last read
 
     @property
+    def key_size(self) -> int:
+        """K, the size of keys, as of `config.key_size`."""
+        return self.reading.key_size
+
+    @property
     def memory(self) -> LabelledMemory:
         """The model's memory, an immutable value; each write replaces it by a new one."""
         return self._holder.memory
@@ -108,7 +113,7 @@ class MemoryMixin(Mixed):
             InvalidInputError: keys of another shape, that are not finite, or beyond all bounds; or the reading's
                 weights give no finite answer.
         """
-        check_keys(self.config, keys, "Q")
+        check_keys(self, keys, "Q")
         check_queries(keys)
         return read_keys(self.reading, ready, keys)
 
@@ -170,7 +175,7 @@ class MemoryMixin(Mixed):
                 it was.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        check_keys(self.config, keys, "N")
+        check_keys(self, keys, "N")
         stored = checked_texts(texts, len(keys))
         kinds = checked_kinds(kinds, len(keys))
         given = given_labels(labels, len(keys), 0, self.reading.targets, texts)
@@ -180,13 +185,7 @@ class MemoryMixin(Mixed):
 
     @torch.inference_mode(False)
     def remember_checked(self, keys: Tensor, examples: Sequence[Example], names: Mapping[str, Tensor]) -> list[int]:
-        """Writes examples whose labels are spelled and whose texts are checked; see `remember`.
-
-        Args:
-            keys: [N, K].
-            examples: N examples.
-            names: as of `remember`.
-        """
+        """Writes examples whose labels are spelled and whose texts are checked; see `remember`."""
         probe, on = self.known_probe(), active_adapters_on(self)
         keys = keys.detach().to(torch.float32, copy=True)
         words = {same_label(label): key.detach().to(torch.float32, copy=True) for label, key in names.items()}
@@ -262,14 +261,9 @@ class MemoryMixin(Mixed):
 
     @contextmanager
     def memory_set_aside(
-        self, find_processor: Callable[[], Any], encoding: Callable[[], AbstractContextManager] = nullcontext
+        self, processing_class: Any, encoding: Callable[[], AbstractContextManager] = nullcontext
     ) -> Iterator[None]:
-        """Empties the memory while the encoder changes, and computes its keys again afterwards.
-
-        Args:
-            find_processor: gives the encoder's tokenizer, or an `InputProcessor`.
-            encoding: gives a context in which the encoder can be called.
-        """
+        """Empties the memory while the encoder changes, and computes its keys again after it, within `encoding()`."""
         kept = self.memory
         if not len(kept):
             yield
@@ -279,23 +273,17 @@ class MemoryMixin(Mixed):
             yield
         finally:
             with encoding():
-                self._swap(lambda _: (reencoded(self, kept, self.processor(find_processor())), None))
+                self._swap(lambda _: (reencoded(self, kept, self.processor(processing_class)), None))
 
-    def take_memory(self, path: Path, source: str, find_processor: Callable[[], Any] | None = None) -> None:
-        """Swaps in the memory of a file.
-
-        Args:
-            path: of the file.
-            source: its folder or repository, for messages.
-            find_processor: gives what `reencode_memory` takes, by which the keys are computed again; None to take them
-                as they are.
+    def take_memory(self, path: Path, source: str, processor: InputProcessor | None = None) -> None:
+        """Swaps in the memory of a file, with keys that are computed again where a processor comes for it.
 
         Raises:
             MemoryFileError: it is damaged.
             InvalidInputError: it is of another problem; or keeps no texts, and is to be computed again.
             EncoderMismatchError: it was written by another encoder.
         """
-        memory = from_file(self, path, source, find_processor)
+        memory = from_file(self, path, source, processor)
         self._swap(lambda _: (memory, None), forgets=True)
 
     def check_memory(self, weights: bool = True) -> None:
@@ -328,26 +316,17 @@ class MemoryMixin(Mixed):
     def check_wrote(self, memory: LabelledMemory, source: str, probe: Tensor | None = None) -> None:
         """Refuses a memory that this encoder, as it is now, did not write.
 
-        Args:
-            memory: with or without keys of this size.
-            source: its folder, or another word for it.
-            probe: `encoder_probe`, if it is known.
-
         Raises:
             EncoderMismatchError: another encoder wrote it.
         """
-        fits = memory.rules.key_size == self.config.key_size
+        fits = memory.rules.key_size == self.key_size
         if fits and memory.probe is not None:
             fits = same_keys(memory.probe, self.known_probe() if probe is None else probe)
         if not fits:
             raise mismatch(memory.encoder_name, memory.rules.key_size, self.identity, source)
 
     def known_probe(self, fresh: bool = False) -> Tensor:
-        """`encoder_probe`, computed only if weights or adapters have changed since it last was.
-
-        Args:
-            fresh: whether to compute it in any case.
-        """
+        """`encoder_probe`, computed only if weights or adapters have changed since, or if `fresh`."""
         self._last_probe = probe = last_probe(self, None if fresh else self._last_probe)
         return probe.keys
 
@@ -356,7 +335,7 @@ class MemoryMixin(Mixed):
         """What the encoder is known by."""
         config = self.config
         return EncoderIdentity(
-            config.controller.noun, config.encoder_name, config.encoder_config.model_type, config.key_size
+            config.controller.noun, config.encoder_name, config.encoder_config.model_type, self.key_size
         )
 
     def stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
@@ -364,11 +343,9 @@ class MemoryMixin(Mixed):
         return replace(memory, probe=probe, encoder_name=self.config.encoder_name, adapters=active_adapters_on(self))
 
     def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:
-        """Updates the memory and, after it, the labels in the configuration.
+        """Updates the memory by `change`, which gives the new one and a result, and then the configuration's labels.
 
-        Args:
-            change: from the memory to the new one and a result.
-            forgets: whether this process keeps nothing of the memory before.
+        With `forgets`, this process keeps nothing of the memory before.
         """
 
         def follow(before: LabelledMemory, memory: LabelledMemory) -> None:
@@ -382,7 +359,7 @@ class MemoryMixin(Mixed):
         config, device = self.config, self.device
         targets = targets_of(config.problem_type)
         return LabelledMemory.empty(
-            config.key_size,
+            self.key_size,
             targets.name,
             targets.value_size(config.num_labels),
             config.capacity,

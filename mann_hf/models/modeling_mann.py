@@ -27,7 +27,7 @@ from .configuration_mann import MANNConfig
 from .embedding import embed_checked, keys_of, probe_states
 from .encoder_settings import read_encoder
 from .episode_batch import EpisodeBatch
-from .episode_keys import EpisodeKeys, embed_episodes
+from .episode_keys import EpisodeKeys, episode_keys
 from .folder_mixin import FolderMixin
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
@@ -200,17 +200,18 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         model.loaded_encoder = LoadedEncoder(sample(encoder))
         return model.eval()
 
-    def embed(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:
+    def embed(self, *leading: Tensor | None, **inputs: Any) -> Tensor:
         """Keys for a batch of inputs, in float32: [B, K].
 
         Args:
-            input_ids: [B, L], of texts.
-            attention_mask: [B, L], of texts.
-            inputs: further inputs of the encoder by name, such as `pixel_values` [B, C, h, w] of images.
+            leading: the encoder's main input, of texts also its mask, without their names.
+            inputs: of the encoder by name: of texts `input_ids` and `attention_mask` [B, L], of images `pixel_values`
+                [B, C, h, w].
         """
-        texts = {"input_ids": input_ids, "attention_mask": attention_mask}
-        inputs |= {name: tensor for name, tensor in texts.items() if tensor is not None}
         config = self.config
+        names = (config.controller.main_input, *config.controller.more_inputs)
+        inputs |= zip(names[: len(leading)], leading, strict=True)
+        inputs = {name: part for name, part in inputs.items() if part is not None}
         return config.controller.embed(self.encoder, config.pooling, config.normalize, self.projection, **inputs)
 
     def embed_inputs(
@@ -250,7 +251,7 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         Raises:
             InvalidInputError: positions of inputs that do not exist, or labels of another shape or range.
         """
-        return embed_episodes(self, batch)
+        return episode_keys(self, batch)
 
     def encoder_probe(self) -> Tensor:
         """[P, K]: the keys of a few fixed inputs, which identify this encoder.

@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from ..controllers.kinds import IMAGE
-from .classification import MANNClassifierOutput, MANNForClassification
-from .trainer_labels import labels_for_trainers
+from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification
 
 
+@CLASSIFIERS.register(IMAGE)
 class MANNForImageClassification(MANNForClassification):
     """Classifies images from a memory of labelled examples; new examples and labels need no training.
 
@@ -28,32 +28,22 @@ class MANNForImageClassification(MANNForClassification):
     main_input_name = "pixel_values"
     input_modalities = ["image"]
 
-    @labels_for_trainers("labels")
     def forward(
-        self,
-        pixel_values: Tensor | None = None,
-        labels: Tensor | None = None,
-        support_pixel_values: Tensor | None = None,
-        support_labels: Tensor | None = None,
-        n_way: int | None = None,
-        return_dict: bool | None = None,
-        **kwargs: Any,
+        self, pixel_values: Tensor | None = None, labels: Tensor | None = None, *support: Tensor | None, **kwargs: Any
     ) -> MANNClassifierOutput | tuple:
         """Classifies images by reading the model's own memory, or with `support_*` a memory made for this call.
 
         Args:
             pixel_values: [Q, C, h, w]; of several episodes [B, Q, C, h, w].
-            labels: [Q] or [B, Q], and the others as for texts: see `MANNForSequenceClassification.forward`.
-            support_pixel_values: [S, C, h, w] or [B, S, C, h, w], the images to write to the memory.
-            support_labels: [S] or [B, S].
-            n_way: N, the number of labels in an episode.
-            return_dict: whether the output is a `MANNClassifierOutput` (the default) or a tuple.
-            kwargs: further inputs of the encoder.
+            labels: [Q] or [B, Q]; see `MANNForClassification.forward`, also for the others.
+            support: `support_pixel_values` [S, C, h, w] or [B, S, C, h, w], the images to write to the memory, and
+                `support_labels` [S] or [B, S], if they are not given by name.
+            kwargs: `n_way`, `return_dict`, and further inputs of the encoder.
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
             EncoderMismatchError: the model's own memory has keys of other weights or adapters.
             InvalidTypeError, InvalidInputError: inputs that do not fit.
         """
-        shown, taught = {"pixel_values": pixel_values}, {"pixel_values": support_pixel_values}
-        return self.classify(shown, labels, taught, support_labels, n_way, return_dict, **kwargs)
+        shown = zip(("support_pixel_values", "support_labels"), support, strict=False)
+        return super().forward(labels, pixel_values=pixel_values, **dict(shown), **kwargs)

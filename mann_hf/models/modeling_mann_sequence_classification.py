@@ -5,10 +5,11 @@ from typing import Any
 from torch import Tensor
 
 from ..controllers.kinds import TEXT
-from .classification import MANNClassifierOutput, MANNForClassification
+from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification
 from .trainer_labels import labels_for_trainers
 
 
+@CLASSIFIERS.register(TEXT)
 class MANNForSequenceClassification(MANNForClassification):
     """Classifies texts from a memory of labelled examples; new examples and labels need no training.
 
@@ -51,14 +52,13 @@ class MANNForSequenceClassification(MANNForClassification):
             token_type_ids: of the same shape.
             position_ids: of the same shape.
             inputs_embeds: [Q, L, H], in place of `input_ids`.
-            labels: [Q] or [B, Q]; for several labels [Q, C], for regression [Q, V], with B before them in episodes; for
-                one number a text [Q] will do. -100 leaves a query out of the loss, for regression NaN does.
+            labels: [Q] or [B, Q], with a further dimension for several labels or numbers; see
+                `MANNForClassification.forward`, also for `support_labels` and what follows it.
             support_input_ids: [S, L'] or [B, S, L'], the texts to write to the memory.
             support_attention_mask: of the same shape.
             support_token_type_ids: of the same shape.
-            support_labels: [S] or [B, S]; for several labels [.., C], for regression [.., V]. -100 marks padding, for
-                regression too.
-            n_way: N, the number of labels in an episode; by default one more than the largest support label.
+            support_labels: [S] or [B, S].
+            n_way: N, the number of labels in an episode.
             return_dict: whether the output is a `MANNClassifierOutput` (the default) or a tuple.
             kwargs: further inputs of the encoder.
 
@@ -71,16 +71,18 @@ class MANNForSequenceClassification(MANNForClassification):
             InvalidInputError: support without labels, shapes that do not fit, texts without a token, or labels that
                 the memory does not have.
         """
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "inputs_embeds": inputs_embeds,
-        }
-        support = {
-            "input_ids": support_input_ids,
-            "attention_mask": support_attention_mask,
-            "token_type_ids": support_token_type_ids,
-        }
-        return self.classify(inputs, labels, support, support_labels, n_way, return_dict, **kwargs)
+        return super().forward(
+            labels,
+            support_labels,
+            n_way,
+            return_dict,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            support_input_ids=support_input_ids,
+            support_attention_mask=support_attention_mask,
+            support_token_type_ids=support_token_type_ids,
+            **kwargs,
+        )

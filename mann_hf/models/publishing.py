@@ -1,6 +1,8 @@
 """Models and memories as repositories on the Hub: what is uploaded."""
 
+import inspect
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from ..persistent.memory_files import load_memory, save_memory
 from ..targets.kinds import targets_of
 from . import adapter_base
 from .adapter_switches import has_adapter
+from .arguments import no_such_argument
 from .card_files import (
     CARD_DATA,
     RESULTS,
@@ -37,14 +40,27 @@ from .memory_card import write_memory_card
 logger = logging.get_logger(f"transformers.{__name__}")
 
 
+UPLOADING = {name for name, one in inspect.signature(upload).parameters.items() if one.kind is one.KEYWORD_ONLY}
+"""Options of pushing, which `push_to_hub` describes."""
+
+
+def check_options(function: str, options: Mapping[str, Any]) -> None:
+    """Refuses an option that there is not, in words."""
+    for name in sorted(options.keys() - UPLOADING):
+        raise no_such_argument(function, name, UPLOADING)
+
+
 def push_model(
-    model: Any, repo_id: str, processor: InputProcessor, save_options: dict[str, Any], **options: Any
+    model: Any,
+    repo_id: str,
+    processor: InputProcessor,
+    saving: dict[str, Any],
+    tags: str | list[str] | None,
+    options: dict[str, Any],
 ) -> CommitInfo:
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
-    tags = options.pop("tags", None) or []
-    card_data = model.model_card_data
-    more = [tags] if isinstance(tags, str) else tags
-    card_data = replace(card_data, tags=list(dict.fromkeys([*card_data.tags, *more])))
+    more = [tags] if isinstance(tags, str) else tags or []
+    card_data = replace(model.model_card_data, tags=list(dict.fromkeys([*model.model_card_data.tags, *more])))
     if has_local_base(model):
         logger.warning(
             f"{repo_id} gets only an adapter, and its encoder is a folder on this machine: nobody else can load it. "
@@ -55,7 +71,7 @@ def push_model(
         own = _with_public_names(model)
 
     def fill(repository: Repository, folder: Path) -> None:
-        save_folder(own, folder, processor, create_model_card=False, **save_options)
+        save_folder(own, folder, processor, create_model_card=False, **saving)
         before = repository.card()
         write_cards(own, folder, repository.id, before, card_data)
         origin = model.name_or_path or ""
@@ -67,7 +83,7 @@ def push_model(
     return upload(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **options)
 
 
-def push_memory(model: Any, repo_id: str, **options: Any) -> CommitInfo:
+def push_memory(model: Any, repo_id: str, options: dict[str, Any]) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
     model = model.with_own_memory()  # which does not change meanwhile
     own = _with_public_names(model)

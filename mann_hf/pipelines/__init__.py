@@ -2,12 +2,14 @@
 
 from .few_shot import EVIDENCE, FewShotPipeline
 from .image import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
+from .registration import PIPELINES
 from .text import FEW_SHOT_TASK, FewShotTextClassificationPipeline
 
 __all__ = [
     "EVIDENCE",
     "FEW_SHOT_IMAGE_TASK",
     "FEW_SHOT_TASK",
+    "PIPELINES",
     "FewShotImageClassificationPipeline",
     "FewShotPipeline",
     "FewShotTextClassificationPipeline",
@@ -17,5 +19,4 @@ __all__ = [
 
 def pipeline_of(modality: str) -> type[FewShotPipeline]:
     """The pipeline whose models take inputs of a modality; the one of any inputs where there is none of its own."""
-    kinds = FewShotPipeline.__subclasses__()
-    return next((kind for kind in kinds if kind.model_class.modality == modality), FewShotPipeline)
+    return PIPELINES.get(modality, FewShotPipeline)

@@ -1,16 +1,16 @@
 """The pipeline of images: images in, labels out."""
 
 from transformers import AutoModelForImageClassification
-from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..models import MANNForImageClassification
-from .defaults import NoDefault
 from .few_shot import FewShotPipeline
+from .registration import few_shot_task
 
 FEW_SHOT_IMAGE_TASK = "few-shot-image-classification"
 """By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
 
 
+@few_shot_task(FEW_SHOT_IMAGE_TASK, AutoModelForImageClassification, "facebook/dinov2-small")
 class FewShotImageClassificationPipeline(FewShotPipeline):
     """Classifies images from a handful of labelled examples, and names the examples behind each answer.
 
@@ -21,14 +21,3 @@ class FewShotImageClassificationPipeline(FewShotPipeline):
     model_class = MANNForImageClassification
     processing_name = "image_processor"
     chunk = 256
-
-
-PIPELINE_REGISTRY.register_pipeline(
-    FEW_SHOT_IMAGE_TASK,
-    pipeline_class=FewShotImageClassificationPipeline,
-    pt_model=AutoModelForImageClassification,
-    default=NoDefault(
-        FEW_SHOT_IMAGE_TASK,
-        "mann_hf.MANNForImageClassification.from_encoder_pretrained('facebook/dinov2-small')",
-    ),
-)

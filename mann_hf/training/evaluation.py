@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..episodes import Episode, EpisodeSampler
+from ..episodes import Episode, EpisodeBatch, EpisodeSampler
+from ..episodes.collator import pack
 from ..episodes.episode import NumberedInputs
 from ..models import MANNPreTrainedModel
-from ..models.episode_keys import EpisodeKeys, episode_memory, read_episodes
-from ..persistent.entries import label_words
-from ..targets.kinds import SINGLE_LABEL, targets_of
+from ..models.episode_keys import episode_keys, read_episodes
 from ..targets.label_tensors import IGNORED
 
 AT_A_TIME = 32
@@ -58,39 +57,22 @@ def answer_episodes(
         embed_inputs: keys [n, K] for n inputs; by default the model's own.
     """
     rows = NumberedInputs()
-    packed = []
-    for episode in episodes:
-        words = [label_words(name) for name in episode.names] if label_names else []
-        names = rows(words)
-        packed.append((rows(episode.support.inputs), rows(episode.query.inputs), names))
-    if embed_inputs is None:
-        keys = model.embed_inputs(processing_class, rows.inputs)
-    else:
-        keys = embed_inputs(rows.inputs)
     alike: dict[tuple[int, ...], list[int]] = {}
-    for place, (support, query, _) in enumerate(packed):
-        alike.setdefault((len(support), len(query), len(episodes[place].names)), []).append(place)
+    for place, episode in enumerate(episodes):
+        pack([episode], rows, label_names)  # so that all have their numbers
+        size = len(episode.support.inputs), len(episode.query.inputs), len(episode.names)
+        alike.setdefault(size, []).append(place)
+    keys = model.embed_inputs(processing_class, rows.inputs) if embed_inputs is None else embed_inputs(rows.inputs)
     logits: list[Tensor | None] = [None] * len(episodes)
     for places in alike.values():
         for first in range(0, len(places), AT_A_TIME):
             some = places[first : first + AT_A_TIME]
-            found = _read(model, keys, [packed[place] for place in some], [episodes[place] for place in some])
+            packed = pack([episodes[place] for place in some], rows, label_names)
+            batch = EpisodeBatch(inputs=[{"keys": keys}], **packed).to(keys.device)
+            _, found = read_episodes(model.reading, episode_keys(model, batch, keys))
             for place, answer in zip(some, found, strict=True):
                 logits[place] = answer
     return _answers(logits, episodes)
-
-
-def _read(model: MANNPreTrainedModel, keys: Tensor, packed: list, episodes: list[Episode]) -> Tensor:
-    """Logits [B, Q, N] of B episodes of like size."""
-    classes = len(episodes[0].names)
-    rows = lambda part: torch.tensor([each[part] for each in packed], dtype=torch.long)  # noqa: E731
-    labels = torch.tensor([episode.support.labels for episode in episodes])
-    values, mask = targets_of(SINGLE_LABEL).support_values(labels.to(keys.device), classes)
-    memory = episode_memory(model.config, classes)
-    names, named = keys[rows(2).clamp_min(0)], (rows(2) >= 0).to(keys.device)
-    return read_episodes(
-        model.reading, EpisodeKeys(memory, keys[rows(0)], values, mask, keys[rows(1)], None, names, named)
-    )[1]
 
 
 def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode]) -> EpisodeAnswers:

@@ -63,6 +63,6 @@ def embed_in_shares(
     share = -(-len(inputs) // processes)
     first = share * accelerator.process_index
     own = inputs[first : first + share]
-    keys = model.embed_inputs(processor, own) if own else torch.zeros(0, model.config.key_size)
+    keys = model.embed_inputs(processor, own) if own else torch.zeros(0, model.key_size)
     keys = torch.nn.functional.pad(keys, (0, 0, 0, share - len(keys))).to(accelerator.device)
     return accelerator.gather(keys)[: len(inputs)]

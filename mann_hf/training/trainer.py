@@ -205,8 +205,7 @@ class EpisodicTrainer(Trainer):
             check_inputs_kept(model)  # it may have been taught since it was prepared
             check_nothing_lost(model, Path(str(self.args.output_dir)))  # now, rather than when it is saved
         whole = lambda: whole_weights(self.model_wrapped)  # noqa: E731
-        find_processor = lambda: self.processing_class  # noqa: E731
-        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(find_processor, whole)
+        aside = contextlib.nullcontext() if model is None else model.memory_set_aside(self.processing_class, whole)
         try:
             with aside:
                 result = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -242,8 +241,7 @@ class EpisodicTrainer(Trainer):
         From section 2.1 of Kaplan et al. 2020, "Scaling Laws for Neural Language Models"
         (https://arxiv.org/abs/2001.08361). Inputs that are no tokens count as nothing.
         """
-        tokens = sum(group["attention_mask"].numel() for group in inputs.inputs if "attention_mask" in group)
-        return 6 * tokens * self._weights
+        return 6 * sum(map(self.model.config.controller.num_tokens, inputs.inputs)) * self._weights
 
     @cached_property
     def _weights(self) -> int:

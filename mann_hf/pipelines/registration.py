@@ -1,0 +1,46 @@
+"""The registry of pipelines by the modality of their inputs, and their tasks in `transformers.pipeline`."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from ..errors import InvalidInputError
+from ..registry import Registry
+
+Kind = TypeVar("Kind", bound=type)
+
+PIPELINES: Registry[Any] = Registry("pipeline of the modality")
+
+
+def few_shot_task(task: str, auto_class: Any, encoder: str) -> Callable[[Kind], Kind]:
+    """A decorator that registers a pipeline for the modality of its models, and with transformers for a task.
+
+    Args:
+        task: by this name `transformers.pipeline` makes the pipeline.
+        auto_class: of transformers, which loads its models.
+        encoder: one that suits it; the error for a call without a model names it.
+    """
+
+    def register(kind: Any) -> Any:
+        made = f"mann_hf.{kind.model_class.__name__}.from_encoder_pretrained({encoder!r})"
+        PIPELINE_REGISTRY.register_pipeline(
+            task, pipeline_class=kind, pt_model=auto_class, default=_NoDefault(task, made)
+        )
+        return PIPELINES.register(kind.model_class.modality)(kind)
+
+    return register
+
+
+class _NoDefault(dict):
+    """In place of a task's default model, which is asked for where a pipeline is made without one."""
+
+    def __init__(self, task: str, example: str) -> None:
+        super().__init__(model=None)
+        self.task, self.example = task, example
+
+    def __getitem__(self, key: str) -> Any:
+        raise InvalidInputError(
+            f"pipeline({self.task!r}) needs a model, as there is none for all labels: a saved one, as in "
+            f"model='folder', or one with an empty memory, as in model={self.example}."
+        )
