@@ -1,7 +1,8 @@
 """Registries: the names of interchangeable parts, one registry for each kind."""
 
+import inspect
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .errors import UnknownNameError
 
@@ -63,3 +64,17 @@ class Registry(Generic[T]):
     def items(self) -> list[tuple[str, T]]:
         """Names and parts, in the order in which they were registered."""
         return list(self._parts.items())
+
+
+def arguments_of(part: Any) -> dict[str, inspect.Parameter]:
+    """The arguments of a class by name, with those that it hands on to the classes that it is derived from."""
+    found: dict[str, inspect.Parameter] = {}
+    for kind in part.__mro__:
+        if "__init__" not in vars(kind) or kind is object:
+            continue
+        own = inspect.signature(kind.__init__).parameters.values()
+        named = {each.name: each for each in own if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        found |= {name: each for name, each in named.items() if name not in found}
+        if not any(each.kind == each.VAR_KEYWORD for each in own):
+            break
+    return {name: each for name, each in found.items() if name != "self"}

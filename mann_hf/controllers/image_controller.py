@@ -142,16 +142,7 @@ def reads_words(config: PreTrainedConfig) -> bool:
 
 @functools.cache
 def _pooled_size(content: str, kind: type[PreTrainedConfig], pooling: str) -> int:
-    """H of an encoder, measured on one that has shapes alone: configurations of image encoders do not say it alike.
-
-    Args:
-        content: of the configuration, as JSON.
-        kind: its class.
-        pooling: of the model.
-
-    Raises:
-        InvalidInputError: the encoder cannot be made or run.
-    """
+    """H of an encoder, measured on one that has shapes alone: configurations of image encoders do not say it alike."""
     config, controller = kind.from_dict(json.loads(content)), ImageController()
     try:
         with torch.device("meta"), torch.no_grad():

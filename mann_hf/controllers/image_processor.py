@@ -128,12 +128,7 @@ def _side(image_processor: Any) -> int:
 
 
 def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:
-    """An image processor that scales images to a size, and their pixels to numbers from -1 to 1.
-
-    Args:
-        size: height and width in pixels.
-        num_channels: 3 for colour, 1 for grey.
-    """
+    """An image processor that scales images to a height and width, and their pixels to numbers from -1 to 1."""
     import_extra("PIL.Image", "images", "images")
     kind = getattr(transformers, "ViTImageProcessorPil", None) or transformers.ViTImageProcessor  # by its older name
     middle = [0.5] * num_channels

@@ -65,11 +65,7 @@ def check_inputs(encoder: nn.Module, inputs: Mapping[str, Any]) -> None:
 
 
 def check_tensor(name: str, value: Any) -> None:
-    """Refuses what is neither a tensor nor None.
-
-    Raises:
-        InvalidTypeError: it says how tensors are had.
-    """
+    """Refuses what is neither a tensor nor None."""
     if value is None or isinstance(value, Tensor):
         return
     if isinstance(value, Mapping):
@@ -85,13 +81,7 @@ def check_tensor(name: str, value: Any) -> None:
 
 
 def why_not_read(encoder: nn.Module, inputs: Mapping[str, Any], limit: int | None) -> str | None:
-    """Why an encoder failed to read a batch that `check_inputs` let pass; None if it cannot be told from the inputs.
-
-    Args:
-        encoder: what failed.
-        inputs: by name.
-        limit: the most tokens that it reads.
-    """
+    """Why an encoder failed to read a batch that `check_inputs` let pass; None if it cannot be told from the inputs."""
     config = getattr(encoder, "config", None)
     given = inputs.get("input_ids")
     given = inputs["inputs_embeds"] if given is None else given
@@ -113,16 +103,7 @@ def why_not_read(encoder: nn.Module, inputs: Mapping[str, Any], limit: int | Non
 
 
 def check_words(attention_mask: Tensor | None, asked: Tensor | None, what: str) -> None:
-    """Refuses rows of padding alone among those that stand for texts.
-
-    Args:
-        attention_mask: [..., L].
-        asked: [...], which rows stand for texts; all by default.
-        what: what a row is called.
-
-    Raises:
-        InvalidInputError: it names the first such row.
-    """
+    """Refuses rows of padding alone among those that stand for texts."""
     if attention_mask is None:
         return
     empty = (attention_mask == 0).all(-1)

@@ -19,7 +19,6 @@ def looked_up_once(encoder: Any, batches: Sequence[Tensor]) -> Iterator[None]:
     hangs on the table (a hook, a wrapper that gathers its weights), or there is no gradient, nothing changes.
 
     Args:
-        encoder: what `load_encoder` gives.
         batches: token ids [U, L], one tensor for each call of the encoder, as they will be passed.
     """
     tables = _tables(encoder) if len(batches) > 1 and torch.is_grad_enabled() else []

@@ -154,10 +154,6 @@ def as_image(picture: Any, channels: int = 3) -> Any:
     Args:
         picture: as `check_pictures` takes it.
         channels: 3 for colour, 1 for grey.
-
-    Raises:
-        InvalidTypeError: something that is no picture.
-        InvalidInputError: a picture that cannot be read, without a pixel, too large, or of other numbers.
     """
     pillow: Any = import_extra("PIL.Image", "images", "images")
     if isinstance(picture, FILES):
@@ -179,12 +175,7 @@ def as_image(picture: Any, channels: int = 3) -> Any:
 
 
 def as_png(image: Any, side: int) -> bytes:
-    """A picture as the file of a PNG, made smaller where its shorter side is longer than `side` pixels.
-
-    Args:
-        image: what `as_image` gives.
-        side: in pixels.
-    """
+    """A picture as the file of a PNG, made smaller where its shorter side is longer than `side` pixels."""
     shorter = min(image.size)
     if shorter > side:
         image = image.resize([max(1, round(length * side / shorter)) for length in image.size])
@@ -203,11 +194,7 @@ def from_png(content: bytes) -> Any:
 
 
 def content_of(image: Any) -> str:
-    """What identifies a picture: a digest of its pixels, whichever file or array they came from.
-
-    Args:
-        image: what `as_image` gives.
-    """
+    """What identifies a picture: a digest of its pixels, whichever file or array they came from."""
     return digest_of(np.asarray(image))
 
 

@@ -17,14 +17,6 @@ def following(progress: Progress, total: int | None, noun: str = "text") -> Iter
     """Gives the function to call, and shows a bar on standard error meanwhile if `progress` is True.
 
     `transformers.utils.logging.disable_progress_bar()` turns the bar off, as others.
-
-    Args:
-        progress: what a user asked for.
-        total: how many inputs there are; None if that is not known.
-        noun: what one of them is called.
-
-    Raises:
-        InvalidTypeError: it is neither a function nor True, False or None.
     """
     if progress is None or progress is False:
         yield None

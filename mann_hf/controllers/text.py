@@ -119,8 +119,6 @@ def tokenize(
     Texts over `max_length` are truncated, with one warning for all. Safe to call from several threads.
 
     Args:
-        tokenizer: the encoder's; a fast one is much faster.
-        texts: as `check_texts` gives them.
         max_length: tokens that a text may have, special ones included; None for no limit.
         prompt: put in front of each text.
         lower_case: whether texts are lower-cased first.
@@ -187,9 +185,6 @@ def token_batches(
 
     Returns:
         One list of positions a batch; each position is in exactly one.
-
-    Raises:
-        InvalidInputError: `batch_size` or `max_tokens` is no positive whole number.
     """
     batch_size = batch_size if batch_size is None else at_least("batch_size", batch_size)
     max_tokens = at_least("max_tokens", max_tokens)
@@ -226,11 +221,6 @@ def pad(tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding], indic
     """The encoder's inputs for some of the texts, padded behind to the longest among them.
 
     On whichever side the tokenizer pads: padding before a text would move its absolute positions.
-
-    Args:
-        tokenizer: the one that made the encodings.
-        encodings: what `tokenize` gives.
-        indices: the texts to take, by position, in the order of the rows.
 
     Returns:
         `input_ids`, `attention_mask` and, where the encodings have them, `token_type_ids`, each `[len(indices), L]`.

@@ -10,9 +10,8 @@ from torch import Tensor
 from ..errors import InvalidInputError
 from ..wording import listed
 from . import base_weights
-from .adapter_switches import active_adapters_on, enable_all, has_adapter
+from .adapter_switches import active_adapters_on, check_none_beside, enable_all, has_adapter, import_peft
 from .embedding import keys_of, probe_states
-from .peft_package import check_none_beside, import_peft
 
 BASE = "base_model_name_or_path"
 REPEATABLE = ("pissa", "olora")

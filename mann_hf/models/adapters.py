@@ -24,10 +24,9 @@ from ..hub.weight_files import no_weights
 from ..hub.weight_sizes import headers
 from ..persistent.fitting import same_keys
 from . import adapter_base
-from .adapter_switches import check_on, has_adapter
+from .adapter_switches import check_on, has_adapter, import_peft
 from .configuration_mann import MANNConfig
 from .embedding import keys_of, probe_states
-from .peft_package import import_peft
 
 WEIGHTS = files.WEIGHTS
 BASE_PROBE = "encoder_probe"
@@ -151,11 +150,7 @@ def _with_targets(config: Any, encoder_type: str) -> Any:
 
 
 def _check_fits(model: Any, adapter: dict[str, Any], state: dict[str, Tensor], place: Any) -> None:
-    """Refuses an adapter whose weights are not those that its configuration asks for, before memory is taken for them.
-
-    Raises:
-        InvalidInputError: they are not, or the configuration is none that PEFT takes.
-    """
+    """Refuses an adapter whose weights are not those of its configuration, before memory is taken for them."""
     peft = import_peft()
     try:
         with torch.device("cpu" if adapter["peft_type"] in NEEDS_VALUES else "meta"):
@@ -228,23 +223,14 @@ def summary(model: Any) -> str | None:
 
 
 def trained_state(model: Any, state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The adapter's weights and the reading's parameters.
-
-    Args:
-        model: with an adapter.
-        state_dict: of the whole model, where it had to be gathered.
-    """
+    """The adapter's weights and the reading's parameters; of a `state_dict` where that had to be gathered."""
     state = dict(model.get_adapter_state_dict(model.active_adapters()[0], state_dict=state_dict))
     every = model.state_dict() if state_dict is None else state_dict
     return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
 
 
 def load_trained_state(model: Any, state: dict[str, Tensor], source: str) -> None:
-    """What `trained_state` gave, into a model with the same adapter.
-
-    Raises:
-        InvalidInputError: it is of another adapter.
-    """
+    """What `trained_state` gave, into a model with the same adapter."""
     adapter = {name: tensor for name, tensor in state.items() if not name.startswith((READING, PROJECTION))}
     _check_shapes(trained_state(model), state, source)
     import_peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])

@@ -23,11 +23,7 @@ SETTABLE = FIELDS - {"encoder_config", "encoder_name"} | {"num_labels", "id2labe
 
 @contextmanager
 def naming_unknown_arguments(function: str, given: Collection[str]) -> Iterator[None]:
-    """Says of an argument that nobody takes which one was meant, in place of the class that was handed it last.
-
-    Args:
-        function: that the user called.
-        given: the names of the arguments that it hands on.
+    """Says of a `given` argument that nobody takes which one was meant, in place of the class that it came to last.
 
     Raises:
         InvalidTypeError: in place of a TypeError about one of them.

@@ -121,10 +121,6 @@ def changed(before: Sample, encoder: nn.Module) -> list[str]:
     """The names of parameters that are no longer what they were, in whichever precision.
 
     Those into which an adapter is merged are left out.
-
-    Args:
-        before: the sample that was taken.
-        encoder: with or without an adapter.
     """
     now, merged = sample(encoder), _merged(encoder)
     names = [name for name in before if name in now and name not in merged]

@@ -41,12 +41,7 @@ QUESTIONS, LONGEST_QUESTION = 5, 200
 
 
 def model_facts(model: Any, place: str) -> ModelFacts:
-    """Facts of a model for its card.
-
-    Args:
-        model: as it is now.
-        place: the repository or folder by which it is loaded.
-    """
+    """Facts of a model for its card; `place` is the repository or folder by which it is loaded."""
     config, memory = model.config, model.memory
     controller, usual = config.controller, usual_config(config)
     different = {name: getattr(config, name) for name in SHOWN_SETTINGS}
@@ -136,15 +131,7 @@ def write_cards(
     before: str | None,
     card_data: MANNModelCardData | None = None,
 ) -> None:
-    """Writes the card, what it says, and the results for the Hub.
-
-    Args:
-        model: what the card is of.
-        folder: where to.
-        place: the repository or folder by which the model will be loaded.
-        before: the card that is there now; one of the user's own is kept.
-        card_data: in place of the model's `model_card_data`.
-    """
+    """Writes the card, what it says, and the results for the Hub; a card of the user's own in `before` is kept."""
     card_data = model.model_card_data if card_data is None else card_data
     files = {
         CARD: cards.merged(cards.model_card(model_facts(model, place), card_data), before),
@@ -160,13 +147,7 @@ def write_cards(
 
 
 def write_labels(own: Any, fields: dict[str, Any], folder: Path) -> None:
-    """Writes a saved configuration with the labels of another model's memory, and has that model take it.
-
-    Args:
-        own: a model of one's own, whose card is then that of the saved model.
-        fields: the fields of the saved configuration.
-        folder: where to.
-    """
+    """Writes a saved configuration with the labels of another model's memory, and has that model take it."""
     fields = fields | {"id2label": own.config.id2label, "label2id": own.config.label2id}
     (folder / CONFIG).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     own.config = MANNConfig.from_dict(fields)
@@ -178,10 +159,8 @@ def warn_of_own_card(
     """Warns if a model card that the user wrote still holds texts or labels that the memory has forgotten.
 
     Args:
-        card: the content of the card.
         name: the path of the card, for the warning.
         saved: the memory file that was saved beside it so far; it may be missing.
-        memory: the memory that replaces it.
     """
     if not os.path.exists(saved):
         return

@@ -182,17 +182,13 @@ class MANNForClassification(MANNPreTrainedModel):
         controller.check_not_empty(support, mask, f"support {controller.noun}")
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
         memory = episode_memory(self, values.shape[-1])
-        output = self._answer_episodes(EpisodeKeys(memory, support_keys, values, mask, keys, labels))
+        solution, logits = read_episodes(self.reading, EpisodeKeys(memory, support_keys, values, mask, keys))
+        evidence = strongest(self.reading, solution, keys, logits, NUM_EVIDENCE_SLOTS)
+        output = MANNClassifierOutput(self._loss(logits, labels), logits, *evidence, keys)
         if single:
             for name in ("logits", "memory_weights", "slot_ids", "read_keys"):
                 output[name] = output[name][0]
         return output
-
-    def _answer_episodes(self, episodes: EpisodeKeys) -> MANNClassifierOutput:
-        solution, logits = read_episodes(self.reading, episodes)
-        evidence = strongest(self.reading, solution, episodes.queries, logits, NUM_EVIDENCE_SLOTS)
-        loss = self._loss(logits, episodes.labels)
-        return MANNClassifierOutput(loss, logits, *evidence, episodes.queries)
 
     def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
         return None if labels is None else self.reading.targets.loss(logits, labels)

@@ -1,8 +1,7 @@
 """What the fields of a memory-augmented model's configuration may be, told by name."""
 
-import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..controllers.kinds import CONTROLLERS
@@ -11,6 +10,7 @@ from ..errors import InvalidInputError
 from ..hub.files import can_be_path
 from ..memory.reading import READINGS
 from ..memory.stores import STORES
+from ..registry import arguments_of
 from ..targets.kinds import Targets, problem_types, targets_of
 from ..wording import shown, whole_number
 
@@ -18,7 +18,7 @@ MOST_TOKENS = 2**31 - 1
 LONGEST_PROMPT = 2**16
 """Letters; a prompt stands before every text."""
 LARGEST_OPTION = 2**31
-GIVEN_ELSEWHERE = ("self", "key_size", "problem_type", "similarity")
+GIVEN_ELSEWHERE = ("key_size", "problem_type", "similarity")
 """What a reading is told by other fields."""
 EXACT = "exact"
 NEAREST = 128
@@ -26,39 +26,36 @@ NEAREST = 128
 FLAGS = ("normalize", "lower_case", "store_texts", "store_inputs", "pool_prompt")
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("label_names",), lambda flag: isinstance(flag, bool), "give True or False, or None for what suits the encoder"),
+    (("encoder_name", "prompt_name"), _is_name, "give a name, or None"),
+    (("encoder_name",), can_be_path, "give a path that a file system takes, or a name on the Hub"),
+    (("capacity",), lambda size: _is_whole(size, 1), "give a whole number from 1 on, or None for no limit"),
+    (
+        ("max_seq_length",),
+        lambda limit: _is_whole(limit, 1) and limit <= MOST_TOKENS,
+        "give a whole number of tokens from 1 on, or None for the encoder's limit",
+    ),
+    (("pooling",), _is_name, "give a name, or None for what suits the encoder"),
+)
+"""Of fields that may be None: what else they may be, and what errors say of others."""
+
+
 def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuses fields of a type or range that cannot be meant.
-
-    Args:
-        fields: those of `MANNConfig.__init__`, by name; `reading` is told.
-
-    Raises:
-        InvalidInputError: it names the field, what came and what is allowed.
-        UnknownNameError: a reading that there is not.
-    """
+    """Refuses fields of a type or range that cannot be meant."""
+    for names, is_right, cure in RULES:
+        for name in names:
+            if fields[name] is not None and not is_right(fields[name]):
+                raise _wrong(name, fields[name], cure)
     for name in FLAGS:
         if not isinstance(fields[name], bool):
             raise _wrong(name, fields[name], "give True or False")
-    if fields["label_names"] is not None and not isinstance(fields["label_names"], bool):
-        raise _wrong("label_names", fields["label_names"], "give True or False, or None for what suits the encoder")
-    for name in ("encoder_name", "prompt_name"):
-        if fields[name] is not None and not isinstance(fields[name], str):
-            raise _wrong(name, fields[name], "give a name, or None")
-    if fields["encoder_name"] is not None and not can_be_path(fields["encoder_name"]):
-        raise _wrong(
-            "encoder_name", fields["encoder_name"], "give a path that a file system takes, or a name on the Hub"
-        )
-    capacity, limit = fields["capacity"], fields["max_seq_length"]
-    if capacity is not None and not _is_whole(capacity, 1):
-        raise _wrong("capacity", capacity, "give a whole number from 1 on, or None for no limit")
-    if limit is not None and not (_is_whole(limit, 1) and limit <= MOST_TOKENS):
-        raise _wrong(
-            "max_seq_length", limit, "give a whole number of tokens from 1 on, or None for the encoder's limit"
-        )
     if fields["projection"] is not None:
         projected_size(fields["projection"], 1)
-    if not isinstance(fields["pooling"], str | None):
-        raise _wrong("pooling", fields["pooling"], "give a name, or None for what suits the encoder")
     _check_prompts(fields["prompts"], fields["prompt_name"])
     _check_options(fields["reading"], fields["reading_options"])
 
@@ -71,11 +68,7 @@ def check_names(**fields: Any) -> None:
 
 
 def check_of_modality(fields: Mapping[str, Any], modality: str) -> None:
-    """Refuses fields of a configuration that only inputs of another modality have.
-
-    Raises:
-        InvalidInputError: it names the first of them.
-    """
+    """Refuses fields of a configuration that only inputs of another modality have."""
     if fields.get("store_inputs") and CONTROLLERS[modality].stored_by != "store_inputs":
         raise InvalidInputError(
             f"store_inputs is True, and a model of modality {modality!r} has no such setting: it is "
@@ -104,12 +97,7 @@ def targets_named(problem_type: Any) -> Targets:
 
 
 def reading_with(store: str, reading: str | None, options: Any, targets: Targets) -> tuple[str, Any]:
-    """The reading that a configuration asks for and its options, which with a store read the nearest slots.
-
-    Raises:
-        UnknownNameError: there is no such store or reading.
-        InvalidInputError: with this store, a reading that reads every slot.
-    """
+    """The reading that a configuration asks for and its options, which with a store read the nearest slots."""
     STORES[store]
     if store == EXACT:  # compares all, so that any reading goes with it
         return reading or targets.default_reading, options
@@ -126,12 +114,7 @@ def reading_with(store: str, reading: str | None, options: Any, targets: Targets
 
 
 def check_outputs(fields: Mapping[str, Any], targets: Targets) -> None:
-    """Refuses numbers and names of outputs that transformers would trip over, or that no memory could have.
-
-    Args:
-        fields: further arguments of a configuration, `num_labels`, `id2label` and `label2id` among them.
-        targets: of the configuration.
-    """
+    """Refuses numbers and names of outputs that transformers would trip over, or that no memory could have."""
     count = fields.get("num_labels")
     if count is not None and not _is_whole(count, 0):
         raise _wrong("num_labels", count, "give a whole number")
@@ -179,15 +162,8 @@ def _check_options(reading: Any, options: Any) -> None:
 
 def _options_of(reading: Any) -> dict[str, type]:
     """The arguments of a reading, with the type of each: that of its default."""
-    kind: Any = READINGS[reading]
-    found: dict[str, type] = {}
-    for each in kind.__mro__:
-        if "__init__" in vars(each) and each.__module__.startswith(__name__.partition(".")[0]):
-            for name, argument in inspect.signature(each.__init__).parameters.items():
-                if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD) or name in GIVEN_ELSEWHERE:
-                    continue
-                found.setdefault(name, float if argument.default is None else type(argument.default))
-    return found
+    found = {name: one.default for name, one in arguments_of(READINGS[reading]).items() if name not in GIVEN_ELSEWHERE}
+    return {name: float if default is None else type(default) for name, default in found.items()}
 
 
 def _is_whole(value: Any, least: int) -> bool:

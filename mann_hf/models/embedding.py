@@ -44,10 +44,7 @@ def embed_checked(
     """Keys for inputs, [N, K], without gradients.
 
     Args:
-        model: a memory-augmented model.
-        processor: of its encoder.
         inputs: N inputs, as `processor.check` gives them.
-        batch_size: inputs in a batch; by default what is fast.
         advance: called with the number of inputs done after each batch.
 
     Raises:

@@ -23,10 +23,6 @@ def read_encoder(
 ) -> tuple[PreTrainedModel, MANNConfig, TextEncoderSettings | None]:
     """Loads an encoder, and says what a model around it is made of.
 
-    Args:
-        encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
-        arguments: fields of `MANNConfig`, and arguments of the encoder's `from_pretrained`.
-
     Returns:
         The encoder, the configuration, and what sentence-transformers files beside the encoder say, if there are any.
     """

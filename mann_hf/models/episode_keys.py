@@ -81,11 +81,7 @@ def episode_memory(model: Any, value_size: int) -> KeyValueMemory:
 
 
 def episode_keys(model: Any, batch: EpisodeBatch, keys: Tensor | None = None) -> EpisodeKeys:
-    """A batch of episodes with the keys [U, K] of its inputs in their place, by default from a model's `embed`.
-
-    Raises:
-        InvalidInputError: positions of inputs that there are not, or labels of another shape or range.
-    """
+    """A batch of episodes with the keys [U, K] of its inputs in their place, by default from a model's `embed`."""
     targets = model.reading.targets
     support, query, name = batch.support_index, batch.query_index, batch.name_index
     indices = {"support_index": support, "query_index": query, "name_index": name}
@@ -126,17 +122,7 @@ def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
 
 
 def check_keys(model: Any, keys: Any, count: str) -> None:
-    """Refuses what is no batch of keys [`count`, K] of a model.
-
-    Args:
-        model: whose keys they are to be.
-        keys: what came.
-        count: the letter of the first dimension.
-
-    Raises:
-        InvalidTypeError: it is no tensor of floating-point numbers.
-        InvalidInputError: it has another shape.
-    """
+    """Refuses what is no batch of keys [`count`, K] of a model."""
     size, noun, task = model.key_size, model.config.controller.noun, model.config.controller.task
     if not isinstance(keys, Tensor) or not keys.is_floating_point() or keys.layout != torch.strided:
         came = f"{keys.layout} of {keys.dtype}" if isinstance(keys, Tensor) else type(keys).__name__
@@ -153,11 +139,7 @@ def check_keys(model: Any, keys: Any, count: str) -> None:
 
 
 def check_queries(keys: Tensor) -> None:
-    """Refuses queries [..., Q, K] to which there is no answer.
-
-    Raises:
-        InvalidInputError: a key that is not finite, or beyond all bounds.
-    """
+    """Refuses queries [..., Q, K] to which there is no answer."""
     unlike = strange(keys)
     if unlike.any():
         raise InvalidInputError(
@@ -172,9 +154,6 @@ def read_episodes(reading: Reading, episodes: EpisodeKeys) -> tuple[Solution, Te
 
     Returns:
         The solutions, and logits [B, Q, V].
-
-    Raises:
-        InvalidInputError: keys that are not finite, or beyond all bounds.
     """
     check_queries(episodes.queries)
     with full_precision(episodes.support):

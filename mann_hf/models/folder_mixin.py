@@ -167,6 +167,8 @@ class FolderMixin(MemoryMixin):
 
         Raises:
             InvalidInputError: the model does not match its configuration, so it could not be loaded again.
+            EncoderMismatchError: the memory was written through other adapters than are on the encoder now, and keeps
+                no texts to write it again from.
             NotAFolderError: `save_directory` is a file, or below one.
             FolderChangedError: the save would lose a memory that another process saved, and `overwrite` is off; or the
                 folder was removed or replaced meanwhile.

@@ -25,12 +25,11 @@ from ..persistent.fitting import why_old
 from ..persistent.labelled_memory import LabelledMemory
 from ..wording import counted, listed, near
 from . import adapters, base_weights, card_files
-from .adapter_switches import has_adapter
+from .adapter_switches import check_none_beside, has_adapter
 from .arguments import no_such_argument
 from .configuration_mann import MANNConfig
 from .memory_card import write_memory_card
 from .memory_keys import lack_inputs
-from .peft_package import check_none_beside
 from .plain_modules import check_loadable, plain_modules, plain_names
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -57,20 +56,11 @@ def save_folder(
     """Saves a model with its memory, its card and what gives inputs to its encoder, as one whole.
 
     Args:
-        model: as it is now.
-        folder: where it is saved.
         processor: of its inputs; None to leave what the folder has.
-        args: of `write_model`.
         create_model_card: whether a card is written where there is none; one that was written for an earlier model is
             written anew in any case.
         overwrite: whether a memory may be lost that others saved there.
         beside: writes further files into the folder that it is called with.
-        options: of `write_model`.
-
-    Raises:
-        InvalidTypeError: `folder` is no path; or as `write_model`.
-        FolderChangedError: of `check_nothing_lost`; or the folder was removed or replaced meanwhile.
-        InvalidInputError, EncoderMismatchError: those of `write_model`.
     """
     check_place(folder, "save_directory")
     folder = Path(folder)
@@ -95,20 +85,9 @@ def save_folder(
 
 
 def write_model(model: Any, folder: Path, *args: Any, **kwargs: Any) -> None:
-    """Writes weights, configuration and memory into a folder that nobody reads yet.
+    """Writes weights, configuration and memory into a folder that nobody reads yet, or refuses what nobody could load.
 
-    Args:
-        model: as it is now.
-        folder: where to.
-        args: of `PreTrainedModel.save_pretrained`, after `is_main_process`.
-        kwargs: of `PreTrainedModel.save_pretrained`.
-
-    Raises:
-        InvalidTypeError: an argument that there is not, and that looks like one that there is.
-        InvalidInputError: nobody could load the model: it is not what its configuration stands for, or modules share
-            weights; or a variant was asked for.
-        EncoderMismatchError: the memory was written through other adapters than are on the encoder now, and keeps no
-            texts to write it again from.
+    Arguments are those of `PreTrainedModel.save_pretrained` after `is_main_process`.
     """
     if kwargs.get("state_dict") is not None:
         kwargs["state_dict"] = plain_names(model, kwargs["state_dict"])
@@ -170,17 +149,9 @@ def _of_shared_weights(error: RuntimeError) -> Exception:
 
 
 def save_memory(model: Any, folder: str | os.PathLike, overwrite: bool) -> None:
-    """Saves a memory, with what the configuration and the card tell of it where they lie in the folder.
+    """Saves a memory, with what configuration and card tell of it where they lie in the folder.
 
-    Args:
-        model: whose memory it is; the folder may hold another model with the same encoder.
-        folder: where it is saved.
-        overwrite: whether a memory may be lost that others saved there.
-
-    Raises:
-        InvalidTypeError: `folder` is no path.
-        NotAFolderError: `folder` is a file, or below one.
-        FolderChangedError: as for `save_folder`.
+    The folder may hold another model with the same encoder.
     """
     check_place(folder, "save_directory")
     folder = Path(folder)
@@ -203,8 +174,6 @@ def save_cards(
     """Writes the card of a saved model anew.
 
     Args:
-        model: as it is now.
-        folder: where it is saved.
         repository: by which it will be loaded; by default it is the folder.
         card_data: in place of the model's `model_card_data`.
     """
@@ -239,11 +208,6 @@ def _version(folder: Path) -> tuple[int, ...] | None:
 
 def check_nothing_lost(model: Any, folder: Path, overwrite: bool = False) -> None:
     """Refuses to save a model over a memory that others taught.
-
-    Args:
-        model: to be saved.
-        folder: where to.
-        overwrite: whether the memory there may be lost.
 
     Raises:
         FolderChangedError: the memory was changed since the model was loaded from the folder or saved to it; or the

@@ -19,12 +19,6 @@ logger = logging.get_logger(f"transformers.{__name__}")
 def load_whole(load: Callable[..., Any], source: Source, *args: Any, **kwargs: Any) -> Any:
     """What transformers' `from_pretrained` gives, if the weights and the configuration are those of one model.
 
-    Args:
-        load: that `from_pretrained`.
-        source: of the model.
-        args: its further arguments.
-        kwargs: its further arguments.
-
     Raises:
         FolderError: weights are missing (those of the reading aside, which has start values), of another shape (without
             `ignore_mismatched_sizes`), or of more layers than the configuration names.

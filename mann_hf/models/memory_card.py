@@ -20,14 +20,7 @@ ENCODING = (
 
 
 def write_memory_card(model: Any, folder: Path, place: str, before: str | None) -> None:
-    """Writes the card of a memory that lies in a repository or folder of its own.
-
-    Args:
-        model: whose memory it is.
-        folder: where to.
-        place: the repository or folder by which the memory will be loaded.
-        before: the card that is there now; one of the user's own is kept.
-    """
+    """Writes the card of a memory that lies in a place of its own; a card of the user's own in `before` is kept."""
     facts, card_data = model_facts(model, place), model.model_card_data
     if _is_fitted(model):  # the encoder of that name is not the one that wrote it
         public = model.name_or_path if _is_published(model) else None

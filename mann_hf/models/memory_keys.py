@@ -22,14 +22,7 @@ from .embedding import embed_checked
 def keys_of_words(
     model: Any, labels: Iterable[Label], processor: InputProcessor, known: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The keys [K] of the words of labels, for labels that have words.
-
-    Args:
-        model: whose encoder reads them.
-        labels: of examples.
-        processor: of words.
-        known: keys that need not be encoded again.
-    """
+    """The keys [K] of the words of labels that have words; those that are `known` are not encoded again."""
     names = dict.fromkeys(name for label in labels for name in label_names(label))
     words = {name: text for name in names if name not in known and (text := label_words(name)) is not None}
     keys = {name: known[name] for name in names if name in known}
@@ -40,11 +33,7 @@ def keys_of_words(
 
 
 def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> LabelledMemory:
-    """A memory with the keys that a model's encoder gives for its texts now.
-
-    Raises:
-        InvalidInputError: it keeps no texts.
-    """
+    """A memory with the keys that a model's encoder gives for its texts now."""
     if lack_inputs(model, memory):
         raise InvalidInputError(f"the {why_lacking(model)}, so its keys cannot be computed again.")
     fresh = model.stamped(model.empty_memory(), model.known_probe(fresh=True))

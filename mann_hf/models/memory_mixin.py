@@ -293,9 +293,6 @@ class MemoryMixin(Mixed):
 
         Args:
             weights: whether to look at the weights, and not at the adapters alone.
-
-        Raises:
-            EncoderMismatchError: they are not.
         """
         memory, on = self.memory, active_adapters_on(self)
         if not len(memory) or torch.compiler.is_compiling():
@@ -314,11 +311,7 @@ class MemoryMixin(Mixed):
         return memory.probe is None or same_keys(memory.probe, self.known_probe(fresh=True))
 
     def check_wrote(self, memory: LabelledMemory, source: str, probe: Tensor | None = None) -> None:
-        """Refuses a memory that this encoder, as it is now, did not write.
-
-        Raises:
-            EncoderMismatchError: another encoder wrote it.
-        """
+        """Refuses a memory that this encoder, as it is now, did not write."""
         fits = memory.rules.key_size == self.key_size
         if fits and memory.probe is not None:
             fits = same_keys(memory.probe, self.known_probe() if probe is None else probe)

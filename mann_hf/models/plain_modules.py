@@ -50,10 +50,6 @@ def plain_names(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Te
 def check_loadable(model: Any, state_dict: dict[str, Tensor] | None = None) -> None:
     """Refuses a model that is not what its configuration stands for: loaded, it would fail or answer otherwise.
 
-    Args:
-        model: without wrappers.
-        state_dict: its weights, where they had to be gathered.
-
     Raises:
         InvalidInputError: it names the weights that would be left over, would be missing or have another shape, or what
             of the reading was set by hand.

@@ -15,11 +15,6 @@ def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) ->
     """What is wrong where inputs of the memory have other keys now; None where the first, middle and last have theirs.
 
     A memory that mixes examples in one slot (`eviction="kaiser"`), or keeps no inputs, is not looked at.
-
-    Args:
-        model: whose encoder wrote the memory.
-        processor: by which inputs are given to it now.
-        memory: with keys of the model's size.
     """
     few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.rules.eviction_name != "kaiser" else set()
     entries = {slot: memory.entries[slot] for slot in sorted(few)}

@@ -48,11 +48,7 @@ class Targets(LabelSchema):
         return bool((problem_type or SINGLE_LABEL) == self.name)
 
     def value_size(self, num_labels: int | None) -> int:
-        """V of an empty memory, for a configuration's number of outputs: none before the first example brings a name.
-
-        Args:
-            num_labels: the number of outputs in the configuration.
-        """
+        """V of an empty memory, for a configuration's number of outputs; 0 where examples will bring their names."""
         return 0 if self.named else num_labels or 1
 
     @abstractmethod

@@ -51,11 +51,7 @@ class ClassIndices(Targets):
         return logits.exp()
 
     def checked_support(self, labels: Tensor, n_way: int | None) -> tuple[Tensor, Tensor, int]:
-        """Labels [B, S] of the support, 0 where there is no example; the mask of examples; and how many labels.
-
-        Raises:
-            InvalidInputError: labels of another shape or type, or outside of the N.
-        """
+        """Labels [B, S] of the support, 0 where there is no example; the mask of examples; and how many labels."""
         if labels.dim() != 2 or labels.is_floating_point():
             raise InvalidInputError(
                 f"support_labels are {tuple(labels.shape)} of {labels.dtype}; {self.name} takes whole numbers [B, S]."

@@ -65,8 +65,6 @@ def check_pairs(texts: Sequence[str | None], labels: Sequence[Any], schema: Labe
 
     Args:
         texts: N texts; None for those that are not known.
-        labels: what `given_labels` gave for them.
-        schema: what a label is.
     """
     known = [text for text in texts if text is not None]
     if schema.named and len(known) == len(labels) and (why := why_swapped(known, labels)):
@@ -74,14 +72,7 @@ def check_pairs(texts: Sequence[str | None], labels: Sequence[Any], schema: Labe
 
 
 def check_described(labels: Iterable[Any]) -> None:
-    """Refuses descriptions of no label.
-
-    Args:
-        labels: of descriptions.
-
-    Raises:
-        InvalidInputError: one is empty.
-    """
+    """Refuses descriptions of no label."""
     if not all(labels):
         raise InvalidInputError(
             "a description came without a label; a text of no label is an example, and a description says what a label "

@@ -34,12 +34,7 @@ def cross_entropies(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The cross entropy of the queries that have a label, the mean over episodes of `mean_over_episodes`.
-
-    Args:
-        logits: [B, Q, C] or [Q, C].
-        labels: [B, Q] or [Q]; -100 leaves a query out.
-    """
+    """The cross entropy of the queries that have a label, the mean over episodes of `mean_over_episodes`."""
     return mean_over_episodes(*cross_entropies(logits, labels))
 
 

@@ -166,9 +166,6 @@ def check_not_multi_hot(rows: Sequence[Any]) -> None:
 
     Args:
         rows: lists as they came, before they are spelled.
-
-    Raises:
-        InvalidInputError: they are multi-hot rows.
     """
     rows = [list(row) for row in map(plain, rows) if isinstance(row, (list, tuple)) and row]
     if rows and len(rows[0]) > 1 and all(len(row) == len(rows[0]) and _is_zeros_and_ones(row) for row in rows):
@@ -278,11 +275,7 @@ def list_in(text: str) -> list[Any] | None:
 
 
 def check_no_spreadsheet_error(text: str) -> None:
-    """Raises if a cell holds what a spreadsheet shows where it cannot calculate.
-
-    Raises:
-        InvalidInputError: it does.
-    """
+    """Raises if a cell holds what a spreadsheet shows where it cannot calculate."""
     if text[:1] == "#" and text.strip() in SPREADSHEET_ERRORS:
         raise InvalidInputError(f"{shown(text)} is the error of a spreadsheet; mend or empty the cell there")
 

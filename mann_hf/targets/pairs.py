@@ -21,10 +21,6 @@ def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -
     Labels are long and differ from row to row, and texts repeat, or are names such as `card_arrival` whose labels are
     sentences. Other short texts that each have a label of their own, as words or error codes with what they mean, are
     taken as they are.
-
-    Args:
-        texts: N texts.
-        labels: N labels, spelled.
     """
     names = [" ".join(label) if isinstance(label, tuple) else label for label in labels]
     if len(names) < FEWEST:
@@ -49,12 +45,7 @@ def _are_names(texts: Sequence[str]) -> bool:
 
 
 def why_numbers_meet_names(known: Iterable[str], labels: Iterable[str]) -> str | None:
-    """What to say where numbers of classes come to a memory of names, or names to one of such numbers; else None.
-
-    Args:
-        known: the labels of the memory.
-        labels: those that come, spelled.
-    """
+    """What to say where numbers of classes come to a memory of names, or names to one of such numbers; else None."""
     known, labels = list(known), [*dict.fromkeys(labels)]
     held, new = [*map(_is_number, known)], [*map(_is_number, labels)]
     if not held or not new or any(held) == any(new) or not (all(held) or all(new)):
@@ -73,10 +64,6 @@ def _is_number(label: str) -> bool:
 
 def check_same_rows(texts: Any, labels: Any) -> str | None:
     """Refuses two columns of pandas that have the same rows in another order: they would be matched by position.
-
-    Args:
-        texts: what a user gave.
-        labels: what a user gave.
 
     Returns:
         What to say where they have some rows in common at other places; None of all else.

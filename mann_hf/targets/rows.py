@@ -38,10 +38,5 @@ class Rows(Targets):
         raise NotImplementedError
 
     def rows_of(self, labels: Tensor, dimensions: int) -> Tensor:
-        """Labels as rows, where they may be given in another form.
-
-        Args:
-            labels: as they were given.
-            dimensions: that rows have.
-        """
+        """Labels as rows, where they may be given in another form."""
         return labels

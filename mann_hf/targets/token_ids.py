@@ -61,13 +61,7 @@ class TokenIds(ClassIndices):
         return numbers, mask
 
     def read(self, weights: Tensor, values: Tensor, outputs: int | None = None) -> Tensor:
-        """The sum of the read weights of each token's slots, [B, Q, V].
-
-        Args:
-            weights: read weights [B, Q, S].
-            values: the tokens [B, S].
-            outputs: V, the size of the vocabulary.
-        """
+        """The sum of the read weights of each token's slots, [B, Q, V]."""
         if outputs is None:
             raise InvalidInputError("tokens do not say how many there are: give outputs, the size of the vocabulary.")
         batch, queries, _ = weights.shape

@@ -187,11 +187,7 @@ class EpisodicTrainingArguments(TrainingArguments):
             )
 
     def read_counts(self) -> None:
-        """Turns counts given as text, such as "5-10", into numbers and pairs.
-
-        Raises:
-            InvalidInputError: a text that is neither a number nor a range.
-        """
+        """Turns counts given as text, such as "5-10", into numbers and pairs."""
         for name in COUNTS:
             setattr(self, name, as_count(name, getattr(self, name)))
 

@@ -54,10 +54,6 @@ class Progress(TrainerCallback):
 def draw_curves(history: list[dict[str, Any]], file: Path) -> None:
     """Draws the losses and accuracies of a run.
 
-    Args:
-        history: `trainer.state.log_history`.
-        file: the png file to write.
-
     Raises:
         MissingExtraError: matplotlib is not installed.
     """

@@ -73,12 +73,7 @@ def steps_done(folder: str | Path) -> int:
 
 
 def run_settings(args: Any, model: Any) -> dict[str, Any]:
-    """The settings that a resumed run must share with its checkpoints, in plain JSON.
-
-    Args:
-        args: the training arguments.
-        model: without wrappers.
-    """
+    """The settings that a resumed run must share with its checkpoints, in plain JSON."""
     settings = {name: getattr(args, name) for name in RUN_SETTINGS}
     settings |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
     settings["adapter"] = adapters.described(model) if has_adapter(model) else None
@@ -86,27 +81,14 @@ def run_settings(args: Any, model: Any) -> dict[str, Any]:
 
 
 def begin(folder: Path, sampler_state: Mapping[str, Any]) -> None:
-    """Writes the sampler's state into a checkpoint that is about to be written, and makes it one that is not complete.
-
-    Args:
-        folder: of the checkpoint; there may be one of an earlier run.
-        sampler_state: with the settings of the run.
-    """
+    """Writes the sampler's state into a checkpoint that is about to be written, and marks that as not complete."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATE_FILE).unlink(missing_ok=True)
     write_whole(folder / SAMPLER_FILE, (json.dumps(sampler_state) + "\n").encode())
 
 
 def check_same_run(folder: str, sampler_state: Mapping[str, Any]) -> None:
-    """Refuses to resume a checkpoint of another run.
-
-    Args:
-        folder: of the checkpoint; one without a sampler's state is let pass.
-        sampler_state: what `begin` would write now.
-
-    Raises:
-        InvalidInputError: data, settings or model differ.
-    """
+    """Refuses to resume a checkpoint of another run; one without a sampler's state is let pass."""
     file = Path(folder, SAMPLER_FILE)
     if not file.is_file():
         return

@@ -57,10 +57,6 @@ class EpisodeData:
     def evaluated(self, args: EpisodicTrainingArguments, data: Any = None) -> dict[str, EpisodeSampler]:
         """The samplers of what is evaluated on, by name; that of a single data set has an empty name.
 
-        Args:
-            args: of the run.
-            data: in place of the run's own.
-
         Raises:
             InvalidInputError: episodes may have nothing to ask.
         """
@@ -89,9 +85,6 @@ class EpisodeData:
         """The samplers of one evaluation, with a warning if its classes were trained on.
 
         Args:
-            args: of the run.
-            own: the samplers of the run's evaluation data.
-            trained: the sampler of the training data.
             data: in place of the run's own, or the name of one of them; None for all of them.
 
         Raises:
@@ -159,11 +152,7 @@ class EpisodeData:
 
 
 def check_best_metric(args: EpisodicTrainingArguments, samplers: Mapping[str, EpisodeSampler]) -> None:
-    """Raises if the best model is to be chosen by a figure that evaluations do not have.
-
-    Raises:
-        InvalidInputError: it names those that they have.
-    """
+    """Raises if the best model is to be chosen by a figure that evaluations do not have."""
     metric, choices = args.metric_for_best_model, {"accuracy", "macro_f1", "loss"}
     chosen = args.load_best_model_at_end or args.save_strategy == "best"
     if not (chosen and metric and samplers):

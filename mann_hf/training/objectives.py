@@ -74,15 +74,11 @@ class OwnReading:
 
     def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
         self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
-        make(READINGS, name, {"key_size": 1, **self.options})  # so that errors come now, not at the first step
-
-    def like(self, reading: Reading, episodes: EpisodeKeys) -> Reading:
-        """The reading for the key size of the model's own, on the device of the episodes."""
-        return self.made(reading.key_size).to(episodes.support.device).requires_grad_(False)
+        self.made(1)  # so that errors come now, not at the first step
 
     def made(self, key_size: int) -> Reading:
         """The reading for keys of this size."""
-        return READINGS[self.name](key_size, **self.options)
+        return make(READINGS, self.name, {"key_size": key_size, **self.options}).requires_grad_(False)
 
 
 @OBJECTIVES.register("episode")
@@ -131,7 +127,7 @@ class LeaveOneOut(Objective):
         self.own = OwnReading(reading, sharpness, reading_options)
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
-        own = self.own.like(reading, episodes)
+        own = self.own.made(reading.key_size).to(episodes.support.device)
         whole = merged(episodes).with_names()
         whole = whole._replace(memory=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         solution = whole.solve(own)
@@ -202,7 +198,7 @@ class Resampled(Objective):
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         if self.own is not None:
-            reading = self.own.like(reading, episodes)
+            reading = self.own.made(reading.key_size).to(episodes.support.device)
         once = merged(episodes)
         numbers = _drawn(once.seeds, once.mask, OF_SUPPORTS, self.draws).flatten(0, 1)
         whole = once.repeated(self.draws)

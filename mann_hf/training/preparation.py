@@ -7,9 +7,8 @@ from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError
 from ..models import MANNPreTrainedModel, adapters
-from ..models.adapter_switches import has_adapter
+from ..models.adapter_switches import check_none_beside, has_adapter
 from ..models.memory_keys import lack_inputs, why_lacking
-from ..models.peft_package import check_none_beside
 from ..targets.kinds import targets_of
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
@@ -24,15 +23,7 @@ NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_ev
 
 
 def check_options(args: EpisodicTrainingArguments, options: Mapping[str, Any]) -> None:
-    """Refuses arguments of `Trainer` that would do nothing for episodes, or cut a batch of them in pieces.
-
-    Args:
-        args: of the run.
-        options: given to the trainer.
-
-    Raises:
-        InvalidInputError: it names them.
-    """
+    """Refuses arguments of `Trainer` that would do nothing for episodes, or cut a batch of them in pieces."""
     ignored = [name for name in NO_EFFECT if options.get(name) is not None]
     ignored += [name for name in NO_EFFECT_ARGUMENTS if getattr(args, name)]
     if ignored:
@@ -49,15 +40,7 @@ def check_options(args: EpisodicTrainingArguments, options: Mapping[str, Any]) -
 
 
 def check_sharding(trainer: Any, needs_whole_weights: list[str]) -> None:
-    """Refuses ways of sharding weights over processes that an episodic trainer cannot work with.
-
-    Args:
-        trainer: made, with its accelerator.
-        needs_whole_weights: names of the regularizers that do.
-
-    Raises:
-        InvalidInputError: FSDP version 1, or such a regularizer with sharded weights.
-    """
+    """Refuses ways of sharding weights over processes that an episodic trainer cannot work with."""
     if trainer.is_fsdp_enabled and getattr(trainer.accelerator.state.fsdp_plugin, "fsdp_version", 1) != 2:
         raise InvalidInputError(
             "FSDP of version 1 gathers weights only for forward, and evaluating and saving need them, too: set "
@@ -126,11 +109,7 @@ def prepare_model(
 
 
 def check_inputs_kept(model: MANNPreTrainedModel) -> None:
-    """Refuses to train a model whose memory could not follow the encoder.
-
-    Raises:
-        InvalidInputError: it keeps no texts, or no images.
-    """
+    """Refuses to train a model whose memory could not follow the encoder."""
     if lack_inputs(model, model.memory):
         raise InvalidInputError(
             f"the model's {why_lacking(model)}, so its keys could not be computed again with the trained encoder. "

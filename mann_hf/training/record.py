@@ -9,22 +9,19 @@ from dataclasses import MISSING, fields, replace
 from datetime import date
 from enum import Enum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 from transformers.utils import logging
 
 from ..cards import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
+from ..episodes import EpisodeSampler
 from ..errors import import_extra
 from ..models.adapter_switches import has_adapter
 from ..models.card_files import versions
 from .arguments import EpisodicTrainingArguments
 from .episode_data import shared_classes
-
-if TYPE_CHECKING:
-    from ..episodes import EpisodeSampler
-    from ..models import MANNPreTrainedModel
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -40,34 +37,15 @@ TRAINING = "training"
 FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
 
 
-class Recorded(Protocol):
-    """What is asked of a trainer whose run is recorded.
-
-    Attributes:
-        args: its arguments.
-        sampler: draws the training episodes; None without training data.
-        eval_samplers: draw the evaluation episodes, by the name of the data set.
-        asks_own_data: whether the last evaluation was of those.
-        trained_model: the model without the wrappers for devices and processes.
-    """
-
-    args: EpisodicTrainingArguments
-    sampler: "EpisodeSampler | None"
-    eval_samplers: "dict[str, EpisodeSampler]"
-    asks_own_data: bool
-
-    @property
-    def trained_model(self) -> "MANNPreTrainedModel": ...
-
-
 class Recorder(TrainerCallback):
     """Records a run, and writes the record into the model's `model_card_data` when the run has ended.
 
     Args:
-        trainer: the trainer of the run.
+        trainer: of the run; what is asked of it are its `args`, `sampler`, `eval_samplers` and `trained_model`, and
+            `asks_own_data`: whether the last evaluation was of the run's own data.
     """
 
-    def __init__(self, trainer: Recorded) -> None:
+    def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
         self.metrics: dict[int, dict[str, float]] = {}
         self.running = False
@@ -144,26 +122,14 @@ class Recorder(TrainerCallback):
 
 
 def with_card_arguments(
-    data: MANNModelCardData,
-    language: Any,
-    license: str | None,
-    model_name: str | None,
-    tags: str | list[str] | None,
-    datasets: str | list[str] | None,
+    data: MANNModelCardData, tags: Any, dataset_tags: Any, **texts: str | None
 ) -> MANNModelCardData:
-    """A card's data with the arguments of `Trainer.create_model_card`; None changes nothing, tags are added."""
-    return replace(
-        data,
-        language=language or data.language,
-        license=license or data.license,
-        model_name=model_name or data.model_name,
-        tags=list(dict.fromkeys([*data.tags, *_as_list(tags)])),
-        datasets=list(dict.fromkeys([*data.datasets, *_as_list(datasets)])),
-    )
-
-
-def _as_list(names: str | list[str] | None) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or [])
+    """A card's data with the arguments of `Trainer.create_model_card`; None changes nothing, names are added."""
+    given: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    for name, more in {"tags": tags, "datasets": dataset_tags}.items():
+        names = [more] if isinstance(more, str) else more or []
+        given[name] = list(dict.fromkeys([*getattr(data, name), *names]))
+    return replace(data, **given)
 
 
 class EnergyMeter:
@@ -223,7 +189,7 @@ def _silenced(name: str) -> Iterator[None]:
         speaker.setLevel(level)
 
 
-def _data(sampler: "EpisodeSampler") -> list[TrainingData]:
+def _data(sampler: EpisodeSampler) -> list[TrainingData]:
     several = len(sampler.tables) > 1
     data = []
     for name, table in sampler.tables.items():
@@ -233,13 +199,13 @@ def _data(sampler: "EpisodeSampler") -> list[TrainingData]:
     return data
 
 
-def _dataset_id(sampler: "EpisodeSampler") -> str | None:
+def _dataset_id(sampler: EpisodeSampler) -> str | None:
     """The name on the Hub of all that is drawn from, where that is one data set."""
     names = {table.dataset_id for table in sampler.tables.values()}
     return names.pop() if len(names) == 1 else None
 
 
-def _settings(args: EpisodicTrainingArguments, sampler: "EpisodeSampler") -> dict[str, Any]:
+def _settings(args: EpisodicTrainingArguments, sampler: EpisodeSampler) -> dict[str, Any]:
     settings: dict[str, Any] = {
         name: _range(getattr(sampler, name)) for name in ("n_way", "k_shot", "n_query") if hasattr(sampler, name)
     }
@@ -253,7 +219,7 @@ def _settings(args: EpisodicTrainingArguments, sampler: "EpisodeSampler") -> dic
     return settings
 
 
-def _task(asked: "EpisodeSampler", trained: "EpisodeSampler | None", args: EpisodicTrainingArguments) -> str:
+def _task(asked: EpisodeSampler, trained: EpisodeSampler | None, args: EpisodicTrainingArguments) -> str:
     task = f"{_range(asked.n_way)}-way {_range(asked.k_shot)}-shot episodes"
     if trained is not None and not shared_classes(trained, {"": asked}):
         task += " of classes that training never saw"

@@ -114,11 +114,6 @@ class TrainingRun:
     ) -> EpisodicTrainer:
         """Makes the trainer of this run.
 
-        Args:
-            train: labelled inputs, or several data sets of them by name, to be mixed.
-            valid: labelled inputs of other classes; some classes of `train` if left out.
-            callbacks: further ones.
-
         Raises:
             InvalidInputError: several data sets, and none to choose the best model by.
         """

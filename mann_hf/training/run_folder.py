@@ -29,11 +29,6 @@ FREE |= {"save_total_limit", "dataloader_num_workers", "push_to_hub", "hub_model
 def checkpoint_to_resume(settings: Mapping[str, Any], resume: bool, overwrite: bool = False) -> str | None:
     """The checkpoint from which a run continues; None for a run that starts.
 
-    Args:
-        settings: the fields of a `TrainingRun`.
-        resume: whether to continue an earlier run.
-        overwrite: whether the run may replace another one.
-
     Raises:
         InvalidInputError: the folder is a file, holds what has been taught, a model or checkpoints that the run is
             neither to resume nor to overwrite, or the checkpoints of a run with other settings.

@@ -14,11 +14,7 @@ def default_objective(args: EpisodicTrainingArguments) -> tuple[Callable[[dict[s
 
 @contextmanager
 def setting_trial(args: EpisodicTrainingArguments) -> Iterator[None]:
-    """Lets a `Trainer` write a trial's settings into the arguments, numbers and ranges among them.
-
-    Raises:
-        InvalidInputError: a setting that is neither a number nor a range.
-    """
+    """Lets a `Trainer` write a trial's settings into the arguments, numbers and ranges among them."""
     before, counts = args.episodes_per_step, {name: getattr(args, name) for name in COUNTS}
     for name in COUNTS:  # or the Trainer would turn a range into the type that the setting had
         setattr(args, name, None)

@@ -19,9 +19,6 @@ def whole_weights(model: Any) -> Iterator[None]:
 
     Wrapped layers are gathered whenever they run, by all processes together: within this context each process must
     encode the same texts in the same order. Weights that are not sharded stay as they are.
-
-    Args:
-        model: the model as prepared by Accelerate.
     """
     if not isinstance(model, FSDPModule):
         yield
@@ -51,10 +48,6 @@ def embed_in_shares(
     """Keys [n, K] for n inputs, the same on each process.
 
     Args:
-        accelerator: of the run.
-        model: without wrappers.
-        processor: turns inputs into tensors.
-        inputs: the same list on each process.
         sharded: whether no process has all weights: each then encodes all inputs, as the layers are gathered together.
     """
     processes = accelerator.num_processes

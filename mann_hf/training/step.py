@@ -69,11 +69,6 @@ def run_wrapped(wrapped: nn.Module, step: EpisodicStep, batch: EpisodeBatch) -> 
     Wrappers prepare gradients and gather weights as their `forward` is called, and call the model's `forward` in turn;
     for this call the step takes its place. So a `Trainer` can save, load and count the model as it knows it. (PyTorch
     Lightning runs `training_step` through its wrappers in the same way.)
-
-    Args:
-        wrapped: the step's model, or what wraps it.
-        step: what is run.
-        batch: for the step.
     """
     with _in_place_of_forward(step.model, step.forward):
         return wrapped(batch)

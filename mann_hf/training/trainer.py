@@ -363,8 +363,8 @@ class EpisodicTrainer(Trainer):
         """
         if not self.is_world_process_zero():
             return
-        kept = self.trained_model.model_card_data
-        card_data = with_card_arguments(kept, language, license, model_name, tags, dataset_tags)
+        kept, texts = self.trained_model.model_card_data, {"license": license, "model_name": model_name}
+        card_data = with_card_arguments(kept, tags, dataset_tags, language=language, **texts)
         save_cards(self.trained_model, str(self.args.output_dir), getattr(self, "hub_model_id", None), card_data)
 
     def _run_state(self, steps: int) -> dict[str, Any]:
