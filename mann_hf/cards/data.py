@@ -101,7 +101,7 @@ class TrainingRecord:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.data = [each if isinstance(each, TrainingData) else _read(TrainingData, each) for each in self.data]
+        self.data = [_read(TrainingData, each) for each in self.data]
 
 
 @strict
@@ -134,12 +134,8 @@ class MANNModelCardData:
     results: list = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.earlier_training = [
-            each if isinstance(each, TrainingRecord) else _read(TrainingRecord, each) for each in self.earlier_training
-        ]
-        self.results = [
-            each if isinstance(each, EvaluationResult) else _read(EvaluationResult, each) for each in self.results
-        ]
+        self.earlier_training = [_read(TrainingRecord, each) for each in self.earlier_training]
+        self.results = [_read(EvaluationResult, each) for each in self.results]
 
     @classmethod
     def from_json(cls, text: str) -> "MANNModelCardData":
@@ -218,7 +214,9 @@ def _refuse(constant: str) -> None:
 
 
 def _read(kind: Any, data: Any) -> Any:
-    """Makes an object from its fields; unknown ones, which a later version may have added, are left out."""
+    """An object, made of its fields if it is none yet; unknown ones, which a later version may add, are left out."""
+    if isinstance(data, kind):
+        return data
     if not isinstance(data, Mapping):
         raise ValueError(f"{str(data)[:80]!r} is no {kind.__name__}")
     known = {one.name for one in fields(kind)}

@@ -117,7 +117,9 @@ def predict(
         together = top_k is None and not schema.exclusive
         print_lines(*_of_table(examples.inputs, answers, schema, together))
     else:
-        print_lines(*(line for answer in answers[0] for line in _of_text(answer, schema)))
+        print_lines(
+            *(line for answer in answers[0] for line in ("\t".join(_cells(answer, schema)), *_evidence(answer)))
+        )
         if not answers[0]:
             say("no label has a score above one half (--top-k N shows the best).")
 
@@ -143,11 +145,6 @@ def _of_table(inputs: list[str], answers: list[list[Answer]], schema: LabelSchem
             lines.append("\t".join([*map("|".join, cells), " ".join(given.split())]))
             lines += (line for answer in each for line in _evidence(answer))
     return lines
-
-
-def _of_text(answer: Answer, schema: LabelSchema) -> list[str]:
-    """A line of label and score, with the evidence below."""
-    return ["\t".join(_cells(answer, schema)), *_evidence(answer)]
 
 
 def _cells(answer: Answer, schema: LabelSchema) -> list[str]:

@@ -2,7 +2,6 @@
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,19 +36,9 @@ KNOWN_LABELS = "mh-known-labels"
 Answer = dict[str, Any]
 
 
-def shown(text: str | None, noun: str = "text") -> str:
-    """A text or digest, cut if it is long; it keeps its own direction of writing."""
-    return _part("shown", text, noun)
-
-
-def header(title: str, memory: LabelledMemory, encoder: str | None, reading: str, noun: str = "text") -> str:
-    """The page's title, what it is, and what the classifier is made of."""
-    return _part("header", title, memory, encoder, reading, noun)
-
-
-def invitation(memory: LabelledMemory, questions: Sequence[str], invite: str = "Type a text and press Enter") -> str:
-    """What is shown before the first question, with examples to try."""
-    return _part("invitation", memory, questions, invite)
+def part(name: str, *facts: Any) -> str:
+    """A part of the page, made of some facts by the macro of this name."""
+    return str(getattr(_parts(), name)(*facts))
 
 
 def answer(
@@ -72,7 +61,7 @@ def answer(
     """
     targets = targets_of(problem_type)
     notice = shortened(*cut) if cut else ""
-    return _part("answer", ranked, targets.chosen(ranked), targets.several, memory, reading, notice, noun)
+    return part("answer", ranked, targets.chosen(ranked), targets.several, memory, reading, notice, noun)
 
 
 def stored(memory: LabelledMemory, wanted: str, most: int, noun: str = "text") -> str:
@@ -85,7 +74,7 @@ def stored(memory: LabelledMemory, wanted: str, most: int, noun: str = "text") -
         noun: what an input is called.
     """
     found, count = _found(memory, wanted.strip().casefold(), most)
-    return _part("stored", found, count, _whole_label(wanted, memory), memory, noun)
+    return part("stored", found, count, _whole_label(wanted, memory), memory, noun)
 
 
 def _found(memory: LabelledMemory, words: str, most: int) -> tuple[list[Entry], int]:
@@ -128,7 +117,7 @@ def legend(memory: LabelledMemory, noun: str = "text") -> str:
         notes.append(f"{len(memory.labels) - MOST_LABELS:,} more labels are not listed.")
     if len(memory) > MOST_DRAWN:
         notes.append(f"The map shows {MOST_DRAWN:,} of {len(memory):,} examples, evenly chosen.")
-    return _part("legend", memory, counts, notes)
+    return part("legend", memory, counts, notes)
 
 
 def shortened(tokens: int, read: int) -> str:
@@ -140,12 +129,7 @@ def shortened(tokens: int, read: int) -> str:
 
 def notice(message: str, is_problem: bool = False) -> str:
     """A message about what was tried. A screen reader reads it out, and interrupts itself for a problem."""
-    return _part("notice", message, is_problem)
-
-
-def _part(name: str, *facts: Any) -> str:
-    """A part of the page, made by the macro of this name."""
-    return str(getattr(_parts(), name)(*facts))
+    return part("notice", message, is_problem)
 
 
 @cache

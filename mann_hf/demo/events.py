@@ -192,6 +192,7 @@ class Events:
     def _views(self, session: Session, words: object) -> Changes:
         """All parts of the page that depend on the memory and the question, without notices."""
         config, noun = session.classifier.model.config, session.inputs.noun
+        encoder = public_name(config.encoder_name)
         changes = {self.parts.state: session, self.parts.taught: "", self.parts.forgotten: ""}
         try:
             memory, ranked, figure = session.view()
@@ -203,10 +204,10 @@ class Events:
             cut = session.cut(session.asked)
             shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut, noun)
         else:
-            shown = answers.invitation(memory, self.examples, session.inputs.invite)
+            shown = answers.part("invitation", memory, self.examples, session.inputs.invite)
         return {
             **changes,
-            self.parts.head: answers.header(self.title, memory, public_name(config.encoder_name), config.reading, noun),
+            self.parts.head: answers.part("header", self.title, memory, encoder, config.reading, noun),
             self.parts.answer: shown,
             self.parts.map: figure,
             self.parts.legend: answers.legend(memory, noun),

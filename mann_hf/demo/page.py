@@ -126,7 +126,7 @@ def build_page(
     page.allowed_hosts, page.downloads = hosts, downloads
     with page:
         state, encoder = gr.State(time_to_live=SECONDS_KEPT), public_name(config.encoder_name)
-        head = gr.HTML(answers.header(title, classifier.model.memory, encoder, config.reading, inputs.noun))
+        head = gr.HTML(answers.part("header", title, classifier.model.memory, encoder, config.reading, inputs.noun))
         if not shared:
             gr.HTML(f'<p class="mh-quiet">{YOURS_ALONE}</p>')
         with gr.Row():

@@ -17,6 +17,10 @@ MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
 """Of labels, as many with an example each are more than a memory holds."""
 LARGEST_NUMBER = 2**63
 """The first whole number that a tensor cannot hold."""
+FLAGS = (
+    *("output_hidden_states", "output_attentions", "return_dict", "use_cache"),
+    *("is_encoder_decoder", "tie_word_embeddings"),
+)
 TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "architectures": ((list,), "a list of names"),
     "id2label": ((dict,), "an object from numbers to names"),
@@ -26,12 +30,7 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "model_type": ((str,), "a name"),
     "problem_type": ((str,), "a name"),
     "transformers_version": ((str,), "a version"),
-    "output_hidden_states": ((bool,), "true or false"),
-    "output_attentions": ((bool,), "true or false"),
-    "return_dict": ((bool,), "true or false"),
-    "use_cache": ((bool,), "true or false"),
-    "is_encoder_decoder": ((bool,), "true or false"),
-    "tie_word_embeddings": ((bool,), "true or false"),
+    **dict.fromkeys(FLAGS, ((bool,), "true or false")),
 }
 """What any configuration's fields may be, where they are given."""
 IN_BITS = ("load_in_4bit", "load_in_8bit")

@@ -1,13 +1,11 @@
 """What transformers reports of loading weights, judged: which are missing, left over, or of another shape."""
 
-import logging as std_logging
 import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from logging import LogRecord, getLogger
 from typing import Any
-
-from transformers.utils import logging
 
 from ..wording import counted, listed
 from .files import WEIGHTS
@@ -20,25 +18,17 @@ NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 @contextmanager
 def quiet_load_report() -> Iterator[None]:
-    """Holds back the report of transformers: what of it matters is told as an error or warning of this library."""
-    reporter = logging.get_logger("transformers.modeling_utils")
-    silence = _NoLoadReport()
+    """Holds back what transformers reports in this thread: what of it matters is an error or warning of ours."""
+    reporter, thread = getLogger("transformers.modeling_utils"), threading.get_ident()
+
+    def silence(record: LogRecord) -> bool:
+        return record.thread != thread or "LOAD REPORT" not in record.getMessage()
+
     reporter.addFilter(silence)
     try:
         yield
     finally:
         reporter.removeFilter(silence)
-
-
-class _NoLoadReport(std_logging.Filter):
-    """Drops the loading reports of one thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-
-    def filter(self, record: std_logging.LogRecord) -> bool:
-        return record.thread != self.thread or "LOAD REPORT" not in record.getMessage()
 
 
 def deeper_parts(report: dict[str, Any], names: Iterable[str]) -> list[str]:

@@ -16,22 +16,14 @@ from .source import Source
 logger = logging.get_logger(f"transformers.{__name__}")
 
 FIRST = ("Transformer", "Pooling")
-# Their names of a pooling, in the order of their flags, and ours.
+# Their names of a pooling, in the order of their flags; ours; and the flags.
 _POOLINGS = {
-    "cls": "cls",
-    "max": "max",
-    "mean": "mean",
-    "mean_sqrt_len_tokens": "mean_sqrt_len",
-    "weightedmean": "weighted_mean",
-    "lasttoken": "last_token",
-}
-_POOLING_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
+    "cls": ("cls", "pooling_mode_cls_token"),
+    "max": ("max", "pooling_mode_max_tokens"),
+    "mean": ("mean", "pooling_mode_mean_tokens"),
+    "mean_sqrt_len_tokens": ("mean_sqrt_len", "pooling_mode_mean_sqrt_len_tokens"),
+    "weightedmean": ("weighted_mean", "pooling_mode_weightedmean_tokens"),
+    "lasttoken": ("last_token", "pooling_mode_lasttoken"),
 }
 _OF_TOKENIZERS = ("tokenizer_args", "processor_kwargs")
 _ARGUMENTS = ("model_args", "model_kwargs", "config_args", "config_kwargs", *_OF_TOKENIZERS)
@@ -136,7 +128,7 @@ def pooling_settings(source: Source, subfolder: str) -> tuple[str, bool]:
     config = _config_of(source, "Pooling", subfolder)
     modes = config.get("pooling_mode")
     if modes is None:
-        modes = [mode for flag, mode in _POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
+        modes = [mode for mode, (_, flag) in _POOLINGS.items() if config.get(flag)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else list(modes)
     for mode in modes:
         if mode not in _POOLINGS:
@@ -144,7 +136,7 @@ def pooling_settings(source: Source, subfolder: str) -> tuple[str, bool]:
     pool_prompt = config.get("include_prompt", True) is not False
     if not pool_prompt and "weightedmean" in modes:
         raise cannot_follow(source, "the pooling weightedmean with include_prompt=False")
-    return JOINT.join(_POOLINGS[mode] for mode in modes), pool_prompt
+    return JOINT.join(_POOLINGS[mode][0] for mode in modes), pool_prompt
 
 
 def _config_of(source: Source, kind: str, subfolder: str) -> Any:

@@ -32,15 +32,11 @@ def renew_cached_properties_in_children(owner: type) -> None:
             if isinstance(attribute, cached_property) and hasattr(attribute, "lock"):
                 attribute.lock = free(attribute.lock)
 
-    _at_forks(after_in_child=renew)
+    _in_children(renew)
 
 
 def free(lock: Any) -> Any:
-    """A lock that a child can take: this one, or a new one if a thread holds it that is not there any more.
-
-    Args:
-        lock: a `threading.RLock`.
-    """
+    """An `RLock` that a child can take: this one, or a new one if a thread holds it that is not there any more."""
     if lock.acquire(blocking=False):
         lock.release()
         return lock
@@ -52,9 +48,9 @@ def _renew() -> None:
         renewable.renew()
 
 
-def _at_forks(**actions: Callable[[], Any]) -> None:
+def _in_children(action: Callable[[], None]) -> None:
     if hasattr(os, "register_at_fork"):  # where processes are forked at all
-        os.register_at_fork(**actions)
+        os.register_at_fork(after_in_child=action)
 
 
-_at_forks(after_in_child=_renew)
+_in_children(_renew)

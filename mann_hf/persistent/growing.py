@@ -36,12 +36,7 @@ class Growing:
 def grown(
     tables: Mapping[str, Growing], fields: Mapping[str, tuple[Tensor, Tensor]]
 ) -> tuple[dict[str, Growing], dict[str, Tensor]]:
-    """Fields with more rows behind, in place where the tables that they had have room.
-
-    Args:
-        tables: of some fields.
-        fields: the rows of each, and what comes behind them.
-    """
+    """Fields, each given as rows and what comes behind them, in place where the tables that they had have room."""
     kept, result = {}, {}
     for name, (rows, more) in fields.items():
         table = tables.get(name)

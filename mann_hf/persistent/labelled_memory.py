@@ -104,10 +104,6 @@ class LabelledMemory(Content):
         """The entry, or the label's words, in a slot of `reading_state`."""
         return self._stored.at(slot) if self._stored is not None else self.all_entries[slot]
 
-    def together(self) -> "LabelledMemory":
-        """The same memory with a slot for each entry, in their order, and no other."""
-        return large_memory.together(self)
-
     @cached_property
     def named_labels(self) -> tuple[str, ...]:
         """The labels whose words are in the memory."""
@@ -137,12 +133,7 @@ class LabelledMemory(Content):
         return state._replace(mask=state.mask | (torch.arange(state.slots, device=state.mask.device) >= len(self)))
 
     def search(self, store: str, similarity: Similarity) -> Search | None:
-        """A search of `reading_state` by a store; None where the memory is small enough to compare all.
-
-        Args:
-            store: its name in `STORES`.
-            similarity: by which slots are near.
-        """
+        """A search of `reading_state` by a store of `STORES`; None where the memory is small enough to compare all."""
         return None if self._stored is None else self._stored.search(store, similarity, self.reading_state.mask[0])
 
     @cached_property

@@ -32,6 +32,9 @@ MOST_UNUSED = 0.25
 """The share of slots that may be empty before the others are moved together."""
 
 
+C = TypeVar("C", bound="Content")
+
+
 @dataclass(frozen=True, repr=False)
 class Content:
     """What a memory holds: the fields of a `LabelledMemory` that writes change."""
@@ -65,20 +68,18 @@ class Content:
         large = count >= min(LARGE, LARGE_VALUES / max(1, labels))
         return large and self.rules.capacity is None and self.state.keys.device.type == "cpu"
 
+    def together(self: C) -> C:
+        """The same with a slot for each entry, in their order, and no other."""
+        own = self.entries
+        if not isinstance(own, StoredEntries):
+            return self
+        return replace(self, entries=tuple(own), state=self.state.select(own.slots))
+
     def _rules_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
         return self.rules.with_value_size(len(labels)) if self.targets.named else self.rules
 
 
 renew_cached_properties_in_children(Content)
-C = TypeVar("C", bound=Content)
-
-
-def together(content: C) -> C:
-    """The same content with a slot for each entry, in their order, and no other."""
-    own = content.entries
-    if not isinstance(own, StoredEntries):
-        return content
-    return replace(content, entries=tuple(own), state=content.state.select(own.slots))
 
 
 def remember(
@@ -106,7 +107,7 @@ def _written(content: C, write: Callable[[C], C | None]) -> C:
 
 def _shared(content: C) -> C:
     """The same content in slots that later versions share."""
-    content = together(content)
+    content = content.together()
     entries, labels, values = content.entries, content.labels, content.state.values[0].detach()
     examples = are_examples(entries)
     counts = _counted(values, examples) if labels else None

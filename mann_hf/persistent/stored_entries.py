@@ -96,13 +96,7 @@ class StoredEntries(Sequence[Entry]):
         raise KeyError(id_)
 
     def search(self, store: str, similarity: Similarity, mask: Tensor) -> Search:
-        """A search of some slots by a store; see `LabelledMemory.search`.
-
-        Args:
-            store: its name.
-            similarity: by which slots are near.
-            mask: [S], the slots.
-        """
+        """A search of some slots, those of a mask [S], by a store; see `LabelledMemory.search`."""
         searched = self.shared.searched(store, similarity.searched)
         last: list[tuple[Tensor, int, Tensor]] = []
 

@@ -118,8 +118,8 @@ def test_what_strangers_write_is_shown_literally(make: Make, nasty: str) -> None
     assert stored.data["data-forget-label"] == [nasty]
     legend = Reader(answers.legend(memory))
     assert nasty in legend.text and nasty in legend.data["data-find"] and nasty in legend.data["value"]
-    assert nasty in Reader(answers.header(nasty, memory, nasty, nasty)).text
-    tried = Reader(answers.invitation(memory, [nasty]))
+    assert nasty in Reader(answers.part("header", nasty, memory, nasty, nasty, "text")).text
+    tried = Reader(answers.part("invitation", memory, [nasty], "Choose"))
     assert nasty in tried.text and tried.data["data-ask"] == [nasty]
     assert Reader(answers.notice(nasty, is_problem=True)).text == nasty
 
@@ -130,8 +130,8 @@ def test_a_problem_interrupts_a_screen_reader_and_a_success_waits() -> None:
 
 
 def test_a_long_text_is_cut_and_one_that_is_not_stored_said_so() -> None:
-    assert len(Reader(answers.shown("word " * 9999)).text) == answers.MOST_LETTERS
-    assert "not stored" in answers.shown(None)
+    assert len(Reader(answers.part("shown", "word " * 9999)).text) == answers.MOST_LETTERS
+    assert "not stored" in answers.part("shown", None)
 
 
 LONG = "a very long label " * 30 + '"end"'
@@ -200,9 +200,9 @@ class TestStored:
 
 
 def test_an_empty_memory_asks_to_be_taught(classifier: FewShotTextClassificationPipeline) -> None:
-    assert "Teach a first example" in answers.invitation(LabelledMemory.empty(4), ["x"])
+    assert "Teach a first example" in answers.part("invitation", LabelledMemory.empty(4), ["x"], "Choose an image")
     assert not Reader(answers.legend(LabelledMemory.empty(4))).text
-    assert "press Enter." in answers.invitation(classifier.model.memory, [])
+    assert "Choose an image." in answers.part("invitation", classifier.model.memory, [], "Choose an image")
 
 
 def test_the_legend_counts_and_is_of_bounded_length(make: Make) -> None:
