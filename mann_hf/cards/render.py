@@ -133,15 +133,7 @@ def model_card(facts: ModelFacts, card_data: MANNModelCardData | None = None) ->
         card_data: further facts, which the model does not show.
     """
     card_data = card_data or MANNModelCardData()
-    name = card_data.model_name or Path(facts.place).name
-    return _card(
-        "model_card.md.jinja",
-        _metadata(facts, card_data, name),
-        mark=MODEL_MARK,
-        facts=facts,
-        card_data=card_data,
-        name=name,
-    )
+    return _card("model_card.md.jinja", MODEL_MARK, _metadata(facts, card_data), facts, card_data)
 
 
 def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCardData | None = None) -> str:
@@ -153,7 +145,6 @@ def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCa
         card_data: further facts; training and results belong to the model and are left out.
     """
     card_data = card_data or MANNModelCardData()
-    name = card_data.model_name or Path(facts.place).name
     data = ModelCardData(
         language=card_data.language,
         license=card_data.license,
@@ -162,9 +153,7 @@ def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCa
         datasets=card_data.datasets or None,
         base_model=facts.encoder_on_hub,
     )
-    return _card(
-        "memory_card.md.jinja", data, mark=MEMORY_MARK, facts=facts, card_data=card_data, name=name, loaded_by=loaded_by
-    )
+    return _card("memory_card.md.jinja", MEMORY_MARK, data, facts, card_data, loaded_by=loaded_by)
 
 
 def results_file(card_data: MANNModelCardData, place: str, noun: str = "text") -> str | None:
@@ -187,13 +176,11 @@ def results_file(card_data: MANNModelCardData, place: str, noun: str = "text") -
             entry["date"] = result.date
         if is_owned_name(place):
             entry["source"] = {"url": f"https://huggingface.co/{place}", "name": "Model card"}
-        interval = "95 % interval"
+        interval = ""
         if result.interval is not None:
-            interval += f" ± {_rounded(result.interval)}"
+            interval = f"95 % interval ± {_rounded(result.interval)}"
         elif result.ends is not None:
-            interval += f" {' to '.join(str(_rounded(end)) for end in result.ends)}"
-        else:
-            interval = ""
+            interval = f"95 % interval {' to '.join(str(_rounded(end)) for end in result.ends)}"
         entry["notes"] = "; ".join(filter(None, [_metric(result, noun), result.task, interval]))
         entries.append(entry)
     return yaml_dump(entries, sort_keys=False) if entries else None
@@ -243,22 +230,28 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
     return (data if isinstance(data, dict) else {}), card[found.end() :]
 
 
-def _card(template: str, data: ModelCardData, **facts: Any) -> str:
-    text = _templates().get_template(template).render(most_labels=MOST_LABELS, code_of=CODE.get, **facts)
+def _card(
+    template: str, mark: str, data: ModelCardData, facts: ModelFacts, card_data: MANNModelCardData, **more: Any
+) -> str:
+    more |= {"mark": mark, "facts": facts, "card_data": card_data, "name": _name(facts, card_data)}
+    text = _templates().get_template(template).render(most_labels=MOST_LABELS, code_of=CODE.get, **more)
     text = re.sub(r"\n{3,}", "\n\n", text.strip())  # where parts are left out
     return f"---\n{data.to_yaml()}\n---\n\n{text}\n"
 
 
-def _metadata(facts: ModelFacts, card_data: MANNModelCardData, name: str) -> ModelCardData:
+def _name(facts: ModelFacts, card_data: MANNModelCardData) -> str:
+    return card_data.model_name or Path(facts.place).name
+
+
+def _metadata(facts: ModelFacts, card_data: MANNModelCardData) -> ModelCardData:
     task = facts.task or f"{facts.noun}-classification"
+    task_name = task.replace("-", " ").capitalize()  # one for all figures of a data set; what was asked names them
     training = card_data.training.data if card_data.training is not None else []
     datasets = dict.fromkeys([*card_data.datasets, *(each.dataset_id for each in training if each.dataset_id)])
     results = [
         EvalResult(
             task_type=task,
-            task_name=task.replace(
-                "-", " "
-            ).capitalize(),  # one for all figures of a data set; what was asked is in their names
+            task_name=task_name,
             dataset_type=result.dataset_id or _slug(result.dataset),
             dataset_name=result.dataset,
             dataset_split=result.dataset_split,
@@ -285,7 +278,7 @@ def _metadata(facts: ModelFacts, card_data: MANNModelCardData, name: str) -> Mod
         base_model=facts.base_on_hub,
         datasets=list(datasets) or None,
         metrics=sorted({result.metric_type for result in results}) or None,
-        model_name=name if results else None,
+        model_name=_name(facts, card_data) if results else None,
         eval_results=results or None,
         **further,
     )

@@ -41,20 +41,16 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
         InvalidInputError: there is no classifier there.
     """
     folder = Path(place)
-    if not folder.is_dir():
-        question = did_you_mean(near_paths(place, _is_classifier))
-        if not on_hub or folder.exists() or not is_owned_name(place):
-            if question:
-                raise InvalidInputError(f"there is no folder {place!r}; {question}")
-            raise InvalidInputError(
-                f"there is no folder {place!r}; `mann-hf remember {shlex.quote(place)} TABLE` makes one, and so does "
-                "save_pretrained."
-            )
-        config = _config_on_hub(place, question)
-    else:
+    if folder.is_dir():
         config = _config_in(folder)
         if not on_hub:  # a command that writes there, its card too
             check_file(folder / CARD)
+    else:
+        question = did_you_mean(near_paths(place, _is_classifier))
+        if not on_hub or folder.exists() or not is_owned_name(place):
+            cure = f"`mann-hf remember {shlex.quote(place)} TABLE` makes one, and so does save_pretrained."
+            raise InvalidInputError(f"there is no folder {place!r}; {question or cure}")
+        config = _config_on_hub(place, question)
     kind = config.get("model_type")
     if kind is None:
         raise InvalidInputError(f"{place!r} holds no classifier: its {CONFIG} names no model_type.")

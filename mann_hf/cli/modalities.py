@@ -9,12 +9,7 @@ from ..errors import InvalidInputError
 
 
 class Modality(NamedTuple):
-    """A kind of input.
-
-    Attributes:
-        encoder: for a new classifier, if none is named.
-        endings: of files that hold one input each, by which a folder of class folders is known.
-    """
+    """A kind of input: its default encoder, and the endings of files with one each, as in a folder of class folders."""
 
     encoder: str
     endings: tuple[str, ...]

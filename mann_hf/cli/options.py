@@ -112,12 +112,7 @@ class TableOptions(NamedTuple):
 
 
 def reads_table(usual_split: str, labels: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of a table in place of its parameter `options`, which gets them all.
-
-    Args:
-        usual_split: what the command reads of a data set if no split is named.
-        labels: whether it reads labels.
-    """
+    """Gives a command the options of a table in place of its parameter `options`, which gets them all."""
     split = typer.Option(
         metavar="NAME",
         help="The split of a Hub data set or a folder; the sheet of an Excel file.",

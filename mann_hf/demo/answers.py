@@ -51,13 +51,7 @@ def answer(
 ) -> str:
     """The answer to a question: the best labels as bars, and the evidence for those that were chosen.
 
-    Args:
-        ranked: the answers of the pipeline, best first.
-        memory: the memory that was read.
-        problem_type: of the memory.
-        reading: the name of the way of reading.
-        cut: number of tokens of the text, and of those that were read, if not all were.
-        noun: what an input is called.
+    Of a text of which only a part was read, `cut` has the numbers of its tokens and of those that were.
     """
     targets = targets_of(problem_type)
     notice = shortened(*cut) if cut else ""
@@ -65,14 +59,7 @@ def answer(
 
 
 def stored(memory: LabelledMemory, wanted: str, most: int, noun: str = "text") -> str:
-    """The stored examples with the wanted words in their text or label, newest first.
-
-    Args:
-        memory: the memory.
-        wanted: the words; all examples if empty.
-        most: how many are shown.
-        noun: what an input is called.
-    """
+    """The stored examples with the wanted words, if any, in their text or label, the newest first and a few at most."""
     found, count = _found(memory, wanted.strip().casefold(), most)
     return part("stored", found, count, _whole_label(wanted, memory), memory, noun)
 

@@ -51,16 +51,10 @@ def short(text: str, most: int) -> str:
 
 
 def typed_text(typed: object, missing: str = NO_TEXT, most: int = MOST_LETTERS_TYPED, too_long: str = LONG_TEXT) -> str:
-    """The text that was typed, checked.
-
-    Args:
-        typed: what came; from a browser a text or None.
-        missing: the message if it is empty.
-        most: the largest number of letters.
-        too_long: the message if it has more.
+    """The text that was typed, which comes from a browser as a text or None, checked.
 
     Raises:
-        InvalidInputError: it is empty, too long or not a text.
+        InvalidInputError: it is empty (the message is `missing`), too long (`too_long`) or not a text.
     """
     if typed is None:
         raise InvalidInputError(missing)
@@ -102,11 +96,7 @@ def sent_image(sent: object) -> Any:
 
 
 def typed_names(typed: object, several: bool) -> list[str]:
-    """The labels that were typed, checked.
-
-    Args:
-        typed: a name or, if a text may have several labels, names with | between them.
-        several: whether a text may have several labels.
+    """The labels that were typed, checked: a name or, if an example may have several, names with | between them.
 
     Raises:
         InvalidInputError: there is none, one is empty or too long, or there are too many.

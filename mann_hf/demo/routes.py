@@ -22,13 +22,11 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Route(NamedTuple):
-    """The method and path of a request.
+    """The method, path and query of a request.
 
     Attributes:
-        method: the HTTP method.
-        path: the path below the place where the page is mounted.
+        path: below the place where the page is mounted.
         api: the path below `/gradio_api/`; None for other paths.
-        query: the query string, as it was sent.
     """
 
     method: str

@@ -18,13 +18,7 @@ RANKS, EVIDENCE = 5, 5
 
 
 class View(NamedTuple):
-    """A consistent view of one memory.
-
-    Attributes:
-        memory: the memory.
-        ranked: its answers to the last question, best first; empty without a question or with an empty memory.
-        figure: the map.
-    """
+    """A consistent view of one memory: with it its answers to the last question, best first, if any, and the map."""
 
     memory: LabelledMemory
     ranked: list[dict[str, Any]]

@@ -108,11 +108,8 @@ def check_config(config: Any) -> None:
     for name in ("dtype", "torch_dtype"):
         check_dtype(name, config.get(name))
     for name, value in config.items():
-        if (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and not -LARGEST_NUMBER < value < LARGEST_NUMBER
-        ):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and not -LARGEST_NUMBER < value < LARGEST_NUMBER:
             raise InvalidInputError(f"the configuration has {name} = {shown(value)}, which is not a size.")
     for name, part in config.items():
         if name != "adapter":  # whose fields are compared with its weights

@@ -83,21 +83,17 @@ def _is_of_the_file(error: BaseException, place: Any, given: Mapping[str, Any]) 
 
 def _message(place: Any, file: str, error: BaseException, given: Mapping[str, Any]) -> str:
     said = " ".join(str(error).split())
-    if (
-        isinstance(error, ImportError | PermissionError) or CODE in said
-    ):  # nothing is damaged, and the error says what helps
-        return f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {said}"
+    what = f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}):"
+    if isinstance(error, ImportError | PermissionError) or CODE in said:  # nothing is damaged; it says what helps
+        return f"{what} {said}"
     short = f"{said.rstrip('.')}." if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
-    kind = (
-        ""
-        if said and (isinstance(error, OSError | ValueError) or type(error) is Exception)
-        else f"{type(error).__name__}: "
-    )
+    plain = said and (isinstance(error, OSError | ValueError) or type(error) is Exception)
+    kind = "" if plain else f"{type(error).__name__}: "
     chosen = [name for name, value in given.items() if not (value is None or name in OF_PLACES or name.startswith("_"))]
     cause = f"Try without {listed(chosen)}; if that fails, too, the" if chosen else "The"
     return (
-        f"{os.fspath(place) if place is not None else 'the model'!r} could not be loaded ({file}): {kind}{short} "
-        f"{cause} file is damaged, or it does not belong to the others beside it: download or save the folder again."
+        f"{what} {kind}{short} {cause} file is damaged, or it does not belong to the others beside it: download or "
+        "save the folder again."
     )
 
 

@@ -110,8 +110,7 @@ def upload(
         private: of a repository that is made.
         revision: the branch; made if need be, but not to propose a change to it.
         create_pr: opens a pull request in place of a commit.
-        commit_message: of the commit.
-        commit_description: of the commit.
+        commit_message, commit_description: of the commit.
 
     Raises:
         InvalidInputError: that is no name, or it was to be private, and is there and public.

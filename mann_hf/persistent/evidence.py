@@ -123,13 +123,8 @@ def evidence_tensors(
 def used_entries(reading: Reading, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> list[int]:
     """The id of each query's top entry, [Q]: what least-recently-used eviction counts as used.
 
-    An answer of none of several labels uses the nearest entry without a label, if there are any.
-
-    Args:
-        reading: by which the logits were read.
-        ready: the memory that they were read from.
-        keys: [Q, K].
-        logits: [Q, C].
+    An answer of none of several labels uses the nearest entry without a label, if there are any. Arguments are those of
+    `evidence_of`.
     """
     best = logits.argmax(-1, keepdim=True)
     entries, memory = ready.memory.entries, ready.memory

@@ -19,13 +19,7 @@ from .shared_slots import SharedSlots, Version
 
 
 class LabelCounts(NamedTuple):
-    """How often each of C labels is stored.
-
-    Attributes:
-        entries: [C], under how many entries.
-        examples: [C], under how many examples.
-        first: [C], the first slot that is stored under it.
-    """
+    """Of each of C labels the numbers of entries and of examples, and the first slot, that are stored under it."""
 
     entries: Tensor
     examples: Tensor

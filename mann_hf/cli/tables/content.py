@@ -11,6 +11,8 @@ import stat
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -53,13 +55,7 @@ IN_PARTS = "give it in parts, or as parquet"
 
 
 class Content(NamedTuple):
-    """The content of a file or a stream.
-
-    Attributes:
-        source: its name in messages.
-        data: its bytes, unpacked.
-        ending: the ending of files in its format, or `.txt` for lines of text.
-    """
+    """A file or stream: its name in messages, its unpacked bytes, and the ending of its format (`.txt` for lines)."""
 
     source: str
     data: bytes
@@ -151,14 +147,12 @@ def read_file(path: str, options: TableOptions, columns: Columns, lines: bool) -
             f"{path!r} is read as a table only if its name ends in {endings()} (texts packed as "
             f"{', '.join(PACKED)}, too), or with --format{cure_of(path)}."
         )
-    try:
+    with _readable(repr(path)):
         if ending == PARQUET and Path(path.lower()).suffix == PARQUET and _begins_as_parquet(path):
             return Content(path, b"", PARQUET)  # is read in parts
         if os.path.getsize(path) > LARGEST:
             raise InvalidInputError(f"{path!r} has more than {LARGEST:,} bytes; {IN_PARTS}.")
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"{path!r} cannot be read: {error.strerror or error}") from None
     data, name = _unpacked(data, path, Path(path.lower()).suffix)
     if not data.strip():
         raise InvalidInputError(f"{path!r} is empty.")
@@ -181,11 +175,8 @@ def read_stream(source: str, options: TableOptions, columns: Columns, lines: boo
         kind = os.stat(source).st_mode
         if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and source != os.devnull):
             raise InvalidInputError(f"{source!r} is a device; give a file, a folder, a pipe or - for standard input.")
-        try:
-            with open(source, "rb") as pipe:
-                data = _all(pipe, source)
-        except OSError as error:
-            raise InvalidInputError(f"{source!r} cannot be read: {error.strerror or error}") from None
+        with _readable(repr(source)), open(source, "rb") as pipe:
+            data = _all(pipe, source)
     if not data.strip():
         raise InvalidInputError(f"nothing came from {source}; give it {'texts or ' if lines else ''}a table.")
     for mark, ending in ((b"\x1f\x8b", ".gz"), (b"BZh", ".bz2"), (b"\xfd7zXZ", ".xz")):
@@ -269,11 +260,17 @@ def _standard_input() -> BinaryIO:
 
 
 def _all(stream: BinaryIO, source: str) -> bytes:
+    with _readable(source):
+        return _bounded(stream.read(LARGEST + 1), source)
+
+
+@contextmanager
+def _readable(source: str) -> Iterator[None]:
+    """Names the source in an error of reading it."""
     try:
-        data = stream.read(LARGEST + 1)
+        yield
     except OSError as error:
         raise InvalidInputError(f"{source} cannot be read: {error.strerror or error}") from None
-    return _bounded(data, source)
 
 
 def _bounded(data: bytes, source: str) -> bytes:

@@ -48,13 +48,7 @@ def read_delimited(
 ) -> Iterator[Row]:
     """The rows of a text with delimiters between its cells.
 
-    Args:
-        source: name of the table in messages.
-        text: the text of the file.
-        ending: gives the usual delimiter.
-        columns: the columns that are wanted.
-        options: how to read it.
-        marked: whether the file has a byte order mark or is not UTF-8, for `Columns.form`.
+    The ending gives the usual delimiter; `marked` says of `Columns.form` that the file has a mark or is not UTF-8.
 
     Raises:
         InvalidInputError: a column is missing, the header cannot be read, or several delimiters are possible.

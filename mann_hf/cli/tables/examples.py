@@ -93,13 +93,9 @@ def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings
 
 
 def _examples(table: Table, spell: Callable[[Any], Any] | None, skip_bad_rows: bool, as_many: bool = False) -> Examples:
-    """The rows that can be used, as inputs and labels; an error, if bad rows are not skipped.
+    """The rows that can be used, as inputs and, where `spell` makes them of cells, labels.
 
-    Args:
-        table: the table.
-        spell: turns a cell into a label; None if no labels are wanted.
-        skip_bad_rows: whether to skip bad rows.
-        as_many: whether all labels must be lists of the same length.
+    With `as_many`, all labels must be lists of the same length.
     """
     bad = list(table.bad)
     before = _rows_before(table)
@@ -144,14 +140,8 @@ def checked(
 ) -> tuple[Examples, list[Any]]:
     """Looks at each input as a classifier will: images are opened, one by one, and their paths are kept.
 
-    Args:
-        table: the table of the examples.
-        examples: what `examples_of` or `inputs_of` found in it.
-        check: of the classifier's processor.
-        skip_bad_rows: whether rows with a bad input are skipped and listed; otherwise they are an error.
-
     Returns:
-        The examples that are left, and their inputs as `check` gives them.
+        The examples that are left, and their inputs as `check` gives them, of the classifier's processor.
 
     Raises:
         InvalidInputError: an input cannot be used, and is not skipped; the message names the row.

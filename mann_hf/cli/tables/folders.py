@@ -29,13 +29,7 @@ NO_DATA = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_di
 
 
 class Chosen(NamedTuple):
-    """The files of a folder that are read.
-
-    Attributes:
-        files: the files, in order.
-        split: their split; None if the folder has no splits.
-        splits: all splits of the folder.
-    """
+    """The files of a folder that are read, in order, with their split and all splits, if the folder has any."""
 
     files: list[Path]
     split: str | None
@@ -161,18 +155,10 @@ def choose_of(
     sign: str = "its README.md",
     left: Sequence[Path] = (),
 ) -> Chosen:
-    """The files of the split that is asked for, or of the usual one.
-
-    Args:
-        folder: the folder.
-        there: the files of each split.
-        split: the one that is asked for.
-        usual: the one to take if none is.
-        sign: what tells the split of a file, for the error.
-        left: files without a split.
+    """The files of the split that is asked for, or of the usual one, of the files that are there by split.
 
     Raises:
-        InvalidInputError: there is no such split.
+        InvalidInputError: there is no such split; it says by what `sign` files have splits, and which are `left`.
     """
     wanted = split or usual
     if wanted not in there:

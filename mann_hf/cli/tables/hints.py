@@ -144,13 +144,9 @@ def say_contradictions(table: Table, texts: Sequence[str], labels: Sequence[Any]
 
 
 def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None], several: bool) -> None:
-    """Prints labels that are spelled differently from how they are written in the table.
+    """Prints labels whose spelling differs from how they are written in the table.
 
-    Args:
-        table: the table.
-        parts: gives the labels of a cell.
-        spell: gives the spelling of a label; None if it is no label.
-        several: whether a cell may hold several, with white space around each.
+    With `several` in a cell, white space around each is no difference.
     """
     changed: Counter[tuple[str, str]] = Counter()
     spaces = 0

@@ -47,12 +47,7 @@ def read_saved(folder: str, name: str, split: str | None, usual_split: str, colu
 
 
 class Card(NamedTuple):
-    """The files and columns of a folder, according to its card.
-
-    Attributes:
-        files: the files of each split.
-        features: the features of the columns; None if the card has none.
-    """
+    """The files of each split of a folder according to its card, and the features of its columns, if it has any."""
 
     files: dict[str, list[Path]]
     features: Any
