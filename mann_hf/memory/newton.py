@@ -235,6 +235,7 @@ def minimise(
     tolerance: float,
     sketch: Sketch | None = None,
     near: bool = False,
+    coarse: Callable[[], Any] | None = None,
 ) -> Minimum:
     """The minimum by Newton's method, each step solved by conjugate gradients.
 
@@ -247,12 +248,14 @@ def minimise(
         tolerance: the length of the gradient at which a problem counts as solved.
         sketch: of an earlier `Minimum`; like the start it changes the time alone.
         near: whether the start is near, so that it pays to solve for steps precisely; this, too.
+        coarse: gives the objective in the precision of the curvature, where the caller has it or wants it, too.
     """
     outputs = (start.weight if isinstance(start, Point) else start).shape[1]
     batch, slots, _ = objective.keys.shape
     precise = gradient_precision(objective.keys, outputs)
-    rough, coarse = curvature_precision(objective.keys, outputs), None
+    rough, curved = curvature_precision(objective.keys, outputs), None
     objective = objective.to(precise)
+    coarse = coarse or functools.partial(objective.to, rough)
     rank, _ = _sketch_sizes(slots, outputs)
     worth_sketch = batch == 1 and slots >= SKETCH_FROM and outputs * objective.keys.shape[2] * rank <= SKETCH_NUMBERS
     tolerance = reachable(tolerance, objective.keys, outputs)
@@ -269,13 +272,13 @@ def minimise(
         unsolved = (length > tolerance) & ~stuck
         if not unsolved.any():
             break
-        coarse = objective.to(rough) if coarse is None else coarse
+        curved = coarse() if curved is None else curved
         if sketch is None and worth_sketch and bool(length < NEAR * first):
-            sketch = Sketch.of(objective, probabilities).to(coarse.keys.dtype)
+            sketch = Sketch.of(objective, probabilities).to(curved.keys.dtype)
         # superlinear convergence without wasted work far away; no more of it than the tolerance asks for
         loosest = 0.01 if sketch is not None else 0.03 if near else 0.3
         precision = (length / first).sqrt().clamp_max(loosest).maximum(0.7 * tolerance / length.clamp_min(tolerance))
-        step = newton_step(coarse, probabilities, -gradient, precision * length, sketch)
+        step = newton_step(curved, probabilities, -gradient, precision * length, sketch)
         step = step * unsolved
         slope = dot(gradient, step)[:, 0, 0]
         if sketch is not None and not bool((slope < 0)[unsolved[:, 0, 0]].all()):  # rounding has spoilt the sketch
@@ -298,8 +301,8 @@ def minimise(
         patience = torch.where(-slope <= noise, 1, 3)[:, None, None]
         stuck = stuck | (unsolved & (length < 1e-2 * first) & (idle >= patience))
         better = ~(stuck & (new_length > length))
-        if coarse.keys.dtype == torch.bfloat16 and stuck.any():  # its rounding may be all that was in the way
-            coarse, idle, stuck = objective, torch.zeros_like(idle), torch.zeros_like(stuck)
+        if curved.keys.dtype == torch.bfloat16 and stuck.any():  # its rounding may be all that was in the way
+            curved, idle, stuck = objective, torch.zeros_like(idle), torch.zeros_like(stuck)
         if better.all():
             weight, (value, gradient, probabilities), length = candidate, new, new_length
             continue

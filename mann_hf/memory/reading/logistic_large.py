@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ..addressing import unit
-from ..newton import Minimum, Point, minimise, reachable
+from ..newton import Minimum, Point, curvature_precision, minimise, reachable
 from ..state import KeyValueState
 from .logistic_blocks import BlockwiseLogistic, Margins, objective_of
-from .logistic_updates import DOUBT, carried, kept_runs, renewed, settled
+from .logistic_updates import DOUBT, carried, kept_runs, pieced, renewed, settled, without
 
 FIRST_LENGTH = 10.0
 """The length of W's rows where a solve starts that has no earlier solution."""
@@ -18,6 +18,8 @@ THINNED_FROM, THINNING = 64, 8
 """Slots for each label from which one in so many is solved for first."""
 THINNED_TOLERANCE = 1e-3
 """Of such a solve: an example's part in the length of the gradient that may be left."""
+KEPT_NUMBERS = 2**24
+"""Numbers of features in half precision above which they are not kept for the next solve."""
 
 
 class LargeParts(NamedTuple):
@@ -26,10 +28,13 @@ class LargeParts(NamedTuple):
     Attributes:
         objective: what was minimised.
         minimum: from which the next solve is sooner done.
+        coarse_features: [1, S, K + 1] in the precision of the curvature; None where they are as quickly made anew, or
+            too many.
     """
 
     objective: BlockwiseLogistic
     minimum: Minimum
+    coarse_features: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -91,11 +96,16 @@ def carry(earlier: Earlier, state: KeyValueState, weights: Tensor, settings: Set
     objective = renewed(parts.objective, earlier.state, state, weights, runs)
     if objective is None:
         return None
-    sketch = parts.minimum.sketch
+    sketch, coarse = parts.minimum.sketch, parts.coarse_features
+    if coarse is not None:
+        new = objective.features(without([run.new for run in runs], state.slots, state.keys.device))
+        coarse = pieced(runs, coarse[0], new.to(coarse.dtype))[None]
     if objective.outputs == parts.objective.outputs:
-        return LargeParts(objective, Minimum(carried(parts.objective, objective, runs, parts.minimum.point), sketch))
+        point = carried(parts.objective, objective, runs, parts.minimum.point)
+        return LargeParts(objective, Minimum(point, sketch), coarse)
     point = _at(objective, first_guess(objective.means, objective.outputs, earlier.weight[0]))
-    return LargeParts(objective, Minimum(point, sketch and sketch.wider(objective.outputs, settings.weight_decay)))
+    sketch = sketch and sketch.wider(objective.outputs, settings.weight_decay)
+    return LargeParts(objective, Minimum(point, sketch), coarse)
 
 
 @torch.no_grad()
@@ -105,18 +115,46 @@ def solve_large(
     """Solves for a memory (B = 1) whose slots count `weights` [S, 1], to a length of the gradient of `tolerance`."""
     near = None if earlier is None else carry(earlier, state, weights, settings)
     if near is not None:
-        objective, (point, sketch) = near
+        objective, (point, sketch), features = near
+        coarse = _Coarse(objective, features)
         tolerance = reachable(tolerance, objective.keys, objective.outputs)
-        point = settled(point, sketch, tolerance)
+        point = settled(point, sketch, tolerance, coarse)
         if point.probabilities.doubt > DOUBT * tolerance:
             point = _at(objective, point.weight[0])
-        return LargeParts(objective, minimise(objective, point, tolerance, sketch, near=True))
+        found = minimise(objective, point, tolerance, sketch, near=True, coarse=coarse)
+        return LargeParts(objective, found, coarse.kept())
     objective = objective_of(state, weights, *settings)
     start = first_guess(objective.means, objective.outputs, None if earlier is None else earlier.weight[0])
     if objective.slots >= THINNED_FROM * objective.outputs:
         some = objective.of(slice(0, None, THINNING), THINNING)
         start = minimise(some, start[None], THINNED_TOLERANCE * float(some.weights.sum())).weight[0]
-    return LargeParts(objective, minimise(objective, _at(objective, start), tolerance))
+    coarse = _Coarse(objective)
+    found = minimise(objective, _at(objective, start), tolerance, coarse=coarse)
+    return LargeParts(objective, found, coarse.kept())
+
+
+class _Coarse:
+    """An objective in the precision of the curvature, made when it is first asked for.
+
+    Args:
+        objective: the objective.
+        features: [1, S, K + 1] of all slots in that precision, where they are known.
+    """
+
+    def __init__(self, objective: BlockwiseLogistic, features: Tensor | None = None) -> None:
+        self.objective = objective
+        self.coarse = None if features is None else objective._replace(keys=features, scale=None)
+
+    def __call__(self) -> BlockwiseLogistic:
+        if self.coarse is None:
+            self.coarse = self.objective.to(curvature_precision(self.objective.keys, self.objective.outputs))
+        return self.coarse
+
+    def kept(self) -> Tensor | None:
+        """The features for the next solve; None if they were not asked for, are the keys themselves or too many."""
+        if self.coarse is None or self.coarse.scale is not None or self.coarse.keys.numel() > KEPT_NUMBERS:
+            return None
+        return self.coarse.keys
 
 
 def _at(objective: BlockwiseLogistic, weight: Tensor) -> Point:

@@ -1,13 +1,12 @@
 """The minimum of a large logistic objective from that of one that differs in a few slots."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..newton import Point, Sketch, conjugate_gradients, curvature_precision
+from ..newton import Point, Sketch, conjugate_gradients
 from ..precision import precise
 from ..state import KeyValueState
 from .logistic_blocks import BlockwiseLogistic, Margins, Slots, blocks, objective_of
@@ -154,14 +153,19 @@ def carried(before: BlockwiseLogistic, now: BlockwiseLogistic, runs: list[Run], 
     return Point(weight, value, gradient, Margins(now, weight[0], normalisers, margins.doubt))
 
 
-def settled(point: Point, sketch: Sketch | None, tolerance: float) -> Point:
+def settled(point: Point, sketch: Sketch | None, tolerance: float, coarse: Callable[[], BlockwiseLogistic]) -> Point:
     """A point nearer the minimum, by Newton steps of the outputs that have the gradient.
 
     After one more example these are few, and what a step of theirs does to all the others is worked out where it does
     anything. Where they are not few the point comes back as it is, for `minimise`.
+
+    Args:
+        point: where the objective is nearly least.
+        sketch: of the curvature.
+        tolerance: the length of the gradient that may be left.
+        coarse: gives the objective in the precision of the curvature.
     """
-    slow, objective = 0, point.probabilities.objective
-    half = functools.cache(lambda: objective.to(curvature_precision(objective.keys, objective.outputs)))
+    slow = 0
     for _ in range(ROUNDS):
         length = float(point.gradient.norm())
         if length <= tolerance:
@@ -169,7 +173,7 @@ def settled(point: Point, sketch: Sketch | None, tolerance: float) -> Point:
         few = _leading_outputs(point.gradient[0], max(0.5 * tolerance, LEFT_OUT * length))
         if len(few) * FEW_OUTPUTS > point.weight.shape[1]:
             break
-        after = _moved(point, few, _step(point, few, sketch, tolerance), DOUBT_A_STEP * tolerance, half)
+        after = _moved(point, few, _step(point, few, sketch, tolerance), DOUBT_A_STEP * tolerance, coarse)
         if after is None:
             break
         point, slow = after, slow + (not float(after.gradient.norm()) < SLOW * length)

@@ -302,6 +302,27 @@ def test_an_earlier_solution_changes_the_time_alone(problem_type: str, case: str
     assert gradient.norm() < 2 * newton.ROUNDING * torch.finfo(torch.float32).eps * now.slots
 
 
+@pytest.mark.parametrize("case", ["one more", "one more before others", "one gone", "a label more", "half of it"])
+@pytest.mark.usefixtures("large")
+def test_half_precision_is_made_of_what_is_new_alone(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logistic_large, "curvature_precision", lambda *args: torch.bfloat16)
+    reading, state = LogisticReading(K, sharpness=1.0), memory_of(150)
+    now, made = changed(state, case), []
+    original = BlockwiseLogistic.to
+    start = reading.solve(state)
+
+    def to(objective: BlockwiseLogistic, dtype: torch.dtype) -> BlockwiseLogistic:
+        made.append(dtype)
+        return original(objective, dtype)
+
+    monkeypatch.setattr(BlockwiseLogistic, "to", to)
+    warm = reading.solve(now, start=start)
+    assert (torch.bfloat16 in made) == (case == "half of it")  # too little is shared
+    assert torch.equal(warm.parts.coarse_features, original(warm.parts.objective, torch.bfloat16).keys)
+    monkeypatch.setattr(logistic_large, "KEPT_NUMBERS", 10)
+    assert reading.solve(now).parts.coarse_features is None
+
+
 class Looks:
     """How many slots the whole objective was looked at for."""
 
