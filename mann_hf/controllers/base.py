@@ -45,8 +45,8 @@ class Controller(ABC):
         stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
         own_fields: fields of `MANNConfig` that this modality alone takes.
         more_inputs: names of inputs that follow the main one where they are given without a name.
-        has_defaults: inputs that `stacked` fills in where some of its batches lack them.
-        has_modules: whether sentence-transformers files beside an encoder say how its states become keys.
+        optional_inputs: inputs that `stacked` fills in where some of its batches lack them.
+        uses_sentence_transformers: whether files of that library beside an encoder say how its states become keys.
     """
 
     modality: ClassVar[str]
@@ -60,8 +60,8 @@ class Controller(ABC):
     stored_by: ClassVar[str] = "store_inputs"
     own_fields: ClassVar[frozenset[str]] = frozenset()
     more_inputs: ClassVar[tuple[str, ...]] = ()
-    has_defaults: ClassVar[frozenset[str]] = frozenset()
-    has_modules: ClassVar[bool] = False
+    optional_inputs: ClassVar[frozenset[str]] = frozenset()
+    uses_sentence_transformers: ClassVar[bool] = False
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
         """The Auto class that loads an encoder of this configuration."""

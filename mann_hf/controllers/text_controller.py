@@ -32,8 +32,8 @@ class TextController(Controller):
     stored_by = "store_texts"
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case"))
     more_inputs = ("attention_mask",)
-    has_defaults = frozenset(("attention_mask", "token_type_ids"))
-    has_modules = True
+    optional_inputs = frozenset(("attention_mask", "token_type_ids"))
+    uses_sentence_transformers = True
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
         """The Auto class that gives the text-encoding half where the family has one, and the whole model otherwise."""

@@ -154,7 +154,7 @@ class MANNForClassification(MANNPreTrainedModel):
     ) -> MANNClassifierOutput:
         controller, per_input = self.config.controller, self.config.controller.input_dims
         main = controller.main_input
-        if main not in inputs or inputs.keys() - support.keys() - controller.has_defaults:
+        if main not in inputs or inputs.keys() - support.keys() - controller.optional_inputs:
             raise InvalidInputError(
                 f"with support_*, queries are {', '.join(support)} as the support is; {', '.join(inputs)} came."
             )

@@ -18,14 +18,7 @@ from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.similarity import SIMILARITIES
 from ..targets.kinds import targets_of
-from .config_fields import (
-    check_fields,
-    check_names,
-    check_of_modality,
-    check_outputs,
-    reading_with,
-    targets_named,
-)
+from . import config_fields
 
 
 class MANNConfig(PreTrainedConfig):
@@ -106,14 +99,14 @@ class MANNConfig(PreTrainedConfig):
         store_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_names(reading=reading, store=store, modality=modality)
+        config_fields.check_names(reading=reading, store=store, modality=modality)
         controller = controller_of(modality)
-        targets = targets_named(problem_type)
-        check_outputs(kwargs, targets)
-        chosen, reading_options = reading_with(store, reading, reading_options, targets)
+        targets = config_fields.targets_named(problem_type)
+        config_fields.check_outputs(kwargs, targets)
+        chosen, reading_options = config_fields.reading_with(store, reading, reading_options, targets)
         given = {name: value for name, value in locals().items() if name in FIELDS}
-        check_fields({**given, "reading": chosen})
-        check_of_modality(given, modality)
+        config_fields.check_fields({**given, "reading": chosen})
+        config_fields.check_of_modality(given, modality)
         if isinstance(encoder_config, dict):
             encoder_config = _encoder_config(encoder_config)
         elif encoder_config is None:

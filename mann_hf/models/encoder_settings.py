@@ -35,7 +35,7 @@ def read_encoder(
     folder = Path(os.path.expanduser(encoder_name))  # the encoder itself may lie in a folder of it
     source = Source.of(place, loading).at_one_commit()
     settings = None
-    if controller_of(modality).has_modules:
+    if controller_of(modality).uses_sentence_transformers:
         settings = read_settings(Source.of(folder) if folder.is_dir() else replace(source, subfolder=""))
     if settings is not None:
         known = {

@@ -78,15 +78,10 @@ class EpisodeBatch:
     @property
     def input_count(self) -> int:
         """U, the number of inputs."""
-        return sum(map(group_size, self.inputs))
+        return sum(next(len(part) for part in group.values() if isinstance(part, Tensor)) for group in self.inputs)
 
     def _map(self, function: Any) -> "EpisodeBatch":
         return pytree.tree_map_only(Tensor, function, self)
-
-
-def group_size(group: Mapping[str, Any]) -> int:
-    """The number of inputs in a group, whichever names its tensors have."""
-    return next(len(part) for part in group.values() if isinstance(part, Tensor))
 
 
 pytree.register_pytree_node(

@@ -83,13 +83,7 @@ class FolderMixin(MemoryMixin):
         """
         try:
             with naming_unknown_arguments("from_pretrained", kwargs):
-                loaded = cls._load(
-                    pretrained_model_name_or_path,
-                    *args,
-                    reencode=reencode,
-                    processing_class=processing_class,
-                    **kwargs,
-                )
+                loaded = cls._load(pretrained_model_name_or_path, reencode, processing_class, *args, **kwargs)
             if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
                 check_before_use(Source.of(pretrained_model_name_or_path, kwargs))
             return loaded
@@ -99,7 +93,7 @@ class FolderMixin(MemoryMixin):
             return UnloadedModel(error)
 
     @classmethod
-    def _load(cls, place: Any, *args: Any, reencode: bool, processing_class: Any, **kwargs: Any) -> Any:
+    def _load(cls, place: Any, reencode: bool, processing_class: Any, *args: Any, **kwargs: Any) -> Any:
         """What `from_pretrained` gives."""
         check_loading_arguments(kwargs)
         source = Source.of(place, kwargs)

@@ -11,7 +11,6 @@ from huggingface_hub import CommitInfo
 from transformers.utils import logging
 
 from .. import cards
-from ..cards import MANNModelCardData
 from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError
 from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, escapes_folder, read_object
@@ -20,19 +19,9 @@ from ..hub.source import Source
 from ..hub.uploading import Repository, upload
 from ..persistent.memory_files import load_memory, save_memory
 from ..targets.kinds import targets_of
-from . import adapter_base
+from . import adapter_base, card_files
 from .adapter_switches import has_adapter
 from .arguments import no_such_argument
-from .card_files import (
-    CARD_DATA,
-    RESULTS,
-    is_local,
-    public_name,
-    read_card_data,
-    warn_of_own_card,
-    write_cards,
-    write_labels,
-)
 from .configuration_mann import MANNConfig
 from .folder_saves import save_folder
 from .memory_card import write_memory_card
@@ -73,14 +62,14 @@ def push_model(
     def fill(repository: Repository, folder: Path) -> None:
         save_folder(own, folder, processor, create_model_card=False, **saving)
         before = repository.card()
-        write_cards(own, folder, repository.id, before, card_data)
+        card_files.write_cards(own, folder, repository.id, before, card_data)
         origin = model.name_or_path or ""
         here = card_in(origin) if os.path.isdir(origin) and not escapes_folder(Path(origin, CARD)) else None
         if here is not None and cards.is_own(here) and not cards.is_own(before):
             (folder / CARD).write_text(here, encoding="utf-8")
         _warn_of_own_card(own, repository, before)
 
-    return upload(fill, repo_id, lambda name: is_superseded(name) or name in (CARD_DATA, RESULTS), "model", **options)
+    return upload(fill, repo_id, lambda name: is_superseded(name) or name in card_files.CARD_FILES, "model", **options)
 
 
 def push_memory(model: Any, repo_id: str, options: dict[str, Any]) -> CommitInfo:
@@ -102,19 +91,19 @@ def push_memory(model: Any, repo_id: str, options: dict[str, Any]) -> CommitInfo
 
 def _warn_of_own_card(model: Any, repository: Repository, card: str | None) -> None:
     if cards.is_own(card) and (saved := repository.read(MEMORY_FILE)) is not None:
-        warn_of_own_card(card, f"{CARD} of {repository.id}", saved, model.memory)
+        card_files.warn_of_own_card(card, f"{CARD} of {repository.id}", saved, model.memory)
 
 
 def has_local_base(model: Any) -> bool:
     """Whether the model is an adapter on an encoder that lies in a folder of this machine."""
-    return has_adapter(model) and is_local(adapter_base.base_of(model) or model.config.encoder_name or "")
+    return has_adapter(model) and card_files.is_local(adapter_base.base_of(model) or model.config.encoder_name or "")
 
 
 def _with_public_names(model: Any) -> Any:
     """The model as it is now, its memory included, under a name of its encoder that tells no folder of this machine."""
     own: Any = model.with_own_memory()
-    own.config.encoder_name = public_name(model.config.encoder_name)
-    own._swap(lambda memory: (replace(memory, encoder_name=public_name(memory.encoder_name)), None))
+    own.config.encoder_name = card_files.public_name(model.config.encoder_name)
+    own._swap(lambda memory: (replace(memory, encoder_name=card_files.public_name(memory.encoder_name)), None))
     return own
 
 
@@ -143,9 +132,9 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
         own.check_wrote(load_memory(there), f"in {repository.id}")
     else:
         _check_model(own, repository, path.parent)
-    write_labels(own, fields, folder)  # the card is that of the model there
-    card_data = read_card_data(Source.of(path.parent)) if repository.read(CARD_DATA) else MANNModelCardData()
-    write_cards(own, folder, repository.id, before, card_data)
+    card_files.write_labels(own, fields, folder)  # the card is that of the model there
+    repository.read(card_files.CARD_DATA)  # where there is one, it comes to lie beside the configuration
+    card_files.write_cards(own, folder, repository.id, before, card_files.read_card_data(Source.of(path.parent)))
 
 
 def _check_model(own: Any, repository: Repository, folder: Path) -> None:
