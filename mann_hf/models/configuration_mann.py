@@ -200,7 +200,8 @@ class MANNConfig(PreTrainedConfig):
     @property
     def hidden_size(self) -> int:
         """The size of the encoder's states, by the name that trainers look for."""
-        return getattr(self.encoder_config, "hidden_size", self.pooled_size)
+        own = getattr(self.encoder_config, "hidden_size", None)
+        return self.pooled_size if own is None else own
 
     @property
     def pooled_size(self) -> int:

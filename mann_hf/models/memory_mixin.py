@@ -54,16 +54,12 @@ class MemoryMixin(Mixed):
     encoder: Any
     projection: nn.Module
     reading: Reading
+    key_size: int
     encoder_probe: Callable[[], Tensor]
     processor: Callable[..., InputProcessor]
     _holder: MemoryHolder
     _last_probe: Probe | None = None
     _trained_on: Tensor | None = None  # the probe of the memory that a training last read
-
-    @property
-    def key_size(self) -> int:
-        """K, the size of keys, as of `config.key_size`."""
-        return self.reading.key_size
 
     @property
     def memory(self) -> LabelledMemory:

@@ -53,6 +53,7 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         encoder: the pretrained encoder.
         projection: what turns its pooled states into keys.
         reading: how answers are computed from the memory.
+        key_size: K, the size of keys: that of the configuration, which measures it at each call.
     """
 
     modality: ClassVar[str | None] = None
@@ -81,8 +82,9 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         self.encoder = config.controller.build(own, config.pooling, attn_implementation=own._attn_implementation)
         config.encoder_config = self.encoder.config  # one object, so that what changes the encoder is saved
         self.projection = Projection(config.projection, config.pooled_size)
+        self.key_size = config.key_size
         self.reading: Reading = READINGS[config.reading](
-            config.key_size,
+            self.key_size,
             problem_type=targets_of(config.problem_type).name,
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
