@@ -121,8 +121,8 @@ def _encoded(pictures: Any) -> Iterable[Any]:
     source = getattr(pictures, "source", None)
     feature: Any = (getattr(source, "features", None) or {}).get(name)
     is_plain = getattr(feature, "decode", False) and getattr(feature, "mode", None) is None
-    if source is None or type(feature).__name__ != "Image" or not is_plain:
-        return pictures
+    if source is None or type(feature).__name__ != "Image" or not is_plain or source.format["type"] == "custom":
+        return pictures  # also where a user's own function changes them
     rows = source.with_format(None).cast_column(name, type(feature)(decode=False))
     return (_Cell(rows, row, name) for row in range(len(rows)))
 
@@ -210,9 +210,10 @@ def _is_whole(file: Any) -> bool:
     with _opened(file, FORMATS) as image:
         if image.format == "PNG":
             image.verify()
-            return True
-        image.fp.seek(-len(END_OF_JPEG), os.SEEK_END)
-        return image.format in ("JPEG", "MPO") and image.fp.read() == END_OF_JPEG
+        elif image.format in ("JPEG", "MPO"):
+            image.fp.seek(-len(END_OF_JPEG), os.SEEK_END)
+            return image.fp.read() == END_OF_JPEG
+        return image.format == "PNG"
 
 
 @contextmanager

@@ -140,6 +140,17 @@ def test_a_file_is_decoded_when_its_pixels_are_needed(
     assert picture.content == content_of(as_image(file)), "also where it is asked before the pixels"
 
 
+@pytest.mark.parametrize("form", pictures.FORMATS)
+def test_every_format_that_is_read(tmp_path: Path, form: str) -> None:
+    image = Image.fromarray(PIXELS)
+    try:
+        image.save(tmp_path / "one", format=form, **({"sizes": [(7, 5)]} if form == "ICO" else {}))
+    except (KeyError, OSError):
+        pytest.skip("this build of Pillow does not write it")
+    (picture,) = check_pictures(tmp_path / "one")
+    assert picture.pixels().size == (7, 5) and picture.content == content_of(as_image(tmp_path / "one"))
+
+
 @pytest.mark.parametrize("form", ["jpeg", "bmp", "webp"])
 def test_a_file_that_was_cut_is_refused_at_once(tmp_path: Path, form: str) -> None:
     file = tmp_path / "cut"
@@ -172,5 +183,7 @@ def test_a_column_of_a_data_set_is_not_decoded_as_it_is_checked(
     empty = Dataset.from_dict({"image": [*cells, None]}, features=column.features)["image"]
     with pytest.raises(InvalidInputError, match="image 2"):
         check_pictures(empty)
+    turned = column.with_transform(lambda rows: {"image": [one.rotate(180) for one in rows["image"]]})["image"]
+    assert check_pictures(turned)[0].content == content_of(as_image(PIXELS[::-1, ::-1]))
     grey = Dataset.from_dict({"image": cells}, features=Features({"image": ImageFeature(mode="L")}))["image"]
     assert check_pictures(grey)[0].content == content_of(as_image(Image.fromarray(PIXELS).convert("L")))
