@@ -29,7 +29,7 @@ class EvaluationResult:
         measured_by: the command that measured the figure, which replaces it when it runs again; empty for your own
             figures.
         before: the figure of the same encoder before training.
-        count: number of texts or episodes in the mean.
+        count: number of inputs or episodes in the mean.
         dataset_id: the data set's name on the Hub. Results with one are also written to `.eval_results`.
         dataset_split: the split of the data set.
         dataset_revision: the version of the data set.
@@ -63,7 +63,7 @@ class TrainingData:
     Args:
         name: the name for readers.
         classes: number of classes.
-        texts: number of texts.
+        texts: number of texts, or of other inputs.
         dataset_id: the name on the Hub.
     """
 

@@ -1,7 +1,6 @@
 """Errors of the shell: one line that says what is wrong and what helps, and no traceback without `--debug`."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,17 +43,9 @@ class OneLineErrors(TyperGroup):
             _print_error(ctx.command_path, describe(error))
             raise typer.Exit(1) from None
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         try:
-            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            status = super().main(*args, standalone_mode=False, **extra)  # type: ignore[misc]  # it comes by name
         except UsageError as error:
             if not standalone_mode:
                 raise

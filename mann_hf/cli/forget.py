@@ -90,6 +90,6 @@ def _ids_of(classifier: "FewShotPipeline", inputs: list[str]) -> list[int]:
             meant = near(given, sorted(stored)) if given == content else []
             hint = did_you_mean(meant) or f"the evidence of an answer shows {noun}s."
             if entries and not stored:
-                hint = "it keeps no texts (store_texts=False); use --id or --label."
+                hint = f"it keeps no {noun}s (store_texts=False); use --id or --label."
             raise NotInMemoryError(f"the memory holds no {noun} {shown(given)}; {hint}", [given])
     return [entry.id for entry in entries if entry.text in contents.values()]

@@ -1,4 +1,4 @@
-"""A model's memory: the stored vectors with their texts and labels."""
+"""A model's memory: the stored keys with what they stand for and their labels."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
