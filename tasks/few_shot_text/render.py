@@ -15,6 +15,7 @@ from typing import Any
 from mann_hf.memory import READINGS
 
 from .render_docs import docs_tables, front_tables
+from .render_speed import speed_tables
 from .render_trained import load_trained, trained_tables
 from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, with_names
 
@@ -46,26 +47,9 @@ PUBLISHED_ALL_CLASSES = {
     },
 }  # fmt: skip
 
-SPEED_TITLES = {
-    "predict_over_encoder": "a whole prediction (tokenise, encode, read, evidence) over the bare encoder",
-    "teach_one_over_encode": "one more example taught and the next question answered, over encoding one text",
-    "throughput_over_sentence_transformers": "texts a second over sentence-transformers with scikit-learn, in float32",
-    "throughput_bf16_over_sentence_transformers": "the same with `dtype=torch.bfloat16` on our side",
-}
-
-TRAINING_TITLES = {
-    "step_over_encoder": "forward and backward of a packed step, over those of the bare encoder on the same texts",
-    "naive_loop_over_step": "a loop of one forward an episode, over the step; all texts of the data set",
-    "naive_loop_over_step_few_texts": "the same, ten texts of each of 25 classes: episodes have texts in common",
-    "naive_loop_over_resampled_step": "a loop over 4 episodes of the same 100 texts of 20 classes, over a step "
-    "of `resampled` that draws 4 supports from them; both read by prototypes",
-}
-
 Key = tuple[str, str, int | None, bool]
 Results = dict[Key, dict[str, Any]]
 """Result files by setting, data set, examples of a class, and whether names are entries."""
-SPEED: Key = ("speed", "", None, False)
-TRAINING_SPEED: Key = ("training_speed", "", None, False)
 
 
 def load(folder: Path) -> Results:
@@ -75,14 +59,7 @@ def load(folder: Path) -> Results:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "cell" in content:
             results[tuple(content["cell"].values())] = content  # type: ignore[index]
-        elif path.name in ("speed.json", "training_speed.json"):
-            results[SPEED if path.name == "speed.json" else TRAINING_SPEED] = content
     return results
-
-
-def _cells(results: Results) -> list[dict[str, Any]]:
-    """The result files of the benchmark."""
-    return [content for key, content in results.items() if key not in (SPEED, TRAINING_SPEED)]
 
 
 def value(results: Results, key: Key, method: str, field: str = "accuracy") -> float | None:
@@ -204,38 +181,12 @@ def large_memory(results: Results) -> str:
 
 def made_with(results: Results) -> str:
     """Encoder, versions and time."""
-    encoders = sorted({f"{r['encoder']['name']} (weights {r['encoder']['fingerprint'][:12]})" for r in _cells(results)})
-    versions = sorted({", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in _cells(results)})
-    minutes = sum(result["seconds"] for result in _cells(results)) / 60
+    cells = results.values()
+    encoders = sorted({f"{cell['encoder']['name']} (weights {cell['encoder']['fingerprint'][:12]})" for cell in cells})
+    versions = sorted({", ".join(f"{name} {v}" for name, v in cell["versions"].items()) for cell in cells})
+    minutes = sum(cell["seconds"] for cell in cells) / 60
     with_what = f"on {'; '.join(encoders)}, with {'; '.join(versions)}"
-    return f"{len(_cells(results))} result files, {minutes:.0f} minutes in all, {with_what}."
-
-
-def speed(results: Results) -> str:
-    """What the speed command measured."""
-    ratios = results.get(SPEED)
-    if ratios is None:
-        return "Not measured."
-    rows = [[title, f"{ratios[name]:.2f}"] for name, title in SPEED_TITLES.items() if name in ratios]
-    rows += [
-        [f"exact top-k reads a second over faiss `IndexFlatIP`, {int(slots):,} slots", f"{ratio:.2f}"]
-        for slots, ratio in ratios["read_over_faiss"].items()
-    ]
-    versions = ", ".join(f"{name} {number}" for name, number in ratios["versions"].items())
-    change = ratios.get("accuracy_bf16_minus_float32")
-    half = "" if change is None else f" Accuracy in bfloat16: {change:+.2f} points."
-    return (
-        table([f"{ratios['slots']:,} examples stored", "ratio"], rows)
-        + f"\n\nOn {ratios['material']}, with {ratios['threads']} threads of {ratios['processor']}; {versions}.{half} "
-        f"Most memory in use: {ratios['peak_memory_mib']:,.0f} MiB."
-    )
-
-
-def training_speed(results: Results) -> str:
-    """What a training step costs."""
-    ratios = results.get(TRAINING_SPEED, {})
-    rows = [[title, f"{ratios[name]:.2f}"] for name, title in TRAINING_TITLES.items() if name in ratios]
-    return table(["8 episodes a step, 5-way 1-shot, 5 queries a class", "ratio"], rows)
+    return f"{len(results)} result files, {minutes:.0f} minutes in all, {with_what}."
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
@@ -245,8 +196,6 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "default": default,
     "large_memory": large_memory,
     "made_with": made_with,
-    "speed": speed,
-    "training_speed": training_speed,
 }
 
 
@@ -282,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, help="write the tables of this task's page into another one")
     chosen = parser.parse_args(arguments)
     results, trained = load(chosen.results), load_trained(chosen.results)
-    own = tables(results) | trained_tables(trained)
+    own = tables(results) | trained_tables(trained) | speed_tables(chosen.results)
     pages = {PAGE: own, FRONT_PAGE: front_tables(results, trained)}
     pages |= {DOCS / name: blocks for name, blocks in docs_tables(results, trained).items()}
     for page, blocks in pages.items() if chosen.page is None else [(chosen.page, own)]:

@@ -22,6 +22,8 @@ from transformers.utils import logging
 import mann_hf
 from mann_hf.memory import READINGS, STORES
 
+from .machine import made_on
+
 ENTRIES = (10_000, 100_000, 1_000_000)
 LABELS = 150
 MANY_LABELS = (3_000, 1_500)
@@ -34,6 +36,7 @@ STORE_FROM = 1_000_000
 TURNS = 9
 WRITTEN_AT_ONCE = 50_000
 HEADS = 4
+PACKAGES = ("torch", "transformers", "faiss-cpu")
 
 
 class Material(NamedTuple):
@@ -162,6 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--turns", type=int, default=TURNS, help="how often each write and answer is timed")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--output", type=Path, help="write the figures to a file, too, with what they were measured on")
     chosen = parser.parse_args(arguments)
     cases = [(entries, chosen.labels or LABELS) for entries in chosen.entries or ENTRIES]
     cases += [] if chosen.entries or chosen.labels else [MANY_LABELS]
@@ -173,6 +177,9 @@ def main(arguments: list[str] | None = None) -> None:
         measured[str(entries)] = figures
         if not chosen.json:
             print(*(f"{name} {_shown(figure)}" for name, figure in figures.items()), sep=" · ", flush=True)
+    if chosen.output:
+        content = {**made_on(PACKAGES), "cells": measured}
+        chosen.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if chosen.json:
         json.dump(measured, sys.stdout)
         print()

@@ -6,12 +6,10 @@ Every ratio compares two things that take turns, so that what else the machine d
 import argparse
 import csv
 import json
-import platform
 import resource
 import statistics
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,13 +23,13 @@ from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.controllers.text import pad, token_batches, tokenize
 
 from .data import LabelledTexts, load_all_classes
+from .machine import cpu_has_bf16, made_on
 from .read_speed import read_over_faiss
 from .timing import TURNS, ratio
 from .training_speed import measure_training
 
 SLOTS = 10_000
 PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "faiss-cpu")
-CPU_FLAGS = Path("/proc/cpuinfo")
 MESSAGES = Path(__file__).parents[2] / "examples" / "customer_messages" / "messages.csv"
 
 
@@ -141,23 +139,6 @@ def accuracy(clf: Any, asked: LabelledTexts) -> float:
     return 100 * float(np.mean(right))
 
 
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    if not CPU_FLAGS.exists():
-        return platform.processor() or platform.machine()
-    return next(
-        (line.split(":")[1].strip() for line in CPU_FLAGS.read_text().splitlines() if line.startswith("model name")),
-        platform.machine(),
-    )
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers in hardware."""
-    if not CPU_FLAGS.exists():
-        return False
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(CPU_FLAGS.read_text().split())
-
-
 def measure(data: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     """All ratios, by name."""
     material = read_material(data)
@@ -167,9 +148,7 @@ def measure(data: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     ratios: dict[str, Any] = {
         "material": material.name,
         "slots": len(keys),
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in PACKAGES},
+        **made_on(PACKAGES),
     }
     say(f"taught {len(keys)} texts")
     ratios["predict_over_encoder"] = predict_over_encoder(clf, material.asked.texts[:512])

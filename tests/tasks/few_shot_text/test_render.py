@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tasks.few_shot_text import render
+from tasks.few_shot_text.render_speed import SPEED_TABLES, WRITE_TITLES, speed_tables
 from tasks.few_shot_text.render_trained import TRAINED_TABLES
 
-NAMES = [*render.TABLES, *TRAINED_TABLES]
+NAMES = [*render.TABLES, *TRAINED_TABLES, *SPEED_TABLES]
 MARKED = "# Page\n" + "".join(f"<!-- results: {name} -->\nold\n<!-- end of results -->\ntext\n" for name in NAMES)
 
 
@@ -80,7 +81,7 @@ def test_files_of_other_measurements_are_passed_over(results: Path) -> None:
 
 
 def test_speed_is_told_with_what_it_was_measured_on(results: Path) -> None:
-    table = render.speed(render.load(results))
+    table = speed_tables(results)["speed"]
     assert "| teach" not in table and "bfloat16" not in table
     assert "| 1,000 examples stored | ratio |" in table
     assert "the bare encoder | 1.04 |" in table
@@ -88,9 +89,23 @@ def test_speed_is_told_with_what_it_was_measured_on(results: Path) -> None:
     assert "On messages, with 2 threads of a processor; torch 1.2.3. Most memory in use: 1,234 MiB." in table
     halves = {"throughput_bf16_over_sentence_transformers": 2.2, "accuracy_bf16_minus_float32": -0.06}
     (results / "speed.json").unlink()
-    assert render.speed(render.load(results)) == "Not measured."
+    assert speed_tables(results)["speed"] == "Not measured."
     (results / "speed.json").write_text(json.dumps(SPEED | halves))
-    assert "Accuracy in bfloat16: -0.06 points." in render.speed(render.load(results))
+    assert "Accuracy in bfloat16: -0.06 points." in speed_tables(results)["speed"]
+
+
+def test_what_writes_and_answers_cost_has_a_column_for_each_memory(results: Path) -> None:
+    times = dict.fromkeys(WRITE_TITLES, 12.345)
+    cells = {
+        "3000": {"entries": 3000, "labels": 1500, "store": "exact", **times},
+        "1000000": {"entries": 1_000_000, "labels": 150, "store": "faiss", **times},
+    }
+    made_on = {name: SPEED[name] for name in ("processor", "threads", "versions")}
+    (results / "scale.json").write_text(json.dumps({**made_on, "cells": cells}))
+    table = speed_tables(results)["scale"]
+    assert "| 3,000 entries of 1,500 labels | 1,000,000 entries of 150 labels, store `faiss` |" in table
+    assert "| one forgotten, ms | 12.3 | 12.3 |" in table
+    assert "Measured with 2 threads of a processor; torch 1.2.3." in table
 
 
 def test_a_method_without_figures_has_no_row(results: Path) -> None:

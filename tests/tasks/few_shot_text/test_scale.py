@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,9 +26,12 @@ def test_keys_lie_around_the_centre_of_their_label() -> None:
     assert set(material.labels) == set(material.names)
 
 
-def test_one_json_object_by_the_number_of_entries(capsys: pytest.CaptureFixture[str]) -> None:
-    scale.main(["--entries", "12", "20", "--json", *TINY])
+def test_one_json_object_by_the_number_of_entries(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    scale.main(["--entries", "12", "20", "--json", "--output", str(tmp_path / "scale.json"), *TINY])
     measured = json.loads(capsys.readouterr().out)
+    kept = json.loads((tmp_path / "scale.json").read_text())
+    assert kept["cells"] == measured and kept["threads"] == torch.get_num_threads()
+    assert kept["versions"]["torch"] == torch.__version__
     assert list(measured) == ["12", "20"]
     for entries, figures in measured.items():
         assert figures["entries"] == int(entries) and figures["labels"] == 3

@@ -1,8 +1,6 @@
 import time
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tasks.few_shot_text import speed, timing
 
@@ -31,21 +29,3 @@ def test_the_messages_give_enough_to_teach_and_to_ask() -> None:
     again = speed.read_material(None)
     assert material.taught.texts == again.taught.texts
     assert np.array_equal(material.taught.labels, again.taught.labels)
-
-
-def test_a_processor_without_bf16_is_told_from_one_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = tmp_path / "cpuinfo"
-    monkeypatch.setattr(speed, "CPU_FLAGS", flags)
-    assert not speed.cpu_has_bf16()
-    flags.write_text("flags : fpu avx2 avx512f\n")
-    assert not speed.cpu_has_bf16()
-    flags.write_text("flags : fpu avx2 avx512_bf16\n")
-    assert speed.cpu_has_bf16()
-
-
-def test_the_processor_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = tmp_path / "cpuinfo"
-    monkeypatch.setattr(speed, "CPU_FLAGS", flags)
-    assert speed.processor()
-    flags.write_text("processor : 0\nmodel name\t: Some Chip\nmodel name\t: Another\n")
-    assert speed.processor() == "Some Chip"
