@@ -106,13 +106,9 @@ def largest(name: str) -> int | None:
 
 
 def escapes_folder(path: Path, root: Path | None = None) -> bool:
-    """Whether a link points outside its folder, for example to a private file of the user.
+    """Whether a link points outside its folder (by default where it lies), for example to a private file of the user.
 
     Those of the Hub's cache, from a snapshot to its blobs, do not.
-
-    Args:
-        path: a file.
-        root: the folder that it belongs to; by default the one that it lies in.
     """
     try:
         target, folder = path.resolve(), (root or path.parent).resolve()

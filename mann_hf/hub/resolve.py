@@ -78,15 +78,16 @@ def resolve_encoder(
     if folder.is_dir():
         inner = transformer_folder(folder)
         if inner is None:
-            if (folder / ADAPTER).is_file():
-                raise EncoderNotFoundError(
-                    f"The folder {str(folder)!r} holds an adapter and no encoder. Make the model with the encoder that "
-                    f"the adapter was trained on, and then call model.load_adapter({str(folder)!r})."
-                )
-            raise EncoderNotFoundError(
-                f"The folder {str(folder)!r} is no encoder: it has no {CONFIG}. Give the folder that holds the "
-                f"encoder's {CONFIG} and weights; if a Hub repository was meant, rename or leave this folder."
+            why = (
+                f"is no encoder: it has no {CONFIG}. Give the folder that holds the encoder's {CONFIG} and weights; if "
+                "a Hub repository was meant, rename or leave this folder."
             )
+            if (folder / ADAPTER).is_file():
+                why = (
+                    "holds an adapter and no encoder. Make the model with the encoder that the adapter was trained on, "
+                    f"and then call model.load_adapter({str(folder)!r})."
+                )
+            raise EncoderNotFoundError(f"The folder {str(folder)!r} {why}")
         logger.info(f"Encoder {str(name)!r}: taken from the local folder {str(inner.resolve())!r}.")
         return str(inner)
 

@@ -41,14 +41,7 @@ def same_keys(before: Tensor, now: Tensor) -> bool:
 
 
 def mismatch(encoder_name: str | None, key_size: int, own: EncoderIdentity, source: str) -> EncoderMismatchError:
-    """The error for a memory that another encoder wrote.
-
-    Args:
-        encoder_name: of the encoder that wrote the memory.
-        key_size: of its keys.
-        own: the encoder that was to read it.
-        source: the memory's folder, or another word for it.
-    """
+    """The error for the memory of a source that another encoder wrote, of this name and key size, than our own."""
     here, theirs = own.shown, encoder_name or "an encoder without a name"
     if encoder_name != own.name or key_size != own.key_size:
         difference = "another model"
@@ -73,8 +66,7 @@ def why_old(memory: LabelledMemory, on: tuple[str, ...], lacking: bool, noun: st
     Args:
         memory: whose probe is another than that of the encoder.
         on: the names of the adapters that are on the encoder now.
-        lacking: whether the memory lacks the inputs by which its keys could be computed again.
-        noun: what one of them is called.
+        lacking: whether the memory lacks the inputs (of this noun) by which its keys could be computed again.
     """
     reencode = f"write the memory again from its {noun}s with reencode_memory()"
     cure = f"teach the memory again, as it keeps no {noun}s" if lacking else reencode

@@ -113,22 +113,23 @@ class Columns:
         Raises:
             InvalidInputError: a column is missing, or several columns could be meant.
         """
-        if not (self.header or named):
-            return self._find_by_number(source, there)
-        self.settle(next((kind for kind in self.inputs if self._places(kind, there)), self.input))
-        positions: list[int] = []
-        for kind in self.kinds:
-            positions += self._find(source, kind, there, cure)
+        by_name = self.header or named
+        if by_name:
+            self.settle(next((kind for kind in self.inputs if self._places(kind, there)), self.input))
+            positions = [place for kind in self.kinds for place in self._find(source, kind, there, cure)]
+        else:
+            positions = self._by_number(source, there)
         self.found = tuple(there[place] for place in positions)
-        self._check_apart(source, positions)
-        guessed = [
-            f"{kind}s from the column {there[place]!r} (--{kind}-column)"
-            for kind, place in zip(self.kinds, positions, strict=False)
-            if there[place] != (self.asked[kind] or USUAL[kind][0]) and not (kind == "label" and self.one_a_label)
-        ]
-        if guessed:
-            self.say(f"{source}: reads {' and '.join(guessed)}.")
-        self._say_passed_over(source, there, positions)
+        if len(set(positions)) < len(positions):
+            raise InvalidInputError(
+                f"{source!r}: {self.input}s and labels are to come from one column, {self.found[0]!r}."
+            )
+        if by_name:
+            self._say_guessed(source, there, positions)
+        elif len(there) > 1:
+            places = {kind: ", ".join(self.found[1:] if kind == "label" else self.found[:1]) for kind in self.kinds}
+            taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
+            self.say(f"{source}: has no header, reads {taken}.")
         return (*positions, *self._others(source, there, positions))
 
     @property
@@ -190,8 +191,15 @@ class Columns:
             self._said.add(message)
             say(message)
 
-    def _say_passed_over(self, source: str, there: Sequence[str], positions: Sequence[int]) -> None:
-        """Says which columns with other usual names were passed over for one with the preferred name."""
+    def _say_guessed(self, source: str, there: Sequence[str], positions: Sequence[int]) -> None:
+        """Says which columns were taken unasked, and which others with usual names were passed over."""
+        guessed = [
+            f"{kind}s from the column {there[place]!r} (--{kind}-column)"
+            for kind, place in zip(self.kinds, positions, strict=False)
+            if there[place] != (self.asked[kind] or USUAL[kind][0]) and not (kind == "label" and self.one_a_label)
+        ]
+        if guessed:
+            self.say(f"{source}: reads {' and '.join(guessed)}.")
         for kind, place in zip(self.kinds, positions, strict=False):
             others = [each for each in there if _plain(each) in USUAL[kind] and each != there[place]]
             if others and not self.asked[kind]:
@@ -216,7 +224,7 @@ class Columns:
         self.found = (*self.found, *self._rest)
         return [rest[name] for name in self._rest]
 
-    def _find_by_number(self, source: str, there: Sequence[str]) -> tuple[int, ...]:
+    def _by_number(self, source: str, there: Sequence[str]) -> list[int]:
         """The positions of the columns of a table without a header, where they are called 1, 2, ..."""
         options = " and ".join(f"--{kind}-column" for kind in self.kinds if self.asked[kind] is None)
         given = {kind: self._find(source, kind, there) for kind in self.kinds if self.asked[kind] is not None}
@@ -230,14 +238,7 @@ class Columns:
             raise InvalidInputError(
                 f"{source!r} has {counted(len(there), 'column')}, and no column of {self.kinds[-1]}s beside it."
             )
-        positions = [place for kind in self.kinds for place in given.get(kind) or [free.pop(0)]]
-        self.found = tuple(there[place] for place in positions)
-        self._check_apart(source, positions)
-        if len(there) > 1:
-            places = {kind: ", ".join(self.found[1:] if kind == "label" else self.found[:1]) for kind in self.kinds}
-            taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
-            self.say(f"{source}: has no header, reads {taken}.")
-        return (*positions, *self._others(source, there, positions))
+        return [place for kind in self.kinds for place in given.get(kind) or [free.pop(0)]]
 
     def _find(self, source: str, kind: str, there: Sequence[str], cure: str = "") -> list[int]:
         """The position of the column of inputs or labels; several positions if each label has a column of its own."""
@@ -261,12 +262,6 @@ class Columns:
                 f"{source!r} has several columns that could hold the {kind}s, {_named(names)}: choose with {option}."
             )
         return places
-
-    def _check_apart(self, source: str, positions: Sequence[int]) -> None:
-        if len(set(positions)) < len(positions):
-            raise InvalidInputError(
-                f"{source!r}: {self.input}s and labels are to come from one column, {self.found[0]!r}."
-            )
 
     def _has_surely(self, there: Sequence[str]) -> bool:
         """Whether these are surely names: the preferred name of inputs, or usual names of inputs and of labels."""
