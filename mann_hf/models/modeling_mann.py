@@ -59,7 +59,6 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
     modality: ClassVar[str | None] = None
     config_class = MANNConfig
     base_model_prefix = "encoder"
-    main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # a loss is a mean, so the Trainer divides it by the number of batches in a step
     _supports_sdpa = True
