@@ -178,9 +178,12 @@ def _roomy(rows: np.ndarray, room: int, used: np.ndarray | None = None) -> np.nd
 
 
 def _with_columns(table: np.ndarray, used: np.ndarray, columns: list[int]) -> np.ndarray:
-    kept, old = len(used), [column for column in columns if column >= 0]  # new ones come last
+    """The table with other columns, as in `SharedSlots.advance`: behind all that there were, or some of these."""
+    kept, old = len(used), [column for column in columns if column >= 0]
     wider = np.zeros((len(table), len(columns)), table.dtype)
-    in_place = old == [*range(len(old))]
-    wider[:kept, : len(old)] = table[:kept, : len(old)] if in_place else table[:kept, old]
+    if old == [*range(len(old))]:
+        wider[:kept, : len(old)] = table[:kept, : len(old)]
+    else:  # several times faster than an index
+        np.take(table[:kept], columns, axis=1, out=wider[:kept], mode="clip")
     wider[:kept][~used] = 0
     return wider
