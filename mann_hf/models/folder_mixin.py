@@ -180,9 +180,14 @@ class FolderMixin(MemoryMixin):
         repo_id: str,
         *,
         processing_class: Any = None,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
         max_shard_size: int | str = "50GB",
         tags: str | list[str] | None = None,
-        **options: Any,
     ) -> CommitInfo:
         """Uploads weights, configuration, processing class, memory and model card as one commit.
 
@@ -192,33 +197,59 @@ class FolderMixin(MemoryMixin):
         Args:
             repo_id: `"name"` or `"owner/name"`; created if needed. It will hold the texts of the memory.
             processing_class: the encoder's tokenizer or image processor; by default that of `load_processing_class`.
+            commit_message: default "Upload model".
+            commit_description: longer description of the commit.
+            private: whether a new repository is private; by default it is public, or as your organisation has set it.
+            token: Hub token; by default the stored one.
+            revision: the branch to commit to, created if needed; default `main`.
+            create_pr: whether to open a pull request.
             max_shard_size: largest size of a weights file.
             tags: further tags of the model card.
-            options: `commit_message` (default "Upload model") and `commit_description`; `private`, whether a new
-                repository is (by default it is public, or as your organisation has set it); `token`, by default the
-                stored one; `revision`, the branch to commit to, created if needed (default `main`); `create_pr`,
-                whether to open a pull request.
 
         Returns:
             The commit; its `oid` is the `revision` that loads exactly this version.
 
         Raises:
             InvalidInputError: no processing class is found, or `private=True` and the repository exists and is public.
-            InvalidTypeError: an option that there is not.
             HubError: there is no token, the Hub refuses, or it cannot be reached.
             HFValidationError: `repo_id` is not a valid name.
         """
-        publishing.check_options("push_to_hub", options)
-        saving = {"max_shard_size": max_shard_size}
-        return publishing.push_model(self, repo_id, self.processor(processing_class), saving, tags, options)
+        return publishing.push_model(
+            self,
+            repo_id,
+            self.processor(processing_class),
+            {"max_shard_size": max_shard_size},
+            tags,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
-    def push_memory_to_hub(self, repo_id: str, **options: Any) -> CommitInfo:
+    def push_memory_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> CommitInfo:
         """Uploads the memory alone, a few KB that any model with the same encoder can load with `load_memory`.
 
         Args:
             repo_id: `"name"` or `"owner/name"`; created if needed. In the repository of a model, its memory is
                 replaced, and configuration and card are updated.
-            options: as of `push_to_hub`; the `commit_message` is by default "Upload memory".
+            commit_message: default "Upload memory".
+            commit_description: longer description of the commit.
+            private: whether a new repository is private; by default it is public, or as your organisation has set it.
+            token: Hub token; by default the stored one.
+            revision: the branch to commit to, created if needed; default `main`.
+            create_pr: whether to open a pull request.
 
         Returns:
             The commit; pass its `oid` as `revision` of `load_memory` to go back to this version.
@@ -226,15 +257,22 @@ class FolderMixin(MemoryMixin):
         Raises:
             EmptyMemoryError: the memory is empty.
             InvalidInputError: `private=True` and the repository exists and is public.
-            InvalidTypeError: an option that there is not.
             EncoderMismatchError: the repository's memory was written by another encoder.
             HubError: there is no token, the Hub refuses, or it cannot be reached.
             HFValidationError: `repo_id` is not a valid name.
         """
-        publishing.check_options("push_memory_to_hub", options)
         if not len(self.memory):
             raise EmptyMemoryError("the memory is empty, so there is nothing to publish: teach it first.")
-        return publishing.push_memory(self, repo_id, options)
+        return publishing.push_memory(
+            self,
+            repo_id,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
     def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Writes `memory.safetensors` and its readable copy `memory.json` into a folder, without the weights.

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..controllers.kinds import IMAGE
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification
+from .trainer_labels import labels_for_trainers
 
 
 @CLASSIFIERS.register(IMAGE)
@@ -28,16 +29,22 @@ class MANNForImageClassification(MANNForClassification):
     main_input_name = "pixel_values"
     input_modalities = ["image"]
 
+    @labels_for_trainers("labels")
     def forward(
-        self, pixel_values: Tensor | None = None, labels: Tensor | None = None, *support: Tensor | None, **kwargs: Any
+        self,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        support_pixel_values: Tensor | None = None,
+        support_labels: Tensor | None = None,
+        **kwargs: Any,
     ) -> MANNClassifierOutput | tuple:
         """Classifies images by reading the model's own memory, or with `support_*` a memory made for this call.
 
         Args:
             pixel_values: [Q, C, h, w]; of several episodes [B, Q, C, h, w].
             labels: [Q] or [B, Q]; see `MANNForClassification.forward`, also for the others.
-            support: `support_pixel_values` [S, C, h, w] or [B, S, C, h, w], the images to write to the memory, and
-                `support_labels` [S] or [B, S], if they are not given by name.
+            support_pixel_values: [S, C, h, w] or [B, S, C, h, w], the images to write to the memory.
+            support_labels: [S] or [B, S].
             kwargs: `n_way`, `return_dict`, and further inputs of the encoder.
 
         Raises:
@@ -45,5 +52,5 @@ class MANNForImageClassification(MANNForClassification):
             EncoderMismatchError: the model's own memory has keys of other weights or adapters.
             InvalidTypeError, InvalidInputError: inputs that do not fit.
         """
-        shown = zip(("support_pixel_values", "support_labels"), support, strict=False)
-        return super().forward(labels, pixel_values=pixel_values, **dict(shown), **kwargs)
+        inputs = {"pixel_values": pixel_values, "support_pixel_values": support_pixel_values}
+        return super().forward(labels, support_labels, **inputs, **kwargs)

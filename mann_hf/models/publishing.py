@@ -1,8 +1,6 @@
 """Models and memories as repositories on the Hub: what is uploaded."""
 
-import inspect
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,22 +19,11 @@ from ..persistent.memory_files import load_memory, save_memory
 from ..targets.kinds import targets_of
 from . import adapter_base, card_files
 from .adapter_switches import has_adapter
-from .arguments import no_such_argument
 from .configuration_mann import MANNConfig
 from .folder_saves import save_folder
 from .memory_card import write_memory_card
 
 logger = logging.get_logger(f"transformers.{__name__}")
-
-
-UPLOADING = {name for name, one in inspect.signature(upload).parameters.items() if one.kind is one.KEYWORD_ONLY}
-"""Options of pushing, which `push_to_hub` describes."""
-
-
-def check_options(function: str, options: Mapping[str, Any]) -> None:
-    """Refuses an option that there is not, in words."""
-    for name in sorted(options.keys() - UPLOADING):
-        raise no_such_argument(function, name, UPLOADING)
 
 
 def push_model(
@@ -45,7 +32,7 @@ def push_model(
     processor: InputProcessor,
     saving: dict[str, Any],
     tags: str | list[str] | None,
-    options: dict[str, Any],
+    **options: Any,
 ) -> CommitInfo:
     """Uploads a model with all that belongs to it as one commit; see `MANNPreTrainedModel.push_to_hub`."""
     more = [tags] if isinstance(tags, str) else tags or []
@@ -72,7 +59,7 @@ def push_model(
     return upload(fill, repo_id, lambda name: is_superseded(name) or name in card_files.CARD_FILES, "model", **options)
 
 
-def push_memory(model: Any, repo_id: str, options: dict[str, Any]) -> CommitInfo:
+def push_memory(model: Any, repo_id: str, **options: Any) -> CommitInfo:
     """Uploads a memory as one commit; see `MANNPreTrainedModel.push_memory_to_hub`."""
     model = model.with_own_memory()  # which does not change meanwhile
     own = _with_public_names(model)

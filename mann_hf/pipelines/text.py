@@ -7,6 +7,7 @@ from transformers import AutoModelForSequenceClassification
 
 from ..controllers import DEFAULT_ENCODER
 from ..controllers.processor import InputProcessor
+from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
 from ..models import MANNForSequenceClassification
 from .few_shot import FewShotPipeline
@@ -37,17 +38,38 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
     model_class = MANNForSequenceClassification
     processing_name = "tokenizer"
 
-    def remember(self, texts: str | Sequence[str] | None = None, labels: Any = None, **options: Any) -> list[int]:  # type: ignore[override]
+    def remember(  # type: ignore[override]  # texts may be left out for descriptions alone
+        self,
+        texts: str | Sequence[str] | None = None,
+        labels: Any = None,
+        *,
+        descriptions: str | Sequence[str] | None = None,
+        batch_size: int | None = None,
+        progress: Progress = None,
+    ) -> list[int]:
         """Stores labelled texts in the memory, without training. A new label makes a new class.
 
         Args:
-            texts: the examples; None or empty for descriptions alone.
-            labels: one for each text and then for each description; see `FewShotPipeline.remember` for what a label may
-                be, for what is given back and for the errors.
-            options: `descriptions`, `batch_size` and `progress`, as there. Columns of pandas whose rows are in another
-                order than those of their labels are refused.
+            texts: the examples.
+            labels: one label for each text: a name (whole numbers and booleans count as names, see
+                `mann_hf.targets.spell_label`); for several labels a list of names, empty for a text that has none of
+                them and counts against each; for regression a number or a list of numbers. With `descriptions` alone,
+                one label for each description; with both, the labels of the texts and then those of the descriptions.
+            descriptions: what labels mean, in words.
+            batch_size: texts in a batch; by default batches have about the same number of tokens.
+            progress: True for a bar, or a function that is called with the number of texts done after each batch.
+
+        Returns:
+            The ids of the examples, then of the descriptions. An example that is stored already keeps its id and counts
+            once more; an example that `eviction="kaiser"` merges into another slot gets the id of that slot.
+
+        Raises:
+            InvalidInputError: empty texts, unequal lengths, or columns of pandas whose rows are in another order. The
+                memory stays as it was.
+            InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
+            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        return super().remember(texts, labels, **options)
+        return super().remember(texts, labels, descriptions=descriptions, batch_size=batch_size, progress=progress)
 
     def _given(self, processor: InputProcessor, inputs: Any) -> list[str]:
         return optional_texts(inputs, "texts")

@@ -1,10 +1,7 @@
-from typing import Any
-
 import pytest
 
 from mann_hf import MANNForClassification, MANNForImageClassification, MANNForSequenceClassification
 from mann_hf.controllers.kinds import IMAGE, TEXT
-from mann_hf.errors import InvalidTypeError
 from mann_hf.models import CLASSIFIERS, model_class_of
 from mann_hf.pipelines import (
     PIPELINES,
@@ -23,14 +20,6 @@ def test_classes_of_a_modality_are_those_that_are_registered() -> None:
     assert model_class_of(IMAGE) is MANNForImageClassification and model_class_of("rows") is MANNForClassification
     assert pipeline_of(TEXT) is PIPELINES[TEXT] is FewShotTextClassificationPipeline
     assert pipeline_of(IMAGE) is FewShotImageClassificationPipeline and pipeline_of("rows") is FewShotPipeline
-
-
-@pytest.mark.parametrize("push", ["push_to_hub", "push_memory_to_hub"])
-def test_an_option_of_pushing_that_there_is_not(tiny_classifier: Any, push: str) -> None:
-    classifier = tiny_classifier()
-    for pushed in (classifier, FewShotTextClassificationPipeline(model=classifier)):
-        with pytest.raises(InvalidTypeError, match=rf"{push}\(\) has no argument 'privat': did you mean private"):
-            getattr(pushed, push)("me/mine", privat=True)
 
 
 def test_the_size_of_keys_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
