@@ -12,13 +12,13 @@ import numpy as np
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..wording import shown
+from .picture_pixels import as_array, as_bytes, deep_numbers, on_white
 from .processor import digest_of
 
 MODES = {1: "L", 3: "RGB"}
 """Modes of PIL by the channels that an encoder reads."""
 MOST_PIXELS = 2**26
 """Of one picture; larger ones are refused before they are unpacked."""
-BYTE = 255
 UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error)
 """What Pillow raises of files that it cannot read, damaged ones among them."""
 FORMATS = ("PNG", "JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "ICO", "PPM", "TGA", "QOI", "MPO")
@@ -149,7 +149,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def as_image(picture: Any, channels: int = 3) -> Any:
-    """A picture as a PIL image of 8 bits a channel, upright as its file says it is to be shown.
+    """A picture as a PIL image of 8 bits a channel, upright as its file says it is to be shown, on white ground.
 
     Args:
         picture: as `check_pictures` takes it.
@@ -159,15 +159,13 @@ def as_image(picture: Any, channels: int = 3) -> Any:
     if isinstance(picture, FILES):
         picture = _decoded(picture, FORMATS)
     elif not isinstance(picture, pillow.Image):
-        picture = pillow.fromarray(_bytes(_array(picture)))
+        picture = pillow.fromarray(as_bytes(as_array(picture)))
     _check_size(*picture.size)
     try:
         upright: Any = import_extra("PIL.ImageOps", "images", "images").exif_transpose(picture)
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):  # which PIL would cut at 255
-            numbers = np.asarray(upright)
-            deep = numbers.dtype == np.int32 and numbers.size and numbers.min() >= 0 and numbers.max() < 2**16
-            upright = pillow.fromarray(_bytes(numbers.astype(np.uint16) if deep else numbers))
-        return upright.convert(MODES[channels])
+        if (deep := deep_numbers(upright)) is not None:
+            upright = pillow.fromarray(as_bytes(deep))
+        return on_white(upright).convert(MODES[channels])
     except InvalidInputError:
         raise
     except (*UNREADABLE, pillow.DecompressionBombError) as error:
@@ -232,46 +230,6 @@ def _opened(file: Any, formats: Sequence[str]) -> Iterator[Any]:
         raise
     except (*UNREADABLE, pillow.DecompressionBombError) as error:
         raise InvalidInputError(f"{name} is no picture that can be read ({type(error).__name__}).") from None
-
-
-def _array(picture: Any) -> np.ndarray:
-    """The numbers of a picture, [h, w] or [h, w, C]; a tensor has its channels in front."""
-    is_tensor = hasattr(picture, "detach")
-    if is_tensor:
-        picture = picture.detach().cpu().float() if picture.is_floating_point() else picture.detach().cpu()
-    if not hasattr(picture, "__array__"):
-        raise InvalidTypeError(
-            f"{shown(picture, 40)} of type {type(picture).__name__} is no image; give a PIL image, the path of a file, "
-            "an array [h, w, C] or a tensor [C, h, w]."
-        )
-    array = np.asarray(picture)
-    if is_tensor and array.ndim == 3:
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise InvalidInputError(
-            f"an array of the shape {list(array.shape)}; give [h, w], or [h, w, C] with C = 1, 3 or 4 (of a tensor "
-            "[C, h, w])."
-        )
-    return array
-
-
-def _bytes(array: np.ndarray) -> np.ndarray:
-    """Numbers from 0 to 1 as bytes; bytes as they are."""
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype == bool:
-        return array.astype(np.uint8) * BYTE
-    if array.dtype == np.uint16 and array.size and array.max() > BYTE:  # of 16 bits, as scanners write them
-        return (array >> 8).astype(np.uint8)
-    if array.size and np.issubdtype(array.dtype, np.integer) and array.min() >= 0 and array.max() <= BYTE:
-        return array.astype(np.uint8)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InvalidInputError(f"an array of {array.dtype}; give bytes from 0 to 255, or floats from 0 to 1.")
-    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-        raise InvalidInputError("an array with NaN, infinity or numbers outside of 0 to 1; scale it, or give bytes.")
-    return (array * BYTE).round().astype(np.uint8)
 
 
 def _check_size(width: int, height: int) -> None:

@@ -69,6 +69,59 @@ def test_sixteen_bits_are_scaled_and_not_cut() -> None:
     assert np.asarray(as_image(deep, 1)).tolist() == [[0, 1, 255]]
 
 
+@pytest.mark.parametrize("highest", [200, 255, 256, 65535])
+def test_sixteen_bits_are_scaled_whatever_the_largest_number_is(tmp_path: Path, highest: int) -> None:
+    numbers = np.full((4, 4), 100, np.uint16)
+    numbers[0, 0] = highest
+    Image.fromarray(numbers).save(tmp_path / "deep.png")
+    colour = np.stack([numbers] * 3, axis=-1)
+    for way in (tmp_path / "deep.png", numbers, numbers.astype(">u2"), Image.fromarray(numbers.astype(np.int32))):
+        assert np.array_equal(np.asarray(as_image(way, 1)), numbers >> 8)
+    assert np.array_equal(np.asarray(as_image(colour)), colour >> 8)
+
+
+def test_numbers_of_more_bits_are_refused() -> None:
+    for numbers in ([[0, 65536]], [[-1, 3]]):
+        with pytest.raises(InvalidInputError, match="numbers outside of 0 to 65535"):
+            as_image(Image.fromarray(np.array(numbers, dtype=np.int32)))
+
+
+def transparent_forms(tmp_path: Path, pixels: np.ndarray) -> list[Any]:
+    """A picture [h, w, 4] in every form that has transparency."""
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "clear.png")
+    image.save(tmp_path / "clear.webp", lossless=True, exact=True)
+    channels_first = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    return [image, tmp_path / "clear.png", tmp_path / "clear.webp", pixels, channels_first, channels_first / 255]
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    """Icons have their shape in the transparency alone."""
+    icon = np.zeros((6, 6, 4), np.uint8)
+    icon[2:4, 1:5, 3] = 255
+    expected = np.where(icon[..., 3] == 255, 0, 255).astype(np.uint8)
+    palette = Image.fromarray(expected).convert("P")
+    palette.save(tmp_path / "palette.png", transparency=palette.getpixel((0, 0)))
+    grey = Image.fromarray(icon).convert("LA")
+    ways = [*transparent_forms(tmp_path, icon), grey, grey.convert("La"), tmp_path / "palette.png"]
+    for channels in (1, 3):
+        found = [as_image(way, channels) for way in ways]
+        assert all(np.array_equal(np.asarray(image.convert("L")), expected) for image in found)
+        assert {content_of(image) for image in found} == {content_of(as_image(expected, channels))}
+    half = np.dstack([PIXELS, np.full(PIXELS.shape[:2], 128, np.uint8)])
+    between = PIXELS * (128 / 255) + 255 * (127 / 255)
+    assert np.abs(np.asarray(as_image(half)) - between).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_opaque_pictures_are_the_same_with_and_without_transparency(tmp_path: Path, channels: int) -> None:
+    opaque = np.dstack([PIXELS, np.full(PIXELS.shape[:2], 255, np.uint8)])
+    ways = [*transparent_forms(tmp_path, opaque), PIXELS]
+    assert len({content_of(as_image(way, channels)) for way in ways}) == 1
+    grey = Image.fromarray(GREY)
+    assert content_of(as_image(grey.convert("LA"), channels)) == content_of(as_image(grey, channels))
+
+
 def test_one_or_several() -> None:
     assert [len(check_pictures(given)) for given in (PIXELS, [PIXELS], [GREY, PIXELS], (PIXELS,), [])] == [
         1,
