@@ -194,7 +194,7 @@ def _folder(folder: str, options: TableOptions, usual_split: str, columns: Colum
     else:
         files = files_of_classes(folder, settle_inputs(folder, columns), columns)
         chosen = choose_inputs(folder, files, options.split, usual_split, columns)
-        found = read_class_folders(folder, chosen.files, columns, options)
+        found = read_class_folders(folder, chosen, columns, options)
     chosen.say(folder, columns)
     title = folder if chosen.split is None else f"{folder} ({chosen.split})"
     table = table_of(title, found, columns, name, split=chosen.split)

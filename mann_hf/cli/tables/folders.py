@@ -1,9 +1,8 @@
 """Finds the files of a folder that make a table: data files by split, or inputs in a folder for each class."""
 
-import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +11,9 @@ from ...wording import counted, listed
 from ..modalities import MODALITIES, TEXT
 from ..options import TableOptions
 from .columns import Columns
-from .content import LOCK, ending_of, endings
+from .content import ending_of, endings
 from .decoding import decode
+from .left_out import by_ending, find_all, is_data, say_left_out
 from .rows import Row
 
 SPLITS = {
@@ -23,9 +23,6 @@ SPLITS = {
 }
 """Words in names of files and folders that stand for a split, as in datasets."""
 SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}.*\..*")
-HIDDEN = (".", "__", LOCK)
-"""Beginnings of names that are not data: hidden files, caches and lock files."""
-NO_DATA = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
 
 class Chosen(NamedTuple):
@@ -46,7 +43,7 @@ class Chosen(NamedTuple):
 
 def data_files(folder: str) -> list[Path]:
     """The tables in a folder and its subfolders, in order."""
-    return [path for path in _all_files(folder) if ending_of(path.name) is not None and path.name not in NO_DATA]
+    return [path for path in _all_files(folder) if ending_of(path.name) is not None and is_data(path)]
 
 
 def input_files(folder: str, kind: str) -> list[Path]:
@@ -76,6 +73,9 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
     classes = " or ".join(f"{kind}s ({', '.join(MODALITIES[kind].endings)})" for kind in files)
     others = {kind: len(input_files(folder, kind)) for kind in MODALITIES if kind not in files}
     mixed = [f"; its {counted(count, kind)} are for a classifier of {kind}s" for kind, count in others.items() if count]
+    held = _all_files(folder)
+    if held and not mixed:
+        mixed = [f"; it holds {by_ending(held)}"]
     raise InvalidInputError(
         f"the folder {folder!r} holds no table ({endings()}), and no folders of {classes} by class{''.join(mixed)}."
     )
@@ -87,19 +87,37 @@ def files_of_classes(folder: str, files: list[Path], columns: Columns) -> list[P
     Raises:
         InvalidInputError: none is in the folder of a class.
     """
-    loose = [repr(path.name) for path in files if path.parent == Path(folder)]
-    if not columns.labels or not loose:
+    if not columns.labels:
         return files
+    parts = {path: path.relative_to(folder).parts for path in files}
+    above = 1 if _are_splits(parts.values()) else 0
+    loose = [path for path in files if len(parts[path]) < above + 2]
+    if not loose:
+        return files
+    names = listed((repr(path.relative_to(folder).as_posix()) for path in loose), 3)
     if len(loose) == len(files):
         raise InvalidInputError(
-            f"{folder!r} holds {columns.input}s without labels, {listed(loose, 3)}; put each in a folder with the name "
-            "of its class."
+            f"{folder!r} holds {columns.input}s without labels, {names}; put each in a folder with the name of its "
+            "class."
         )
     columns.say(
-        f"{folder}: {counted(len(loose), 'file is', 'files are')} in no folder of a class, and left out: "
-        f"{listed(loose, 3)}."
+        f"{folder}: {counted(len(loose), 'file is', 'files are')} in no folder of a class, and left out: {names}."
     )
-    return [path for path in files if path.parent != Path(folder)]
+    return [path for path in files if len(parts[path]) >= above + 2]
+
+
+def _are_splits(parts: Iterable[tuple[str, ...]]) -> bool:
+    """Whether the outermost folders with folders of classes are those of splits.
+
+    Either all outermost folders have a split in their name, or two splits have a folder of just their name.
+
+    Args:
+        parts: of the path of each file, relative to the folder that is read.
+    """
+    inside = [names for names in parts if len(names) > 1]
+    above = {names[0] for names in inside if len(names) > 2}
+    plain = {split for name in above for split, words in SPLITS.items() if name.lower() in words}
+    return len(plain) > 1 or (bool(above) and all(_split_in(names[0]) for names in inside))
 
 
 def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
@@ -179,23 +197,32 @@ def choose_of(
 
 
 def choose_inputs(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
-    """The files of inputs of a split, if all folders of classes are in folders named after splits; otherwise all.
+    """The files of inputs of a split, if folders of classes are in folders named after splits; otherwise all.
 
     Raises:
         InvalidInputError: the folder has no such split.
     """
     parts = [path.relative_to(folder).parts for path in files]
-    if all(len(names) > 2 and _split_in(names[0]) for names in parts):
+    if all(len(names) > 2 for names in parts) and _are_splits(parts):
         return choose(folder, files, split, usual, columns)
     return choose(folder, [], split, usual, columns)._replace(files=files)
 
 
-def read_class_folders(folder: str, files: list[Path], columns: Columns, options: TableOptions) -> Iterator[Row]:
-    """The rows of a folder with a folder for each class: the text of a file or its path, and the name of its folder."""
-    for path in files:
-        name = path.relative_to(folder).as_posix()
+def read_class_folders(folder: str, chosen: Chosen, columns: Columns, options: TableOptions) -> Iterator[Row]:
+    """The rows of a folder with a folder for each class: the text of a file or its path, and its label.
+
+    The label is the name of the outermost folder, or of that below the folder of a split. Notes say which files lie
+    deeper, and what was left out.
+    """
+    level = 0 if chosen.split is None else 1
+    say_left_out(folder, chosen.files, level, columns)
+    if columns.labels:
+        _say_deeper(folder, chosen.files, level, columns)
+    for path in chosen.files:
+        within = path.relative_to(folder)
+        name, label = within.as_posix(), within.parts[level]
         if columns.input != TEXT:
-            yield Row(1, (name, path.parent.name)[: len(columns.kinds)], file=name)
+            yield Row(1, (name, label)[: len(columns.kinds)], file=name)
             continue
         try:
             data = path.read_bytes()
@@ -206,7 +233,28 @@ def read_class_folders(folder: str, files: list[Path], columns: Columns, options
         except InvalidInputError as error:
             yield Row(1, file=name, problem=str(error).removeprefix(f"{name!r} ").rstrip("."))
             continue
-        yield Row(1, (text, path.parent.name)[: len(columns.kinds)], file=name)
+        yield Row(1, (text, label)[: len(columns.kinds)], file=name)
+
+
+def _say_deeper(folder: str, files: Sequence[Path], level: int, columns: Columns) -> None:
+    """Prints which files lie in folders inside those of classes, whose names are no labels."""
+    within = [path.relative_to(folder) for path in files]
+    deeper = [path for path in within if len(path.parts) > level + 2]
+    if not deeper:
+        return
+    label = deeper[0].parts[level]
+    cure = ""
+    if len(deeper) == len(files) and len({path.parts[level] for path in within}) == 1:
+        names = sorted({path.parts[level + 1] for path in within})
+        cure = f" (for the {'label' if len(names) == 1 else 'labels'} {listed(map(repr, names), 3)} give "
+        cure += f"{Path(folder, *deeper[0].parts[: level + 1])})"
+    count = counted(len(deeper), f"{columns.input} lies", f"{columns.input}s lie")
+    have = "has" if len(deeper) == 1 else "have"
+    their = "its" if len(deeper) == 1 else "their"
+    columns.say(
+        f"{folder}: {count} deeper than in a folder of a class, such as {deeper[0].as_posix()}, and {have} the top "
+        f"folder as {their} label, as {label!r}{cure}."
+    )
 
 
 def _names(folder: str, files: Sequence[Path]) -> str:
@@ -216,11 +264,7 @@ def _names(folder: str, files: Sequence[Path]) -> str:
 
 def _all_files(folder: str) -> list[Path]:
     """All files that are not hidden, in the order of their paths."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-        found += [Path(place, name) for name in names if not name.startswith(HIDDEN)]
-    return sorted(filter(Path.is_file, found), key=lambda path: path.relative_to(folder).as_posix())
+    return [Path(folder, path) for path in find_all(folder).files]
 
 
 def _by_split(folder: str, files: list[Path]) -> dict[str, list[Path]]:
