@@ -136,6 +136,10 @@ def test_many_at_a_time_are_answered_as_few(
     assert [[one["label"] for one in ranked] for ranked in found] == [[name for name, _ in each] for each in expected]
     assert sum(done) == len(ASKED)
     assert [one["label"] for one in taught(iter(ASKED))] == [ranked[0][0] for ranked in expected]
+    found = taught(one for one in [*ASKED[:3], "absent.png"])
+    assert next(found)
+    with pytest.raises(InvalidInputError, match=r"^image 3 .counted from 0.: there is no file 'absent.png'"):
+        list(found)
 
 
 def test_grey_and_colour(tmp_path: Path) -> None:

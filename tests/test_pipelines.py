@@ -297,6 +297,12 @@ class TestAsking:
             next(answers)
         assert len(read) == 4
 
+    def test_an_error_names_the_place_in_the_stream(self, taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FewShotPipeline, "chunk", 2)
+        for bad in (" ", 3, "a\0", "\ud800"):
+            with pytest.raises((InvalidInputError, InvalidTypeError), match=r"^text 5 .counted from 0."):
+                list(taught(iter([*ASKED[:1] * 5, bad])))
+
     def test_long_lists_are_answered_as_short_ones(self, taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = bare(taught(ASKED * 3))
         monkeypatch.setattr(FewShotPipeline, "chunk", 2)

@@ -59,6 +59,9 @@ class ImageProcessor(InputProcessor):
     def check(self, inputs: Any) -> list[Picture]:
         return check_pictures(inputs, self.num_channels)
 
+    def check_part(self, inputs: Any, start: int | None) -> list[Picture]:
+        return check_pictures(inputs, self.num_channels, start)
+
     def contents(self, inputs: Sequence[Picture]) -> list[str | None]:
         return [picture.content for picture in inputs]
 

@@ -2,7 +2,9 @@
 
 import io
 import os
+import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +27,23 @@ FORMATS = ("PNG", "JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF
 """Those that are read: for some others Pillow starts programs."""
 FILES = (str, os.PathLike, io.BytesIO)
 """Paths of files, and what was read of one."""
+URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
+LETTERS_OF_NAME = 300
+"""Of a path, as errors have it."""
 END_OF_JPEG = b"\xff\xd9"
+
+
+class Content(io.BytesIO):
+    """What was read of a file.
+
+    Args:
+        content: its bytes.
+        name: what errors call it.
+    """
+
+    def __init__(self, content: bytes, name: str = "the content of a file") -> None:
+        super().__init__(content)
+        self.name = name
 
 
 class Picture:
@@ -52,8 +70,8 @@ class Picture:
         """
         if hasattr(self.image, "getexif"):
             return self.image
-        with _named(self.name):
-            image = as_image(self.image.file() if isinstance(self.image, _Cell) else self.image, self.channels)
+        with naming_picture(self.name):
+            image = as_image(self.image, self.channels)
         self._content = self._content or content_of(image)
         return image
 
@@ -66,14 +84,16 @@ class Picture:
         return self._content
 
 
-def check_pictures(pictures: Any, channels: int = 3) -> list[Picture]:
+def check_pictures(pictures: Any, channels: int = 3, start: int | None = 0) -> list[Picture]:
     """Pictures as a list, one picture as a list of one. Of files, only what tells that they are whole is read.
 
     Args:
-        pictures: a picture, or a list or other sized collection of them. A picture is a PIL image; the path of a file;
-            an array [h, w] or [h, w, C]; or a tensor [C, h, w]. Numbers are bytes from 0 to 255, or floating-point from
-            0 to 1.
+        pictures: a picture, or a list or other sized collection of them. A picture is a PIL image; the path of a file,
+            a file that is open, or the bytes of one, also in a dict as a data set has them (`bytes`, `path`); an array
+            [h, w] or [h, w, C]; or a tensor [C, h, w]. Numbers are bytes from 0 to 255, or floating-point from 0 to 1.
         channels: 3 for colour, 1 for grey.
+        start: the place of the first in what the user gave, from which errors count; None where it is not known, and
+            they name none.
 
     Raises:
         InvalidTypeError: it is neither, or holds something else than pictures.
@@ -89,14 +109,14 @@ def check_pictures(pictures: Any, channels: int = 3) -> list[Picture]:
             f"{type(pictures).__name__})."
         )
     return [
-        _checked(picture, channels, f"image {position} (counted from 0): ")
+        _checked(picture, channels, "" if start is None else f"image {start + position} (counted from 0): ")
         for position, picture in enumerate(_encoded(pictures))
     ]
 
 
 def is_picture(value: Any) -> bool:
     """Whether it is meant as one picture: by its type, or as an array by its dimensions."""
-    if isinstance(value, (str, os.PathLike, Picture)) or hasattr(value, "getexif"):
+    if isinstance(value, (Picture, *FILES)) or hasattr(value, "getexif") or _holds_file(value):
         return True
     return getattr(value, "ndim", 0) in (2, 3) and str(getattr(value, "dtype", "")) != "object"
 
@@ -108,19 +128,18 @@ class _Cell(NamedTuple):
     row: int
     column: str
 
-    def file(self) -> Any:
-        """The path of the file in it, or what is in that."""
-        cell = self.rows[self.row][self.column] or {}
-        is_path = cell.get("bytes") is None and cell.get("path")
-        return cell["path"] if is_path else io.BytesIO(cell.get("bytes") or b"")
+    @property
+    def content(self) -> Any:
+        """The bytes of its file, or the path; of an empty cell no bytes."""
+        return self.rows[self.row][self.column] or {"bytes": b""}
 
 
 def _encoded(pictures: Any) -> Iterable[Any]:
-    """The cells of a data set's column of pictures, which would be decoded otherwise; of anything else its pictures."""
+    """The cells of a data set's column of pictures, which would be read otherwise; of anything else its pictures."""
     name: Any = getattr(pictures, "column_name", None)
     source = getattr(pictures, "source", None)
     feature: Any = (getattr(source, "features", None) or {}).get(name)
-    is_plain = getattr(feature, "decode", False) and getattr(feature, "mode", None) is None
+    is_plain = getattr(feature, "mode", None) is None or not getattr(feature, "decode", False)
     if source is None or type(feature).__name__ != "Image" or not is_plain or source.format["type"] == "custom":
         return pictures  # also where a user's own function changes them
     rows = source.with_format(None).cast_column(name, type(feature)(decode=False))
@@ -130,17 +149,16 @@ def _encoded(pictures: Any) -> Iterable[Any]:
 def _checked(picture: Any, channels: int, name: str = "") -> Picture:
     if isinstance(picture, Picture):
         return picture if picture.channels == channels else _checked(picture.image, channels, picture.name)
-    with _named(name):
-        file = picture.file() if isinstance(picture, _Cell) else picture
-        if isinstance(file, FILES):
-            content = None if _is_whole(file) else content_of(as_image(file, channels))
-        else:
-            picture, content = as_image(picture, channels), None
-    return Picture(picture, channels, content, name)
+    with naming_picture(name):
+        file = as_file(picture)
+        if not isinstance(file, FILES):
+            return Picture(as_image(picture, channels), channels, None, name)
+        content = None if _is_whole(file) else content_of(as_image(file, channels))
+        return Picture(picture if isinstance(picture, _Cell) else file, channels, content, name)
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def naming_picture(name: str) -> Iterator[None]:
     """Says of which picture an error is."""
     try:
         yield
@@ -156,6 +174,7 @@ def as_image(picture: Any, channels: int = 3) -> Any:
         channels: 3 for colour, 1 for grey.
     """
     pillow: Any = import_extra("PIL.Image", "images", "images")
+    picture = as_file(picture)
     if isinstance(picture, FILES):
         picture = _decoded(picture, FORMATS)
     elif not isinstance(picture, pillow.Image):
@@ -169,7 +188,7 @@ def as_image(picture: Any, channels: int = 3) -> Any:
     except InvalidInputError:
         raise
     except (*UNREADABLE, pillow.DecompressionBombError) as error:
-        raise InvalidInputError(f"a damaged picture ({' '.join(str(error).split())[:100]}).") from None
+        raise InvalidInputError(f"a damaged picture ({why_unreadable(error)}).") from None
 
 
 def as_png(image: Any, side: int) -> bytes:
@@ -188,7 +207,7 @@ def from_png(content: bytes) -> Any:
     Raises:
         InvalidInputError: it is none that can be read, or too large.
     """
-    return _decoded(io.BytesIO(content), ("PNG",))
+    return _decoded(Content(content, "the stored picture"), ("PNG",))
 
 
 def content_of(image: Any) -> str:
@@ -218,18 +237,91 @@ def _is_whole(file: Any) -> bool:
 def _opened(file: Any, formats: Sequence[str]) -> Iterator[Any]:
     """Opens the picture in a file, looks at its size, and says what of it cannot be read."""
     pillow: Any = import_extra("PIL.Image", "images", "images")
-    name = "the stored picture" if isinstance(file, io.BytesIO) else repr(os.fspath(file))
-    if not isinstance(file, io.BytesIO) and not os.path.isfile(file):
-        raise InvalidInputError(f"{name} is no file." if os.path.exists(file) else f"there is no file {name}.")
+    name = _check_file(file)
     pillow.init()
     try:
-        with pillow.open(file, formats=[one for one in formats if one in pillow.OPEN]) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)  # a size that is refused below
+            opened = pillow.open(file, formats=[one for one in formats if one in pillow.OPEN])
+        with opened as image:
             _check_size(*image.size)
             yield image
     except InvalidInputError:
         raise
     except (*UNREADABLE, pillow.DecompressionBombError) as error:
-        raise InvalidInputError(f"{name} is no picture that can be read ({type(error).__name__}).") from None
+        raise InvalidInputError(f"{name} is no picture that can be read ({why_unreadable(error)}).") from None
+
+
+def _check_file(file: Any) -> str:
+    """What errors call a file, once it is seen to be there."""
+    if isinstance(file, io.BytesIO):
+        name = getattr(file, "name", "the content of a file")
+        if not file.getbuffer().nbytes:
+            raise InvalidInputError(f"{name} is no picture that can be read (it is empty).")
+        return name
+    path = os.fspath(file)
+    name = shown(path, LETTERS_OF_NAME)
+    if os.path.isfile(file):
+        return name
+    if isinstance(path, str) and URL.match(path):
+        if path.lstrip()[:5].lower() == "data:":
+            cure = "give the bytes that it holds, as base64.b64decode(url.partition(',')[2]) gives them"
+        else:
+            cure = "download the picture, and give the file"
+        raise InvalidInputError(f"{shown(path, 60)} is a URL, and URLs are not fetched: {cure}.")
+    raise InvalidInputError(f"{name} is no file." if os.path.exists(file) else f"there is no file {name}.")
+
+
+def why_unreadable(error: BaseException) -> str:
+    """What is wrong with a picture that Pillow does not read, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {shown(error.filename, LETTERS_OF_NAME)}" if error.filename else error.strerror
+    said = " ".join(str(error).split())
+    if "truncated" in said.lower():
+        return "it is truncated"
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "of no format that is read"
+    if type(error).__name__ == "DecompressionBombError":
+        return f"too large; there may be {MOST_PIXELS:,} pixels"
+    return f"{type(error).__name__}: {said[:100]}" if said else type(error).__name__
+
+
+def _holds_file(value: Any) -> bool:
+    """Whether it is the bytes of a file, a file that is open, or a dict of bytes and path as a data set has it."""
+    if isinstance(value, Mapping):
+        return bool(value) and value.keys() <= {"bytes", "path"}
+    return isinstance(value, (bytes, bytearray, memoryview)) or callable(getattr(value, "read", None))
+
+
+def as_file(picture: Any) -> Any:
+    """The path of a picture's file, or the content of that; anything else as it is.
+
+    Raises:
+        InvalidInputError, InvalidTypeError: a file that is open and cannot be read.
+    """
+    picture = picture.content if isinstance(picture, _Cell) else picture
+    if isinstance(picture, FILES) or not _holds_file(picture):
+        return picture
+    if isinstance(picture, Mapping):
+        content, path = picture.get("bytes"), picture.get("path")
+        if content is None:
+            return "" if path is None else path
+        return Content(content, shown(path, LETTERS_OF_NAME) if path else "the content of a file")
+    return _read(picture) if hasattr(picture, "read") else Content(picture)
+
+
+def _read(file: Any) -> Content:
+    """The content of a file that is open, from its beginning, as it may be closed when the pixels are needed."""
+    name = getattr(file, "name", None)
+    name = shown(name, LETTERS_OF_NAME) if isinstance(name, str | os.PathLike) else "the open file"
+    if isinstance(file, io.TextIOBase):
+        raise InvalidTypeError(f'{name} is open as text; open it with "rb".')
+    try:
+        if file.seekable():
+            file.seek(0)
+        return Content(file.read(), name)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InvalidInputError(f"{name} cannot be read ({why_unreadable(error)}).") from None
 
 
 def _check_size(width: int, height: int) -> None:

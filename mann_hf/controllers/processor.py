@@ -51,6 +51,16 @@ class InputProcessor(ABC):
             InvalidInputError: one that is empty or damaged.
         """
 
+    def check_part(self, inputs: Any, start: int | None) -> list[Any]:
+        """As `check`, for a part of many inputs; by default errors count from its beginning.
+
+        Args:
+            inputs: a list.
+            start: the place of the first in what the user gave, from which errors count; None where it is not known,
+                and they name none.
+        """
+        return self.check(inputs)
+
     def contents(self, inputs: Sequence[Any]) -> list[str | None]:
         """What identifies each input in a memory: a text itself, of others a digest; None for nothing.
 

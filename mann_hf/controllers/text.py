@@ -36,11 +36,12 @@ if hasattr(os, "register_at_fork"):  # or its locks, which Python does not reach
     )
 
 
-def check_texts(texts: object) -> list[str]:
+def check_texts(texts: object, start: int = 0) -> list[str]:
     """The texts as a list, one text as a list of one.
 
     Args:
         texts: a string, or a list or other sized collection of strings.
+        start: the place of the first in what the user gave, from which errors count.
 
     Raises:
         InvalidTypeError: it is neither, a set, whose order means nothing, or holds something else than strings.
@@ -56,7 +57,7 @@ def check_texts(texts: object) -> list[str]:
     elif isinstance(texts, (bytes, Mapping)) or not (isinstance(texts, Iterable) and hasattr(texts, "__len__")):
         raise InvalidTypeError(f"texts must be a string or a list of strings, not {_named(texts)}.")
     texts = [text.as_py() if hasattr(text, "as_py") else text for text in texts]  # of pyarrow's strings the text
-    for position, text in enumerate(texts):
+    for position, text in enumerate(texts, start):
         if not isinstance(text, str):
             raise InvalidTypeError(
                 f"text {position} (counted from 0) is {_named(text)}, not a string; leave it out, or turn it into text."
@@ -66,12 +67,12 @@ def check_texts(texts: object) -> list[str]:
                 f"text {position} (counted from 0) is {'blank' if text else 'empty'}; leave out texts without words."
             )
     if "\0" in (joined := "".join(texts)):
-        position = next(i for i, text in enumerate(texts) if "\0" in text)
+        position = next(i for i, text in enumerate(texts, start) if "\0" in text)
         raise InvalidInputError(
             f"text {position} (counted from 0) holds a NUL byte; read it again as UTF-8, or leave it out."
         )
     if not _is_unicode(joined):
-        position = next(i for i, text in enumerate(texts) if not _is_unicode(text))
+        position = next(i for i, text in enumerate(texts, start) if not _is_unicode(text))
         raise InvalidInputError(
             f"text {position} (counted from 0) holds half a surrogate pair, which no tokenizer takes; it was cut or "
             "decoded wrongly: read it again as UTF-8, or drop such characters with text.encode('utf-8', 'ignore')."

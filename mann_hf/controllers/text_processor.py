@@ -44,6 +44,9 @@ class TextProcessor(InputProcessor):
     def check(self, inputs: Any) -> list[str]:
         return check_texts(inputs)
 
+    def check_part(self, inputs: Any, start: int | None) -> list[str]:
+        return check_texts(inputs, start or 0)
+
     def contents(self, inputs: Sequence[str]) -> list[str | None]:
         return list(inputs)
 

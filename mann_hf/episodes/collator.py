@@ -75,7 +75,7 @@ class EpisodeCollator:
 
     def _encoded(self, inputs: list[Any]) -> tuple[list[dict[str, Any]], Any]:
         """The arguments of `embed` in groups, and a function from the numbers of inputs to their places there."""
-        encodings = self.processor.encode(self.processor.check(inputs))
+        encodings = self.processor.encode(self.processor.check_part(inputs, None))
         cut = self.processor.batches(encodings) if self.group_by_length else [list(range(len(inputs)))]
         groups = [{**self.processor.collate(encodings, rows), **self.processor.embed_options} for rows in cut]
         places = torch.empty(len(inputs) + 1, dtype=torch.long)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
 
+from ..controllers.pictures import UNREADABLE, why_unreadable
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 from ..hub_names import is_owned_name
@@ -77,7 +78,7 @@ class LabelledTable:
         if input_column is None or _is_text(dataset.features[input_column]):
             self.noun, self.inputs = "text", self._texts(dataset, given[1])
         else:
-            self.noun, self.inputs = "input", _Column(dataset, input_column)
+            self.noun, self.inputs = "input", _Column(dataset, input_column, source)
         self.name = self.dataset_id or dataset.info.dataset_name or f"labelled {self.noun}s"
         known = Spellings()
         names = [self._name(label, row, label_column, known) for row, label in enumerate(_named(dataset, label_column))]
@@ -105,8 +106,7 @@ class LabelledTable:
         found = []
         for row, digest in enumerate(self.inputs.digests()):
             if digest is None:
-                where = f"{self.source}, column {self.inputs.column!r}: row {row} (counted from 0)"
-                raise InvalidInputError(f"{where} has no input; leave such rows out.")
+                raise InvalidInputError(f"{self.inputs.where(row)} has no input; leave such rows out.")
             found.append(digest)
         return found
 
@@ -165,8 +165,8 @@ class LabelledTable:
 class _Column(Sequence):
     """A column of inputs that are no texts; each is decoded when it is asked for."""
 
-    def __init__(self, dataset: Dataset, column: str) -> None:
-        self.column = column
+    def __init__(self, dataset: Dataset, column: str, source: str) -> None:
+        self.column, self.source = column, source
         kept = dataset.select_columns([column])
         self._is_image = isinstance(kept.features[column], Image)
         self._rows = kept if self._is_image else kept.with_format("numpy")
@@ -175,7 +175,20 @@ class _Column(Sequence):
         return len(self._rows)
 
     def __getitem__(self, row: Any) -> Any:
-        return self._rows[int(row)][self.column]
+        if not self._is_image:
+            return self._rows[int(row)][self.column]
+        try:
+            return self._rows[int(row)][self.column]
+        except IndexError:  # which ends an iteration
+            raise
+        except UNREADABLE as error:
+            raise InvalidInputError(
+                f"{self.where(row)} is no picture that can be read ({why_unreadable(error)})."
+            ) from None
+
+    def where(self, row: int) -> str:
+        """A row, as errors name it."""
+        return f"{self.source}, column {self.column!r}: row {int(row)} (counted from 0)"
 
     def digests(self) -> Iterator[str | None]:
         """Of each input; None for one that is missing."""

@@ -323,10 +323,11 @@ class FewShotPipeline(Pipeline):
     def _stream(
         self, inputs: Iterator[Any], count: int | None, batch_size: int | None, progress: Progress, options: dict
     ) -> Iterator[Any]:
-        processor = self.input_processor
+        processor, start = self.input_processor, 0
         with following(progress, count, processor.noun) as advance:
             while part := list(islice(inputs, self.chunk)):
-                yield from self._answer(processor.check(part), processor, batch_size, advance, options)
+                yield from self._answer(processor.check_part(part, start), processor, batch_size, advance, options)
+                start += len(part)
 
     def _answer(
         self, checked: list[Any], processor: InputProcessor, batch_size: int | None, progress: Progress, options: dict

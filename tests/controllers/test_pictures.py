@@ -1,3 +1,7 @@
+import io
+import struct
+import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +154,7 @@ def test_what_is_no_picture_is_refused_by_its_place(given: Any, says: str) -> No
         check_pictures([PIXELS, given])
 
 
-@pytest.mark.parametrize(
-    "given", [None, 3, b"bytes", {"a": PIXELS}, {1, 2}, object()], ids=lambda one: type(one).__name__
-)
+@pytest.mark.parametrize("given", [None, 3, {"a": PIXELS}, {1, 2}, object()], ids=lambda one: type(one).__name__)
 def test_another_type_is_refused(given: Any) -> None:
     with pytest.raises(InvalidTypeError, match="image"):
         check_pictures(given)
@@ -240,3 +242,101 @@ def test_a_column_of_a_data_set_is_not_decoded_as_it_is_checked(
     assert check_pictures(turned)[0].content == content_of(as_image(PIXELS[::-1, ::-1]))
     grey = Dataset.from_dict({"image": cells}, features=Features({"image": ImageFeature(mode="L")}))["image"]
     assert check_pictures(grey)[0].content == content_of(as_image(Image.fromarray(PIXELS).convert("L")))
+
+
+class TestFilesThatWereRead:
+    """Bytes, files that are open, and cells of a data set that were not decoded."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        Image.fromarray(PIXELS).save(tmp_path / "one.png")
+        return tmp_path / "one.png"
+
+    def test_they_are_the_picture(self, file: Path) -> None:
+        content = file.read_bytes()
+        ways: list[Any] = [content, bytearray(content), io.BytesIO(content), {"bytes": content, "path": None}]
+        ways += [{"bytes": content, "path": "elsewhere.png"}, {"bytes": None, "path": str(file)}, {"path": str(file)}]
+        for way in (*ways, [*ways]):
+            assert {picture.content for picture in check_pictures(way)} == {content_of(as_image(PIXELS))}
+        with file.open("rb") as opened:
+            opened.read(20)
+            found = [*check_pictures(opened), *check_pictures([opened])]
+        assert [content_of(picture.pixels()) for picture in found] == [content_of(as_image(PIXELS))] * 2
+
+    def test_a_column_that_is_not_decoded(self, file: Path) -> None:
+        cells: list[Any] = [{"bytes": file.read_bytes(), "path": None}, {"bytes": None, "path": str(file)}]
+        data = Dataset.from_dict({"image": cells}, features=Features({"image": ImageFeature(decode=False)}))
+        for given in (data["image"], list(data["image"])):
+            assert [picture.content for picture in check_pictures(given)] == [content_of(as_image(PIXELS))] * 2
+        assert len(check_pictures(data[0]["image"])) == 1
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            (b"not a picture", "image 1 .*content of a file is no picture that can be read .of no format that is read"),
+            (b"", "image 1 .*it is empty"),
+            ({"bytes": b"", "path": "a.png"}, "image 1 .*'a.png' is no picture .*it is empty"),
+            ({"bytes": None, "path": None}, "image 1 .*there is no file ''"),
+        ],
+    )
+    def test_those_that_hold_none(self, given: Any, says: str) -> None:
+        with pytest.raises(InvalidInputError, match=says):
+            check_pictures([PIXELS, given])
+
+    def test_files_that_give_nothing(self, file: Path) -> None:
+        with file.open(encoding="utf-8") as opened, pytest.raises(InvalidTypeError, match=r"one.png' is open as text"):
+            check_pictures(opened)
+        closed = file.open("rb")
+        closed.close()
+        with pytest.raises(InvalidInputError, match=r"one.png' cannot be read .*closed file"):
+            check_pictures(closed)
+
+
+@pytest.mark.parametrize(
+    ("url", "cure"),
+    [
+        ("https://example.org/a.png", "'https://example.org/a.png' is a URL.*not fetched: download the picture"),
+        ("HTTP://example.org/" + 10**6 * "a", "is a URL, and URLs are not fetched"),
+        ("data:image/png;base64," + 10**6 * "A", r"is a URL.* give the bytes .*base64.b64decode"),
+    ],
+    ids=["web", "long", "data"],
+)
+def test_urls_are_not_fetched(url: str, cure: str) -> None:
+    with pytest.raises(InvalidInputError, match=cure) as caught:
+        check_pictures([PIXELS, url])
+    assert len(str(caught.value)) < 300
+
+
+def test_a_path_of_a_million_letters_is_not_repeated() -> None:
+    with pytest.raises(InvalidInputError, match="there is no file") as caught:
+        check_pictures("A" * 10**6)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "bmp", "gif", "tiff"])
+def test_a_file_that_was_cut_is_said_to_be_truncated(form: str) -> None:
+    content = io.BytesIO()
+    Image.fromarray(np.kron(PIXELS, np.ones((9, 9, 1), np.uint8))).save(content, format=form)
+    with pytest.raises(InvalidInputError, match="no picture that can be read .it is truncated"):
+        check_pictures(content.getvalue()[: len(content.getvalue()) * 2 // 3])
+
+
+@pytest.mark.parametrize("side", [9_700, 100_000])
+def test_a_bomb_is_refused_without_a_warning(side: int) -> None:
+    """Of one size Pillow warns, and of the other it raises an error."""
+    content = io.BytesIO()
+    Image.fromarray(PIXELS).save(content, format="png")
+    made = bytearray(content.getvalue())
+    made[16:24] = struct.pack(">II", side, side)
+    made[29:33] = struct.pack(">I", zlib.crc32(made[12:29]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InvalidInputError, match="too large; there may be 67,108,864"):
+            check_pictures(bytes(made))
+
+
+def test_errors_count_from_the_place_of_the_first() -> None:
+    with pytest.raises(InvalidInputError, match=r"^image 257 \(counted from 0\): there is no file"):
+        check_pictures([PIXELS, "absent.png"], start=256)
+    with pytest.raises(InvalidInputError, match=r"^there is no file 'absent.png'"):
+        check_pictures([PIXELS, "absent.png"], start=None)

@@ -10,8 +10,17 @@ import torch
 from datasets import Array2D, Dataset, Features, Image, Value
 from torch import Tensor
 
+from mann_hf.controllers.image_processor import ImageProcessor, image_processor_of
 from mann_hf.controllers.processor import InputProcessor
-from mann_hf.episodes import EpisodeCollator, EpisodeSampler, LabelledTable, select_classes, split_classes
+from mann_hf.episodes import (
+    Episode,
+    EpisodeCollator,
+    EpisodeSampler,
+    Examples,
+    LabelledTable,
+    select_classes,
+    split_classes,
+)
 from mann_hf.errors import InvalidInputError
 
 NAMES = ["a", "b", "c"]
@@ -89,6 +98,22 @@ class TestImages:
         data = Dataset.from_list(rows, features=pictures().features)
         with pytest.raises(InvalidInputError, match="column 'image': row 0 .counted from 0. has no input; leave such"):
             EpisodeSampler(data, n_way=2, k_shot=1, n_query=1, input_column="image")
+
+    @pytest.mark.parametrize("content", [b"not a picture", None])
+    def test_one_that_cannot_be_read_is_named_by_its_row(self, content: bytes | None) -> None:
+        good = pictures().cast_column("image", Image(decode=False))
+        rows = [*good.select(range(12)), {"image": {"bytes": content, "path": "absent.png"}, "label": "c"}]
+        table = LabelledTable(Dataset.from_list(rows, features=pictures().features), input_column="image")
+        says = "of no format that is read" if content else "absent.png"
+        with pytest.raises(InvalidInputError, match=rf"^the data set, column 'image': row 12 .counted.*{says}"):
+            table.inputs[12]
+        assert len([table.inputs[row] for row in range(12)]) == 12
+
+    def test_a_path_that_is_none_is_named_without_its_place_in_the_batch(self) -> None:
+        processor = ImageProcessor(image_processor_of((4, 4), 3))
+        episode = Episode(Examples([np.zeros((4, 4)), "absent.png"], [0, 1]), Examples([], []), ("a", "b"))
+        with pytest.raises(InvalidInputError, match=r"^there is no file 'absent.png'"):
+            EpisodeCollator(processor)([episode])
 
     def test_classes_are_selected_and_split(self) -> None:
         chosen = select_classes(pictures(), ["b"], input_column="image")
