@@ -9,8 +9,8 @@ import transformers
 from torch import Tensor
 from transformers.utils import logging
 
-from ..errors import InvalidTypeError, import_extra
-from .pictures import Picture, as_image, as_png, check_pictures, from_png, is_picture
+from ..errors import InvalidInputError, InvalidTypeError, import_extra
+from .pictures import MOST_PIXELS, Picture, as_image, as_png, check_pictures, from_png, is_picture
 from .processor import InputProcessor
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -81,11 +81,23 @@ class ImageProcessor(InputProcessor):
         return Picture(as_image(from_png(stored), self.num_channels), self.num_channels, content)
 
     def collate(self, encodings: Sequence[Picture], rows: Sequence[int]) -> dict[str, Tensor]:
-        images = [encodings[row].pixels() for row in rows]
+        images = [self._pixels(encodings[row]) for row in rows]
         if self.num_channels == 1:  # or the image processor would look for the channels among the pixels
             images = [np.asarray(image)[..., None] for image in images]
         batch = self.image_processor(images=images, return_tensors="pt", input_data_format="channels_last")
         return {"pixel_values": batch["pixel_values"]}
+
+    def _pixels(self, picture: Picture) -> Any:
+        """The picture, unless the image processor would make one of it that fills the memory."""
+        image, edge = picture.pixels(), _shortest_edge(self.image_processor)
+        shorter, longer = sorted(image.size)
+        if edge is not None and (resized := edge * round(edge * longer / shorter)) > MOST_PIXELS:
+            raise InvalidInputError(
+                f"{picture.name}a picture of {image.width:,} x {image.height:,} pixels is too long and narrow: with a "
+                f"shorter side of {edge} pixels, as the encoder's image processor makes it, it would have {resized:,}, "
+                f"and there may be {MOST_PIXELS:,}. Crop it."
+            )
+        return image
 
     @property
     def words(self) -> InputProcessor | None:
@@ -128,6 +140,13 @@ def _side(image_processor: Any) -> int:
     sizes = (getattr(image_processor, name, None) or {} for name in ("size", "crop_size"))
     sides = [side for size in sizes for side in dict(size).values() if isinstance(side, int)]
     return max(sides, default=USUAL_SIDE)
+
+
+def _shortest_edge(image_processor: Any) -> int | None:
+    """The length in pixels to which an image processor scales the shorter side, however long the other then is."""
+    size = dict(getattr(image_processor, "size", None) or {})
+    bounded = size.get("longest_edge") or not getattr(image_processor, "do_resize", True)
+    return None if bounded else size.get("shortest_edge")
 
 
 def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:

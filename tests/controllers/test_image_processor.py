@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoImageProcessor, ViTImageProcessor
+from transformers import AutoImageProcessor, CLIPImageProcessor, ViTImageProcessor
 
 from mann_hf.controllers.image_processor import ImageProcessor
 from mann_hf.errors import InvalidInputError
@@ -44,3 +44,15 @@ def test_it_is_saved_for_the_auto_class(tmp_path: Path) -> None:
     again = ImageProcessor(AutoImageProcessor.from_pretrained(tmp_path))
     images = made.check(PICTURES)
     assert torch.equal(again.collate(images, [1])["pixel_values"], made.collate(images, [1])["pixel_values"])
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_a_picture_that_would_be_large_once_resized_is_refused(shape: tuple[int, int]) -> None:
+    made = ImageProcessor(CLIPImageProcessor(size={"shortest_edge": 256}, crop_size={"height": 8, "width": 8}))
+    images = made.check([PICTURES[0], np.zeros((*shape, 3), np.uint8)])
+    with pytest.raises(InvalidInputError, match=r"^image 1 .counted from 0.: .* would have 327,680,000, .* Crop it"):
+        made.collate(images, [0, 1])
+    assert made.collate(images, [0])["pixel_values"].shape == (1, 3, 8, 8)
+    for settings in ({"size": {"height": 8, "width": 8}}, {"size": {"shortest_edge": 256}, "do_resize": False}):
+        other = ImageProcessor(CLIPImageProcessor(**{"crop_size": {"height": 8, "width": 8}, **settings}))
+        assert other.collate(images, [0, 1])["pixel_values"].shape == (2, 3, 8, 8)
