@@ -65,7 +65,7 @@ def image_encoder(kind: str) -> PreTrainedModel:
 def save_image_encoder(kind: str, folder: Path, tokenizer: Any = None) -> Path:
     """The encoder in a folder with its image processor; with a tokenizer as a processor of both."""
     image_encoder(kind).save_pretrained(folder)
-    processor = image_processor_of((SIZE, SIZE), 3)
+    processor = image_processor_of((SIZE, SIZE))
     if tokenizer is None:
         processor.save_pretrained(folder)
     else:

@@ -152,6 +152,41 @@ def test_grey_and_colour(tmp_path: Path) -> None:
     assert answers(pipeline(TASK, model=str(tmp_path))) == answers(classifier)
 
 
+class TestGreyInTheStockPipeline:
+    """It turns every picture to colour, and an encoder of grey pictures takes it as grey again."""
+
+    @pytest.fixture
+    def grey(self) -> FewShotImageClassificationPipeline:
+        torch.manual_seed(0)
+        model = MANNForImageClassification.from_encoder_config("conv4", image_size=24, num_channels=1)
+        classifier = pipeline(TASK, model=model)
+        classifier.remember([picture.convert("L") for picture in PICTURES], LABELS)
+        return classifier
+
+    @pytest.mark.parametrize(("mode", "within"), [("L", 1e-5), ("RGB", 0.01)])
+    def test_the_scores_are_the_same(
+        self, grey: FewShotImageClassificationPipeline, mode: str, within: float, tmp_path: Path
+    ) -> None:
+        """Of colour pictures but for rounding, as they turn grey before they are resized, and there after it."""
+        asked = [picture.convert(mode) for picture in ASKED]
+        expected = [dict(ranked) for ranked in answers(grey, asked)]
+        grey.save_pretrained(tmp_path)
+        stock: Any = pipeline("image-classification", model=str(tmp_path))
+        for picture, scores in zip(asked, expected, strict=True):
+            assert {one["label"]: one["score"] for one in stock(picture, top_k=3)} == pytest.approx(scores, abs=within)
+        assert answers(pipeline(TASK, model=str(tmp_path)), asked) == [[*scores.items()] for scores in expected]
+
+    def test_a_folder_with_settings_of_one_channel_answers_the_same(
+        self, grey: FewShotImageClassificationPipeline, tmp_path: Path
+    ) -> None:
+        grey.save_pretrained(tmp_path)
+        path = tmp_path / "preprocessor_config.json"
+        settings = json.loads(path.read_text())
+        assert settings["image_mean"] == settings["image_std"] == [0.5] * 3
+        path.write_text(json.dumps({**settings, "image_mean": [0.5], "image_std": [0.5]}))
+        assert answers(pipeline(TASK, model=str(tmp_path))) == answers(grey)
+
+
 class TestWords:
     """Encoders with a text half, whose vectors lie in the space of images."""
 

@@ -131,7 +131,7 @@ class ImageController(Controller):
 
     def processing_class_from(self, config: PreTrainedConfig) -> Any:
         """An image processor that scales images to the encoder's size, and pixels to numbers from -1 to 1."""
-        return None if reads_words(config) else image_processor_of(image_size(config), num_channels(config))
+        return None if reads_words(config) else image_processor_of(image_size(config))
 
 
 def reads_words(config: PreTrainedConfig) -> bool:
@@ -195,6 +195,8 @@ def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
         )
     if pixels.dim() != 4 or not pixels.numel():
         raise InvalidInputError(f"pixel_values have the shape {list(pixels.shape)}; they must be [B, C, h, w].")
+    if pixels.shape[1] == 3 and num_channels(encoder.config) == 1:
+        pixels = as_grey(pixels)
     inputs = {**inputs, "pixel_values": pixels.to(encoder.dtype)}
     if reads_words(encoder.config):
         return _features(encoder.get_image_features(**inputs))
@@ -209,6 +211,16 @@ def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
     if hidden.dim() == 4:  # [B, H, h, w], of a convolutional network
         hidden = hidden.flatten(2).mT
     return hidden[:, 0] if pooling == "cls" else hidden.mean(1)
+
+
+def as_grey(pixels: Tensor) -> Tensor:
+    """[B, 1, h, w]: colour pixels [B, 3, h, w] as an encoder of grey images takes them.
+
+    The brightness of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, with the weights of Pillow's `convert("L")`, which add
+    up to 1: mean and deviation that all channels share are those of the brightness.
+    """
+    weights = torch.tensor([19595, 38470, 7471], dtype=torch.float32, device=pixels.device) / 2**16
+    return torch.einsum("bchw,c->bhw", pixels, weights.to(pixels.dtype))[:, None]
 
 
 def _features(output: Any) -> Tensor:

@@ -84,8 +84,17 @@ class ImageProcessor(InputProcessor):
         images = [self._pixels(encodings[row]) for row in rows]
         if self.num_channels == 1:  # or the image processor would look for the channels among the pixels
             images = [np.asarray(image)[..., None] for image in images]
-        batch = self.image_processor(images=images, return_tensors="pt", input_data_format="channels_last")
+        options = {"return_tensors": "pt", "input_data_format": "channels_last", **self._grey_options}
+        batch = self.image_processor(images=images, **options)
         return {"pixel_values": batch["pixel_values"]}
+
+    @property
+    def _grey_options(self) -> dict[str, list[float]]:
+        """Mean and deviation of one channel, where those of three are alike, as they are saved for grey encoders."""
+        names = ("image_mean", "image_std") if self.num_channels == 1 else ()
+        found = {name: getattr(self.image_processor, name, None) for name in names}
+        alike = {name: [*value] for name, value in found.items() if isinstance(value, list | tuple)}
+        return {name: value[:1] for name, value in alike.items() if len(value) == 3 and len({*value}) == 1}
 
     def _pixels(self, picture: Picture) -> Any:
         """The picture, unless the image processor would make one of it that fills the memory."""
@@ -149,9 +158,12 @@ def _shortest_edge(image_processor: Any) -> int | None:
     return None if bounded else size.get("shortest_edge")
 
 
-def image_processor_of(size: tuple[int, int], num_channels: int) -> Any:
-    """An image processor that scales images to a height and width, and their pixels to numbers from -1 to 1."""
+def image_processor_of(size: tuple[int, int]) -> Any:
+    """An image processor that scales images to a height and width, and their pixels to numbers from -1 to 1.
+
+    It is of three channels for grey encoders, too: the stock pipeline gives it nothing else than colour.
+    """
     import_extra("PIL.Image", "images", "images")
     kind = getattr(transformers, "ViTImageProcessorPil", None) or transformers.ViTImageProcessor  # by its older name
-    middle = [0.5] * num_channels
+    middle = [0.5] * 3
     return kind(size={"height": size[0], "width": size[1]}, image_mean=middle, image_std=middle)

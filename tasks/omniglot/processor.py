@@ -67,7 +67,7 @@ class DrawingProcessor(InputProcessor):
 
     def save_pretrained(self, folder: Path) -> None:
         size = {"height": SIDE, "width": SIDE}
-        ViTImageProcessor(size=size, image_mean=[0.0], image_std=[1.0]).save_pretrained(folder)
+        ViTImageProcessor(size=size, image_mean=[0.0] * 3, image_std=[1.0] * 3).save_pretrained(folder)
 
 
 @dataclass(frozen=True)

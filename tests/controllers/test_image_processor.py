@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoImageProcessor, CLIPImageProcessor, ViTImageProcessor
 
+from mann_hf.controllers.image_controller import as_grey
 from mann_hf.controllers.image_processor import ImageProcessor
 from mann_hf.errors import InvalidInputError
 
@@ -56,3 +58,10 @@ def test_a_picture_that_would_be_large_once_resized_is_refused(shape: tuple[int,
     for settings in ({"size": {"height": 8, "width": 8}}, {"size": {"shortest_edge": 256}, "do_resize": False}):
         other = ImageProcessor(CLIPImageProcessor(**{"crop_size": {"height": 8, "width": 8}, **settings}))
         assert other.collate(images, [0, 1])["pixel_values"].shape == (2, 3, 8, 8)
+
+
+def test_grey_is_that_of_pillow() -> None:
+    colour = torch.from_numpy(np.stack([picture[:9] for picture in PICTURES])).permute(0, 3, 1, 2).float()
+    expected = [np.asarray(Image.fromarray(picture[:9]).convert("L")) for picture in PICTURES]
+    grey = as_grey(colour)
+    assert grey.shape == (5, 1, 9, 12) and np.abs(grey[:, 0].numpy() - np.stack(expected)).max() <= 0.501

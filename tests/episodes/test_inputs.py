@@ -110,7 +110,7 @@ class TestImages:
         assert len([table.inputs[row] for row in range(12)]) == 12
 
     def test_a_path_that_is_none_is_named_without_its_place_in_the_batch(self) -> None:
-        processor = ImageProcessor(image_processor_of((4, 4), 3))
+        processor = ImageProcessor(image_processor_of((4, 4)))
         episode = Episode(Examples([np.zeros((4, 4)), "absent.png"], [0, 1]), Examples([], []), ("a", "b"))
         with pytest.raises(InvalidInputError, match=r"^there is no file 'absent.png'"):
             EpisodeCollator(processor)([episode])
