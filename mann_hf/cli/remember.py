@@ -95,7 +95,7 @@ def remember(
             )
         if store_inputs and found.kind == TEXT:
             raise typer.BadParameter("a memory keeps texts as they are.", param_hint="--store-inputs")
-        if schema.named:
+        if schema.named and found.kind == TEXT:
             say_contradictions(found, examples.inputs, examples.labels)
         with working():
             if new:
@@ -118,6 +118,9 @@ def remember(
                 described: dict[str, Any] = {"descriptions": given} if descriptions else {}
                 taught: Any = None if descriptions else given
                 ids = classifier.remember(taught, examples.labels, progress=progress, **described)
+            if schema.named and found.kind != TEXT:  # by now each was decoded once
+                contents = classifier.input_processor.contents(given)
+                say_contradictions(found, examples.inputs, examples.labels, contents)
             with change:
                 if new:
                     classifier.save_pretrained(folder)

@@ -11,7 +11,7 @@ import pytest
 
 from mann_hf import FewShotImageClassificationPipeline, MANNForImageClassification
 from mann_hf.errors import InvalidInputError
-from tests.pictures import KINDS, save_image_encoder, shape
+from tests.pictures import KINDS, counting_decoded, save_image_encoder, shape
 
 from .conftest import Shell, memory
 
@@ -88,6 +88,21 @@ class TestRemember:
         said = shell("remember", known, images)
         assert said == f"Remembered 8 images; {known} now holds 7 images of 3 labels.\n"
         assert "1 row repeats an image with its label; each is stored once." in shell.stderr
+
+    def test_a_picture_with_two_labels_is_named(
+        self, shell: Shell, encoder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shape("disc", 0).save(table.parent / "square" / "copy.png", compress_level=0)
+        with table.open("a") as file:
+            file.write("square/copy.png,square\ndisc/0.png,disc\n")
+        decoded = counting_decoded(monkeypatch)
+        shell("remember", tmp_path / "x", table, "--encoder", encoder)
+        assert len(decoded) == 8, "each once"
+        note = "1 image has different labels in different rows, 'disc/0.png', 'square/copy.png': 'disc', 'square'."
+        assert shell.stderr.count("different labels") == 1 and note in shell.stderr
+        table.write_text("image,label\ndisc/0.png,disc\ndisc/0.png,square\n")
+        shell("remember", tmp_path / "x", table)
+        assert "1 image has different labels in different rows, 'disc/0.png': 'disc', 'square'." in shell.stderr
 
     @pytest.mark.parametrize("column", ["picture", "file_name", "Bild"])
     def test_other_names_of_columns(

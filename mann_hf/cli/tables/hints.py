@@ -129,18 +129,29 @@ def say_total(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None
         )
 
 
-def say_contradictions(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:
-    """Prints texts that have different labels in different rows."""
-    several: dict[str, dict[Any, None]] = {}
-    for text, label in zip(texts, labels, strict=True):
-        several.setdefault(text, {})[label if isinstance(label, str) else tuple(sorted(label))] = None
-    found = {text: list(each) for text, each in several.items() if len(each) > 1}
+def say_contradictions(
+    table: Table, inputs: Sequence[str], labels: Sequence[Any], contents: Sequence[Any] | None = None
+) -> None:
+    """Prints inputs that have different labels in different rows.
+
+    Args:
+        table: the table that they are of.
+        inputs: texts, or paths as the table has them.
+        labels: for each input its label, or its labels.
+        contents: what tells inputs apart; by default the inputs themselves.
+    """
+    several: dict[Any, dict[Any, str]] = {}
+    for given, label, content in zip(inputs, labels, inputs if contents is None else contents, strict=True):
+        several.setdefault(content, {}).setdefault(label if isinstance(label, str) else tuple(sorted(label)), given)
+    found = [each for each in several.values() if len(each) > 1]
     if found:
-        text, each = next(iter(found.items()))
-        names = listed((shown(name if isinstance(name, str) else BETWEEN_LABELS.join(name), 40) for name in each), 3)
+        names = listed(
+            (shown(name if isinstance(name, str) else BETWEEN_LABELS.join(name), 40) for name in found[0]), 3
+        )
+        example = listed((shown(given, 60) for given in dict.fromkeys(found[0].values())), 3)
         count = counted(len(found), f"{table.kind} has", f"{table.kind}s have")
         such = "" if len(found) == 1 else "such as "
-        say(f"{table.source}: {count} different labels in different rows, {such}{shown(text, 60)}: {names}.")
+        say(f"{table.source}: {count} different labels in different rows, {such}{example}: {names}.")
 
 
 def say_spelling(table: Table, parts: Parts, spell: Callable[[str], str | None], several: bool) -> None:
