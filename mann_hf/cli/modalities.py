@@ -40,3 +40,10 @@ def modality_of(config: dict[str, Any], place: str) -> str:
             f"{' and '.join(MODALITIES)}: use it in Python."
         )
     return str(modality)
+
+
+def is_url(path: str) -> bool:
+    """Whether the path of an image is the address of one, which the processor of images refuses in words."""
+    from ..controllers.pictures import URL
+
+    return URL.match(path) is not None

@@ -14,7 +14,7 @@ from ..wording import counted, did_you_mean
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
 from .classifier import find_config, open_classifier, problem_type_of
-from .modalities import IMAGE, MODALITIES, modality_of
+from .modalities import IMAGE, MODALITIES, is_url, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
 
@@ -126,9 +126,13 @@ def predict(
 
 def _only(given: str, kind: str, check: Callable[[Any], list[Any]]) -> list[Any]:
     """A single input as a list; of an image whose file is not there, the error names files that are."""
-    if kind == IMAGE and not os.path.exists(given):
+    if kind == IMAGE and not os.path.exists(given) and not is_url(given):
         endings = MODALITIES[IMAGE].endings
-        meant = near_paths(given, lambda path: path.suffix.lower() in endings)
+        meant = near_paths(given, lambda path: path.is_file() and path.suffix.lower() in endings)
+        if not meant and any(sign in given for sign in "*?"):
+            raise InvalidInputError(
+                f"there is no file {given!r}, and patterns are not read; give the folder, or a table."
+            )
         raise InvalidInputError(f"there is no file {given!r}; {did_you_mean(meant) or 'give an image, or a table.'}")
     return check(given)
 

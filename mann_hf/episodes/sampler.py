@@ -226,7 +226,7 @@ class EpisodeSampler:
         small = [f"{name!r} ({own[name]})" for name in asked if own[name] < needed]
         shots = f"k_shot {self.k_shot[1]} and n_query {self.n_query[1]}"
         if shared:
-            example = f", such as {shared[0][:40]!r}" if table.noun == "text" else ""
+            example = f", such as {shared[0][:40]!r}" if table.noun != "input" else ""
             shots += f"; {table.noun}s in several classes do not count: {len(shared)}{example}"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
 
+from ..controllers import IMAGE
 from ..controllers.pictures import UNREADABLE, why_unreadable
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
@@ -76,7 +77,8 @@ class LabelledTable:
         self.dataset_id = _on_hub(dataset)
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
         if input_column is None or _is_text(dataset.features[input_column]):
-            self.noun, self.inputs = "text", self._texts(dataset, given[1])
+            self.noun = IMAGE if input_column == IMAGE else "text"  # of which the column may hold the paths
+            self.inputs = self._texts(dataset, given[1])
         else:
             self.noun, self.inputs = "input", _Column(dataset, input_column, source)
         self.name = self.dataset_id or dataset.info.dataset_name or f"labelled {self.noun}s"

@@ -226,10 +226,11 @@ def check_nothing_lost(model: Any, folder: Path, overwrite: bool = False) -> Non
         )
     lost = _not_held(model.memory, folder)
     if lost:
+        count = counted(lost, model.identity.noun)
         raise FolderChangedError(
-            f"{folder} holds a memory that this model was not loaded from, and {counted(lost, 'text')} of it that this "
-            "model does not know would be lost: nothing was saved. Save to another folder, or take that memory over "
-            "first with load_memory(folder); overwrite=True puts this model's memory in its place.",
+            f"{folder} holds a memory that this model was not loaded from, and {count} of it that this model does not "
+            "know would be lost: nothing was saved. Save to another folder, or take that memory over first with "
+            "load_memory(folder); overwrite=True puts this model's memory in its place.",
             str(folder),
         )
 

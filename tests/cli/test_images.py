@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mann_hf import FewShotImageClassificationPipeline, MANNForImageClassification
-from mann_hf.errors import InvalidInputError
+from mann_hf.errors import FolderChangedError, InvalidInputError
 from tests.pictures import KINDS, counting_decoded, save_image_encoder, shape
 
 from .conftest import Shell, memory
@@ -194,6 +194,25 @@ def test_the_page_is_given_the_classifier(shell: Shell, known: Path, monkeypatch
     assert "launched FewShotImageClassificationPipeline" in shell.fails("demo", known, after=None)
 
 
+class TestTablesBesideClasses:
+    def test_it_is_said_that_folders_give_no_labels(self, shell: Shell, known: Path, table: Path) -> None:
+        note = (
+            f"{table.parent}: takes images and labels from pictures.csv, and not from the folders of images, 'disc', "
+            "'square'; move tables out to read those."
+        )
+        shell("remember", known, table.parent)
+        assert note in shell.stderr
+        table.rename(table.with_name("classes.json")).write_text('["disc", "square"]')
+        error = shell.fails("remember", known, table.parent, after=None)
+        assert 'is no object such as {"image": "...", "label": "..."}' in error
+
+    def test_columns_of_either_kind(self, shell: Shell, encoder: Path, table: Path, tmp_path: Path) -> None:
+        table.write_text("id,name\n0,disc\n")
+        error = shell.fails("remember", tmp_path / "x", table, "--encoder", encoder, after=None)
+        assert "has no column 'text' or 'image' nor another usual name; it has 'id', 'name': choose with" in error
+        assert "choose with --text-column or --image-column; if the first line is a row" in error
+
+
 class TestMixesAreRefused:
     def test_texts_to_images(self, shell: Shell, known: Path, shots: Path) -> None:
         error = shell.fails("remember", known, shots, after=None)
@@ -265,11 +284,34 @@ class TestPredict:
         (tmp_path / "notes.md").write_text("hello")
         assert "is no picture that can be read" in shell.fails("predict", known, tmp_path / "notes.md", after=None)
 
+    def test_only_files_that_are_there_are_proposed(
+        self, shell: Shell, known: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(images)
+        assert "no file 'nope.png'; give an image, or a table." in shell.fails("predict", known, "nope.png", after=None)
+        shape("disc", 5).save(images / "square" / "7.png")
+        assert "no file '7.png'; did you mean 'square/7.png'?" in shell.fails("predict", known, "7.png", after=None)
+        error = shell.fails("predict", known, "*.png", after=None)
+        assert "there is no file '*.png', and patterns are not read; give the folder, or a table." in error
+
+    def test_urls_are_not_fetched(self, shell: Shell, known: Path, table: Path) -> None:
+        url = "https://example.org/cat.png"
+        assert f"'{url}' is a URL, and URLs are not fetched" in shell.fails("predict", known, url, after=None)
+        table.write_text(f"image\n{url}\n")
+        error = shell.fails("predict", known, table, after=None)
+        assert f"row 1 (line 2), column 'image': '{url}' is a URL, and URLs are not fetched" in error
+
     def test_skipped(self, shell: Shell, known: Path, table: Path, tmp_path: Path) -> None:
         (table.parent / "disc" / "1.png").unlink()
         shell("predict", known, table, "--skip-bad-rows", "--output", tmp_path / "out.jsonl")
         rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
         assert [row["row"] for row in rows] == [1, 3, 4, 5, 6] and [row["image"][-5:] for row in rows][1] == "2.png"
+
+
+def test_pictures_that_would_be_lost_are_called_so(known: Path, encoder: Path) -> None:
+    other = MANNForImageClassification.from_encoder_pretrained(encoder)
+    with pytest.raises(FolderChangedError, match="and 6 images of it that this model does not know would be lost"):
+        other.save_pretrained(known)
 
 
 class TestForget:
@@ -343,6 +385,11 @@ class TestTrain:
         card = (tmp_path / "trained" / "README.md").read_text()
         assert "An image classifier" in card and "| data | classes | images |" in card
         assert shell.json("remember", tmp_path / "trained", many)["entries"] == 24
+
+    def test_too_few_are_called_images(self, shell: Shell, encoder: Path, images: Path, tmp_path: Path) -> None:
+        out = ["--output", tmp_path / "trained", "--n-way", 2, "--valid", images]
+        error = shell.fails("train", images, "--encoder", encoder, *out, after=None)
+        assert "0 classes with at least 6 images" in error and "text" not in error
 
     def test_a_model_of_texts_is_not_trained_on_images(
         self, shell: Shell, taught: Path, many: Path, tmp_path: Path

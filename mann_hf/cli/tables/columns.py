@@ -115,7 +115,7 @@ class Columns:
         """
         by_name = self.header or named
         if by_name:
-            self.settle(next((kind for kind in self.inputs if self._places(kind, there)), self.input))
+            self._settle_by(source, there, cure)
             positions = [place for kind in self.kinds for place in self._find(source, kind, there, cure)]
         else:
             positions = self._by_number(source, there)
@@ -131,6 +131,22 @@ class Columns:
             taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
             self.say(f"{source}: has no header, reads {taken}.")
         return (*positions, *self._others(source, there, positions))
+
+    def _settle_by(self, source: str, there: Sequence[str], cure: str) -> None:
+        """Says what the inputs are by the first of them that has a column.
+
+        Raises:
+            InvalidInputError: they may be of several kinds, and none has a column.
+        """
+        kind = next((kind for kind in self.inputs if self._places(kind, there)), None)
+        if kind is None and len(self.inputs) > 1:
+            names = " or ".join(repr(USUAL[kind][0]) for kind in self.inputs)
+            choices = " or ".join(f"--{kind}-column" for kind in self.inputs)
+            raise InvalidInputError(
+                f"{source!r} has no column {names} nor another usual name; it has {_named(there)}: choose with "
+                f"{choices}{cure}."
+            )
+        self.settle(kind or self.input)
 
     @property
     def one_a_label(self) -> bool:

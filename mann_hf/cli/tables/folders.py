@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed
-from ..modalities import MODALITIES, TEXT
+from ..modalities import IMAGE, MODALITIES, TEXT
 from ..options import TableOptions
 from .columns import Columns
 from .content import ending_of, endings
@@ -123,7 +123,7 @@ def _are_splits(parts: Iterable[tuple[str, ...]]) -> bool:
 def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
     """Refuses a folder that holds both tables and folders of classes; other text files are left out with a note.
 
-    Images are what the tables may name.
+    Images are what the tables may name; a note says that their folders give no labels.
 
     Raises:
         InvalidInputError: labels are wanted, and text files are in two folders or more.
@@ -139,6 +139,14 @@ def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
         columns.say(
             f"{folder}: {counted(len(texts), 'text file is', 'text files are')} left out, {_names(folder, texts)}, as "
             "there are tables."
+        )
+    images = input_files(folder, IMAGE) if IMAGE in columns.inputs else []
+    pictured = sorted({path.relative_to(folder).parts[0] for path in images if path.parent != Path(folder)})
+    if pictured:
+        what = "images and labels" if columns.labels else "images"
+        columns.say(
+            f"{folder}: takes {what} from {_names(folder, tables)}, and not from the folders of images, "
+            f"{listed(map(repr, pictured), 3)}; move tables out to read those."
         )
 
 

@@ -28,7 +28,7 @@ def read_objects(source: str, text: str, columns: Columns) -> Iterator[Row]:
         elif isinstance(cells, _Broken):
             yield Row(number, line=line, problem=f"{cells}; give an object a line, or a list of them")
         else:
-            yield Row(number, line=line, problem='is no object such as {"text": "...", "label": "..."}')
+            yield Row(number, line=line, problem=f'is no object such as {{"{columns.input}": "...", "label": "..."}}')
 
 
 class _Broken(str):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ...targets import is_missing
 from ...targets.labels import same_label
 from ...wording import shown
-from ..modalities import TEXT
+from ..modalities import TEXT, is_url
 from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
@@ -75,7 +75,7 @@ class Table(NamedTuple):
 
     def located(self, cell: str) -> str:
         """An input as a classifier takes it: a text as it is, of an image the path from the present folder."""
-        return cell if self.kind == TEXT else os.path.join(self.folder, cell)
+        return cell if self.kind == TEXT or is_url(cell) else os.path.join(self.folder, cell)
 
 
 def table_of(
