@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mann_hf import FewShotImageClassificationPipeline, MANNForImageClassification
+from mann_hf.cli.modalities import MODALITIES
+from mann_hf.controllers.pictures import MOST_PIXELS
 from mann_hf.errors import FolderChangedError, InvalidInputError
 from tests.pictures import KINDS, counting_decoded, save_image_encoder, shape
 
@@ -192,6 +194,13 @@ def test_the_page_is_given_the_classifier(shell: Shell, known: Path, monkeypatch
 
     monkeypatch.setattr(mann_hf.demo, "launch", launch)
     assert "launched FewShotImageClassificationPipeline" in shell.fails("demo", known, after=None)
+
+
+def test_the_guide_names_what_is_read() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "shell.md").read_text()
+    section = guide.partition("\n## Images\n")[2].partition("\n## ")[0]
+    assert all(f"`{ending}`" in section for ending in MODALITIES["image"].endings)
+    assert f"{MOST_PIXELS:,} pixels" in " ".join(section.split())
 
 
 class TestTablesBesideClasses:
