@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, ViTModel, pipeline
 
 from mann_hf import MANNForImageClassification, MANNForSequenceClassification
+from mann_hf.controllers.image_processor import image_processor_of
 from mann_hf.controllers.pictures import as_image, content_of
 from mann_hf.errors import (
     EmptyMemoryError,
@@ -486,6 +487,32 @@ def test_a_pretrained_encoder_without_its_image_processor(make: Make, tmp_path: 
     shutil.rmtree(tmp_path / "encoder-vit")
     with pytest.raises(InvalidInputError, match="no image processor was found"):
         pipeline(TASK, model=str(tmp_path / "bare"))
+
+
+class TestWhereTheImageProcessorComesFrom:
+    def test_a_name_is_loaded(self, make: Make, tmp_path: Path) -> None:
+        place: Any
+        model = make().model
+        settings = image_processor_of((16, 16)).to_dict()
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "preprocessor_config.json").write_text(json.dumps(settings))
+        for place in (str(tmp_path / "other"), tmp_path / "other"):
+            found: Any = pipeline(TASK, model=model, image_processor=place)
+            assert found.image_processor.size["height"] == 16
+
+    def test_a_name_of_none(self, make: Make, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(InvalidInputError, match="no image processor was found .*empty"):
+            pipeline(TASK, model=make().model, image_processor=str(tmp_path / "empty"))
+
+    @pytest.mark.parametrize("kind", ["clip", "siglip"])
+    def test_a_missing_tokenizer_is_said_to_be_missing(self, make: Make, kind: str, tmp_path: Path) -> None:
+        save_image_encoder(kind, tmp_path)
+        model = MANNForImageClassification.from_encoder_pretrained(tmp_path)
+        with pytest.raises(FolderError, match=r"has an image processor and no tokenizer .*spiece.model"):
+            pipeline(TASK, model=model)
+        alone: Any = AutoImageProcessor.from_pretrained(tmp_path)
+        assert pipeline(TASK, model=model, image_processor=alone).remember(PICTURES[:1], ["square"])
 
 
 def test_pictures_of_many_bits(tmp_path: Path) -> None:

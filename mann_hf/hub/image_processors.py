@@ -9,8 +9,9 @@ from ..controllers.image_controller import LARGEST_SIDE
 from ..errors import FolderError, MissingExtraError, UnsafeFileError, import_extra
 from .files import check_folder, damaged, read_object
 from .guard import CODE, as_folder_error
+from .resolve import VOCABULARIES
 from .source import Source
-from .tokenizers import check_before_use
+from .tokenizers import TOKENIZER, check_before_use, has_words
 
 SETTINGS = ("preprocessor_config.json", "processor_config.json")
 """The settings of an image processor by itself, and of one that is saved with a tokenizer."""
@@ -42,8 +43,16 @@ def load_image_processor(place: str | os.PathLike[str], with_words: bool = False
     if with_words:
         check_before_use(source)
     kind: Any = AutoProcessor if with_words else AutoImageProcessor
-    with as_folder_error(place, SETTINGS[0], kwargs):
-        return kind.from_pretrained(place, trust_remote_code=False, **kwargs)
+    try:
+        with as_folder_error(place, SETTINGS[0], kwargs):
+            found = kind.from_pretrained(place, trust_remote_code=False, **kwargs)
+    except FolderError:
+        if with_words:
+            _check_words(source, place)  # which says more than that the class of a tokenizer failed without a file
+        raise
+    if with_words:  # some tokenizers are made without a file, and know no words
+        _check_words(source, place)
+    return found
 
 
 def has_image_processor(error: Exception, place: str | os.PathLike[str], **kwargs: Any) -> bool:
@@ -52,6 +61,17 @@ def has_image_processor(error: Exception, place: str | os.PathLike[str], **kwarg
         return True
     source = Source.of(place, kwargs)
     return isinstance(error, FolderError) and CODE not in str(error) and any(map(source.has, SETTINGS))
+
+
+def _check_words(source: Source, place: Any) -> None:
+    """Refuses images and words without a tokenizer."""
+    if any(map(source.has, SETTINGS)) and not has_words(source):
+        raise FolderError(
+            f"{os.fspath(place)!r} has an image processor and no tokenizer ({' or '.join(VOCABULARIES)}), which its "
+            "encoder of images and words needs: save that of the encoder there with tokenizer.save_pretrained. For a "
+            "classifier without words pass image_processor=AutoImageProcessor.from_pretrained(...).",
+            TOKENIZER,
+        )
 
 
 def _check_sizes(settings: Any, path: Any) -> None:

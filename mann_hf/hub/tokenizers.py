@@ -74,11 +74,11 @@ def load_tokenizer(place: str | os.PathLike[str], **kwargs: Any) -> Any:
         try:
             tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **kwargs)
         except (OSError, ValueError, TypeError) as error:
-            if settings is None or source.folder is None or CODE in str(error) or _has_words(source):
+            if settings is None or source.folder is None or CODE in str(error) or has_words(source):
                 raise
             raise _without_words(place, VOCABULARIES) from error
         own = {*tokenizer.vocab_files_names.values()}
-        if own and not _has_words(source) and not any(map(source.path, own)):
+        if own and not has_words(source) and not any(map(source.path, own)):
             raise _without_words(place, sorted(own))
         if _is_of_another_kind(tokenizer, kinds.get(TOKENIZER), settings, place):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(place, **kwargs)
@@ -115,7 +115,7 @@ def _refused(folder: Path, file: str, why: str) -> UnsafeFileError:
     )
 
 
-def _has_words(source: Source) -> bool:
+def has_words(source: Source) -> bool:
     """Whether a folder, or what was fetched of a repository, holds what a tokenizer is made of."""
     if source.folder is not None:
         return any(os.path.lexists(source.folder / name) for name in VOCABULARIES)
@@ -130,7 +130,7 @@ def was_refused(error: Exception, place: str | os.PathLike[str], **kwargs: Any) 
     if isinstance(error, UnsafeFileError):
         return True
     source = Source.of(place, kwargs)
-    there = _has_words(source) or (source.folder is not None and source.has(SETTINGS))
+    there = has_words(source) or (source.folder is not None and source.has(SETTINGS))
     return isinstance(error, FolderError) and CODE not in str(error) and there
 
 

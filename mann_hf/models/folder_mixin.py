@@ -338,29 +338,32 @@ class FolderMixin(MemoryMixin):
         found = self.load_processing_class() if processing_class is None else processing_class
         return self.config.controller.processor(self.config, self.encoder, found)
 
-    def load_processing_class(self, **kwargs: Any) -> Any:
+    def load_processing_class(self, place: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
         """Loads the tokenizer or image processor from the model's folder or repository, or else by the encoder's name.
 
         With `truncation=True` a tokenizer cuts texts where this model does. One that is code of the repository is not
         loaded: load it yourself and pass it.
 
         Args:
+            place: another folder or repository, which alone is looked at.
             kwargs: how the folder or repository was loaded: `subfolder`, `revision`, `token`, `cache_dir` or
                 `local_files_only`.
 
         Raises:
-            InvalidInputError: neither has one.
+            InvalidInputError: there is none.
             FolderError, UnsafeFileError: one is there, and is damaged or not to be read.
         """
         check_hub_arguments(kwargs)
         controller, own = self.config.controller, self.config.encoder_config
         if (kind := controller.processing_class) is None:
             return None
-        places: list[Any] = [(name, str, kwargs)] if (name := self.name_or_path) else []
-        if (encoder := self.config.encoder_name) and encoder != name:
+        name = self.name_or_path if place is None else os.fspath(place)
+        places: list[Any] = [(name, str, kwargs)] if name else []
+        encoder = self.config.encoder_name if place is None else None
+        if encoder and encoder != name:
             places.append((encoder, resolve_encoder, {}))
         found, why = load_processing_class(kind, places, **controller.loading_options(own))
-        if found is None and self.config.encoder_name is None:  # of an encoder that was made from its configuration
+        if found is None and place is None and encoder is None:  # of one that was made from its configuration
             found = controller.processing_class_from(own)
         if found is None:
             raise InvalidInputError(f"no {PROCESSING_CLASSES[kind].noun} was found ({why}); pass one.")

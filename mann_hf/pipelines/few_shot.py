@@ -70,8 +70,9 @@ class FewShotPipeline(Pipeline):
                 f"the model is of type {type(self.model).__name__}; this pipeline takes a {wanted}, such as "
                 f"{wanted}.from_encoder_pretrained(name).{unwrap_hint(self.model)}"
             )
-        if self.processing_name is not None and self.processing_class is None:
-            setattr(self, self.processing_name, self.model.load_processing_class())
+        given = self.processing_class
+        if self.processing_name is not None and isinstance(given, str | os.PathLike | None):
+            setattr(self, self.processing_name, self.model.load_processing_class(given))
 
     @property
     def processing_class(self) -> Any:
@@ -199,10 +200,8 @@ class FewShotPipeline(Pipeline):
     ) -> None:
         """Saves model, memory, tokenizer (or image processor) and card.
 
-        If the save is killed, the folder loads as before or as after it.
-
-        No code is saved: the installed library reads the folder. Arguments and errors are those of
-        `MANNPreTrainedModel.save_pretrained`.
+        If the save is killed, the folder loads as before or as after it. No code is saved: the installed library reads
+        the folder. Arguments and errors are those of `MANNPreTrainedModel.save_pretrained`.
         """
         if not kwargs.pop("is_main_process", True):
             return
@@ -240,9 +239,8 @@ class FewShotPipeline(Pipeline):
                 empty; `threshold=0.5` gives the labels of an input that may have several. None for no threshold.
             evidence: how many stored examples to name for each answer (default 5); None for all.
             batch_size: inputs in a batch; by default what is fast: of texts, batches have about as many tokens each.
-            num_workers: has no effect; accepted, as is `truncation=True`, because other pipelines take it.
-            progress: True for a bar, or a function that is called with the number of inputs done after each batch. It
-                may be given when the pipeline is made, as `batch_size` and the arguments above.
+            num_workers: has no effect, as `truncation=True`; other pipelines take it.
+            progress: as in `remember`. It may be given when the pipeline is made, as may what is above but `inputs`.
 
         Returns:
             For each input a dict, or with `top_k` or `threshold` a list of dicts: `label`, `score`, `evidence` (a list
