@@ -13,7 +13,7 @@ from ..options import TableOptions
 from .columns import Columns
 from .content import ending_of, endings
 from .decoding import decode
-from .left_out import by_ending, find_all, is_data, say_left_out
+from .left_out import find_all, held_in, is_data, say_left_out
 from .rows import Row
 
 SPLITS = {
@@ -73,9 +73,7 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
     classes = " or ".join(f"{kind}s ({', '.join(MODALITIES[kind].endings)})" for kind in files)
     others = {kind: len(input_files(folder, kind)) for kind in MODALITIES if kind not in files}
     mixed = [f"; its {counted(count, kind)} are for a classifier of {kind}s" for kind, count in others.items() if count]
-    held = _all_files(folder)
-    if held and not mixed:
-        mixed = [f"; it holds {by_ending(held)}"]
+    mixed = mixed or [held_in(folder)]
     raise InvalidInputError(
         f"the folder {folder!r} holds no table ({endings()}), and no folders of {classes} by class{''.join(mixed)}."
     )

@@ -70,8 +70,7 @@ def say_left_out(folder: str, read: Sequence[Path], level: int, columns: Columns
             f"{kind}; convert those that are {kind}"
         )
     if found.links:
-        noun = "link" if len(found.links) == 1 else "links"
-        said.append(f"left out the {noun} {_names(found.links)}, as links to folders are not followed")
+        said.append(f"left out {_links(found.links)}, as links to folders are not followed")
     if found.no_files:
         verb = "leads" if len(found.no_files) == 1 else "lead"
         said.append(f"left out {_names(found.no_files)}, which {verb} to no file")
@@ -82,6 +81,14 @@ def say_left_out(folder: str, read: Sequence[Path], level: int, columns: Columns
         said.append(f"nothing was read of the {noun} {listed(map(repr, unread), 5)}")
     if said:
         columns.say(f"{folder}: {'; '.join(said)}.")
+
+
+def held_in(folder: str) -> str:
+    """What a folder holds in which nothing can be read, at the end of an error; may be empty."""
+    found = find_all(folder)
+    held = [*([by_ending(found.files)] if found.files else []), *([_links(found.links)] if found.links else [])]
+    followed = " (links to folders are not followed)" if found.links else ""
+    return f"; it holds {' and '.join(held)}{followed}" if held else ""
 
 
 def by_ending(files: Iterable[Path]) -> str:
@@ -109,6 +116,11 @@ def _is_usual(path: Path) -> bool:
 def _is_below(path: Path, above: set[tuple[str, ...]], level: int) -> bool:
     """Whether a path lies in the folders that are read, or beside them in the outermost one."""
     return path.parts[:level] in above or len(path.parts) <= level
+
+
+def _links(links: Sequence[Path]) -> str:
+    noun = "link" if len(links) == 1 else "links"
+    return f"the {noun} {_names(links)}"
 
 
 def _names(paths: Sequence[Path]) -> str:

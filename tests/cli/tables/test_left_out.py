@@ -92,3 +92,9 @@ def test_of_a_split_only_its_own(said: Said) -> None:
 def test_a_folder_with_nothing_to_read_says_what_it_holds(said: Said) -> None:
     with pytest.raises(InvalidInputError, match=r"no folders of texts .* by class; it holds 1 \.heic file and 1 \.pdf"):
         said("cat/1.heic", "dog/2.pdf")
+
+
+def test_a_link_alone_is_said_not_to_be_followed(said: Said, tmp_path: Path) -> None:
+    os.symlink(tmp_path.parent, tmp_path / "data")
+    with pytest.raises(InvalidInputError, match=r"; it holds the link data \(links to folders are not followed\)\.$"):
+        said()
