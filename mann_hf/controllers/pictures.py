@@ -234,14 +234,22 @@ def _is_whole(file: Any) -> bool:
 
 
 @contextmanager
+def without_size_warning() -> Iterator[None]:
+    """Keeps Pillow's warning of large pictures inside, as they are refused in any case."""
+    pillow: Any = import_extra("PIL.Image", "images", "images")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
 def _opened(file: Any, formats: Sequence[str]) -> Iterator[Any]:
     """Opens the picture in a file, looks at its size, and says what of it cannot be read."""
     pillow: Any = import_extra("PIL.Image", "images", "images")
     name = _check_file(file)
     pillow.init()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)  # a size that is refused below
+        with without_size_warning():
             opened = pillow.open(file, formats=[one for one in formats if one in pillow.OPEN])
         with opened as image:
             _check_size(*image.size)

@@ -10,7 +10,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
 
 from ..controllers import IMAGE
-from ..controllers.pictures import UNREADABLE, why_unreadable
+from ..controllers.pictures import UNREADABLE, why_unreadable, without_size_warning
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
 from ..hub_names import is_owned_name
@@ -180,7 +180,8 @@ class _Column(Sequence):
         if not self._is_image:
             return self._rows[int(row)][self.column]
         try:
-            return self._rows[int(row)][self.column]
+            with without_size_warning():
+                return self._rows[int(row)][self.column]
         except IndexError:  # which ends an iteration
             raise
         except UNREADABLE as error:

@@ -1,5 +1,6 @@
 """Episodes of inputs that are no texts: images, and rows of numbers."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,13 @@ class TestImages:
         with pytest.raises(InvalidInputError, match=rf"^the data set, column 'image': row 12 .counted.*{says}"):
             table.inputs[12]
         assert len([table.inputs[row] for row in range(12)]) == 12
+
+    def test_a_large_one_is_decoded_without_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)  # of 16, for which Pillow warns
+        table = LabelledTable(pictures(), input_column="image")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert table.inputs[0].size == (4, 4)
 
     def test_a_path_that_is_none_is_named_without_its_place_in_the_batch(self) -> None:
         processor = ImageProcessor(image_processor_of((4, 4)))
