@@ -43,7 +43,7 @@ def modality_of(config: dict[str, Any], place: str) -> str:
 
 
 def is_url(path: str) -> bool:
-    """Whether the path of an image is the address of one, which the processor of images refuses in words."""
+    """Whether a path is an address; that of an image is refused by the processor of these, in words."""
     from ..controllers.pictures import URL
 
     return URL.match(path) is not None

@@ -13,7 +13,7 @@ from ...hub.near_paths import near_paths
 from ...hub_names import is_hub_name
 from ...wording import did_you_mean
 from ..hub_names import check_on_hub
-from ..modalities import IMAGE
+from ..modalities import IMAGE, is_url
 from .columns import Columns
 from .content import can_be_read, ending_of, endings, is_misspelt, shows_form
 from .rows import Row, Table, table_of
@@ -49,6 +49,8 @@ def read_hub(source: str, columns: Columns, split: str) -> Table:
     question = did_you_mean(meant)
     name, configuration = (None, None) if _is_path(source, meant) else _data_set(source)
     if name is None:
+        if is_url(source):
+            raise InvalidInputError(f"{source!r} is a URL, and URLs are not fetched: download the table.")
         cure = question or (
             f"give a file ({endings()}), a folder of files, - for standard input, or a data set on the Hub as 'name' "
             "or 'name:configuration'."

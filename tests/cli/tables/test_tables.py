@@ -388,6 +388,11 @@ def test_a_name_is_asked_of_the_hub(
     ]
 
 
+def test_a_table_at_a_url_is_not_fetched() -> None:
+    url = "https://example.org/t.csv"
+    assert refusal(url) == f"'{url}' is a URL, and URLs are not fetched: download the table."
+
+
 def test_a_hub_out_of_reach_is_told() -> None:
     assert refusal("owner/name") == (
         "there is no file or folder 'owner/name', and as a data set 'owner/name' cannot be read: "
