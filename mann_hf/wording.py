@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import InvalidInputError
 
+URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 LETTERS_COMPARED = 100
 """Of each name, for comparing takes the square of its length."""
 
@@ -134,3 +135,8 @@ def _at_least(name: str, value: Any, least: int, wanted: str) -> int:
     if number is None or number < least:
         raise InvalidInputError(f"{name} is {shown(value)}; give {wanted}.")
     return number
+
+
+def is_url(text: str) -> bool:
+    """Whether a text begins as a URL does, one with data in it among them."""
+    return URL.match(text) is not None

@@ -40,10 +40,3 @@ def modality_of(config: dict[str, Any], place: str) -> str:
             f"{' and '.join(MODALITIES)}: use it in Python."
         )
     return str(modality)
-
-
-def is_url(path: str) -> bool:
-    """Whether a path is an address; that of an image is refused by the processor of these, in words."""
-    from ..controllers.pictures import URL
-
-    return URL.match(path) is not None

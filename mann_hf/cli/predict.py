@@ -10,11 +10,11 @@ import typer
 from ..errors import InvalidInputError
 from ..hub.near_paths import near_paths
 from ..targets.schema import LEAST_SCORE, Answer, LabelSchema
-from ..wording import counted, did_you_mean
+from ..wording import counted, did_you_mean, is_url
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
 from .classifier import find_config, open_classifier, problem_type_of
-from .modalities import IMAGE, MODALITIES, is_url, modality_of
+from .modalities import IMAGE, MODALITIES, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
 

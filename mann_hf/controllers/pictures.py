@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import struct
 import warnings
 import zlib
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
-from ..wording import shown
+from ..wording import is_url, shown
 from .picture_pixels import as_array, as_bytes, deep_numbers, on_white
 from .processor import digest_of
 
@@ -27,7 +26,6 @@ FORMATS = ("PNG", "JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF
 """Those that are read: for some others Pillow starts programs."""
 FILES = (str, os.PathLike, io.BytesIO)
 """Paths of files, and what was read of one."""
-URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 LETTERS_OF_NAME = 300
 """Of a path, as errors have it."""
 END_OF_JPEG = b"\xff\xd9"
@@ -271,7 +269,7 @@ def _check_file(file: Any) -> str:
     name = shown(path, LETTERS_OF_NAME)
     if os.path.isfile(file):
         return name
-    if isinstance(path, str) and URL.match(path):
+    if isinstance(path, str) and is_url(path):
         if path.lstrip()[:5].lower() == "data:":
             cure = "give the bytes that it holds, as base64.b64decode(url.partition(',')[2]) gives them"
         else:

@@ -11,9 +11,9 @@ from typing import Any
 from ...errors import InvalidInputError
 from ...hub.near_paths import near_paths
 from ...hub_names import is_hub_name
-from ...wording import did_you_mean
+from ...wording import did_you_mean, is_url
 from ..hub_names import check_on_hub
-from ..modalities import IMAGE, is_url
+from ..modalities import IMAGE
 from .columns import Columns
 from .content import can_be_read, ending_of, endings, is_misspelt, shows_form
 from .rows import Row, Table, table_of

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from ...targets import is_missing
 from ...targets.labels import same_label
-from ...wording import shown
-from ..modalities import TEXT, is_url
+from ...wording import is_url, shown
+from ..modalities import TEXT
 from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
