@@ -48,7 +48,11 @@ def data_files(folder: str) -> list[Path]:
 
 def input_files(folder: str, kind: str) -> list[Path]:
     """The files of a folder and its subfolders that hold one text each, or one image, in order."""
-    return [path for path in _all_files(folder) if path.suffix.lower() in MODALITIES[kind].endings]
+    return _of_kind(_all_files(folder), kind)
+
+
+def _of_kind(files: Iterable[Path], kind: str) -> list[Path]:
+    return [path for path in files if path.suffix.lower() in MODALITIES[kind].endings]
 
 
 def settle_inputs(folder: str, columns: Columns) -> list[Path]:
@@ -57,7 +61,8 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
     Raises:
         InvalidInputError: there are none, or folders of classes with texts and with images.
     """
-    files = {kind: input_files(folder, kind) for kind in columns.inputs}
+    held = _all_files(folder)
+    files = {kind: _of_kind(held, kind) for kind in columns.inputs}
     found = [kind for kind in files if any(path.parent != Path(folder) for path in files[kind])]
     found = found or [kind for kind in files if files[kind]]
     if len(found) > 1:
@@ -71,7 +76,7 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
         columns.settle(found[0])
         return files[found[0]]
     classes = " or ".join(f"{kind}s ({', '.join(MODALITIES[kind].endings)})" for kind in files)
-    others = {kind: len(input_files(folder, kind)) for kind in MODALITIES if kind not in files}
+    others = {kind: len(_of_kind(held, kind)) for kind in MODALITIES if kind not in files}
     mixed = [f"; its {counted(count, kind)} are for a classifier of {kind}s" for kind, count in others.items() if count]
     mixed = mixed or [held_in(folder)]
     raise InvalidInputError(
