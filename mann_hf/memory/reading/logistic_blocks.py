@@ -12,7 +12,7 @@ from ..state import KeyValueState
 
 BLOCK_NUMBERS = 600_000
 """Scores that are computed at a time: about what a processor's cache holds."""
-LEAST_BLOCK = 4096
+LEAST_BLOCK = 1024
 """Slots of a block at least: with fewer, what is done once a block and label would take longer than the products."""
 ON_DEVICE = 64
 """How many times more where there is no such cache to stay in."""
