@@ -50,6 +50,13 @@ def named(kind: str, registry: Any) -> str:
     )
 
 
+def memories() -> str:
+    """Every memory."""
+    from mann_hf.memory import MEMORIES
+
+    return named("memory", MEMORIES)
+
+
 def evictions() -> str:
     """Every rule for a full memory."""
     from mann_hf.memory import EVICTIONS
@@ -146,7 +153,18 @@ def _option(parameter: Any, kind: Any) -> list[str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     one.__name__: one
-    for one in (readings, evictions, similarities, stores, poolings, objectives, regularizers, arguments, commands)
+    for one in (
+        readings,
+        memories,
+        evictions,
+        similarities,
+        stores,
+        poolings,
+        objectives,
+        regularizers,
+        arguments,
+        commands,
+    )
 }
 """What can stand in a page, by its name there."""
 

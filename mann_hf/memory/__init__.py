@@ -11,6 +11,7 @@ from .addressing import (
     euclidean_similarity,
     sparse_content_weights,
 )
+from .base import MEMORIES, Memory
 from .calibration import Calibration, calibrate
 from .eviction import EVICTIONS
 from .key_value import KeyValueMemory
@@ -21,12 +22,14 @@ from .stores import STORES, Store
 
 __all__ = [
     "EVICTIONS",
+    "MEMORIES",
     "READINGS",
     "SIMILARITIES",
     "STORES",
     "Calibration",
     "KeyValueMemory",
     "KeyValueState",
+    "Memory",
     "Reading",
     "Solution",
     "Store",

@@ -45,6 +45,7 @@ def kaiser(state: KeyValueState, key: Tensor, value: Tensor) -> tuple[Tensor, Te
     two ages are equal, so no noise is needed.
     """
     nearest = (unit(state.keys) @ unit(key)[..., None]).squeeze(-1).argmax(dim=1)
-    held = state.values.gather(1, nearest[:, None, None].expand(-1, 1, state.values.shape[-1])).squeeze(1)
-    merges = (held == value).all(dim=-1)
+    held = state.values[torch.arange(state.batch_size, device=nearest.device), nearest]
+    same = held == value
+    merges = same if same.dim() == 1 else same.all(dim=-1)
     return torch.where(merges, nearest, state.age.argmax(dim=1)), merges

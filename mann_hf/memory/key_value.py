@@ -1,22 +1,45 @@
 """A memory of key-value pairs that is written by appending and read by content."""
 
 from copy import copy
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InvalidInputError, NotInMemoryError
-from .addressing import unit
+from .addressing import content_weights, cosine_similarity, unit
+from .base import MEMORIES, Memory
 from .eviction import EVICTIONS
 from .precision import LARGEST, strange
-from .state import NO_ID, KeyValueState, compact, concatenate, empty_state
+from .state import NO_ID, KeyValueState, compact, concatenate, empty_state, spread
 
 USAGE_DECAY = 0.99
 """γ of `KeyValueMemory.use`."""
 
 
-class KeyValueMemory:
-    """The operations on a `KeyValueState`: write, forget, mark as used. It has no weights and keeps no state.
+class KeyValueControls(NamedTuple):
+    """What a step of a `KeyValueMemory` does.
+
+    Attributes:
+        keys: [B, W, K], what is written.
+        values: [B, W, V].
+        queries: [B, R, K], what is read by.
+        sharpness: [B, R], β.
+    """
+
+    keys: Tensor
+    values: Tensor
+    queries: Tensor
+    sharpness: Tensor
+
+
+@MEMORIES.register("key_value")
+class KeyValueMemory(Memory[KeyValueState]):
+    """A memory that grows by a slot for each example, and is read by content.
+
+    As every memory, it has a `step`, for one write and one read. Examples are written and forgotten in any number by
+    `write` and `forget`, and read in other ways by the readings of `READINGS`.
 
     Without eviction, writing appends. The order and batches of writes then change only the order of the slots, and no
     reading depends on that order. Forgetting a slot gives the state that would be there if it had never been written,
@@ -28,19 +51,55 @@ class KeyValueMemory:
         value_size: V.
         capacity: the largest number of slots in an episode; None for no limit.
         eviction: the rule for a full memory: a name of `EVICTIONS`.
+        integer_values: whether a value is one of the whole numbers from 0 to V - 1, such as a token, and not V numbers.
 
     Raises:
         UnknownNameError: there is no such eviction rule.
         InvalidInputError: the capacity is below 1.
     """
 
+    name = "key_value"
+
     def __init__(
-        self, key_size: int, value_size: int, capacity: int | None = None, eviction: str = "least_recently_used"
+        self,
+        key_size: int,
+        value_size: int,
+        capacity: int | None = None,
+        eviction: str = "least_recently_used",
+        integer_values: bool = False,
     ) -> None:
         if capacity is not None and capacity < 1:
             raise InvalidInputError(f"capacity is {capacity}; a memory holds at least 1 slot, or any number with None.")
         self.key_size, self.value_size, self.capacity = key_size, value_size, capacity
-        self.eviction_name, self.eviction = eviction, EVICTIONS[eviction]
+        self.eviction_name, self.eviction, self.integer_values = eviction, EVICTIONS[eviction], integer_values
+
+    @property
+    def read_size(self) -> int:
+        """V."""
+        return self.value_size
+
+    @property
+    def control_size(self) -> int:
+        """2 K + V + 1: a key and a value to write, a query, and a sharpness."""
+        if self.integer_values:
+            raise InvalidInputError("a controller gives no whole numbers to write: leave integer_values out.")
+        return 2 * self.key_size + self.value_size + 1
+
+    def controls(self, numbers: Tensor) -> KeyValueControls:
+        """A key, a value, a query and 1 + softplus of the last number as sharpness, from numbers [B, 2 K + V + 1]."""
+        sizes = (self.key_size, self.value_size, self.key_size, 1)
+        keys, values, queries, sharpness = numbers.split(sizes, dim=1)
+        return KeyValueControls(keys[:, None], values[:, None], queries[:, None], 1 + F.softplus(sharpness))
+
+    def step(self, controls: KeyValueControls, state: KeyValueState) -> tuple[Tensor, KeyValueState]:
+        """Writes, then reads by content: what the queries read, [B, R · V], and the state after it.
+
+        Source: Graves et al. 2014, [Neural Turing Machines](https://arxiv.org/abs/1410.5401), equations 2, 5 and 6.
+        """
+        state = self.write(state, controls.keys, controls.values)
+        scores = cosine_similarity(state.keys, controls.queries.to(state.keys.dtype))
+        weights = content_weights(scores, controls.sharpness[..., None], state.mask, state.write_count)
+        return (weights @ state.values).flatten(1), self.use(state, weights)
 
     def with_value_size(self, value_size: int) -> "KeyValueMemory":
         """The same memory for values of another size."""
@@ -52,7 +111,9 @@ class KeyValueMemory:
         self, batch_size: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> KeyValueState:
         """A memory that holds nothing: no slots at all."""
-        return empty_state(batch_size, 0, self.key_size, self.value_size, device, dtype)
+        return empty_state(
+            batch_size, 0, self.key_size, None if self.integer_values else self.value_size, device, dtype
+        )
 
     def write(
         self,
@@ -67,7 +128,7 @@ class KeyValueMemory:
         Args:
             state: S slots.
             keys: [B, N, K].
-            values: [B, N, V].
+            values: [B, N, V]; with `integer_values` [B, N].
             ids: [B, N] ids of the new slots, unique within an episode; by default the numbers after the largest id.
             mask: [B, N], False for padding, where episodes have different numbers of examples.
 
@@ -174,7 +235,7 @@ class KeyValueMemory:
         written = mask.long()
         return KeyValueState(
             keys=keys.masked_fill(~mask[..., None], 0),
-            values=values.masked_fill(~mask[..., None], 0),
+            values=values.masked_fill(~spread(mask, values), 0),
             usage=mask.to(keys.dtype),
             age=(written.sum(dim=1, keepdim=True) - written.cumsum(dim=1)) * written,  # how many of these come after
             write_count=written,
@@ -185,7 +246,7 @@ class KeyValueMemory:
     def _check(self, keys: Tensor, values: Tensor, batch: int, ids: Tensor | None, mask: Tensor | None) -> Tensor:
         """Refuses examples that cannot be written; their mask."""
         count = keys.shape[1] if keys.dim() == 3 else "N"
-        sizes = {"keys": [self.key_size], "values": [self.value_size]}
+        sizes = {"keys": [self.key_size], "values": [] if self.integer_values else [self.value_size]}
         for name, tensor in {"keys": keys, "values": values, "ids": ids, "mask": mask}.items():
             shape = (batch, count, *sizes.get(name, []))
             if tensor is not None and tuple(tensor.shape) != shape:
@@ -195,7 +256,13 @@ class KeyValueMemory:
             mask = torch.ones(keys.shape[:2], dtype=torch.bool, device=keys.device)
         if mask.dtype != torch.bool:
             raise InvalidInputError(f"mask is of {mask.dtype}; it must be torch.bool: give mask.bool().")
+        if self.integer_values and (((values < 0) | (values >= self.value_size)) & mask).any():
+            raise InvalidInputError(
+                f"values go outside of 0 to {self.value_size - 1}, the whole numbers that there are."
+            )
         for name, tensor in {"keys": keys, "values": values}.items():
+            if not tensor.is_floating_point():
+                continue
             bad = (strange(tensor) if name == "keys" else ~torch.isfinite(tensor).all(dim=-1)) & mask
             if bad.any():
                 beyond = f"; numbers above {LARGEST:g} count as infinity" if name == "keys" else ""
@@ -247,7 +314,7 @@ class KeyValueMemory:
         placed = torch.where(merges[:, None] & mask, state.ids.gather(1, slot[:, None]), id_)
         written = KeyValueState(
             keys=torch.where(replaced[..., None], key, keys),
-            values=torch.where(replaced[..., None], value, state.values),
+            values=torch.where(spread(replaced, state.values), value, state.values),
             usage=state.usage.masked_fill(here, 1),
             age=older.masked_fill(here, 0),
             write_count=torch.where(merged, state.write_count + 1, state.write_count.masked_fill(replaced, 1)),

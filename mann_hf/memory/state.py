@@ -16,7 +16,7 @@ class KeyValueState(NamedTuple):
     """The content of a key-value memory, for B episodes side by side.
 
     Shapes:
-        keys: [B, S, K] · values: [B, S, V] · every other field: [B, S]
+        keys: [B, S, K] · values: [B, S, V], or whole numbers [B, S] · every other field: [B, S]
 
     Attributes:
         keys: the vectors that queries are compared with.
@@ -77,16 +77,18 @@ def empty_state(
     batch_size: int,
     slots: int,
     key_size: int,
-    value_size: int,
+    value_size: int | None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> KeyValueState:
-    """A state of empty slots: keys [B, S, K], values [B, S, V]."""
+    """A state of empty slots: keys [B, S, K], values [B, S, V], or whole numbers [B, S] where there is no V."""
     shape = (batch_size, slots)
     ids = torch.full(shape, NO_ID, device=device, dtype=torch.int64)
     return KeyValueState(
         keys=torch.zeros(*shape, key_size, device=device, dtype=dtype),
-        values=torch.zeros(*shape, value_size, device=device, dtype=dtype),
+        values=torch.zeros_like(ids)
+        if value_size is None
+        else torch.zeros(*shape, value_size, device=device, dtype=dtype),
         usage=torch.zeros(*shape, device=device, dtype=dtype),
         age=torch.zeros_like(ids),
         write_count=torch.zeros_like(ids),
@@ -130,13 +132,18 @@ def clear(state: KeyValueState) -> KeyValueState:
     empty = state.mask.logical_not()
     return KeyValueState(
         keys=state.keys.masked_fill(empty[..., None], 0),
-        values=state.values.masked_fill(empty[..., None], 0),
+        values=state.values.masked_fill(spread(empty, state.values), 0),
         usage=state.usage.masked_fill(empty, 0),
         age=state.age.masked_fill(empty, 0),
         write_count=state.write_count.masked_fill(empty, 0),
         mask=state.mask,
         ids=state.ids.masked_fill(empty, NO_ID),
     )
+
+
+def spread(slots: Tensor, field: Tensor) -> Tensor:
+    """What there is one of a slot, [B, S], with further dimensions of 1, so that it goes with any field."""
+    return slots.view(*slots.shape, *[1] * (field.dim() - slots.dim()))
 
 
 def slots_by_column(values: Tensor, columns: Sequence[int]) -> list[Tensor]:

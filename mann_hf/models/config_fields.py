@@ -18,7 +18,7 @@ MOST_TOKENS = 2**31 - 1
 LONGEST_PROMPT = 2**16
 """Letters; a prompt stands before every text."""
 LARGEST_OPTION = 2**31
-GIVEN_ELSEWHERE = ("key_size", "problem_type", "similarity")
+GIVEN_ELSEWHERE = ("key_size", "problem_type", "similarity", "outputs")
 """What a reading is told by other fields."""
 EXACT = "exact"
 NEAREST = 128

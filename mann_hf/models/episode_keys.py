@@ -61,7 +61,7 @@ class EpisodeKeys(NamedTuple):
     def solve(self, reading: Reading) -> Solution:
         """A memory of each episode's support and the words of its labels, ready to be read."""
         state = self.memory.initial_state(len(self.support), self.support.device, self.support.dtype)
-        state = self.memory.write(state, self.support, self.values.to(self.support), mask=self.mask)
+        state = self.memory.write(state, self.support, self.values.to(self.support.device), mask=self.mask)
         if self.names is not None:  # beyond the capacity, as in a `LabelledMemory`
             unlimited = KeyValueMemory(self.memory.key_size, self.memory.value_size)
             state = unlimited.write(state, self.names, self._name_values().to(self.names), mask=self.named)

@@ -164,6 +164,15 @@ class Targets(LabelSchema):
         """
         return weights @ values.to(weights.dtype)
 
+    def of_output(self, values: Tensor, output: int) -> Tensor:
+        """How much of one output each slot's value holds.
+
+        Args:
+            values: [..., V], or whole numbers [...].
+            output: which of the V.
+        """
+        return values[..., output]
+
     def read_logits(self, weights: Tensor, values: Tensor, floor: float, outputs: int | None = None) -> Tensor:
         """The logits [B, Q, V] of what is read by weights that add up to 1.
 

@@ -70,6 +70,9 @@ class TokenIds(ClassIndices):
         sums = weights.new_zeros(batch * outputs, queries)
         return sums.index_add(0, place, weights.mT.flatten(0, 1)).view(batch, outputs, queries).mT
 
+    def of_output(self, values: Tensor, output: int) -> Tensor:
+        return values == output
+
 
 def _token(label: Any) -> int:
     number = whole_number(label)

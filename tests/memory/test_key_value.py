@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -381,3 +382,39 @@ def test_where_each_example_goes_is_told_for_each_episode() -> None:
     assert state.ids.tolist() == [[3, 5], [7, 5]]
     padded, placed = memory.place(state, keys[:, :1], values[:, :1], ids[:, :1] + 10, torch.tensor([[False], [True]]))
     assert placed[0].tolist() == [-1] and torch.equal(padded.keys[0], state.keys[0])
+
+
+def test_a_step_writes_and_then_reads_by_content() -> None:
+    memory = KeyValueMemory(2, 3)
+    state = memory.write(memory.initial_state(), torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[1.0, 0.0, 0.0]]]))
+    controls = memory.controls(torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0]]))
+    read, after = memory.step(controls, state)
+    sharpness = 1 + math.log1p(math.exp(2.0))
+    weights = torch.tensor([1.0, 1.0]) * sharpness / 2**0.5  # the query lies between both keys
+    expected = weights.softmax(0) @ torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    torch.testing.assert_close(read, expected[None])
+    assert after.slots == 2
+    torch.testing.assert_close(after.usage, torch.tensor([[0.99 * 1 + 0.5, 0.99 * 1 + 0.5]]))
+
+
+def test_values_may_be_whole_numbers() -> None:
+    memory = KeyValueMemory(2, 32_000, capacity=3, eviction="kaiser", integer_values=True)
+    keys = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]])
+    state = memory.write(memory.initial_state(), keys, torch.tensor([[31_999, 7, 5]]))
+    assert state.values.dtype == torch.int64
+    assert state.values.tolist() == [[31_999, 7, 5]]
+    merged, place = memory.place(state, torch.tensor([[[0.9, 0.1]]]), torch.tensor([[31_999]]))
+    assert merged.write_count.tolist() == [[2, 1, 1]]
+    assert place.tolist() == [[0]]
+    replaced = memory.write(merged, torch.tensor([[[0.9, 0.1]]]), torch.tensor([[4]]))
+    assert sorted(replaced.values[0].tolist()) == [4, 5, 31_999]  # 7 was the oldest
+    kept = memory.forget(replaced, replaced.ids[0, :1])
+    assert kept.slots == 2
+    assert kept.values.shape == (1, 2)
+    with pytest.raises(InvalidInputError, match=r"this memory takes \(1, 1\)"):
+        memory.write(state, keys[:, :1], torch.ones(1, 1, 4))
+    for beyond in (-1, 32_000):
+        with pytest.raises(InvalidInputError, match="outside of 0 to 31999"):
+            memory.write(state, keys[:, :1], torch.tensor([[beyond]]))
+    with pytest.raises(InvalidInputError, match="leave integer_values out"):
+        _ = memory.control_size

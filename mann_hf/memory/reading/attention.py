@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InvalidInputError
+from ...targets.base import Targets
 from ..addressing import content_weights
 from ..similarity import Similarity
 from ..state import KeyValueState, around
@@ -26,6 +27,8 @@ class AttentionReading(Reading):
 
     Args:
         nearest: how many slots a query reads, those most similar to it; 0 for all of them.
+        outputs: V, where values are whole numbers, such as tokens of a vocabulary, and do not say it; 0 for values that
+            do.
     """
 
     name = "attention"
@@ -35,11 +38,18 @@ class AttentionReading(Reading):
     """The smallest probability that logits represent."""
     ranges = {**Reading.ranges, "nearest": (0, 2**31)}
 
-    def __init__(self, key_size: int, *args: Any, nearest: int = 0, **kwargs: Any) -> None:
+    def __init__(self, key_size: int, *args: Any, nearest: int = 0, outputs: int = 0, **kwargs: Any) -> None:
         super().__init__(key_size, *args, **kwargs)
         if nearest < 0:
             raise InvalidInputError(f"nearest is {nearest}; a query reads at least 1 slot, or all of them with 0.")
-        self.nearest = nearest
+        if (outputs > 0) is self.targets.dense:
+            wanted = "0, as values say how many there are" if self.targets.dense else "the size of the vocabulary"
+            raise InvalidInputError(f"outputs is {outputs}; with problem_type={self.problem_type!r} give {wanted}.")
+        self.nearest, self.outputs = nearest, outputs
+
+    @classmethod
+    def serves(cls, targets: Targets) -> bool:
+        return True  # a weighted sum is all that it takes
 
     @property
     def nearest_by(self) -> Similarity | None:
@@ -89,7 +99,7 @@ class AttentionReading(Reading):
     def logits(self, solution: Solution, scores: Tensor, sharpness: Tensor | float | None = None) -> Tensor:
         weights = self.weights(solution, scores, sharpness)
         floor = max(self.floor, torch.finfo(scores.dtype).tiny)  # half precision knows no 1e-9
-        return self.targets.read_logits(weights, solution.state.values, floor)
+        return self.targets.read_logits(weights, solution.state.values, floor, self.outputs or None)
 
     def terms(
         self,
@@ -113,7 +123,8 @@ class AttentionReading(Reading):
 
         def terms(rows: Tensor, column: int, slots: Tensor) -> Tensor:
             weights = weights_of(rows, slots)
-            return weights * solution.state.values[:, slots, column].to(weights.dtype)[:, None, :]
+            held = self.targets.of_output(solution.state.values[:, slots], column)
+            return weights * held.to(weights.dtype)[:, None, :]
 
         return terms
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import InvalidInputError
 from ...registry import Registry
-from ...targets.kinds import SINGLE_LABEL, Targets, problem_types, targets_of
+from ...targets.kinds import SINGLE_LABEL, TARGETS, Targets, problem_types, targets_of
 from ..addressing import nearest_slots, sharpened
 from ..similarity import SIMILARITIES, Similarity
 from ..state import KeyValueState
@@ -86,8 +86,8 @@ class Reading(nn.Module):
     Args:
         key_size: K.
         problem_type: what values are, by a name of `TARGETS`. `"single_label_classification"`: one-hot rows; logits go
-            through a softmax.
-            `"multi_label_classification"`: rows of 0 and 1; logits go through a sigmoid. `"regression"`: numbers.
+            through a softmax. `"multi_label_classification"`: rows of 0 and 1; logits go through a sigmoid.
+            `"regression"`: numbers. `"token_ids"`: whole numbers.
         similarity: a name of `SIMILARITIES`, where the reading allows a choice.
         sharpness: β, the factor that turns scores into logits; by default the reading's own.
         learn_sharpness: whether β is trained.
@@ -98,7 +98,7 @@ class Reading(nn.Module):
     """
 
     problem_types: ClassVar[Any] = _ServedTypes()
-    """The names of the targets that it serves."""
+    """The names of the targets of a model's problem that it serves; see `serves` for all."""
     default_sharpness: ClassVar[float] = 1.0
     name: ClassVar[str] = ""
     takes_nearest: ClassVar[bool] = False
@@ -118,9 +118,13 @@ class Reading(nn.Module):
         learn_sharpness: bool = False,
     ) -> None:
         super().__init__()
-        if problem_type not in self.problem_types:
-            every = problem_types()
-            able = [name for name, reading in READINGS.items() if problem_type in reading.problem_types]
+        if problem_type not in TARGETS or not self.serves(targets_of(problem_type)):
+            every = tuple(TARGETS)
+            able = [
+                name
+                for name, kind in READINGS.items()
+                if problem_type in TARGETS and kind.serves(targets_of(problem_type))
+            ]
             raise InvalidInputError(
                 f"the reading {self.name!r} cannot serve problem_type={problem_type!r}"
                 + (f"; choose one of {', '.join(map(repr, able))}." if able else f", which is none of {every}.")

@@ -9,6 +9,7 @@ from torch import Tensor
 from mann_hf.errors import InvalidInputError
 from mann_hf.memory import SIMILARITIES, KeyValueMemory, KeyValueState
 from mann_hf.memory.reading import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, AttentionReading
+from mann_hf.targets.kinds import TOKEN_IDS
 
 K, V, Q = 4, 3, 5
 MakeState = Callable[..., KeyValueState]
@@ -164,3 +165,40 @@ def test_only_the_slots_that_are_read_get_gradients(random_state: MakeState) -> 
 def test_a_number_of_slots_below_0_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="nearest is -1; a query reads at least 1"):
         AttentionReading(K, nearest=-1)
+
+
+@pytest.mark.parametrize("nearest", [0, 3])
+def test_tokens_are_read_from_whole_numbers_as_from_one_hot_rows(nearest: int) -> None:
+    vocabulary, slots = 50, 9
+    draw = torch.Generator().manual_seed(0)
+    keys, queries = (torch.randn(2, many, K, generator=draw, dtype=torch.float64) for many in (slots, Q))
+    tokens = torch.randint(0, vocabulary, (2, slots), generator=draw)
+    numbers = KeyValueMemory(K, vocabulary, integer_values=True)
+    state = numbers.write(numbers.initial_state(2, dtype=torch.float64), keys, tokens)
+    reading = AttentionReading(K, TOKEN_IDS, nearest=nearest, outputs=vocabulary).double()
+    solution = reading.solve(state)
+    logits = reading(solution, queries)
+    dense = KeyValueMemory(K, vocabulary)
+    rows = torch.nn.functional.one_hot(tokens, vocabulary).double()
+    same = dense.write(dense.initial_state(2, dtype=torch.float64), keys, rows)
+    other = AttentionReading(K, nearest=nearest).double()
+    torch.testing.assert_close(logits, other(other.solve(same), queries))
+    every = torch.arange(slots)
+    for token in tokens[0, :2].tolist():
+        terms = reading.terms(solution, queries, token, every)
+        torch.testing.assert_close(terms, other.terms(other.solve(same), queries, token, every))
+        torch.testing.assert_close(terms.sum(-1), reading.predicted(solution, logits)[..., token], atol=1e-6, rtol=0)
+
+
+def test_a_vocabulary_of_any_size_is_stored_as_one_number_a_slot() -> None:
+    numbers = KeyValueMemory(K, 32_000, integer_values=True)
+    state = numbers.write(numbers.initial_state(), torch.eye(K)[None, :2], torch.tensor([[31_999, 0]]))
+    assert state.values.numel() == 2
+    reading = AttentionReading(K, TOKEN_IDS, outputs=32_000)
+    assert reading(reading.solve(state), torch.eye(K)[None, :1]).argmax(-1).tolist() == [[31_999]]
+
+
+@pytest.mark.parametrize(("problem_type", "outputs"), [(TOKEN_IDS, 0), (SINGLE_LABEL, 5)])
+def test_outputs_are_given_where_values_do_not_say_them(problem_type: str, outputs: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"outputs is {outputs}; with problem_type='{problem_type}' give"):
+        AttentionReading(K, problem_type, outputs=outputs)
