@@ -33,11 +33,15 @@ def first_sentences(part: Any) -> str:
 
 def readings() -> str:
     """Every way of reading, what it computes, and the problems it is for."""
-    from mann_hf.memory.reading import MULTI_LABEL, READINGS, REGRESSION, SINGLE_LABEL
+    from mann_hf.memory.reading import READINGS
+    from mann_hf.targets.kinds import targets_of
 
-    words = {SINGLE_LABEL: "one label", MULTI_LABEL: "several labels", REGRESSION: "numbers"}
+    def labels_of(problem_type: str) -> str:
+        targets = targets_of(problem_type)
+        return "several labels" if targets.several else "one label" if targets.named else "numbers"
+
     rows = [
-        [f"`{name}`", first_sentences(reading), ", ".join(words[problem] for problem in reading.problem_types)]
+        [f"`{name}`", first_sentences(reading), ", ".join(dict.fromkeys(map(labels_of, reading.problem_types)))]
         for name, reading in READINGS.items()
     ]
     return table(["`reading`", "what an answer is", "for"], rows)

@@ -13,7 +13,9 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
+from ..controllers.base import Controller
 from ..hub_names import is_hub_name, is_owned_name
+from ..targets.kinds import Targets, targets_of
 from ..wording import counted, with_article
 from .data import EvaluationResult, MANNModelCardData, TrainingData
 
@@ -34,20 +36,6 @@ SHARES = {"accuracy", "f1", "macro_f1", "precision", "recall", "expected_calibra
 """Metrics that are shown in percent."""
 TITLES = {"f1": "F1", "macro_f1": "macro F1", "unknown_auroc": "AUROC of unknown {noun}s"}
 """Names of metrics for readers, where they differ; `{noun}` is what an input is called."""
-CODE = {
-    "text": {
-        "ask": "where is my card?",
-        "ask_for_numbers": "it lasted for a week",
-        "teach": {"my card still has not come": "card_arrival", "i want my money back": "refund"},
-        "teach_numbers": {"it broke on the first day": 0.1, "could not be better": 0.9},
-    },
-    "image": {
-        "ask": "photo.png",
-        "teach": {"cat.png": "cat", "dog.png": "dog"},
-        "teach_numbers": {"worn.png": 0.1, "new.png": 0.9},
-    },
-}
-"""Inputs in the code of cards, by what an input is called; of others the code has names."""
 ON_HUB = {"macro_f1": "f1", "unknown_auroc": "roc_auc", "mean_squared_error": "mse", "mean_absolute_error": "mae"}
 """The Hub's names of metrics, where they differ."""
 
@@ -79,6 +67,7 @@ class ModelFacts:
         problem_type: the problem type of its configuration.
         encoder: the name of the encoder; None for one without a name, which began with random weights.
         reading: how the memory is read.
+        controller: of its modality: what an input is called, the Hub's task, and inputs for the examples.
         settings: other settings of its configuration that differ from the defaults, by name.
         max_tokens: number of tokens after which a text is cut; None for no limit.
         labels: the labels it knows.
@@ -90,8 +79,6 @@ class ModelFacts:
         base: the model under the adapter, if it is one of this library.
         extra: the extras of the package that loading needs, with commas between them.
         versions: package versions.
-        noun: what an input is called: `"text"`, `"image"`.
-        task: the task of the Hub, to which the pipeline `few-shot-...` belongs; None for a modality that has none.
     """
 
     place: str
@@ -99,6 +86,7 @@ class ModelFacts:
     problem_type: str
     encoder: str | None
     reading: str
+    controller: Controller
     settings: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     labels: tuple[LabelFacts, ...] = ()
@@ -110,8 +98,44 @@ class ModelFacts:
     base: str | None = None
     extra: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    noun: str = "text"
-    task: str | None = "text-classification"
+
+    @property
+    def noun(self) -> str:
+        """What an input is called, such as `"text"`."""
+        return self.controller.noun
+
+    @property
+    def task(self) -> str | None:
+        """The task of the Hub, whose pipeline is `few-shot-...`; None for a modality that has none."""
+        return self.controller.task
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the modality comes from another package, which has to be imported first."""
+        return type(self.controller).__module__.partition(".")[0] != LIBRARY
+
+    @property
+    def targets(self) -> Targets:
+        """What a label is: a name, several names, or numbers."""
+        return targets_of(self.problem_type)
+
+    @property
+    def question(self) -> str | None:
+        """An input to ask about: one of the memory, else a sample of the modality; None where there is neither."""
+        samples = self.controller.samples
+        if self.questions or samples is None:
+            return self.questions[0][0] if self.questions else None
+        return (None if self.targets.named else samples.measured_question) or samples.question
+
+    @property
+    def taught(self) -> dict[str, Any]:
+        """Sample inputs to teach, with a label of each as `remember` takes it; empty where the modality has none."""
+        samples = self.controller.samples
+        if samples is None:
+            return {}
+        if not self.targets.named:
+            return dict(samples.measured)
+        return {one: [label] if self.targets.several else label for one, label in samples.labelled.items()}
 
     @property
     def base_on_hub(self) -> str | None:
@@ -156,7 +180,7 @@ def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCa
     return _card("memory_card.md.jinja", MEMORY_MARK, data, facts, card_data, loaded_by=loaded_by)
 
 
-def results_file(card_data: MANNModelCardData, place: str, noun: str = "text") -> str | None:
+def results_file(card_data: MANNModelCardData, place: str, noun: str) -> str | None:
     """The results in the format of `.eval_results/*.yaml`; None if no data set has a name on the Hub.
 
     Args:
@@ -234,7 +258,7 @@ def _card(
     template: str, mark: str, data: ModelCardData, facts: ModelFacts, card_data: MANNModelCardData, **more: Any
 ) -> str:
     more |= {"mark": mark, "facts": facts, "card_data": card_data, "name": _name(facts, card_data)}
-    text = _templates().get_template(template).render(most_labels=MOST_LABELS, code_of=CODE.get, **more)
+    text = _templates().get_template(template).render(most_labels=MOST_LABELS, **more)
     text = re.sub(r"\n{3,}", "\n\n", text.strip())  # where parts are left out
     return f"---\n{data.to_yaml()}\n---\n\n{text}\n"
 
@@ -298,7 +322,6 @@ def _templates() -> jinja2.Environment:
         "plain": plain,
         "counted": counted,
         "with_article": with_article,
-        "list_of": lambda label: [label],
         "markdown": markdown,
         "python": lambda text: json.dumps(_one_line(text), ensure_ascii=False),  # a Python string as well
         "shell": _shell,

@@ -16,6 +16,7 @@ from ..registry import Registry
 from . import IMAGE as IMAGE
 from . import TEXT as TEXT
 from .processor import InputProcessor
+from .samples import SampleInputs
 
 POOLER = "pooler"
 """The pooling that takes the encoder's own vector of an input, its `pooler_output`."""
@@ -41,6 +42,8 @@ class Controller(ABC):
         task: the task of the Hub that its classifiers have, such as `"text-classification"`, if there is a pipeline for
             it with `few-shot-` before its name; None if there is none.
         extra: the extra of this package that its inputs need; None for none.
+        samples: inputs for the code in model cards; None where code has none, such as for rows of numbers.
+        in_shell: whether the shell command takes its inputs: it is one of `MODALITIES` of `cli`.
         readable: whether what identifies an input is text that people read, as a text itself is.
         stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
         own_fields: fields of `MANNConfig` that this modality alone takes.
@@ -56,6 +59,8 @@ class Controller(ABC):
     processing_class: ClassVar[str | None] = None
     task: ClassVar[str | None] = None
     extra: ClassVar[str | None] = None
+    samples: ClassVar[SampleInputs | None] = None
+    in_shell: ClassVar[bool] = False
     readable: ClassVar[bool] = False
     stored_by: ClassVar[str] = "store_inputs"
     own_fields: ClassVar[frozenset[str]] = frozenset()

@@ -14,6 +14,7 @@ from .base import CONTROLLERS, IMAGE, POOLER, Controller
 from .image_processor import ImageProcessor, image_processor_of
 from .inputs import is_of_device
 from .pictures import MODES
+from .samples import SampleInputs
 
 IMAGE_POOLINGS = (POOLER, "cls", "mean")
 """The encoder's own vector of an image (of CLIP and its kin that which texts share; of encoders that have none the
@@ -36,6 +37,8 @@ class ImageController(Controller):
     processing_class = "image_processor"
     task = "image-classification"
     extra = "images"
+    samples = SampleInputs("photo.png", {"cat.png": "cat", "dog.png": "dog"}, {"worn.png": 0.1, "new.png": 0.9})
+    in_shell = True
 
     def prepare(self, config: PreTrainedConfig) -> None:
         """Has masked autoencoders see a whole image: the parts that they leave out are drawn at each call."""

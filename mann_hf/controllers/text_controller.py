@@ -13,6 +13,7 @@ from .base import CONTROLLERS, TEXT, Controller
 from .inputs import check_words
 from .lookup import looked_up_once
 from .pooling import pooled_size, pooling_named
+from .samples import SampleInputs
 from .text_encoder import check_reads_text, embed, max_positions, without_pooler
 from .text_processor import TextProcessor
 
@@ -28,7 +29,13 @@ class TextController(Controller):
     main_input = "input_ids"
     processing_class = "tokenizer"
     task = "text-classification"
-    readable = True
+    samples = SampleInputs(
+        "where is my card?",
+        {"my card still has not come": "card_arrival", "i want my money back": "refund"},
+        {"it broke on the first day": 0.1, "could not be better": 0.9},
+        "it lasted for a week",
+    )
+    in_shell = readable = True
     stored_by = "store_texts"
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case"))
     more_inputs = ("attention_mask",)

@@ -52,6 +52,7 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         problem_type=memory.targets.name,
         encoder=public_name(config.encoder_name),
         reading=config.reading,
+        controller=controller,
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
         max_tokens=model.max_length(),
         labels=_labels(memory, controller.readable),
@@ -63,8 +64,6 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         base=public_name(adapter_base.base_of(model)),
         extra=",".join(filter(None, [controller.extra, "peft" if adapter is not None else None])) or None,
         versions=versions(),
-        noun=controller.noun,
-        task=controller.task,
     )
 
 

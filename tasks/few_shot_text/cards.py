@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mann_hf.cards import EvaluationResult, MANNModelCardData, ModelFacts, TrainingData, TrainingRecord, model_card
+from mann_hf.controllers.kinds import TEXT, controller_of
 
 from .benchmark import RESULTS
 from .data import N_WAY
@@ -57,6 +58,7 @@ def card(name: str, files: Trained, owner: str = OWNER) -> str:
         problem_type="single_label_classification",
         encoder=first["encoder"]["name"],
         reading=READING,
+        controller=controller_of(TEXT),
     )
     recipes = sorted({file["trained"]["recipe"] for file in files})
     named = f"recipe{'s' if len(recipes) > 1 else ''} {' and '.join(f'`{recipe}`' for recipe in recipes)}"

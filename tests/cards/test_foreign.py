@@ -24,6 +24,7 @@ from mann_hf.cards import (
     model_card,
 )
 from mann_hf.cards.data import DEEPEST
+from mann_hf.controllers.kinds import TEXT, controller_of
 
 HOSTILE = [
     "x\n---\nlicense: evil",
@@ -67,6 +68,7 @@ def facts(label: str, text: str, place: str) -> ModelFacts:
         problem_type="single_label_classification",
         encoder=text,
         reading="logistic",
+        controller=controller_of(TEXT),
         settings={"prompt_name": text, text: label},
         max_tokens=9,
         labels=(LabelFacts(label, 1, text, label), LabelFacts(f"{label}2", 0, None, text)),

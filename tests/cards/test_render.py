@@ -21,6 +21,10 @@ from mann_hf.cards import (
     results_file,
 )
 from mann_hf.cards.render import MEMORY_MARK, MODEL_MARK, MOST_LABELS
+from mann_hf.controllers.kinds import IMAGE, TEXT, controller_of
+from mann_hf.controllers.samples import SampleInputs
+from mann_hf.targets.kinds import TARGETS, Regression
+from tests.tones import ToneController
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 FACTS = ModelFacts(
@@ -29,6 +33,7 @@ FACTS = ModelFacts(
     problem_type="single_label_classification",
     encoder=ENCODER,
     reading="logistic",
+    controller=controller_of(TEXT),
     settings={"capacity": 100},
     max_tokens=256,
     labels=(LabelFacts("card_arrival", 2, "where is my card?"), LabelFacts("lost_card", 0, None, "it was stolen")),
@@ -158,7 +163,10 @@ class TestModelCard:
 
     def test_an_encoder_without_a_name_began_with_random_weights(self) -> None:
         training = MANNModelCardData(training=TrainingRecord(steps=1))
-        assert "an image encoder, trained from scratch, turns" in rendered(training, encoder=None, noun="image").text
+        assert (
+            "an image encoder, trained from scratch, turns"
+            in rendered(training, encoder=None, controller=controller_of(IMAGE)).text
+        )
         assert "trained from scratch" not in rendered(encoder=None).text
 
     @pytest.mark.parametrize(
@@ -193,7 +201,7 @@ class TestModelCard:
         said = MANNModelCardData(results=[result])
         assert "| 100.0 (72.2 to 100.0) % |" in rendered(said).text
         assert rendered(said).data.eval_results[0].metric_args == {"ci95": [0.7225, 1.0]}
-        assert "95 % interval 0.7225 to 1.0" in (results_file(said, "me/x") or "")
+        assert "95 % interval 0.7225 to 1.0" in (results_file(said, "me/x", "text") or "")
 
     def test_small_figures(self) -> None:
         assert "| 2.13e-05 |" in rendered(MANNModelCardData(results=[EvaluationResult("mse", 0.0000213, "x")])).text
@@ -212,12 +220,15 @@ class TestOtherInputs:
     """Cards of models whose inputs are no texts."""
 
     IMAGES: dict[str, Any] = {
-        "noun": "image",
-        "task": "image-classification",
+        "controller": controller_of(IMAGE),
         "extra": "images",
         "stores_inputs": False,
     }
-    ROWS: dict[str, Any] = {"noun": "row", "task": None, "stores_inputs": False, "model_class": "MANNForClassification"}
+    TONES: dict[str, Any] = {
+        "controller": ToneController(),
+        "stores_inputs": False,
+        "model_class": "MANNForClassification",
+    }
     LABELS = (LabelFacts("cat", 2), LabelFacts("dog", 1))
 
     def test_images(self) -> None:
@@ -259,13 +270,38 @@ class TestOtherInputs:
         assert (result.task_type, result.task_name) == ("image-classification", "Image classification")
         assert "AUROC of unknown images" in (results_file(said, "me/x", "image") or "")
 
-    def test_inputs_of_somebody_else(self) -> None:
-        card = rendered(**self.ROWS, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
-        assert "pipeline_tag" not in card.data.to_dict() and "a row encoder turns rows into" in card.text
+    def test_inputs_of_somebody_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ToneController, "task", None)
+        card = rendered(**self.TONES, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
+        assert "pipeline_tag" not in card.data.to_dict() and "a tone encoder turns tones into" in card.text
         (python,) = blocks(card, "python")
         compile(python, "card", "exec")
-        assert "clf = mann_hf.FewShotPipeline(model=model)\nclf(row)" in python
+        assert "clf = mann_hf.FewShotPipeline(model=model)\nclf(tone)" in python
         assert blocks(card, "") == ["pip install mann_hf\n"] and "imported first" in card.text
+
+    def test_inputs_of_somebody_else_with_a_task_of_the_hub(self) -> None:
+        card = rendered(**self.TONES, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
+        (python,) = blocks(card, "python")
+        compile(python, "card", "exec")
+        assert 'pipeline("few-shot-audio-classification", model="me/my-intents")\nclf(tone)' in python
+        assert card.data.pipeline_tag == "audio-classification" and "imported first" in card.text
+        assert "mann-hf predict" not in card.text  # the shell knows no tones
+
+    def test_samples_of_somebody_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ToneController, "samples", SampleInputs("0 1 0 0", {"1 0 0 0": "low"}))
+        monkeypatch.setattr(ToneController, "in_shell", True)
+        known = rendered(**self.TONES, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
+        assert blocks(known, "")[1] == "mann-hf predict me/my-intents '0 1 0 0'\n"
+        empty = rendered(**self.TONES, labels=(), entries=0, questions=(), max_tokens=None, encoder=None)
+        assert 'clf.remember(["1 0 0 0"], ["low"])\nclf("0 1 0 0")' in blocks(empty, "python")[0]
+
+    def test_targets_of_somebody_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Counts(Regression):
+            name = "counts"
+
+        monkeypatch.setitem(TARGETS._parts, "counts", Counts)
+        card = rendered(labels=(), problem_type="counts", questions=(("it broke", "3"),))
+        assert "A regression model" in card.text and "# a number, and" in card.text and "label" not in card.text
 
     def test_memories(self) -> None:
         facts = dataclasses.replace(FACTS, **self.IMAGES, labels=self.LABELS, questions=(), max_tokens=None)
@@ -274,6 +310,8 @@ class TestOtherInputs:
         assert 'pipeline("few-shot-image-classification", model=model)\nclf("photo.png")' in python
         assert blocks(card, "") == ["pip install 'mann_hf[images]'\n"] and "3 labelled images of 2 labels" in card.text
         assert not re.search(r"\b(?<!own )[Tt]exts?\b|reencode", card.text)
+        kept = memory_card(dataclasses.replace(facts, stores_inputs=True), LOADED_BY)
+        assert "`reencode=True` computes its embeddings again from its images." in kept
 
 
 class TestResultsFile:
@@ -293,7 +331,7 @@ class TestResultsFile:
                 EvaluationResult("accuracy", 0.5, "own texts"),  # of no data set on the Hub
             ]
         )
-        assert yaml.safe_load(results_file(said, "me/my-intents") or "") == [
+        assert yaml.safe_load(results_file(said, "me/my-intents", "text") or "") == [
             {
                 "dataset": {"id": "PolyAI/banking77", "task_id": "5-way-1-shot-accuracy", "revision": "abc"},
                 "value": 0.9012,
@@ -302,10 +340,10 @@ class TestResultsFile:
                 "notes": "accuracy; 5-way 1-shot; 95 % interval ± 0.003",
             }
         ]
-        assert "source" not in (results_file(said, "a-folder") or "")
+        assert "source" not in (results_file(said, "a-folder", "text") or "")
 
     def test_none(self) -> None:
-        assert results_file(MANNModelCardData(results=[EvaluationResult("accuracy", 0.5, "x")]), "me/x") is None
+        assert results_file(MANNModelCardData(results=[EvaluationResult("accuracy", 0.5, "x")]), "me/x", "text") is None
 
 
 class TestMemoryCard:

@@ -1,9 +1,10 @@
-"""No file but those of `mann_hf.targets` asks which problem a model is for; shown on planted lines, then counted."""
+"""No code or template but that of `mann_hf.targets` asks which problem a model is for; shown on planted lines first."""
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from mann_hf.targets.kinds import TARGETS
@@ -31,6 +32,16 @@ def comparisons(source: str) -> Iterator[str]:
             yield ast.unparse(node.subject)
         elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and names_field(node.slice):
             yield ast.unparse(node)
+
+
+def template_comparisons(source: str) -> Iterator[str]:
+    """The comparisons of a problem's name in a Jinja template."""
+    for node in jinja2.Environment().parse(source).find_all(jinja2.nodes.Compare):
+        fields = {part.attr for part in node.find_all(jinja2.nodes.Getattr)}
+        names = {part.name for part in node.find_all(jinja2.nodes.Name)}
+        values = {part.value for part in node.find_all(jinja2.nodes.Const)}
+        if FIELD in fields | names | values or values & {*TARGETS.names()}:
+            yield f"line {node.lineno}: {', '.join(map(str, sorted({*fields, *names, *values}, key=str)))}"
 
 
 def names_kind(side: ast.expr) -> bool:
@@ -85,12 +96,34 @@ def test_naming_and_validating_are_none(line: str) -> None:
     assert not list(comparisons(line))
 
 
-@pytest.mark.parametrize("part", ["mann_hf", "tasks", "examples"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{% set regression = facts.problem_type == "regression" %}',
+        "{{ 'a number' if kind in ('regression',) else 'a label' }}",
+        '{% if facts["problem_type"] != other %}x{% endif %}',
+        "{% if problem_type is not none and problem_type == x %}x{% endif %}",
+    ],
+)
+def test_a_planted_comparison_in_a_template_is_found(line: str) -> None:
+    assert list(template_comparisons(line))
+
+
+def test_a_template_may_show_the_name_and_ask_the_targets() -> None:
+    asked = (
+        "{% if facts.targets.named and not facts.labels == none %}| problem | `{{ facts.problem_type }}` |{% endif %}"
+    )
+    assert not list(template_comparisons(asked))
+
+
+@pytest.mark.parametrize("part", ["mann_hf", "tasks", "examples", "docs"])
 def test_what_a_problem_is_for_is_asked_in_one_place(part: str) -> None:
+    kinds = {"*.py": comparisons, "*.jinja": template_comparisons}
     found = [
         f"{file.relative_to(ROOT)}: {line}"
-        for file in sorted((ROOT / part).rglob("*.py"))
+        for pattern, finds in kinds.items()
+        for file in sorted((ROOT / part).rglob(pattern))
         if file.relative_to(ROOT).parts[:2] != ("mann_hf", "targets")
-        for line in comparisons(file.read_text(encoding="utf-8"))
+        for line in finds(file.read_text(encoding="utf-8"))
     ]
     assert not found, "Ask its Targets (mann_hf/targets/base.py), with a new method if need be:\n" + "\n".join(found)
