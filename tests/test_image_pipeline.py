@@ -449,6 +449,26 @@ class TestZeroShot:
         classifier.model.reencode_memory(classifier.image_processor)
         assert answers(classifier) == before
 
+    @pytest.mark.parametrize("kind", ["clip", "siglip"])
+    def test_labels_alone_have_the_keys_of_their_names(self, make: Make, kind: str, tiny_tokenizer: Any) -> None:
+        classifier = make(kind, tiny_tokenizer, store_inputs=True)
+        ids = classifier.remember(labels=["grey_cat", "dog"])
+        memory = classifier.model.memory
+        entries = [(entry.id, entry.text, entry.label, entry.kind) for entry in memory.entries]
+        assert entries == [(ids[0], "grey cat", "grey_cat", "description"), (ids[1], "dog", "dog", "description")]
+        names = classifier.model.name_keys(["grey_cat", "dog"], classifier.image_processor)
+        torch.testing.assert_close(memory.state.keys[0], torch.stack([*names.values()]))
+        assert classifier(ASKED[0])[0]["label"] in ("grey_cat", "dog")
+        own = make(kind, tiny_tokenizer, store_inputs=True)
+        assert own.remember(labels=["grey_cat", "dog"], descriptions=["grey cat", "dog"]) == ids, "the same by hand"
+        torch.testing.assert_close(own.model.memory.state.keys, memory.state.keys)
+        classifier.model.reencode_memory(classifier.image_processor)
+        torch.testing.assert_close(classifier.model.memory.state.keys, memory.state.keys)
+
+    def test_labels_alone_where_no_words_are_read(self, make: Make) -> None:
+        with pytest.raises(InvalidInputError, match="the encoder reads images alone, no words: give examples"):
+            make().remember(labels=["cat", "dog"])
+
     def test_the_sentence_and_its_padding(self, make: Make, tiny_tokenizer: Any) -> None:
         """As transformers' own zero-shot image classification gives them to each family."""
         for kind in ("clip", "siglip"):

@@ -534,6 +534,44 @@ class TestRemembering:
         evidence = classifier("my card is lost", evidence=None)[0]["evidence"]
         assert [part["text"] for part in evidence] == ["lost my card"]
 
+    @pytest.mark.parametrize("several", [False, True])
+    def test_labels_alone_are_known_by_their_words(self, make: Make, several: bool) -> None:
+        classifier = make(problem_type=MULTI_LABEL) if several else make()
+        ids = classifier.remember(
+            labels=[["lost_card"], ["RefundPayment"]] if several else ["lost_card", "RefundPayment"]
+        )
+        entries = [(entry.text, entry.kind) for entry in classifier.model.memory.entries]
+        assert entries == [("lost card", "description"), ("refund payment", "description")]
+        names = classifier.model.name_keys(["lost_card", "RefundPayment"], classifier.tokenizer)
+        torch.testing.assert_close(classifier.model.memory.state.keys[0], torch.stack([*names.values()]))
+        assert classifier("my card is lost")[0]["label"] == "lost_card"
+        assert classifier.remember(labels=[["lost_card"]] if several else "lost_card") == ids[:1]
+        classifier.forget(ids=ids)
+        assert not len(classifier.model.memory)
+
+    def test_labels_alone_with_the_words_of_labels_off(self, make: Make) -> None:
+        classifier = make(label_names=False)
+        classifier.remember(labels=["lost_card"])
+        assert classifier("anything")[0]["label"] == "lost_card"
+
+    @pytest.mark.parametrize(
+        ("problem_type", "labels", "says"),
+        [
+            (None, ["card", "7"], "the label '7' holds no word"),
+            (None, ["card", "money", "card"], "each label once"),
+            (MULTI_LABEL, [["card", "money"]], "each label once and by itself"),
+            (MULTI_LABEL, [[]], "description came without a label"),
+            (None, [], "labels are empty"),
+            (REGRESSION, [1.0], "numbers have no words: give a text for each"),
+        ],
+    )
+    def test_labels_that_cannot_come_alone(self, make: Make, problem_type: Any, labels: Any, says: str) -> None:
+        """As where a column of labels came without its texts."""
+        classifier = make(problem_type=problem_type)
+        with pytest.raises(InvalidInputError, match=says):
+            classifier.remember(labels=labels)
+        assert not len(classifier.model.memory)
+
     @pytest.mark.parametrize("single", [True, False])
     def test_one_text_or_a_list(self, make: Make, single: bool) -> None:
         classifier = make()

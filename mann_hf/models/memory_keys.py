@@ -1,6 +1,6 @@
 """The keys of a memory that a model takes over, or computes again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,20 @@ def keys_of_words(
     return keys
 
 
+def phrased(words: InputProcessor, descriptions: Sequence[str], labels: Sequence[Label]) -> list[str]:
+    """Descriptions as an encoder is asked: a label's own words as those of its name are, all else as it is.
+
+    Args:
+        words: the processor of words.
+        descriptions: M texts.
+        labels: of each.
+    """
+    return [
+        words.phrase(text) if [text] == [label_words(name) for name in label_names(label)] else text
+        for text, label in zip(descriptions, labels, strict=True)
+    ]
+
+
 def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> LabelledMemory:
     """A memory with the keys that a model's encoder gives for its texts now."""
     if lack_inputs(model, memory):
@@ -48,7 +62,8 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
         held = [one.text if is_read else processor.restored(one.text, one.stored) for one in entries]
         if slots and reader is not None:
             inputs = reader.check(held)
-            keys[slots] = embed_checked(model, reader, inputs)
+            asked = phrased(reader, inputs, [entry.label for entry in entries]) if is_read else inputs
+            keys[slots] = embed_checked(model, reader, asked)
             for slot, content in zip(slots, reader.contents(inputs), strict=True):  # by which it has the id that it had
                 examples[slot] = examples[slot]._replace(text=examples[slot].text or content)
     words = model.name_keys([entry.label for entry in memory.entries], processor)

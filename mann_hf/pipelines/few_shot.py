@@ -1,7 +1,6 @@
 """What the pipelines of memory-augmented classifiers share: teaching, forgetting, answering, saving."""
 
 import copy
-import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain, islice
@@ -15,7 +14,7 @@ from transformers.utils import logging
 
 from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
-from ..controllers.text import optional_texts, unboxed
+from ..controllers.text import unboxed
 from ..errors import InvalidInputError, InvalidTypeError
 from ..hub.saving import take_upload
 from ..models import Evidence, MANNForClassification
@@ -23,13 +22,13 @@ from ..models.embedding import embed_checked
 from ..models.folder_saves import save_folder
 from ..models.plain_modules import unwrap_hint
 from ..models.stored_inputs import why_unlike
-from ..persistent.entries import Entry, Example, label_names
+from ..persistent.entries import Entry, label_names
 from ..persistent.holder import ReadyMemory
 from ..persistent.labelled_memory import LabelledMemory
 from ..targets import known_as
-from ..targets.given import check_pairs, given_labels
 from ..targets.kinds import targets_of
 from ..wording import optional_at_least, shown
+from .lesson import lesson_of
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -101,7 +100,8 @@ class FewShotPipeline(Pipeline):
         """Stores labelled inputs in the memory, without training. A new label makes a new class.
 
         Args:
-            inputs: the examples; None for descriptions alone.
+            inputs: the examples; None for descriptions alone, or for labels alone: where the encoder reads words, each
+                label is then known by its own, as a description of itself.
             labels: one label for each input: a name (whole numbers and booleans count as names, see
                 `mann_hf.targets.spell_label`); for several labels a list of names, empty for an input that has none of
                 them and counts against each; for regression a number or a list of numbers. With `descriptions`, the
@@ -119,39 +119,19 @@ class FewShotPipeline(Pipeline):
             InvalidTypeError: something that is no such input, or labels of a type that the problem does not have.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
-        processor, targets = self.input_processor, self.model.reading.targets
-        examples, described = self._given(processor, inputs), optional_texts(descriptions, "descriptions")
-        noun, reads_words = processor.noun, processor.words is not None
-        if not examples and not described:
-            more = ", or labels and descriptions" if reads_words else ""
-            raise InvalidInputError(f"nothing to remember: give {noun}s and labels{more}.")
-        if described and not targets.named:
-            raise InvalidInputError("descriptions describe labels, and a regression has none.")
-        if described and not reads_words:
-            raise InvalidInputError(f"descriptions are words, and the encoder reads {noun}s alone: give examples.")
+        processor, memory = self.input_processor, self.model.memory
+        checked = self._given(processor, inputs)
+        lesson = lesson_of(
+            processor, self.model.reading.targets, inputs, checked, labels, descriptions, known=memory.labels
+        )
         batch_size = optional_at_least("batch_size", batch_size)
-        given = inputs if examples else descriptions
-        wanted = given_labels(labels, len(examples), len(described), targets, given, noun)
-        if processor.words is processor:  # of others the contents are no words
-            check_pairs([*processor.contents(examples), *described], wanted, targets)
         self.model.check_memory()
-        memory = self.model.memory
         self._compare_processor(memory)
-        with following(progress, len(wanted), noun) as advance:
-            embed = functools.partial(embed_checked, self.model, batch_size=batch_size, advance=advance)
-            if processor.words is processor or not described:
-                keys = embed(processor, [*examples, *described])
-            else:
-                assert processor.words is not None
-                keys = torch.cat([embed(processor, examples), embed(processor.words, described)])
-        named = known_as(chain.from_iterable(map(label_names, wanted[: len(examples)])), memory.labels)
+        with following(progress, len(lesson.labels), processor.noun) as advance:
+            keys = lesson.keys(self.model, batch_size, advance)
+        named = known_as(chain.from_iterable(map(label_names, lesson.labels[: len(checked)])), memory.labels)
         names = self.model.name_keys(named.values(), processor, known=memory.names)
-        kinds: Any = [*["example"] * len(examples), *["description"] * len(described)]
-        stored = processor.stored(examples) if self.model.config.store_inputs else [None] * len(examples)
-        stored += [None] * len(described)
-        contents = [*processor.contents(examples), *described]  # of files it is known once they are decoded
-        written = list(map(Example, wanted, contents, kinds, stored))
-        ids = self.model.remember_checked(keys, written, names)
+        ids = self.model.remember_checked(keys, lesson.examples(self.model.config.store_inputs), names)
         self._compared = next(iter(self.model.memory.entries), None)
         return ids
 

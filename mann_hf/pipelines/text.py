@@ -50,7 +50,8 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
         """Stores labelled texts in the memory, without training. A new label makes a new class.
 
         Args:
-            texts: the examples.
+            texts: the examples; None for descriptions alone, or for labels alone: each label is then known by its own
+                words, as a description of itself.
             labels: one label for each text: a name (whole numbers and booleans count as names, see
                 `mann_hf.targets.spell_label`); for several labels a list of names, empty for a text that has none of
                 them and counts against each; for regression a number or a list of numbers. With `descriptions` alone,

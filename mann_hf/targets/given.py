@@ -14,7 +14,7 @@ logger = logging.getLogger(f"transformers.{__name__}")  # which speaks as transf
 
 
 def given_labels(
-    labels: Any, examples: int, descriptions: int, schema: LabelSchema, texts: Any = None, noun: str = "text"
+    labels: Any, examples: int, descriptions: int | None, schema: LabelSchema, texts: Any = None, noun: str = "text"
 ) -> list[Any]:
     """The labels of examples and descriptions, each spelled.
 
@@ -24,7 +24,8 @@ def given_labels(
     Args:
         labels: what a user gave: a list, an array, a tensor, a column; one label alone for one example.
         examples: how many examples it is for.
-        descriptions: how many descriptions, whose labels come behind those of the examples.
+        descriptions: how many descriptions, whose labels come behind those of the examples; None for as many as have
+            labels.
         schema: what a label is: one name, several, or numbers.
         texts: the examples as a user gave them, whose rows those of the labels are to be.
         noun: what an example is called in messages.
@@ -52,7 +53,7 @@ def given_labels(
             f"labels are of type {type(labels).__name__}; give a list with one label for each {noun}."
         )
     labels = [plain(label) for label in labels]
-    if len(labels) != examples + descriptions:
+    if descriptions is not None and len(labels) != examples + descriptions:
         texts = counted(examples, noun) + (f" and {counted(descriptions, 'description')}" if descriptions else "")
         raise InvalidInputError(f"{counted(len(labels), 'label')} came for {texts}; give one label for each.")
     spelled = schema.spell(labels)
