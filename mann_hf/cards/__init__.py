@@ -1,7 +1,8 @@
 """Model cards: the page that a repository on the Hub shows."""
 
 from .data import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
-from .render import LabelFacts, ModelFacts, is_own, memory_card, merged, model_card, results_file
+from .facts import LabelFacts, ModelFacts
+from .render import is_own, memory_card, merged, model_card, results_file
 
 __all__ = [
     "EvaluationResult",

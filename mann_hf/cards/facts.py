@@ -1,0 +1,119 @@
+"""Facts of a model that its card shows."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..controllers.base import Controller
+from ..hub_names import is_owned_name
+from ..targets.kinds import Targets, targets_of
+
+LIBRARY = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """One label of a memory.
+
+    Args:
+        name: the label.
+        examples: number of examples.
+        example: one example; None if inputs are not stored or the label has only a description.
+        description: what the label means, if it has a description.
+    """
+
+    name: str
+    examples: int
+    example: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts of a model for its card.
+
+    Args:
+        place: the repository or folder to load it from.
+        model_class: the name of its class.
+        problem_type: the problem type of its configuration.
+        encoder: the name of the encoder; None for one without a name, which began with random weights.
+        reading: how the memory is read.
+        controller: of its modality: what an input is called, the Hub's task, and inputs for the examples.
+        settings: other settings of its configuration that differ from the defaults, by name.
+        max_tokens: number of tokens after which a text is cut; None for no limit.
+        labels: the labels it knows.
+        entries: number of stored inputs.
+        unlabelled: number of stored inputs without a label.
+        questions: a few inputs to ask about, with their labels, for the examples.
+        stores_inputs: whether the inputs can be read from the memory's file.
+        adapter: a short description of the adapter, if the weights are only those of an adapter.
+        base: the model under the adapter, if it is one of this library.
+        extra: the extras of the package that loading needs, with commas between them.
+        versions: package versions.
+    """
+
+    place: str
+    model_class: str
+    problem_type: str
+    encoder: str | None
+    reading: str
+    controller: Controller
+    settings: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    labels: tuple[LabelFacts, ...] = ()
+    entries: int = 0
+    unlabelled: int = 0
+    questions: tuple[tuple[str, str], ...] = ()
+    stores_inputs: bool = True
+    adapter: str | None = None
+    base: str | None = None
+    extra: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> str:
+        """What an input is called, such as `"text"`."""
+        return self.controller.noun
+
+    @property
+    def task(self) -> str | None:
+        """The task of the Hub, whose pipeline is `few-shot-...`; None for a modality that has none."""
+        return self.controller.task
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the modality comes from another package, which has to be imported first."""
+        return type(self.controller).__module__.partition(".")[0] != LIBRARY
+
+    @property
+    def targets(self) -> Targets:
+        """What a label is: a name, several names, or numbers."""
+        return targets_of(self.problem_type)
+
+    @property
+    def question(self) -> str | None:
+        """An input to ask about: one of the memory, else a sample of the modality; None where there is neither."""
+        samples = self.controller.samples
+        if self.questions or samples is None:
+            return self.questions[0][0] if self.questions else None
+        return (None if self.targets.named else samples.measured_question) or samples.question
+
+    @property
+    def taught(self) -> dict[str, Any]:
+        """Sample inputs to teach, with a label of each as `remember` takes it; empty where the modality has none."""
+        samples = self.controller.samples
+        if samples is None:
+            return {}
+        if not self.targets.named:
+            return dict(samples.measured)
+        return {one: [label] if self.targets.several else label for one, label in samples.labelled.items()}
+
+    @property
+    def base_on_hub(self) -> str | None:
+        """The model that the weights were made from; None if it cannot be a name on the Hub."""
+        base = self.base or self.encoder
+        return base if base and is_owned_name(base) else None
+
+    @property
+    def encoder_on_hub(self) -> str | None:
+        """The encoder's name; None if it cannot be a name on the Hub."""
+        return self.encoder if self.encoder and is_owned_name(self.encoder) else None
