@@ -749,7 +749,7 @@ class TestRemembering:
         classifier = make()
         keys = classifier.model.embed_texts(classifier.tokenizer, ["a card", "money"])
         before = [Example("card ", "a card"), Example("True", "money")]
-        classifier.model._swap(lambda memory: memory.remember(keys, before))
+        classifier.model.update_memory(lambda memory: memory.remember(keys, before))
         classifier.remember(["my card", "my money", "new"], ["card", True, "new"])
         assert list(classifier.model.memory.labels) == ["card ", "True", "new"]
         classifier.forget(label="card")

@@ -105,8 +105,8 @@ class TextInputs(PageInputs):
         return "the first question"
 
     def cut(self, classifier: FewShotPipeline, given: Any) -> tuple[int, int] | None:
-        model, tokenizer = classifier.model, classifier.processing_class
-        most, config = model.max_length(tokenizer), model.config
+        tokenizer, config = classifier.processing_class, classifier.model.config
+        most = config.controller.max_length(config, classifier.model.encoder, tokenizer)
         (whole,) = tokenize(tokenizer, [given], max_length=None, prompt=config.prompt, lower_case=config.lower_case)
         tokens = len(whole["input_ids"])
         return (tokens, most) if most is not None and tokens > most else None

@@ -92,10 +92,10 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
         found = resolve_encoder(str(config.encoder_name), **reach)
         encoder = load_encoder(found, modality=config.modality, pooling=config.pooling, **reach, **kwargs)
         plain.encoder_config = encoder.config  # the one beside the adapter may be of any size
-        model = cls._around(encoder, plain)
+        model = cls.from_encoder(encoder, plain)
     else:
         model = cls.from_pretrained(base, config=plain, **reach, **kwargs)
-        model._swap(lambda memory: (model.empty_memory(), None))
+        model.update_memory(lambda memory: (model.empty_memory(), None))
     path = source.path(WEIGHTS)
     if path is None:
         raise no_weights(source)

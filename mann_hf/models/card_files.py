@@ -54,7 +54,7 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         reading=config.reading,
         controller=controller,
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
-        max_tokens=model.max_length(),
+        max_tokens=controller.max_length(config, model.encoder),
         labels=_labels(memory, controller.readable),
         entries=len(memory),
         unlabelled=len(memory.unlabelled),

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import CommitInfo
@@ -27,10 +27,14 @@ from .adapter_switches import has_adapter
 from .arguments import naming_unknown_arguments, no_such_argument
 from .configuration_mann import MANNConfig
 from .loaded_weights import load_whole
-from .memory_mixin import MemoryMixin
+
+if TYPE_CHECKING:  # what it is mixed in beside
+    from .memory_mixin import MemoryMixin as Mixed
+else:
+    Mixed = object
 
 
-class FolderMixin(MemoryMixin):
+class FolderMixin(Mixed):
     """Loads, saves and publishes a model with its memory, its card, and what gives inputs to its encoder.
 
     Attributes:
@@ -128,7 +132,7 @@ class FolderMixin(MemoryMixin):
         with as_folder_error(place, CONFIG), folder_saves.reading_memory(model, folder):
             path = find_memory(source, optional=True)
             if path is None:
-                model._swap(lambda memory: (memory.to(model.device), None))
+                model.update_memory(lambda memory: (memory.to(model.device), None))
             else:
                 if reencode and processing_class is None:
                     processing_class = model.load_processing_class(**source.arguments)
@@ -369,19 +373,3 @@ class FolderMixin(MemoryMixin):
             raise InvalidInputError(f"no {PROCESSING_CLASSES[kind].noun} was found ({why}); pass one.")
         controller.limit(found, self.config, self.encoder)
         return found
-
-    def max_length(self, processing_class: Any = None) -> int | None:
-        """The largest number of tokens of a text; longer texts are cut. None for no limit."""
-        return self.config.controller.max_length(self.config, self.encoder, processing_class)
-
-    def load_tokenizer(self, **kwargs: Any) -> Any:
-        """The tokenizer of a model of texts; see `load_processing_class`.
-
-        Raises:
-            InvalidInputError: the model reads no texts.
-        """
-        if self.config.controller.processing_class != "tokenizer":
-            raise InvalidInputError(
-                f"the model reads {self.config.controller.noun}s and has no tokenizer: call load_processing_class()."
-            )
-        return self.load_processing_class(**kwargs)

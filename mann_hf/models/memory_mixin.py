@@ -138,7 +138,7 @@ class MemoryMixin(Mixed):
         if rules.capacity is None or rules.eviction_name != "least_recently_used":
             return
         used = used_entries(self.reading, ready, keys, logits)
-        self._swap(lambda memory: (with_use(memory, used), None))
+        self.update_memory(lambda memory: (with_use(memory, used), None))
 
     @torch.inference_mode(False)  # what is made in inference mode cannot be trained with later
     def remember(
@@ -199,7 +199,7 @@ class MemoryMixin(Mixed):
             return memory.remember(keys, own, named, self.config.store_texts)
 
         why = why_numbers_meet_names(self.memory.labels, chain.from_iterable(labels))
-        ids = self._swap(change)
+        ids = self.update_memory(change)
         if why is not None:
             logger.warning(why)
         return ids
@@ -227,7 +227,7 @@ class MemoryMixin(Mixed):
                 f"label is {shown(label)}; forget one label at a time, as in: for label in [...]: forget(label=label)."
             )
 
-        self._swap(lambda memory: (memory.forget(given, label_meant(label, memory.labels)), None), forgets=True)
+        self.update_memory(lambda memory: (memory.forget(given, label_meant(label, memory.labels)), None), forgets=True)
 
     def name_keys(
         self, labels: Iterable[Label], processing_class: Any, known: Mapping[str, Tensor] | None = None
@@ -253,7 +253,7 @@ class MemoryMixin(Mixed):
         """
         if len(self.memory):
             processor = self.processor(processing_class)
-            self._swap(lambda memory: (reencoded(self, memory, processor), None))
+            self.update_memory(lambda memory: (reencoded(self, memory, processor), None))
 
     @contextmanager
     def memory_set_aside(
@@ -264,12 +264,12 @@ class MemoryMixin(Mixed):
         if not len(kept):
             yield
             return
-        self._swap(lambda _: (self.empty_memory(), None))
+        self.update_memory(lambda _: (self.empty_memory(), None))
         try:
             yield
         finally:
             with encoding():
-                self._swap(lambda _: (reencoded(self, kept, self.processor(processing_class)), None))
+                self.update_memory(lambda _: (reencoded(self, kept, self.processor(processing_class)), None))
 
     def take_memory(self, path: Path, source: str, processor: InputProcessor | None = None) -> None:
         """Swaps in the memory of a file, with keys that are computed again where a processor comes for it.
@@ -280,7 +280,7 @@ class MemoryMixin(Mixed):
             EncoderMismatchError: it was written by another encoder.
         """
         memory = from_file(self, path, source, processor)
-        self._swap(lambda _: (memory, None), forgets=True)
+        self.update_memory(lambda _: (memory, None), forgets=True)
 
     def check_memory(self, weights: bool = True) -> None:
         """Refuses a memory whose keys are not those that the encoder gives now, with its adapters and weights.
@@ -300,7 +300,7 @@ class MemoryMixin(Mixed):
             why = why_old(memory, on, lack_inputs(self, memory), own.noun)
             raise EncoderMismatchError(why, own.shown, own.shown)
         if memory.adapters != on:
-            self._swap(lambda held: (replace(held, adapters=on) if held is memory else held, None))
+            self.update_memory(lambda held: (replace(held, adapters=on) if held is memory else held, None))
 
     def wrote(self, memory: LabelledMemory) -> bool:
         """Whether a memory's keys are those of this encoder as it is now, as far as the memory tells."""
@@ -331,10 +331,19 @@ class MemoryMixin(Mixed):
         """The memory with the mark of the encoder that is about to write it."""
         return replace(memory, probe=probe, encoder_name=self.config.encoder_name, adapters=active_adapters_on(self))
 
-    def _swap(self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False) -> Any:
-        """Updates the memory by `change`, which gives the new one and a result, and then the configuration's labels.
+    def update_memory(
+        self, change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]], forgets: bool = False
+    ) -> Any:
+        """Replaces the memory, and names the configuration's outputs after its labels.
 
-        With `forgets`, this process keeps nothing of the memory before.
+        Other writers wait. Reads go on with the memory that they began with.
+
+        Args:
+            change: from the memory to the new one and a result.
+            forgets: whether this process is to keep nothing of the memory before.
+
+        Returns:
+            The result of `change`.
         """
 
         def follow(before: LabelledMemory, memory: LabelledMemory) -> None:

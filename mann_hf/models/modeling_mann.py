@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -29,6 +28,7 @@ from .encoder_settings import read_encoder
 from .episode_batch import EpisodeBatch
 from .episode_keys import EpisodeKeys, episode_keys
 from .folder_mixin import FolderMixin
+from .memory_mixin import MemoryMixin
 
 Model = TypeVar("Model", bound="MANNPreTrainedModel")
 
@@ -42,7 +42,7 @@ LEFT_OUT: Any = _LeftOut()
 """The default of arguments that are left to the encoder's files, and then to `MANNConfig`."""
 
 
-class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
+class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
     """A model of transformers whose encoder is the controller of a memory.
 
     A task is a subclass with a `forward`, and names the modality of its inputs. By itself this class has no task: it
@@ -156,7 +156,7 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
             given["modality"] = cls.modality
         with naming_unknown_arguments("from_encoder_pretrained", kwargs):
             encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
-        model = cls._around(encoder, config)
+        model = cls.from_encoder(encoder, config)
         if settings is not None and config.projection == list(settings.projection):
             load_projection(model.projection, settings)
             model.projection.to(encoder.device, encoder.dtype)
@@ -190,8 +190,13 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         return cls(MANNConfig(encoder_config=encoder.to_dict(), **fields)).eval()
 
     @classmethod
-    def _around(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:
-        """A model with fresh memory parameters around an encoder that is loaded already."""
+    def from_encoder(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:
+        """Makes a model with an empty memory around an encoder that is loaded already.
+
+        Args:
+            encoder: the encoder.
+            config: of the model; its `encoder_config` becomes that of the encoder.
+        """
         with init.no_init_weights():
             model = cls(config)
         for module in (*model.reading.modules(), *model.projection.modules()):
@@ -234,12 +239,6 @@ class MANNPreTrainedModel(FolderMixin, PreTrainedModel):
         checked = processor.check(inputs)
         with following(progress, len(checked), processor.noun) as advance:
             return embed_checked(self, processor, checked, batch_size, advance)
-
-    def embed_texts(
-        self, tokenizer: Any, texts: Sequence[str], batch_size: int | None = None, progress: Progress = None
-    ) -> Tensor:
-        """Keys for texts, [N, K], without gradients; see `embed_inputs`."""
-        return self.embed_inputs(tokenizer, texts, batch_size, progress)
 
     def embed_episodes(self, batch: EpisodeBatch) -> EpisodeKeys:
         """Keys for a batch of episodes, by `embed` of each group of its inputs.

@@ -1,10 +1,12 @@
 """Memory-augmented text classification."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ..controllers.kinds import TEXT
+from ..controllers.progress import Progress
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification
 from .trainer_labels import labels_for_trainers
 
@@ -86,3 +88,17 @@ class MANNForSequenceClassification(MANNForClassification):
             support_token_type_ids=support_token_type_ids,
             **kwargs,
         )
+
+    def embed_texts(
+        self, tokenizer: Any, texts: Sequence[str], batch_size: int | None = None, progress: Progress = None
+    ) -> Tensor:
+        """Keys for texts, [N, K], without gradients; see `embed_inputs`."""
+        return self.embed_inputs(tokenizer, texts, batch_size, progress)
+
+    def max_length(self, processing_class: Any = None) -> int | None:
+        """The largest number of tokens of a text; longer texts are cut. None for no limit."""
+        return self.config.controller.max_length(self.config, self.encoder, processing_class)
+
+    def load_tokenizer(self, **kwargs: Any) -> Any:
+        """The tokenizer of the model; see `load_processing_class`."""
+        return self.load_processing_class(**kwargs)

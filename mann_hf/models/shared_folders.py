@@ -47,7 +47,7 @@ class SharedFolder:
                     with self._undone_if_it_fails():
                         mine = self.model.memory
                         self.model.load_memory(self.folder)
-                        self.model._swap(lambda theirs: (merged(self._saved, mine, theirs), None), forgets=True)
+                        self.model.update_memory(lambda theirs: (merged(self._saved, mine, theirs), None), forgets=True)
                         save_memory(self.model, self.folder, overwrite=False)
                 self._saved = self.model.memory
 
@@ -58,7 +58,7 @@ class SharedFolder:
         try:
             yield
         except BaseException:
-            self.model._swap(lambda _: (mine, None), forgets=True)
+            self.model.update_memory(lambda _: (mine, None), forgets=True)
             self.model.seen_memories = seen
             raise
 

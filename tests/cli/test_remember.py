@@ -320,8 +320,8 @@ def test_a_table_may_come_on_standard_input(shell: Shell, taught: Path, shots: P
 
 def test_a_label_of_a_memory_keeps_the_spelling_that_it_has_there(shell: Shell, taught: Path, write: Write) -> None:
     classifier = FewShotTextClassificationPipeline(model=MANNForSequenceClassification.from_pretrained(taught))
-    keys = classifier.model.embed_texts(classifier.tokenizer, ["yes please"])
-    classifier.model._swap(lambda memory: memory.remember(keys, [Example("True", "yes please")]))
+    keys = classifier.model.embed_inputs(classifier.tokenizer, ["yes please"])
+    classifier.model.update_memory(lambda memory: memory.remember(keys, [Example("True", "yes please")]))
     classifier.save_memory(taught)
     labels = shell.json("remember", taught, write("t.csv", "text,label\nno,true\nyes,TRUE\n"))["labels"]
     assert [label for label in labels if label.lower() == "true"] == ["True"]

@@ -62,16 +62,17 @@ def test_a_view_is_of_one_memory_though_another_visitor_writes(
     session: Session, monkeypatch: pytest.MonkeyPatch, label: str | None
 ) -> None:
     """Whatever is taken out while the text is encoded: a part of the memory or, with None, all of it."""
-    model, whole, encode = session.classifier.model, session.memory, session.classifier.model.embed_texts
+    model, whole, encode = session.classifier.model, session.memory, session.classifier.model.embed
 
-    def embed_texts(*args: Any, **kwargs: Any) -> Any:
+    def embed(*args: Any, **kwargs: Any) -> Any:
         for gone in [label] if label else list(session.memory.labels):
             session.classifier.forget(label=gone)
         return encode(*args, **kwargs)
 
-    monkeypatch.setattr(model, "embed_texts", embed_texts)
+    monkeypatch.setattr(model, "embed", embed)
     session.ask("my card is lost")
     memory, ranked, figure = session.view()
+    assert len(session.memory) < len(whole)
     assert memory is whole and {one["label"] for one in ranked} == set(whole.labels)
     assert sum(len(trace.x) for trace in figure.data if trace.mode == "markers") == len(whole) + 1
 

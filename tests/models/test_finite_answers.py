@@ -151,7 +151,7 @@ def test_there_is_no_answer_from_what_is_stored_or_learned_as_nan() -> None:
         model = taught(keys, reading=reading)
         held = model.memory
         state = held.state._replace(keys=held.state.keys.clone().index_fill(1, torch.tensor([3]), float("nan")))
-        model._swap(lambda memory, state=state: (replace(memory, state=state), None))
+        model.update_memory(lambda memory, state=state: (replace(memory, state=state), None))
         with pytest.raises(InvalidInputError, match="the memory holds keys with NaN"):
             model.read(model.ready_memory(), queries)
     model = taught(keys, reading="attention", similarity="bilinear")

@@ -65,7 +65,7 @@ def test_texts_that_no_tokenizer_takes_are_passed_over(taught: Any, other: Any, 
     def blank(memory: Any) -> tuple[Any, None]:
         return replace(memory, entries=(memory.entries[0]._replace(text=" "), *memory.entries[1:])), None
 
-    taught.model._swap(blank)
+    taught.model.update_memory(blank)
     FewShotTextClassificationPipeline(model=taught.model)("my card")
     assert not warned(told)
     FewShotTextClassificationPipeline(model=taught.model, tokenizer=other)("my card")

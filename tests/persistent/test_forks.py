@@ -170,7 +170,7 @@ def test_a_copy_is_of_one_moment(classifier: Any, copied: Callable[[Any], Any]) 
     other = copied(model)
     writer.join()
     assert tuple(other.config.id2label.values()) == other.memory.labels == ("card", "refund", "order")
-    other._swap(lambda memory: memory.remember(key * 2, [Example("more", "y")]))
+    other.update_memory(lambda memory: memory.remember(key * 2, [Example("more", "y")]))
     assert tuple(model.config.id2label.values()) == model.memory.labels == ("card", "refund", "order")
     assert other.config.encoder_config is other.encoder.config
 

@@ -440,7 +440,7 @@ class TestSaving:
         clf.remember(["my card", "my money"], ["card", "money"])
         with pytest.raises(KeyboardInterrupt):
             trainer.train()
-        keys = trainer.model.embed_texts(trainer.processing_class, ["my card", "my money"])
+        keys = trainer.model.embed_inputs(trainer.processing_class, ["my card", "my money"])
         torch.testing.assert_close(trainer.model.memory.state.keys[0], keys)
 
     def test_other_episodes_are_not_resumed(self, build: Build) -> None:
@@ -591,7 +591,7 @@ class TestAdapters:
         with torch.no_grad():
             other.embeddings.word_embeddings.weight.normal_()
         other.save_pretrained(tmp_path / "other")
-        trainer.model.load_tokenizer().save_pretrained(tmp_path / "other")
+        trainer.model.load_processing_class().save_pretrained(tmp_path / "other")
         config["encoder_name"] = str(tmp_path / "other")
         (tmp_path / "end" / "config.json").write_text(json.dumps(config))
         with pytest.raises(EncoderMismatchError, match="trained on other weights"):
