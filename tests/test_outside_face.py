@@ -1,14 +1,22 @@
 """A modality that another package registers, from the first example to a saved folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
+from torch import nn
+from transformers import PreTrainedConfig
 
+from mann_hf.controllers.kinds import CONTROLLERS, controller_of
+from mann_hf.hub.processing import PROCESSING_CLASSES, ProcessingClass
 from mann_hf.models import MANNForClassification
 from mann_hf.pipelines import FewShotPipeline
-from tests.tones import TONES, register, tone_model
+from tests.tones import TONES, ToneController, ToneProcessor, register, tone_model
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +45,67 @@ def test_its_card_shows_no_inputs_that_it_does_not_have(classifier: FewShotPipel
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.pipeline_tag == "audio-classification" and "| `low` | 2 |" in card.text
     assert "clf(tone)" in card.text and "mann-hf predict" not in card.text
+
+
+class Scale:
+    """What gives tones to their encoder, and can be saved."""
+
+    loaded = 0
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+
+class ScaledTones(ToneProcessor):
+    """Tones whose numbers are scaled."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+
+    def collate(self, encodings: Any, rows: Any) -> dict[str, torch.Tensor]:
+        return {name: self.scale.factor * part for name, part in super().collate(encodings, rows).items()}
+
+
+class ScaledController(ToneController):
+    """Tones that take a processing class, which transformers' pipelines have no argument for."""
+
+    processing_class = "tone_scale"
+
+    def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> ToneProcessor:
+        return ScaledTones(processing_class)
+
+    def processing_class_from(self, config: PreTrainedConfig) -> Any:
+        Scale.loaded += 1
+        return Scale(1.0)
+
+
+class TestProcessingClass:
+    @pytest.fixture(params=["tone_scale", "feature_extractor"])
+    def name(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+        """The argument by which a pipeline takes it: one of the modality alone, and one that transformers has."""
+        monkeypatch.setattr(ScaledController, "processing_class", request.param)
+        monkeypatch.setitem(CONTROLLERS._parts, "tones", ScaledController)
+        kind = ProcessingClass("scale", Mock(side_effect=OSError("none is there")), lambda *_, **__: False)
+        monkeypatch.setitem(PROCESSING_CLASSES._parts, request.param, kind)
+        controller_of.cache_clear()
+        monkeypatch.setattr(Scale, "loaded", 0)
+        yield request.param
+        controller_of.cache_clear()
+
+    def test_it_is_loaded_once(self, name: str) -> None:
+        classifier = FewShotPipeline(model=tone_model())
+        classifier.remember(list(TONES), list(TONES.values()))
+        classifier(list(TONES))
+        assert Scale.loaded == 1 and isinstance(classifier.processing_class, Scale)
+
+    def test_a_given_one_is_taken(self, name: str) -> None:
+        given: Any = Scale(3.0)
+        arguments: Any = {name: given}
+        classifier = FewShotPipeline(model=tone_model(), **arguments)
+        assert classifier.processing_class is given and vars(classifier.input_processor)["scale"] is given
+        assert Scale.loaded == 0 and classifier.with_own_memory().processing_class is given
+
+
+def test_transformers_reads_its_main_input_from_the_model() -> None:
+    model = tone_model()
+    assert model.main_input_name == "tones" and model.input_modalities == ["tones"]

@@ -77,6 +77,7 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
                 "modality."
             )
         super().__init__(config)
+        self.main_input_name, self.input_modalities = config.controller.main_input, [config.modality]
         own = config.encoder_config
         self.encoder = config.controller.build(own, config.pooling, attn_implementation=own._attn_implementation)
         config.encoder_config = self.encoder.config  # one object, so that what changes the encoder is saved

@@ -26,8 +26,6 @@ class MANNForImageClassification(MANNForClassification):
     """
 
     modality = IMAGE
-    main_input_name = "pixel_values"
-    input_modalities = ["image"]
 
     @labels_for_trainers("labels")
     def forward(

@@ -1,6 +1,7 @@
 """What the pipelines of memory-augmented classifiers share: teaching, forgetting, answering, saving."""
 
 import copy
+import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain, islice
@@ -41,17 +42,16 @@ Classifier = TypeVar("Classifier", bound="FewShotPipeline")
 class FewShotPipeline(Pipeline):
     """Classifies inputs from a handful of labelled examples, and names the examples behind each answer.
 
-    By itself it takes a memory-augmented classifier of any modality; a subclass is that of a task.
+    By itself it takes a memory-augmented classifier of any modality; a subclass is that of a task. A tokenizer or image
+    processor is given by the argument of that name, which the controller of the model's inputs says
+    (`processing_class`); if none is given, that of the model is loaded.
 
     Attributes:
         model_class: of the models that it takes.
-        processing_name: which argument of `pipeline` gives the model its inputs: `"tokenizer"`, `"image_processor"`;
-            None for neither.
         chunk: inputs that are answered at a time when many are given.
     """
 
     model_class: ClassVar[type[MANNForClassification]] = MANNForClassification
-    processing_name: ClassVar[str | None] = None
     chunk: ClassVar[int] = 4096
 
     # found from the model, where none is given
@@ -61,22 +61,27 @@ class FewShotPipeline(Pipeline):
     model: MANNForClassification
 
     def __init__(self, *, progress: Progress = None, **kwargs: Any) -> None:
-        self._progress = progress
-        super().__init__(**kwargs)
-        if not isinstance(self.model, self.model_class):
+        model = kwargs.get("model")
+        if not isinstance(model, self.model_class):
             wanted = self.model_class.__name__
             raise InvalidTypeError(
-                f"the model is of type {type(self.model).__name__}; this pipeline takes a {wanted}, such as "
-                f"{wanted}.from_encoder_pretrained(name).{unwrap_hint(self.model)}"
+                f"the model is of type {type(model).__name__}; this pipeline takes a {wanted}, such as "
+                f"{wanted}.from_encoder_pretrained(name).{unwrap_hint(model)}"
             )
-        given = self.processing_class
-        if self.processing_name is not None and isinstance(given, str | os.PathLike | None):
-            setattr(self, self.processing_name, self.model.load_processing_class(given))
+        name, own = model.config.controller.processing_class, {}
+        if name is not None and name not in inspect.signature(Pipeline.__init__).parameters:
+            own = {name: kwargs.pop(name, None)}
+        self._progress = progress
+        super().__init__(**kwargs)
+        vars(self).update(own)
+        if name is not None and isinstance(given := getattr(self, name), str | os.PathLike | None):
+            setattr(self, name, model.load_processing_class(given))
 
     @property
     def processing_class(self) -> Any:
         """What gives inputs to the encoder: its tokenizer or image processor; None of a modality that has neither."""
-        return None if self.processing_name is None else getattr(self, self.processing_name)
+        name = self.model.config.controller.processing_class
+        return None if name is None else getattr(self, name)
 
     @property
     def input_processor(self) -> InputProcessor:

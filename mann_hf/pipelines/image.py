@@ -2,15 +2,16 @@
 
 from transformers import AutoModelForImageClassification
 
+from ..controllers.kinds import IMAGE
 from ..models import MANNForImageClassification
 from .few_shot import FewShotPipeline
-from .registration import few_shot_task
+from .registration import few_shot_task, task_of
 
-FEW_SHOT_IMAGE_TASK = "few-shot-image-classification"
-"""By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
+FEW_SHOT_IMAGE_TASK = task_of(IMAGE)
+"""`"few-shot-image-classification"`, by which `transformers.pipeline` makes the pipeline below."""
 
 
-@few_shot_task(FEW_SHOT_IMAGE_TASK, AutoModelForImageClassification, "facebook/dinov2-small")
+@few_shot_task(AutoModelForImageClassification, "facebook/dinov2-small")
 class FewShotImageClassificationPipeline(FewShotPipeline):
     """Classifies images from a handful of labelled examples, and names the examples behind each answer.
 
@@ -19,5 +20,4 @@ class FewShotImageClassificationPipeline(FewShotPipeline):
     """
 
     model_class = MANNForImageClassification
-    processing_name = "image_processor"
     chunk = 256

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from ..controllers.kinds import controller_of
 from ..errors import InvalidInputError
 from ..registry import Registry
 
@@ -13,16 +14,21 @@ Kind = TypeVar("Kind", bound=type)
 PIPELINES: Registry[Any] = Registry("pipeline of the modality")
 
 
-def few_shot_task(task: str, auto_class: Any, encoder: str) -> Callable[[Kind], Kind]:
-    """A decorator that registers a pipeline for the modality of its models, and with transformers for a task.
+def task_of(modality: str) -> str:
+    """The name by which `transformers.pipeline` makes the pipeline of a modality: its task, few-shot."""
+    return f"few-shot-{controller_of(modality).task}"
+
+
+def few_shot_task(auto_class: Any, encoder: str) -> Callable[[Kind], Kind]:
+    """A decorator that registers a pipeline for the modality of its models, and with transformers for their task.
 
     Args:
-        task: by this name `transformers.pipeline` makes the pipeline.
         auto_class: of transformers, which loads its models.
         encoder: one that suits it; the error for a call without a model names it.
     """
 
     def register(kind: Any) -> Any:
+        task = task_of(kind.model_class.modality)
         made = f"mann_hf.{kind.model_class.__name__}.from_encoder_pretrained({encoder!r})"
         PIPELINE_REGISTRY.register_pipeline(
             task, pipeline_class=kind, pt_model=auto_class, default=_NoDefault(task, made)

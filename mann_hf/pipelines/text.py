@@ -6,18 +6,19 @@ from typing import Any
 from transformers import AutoModelForSequenceClassification
 
 from ..controllers import DEFAULT_ENCODER
+from ..controllers.kinds import TEXT
 from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
 from ..models import MANNForSequenceClassification
 from .few_shot import FewShotPipeline
-from .registration import few_shot_task
+from .registration import few_shot_task, task_of
 
-FEW_SHOT_TASK = "few-shot-text-classification"
-"""By this name `transformers.pipeline` makes the pipeline below, once this is imported."""
+FEW_SHOT_TASK = task_of(TEXT)
+"""`"few-shot-text-classification"`, by which `transformers.pipeline` makes the pipeline below."""
 
 
-@few_shot_task(FEW_SHOT_TASK, AutoModelForSequenceClassification, DEFAULT_ENCODER)
+@few_shot_task(AutoModelForSequenceClassification, DEFAULT_ENCODER)
 class FewShotTextClassificationPipeline(FewShotPipeline):
     """Classifies texts from a handful of labelled examples, and names the examples behind each answer.
 
@@ -36,7 +37,6 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
     """
 
     model_class = MANNForSequenceClassification
-    processing_name = "tokenizer"
 
     def remember(  # type: ignore[override]  # texts may be left out for descriptions alone
         self,
