@@ -22,6 +22,7 @@ from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.memory import READINGS
 from mann_hf.persistent.entries import label_words
 
+from ..common.files import versions, write
 from . import render
 from .data import (
     ALL_CLASS_DATASETS,
@@ -35,7 +36,6 @@ from .data import (
     load_splits,
 )
 from .encoder import load_encoder
-from .files import versions, write
 from .methods import (
     BASELINES,
     Result,

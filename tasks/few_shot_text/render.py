@@ -14,10 +14,11 @@ from typing import Any
 
 from mann_hf.memory import READINGS
 
+from ..common.pages import ABSENT, rendered, table
 from .render_docs import docs_tables, front_tables
 from .render_speed import speed_tables
 from .render_trained import load_trained, trained_tables
-from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, with_names
+from .tables import PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, with_names
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
@@ -202,25 +203,6 @@ TABLES: dict[str, Callable[[Results], str]] = {
 def tables(results: Results) -> dict[str, str]:
     """Every table by name."""
     return {name: make(results) for name, make in TABLES.items()}
-
-
-def rendered(page: str, blocks: dict[str, str]) -> str:
-    """The page with each block between its markers.
-
-    Raises:
-        ValueError: a block has no place in the page, or a place no block.
-    """
-    places = re.findall(r"<!-- results: (\w+) -->", page)
-    if sorted(places) != sorted(blocks):
-        raise ValueError(f"the page has places for {sorted(places)}, and there are {sorted(blocks)}.")
-    whole = r"<!-- results: (\w+) -->\n(?:(?!<!-- results).)*?<!-- end of results -->"
-    if len(re.findall(whole, page, flags=re.DOTALL)) != len(places):
-        raise ValueError("every <!-- results: name --> needs a line <!-- end of results --> behind it.")
-
-    def fill(place: re.Match[str]) -> str:
-        return f"<!-- results: {place[1]} -->\n{blocks[place[1]]}\n<!-- end of results -->"
-
-    return re.sub(whole, fill, page, flags=re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.pages import ABSENT, table
 from .data import SPLIT_DATASETS
 from .render_trained import Trained, over_splits, trained_files
-from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, table
+from .tables import PUBLISHED_FIVE_WAY, SHOTS, TITLES
 
 MTEB = Path(__file__).with_name("mteb.json")
 INTENTS = ("banking77", "hwu64", "clinc150")

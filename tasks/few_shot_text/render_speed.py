@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .tables import table
+from ..common.pages import table
 
 SPEED_TITLES = {
     "predict_over_encoder": "a whole prediction (tokenise, encode, read, evidence) over the bare encoder",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.pages import ABSENT, table
 from .data import SPLIT_DATASETS, SPLITS
-from .tables import ABSENT, PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, table, with_names
+from .tables import PUBLISHED_FIVE_WAY, SHOTS, TITLES, shown, with_names
 
 Trained = Sequence[dict[str, Any]]
 """The content of result files."""

@@ -22,7 +22,7 @@ from transformers.utils import logging
 import mann_hf
 from mann_hf.memory import READINGS, STORES
 
-from .machine import made_on
+from ..common.machine import made_on
 
 ENTRIES = (10_000, 100_000, 1_000_000)
 LABELS = 150

@@ -22,10 +22,10 @@ import mann_hf
 from mann_hf.controllers import DEFAULT_ENCODER
 from mann_hf.controllers.text import pad, token_batches, tokenize
 
+from ..common.machine import cpu_has_bf16, made_on
+from ..common.timing import TURNS, ratio
 from .data import LabelledTexts, load_all_classes
-from .machine import cpu_has_bf16, made_on
 from .read_speed import read_over_faiss
-from .timing import TURNS, ratio
 from .training_speed import measure_training
 
 SLOTS = 10_000

@@ -1,12 +1,12 @@
 """What the tables of the page have in common."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+
+from ..common.pages import ABSENT
 
 TITLES = {"banking77": "BANKING77", "hwu64": "HWU64", "clinc150": "CLINC150", "emotion": "emotion", "sst5": "SST-5",
           "ag_news": "AG News"}  # fmt: skip
 SHOTS = (1, 5, 10)
-ABSENT = "–"
 
 # Published figures: method, data set -> (examples of a class -> accuracy).
 PUBLISHED_FIVE_WAY = {
@@ -19,13 +19,6 @@ PUBLISHED_FIVE_WAY = {
 def shown(figures: Iterable[float | None]) -> str:
     """Figures to one decimal, between slashes."""
     return " / ".join(ABSENT if figure is None else f"{figure:.1f}" for figure in figures)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, figures to the right; a row without figures is left out."""
-    kept = [row for row in rows if any(re.search(r"\d", field) for field in row[1:])]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *kept]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def with_names(title: str, names: bool) -> str:

@@ -28,10 +28,10 @@ from mann_hf.persistent.entries import label_words
 from mann_hf.training.run import TrainingRun
 from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 
+from ..common.files import versions, write
 from .benchmark import ALL_CLASS_SHOTS, CACHE, RESULTS, Benchmark, Cell
 from .data import SPLIT_DATASETS, SPLITS, LabelledTexts, draw_episodes, load_all_classes, load_splits
 from .encoder import Encoder, encoder_of, load_encoder
-from .files import versions, write
 from .methods import episode_accuracies
 from .render_trained import load_trained, trained_tables
 from .vectors import VectorStore

@@ -10,8 +10,8 @@ from datasets import Dataset
 import mann_hf
 from mann_hf.training import OBJECTIVES, EpisodicStep
 
+from ..common.timing import ratio
 from .data import LabelledTexts
-from .timing import ratio
 
 EPISODES = 8
 """In a step."""

@@ -26,7 +26,7 @@ from torch import Tensor
 import mann_hf
 from mann_hf.episodes import Examples
 from mann_hf.training.evaluation import answer_episodes
-from tasks.few_shot_text.files import versions, write
+from tasks.common.files import versions, write
 
 from .data import Drawings, read_drawings, read_runs
 from .processor import BYTE, DrawingProcessor

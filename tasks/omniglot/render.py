@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.few_shot_text.render import rendered
-from tasks.few_shot_text.tables import ABSENT, table
+from tasks.common.pages import ABSENT, rendered, table
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")

@@ -22,7 +22,7 @@ from transformers.trainer_callback import ExportableState
 import mann_hf
 from mann_hf.training.callbacks import Progress
 from mann_hf.training.checkpoints import newest_checkpoint
-from tasks.few_shot_text.files import write
+from tasks.common.files import write
 
 from .data import load
 from .processor import AugmentingCollator, DrawingProcessor

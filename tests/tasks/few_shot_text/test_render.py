@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.common import pages
 from tasks.few_shot_text import render
 from tasks.few_shot_text.render_speed import SPEED_TABLES, WRITE_TITLES, speed_tables
 from tasks.few_shot_text.render_trained import TRAINED_TABLES
@@ -145,7 +146,7 @@ def test_the_page_is_written_and_drift_is_noticed(results: Path, tmp_path: Path)
 )
 def test_a_page_with_other_places_is_refused(page: str, results: Path) -> None:
     with pytest.raises(ValueError, match="place|needs a line"):
-        render.rendered(page, render.tables(render.load(results)))
+        pages.rendered(page, render.tables(render.load(results)))
 
 
 def test_the_page_in_this_checkout_is_up_to_date() -> None:

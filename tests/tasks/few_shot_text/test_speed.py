@@ -2,7 +2,8 @@ import time
 
 import numpy as np
 
-from tasks.few_shot_text import speed, timing
+from tasks.common import timing
+from tasks.few_shot_text import speed
 
 
 def test_the_ratio_is_that_of_the_medians_of_calls_that_take_turns() -> None:

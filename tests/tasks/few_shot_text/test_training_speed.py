@@ -13,9 +13,9 @@ from transformers import pipeline
 import mann_hf
 from mann_hf.memory import READINGS
 from mann_hf.training import OBJECTIVES
+from tasks.common.timing import ratio
 from tasks.few_shot_text import training_speed
 from tasks.few_shot_text.data import LabelledTexts
-from tasks.few_shot_text.timing import ratio
 from tasks.few_shot_text.training_speed import few_texts, measure_training, naive_gradient, packed_gradient
 
 THINGS = ["card", "money", "order", "package", "refund", "bank"]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.few_shot_text import machine
+from tasks.common import machine
 
 
 def test_a_processor_without_bf16_is_told_from_one_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""What the tasks share: result files, the pages that show them, and timing."""
