@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -284,10 +284,19 @@ class TestRefused:
         with pytest.raises(InvalidInputError, match="BertModel is no image encoder: it takes no pixel_values"):
             MANNForImageClassification.from_encoder_pretrained(tiny_encoder)
 
-    @pytest.mark.parametrize("field", [{"max_seq_length": 8}, {"prompts": {"q": "query: "}}, {"lower_case": True}])
+    FIELDS: ClassVar = [
+        *({"max_seq_length": 8}, {"prompts": {"q": "query: "}}, {"lower_case": True}),
+        *({"pool_prompt": False}, {"store_texts": False}),
+    ]
+
+    @pytest.mark.parametrize("field", FIELDS, ids=str)
     def test_settings_of_texts(self, make: Make, field: dict[str, Any]) -> None:
-        with pytest.raises(InvalidInputError, match="a model of modality 'image' has no such setting"):
+        with pytest.raises(InvalidInputError, match="a model of modality 'image' has no such setting") as told:
             make(**field)
+        assert ("it is store_inputs" in str(told.value)) is ("store_texts" in field)
+
+    def test_settings_of_texts_that_say_nothing(self, make: Make) -> None:
+        make(max_seq_length=None, prompts={}, prompt_name=None, lower_case=False, pool_prompt=True, store_texts=True)
 
     def test_settings_that_would_fill_the_memory(self, make: Make, tmp_path: Path) -> None:
         make().save_pretrained(tmp_path / "saved")
@@ -427,14 +436,6 @@ class TestStored:
         logging.getLogger("transformers").propagate = True
         pipeline(TASK, model=keeping.model, image_processor=other)(ASKED[0])
         assert "now has another key than the memory holds for it" in caplog.text
-
-    def test_without_texts(self, make: Make) -> None:
-        """Which are the digests of images."""
-        classifier = make(store_inputs=True, store_texts=False)
-        classifier.remember(PICTURES, LABELS)
-        before = answers(classifier)
-        classifier.model.reencode_memory(classifier.image_processor)
-        assert answers(classifier) == before
 
 
 class TestZeroShot:

@@ -46,7 +46,8 @@ class Controller(ABC):
         in_shell: whether the shell command takes its inputs: it is one of `MODALITIES` of `cli`.
         readable: whether what identifies an input is text that people read, as a text itself is.
         stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
-        own_fields: fields of `MANNConfig` that this modality alone takes.
+        own_fields: further fields of `MANNConfig` that not every modality has; others are refused another value of them
+            than the default.
         more_inputs: names of inputs that follow the main one where they are given without a name.
         optional_inputs: inputs that `stacked` fills in where some of its batches lack them.
         uses_sentence_transformers: whether files of that library beside an encoder say how its states become keys.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..controllers.kinds import CONTROLLERS
+from ..controllers.kinds import CONTROLLERS, Controller
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
 from ..hub.files import can_be_path
@@ -67,20 +67,29 @@ def check_names(**fields: Any) -> None:
             raise _wrong(name, value, "give a name, or None")
 
 
-def check_of_modality(fields: Mapping[str, Any], modality: str) -> None:
-    """Refuses fields of a configuration that only inputs of another modality have."""
-    if fields.get("store_inputs") and CONTROLLERS[modality].stored_by != "store_inputs":
+def check_of_modality(fields: Mapping[str, Any], defaults: Mapping[str, Any], modality: str) -> None:
+    """Refuses fields of a configuration that only inputs of other modalities have, unless they say nothing.
+
+    Args:
+        fields: by name; those that are not there are not looked at.
+        defaults: what each of them is if nothing is said; None stands for an empty one, too.
+        modality: of the configuration.
+    """
+    own = CONTROLLERS[modality]
+    for name in sorted({name for _, kind in CONTROLLERS.items() for name in _own_fields(kind)} - _own_fields(own)):
+        value = fields.get(name, defaults.get(name))
+        if value == defaults.get(name) or (defaults.get(name) is None and value == {}):
+            continue
+        stores = any(kind.stored_by == name for _, kind in CONTROLLERS.items())
+        cure = f"it is {own.stored_by} that has a memory keep its inputs." if stores else "leave it out."
         raise InvalidInputError(
-            f"store_inputs is True, and a model of modality {modality!r} has no such setting: it is "
-            f"{CONTROLLERS[modality].stored_by} that has a memory keep its inputs."
+            f"{name} is {shown(value)}, and a model of modality {modality!r} has no such setting: {cure}"
         )
-    others = (kind for name, kind in CONTROLLERS.items() if name != modality)
-    for name in sorted({name for kind in others for name in kind.own_fields} - CONTROLLERS[modality].own_fields):
-        if fields.get(name):
-            raise InvalidInputError(
-                f"{name} is {shown(fields[name])}, and a model of modality {modality!r} has no such setting: leave it "
-                "out."
-            )
+
+
+def _own_fields(kind: type[Controller]) -> frozenset[str]:
+    """The fields of a configuration that not every modality has, and this one has."""
+    return kind.own_fields | {kind.stored_by}
 
 
 def targets_named(problem_type: Any) -> Targets:

@@ -104,9 +104,25 @@ class MANNConfig(PreTrainedConfig):
         targets = config_fields.targets_named(problem_type)
         config_fields.check_outputs(kwargs, targets)
         chosen, reading_options = config_fields.reading_with(store, reading, reading_options, targets)
-        given = {name: value for name, value in locals().items() if name in FIELDS}
-        config_fields.check_fields({**given, "reading": chosen})
-        config_fields.check_of_modality(given, modality)
+        checked = {
+            "encoder_name": encoder_name,
+            "pooling": pooling,
+            "normalize": normalize,
+            "max_seq_length": max_seq_length,
+            "prompts": prompts,
+            "prompt_name": prompt_name,
+            "lower_case": lower_case,
+            "reading": chosen,
+            "reading_options": reading_options,
+            "capacity": capacity,
+            "label_names": label_names,
+            "store_texts": store_texts,
+            "projection": projection,
+            "pool_prompt": pool_prompt,
+            "store_inputs": store_inputs,
+        }
+        config_fields.check_fields(checked)
+        config_fields.check_of_modality(checked, DEFAULTS, modality)
         if isinstance(encoder_config, dict):
             encoder_config = _encoder_config(encoder_config)
         elif encoder_config is None:
@@ -236,4 +252,10 @@ def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
     return AutoConfig.for_model(**content)
 
 
-FIELDS = {*inspect.signature(MANNConfig.__init__).parameters} - {"self", "kwargs"}
+DEFAULTS = {
+    name: one.default
+    for name, one in inspect.signature(MANNConfig.__init__).parameters.items()
+    if name not in ("self", "kwargs")
+}
+"""The fields of a configuration, each with what it is if it is not given."""
+FIELDS = {*DEFAULTS}

@@ -130,6 +130,7 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
         pool_prompt: bool = LEFT_OUT,
         store: str = LEFT_OUT,
         store_inputs: bool = LEFT_OUT,
+        modality: str = LEFT_OUT,
         num_labels: int = LEFT_OUT,
         id2label: dict[int, str] = LEFT_OUT,
         label2id: dict[str, int] = LEFT_OUT,
@@ -142,7 +143,9 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
         Args:
             encoder_name: a folder, a Hub id, or a name that `resolve_encoder` knows.
             pooling: a field of `MANNConfig`, as are the arguments up to `label2id`; see there. Fields that are not
-                given are those of the sentence-transformers model, or the defaults.
+                given are those of the sentence-transformers model, or the defaults. Those of texts alone are refused
+                for other inputs.
+            modality: of the inputs, for a class that takes any; by default that of the class.
             kwargs: further arguments of the encoder's `from_pretrained` (`dtype`, `attn_implementation`, `revision`,
                 `token`, `cache_dir`, ...).
 
@@ -152,9 +155,30 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
             UnknownNameError: there is no such reading, pooling, similarity or eviction rule.
             InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
-        given = {name: value for name, value in locals().items() if name in SETTABLE and value is not LEFT_OUT}
-        if cls.modality is not None:
-            given["modality"] = cls.modality
+        fields = {
+            "pooling": pooling,
+            "normalize": normalize,
+            "max_seq_length": max_seq_length,
+            "prompts": prompts,
+            "prompt_name": prompt_name,
+            "lower_case": lower_case,
+            "reading": reading,
+            "similarity": similarity,
+            "reading_options": reading_options,
+            "capacity": capacity,
+            "eviction": eviction,
+            "label_names": label_names,
+            "store_texts": store_texts,
+            "problem_type": problem_type,
+            "pool_prompt": pool_prompt,
+            "store": store,
+            "store_inputs": store_inputs,
+            "modality": cls.modality or LEFT_OUT if modality is LEFT_OUT else modality,
+            "num_labels": num_labels,
+            "id2label": id2label,
+            "label2id": label2id,
+        }
+        given = {name: value for name, value in fields.items() if value is not LEFT_OUT}
         with naming_unknown_arguments("from_encoder_pretrained", kwargs):
             encoder, config, settings = read_encoder(encoder_name, {**given, **kwargs})
         model = cls.from_encoder(encoder, config)

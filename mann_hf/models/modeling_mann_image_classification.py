@@ -34,6 +34,8 @@ class MANNForImageClassification(MANNForClassification):
         labels: Tensor | None = None,
         support_pixel_values: Tensor | None = None,
         support_labels: Tensor | None = None,
+        n_way: int | None = None,
+        return_dict: bool | None = None,
         **kwargs: Any,
     ) -> MANNClassifierOutput | tuple:
         """Classifies images by reading the model's own memory, or with `support_*` a memory made for this call.
@@ -43,7 +45,9 @@ class MANNForImageClassification(MANNForClassification):
             labels: [Q] or [B, Q]; see `MANNForClassification.forward`, also for the others.
             support_pixel_values: [S, C, h, w] or [B, S, C, h, w], the images to write to the memory.
             support_labels: [S] or [B, S].
-            kwargs: `n_way`, `return_dict`, and further inputs of the encoder.
+            n_way: N, the number of labels in an episode.
+            return_dict: whether the output is a `MANNClassifierOutput` (the default) or a tuple.
+            kwargs: further inputs of the encoder.
 
         Raises:
             EmptyMemoryError: no support is given and the memory is empty.
@@ -51,4 +55,4 @@ class MANNForImageClassification(MANNForClassification):
             InvalidTypeError, InvalidInputError: inputs that do not fit.
         """
         inputs = {"pixel_values": pixel_values, "support_pixel_values": support_pixel_values}
-        return super().forward(labels, support_labels, **inputs, **kwargs)
+        return super().forward(labels, support_labels, n_way, return_dict, **inputs, **kwargs)

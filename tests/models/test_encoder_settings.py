@@ -11,12 +11,13 @@ from packaging.version import Version
 
 from mann_hf import MANNConfig, MANNForSequenceClassification, resolve_encoder
 from mann_hf.errors import InvalidTypeError
+from mann_hf.models import MANNForClassification
 from mann_hf.models.arguments import SETTABLE
 from mann_hf.models.encoder_settings import read_encoder
 from mann_hf.models.modeling_mann import LEFT_OUT
 
 HUB = {"revision": 3, "token": 3, "cache_dir": 3, "subfolder": 3}
-NOT_FOR_USERS = {"adapter", "projection", "modality"}  # follow from the encoder and the class
+NOT_FOR_USERS = {"adapter", "projection"}  # follow from the encoder
 
 
 def test_every_field_of_the_configuration_is_an_argument_by_name() -> None:
@@ -27,6 +28,42 @@ def test_every_field_of_the_configuration_is_an_argument_by_name() -> None:
     assert next(iter(shown)) == "encoder_name" and all(shown[name].default is LEFT_OUT for name in own)
     of_config = inspect.signature(MANNConfig.__init__).parameters
     assert all(shown[name].annotation == of_config[name].annotation for name in own & {*of_config})
+
+
+def test_every_argument_reaches_the_configuration(tiny_encoder: Path) -> None:
+    """Each with another value than its default."""
+    given: dict[str, Any] = {
+        "pooling": "cls",
+        "normalize": False,
+        "max_seq_length": 9,
+        "prompts": {"q": "query: "},
+        "prompt_name": "q",
+        "lower_case": True,
+        "reading": "attention",
+        "similarity": "euclidean",
+        "reading_options": {"sharpness": 2.0},
+        "capacity": 5,
+        "eviction": "oldest",
+        "label_names": False,
+        "store_texts": False,
+        "problem_type": "regression",
+        "pool_prompt": False,
+        "num_labels": 2,
+        "id2label": {0: "x", 1: "y"},
+        "label2id": {"x": 0, "y": 1},
+    }
+    config = MANNForClassification.from_encoder_pretrained(tiny_encoder, modality="text", **given).config
+    assert {name: getattr(config, name) for name in given} == given
+    assert {*given} | {"modality", "store", "store_inputs"} == SETTABLE - NOT_FOR_USERS
+    assert MANNForClassification.from_encoder_pretrained(tiny_encoder, store="faiss").config.store == "faiss"
+
+
+def test_the_modality_is_an_argument_where_the_class_takes_any(tmp_path: Path) -> None:
+    made = MANNForClassification.from_encoder_config("conv4", modality="image", image_size=32)
+    made.encoder.save_pretrained(tmp_path)
+    model = MANNForClassification.from_encoder_pretrained(tmp_path, modality="image", store_inputs=True)
+    assert model.config.modality == "image" and model.config.store_inputs
+    assert "modality" in inspect.signature(MANNForClassification.from_encoder_pretrained).parameters
 
 
 def test_what_is_left_out_is_the_configurations_default(tiny_encoder: Path) -> None:

@@ -1,3 +1,4 @@
+import inspect
 from typing import Any
 
 import pytest
@@ -37,6 +38,12 @@ def test_a_lasting_memory_and_one_for_a_call_answer_the_same(model: MANNForImage
     with torch.no_grad():
         own, made = model(asked), model(asked, support_pixel_values=shown, support_labels=labels)
     torch.testing.assert_close(own.logits / own.logits.norm(), made.logits / made.logits.norm(), atol=1e-4, rtol=1e-4)
+
+
+def test_the_number_of_labels_and_the_kind_of_output_are_named(model: MANNForImageClassification) -> None:
+    assert {"n_way", "return_dict"} <= {*inspect.signature(model.forward).parameters}
+    made: Any = model(images(Q), None, images(S), torch.arange(S) % N, N + 2, False)
+    assert isinstance(made, tuple) and made[0].shape == (Q, N + 2)
 
 
 def test_gradients_reach_the_encoder(model: MANNForImageClassification) -> None:
