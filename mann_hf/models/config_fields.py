@@ -159,20 +159,21 @@ def _check_options(reading: Any, options: Any) -> None:
                 f"reading_options has {name!r}, which the reading {reading!r} does not know; there are "
                 f"{', '.join(map(repr, sorted(known)))}."
             )
-        kind = known[name]
+        kind = float if known[name] is None else type(known[name])
+        if value is None and known[name] is None:
+            continue
         if kind is bool and not isinstance(value, bool):
             raise _wrong(f"{name} in reading_options", value, "give True or False")
         if kind is int and not (_is_whole(value, 0) and value <= LARGEST_OPTION):
             raise _wrong(f"{name} in reading_options", value, "give a whole number from 0 on")
-        if kind is float and not _is_number(value) and not (value is None and name == "sharpness"):
+        if kind is float and not _is_number(value):
             raise _wrong(f"{name} in reading_options", value, "give a finite number")
     READINGS[reading].check_options(options or {})
 
 
-def _options_of(reading: Any) -> dict[str, type]:
-    """The arguments of a reading, with the type of each: that of its default."""
-    found = {name: one.default for name, one in arguments_of(READINGS[reading]).items() if name not in GIVEN_ELSEWHERE}
-    return {name: float if default is None else type(default) for name, default in found.items()}
+def _options_of(reading: Any) -> dict[str, Any]:
+    """The arguments of a reading with their defaults; None stands for a number that is the reading's own."""
+    return {name: one.default for name, one in arguments_of(READINGS[reading]).items() if name not in GIVEN_ELSEWHERE}
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -116,6 +116,24 @@ class Targets(LabelSchema):
         """
         return labels.masked_fill(like_labels(absent, labels), IGNORED)
 
+    def values_of(self, labels: Tensor, count: int) -> Tensor:
+        """The values that queries' labels would write, zero where there is none: [B, Q, V], or [B, Q] of integers.
+
+        Args:
+            labels: as `loss` takes them.
+            count: V.
+        """
+        raise NotImplementedError
+
+    def labels_of(self, values: Tensor, mask: Tensor) -> Tensor:
+        """The labels, as `loss` takes them, by which stored examples are asked for themselves.
+
+        Args:
+            values: of the slots.
+            mask: [B, S], which of them are asked; the others have no label.
+        """
+        return self.without_queries(values, ~mask)
+
     @abstractmethod
     def losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of each query, [...], and which of them have a label; `labels` are checked."""

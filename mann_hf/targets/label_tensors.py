@@ -33,11 +33,6 @@ def cross_entropies(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return losses.view_as(labels), labels != IGNORED
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The cross entropy of the queries that have a label, the mean over episodes of `mean_over_episodes`."""
-    return mean_over_episodes(*cross_entropies(logits, labels))
-
-
 def lowest_and_highest(labels: Tensor, mask: Tensor) -> tuple[int, int]:
     """The lowest and the highest of the whole numbers that a mask leaves, by one look at the device.
 

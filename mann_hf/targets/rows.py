@@ -27,6 +27,9 @@ class Rows(Targets):
     def has_label(self, labels: Tensor, dimensions: int) -> Tensor:
         return (self.rows_of(labels, dimensions) != IGNORED).all(-1)
 
+    def values_of(self, labels: Tensor, count: int) -> Tensor:
+        return self.rows_of(labels, 3).masked_fill(~self.has_label(labels, 3)[..., None], 0)
+
     def losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         kept = self.has_label(labels, logits.dim())
         labels = self.rows_of(labels, logits.dim())

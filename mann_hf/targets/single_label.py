@@ -27,6 +27,13 @@ class SingleLabel(OneName, ClassIndices):
         numbers, mask, count = self.checked_support(labels, n_way)
         return F.one_hot(numbers, count) * mask[..., None], mask
 
+    def values_of(self, labels: Tensor, count: int) -> Tensor:
+        known = self.has_label(labels, 3)
+        return F.one_hot(labels.masked_fill(~known, 0), count) * known[..., None]
+
+    def labels_of(self, values: Tensor, mask: Tensor) -> Tensor:
+        return super().labels_of(values.argmax(-1), mask)
+
     def calibration_loss(self, logits: Tensor, values: Tensor) -> Tensor:
         return F.cross_entropy(logits, values.argmax(1), reduction="sum")
 

@@ -60,6 +60,9 @@ class TokenIds(ClassIndices):
         numbers, mask, _ = self.checked_support(labels, n_way)
         return numbers, mask
 
+    def values_of(self, labels: Tensor, count: int) -> Tensor:
+        return labels.masked_fill(~self.has_label(labels, 3), 0)
+
     def read(self, weights: Tensor, values: Tensor, outputs: int | None = None) -> Tensor:
         """The sum of the read weights of each token's slots, [B, Q, V]."""
         if outputs is None:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..episodes import Episode, EpisodeBatch, EpisodeSampler
@@ -13,7 +12,7 @@ from ..episodes.collator import pack
 from ..episodes.episode import NumberedInputs
 from ..models import MANNPreTrainedModel
 from ..models.episode_keys import episode_keys, read_episodes
-from ..targets.label_tensors import IGNORED
+from ..targets import Targets
 
 AT_A_TIME = 32
 """Episodes that are read together."""
@@ -27,7 +26,7 @@ class EpisodeAnswers(NamedTuple):
         references: [n] the number of its true label; `UNKNOWN` if that is none of the episode's.
         episodes: [n] the number of its episode.
         scores: [n] the probability of the best label.
-        losses: [E] the cross entropy of each episode.
+        losses: [E] the mean loss of the queries of each episode, by its targets; not a number where none has a label.
     """
 
     predictions: np.ndarray
@@ -72,19 +71,19 @@ def answer_episodes(
             _, found = read_episodes(model.reading, episode_keys(model, batch, keys))
             for place, answer in zip(some, found, strict=True):
                 logits[place] = answer
-    return _answers(logits, episodes)
+    return _answers(logits, episodes, model.reading.targets)
 
 
-def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode]) -> EpisodeAnswers:
+def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode], targets: Targets) -> EpisodeAnswers:
     predictions, scores, losses = [], [], []
     for found, episode in zip(logits, episodes, strict=True):
         assert found is not None
-        best = F.softmax(found.float(), dim=-1).max(-1)
+        best = targets.scores(found).max(-1)
         predictions.append(best.indices.cpu())
         scores.append(best.values.cpu())
         labels = torch.tensor(episode.query.labels, dtype=torch.long, device=found.device)
-        known = labels != IGNORED
-        losses.append(float(F.cross_entropy(found[known].float(), labels[known])))  # not a number for none
+        each, known = targets.losses(found.float(), labels)
+        losses.append(float(each[known].mean()))
     references = [label for episode in episodes for label in episode.query.labels]
     counts = [len(episode.query.labels) for episode in episodes]
     return EpisodeAnswers(

@@ -14,7 +14,8 @@ from ..memory import KeyValueMemory
 from ..memory.reading import READINGS, Reading
 from ..models.episode_keys import EpisodeKeys, read_episodes
 from ..registry import Registry
-from ..targets.label_tensors import IGNORED, cross_entropy, mean_over_episodes
+from ..targets.kinds import SINGLE_LABEL, Targets
+from ..targets.label_tensors import mean_over_episodes
 from .options import make
 
 OF_NAMES, OF_SUPPORTS = 0, 1
@@ -44,6 +45,14 @@ class Objective:
         if not isinstance(name_dropout, (int, float)) or not 0 <= name_dropout <= 1:
             raise InvalidInputError(f"name_dropout is {name_dropout!r}; it is a share from 0 to 1.")
         self.name_dropout = name_dropout
+
+    @classmethod
+    def serves(cls, targets: Targets) -> bool:
+        """Whether models of these targets can be trained: by default those whose inputs have one label by name each.
+
+        By that label the trainer draws its episodes.
+        """
+        return targets.named and targets.exclusive
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
         if episodes.named is not None and self.name_dropout:
@@ -76,9 +85,14 @@ class OwnReading:
         self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
         self.made(1)  # so that errors come now, not at the first step
 
-    def made(self, key_size: int) -> Reading:
-        """The reading for keys of this size."""
-        return make(READINGS, self.name, {"key_size": key_size, **self.options}).requires_grad_(False)
+    def made(self, key_size: int, problem_type: str = SINGLE_LABEL) -> Reading:
+        """The reading for keys of this size and values of these targets."""
+        given = {"key_size": key_size, "problem_type": problem_type, **self.options}
+        return make(READINGS, self.name, given).requires_grad_(False)
+
+    def like(self, reading: Reading, device: torch.device) -> Reading:
+        """The reading for the keys and targets of another, on a device."""
+        return self.made(reading.key_size, reading.targets.name).to(device)
 
 
 @OBJECTIVES.register("episode")
@@ -102,7 +116,8 @@ class LeaveOneOut(Objective):
     label name are left out of the mean.
 
     Args:
-        reading: a reading with left-out answers in closed form: `"prototype"` or `"least_squares"`.
+        reading: one that leaves examples out in closed form (`Reading.leaves_out_in_closed_form`): `"prototype"`,
+            `"least_squares"` or `"attention"`.
         sharpness: β of that reading.
         reading_options: further arguments of the reading.
         name_dropout: see `Objective`.
@@ -118,17 +133,14 @@ class LeaveOneOut(Objective):
         name_dropout: float = 0.0,
     ) -> None:
         super().__init__(name_dropout)
-        if reading not in ("prototype", "least_squares"):
-            READINGS[reading]  # an unknown name has a message of its own
-            raise InvalidInputError(
-                f"the reading {reading!r} cannot leave examples out in closed form; choose 'prototype' or "
-                "'least_squares'."
-            )
+        if not READINGS[reading].leaves_out_in_closed_form:
+            able = " or ".join(repr(name) for name, kind in READINGS.items() if kind.leaves_out_in_closed_form)
+            raise InvalidInputError(f"the reading {reading!r} cannot leave examples out in closed form; choose {able}.")
         self.own = OwnReading(reading, sharpness, reading_options)
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
-        own = self.own.made(reading.key_size).to(episodes.support.device)
-        whole = merged(episodes).with_names()
+        own, targets = self.own.like(reading, episodes.support.device), reading.targets
+        whole = merged(episodes, targets).with_names()
         whole = whole._replace(memory=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
         solution = whole.solve(own)
         examples = whole.support.shape[1] - (0 if episodes.names is None else episodes.names.shape[1])
@@ -138,8 +150,8 @@ class LeaveOneOut(Objective):
         values = whole.values[:, :examples]
         others = (whole.values * whole.mask[..., None]).sum(1, keepdim=True)  # of a label, itself included
         alone = (others * values).sum(-1) < 2
-        labels = values.argmax(-1).masked_fill(~whole.mask[:, :examples] | alone, IGNORED)
-        return cross_entropy(logits, labels), None
+        labels = targets.labels_of(values, whole.mask[:, :examples] & ~alone)
+        return mean_over_episodes(*targets.losses(logits, labels)), None
 
 
 @OBJECTIVES.register("label_semantic")
@@ -197,9 +209,10 @@ class Resampled(Objective):
         self.own = None if reading is None else OwnReading(reading, sharpness, reading_options)
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+        targets = reading.targets
         if self.own is not None:
-            reading = self.own.made(reading.key_size).to(episodes.support.device)
-        once = merged(episodes)
+            reading = self.own.like(reading, episodes.support.device)
+        once = merged(episodes, targets)
         numbers = _drawn(once.seeds, once.mask, OF_SUPPORTS, self.draws).flatten(0, 1)
         whole = once.repeated(self.draws)
         whole = whole._replace(memory=KeyValueMemory(reading.key_size, whole.values.shape[-1]))  # all, whatever fits
@@ -208,14 +221,14 @@ class Resampled(Objective):
         same = own.to(order) @ own.to(order).mT  # [B, S, S]
         earlier = (same * (order[:, None, :] < order[:, :, None])).sum(-1)  # of a text's label, in the draw's order
         shown = whole.mask & (earlier < (same.sum(-1) - 1).clamp_max(self.shots))
-        labels = whole.values.argmax(-1).masked_fill(~whole.mask | shown, IGNORED)
         known = (own * shown[..., None]).sum(1) > 0  # [B, V]
         if whole.named is not None:
             known = known.clone()
             known[:, : whole.named.shape[1]] |= whole.named
-        asked = labels.masked_fill(~known.gather(1, labels.clamp_min(0)), IGNORED)
+        can_be_known = (own * known[:, None]).sum(-1) > 0  # [B, S]
+        asked = targets.labels_of(whole.values, whole.mask & ~shown & can_be_known)
         _, logits = read_episodes(reading, whole._replace(mask=shown, queries=whole.support, labels=asked))
-        return cross_entropy(logits, asked), None
+        return mean_over_episodes(*targets.losses(logits, asked)), None
 
 
 @OBJECTIVES.register("supervised_contrastive")
@@ -239,7 +252,7 @@ class SupervisedContrastive(Objective):
         self.temperature = temperature
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
-        whole = merged(episodes).with_names()
+        whole = merged(episodes, reading.targets).with_names()
         keys = F.normalize(whole.support, dim=-1)
         itself = torch.eye(keys.shape[1], dtype=torch.bool, device=keys.device)
         barred = itself | ~whole.mask[:, None, :]
@@ -274,17 +287,15 @@ def _drawn(seeds: Tensor | None, there: Tensor, purpose: int, times: int = 1) ->
     return numbers.to(there.device)
 
 
-def merged(episodes: EpisodeKeys) -> EpisodeKeys:
+def merged(episodes: EpisodeKeys, targets: Targets) -> EpisodeKeys:
     """The episodes with their labelled queries added to the support."""
     if episodes.labels is None or not episodes.queries.shape[1]:
         return episodes
-    known = episodes.labels != IGNORED
-    count = episodes.values.shape[-1]
-    asked = F.one_hot(episodes.labels.masked_fill(~known, 0), count) * known[..., None]
+    asked = targets.values_of(episodes.labels, episodes.values.shape[-1])
     return episodes._replace(
         support=torch.cat([episodes.support, episodes.queries], dim=1),
         values=torch.cat([episodes.values, asked.to(episodes.values.dtype)], dim=1),
-        mask=torch.cat([episodes.mask, known], dim=1),
+        mask=torch.cat([episodes.mask, targets.has_label(episodes.labels, 3)], dim=1),
         queries=episodes.queries[:, :0],
         labels=episodes.labels[:, :0],
     )

@@ -9,7 +9,8 @@ from ..errors import InvalidInputError, InvalidTypeError
 from ..models import MANNPreTrainedModel, adapters
 from ..models.adapter_switches import check_none_beside, has_adapter
 from ..models.memory_keys import lack_inputs, why_lacking
-from ..targets.kinds import targets_of
+from ..targets.kinds import TARGETS, targets_of
+from ..wording import listed
 from .arguments import EpisodicTrainingArguments
 from .objectives import Objective
 
@@ -72,10 +73,11 @@ def prepare_model(
             "peft_config."
         )
     targets = targets_of(model.config.problem_type)
-    if not targets.exclusive:
+    if not objective.serves(targets):
+        able = [name for name, kind in TARGETS.items() if objective.serves(targets_of(name))]
         raise InvalidInputError(
-            f"the model has problem_type={targets.name!r}; the trainer takes single-label models. For others call "
-            "forward with support_* in your own loop."
+            f"the model has problem_type={targets.name!r}, and the objective {args.objective!r} takes "
+            f"{listed(map(repr, able))}. For others call forward with support_* in your own loop."
         )
     check_inputs_kept(model)
     check_none_beside(model)

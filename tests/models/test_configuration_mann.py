@@ -67,6 +67,21 @@ def test_encoder_config_as_a_dict() -> None:
     assert config.hidden_size == config.encoder_config.hidden_size == 48
 
 
+def test_an_option_that_is_the_readings_own_by_default_may_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a reading from outside as well, whatever the option is called."""
+
+    class Leaning(READINGS["prototype"]):  # type: ignore[misc]
+        def __init__(self, key_size: int, lean: float | None = None, **kwargs: Any) -> None:
+            super().__init__(key_size, **kwargs)
+
+    monkeypatch.setitem(READINGS._parts, "leaning", Leaning)
+    for options in ({"lean": None, "sharpness": None}, {"lean": 0.5, "sharpness": 2.0}):
+        assert MANNConfig(reading="leaning", reading_options=options).reading_options == options
+    for wrong in ("much", True):
+        with pytest.raises(InvalidInputError, match="lean in reading_options is .*; give a finite number"):
+            MANNConfig(reading="leaning", reading_options={"lean": wrong})
+
+
 @pytest.mark.parametrize("field", ["prompts", "reading_options"])
 def test_what_a_caller_passed_is_not_shared(field: str) -> None:
     mine: dict = {}

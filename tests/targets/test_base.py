@@ -132,6 +132,20 @@ def test_what_is_no_label_of_a_kind_is_refused(name: str) -> None:
 
 
 @every_kind
+def test_labels_of_queries_are_written_and_asked_again(name: str) -> None:
+    kind, case = targets_of(name), CASES[name]
+    labels = case.queries.clone()
+    labels[0, 1] = case.ignored
+    values, known = kind.values_of(labels, V), kind.has_label(labels, 3)
+    assert known.tolist() == [[True, False, True], [True] * 3]
+    assert values.shape == ((2, 3, V) if kind.dense else (2, 3))
+    written, _ = kind.support_values(labels.nan_to_num(IGNORED), V if labels.dim() == 2 else None)
+    torch.testing.assert_close(values.to(written.dtype), written)
+    again = kind.labels_of(values, known)
+    torch.testing.assert_close(again, labels.to(again.dtype), equal_nan=True)
+
+
+@every_kind
 def test_support_writes_values_and_padding_writes_none(name: str) -> None:
     kind, labels = targets_of(name), CASES[name].queries.clone()
     labels[0, 1] = IGNORED

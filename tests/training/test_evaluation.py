@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mann_hf.episodes import UNKNOWN, Episode, EpisodeCollator, EpisodeSampler, Examples
 from mann_hf.memory import READINGS
+from mann_hf.targets.single_label import SingleLabel
 from mann_hf.training import EpisodeAnswers, answer_episodes, evaluation, evaluation_episodes
 from tests.packed_answers import answer_packed
 
@@ -65,6 +66,24 @@ class TestAnswers:
         model = build(reading=reading)
         answers = answer_episodes(model, tiny_tokenizer, episodes, label_names)
         assert_answers(answers, by_hand(model, tiny_tokenizer, episodes, label_names), episodes)
+
+    def test_scores_and_losses_are_those_of_the_targets(
+        self, build: Build, tiny_tokenizer: Any, episodes: list[Episode]
+    ) -> None:
+        class Halved(SingleLabel):
+            def scores(self, logits: Tensor) -> Tensor:
+                return super().scores(logits) / 2
+
+            def losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+                losses, known = super().losses(logits, labels)
+                return losses / 2, known
+
+        model = build()
+        whole = answer_episodes(model, tiny_tokenizer, episodes)
+        model.reading.targets = Halved()
+        halves = answer_episodes(model, tiny_tokenizer, episodes)
+        assert np.allclose(halves.scores, whole.scores / 2) and np.allclose(halves.losses, whole.losses / 2)
+        assert (halves.predictions == whole.predictions).all()
 
     def test_words_of_labels_make_a_difference(
         self, build: Build, tiny_tokenizer: Any, episodes: list[Episode]

@@ -13,6 +13,8 @@ from mann_hf.episodes import UNKNOWN
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory import READINGS, KeyValueMemory, Reading
 from mann_hf.models.episode_keys import EpisodeKeys
+from mann_hf.targets.kinds import SINGLE_LABEL, targets_of
+from mann_hf.targets.single_label import SingleLabel
 from mann_hf.training import OBJECTIVES, Objective
 from mann_hf.training.objectives import merged
 
@@ -22,7 +24,7 @@ Pairs = list[tuple[Tensor, int]]
 every = pytest.mark.parametrize("name", OBJECTIVES)
 every_but_drawn = pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "resampled"])
 """Without those that draw, and draw otherwise for other shapes."""
-LEFT_OUT = ["prototype", "least_squares"]
+LEFT_OUT = [name for name, kind in READINGS.items() if kind.leaves_out_in_closed_form]
 
 
 def keys_of(names: bool = True, batch: int = B, seed: int = 0) -> EpisodeKeys:
@@ -105,7 +107,16 @@ def by_least_squares(
     return (beta * near @ coefficients).log_softmax(0)
 
 
-READ: dict[str, Callable[..., Tensor]] = {"prototype": by_prototypes, "least_squares": by_least_squares}
+def by_attention(memory: Pairs, query: Tensor, beta: float = 20.0) -> Tensor:
+    weights = torch.stack([beta * cosine(key, query) for key, _ in memory]).softmax(0)
+    return (weights @ F.one_hot(torch.tensor([label for _, label in memory]), N).double()).clamp_min(1e-9).log()
+
+
+READ: dict[str, Callable[..., Tensor]] = {
+    "attention": by_attention,
+    "prototype": by_prototypes,
+    "least_squares": by_least_squares,
+}
 
 
 def over_episodes(losses: list[list[Tensor]]) -> Tensor:
@@ -154,7 +165,7 @@ def resampled_loss(
     episodes: EpisodeKeys, read: Callable[..., Tensor] = by_prototypes, shots: int = 1, draws: int = 4
 ) -> Tensor:
     """Of each label the texts that are first in a drawn order are the support; all others are asked."""
-    whole = merged(episodes)
+    whole = merged(episodes, targets_of(SINGLE_LABEL))
     torch.manual_seed(SEED)
     batch, count = whole.mask.shape
     orders = torch.rand(draws * batch, count).view(draws, batch, count)
@@ -499,16 +510,29 @@ class TestNameDropout:
             assert torch.equal(loss_of(build(name, name_dropout=0.5), episodes), loss_of(build(name), episodes))
 
 
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "supervised_contrastive"])
+def test_the_loss_is_that_of_the_targets(name: str) -> None:
+    class Halved(SingleLabel):
+        def losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            losses, known = super().losses(logits, labels)
+            return losses / 2, known
+
+    reading, objective = prototypes(), build(name)
+    whole = loss_of(objective, keys_of(), reading)
+    reading.targets = Halved()
+    torch.testing.assert_close(loss_of(objective, keys_of(), reading), whole / 2)
+
+
 class TestMerged:
     def test_queries_of_known_label_become_support(self) -> None:
-        whole = merged(keys_of())
+        whole = merged(keys_of(), targets_of(SINGLE_LABEL))
         assert whole.queries.shape == (B, 0, K) and whole.support.shape == (B, S + Q, K)
         assert whole.mask[0].tolist() == [True] * 6 + [True, False, True, True]
         assert whole.values[0, S:].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]]
 
     def test_queries_of_labels_that_nobody_knows_stay(self) -> None:
         episodes = keys_of()._replace(labels=None)
-        assert merged(episodes) is episodes
+        assert merged(episodes, targets_of(SINGLE_LABEL)) is episodes
 
 
 class TestErrors:
@@ -525,7 +549,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("reading", sorted(set(READINGS) - set(LEFT_OUT)))
     def test_a_reading_without_a_closed_form(self, reading: str) -> None:
-        with pytest.raises(InvalidInputError, match=f"{reading}.*choose 'prototype' or 'least_squares'"):
+        with pytest.raises(InvalidInputError, match=f"{reading}.*choose {' or '.join(map(repr, LEFT_OUT))}"):
             OBJECTIVES["leave_one_out"](reading=reading)  # type: ignore[call-arg]
 
     def test_a_reading_that_there_is_not(self) -> None:

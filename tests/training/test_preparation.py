@@ -9,6 +9,7 @@ import torch
 
 from mann_hf import EpisodicTrainingArguments
 from mann_hf.errors import InvalidInputError, InvalidTypeError
+from mann_hf.targets import TARGETS
 from mann_hf.training import OBJECTIVES
 from mann_hf.training.preparation import prepare_model
 
@@ -95,11 +96,24 @@ def test_what_does_not_go_together(prepare: Prepare, lora: Any, tmp_path: Path) 
         prepare(lora, trainable="memory")
 
 
-@pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
+@pytest.mark.parametrize("problem_type", sorted({*TARGETS} - {"single_label_classification"}))
 def test_models_of_other_problems_are_refused(prepare: Prepare, model: Any, problem_type: str) -> None:
     model.config.problem_type = problem_type
-    with pytest.raises(InvalidInputError, match=f"the model has problem_type='{problem_type}'"):
+    with pytest.raises(
+        InvalidInputError,
+        match=f"the model has problem_type='{problem_type}', and the objective 'episode' takes 'single_label_classif",
+    ):
         prepare()
+
+
+def test_an_objective_says_which_problems_it_serves(
+    prepare: Prepare, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OBJECTIVES["episode"], "serves", classmethod(lambda cls, targets: targets.several))
+    with pytest.raises(InvalidInputError, match="the objective 'episode' takes 'multi_label_classification'"):
+        prepare()
+    model.config.problem_type = "multi_label_classification"
+    assert prepare() is model
 
 
 def test_other_models_are_refused(tiny_encoder_model: Any, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class AttentionReading(Reading):
     name = "attention"
     takes_nearest = True
     default_sharpness = 20.0
+    leaves_out_in_closed_form = True
     floor = 1e-9
     """The smallest probability that logits represent."""
     ranges = {**Reading.ranges, "nearest": (0, 2**31)}

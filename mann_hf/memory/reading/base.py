@@ -103,6 +103,8 @@ class Reading(nn.Module):
     name: ClassVar[str] = ""
     takes_nearest: ClassVar[bool] = False
     """Whether there is a setting by which a query of a large memory reads the nearest slots alone."""
+    leaves_out_in_closed_form: ClassVar[bool] = False
+    """Whether `left_out` needs no new solution for each fold, so that it can be part of every step of a training."""
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"sharpness": (1e-6, 1e6)}
     """Options as numbers, the least and the largest that a model takes; where both are whole, they count something.
 
@@ -151,9 +153,9 @@ class Reading(nn.Module):
             InvalidInputError: it names option, value and range.
         """
         for name, (least, most) in cls.ranges.items():
-            if name == "sharpness" and options.get(name) is None:
+            if options.get(name) is None:  # the reading's own
                 continue
-            if name in options and not _is_between(options[name], least, most):
+            if not _is_between(options[name], least, most):
                 kind = "a whole number" if isinstance(least, int) else "a number"
                 raise InvalidInputError(f"{name} is {options[name]!r}; give {kind} from {least:g} to {most:g}.")
 

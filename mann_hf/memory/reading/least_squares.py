@@ -55,6 +55,7 @@ class LeastSquaresReading(Reading):
     """
 
     name = "least_squares"
+    leaves_out_in_closed_form = True
     takes_nearest = True
     default_sharpness = 30.0
     ranges = {

@@ -24,6 +24,7 @@ class PrototypeReading(Reading):
 
     name = "prototype"
     default_sharpness = 20.0
+    leaves_out_in_closed_form = True
 
     @classmethod
     def serves(cls, targets: Targets) -> bool:
