@@ -54,7 +54,7 @@ class Uniformity(Regularizer):
         self.t = t
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
-        keys, pairs = _unit_keys(episodes)
+        keys, pairs = _unit_keys(reading, episodes)
         squares = 2 - 2 * keys @ keys.mT  # of the distances of unit keys
         closeness = (-self.t * squares).masked_fill(~pairs, float("-inf")).flatten(1)
         some = pairs.flatten(1).any(1)
@@ -80,7 +80,7 @@ class ReadEntropy(Regularizer):
         self.sharpness = sharpness
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
-        keys, pairs = _unit_keys(episodes)
+        keys, pairs = _unit_keys(reading, episodes)
         log_weights = (self.sharpness * keys @ keys.mT).masked_fill(~pairs, float("-inf")).log_softmax(-1)
         reads = pairs.any(-1)
         terms = torch.where(pairs, log_weights.exp() * log_weights.masked_fill(~pairs, 0), 0)
@@ -156,9 +156,9 @@ class Regularized:
         return loss, logits
 
 
-def _unit_keys(episodes: EpisodeKeys) -> tuple[Tensor, Tensor]:
+def _unit_keys(reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor]:
     """The keys of what is taught, asked and named, of length 1, and which two of them are a pair [B, S, S]."""
-    whole = merged(episodes).with_names()
+    whole = merged(episodes, reading.targets).with_names()
     itself = torch.eye(whole.support.shape[1], dtype=torch.bool, device=whole.support.device)
     pairs = whole.mask[:, None, :] & whole.mask[:, :, None] & ~itself
     return F.normalize(whole.support, dim=-1), pairs

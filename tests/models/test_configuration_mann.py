@@ -13,6 +13,7 @@ from mann_hf.controllers.pooling import POOLINGS
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from mann_hf.memory.reading.prototype import PrototypeReading
 from mann_hf.models.classification import MANNClassifierOutput
 
 EVERYTHING: dict[str, Any] = {
@@ -70,7 +71,7 @@ def test_encoder_config_as_a_dict() -> None:
 def test_an_option_that_is_the_readings_own_by_default_may_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a reading from outside as well, whatever the option is called."""
 
-    class Leaning(READINGS["prototype"]):  # type: ignore[misc]
+    class Leaning(PrototypeReading):
         def __init__(self, key_size: int, lean: float | None = None, **kwargs: Any) -> None:
             super().__init__(key_size, **kwargs)
 
