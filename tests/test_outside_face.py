@@ -8,14 +8,17 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from huggingface_hub import ModelCard
 from torch import nn
 from transformers import PreTrainedConfig
 
 from mann_hf.controllers.kinds import CONTROLLERS, controller_of
+from mann_hf.errors import InvalidInputError
 from mann_hf.hub.processing import PROCESSING_CLASSES, ProcessingClass
 from mann_hf.models import MANNForClassification
 from mann_hf.pipelines import FewShotPipeline
+from mann_hf.training import EpisodicTrainer, EpisodicTrainingArguments
 from tests.tones import TONES, ToneController, ToneProcessor, register, tone_model
 
 
@@ -84,7 +87,7 @@ class TestProcessingClass:
     def name(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         """The argument by which a pipeline takes it: one of the modality alone, and one that transformers has."""
         monkeypatch.setattr(ScaledController, "processing_class", request.param)
-        monkeypatch.setitem(CONTROLLERS._parts, "tones", ScaledController)
+        monkeypatch.setitem(CONTROLLERS._parts, "tone", ScaledController)
         kind = ProcessingClass("scale", Mock(side_effect=OSError("none is there")), lambda *_, **__: False)
         monkeypatch.setitem(PROCESSING_CLASSES._parts, request.param, kind)
         controller_of.cache_clear()
@@ -108,4 +111,13 @@ class TestProcessingClass:
 
 def test_transformers_reads_its_main_input_from_the_model() -> None:
     model = tone_model()
-    assert model.main_input_name == "tones" and model.input_modalities == ["tones"]
+    assert model.main_input_name == "tones" and model.input_modalities == ["tone"]
+
+
+def test_a_training_calls_its_inputs_by_their_noun(tmp_path: Path) -> None:
+    data = Dataset.from_dict({"sound": [[1.0, 0, 0, 0], [0, 0, 0, 1.0]], "label": ["low", "high"]})
+    args = EpisodicTrainingArguments(
+        str(tmp_path), input_column="sound", n_way=2, k_shot=1, n_query=1, report_to="none"
+    )
+    with pytest.raises(InvalidInputError, match="0 classes with at least 2 tones"):
+        EpisodicTrainer(model=tone_model(), args=args, train_dataset=data)

@@ -1,5 +1,6 @@
 """A modality from outside the library: tones, each four numbers, with an encoder that is small and needs no files."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ class ToneProcessor(InputProcessor):
 class ToneController(Controller):
     """Tones, for which the Hub has a task, and this library no pipeline."""
 
-    modality = main_input = "tones"
-    noun = "tone"
+    modality = noun = "tone"
+    main_input = "tones"
     task = "audio-classification"
 
     def probe_inputs(self, config: PreTrainedConfig, device: torch.device) -> dict[str, torch.Tensor]:
@@ -73,11 +74,18 @@ AutoModel.register(ToneConfig, ToneEncoder, exist_ok=True)
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registers the modality for one test."""
-    monkeypatch.setitem(CONTROLLERS._parts, "tones", ToneController)
+    """Registers the modality for one test, but not with the shell and the page."""
+    monkeypatch.setitem(CONTROLLERS._parts, "tone", ToneController)
 
 
 def tone_model(**options: Any) -> MANNForClassification:
     """A model of tones with the same weights at each call; `register` comes before."""
     torch.manual_seed(0)
-    return MANNForClassification.from_encoder_config("tones", modality="tones", **options)
+    return MANNForClassification.from_encoder_config("tones", modality="tone", **options)
+
+
+def tone_encoder(folder: Path) -> Path:
+    """Saves an encoder with the same weights at each call, and gives its folder."""
+    torch.manual_seed(0)
+    ToneEncoder(ToneConfig()).save_pretrained(folder)
+    return folder

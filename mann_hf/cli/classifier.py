@@ -16,7 +16,7 @@ from ..hub.near_paths import near_paths
 from ..hub_names import is_owned_name
 from ..wording import did_you_mean, listed
 from .hub_names import check_on_hub
-from .modalities import MODALITIES
+from .modalities import default_encoder
 from .options import SINGLE_LABEL
 from .output import say
 from .tables import Table
@@ -134,8 +134,10 @@ def make_classifier(encoder: str | None, found: Table, **config: Any) -> "FewSho
 
     kind = pipeline_of(found.kind)
     given = {name: value for name, value in config.items() if value is not None}
+    if kind.model_class.modality is None:  # a class of any modality
+        given["modality"] = found.kind
     try:
-        return kind(model=kind.model_class.from_encoder_pretrained(encoder or MODALITIES[found.kind].encoder, **given))
+        return kind(model=kind.model_class.from_encoder_pretrained(encoder or default_encoder(found.kind), **given))
     except InvalidInputError as error:
         if " encoder: " not in str(error):
             raise

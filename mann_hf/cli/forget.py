@@ -47,7 +47,8 @@ def forget(
     modality = modality_of(find_config(folder, on_hub=False), folder)
     inputs = {TEXT: text, IMAGE: image}
     if other := next((kind for kind in inputs if inputs[kind] and kind != modality), None):
-        raise typer.BadParameter(f"the classifier takes {modality}s (--{modality}).", param_hint=f"--{other}")
+        option = f"--{modality}" if modality in inputs else "--id"
+        raise typer.BadParameter(f"the classifier takes {modality}s ({option}).", param_hint=f"--{other}")
     change = FolderChange(folder, f"nothing was forgotten, and {folder} is as it was.")
     with working(), only_writer(folder):
         from ..persistent.entries import label_names
@@ -56,7 +57,7 @@ def forget(
         before = classifier.model.memory
         try:
             if id_ or not label:
-                classifier.forget(ids=id_ or _ids_of(classifier, inputs[modality] or []))
+                classifier.forget(ids=id_ or _ids_of(classifier, inputs.get(modality) or []))
             for name in label or []:
                 if name not in before.labels:
                     classifier.forget(label=name)  # raises

@@ -10,11 +10,11 @@ import typer
 from ..errors import InvalidInputError
 from ..hub.near_paths import near_paths
 from ..targets.schema import LEAST_SCORE, Answer, LabelSchema
-from ..wording import counted, did_you_mean, is_url
+from ..wording import counted, did_you_mean, is_url, with_article
 from . import options as opt
 from .answers import FLAT, OUTPUTS, check_output, write_answers
 from .classifier import find_config, open_classifier, problem_type_of
-from .modalities import IMAGE, MODALITIES, modality_of
+from .modalities import MODALITIES, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
 
@@ -125,15 +125,17 @@ def predict(
 
 
 def _only(given: str, kind: str, check: Callable[[Any], list[Any]]) -> list[Any]:
-    """A single input as a list; of an image whose file is not there, the error names files that are."""
-    if kind == IMAGE and not os.path.exists(given) and not is_url(given):
-        endings = MODALITIES[IMAGE].endings
+    """A single input as a list; where it is a file that is not there, the error names files that are."""
+    if MODALITIES[kind].are_files and not os.path.exists(given) and not is_url(given):
+        endings = MODALITIES[kind].endings
         meant = near_paths(given, lambda path: path.is_file() and path.suffix.lower() in endings)
         if not meant and any(sign in given for sign in "*?"):
             raise InvalidInputError(
                 f"there is no file {given!r}, and patterns are not read; give the folder, or a table."
             )
-        raise InvalidInputError(f"there is no file {given!r}; {did_you_mean(meant) or 'give an image, or a table.'}")
+        raise InvalidInputError(
+            f"there is no file {given!r}; {did_you_mean(meant) or f'give {with_article(kind)}, or a table.'}"
+        )
     return check(given)
 
 

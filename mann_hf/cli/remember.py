@@ -18,7 +18,7 @@ from .classifier import (
     problem_type_of,
 )
 from .interrupts import FolderChange
-from .modalities import MODALITIES, TEXT, USUAL_ENCODERS, modality_of
+from .modalities import TEXT, USUAL_ENCODERS, all_modalities, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
 from .tables import checked, examples_of, read_table
 from .tables.hints import say_alike_stored, say_contradictions
@@ -80,7 +80,7 @@ def remember(
         state = "holds no classifier" if new else "is as it was"
         change = FolderChange(folder, f"nothing of {table} was kept, and {folder} {state}.")
         if new:
-            inputs = tuple(MODALITIES)
+            inputs = all_modalities()
             problem_type = problem_type or opt.SINGLE_LABEL
         else:
             config = find_config(folder, on_hub=False)

@@ -14,7 +14,7 @@ from ..hub.near_paths import near_paths
 from ..wording import as_count, counted, did_you_mean
 from . import options as opt
 from .classifier import MODEL_TYPE
-from .modalities import MODALITIES, TEXT, USUAL_ENCODERS, modality_of
+from .modalities import MODALITIES, TEXT, USUAL_ENCODERS, all_modalities, default_encoder, modality_of
 from .output import print_json, print_lines, say, training_bar, working
 from .tables import checked, examples_of, read_table
 
@@ -130,15 +130,18 @@ def train(
     inputs = _inputs_of(given["encoder"])
     named = tables if isinstance(tables, dict) else {"": tables}
     parts = {str(name): _data_set(each, options, inputs) for name, each in named.items()}
-    if len({kind for _, kind in parts.values()}) > 1:
-        raise InvalidInputError("some tables hold texts and others images; an encoder is trained on one kind.")
-    kind = next(kind for _, kind in parts.values())
+    kinds = list(dict.fromkeys(kind for _, kind in parts.values()))
+    if len(kinds) > 1:
+        raise InvalidInputError(
+            f"some tables hold {' and others '.join(f'{kind}s' for kind in kinds)}; an encoder is trained on one kind."
+        )
+    kind = kinds[0]
     train_data: Any = {name: part for name, (part, _) in parts.items()}
     train_data = train_data if isinstance(tables, dict) else train_data[""]
     valid_data = None
     if valid is not None:
         valid_data, _ = _data_set(valid, options._replace(split=valid_split), (kind,))
-    given["encoder"] = given["encoder"] or MODALITIES[kind].encoder
+    given["encoder"] = given["encoder"] or default_encoder(kind)
     given |= {"text_column": "text", "label_column": "label", "disable_tqdm": True}
     if kind != TEXT:
         given |= {"input_column": kind, "model_options": {**given.get("model_options", {}), "modality": kind}}
@@ -224,18 +227,17 @@ def _inputs_of(encoder: str | None) -> tuple[str, ...]:
     """What the inputs may be: those of a model to train further, or any of an encoder."""
     path = Path(encoder or "", CONFIG)
     config = read_object(path) if encoder is not None and path.is_file() else {}
-    return (modality_of(config, encoder or ""),) if config.get("model_type") == MODEL_TYPE else tuple(MODALITIES)
+    return (modality_of(config, encoder or ""),) if config.get("model_type") == MODEL_TYPE else all_modalities()
 
 
 def _data_set(table: Any, options: opt.TableOptions, inputs: tuple[str, ...]) -> tuple[Any, str]:
-    """The labelled inputs of a table, and what they are; images are paths."""
+    """The labelled inputs of a table, and what they are; files are paths."""
     found = read_table(str(table), options, "train", inputs=inputs)
     examples = examples_of(found, opt.SINGLE_LABEL, options.skip_bad_rows)
     from datasets import Dataset, DatasetInfo
 
-    from ..controllers.pictures import check_pictures
-
-    examples, _ = checked(found, examples, check_pictures, options.skip_bad_rows)
+    if check := MODALITIES[found.kind].check:
+        examples, _ = checked(found, examples, check, options.skip_bad_rows)
     info = DatasetInfo(dataset_name=found.dataset_id or found.name)
     located = list(map(found.located, examples.inputs))
     return Dataset.from_dict({found.kind: located, "label": examples.labels}, info=info), found.kind

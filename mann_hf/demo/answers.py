@@ -14,6 +14,7 @@ from ..persistent.entries import label_names
 from ..targets.kinds import targets_of
 from ..wording import counted, with_article
 from .bounds import MOST_LETTERS_SENT, called, short
+from .inputs import PageInputs
 from .map import MOST_DRAWN, MOST_LETTERS_OF_LABEL, NO_LABEL, mark_of
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -46,8 +47,8 @@ def answer(
     memory: LabelledMemory,
     problem_type: str,
     reading: str,
+    inputs: PageInputs,
     cut: tuple[int, int] | None = None,
-    noun: str = "text",
 ) -> str:
     """The answer to a question: the best labels as bars, and the evidence for those that were chosen.
 
@@ -55,13 +56,13 @@ def answer(
     """
     targets = targets_of(problem_type)
     notice = shortened(*cut) if cut else ""
-    return part("answer", ranked, targets.chosen(ranked), targets.several, memory, reading, notice, noun)
+    return part("answer", ranked, targets.chosen(ranked), targets.several, memory, reading, notice, inputs)
 
 
-def stored(memory: LabelledMemory, wanted: str, most: int, noun: str = "text") -> str:
+def stored(memory: LabelledMemory, wanted: str, most: int, inputs: PageInputs) -> str:
     """The stored examples with the wanted words, if any, in their text or label, the newest first and a few at most."""
     found, count = _found(memory, wanted.strip().casefold(), most)
-    return part("stored", found, count, _whole_label(wanted, memory), memory, noun)
+    return part("stored", found, count, _whole_label(wanted, memory), memory, inputs)
 
 
 def _found(memory: LabelledMemory, words: str, most: int) -> tuple[list[Entry], int]:
@@ -89,10 +90,14 @@ def _whole_label(wanted: str, memory: LabelledMemory) -> dict[str, Any] | None:
     return {"label": name, "examples": sum(name in label_names(entry.label) for entry in memory.entries)}
 
 
-def legend(memory: LabelledMemory, noun: str = "text") -> str:
+def legend(memory: LabelledMemory, noun: str) -> str:
     """The labels with their marks on the map and the number of their examples; a click finds these.
 
     It also has the list from which the label of a new example can be chosen.
+
+    Args:
+        memory: whose labels they are.
+        noun: what an input is called.
     """
     counts = Counter(label for entry in memory.entries for label in label_names(entry.label))
     notes = []

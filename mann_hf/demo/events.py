@@ -160,7 +160,7 @@ class Events:
             sought = typed_search(words)
         except InvalidInputError as error:
             return {self.parts.stored: answers.notice(str(error), is_problem=True)}
-        found = {self.parts.stored: answers.stored(session.memory, sought, MOST_STORED, session.inputs.noun)}
+        found = {self.parts.stored: answers.stored(session.memory, sought, MOST_STORED, session.inputs)}
         return {**found, self.parts.wanted: words} if echo else found
 
     def _try(self, act: Callable[[], str], where: Any, session: Session, words: object) -> tuple[Changes, bool]:
@@ -202,7 +202,7 @@ class Events:
             return {**changes, self.parts.answer: answers.notice(message, is_problem=True)}
         if ranked:
             cut = session.cut(session.asked)
-            shown = answers.answer(ranked, memory, memory.problem_type, config.reading, cut, noun)
+            shown = answers.answer(ranked, memory, memory.problem_type, config.reading, session.inputs, cut)
         else:
             shown = answers.part("invitation", memory, self.examples, session.inputs.invite)
         return {

@@ -1,13 +1,13 @@
-"""What a visitor gives: texts, which are typed, or images, which are chosen. Each has its box on the page."""
+"""What a visitor gives, such as texts, which are typed, or images, which are chosen. Each has its box on the page."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..controllers.kinds import IMAGE, TEXT
 from ..controllers.text import tokenize
 from ..errors import InvalidTypeError
 from ..pipelines import FewShotPipeline
+from ..registry import Registry
 from .bounds import MOST_BYTES_OF_FILE, sent_image, typed_text
 
 SIDE = 1024
@@ -53,17 +53,19 @@ element.addEventListener('drop', event => {{ event.preventDefault(); take(event.
 
 
 class PageInputs(ABC):
-    """The inputs of a classifier on its page.
+    """The inputs of a classifier on its page: one class a modality, registered in `PAGE_INPUTS`.
 
     Attributes:
         noun: what one is called.
         invite: what is shown before the first question.
         described: whether a label can be taught by a description, which is a text.
+        readable: whether what a memory keeps to tell inputs apart is text that people read.
     """
 
     noun: ClassVar[str]
     invite: ClassVar[str]
     described: ClassVar[bool] = False
+    readable: ClassVar[bool] = False
 
     @abstractmethod
     def box(self, gr: Any, label: str, placeholder: str, elem_id: str, max_length: int, **options: Any) -> Any:
@@ -86,12 +88,16 @@ class PageInputs(ABC):
         return None
 
 
+PAGE_INPUTS: Registry[type[PageInputs]] = Registry("modality of the page")
+
+
+@PAGE_INPUTS.register(TEXT)
 class TextInputs(PageInputs):
     """Texts."""
 
     noun = TEXT
     invite = "Type a text and press Enter"
-    described = True
+    described = readable = True
 
     def box(self, gr: Any, label: str, placeholder: str, elem_id: str, max_length: int, **options: Any) -> Any:
         return gr.Textbox(
@@ -112,6 +118,7 @@ class TextInputs(PageInputs):
         return (tokens, most) if most is not None and tokens > most else None
 
 
+@PAGE_INPUTS.register(IMAGE)
 class ImageInputs(PageInputs):
     """Images, which come as the address of their content (`data:image/png;base64,...`): no file is uploaded."""
 
@@ -131,7 +138,7 @@ class ImageInputs(PageInputs):
         return np.zeros((8, 8, 3), np.uint8)
 
 
-KINDS: dict[str, Callable[[], PageInputs]] = {TEXT: TextInputs, IMAGE: ImageInputs}
+UNKNOWN = ", whose inputs are not registered in mann_hf.demo.PAGE_INPUTS"
 
 
 def inputs_of(classifier: Any) -> PageInputs:
@@ -141,9 +148,9 @@ def inputs_of(classifier: Any) -> PageInputs:
         InvalidTypeError: it is no few-shot pipeline, or its inputs have no box.
     """
     modality = classifier.model.config.modality if isinstance(classifier, FewShotPipeline) else None
-    if modality not in KINDS:
+    if modality is None or modality not in PAGE_INPUTS:
         raise InvalidTypeError(
             f"the page needs a pipeline few-shot-text-classification or few-shot-image-classification, not "
-            f"{type(classifier).__name__}{'' if modality is None else f' of the modality {modality!r}'}."
+            f"{type(classifier).__name__}{'' if modality is None else f' of the modality {modality!r}{UNKNOWN}'}."
         )
-    return KINDS[modality]()
+    return PAGE_INPUTS[modality]()

@@ -82,17 +82,17 @@ class MemoryMap:
         return (keys.double().cpu() - self.center) @ self.axes
 
     def figure(
-        self, question: str | None = None, key: Tensor | None = None, behind: Sequence[int] = (), noun: str = "text"
+        self, noun: str, question: str | None = None, key: Tensor | None = None, behind: Sequence[int] = ()
     ) -> Any:
         """The map as a plotly figure.
 
         Texts and labels are escaped: they may come from strangers, and plotly reads some HTML.
 
         Args:
+            noun: what an input is called.
             question: the text that was asked about; empty for other inputs.
             key: its key [K].
             behind: slots of the entries behind its answer, the most important first; a line leads to each.
-            noun: what an input is called.
         """
         go = import_extra("plotly.graph_objects", "the live page", "demo")
         slots = sorted({*self.drawn, *behind})

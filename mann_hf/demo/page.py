@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..controllers.kinds import TEXT
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..models.card_files import public_name
 from ..pipelines import FewShotPipeline
 from ..targets.kinds import targets_of
+from ..wording import with_article
 from . import answers
 from .bounds import MOST_LETTERS_OF_NAME, MOST_LETTERS_SENT, MOST_LETTERS_TYPED, MOST_NAMES
 from .downloads import FILE_NAME, Downloads
@@ -20,6 +20,8 @@ from .inputs import PageInputs, inputs_of
 from .session import Session
 
 TITLE = "A classifier with a memory"
+BY_DIGEST = "A label, or the beginning of a digest"
+"""What is typed to find a stored example where what is kept of it is not read by people."""
 SECONDS_KEPT = 3600
 """Seconds that a visitor's memory is kept after the last use."""
 MOST_SESSIONS = 500
@@ -132,7 +134,7 @@ def build_page(
         with gr.Row():
             above = [*_question_and_answer(gr, inputs), *_map_and_legend(gr)]
         with gr.Row():
-            below = [*_lesson(gr, inputs, targets.several), *_stored_examples(gr, inputs.noun)]
+            below = [*_lesson(gr, inputs, targets.several), *_stored_examples(gr, inputs)]
         parts = Parts(state, head, *above, *below)
         for box in (parts.question, parts.lesson, parts.label, parts.wanted):
             box.preprocess = lambda given: given  # Gradio would make a text of every input
@@ -193,13 +195,13 @@ def _lesson(gr: Any, inputs: PageInputs, several: bool) -> tuple[Any, ...]:
     return lesson, label, kind, teach, taught, download, file
 
 
-def _stored_examples(gr: Any, noun: str) -> tuple[Any, Any, Any]:
+def _stored_examples(gr: Any, inputs: PageInputs) -> tuple[Any, Any, Any]:
     """The search box for stored examples, their list, and the place of messages about forgetting."""
     with gr.Column(scale=6, min_width=320, elem_classes="mh-card"):
         gr.HTML("<h2>Forget</h2>")
         wanted = gr.Textbox(
             label="Find stored examples",
-            placeholder="Words of a text, or a label" if noun == TEXT else "A label, or the beginning of a digest",
+            placeholder=f"Words of {with_article(inputs.noun)}, or a label" if inputs.readable else BY_DIGEST,
             lines=1,
             max_lines=1,
             elem_id="mh-wanted",

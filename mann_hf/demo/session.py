@@ -65,12 +65,12 @@ class Session:
                 read = self.classifier.forward(self.classifier.preprocess([self.asked]))
         if read is None:
             memory = self.memory
-            return View(memory, [], self._map_of(memory).figure(noun=self.inputs.noun))
+            return View(memory, [], self._map_of(memory).figure(self.inputs.noun))
         memory = read["ready"].memory
         (ranked,) = self.classifier.postprocess(read, top_k=RANKS, evidence=EVIDENCE)
         behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
         words = self.asked if isinstance(self.asked, str) else ""
-        return View(memory, ranked, self._map_of(memory).figure(words, read["keys"][0], behind, self.inputs.noun))
+        return View(memory, ranked, self._map_of(memory).figure(self.inputs.noun, words, read["keys"][0], behind))
 
     def cut(self, given: Any) -> tuple[int, int] | None:
         """The number of tokens of an input, and of those that the encoder reads; None if it reads all of it."""

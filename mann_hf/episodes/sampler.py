@@ -44,6 +44,7 @@ class EpisodeSampler:
         n_query: number of query texts of each class, or a range; with 0 there is only support.
         text_column: the column of the texts.
         input_column: the column of inputs of any kind, such as images, in place of `text_column`.
+        noun: what an input is called in messages; a trainer gives what its model's controller calls it.
         label_column: the column of their classes: names, numbers or a `ClassLabel`.
         classes: the classes to draw from, by name or number, for example one part of a class split; by default all.
         weights: relative frequency of each of several data sets, by name; by default the number of its classes. A data
@@ -82,6 +83,7 @@ class EpisodeSampler:
         process_index: int = 0,
         num_processes: int = 1,
         input_column: str | None = None,
+        noun: str | None = None,
     ) -> None:
         self.n_way = _range("n_way", n_way, 2)
         self.k_shot = _range("k_shot", k_shot, 1)
@@ -102,7 +104,7 @@ class EpisodeSampler:
         if not sources:
             raise InvalidInputError("there is no data set to draw from.")
         self.tables = {
-            name: LabelledTable(source, text_column, label_column, repr(name) if several else name, input_column)
+            name: LabelledTable(source, text_column, label_column, repr(name) if several else name, input_column, noun)
             for name, source in sources.items()
         }
         wanted = None
@@ -226,7 +228,7 @@ class EpisodeSampler:
         small = [f"{name!r} ({own[name]})" for name in asked if own[name] < needed]
         shots = f"k_shot {self.k_shot[1]} and n_query {self.n_query[1]}"
         if shared:
-            example = f", such as {shared[0][:40]!r}" if table.noun != "input" else ""
+            example = f", such as {shared[0][:40]!r}" if table.are_texts else ""
             shots += f"; {table.noun}s in several classes do not count: {len(shared)}{example}"
         least = self.n_way[1] + bool(self.n_unknown[1])
         if len(usable) < least:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
 
-from ..controllers import IMAGE
+from ..controllers import TEXT
 from ..controllers.pictures import UNREADABLE, why_unreadable, without_size_warning
 from ..controllers.text import check_texts
 from ..errors import InvalidInputError, InvalidTypeError, MannError
@@ -31,6 +31,8 @@ class LabelledTable:
         label_column: the name of the column of labels.
         source: what error messages call the data set.
         input_column: the name of the column of inputs of any kind, in place of `text_column`.
+        noun: what an input is called in messages; `"input"` if left out where there is an `input_column`, else
+            `"text"`.
 
     Attributes:
         inputs: one for each row; those that are no texts are decoded when they are asked for.
@@ -54,6 +56,7 @@ class LabelledTable:
         label_column: str = "label",
         source: str = "the data set",
         input_column: str | None = None,
+        noun: str | None = None,
     ) -> None:
         if isinstance(dataset, DatasetDict):
             raise InvalidTypeError(
@@ -76,11 +79,11 @@ class LabelledTable:
         self._numbered: dict[int | None, str] = {number: spell_label(name) for number, name in enumerate(named)}
         self.dataset_id = _on_hub(dataset)
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
+        self.noun = noun or (TEXT if input_column is None else "input")
         if input_column is None or _is_text(dataset.features[input_column]):
-            self.noun = IMAGE if input_column == IMAGE else "text"  # of which the column may hold the paths
             self.inputs = self._texts(dataset, given[1])
         else:
-            self.noun, self.inputs = "input", _Column(dataset, input_column, source)
+            self.inputs = _Column(dataset, input_column, source)
         self.name = self.dataset_id or dataset.info.dataset_name or f"labelled {self.noun}s"
         known = Spellings()
         names = [self._name(label, row, label_column, known) for row, label in enumerate(_named(dataset, label_column))]
@@ -99,6 +102,11 @@ class LabelledTable:
         """The inputs of a data set of texts."""
         assert isinstance(self.inputs, list)
         return self.inputs
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether the inputs are strings: texts, or the paths of files."""
+        return isinstance(self.inputs, list)
 
     @cached_property
     def keys(self) -> list[str]:

@@ -40,7 +40,7 @@ class EpisodeData:
     Args:
         train: a `datasets.Dataset`, several by name, an `EpisodeSampler`, or None.
         evaluation: likewise; several by name are evaluated one after the other.
-        columns: `text_column` or `input_column`, and `label_column`.
+        columns: `text_column` or `input_column`, `label_column`, and what an input is called in messages, `noun`.
         sampler_class: draws the episodes.
     """
 

@@ -114,6 +114,7 @@ class EpisodicTrainer(Trainer):
         check_options(args, kwargs)
         given = {"text_column": text_column, "label_column": label_column, "input_column": input_column}
         columns = args.columns | {name: column for name, column in given.items() if column is not None}
+        columns["noun"] = model.config.controller.noun if isinstance(model, MANNPreTrainedModel) else None
         self.args, self.peft_config = args, peft_config
         self.data = EpisodeData(train_dataset, eval_dataset, columns, self.sampler_class)
         sampler = self._draw_by(args)

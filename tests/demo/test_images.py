@@ -14,6 +14,7 @@ from PIL import Image
 from mann_hf import FewShotImageClassificationPipeline, FewShotPipeline, MANNForImageClassification
 from mann_hf.demo import answers, build_page
 from mann_hf.demo.bounds import FORMATS, LARGE_IMAGE, MOST_BYTES_OF_FILE, NO_IMAGE, NOT_IMAGE, sent_image
+from mann_hf.demo.inputs import ImageInputs
 from mann_hf.demo.session import EVIDENCE, RANKS, Session
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 from tests.pictures import save_image_encoder, shape
@@ -103,7 +104,7 @@ class TestSession:
         memory, ranked, figure = session.view()
         assert ranked == session.classifier(shape("disc", 9), top_k=RANKS, evidence=EVIDENCE)
         assert figure.layout.annotations[0].text == "your image" and "your image" in figure.data[-1].hovertext[0]
-        html = answers.answer(ranked, memory, memory.problem_type, "logistic", noun="image")
+        html = answers.answer(ranked, memory, memory.problem_type, "logistic", ImageInputs())
         assert "stored image" in html and ranked[0]["evidence"][0]["image"][:20] in html and "text" not in html
         assert session.cut(session.asked) is None
 
@@ -117,7 +118,7 @@ class TestSession:
     @pytest.mark.parametrize("kept", [False, True])
     def test_stored_images_are_shown_where_they_are_kept(self, make: Callable[..., Any], kept: bool) -> None:
         memory = make(store_inputs=kept).model.memory
-        html = answers.stored(memory, "disc", 9, "image")
+        html = answers.stored(memory, "disc", 9, ImageInputs())
         assert html.count('src="data:image/png;base64,') == (3 if kept else 0) and html.count("blake2b:") >= 3
         images = [answers._image_of(entry._replace(stored=bad)) for entry in memory.entries for bad in NO_PNGS]
         assert images == [None] * len(images)

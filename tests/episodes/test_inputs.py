@@ -154,3 +154,11 @@ class TestNumbers:
     def test_a_missing_column_names_its_argument(self) -> None:
         with pytest.raises(InvalidInputError, match="no column 'image'; it has .*Say which it is with input_column="):
             EpisodeSampler(numbers(), 2, 1, 1, input_column="image")
+
+
+@pytest.mark.parametrize("column", ["image", "picture"])
+def test_a_column_of_paths_is_called_as_one_says_and_not_by_its_name(column: str) -> None:
+    data = Dataset.from_dict({column: ["a.png", "b.png"], "label": ["a", "b"]})
+    assert LabelledTable(data, input_column=column).noun == "input"
+    with pytest.raises(InvalidInputError, match="0 classes with at least 2 images"):
+        EpisodeSampler(data, n_way=2, k_shot=1, n_query=1, input_column=column, noun="image")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...errors import InvalidInputError
 from ...hub.near_paths import near_paths
-from ..modalities import TEXT
+from ..modalities import MODALITIES, TEXT
 from ..options import TableOptions
 from ..output import say
 from .columns import Columns
@@ -126,10 +126,10 @@ def read_table(
     columns = Columns(options, inputs, labels, others)
     folder = source if os.path.isdir(source) else os.path.dirname(source) if os.path.isfile(source) else ""
     if is_stream(source):
-        content = read_stream(source, options, columns, lines=not labels and columns.input == TEXT)
+        content = read_stream(source, options, columns, lines=not labels and not MODALITIES[columns.input].are_files)
         table = table_of(content.source, _rows(content, options, columns), columns, content.source)
     elif os.path.isfile(source):
-        content = read_file(source, options, columns, lines=not labels and columns.input == TEXT)
+        content = read_file(source, options, columns, lines=not labels and not MODALITIES[columns.input].are_files)
         if options.split is not None and content.ending not in EXCELS:
             raise InvalidInputError(f"{source!r} is a file and has no splits: leave out --split, or name its own file.")
         table = table_of(source, _rows(content, options, columns), columns, os.path.basename(source))
@@ -206,6 +206,6 @@ def _rows_of_files(folder: str, files: list[Path], options: TableOptions, column
     for path in files:
         file = path.relative_to(folder)
         for row in _rows(read_file(str(path), options, columns, lines=False), options, columns):
-            if not row.problem and columns.input != TEXT and isinstance(row.cells[0], str):
+            if not row.problem and MODALITIES[columns.input].are_files and isinstance(row.cells[0], str):
                 row = row._replace(cells=(str(file.parent / row.cells[0]), *row.cells[1:]))
             yield row._replace(file=file.as_posix() if len(files) > 1 else "")

@@ -8,30 +8,18 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed, shown
-from ..modalities import IMAGE, MODALITIES, TEXT
+from ..modalities import MODALITIES, TEXT
 from ..options import TableOptions
 from ..output import say
 
-USUAL = {
-    "text": (
-        *("text", "texts", "utterance", "utterances", "utt", "sentence", "sentences", "query", "question", "message"),
-        *("content", "input", "prompt", "body", "comment", "review", "tweet", "document", "phrase", "request"),
-        *("nachricht", "frage", "anfrage", "satz", "kommentar", "inhalt", "eingabe"),
-        *("texte", "commentaire", "requête", "texto", "mensaje", "pregunta", "frase", "comentario", "consulta"),
-    ),
-    "image": (
-        *("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "image_path", "img_path"),
-        *("image_file", "file_name", "filename", "file_path", "filepath", "file", "path"),
-        *("bild", "bilder", "foto", "fotos", "datei", "pfad", "fichier", "chemin", "imagen", "archivo", "ruta"),
-    ),
-    "label": (
-        *("label", "labels", "intent", "intents", "category", "categories", "class", "classes", "target", "topic"),
-        *("tag", "tags", "sentiment", "emotion", "label_text", "label_name"),
-        *("kategorie", "klasse", "absicht", "thema"),
-        *("étiquette", "catégorie", "classe", "intention", "etiqueta", "categoría", "clase", "intención", "tema"),
-    ),
-}
-"""Usual names of columns in English, German, French and Spanish; the first one is preferred to the others."""
+LABEL = "label"
+LABELS = (
+    *("label", "labels", "intent", "intents", "category", "categories", "class", "classes", "target", "topic"),
+    *("tag", "tags", "sentiment", "emotion", "label_text", "label_name"),
+    *("kategorie", "klasse", "absicht", "thema"),
+    *("étiquette", "catégorie", "classe", "intention", "etiqueta", "categoría", "clase", "intención", "tema"),
+)
+"""Usual names of a column of labels in English, German, French and Spanish; the first one is preferred."""
 WORDS = ("label_text", "label_name")
 """Names of columns that spell out the numbers in `label`; `label` is taken if both are there."""
 NAME = re.compile(r"\s*[\w.-]{1,40}\s*")
@@ -59,7 +47,7 @@ class Columns:
 
     Args:
         options: how to read the table; the names of columns are taken from it.
-        inputs: what the inputs may be: `"text"`, `"image"` or both; the first of them that has a column is taken.
+        inputs: what the inputs may be, names of `MODALITIES`; the first of them that has a column is taken.
         labels: whether the column of labels is wanted, too.
         others: whether all other columns are wanted after these. Set to False if the files of a folder differ in them.
 
@@ -72,7 +60,7 @@ class Columns:
     def __init__(
         self, options: TableOptions, inputs: Sequence[str] = (TEXT,), labels: bool = True, others: bool = False
     ) -> None:
-        self.asked = {TEXT: options.text_column, IMAGE: options.image_column, "label": options.label_column}
+        self.asked = {kind: getattr(options, _field(kind), None) for kind in (*MODALITIES, LABEL)}
         named = [one for one in MODALITIES if self.asked[one]]
         if len(named) > 1 or not {*named} <= {*inputs}:
             option, only = f"--{named[-1]}-column", inputs[0] if len(named) == 1 else named[0]
@@ -99,7 +87,7 @@ class Columns:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of columns that are wanted."""
-        return (self.input, "label") if self.labels else (self.input,)
+        return (self.input, LABEL) if self.labels else (self.input,)
 
     def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
         """The positions of the columns of texts, labels (several with `--label-column a,b`) and, if wanted, all others.
@@ -127,7 +115,7 @@ class Columns:
         if by_name:
             self._say_guessed(source, there, positions)
         elif len(there) > 1:
-            places = {kind: ", ".join(self.found[1:] if kind == "label" else self.found[:1]) for kind in self.kinds}
+            places = {kind: ", ".join(self.found[1:] if kind == LABEL else self.found[:1]) for kind in self.kinds}
             taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
             self.say(f"{source}: has no header, reads {taken}.")
         return (*positions, *self._others(source, there, positions))
@@ -140,8 +128,8 @@ class Columns:
         """
         kind = next((kind for kind in self.inputs if self._places(kind, there)), None)
         if kind is None and len(self.inputs) > 1:
-            names = " or ".join(repr(USUAL[kind][0]) for kind in self.inputs)
-            choices = " or ".join(f"--{kind}-column" for kind in self.inputs)
+            names = " or ".join(repr(usual_names(kind)[0]) for kind in self.inputs)
+            choices = " or ".join(filter(None, map(option_of, self.inputs)))
             raise InvalidInputError(
                 f"{source!r} has no column {names} nor another usual name; it has {_named(there)}: choose with "
                 f"{choices}{cure}."
@@ -155,7 +143,7 @@ class Columns:
 
     def match(self, there: Sequence[str]) -> bool:
         """Whether all columns that are wanted are among these names."""
-        wanted = ("label",) if self.labels else ()
+        wanted = (LABEL,) if self.labels else ()
         return self.have_inputs(there) and all(
             self._places(kind, there) or self._one_each(kind, there) for kind in wanted
         )
@@ -195,7 +183,7 @@ class Columns:
 
     def check_no_header(self, source: str, cells: Sequence[str]) -> None:
         """Refuses a table with `--no-header` whose first row has usual names in all columns that were found."""
-        if all(_plain(cell) in USUAL[kind] for kind, cell in zip(self.kinds, cells, strict=False)):
+        if all(_plain(cell) in usual_names(kind) for kind, cell in zip(self.kinds, cells, strict=False)):
             raise InvalidInputError(
                 f"{source}: the first row, {_named(cells)}, looks like a header: leave out --no-header, or "
                 "put a header above it if it is an example."
@@ -210,18 +198,16 @@ class Columns:
     def _say_guessed(self, source: str, there: Sequence[str], positions: Sequence[int]) -> None:
         """Says which columns were taken unasked, and which others with usual names were passed over."""
         guessed = [
-            f"{kind}s from the column {there[place]!r} (--{kind}-column)"
+            f"{kind}s from the column {there[place]!r}{_hint(kind)}"
             for kind, place in zip(self.kinds, positions, strict=False)
-            if there[place] != (self.asked[kind] or USUAL[kind][0]) and not (kind == "label" and self.one_a_label)
+            if there[place] != (self.asked[kind] or usual_names(kind)[0]) and not (kind == LABEL and self.one_a_label)
         ]
         if guessed:
             self.say(f"{source}: reads {' and '.join(guessed)}.")
         for kind, place in zip(self.kinds, positions, strict=False):
-            others = [each for each in there if _plain(each) in USUAL[kind] and each != there[place]]
+            others = [each for each in there if _plain(each) in usual_names(kind) and each != there[place]]
             if others and not self.asked[kind]:
-                self.say(
-                    f"{source}: reads {kind}s from {there[place]!r} and not from {_named(others)} (--{kind}-column)."
-                )
+                self.say(f"{source}: reads {kind}s from {there[place]!r} and not from {_named(others)}{_hint(kind)}.")
 
     def _others(self, source: str, there: Sequence[str], positions: Sequence[int]) -> list[int]:
         """The positions of all other columns, in the order in which the first file has them."""
@@ -242,7 +228,9 @@ class Columns:
 
     def _by_number(self, source: str, there: Sequence[str]) -> list[int]:
         """The positions of the columns of a table without a header, where they are called 1, 2, ..."""
-        options = " and ".join(f"--{kind}-column" for kind in self.kinds if self.asked[kind] is None)
+        options = " and ".join(
+            option_of(kind) or f"a header ({kind})" for kind in self.kinds if self.asked[kind] is None
+        )
         given = {kind: self._find(source, kind, there) for kind in self.kinds if self.asked[kind] is not None}
         free = [place for place in range(len(there)) if [place] not in given.values()]
         if options and len(there) > 2:
@@ -258,36 +246,37 @@ class Columns:
 
     def _find(self, source: str, kind: str, there: Sequence[str], cure: str = "") -> list[int]:
         """The position of the column of inputs or labels; several positions if each label has a column of its own."""
-        option, asked = f"--{kind}-column", self.asked[kind]
+        option, asked = option_of(kind), self.asked[kind]
+        choose = f"choose with {option}" if option else f"call that of {kind}s {usual_names(kind)[0]!r}"
         places = self._places(kind, there)
         if not places and (several := self._one_each(kind, there)):
             return several
         if not places:
             also = "" if asked else " nor another usual name"
-            if kind == "label" and len(there) > 2:
+            if kind == LABEL and len(there) > 2:
                 cure = f" (of columns of 0 and 1, one a label, name all: {option} a,b,c){cure}"
             raise InvalidInputError(
-                f"{source!r} has no column {asked or USUAL[kind][0]!r}{also}; it has {_named(there)}: "
-                f"choose with {option}{cure}."
+                f"{source!r} has no column {asked or usual_names(kind)[0]!r}{also}; it has {_named(there)}: "
+                f"{choose}{cure}."
             )
         names = [there[place] for place in places]
         if len(places) > 1 and len(set(names)) == 1:
             raise InvalidInputError(f"{source!r} has {len(places)} columns called {names[0]!r}; rename one.")
         if len(places) > 1:
             raise InvalidInputError(
-                f"{source!r} has several columns that could hold the {kind}s, {_named(names)}: choose with {option}."
+                f"{source!r} has several columns that could hold the {kind}s, {_named(names)}: {choose}."
             )
         return places
 
     def _has_surely(self, there: Sequence[str]) -> bool:
         """Whether these are surely names: the preferred name of inputs, or usual names of inputs and of labels."""
-        names = {_plain(self.asked[kind] or USUAL[kind][0]) for kind in self.inputs}
+        names = {_plain(self.asked[kind] or usual_names(kind)[0]) for kind in self.inputs}
         return any(_plain(each) in names for each in there) or self._has_both(there)
 
     def _has_both(self, there: Sequence[str]) -> bool:
         """Whether usual names of inputs and of labels are among these."""
         plain = {_plain(each) for each in there}
-        return not plain.isdisjoint(USUAL["label"]) and any(not plain.isdisjoint(USUAL[kind]) for kind in self.inputs)
+        return not plain.isdisjoint(LABELS) and any(not plain.isdisjoint(usual_names(kind)) for kind in self.inputs)
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """The positions of all columns that could be meant."""
@@ -295,22 +284,41 @@ class Columns:
             exact = [place for place, each in enumerate(there) if each == asked]
             return exact or [place for place, each in enumerate(there) if _plain(each) == _plain(asked)]
         plain = list(map(_plain, there))
-        first = [place for place, each in enumerate(plain) if each == USUAL[kind][0]]
-        usual = [place for place, each in enumerate(plain) if each in USUAL[kind]]
-        if first and kind != "label":
+        first = [place for place, each in enumerate(plain) if each == usual_names(kind)[0]]
+        usual = [place for place, each in enumerate(plain) if each in usual_names(kind)]
+        if first and kind != LABEL:
             return first
         if first:  # another usual name may be the truth, and this one an answer
             return [place for place in usual if plain[place] not in WORDS]
         if not usual and plain == ["0", "1"]:  # a data frame whose columns have no names
-            return [int(kind == "label")]
+            return [int(kind == LABEL)]
         return usual
 
     def _one_each(self, kind: str, there: Sequence[str]) -> list[int]:
         """The positions of the columns `a,b` of labels; empty unless several are asked for and all are there."""
-        asked = (self.asked[kind] or "").split(",") if kind == "label" else []
+        asked = (self.asked[kind] or "").split(",") if kind == LABEL else []
         plain = [_plain(each) for each in there]
         places = [plain.index(_plain(each)) for each in asked if plain.count(_plain(each)) == 1]
         return places if len(places) == len(asked) > 1 else []
+
+
+def usual_names(kind: str) -> tuple[str, ...]:
+    """The usual names of a column of inputs of a kind, or of labels; the first one is preferred."""
+    return LABELS if kind == LABEL else MODALITIES[kind].columns
+
+
+def option_of(kind: str) -> str | None:
+    """The option that names the column of a kind; None where the shell has none, as for kinds of other packages."""
+    return f"--{kind}-column" if _field(kind) in TableOptions._fields else None
+
+
+def _field(kind: str) -> str:
+    return f"{kind}_column"
+
+
+def _hint(kind: str) -> str:
+    option = option_of(kind)
+    return f" ({option})" if option else ""
 
 
 def numbered(names: Iterable[str]) -> list[str]:

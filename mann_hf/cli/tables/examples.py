@@ -10,7 +10,7 @@ from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing
 from ...targets.labels import check_no_spreadsheet_error, labels_in
 from ...wording import counted
-from ..modalities import TEXT
+from ..modalities import MODALITIES, TEXT
 from ..options import schema_of
 from ..output import progress_bar, say
 from . import hints
@@ -205,8 +205,9 @@ def _input(cell: Any, kind: str) -> str:
     if isinstance(cell, (int, float)):
         return repr(cell)  # as in csv, where numbers are texts
     if not isinstance(cell, str):
-        said = repr(cell) if kind == TEXT else "a cell"  # which may hold a whole picture
-        raise InvalidInputError(f"{said} is no {'text' if kind == TEXT else 'path'} but of type {type(cell).__name__}")
+        are_files = MODALITIES[kind].are_files
+        said = "a cell" if are_files else repr(cell)  # which may hold a whole picture
+        raise InvalidInputError(f"{said} is no {'path' if are_files else kind} but of type {type(cell).__name__}")
     check_no_spreadsheet_error(cell)
     _check_no_nul(cell, kind)
     try:

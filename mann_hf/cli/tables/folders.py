@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed
-from ..modalities import IMAGE, MODALITIES, TEXT
+from ..modalities import MODALITIES, TEXT
 from ..options import TableOptions
 from .columns import Columns
 from .content import ending_of, endings
@@ -75,7 +75,8 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
     if found:
         columns.settle(found[0])
         return files[found[0]]
-    classes = " or ".join(f"{kind}s ({', '.join(MODALITIES[kind].endings)})" for kind in files)
+    classes = " or ".join(f"{kind}s ({', '.join(ends)})" for kind in files if (ends := MODALITIES[kind].endings))
+    classes = classes or f"{columns.input}s"
     others = {kind: len(_of_kind(held, kind)) for kind in MODALITIES if kind not in files}
     mixed = [f"; its {counted(count, kind)} are for a classifier of {kind}s" for kind, count in others.items() if count]
     mixed = mixed or [held_in(folder)]
@@ -126,31 +127,32 @@ def _are_splits(parts: Iterable[tuple[str, ...]]) -> bool:
 def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
     """Refuses a folder that holds both tables and folders of classes; other text files are left out with a note.
 
-    Images are what the tables may name; a note says that their folders give no labels.
+    Files of images are what the tables may name; a note says that their folders give no labels.
 
     Raises:
         InvalidInputError: labels are wanted, and text files are in two folders or more.
     """
     texts = input_files(folder, TEXT) if columns.input == TEXT else []
-    classes = dict.fromkeys(path.parent.name for path in texts if path.parent != Path(folder))
-    if columns.labels and len(classes) > 1:
+    named = dict.fromkeys(path.parent.name for path in texts if path.parent != Path(folder))
+    if columns.labels and len(named) > 1:
         raise InvalidInputError(
             f"{folder!r} holds {counted(len(tables), 'table')}, {_names(folder, tables)}, and texts in folders of "
-            f"classes, {listed(map(repr, classes), 3)}; give a table alone, or move the tables out to read the texts."
+            f"classes, {listed(map(repr, named), 3)}; give a table alone, or move the tables out to read the texts."
         )
     if texts:
         columns.say(
             f"{folder}: {counted(len(texts), 'text file is', 'text files are')} left out, {_names(folder, texts)}, as "
             "there are tables."
         )
-    images = input_files(folder, IMAGE) if IMAGE in columns.inputs else []
-    pictured = sorted({path.relative_to(folder).parts[0] for path in images if path.parent != Path(folder)})
-    if pictured:
-        what = "images and labels" if columns.labels else "images"
-        columns.say(
-            f"{folder}: takes {what} from {_names(folder, tables)}, and not from the folders of images, "
-            f"{listed(map(repr, pictured), 3)}; move tables out to read those."
-        )
+    for kind in columns.inputs:
+        files = input_files(folder, kind) if MODALITIES[kind].are_files else []
+        classes = sorted({path.relative_to(folder).parts[0] for path in files if path.parent != Path(folder)})
+        if classes:
+            what = f"{kind}s and labels" if columns.labels else f"{kind}s"
+            columns.say(
+                f"{folder}: takes {what} from {_names(folder, tables)}, and not from the folders of {kind}s, "
+                f"{listed(map(repr, classes), 3)}; move tables out to read those."
+            )
 
 
 def choose(folder: str, files: list[Path], split: str | None, usual: str, columns: Columns) -> Chosen:
@@ -232,7 +234,7 @@ def read_class_folders(folder: str, chosen: Chosen, columns: Columns, options: T
     for path in chosen.files:
         within = path.relative_to(folder)
         name, label = within.as_posix(), within.parts[level]
-        if columns.input != TEXT:
+        if MODALITIES[columns.input].are_files:
             yield Row(1, (name, label)[: len(columns.kinds)], file=name)
             continue
         try:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ...targets import is_missing
 from ...targets.labels import same_label
 from ...wording import is_url, shown
-from ..modalities import TEXT
+from ..modalities import MODALITIES, TEXT
 from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
@@ -57,7 +57,7 @@ class Table(NamedTuple):
         split: the split that was read, of a data set or a folder.
         input_place: how many other columns come before that of the inputs.
         form: delimiter and mark of a csv file; None for other tables.
-        kind: what the inputs are: `"text"` or `"image"`.
+        kind: what the inputs are, a name of `MODALITIES`.
         folder: that from which the paths in its cells lead on.
     """
 
@@ -74,8 +74,8 @@ class Table(NamedTuple):
     folder: str = ""
 
     def located(self, cell: str) -> str:
-        """An input as a classifier takes it: a text as it is, of an image the path from the present folder."""
-        return cell if self.kind == TEXT or is_url(cell) else os.path.join(self.folder, cell)
+        """An input as a classifier takes it: as it is, or the path of its file from the present folder."""
+        return cell if not MODALITIES[self.kind].are_files or is_url(cell) else os.path.join(self.folder, cell)
 
 
 def table_of(
