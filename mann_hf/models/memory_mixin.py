@@ -133,9 +133,9 @@ class MemoryMixin(Mixed):
         return evidence_of(self.reading, ready, keys, logits, columns, most)
 
     def record_use(self, ready: ReadyMemory, keys: Tensor, logits: Tensor) -> None:
-        """Records each query's top entry as used, for LRU eviction."""
+        """Records each query's top entry as used, for an eviction rule that counts use."""
         rules = ready.memory.rules
-        if rules.capacity is None or rules.eviction_name != "least_recently_used":
+        if rules.capacity is None or not rules.eviction.counts_use:
             return
         used = used_entries(self.reading, ready, keys, logits)
         self.update_memory(lambda memory: (with_use(memory, used), None))

@@ -31,7 +31,7 @@ class SharedFolder:
 
         Raises:
             FolderChangedError: the folder was removed, or the memories cannot be merged: they keep no texts, or
-                `eviction="kaiser"` has mixed examples in their slots.
+                an eviction rule that merges has mixed examples in their slots.
             EncoderMismatchError: others have put the memory of another encoder there.
         """
         with only_writer(self.folder):
@@ -64,10 +64,10 @@ class SharedFolder:
 
     def _check_mergeable(self) -> None:
         rules = self.model.memory.rules
-        if rules.capacity is not None and rules.eviction_name == "kaiser":
+        if rules.capacity is not None and rules.eviction.merges:
             raise FolderChangedError(
                 f"nothing was saved: others have changed the memory in {self.folder} meanwhile, and with "
-                'eviction="kaiser", which mixes examples in one slot, two memories cannot be put together. Load the '
-                "folder again and teach your examples anew.",
+                f'eviction="{rules.eviction_name}", which mixes examples in one slot, two memories cannot be put '
+                "together. Load the folder again and teach your examples anew.",
                 str(self.folder),
             )

@@ -14,9 +14,10 @@ from ..wording import shown
 def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) -> str | None:
     """What is wrong where inputs of the memory have other keys now; None where the first, middle and last have theirs.
 
-    A memory that mixes examples in one slot (`eviction="kaiser"`), or keeps no inputs, is not looked at.
+    A memory that mixes examples in one slot (as `eviction="kaiser"` does), or keeps no inputs, is not looked at.
     """
-    few = {0, len(memory) // 2, len(memory) - 1} if len(memory) and memory.rules.eviction_name != "kaiser" else set()
+    is_looked_at = len(memory) and not memory.rules.eviction.merges
+    few = {0, len(memory) // 2, len(memory) - 1} if is_looked_at else set()
     entries = {slot: memory.entries[slot] for slot in sorted(few)}
     held = {slot: found for slot, one in entries.items() if (found := processor.restored(one.text, one.stored))}
     if not held:

@@ -246,3 +246,14 @@ def test_an_unknown_rule_lists_the_choices() -> None:
     assert str(caught.value) == (
         "unknown eviction rule 'random'; choose one of 'least_recently_used', 'oldest', 'kaiser'."
     )
+
+
+@every
+def test_a_rule_does_what_its_attributes_say(name: str, random_state: MakeState) -> None:
+    rule, state = EVICTIONS[name], random_state(batch=64, slots=6, holes=0)
+    key = state.keys[:, 0]  # the nearest slot, for which no merging rule has an excuse
+    _, merges = rule(state, key, state.values[:, 0])
+    assert bool(merges.any()) is rule.merges
+    slot, _ = rule(state, -key, state.values[:, 0] + 9)
+    other, _ = rule(state._replace(usage=torch.rand_like(state.usage)), -key, state.values[:, 0] + 9)
+    assert bool((slot != other).any()) is rule.counts_use

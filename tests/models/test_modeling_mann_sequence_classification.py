@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mann_hf.errors import EmptyMemoryError, InvalidInputError, NotInMemoryError
 from mann_hf.memory import READINGS
+from mann_hf.memory.eviction import EVICTIONS, Oldest
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.persistent.entries import name_id
 from mann_hf.wording import counted
@@ -674,6 +675,17 @@ class TestCapacity:
             model.record_use(ready, key(1)[None], logits)
         new = model.remember(torch.stack([key(4), key(5)]), ["d", "e"])
         assert set(model.memory.ids) == {ids[0], *new}
+
+    @pytest.mark.parametrize("counts", [True, False])
+    def test_a_rule_from_outside_that_counts_use_has_it_recorded(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch, counts: bool
+    ) -> None:
+        outside, name = type("Outside", (Oldest,), {"counts_use": counts})(), f"from outside, counts: {counts}"
+        monkeypatch.setitem(EVICTIONS._parts, name, outside)
+        model = taught(build(capacity=20, eviction=name))
+        before, ready = model.memory, model.ready_memory()
+        model.record_use(ready, key(1)[None], model.read(ready, key(1)[None]))
+        assert (model.memory is not before) is counts
 
     @pytest.mark.parametrize("kwargs", [{}, {"capacity": 3, "eviction": "oldest"}])
     def test_asking_changes_no_memory_that_does_not_need_to_know(self, build: Build, kwargs: dict) -> None:

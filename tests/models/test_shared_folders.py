@@ -10,6 +10,7 @@ import pytest
 from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import FolderChangedError, InvalidInputError
 from mann_hf.hub import folder_lock
+from mann_hf.memory.eviction import EVICTIONS, Kaiser
 from mann_hf.models import LabelledMemory, folder_saves, shared_folders
 from mann_hf.models.shared_folders import SharedFolder
 from mann_hf.pipelines import FewShotTextClassificationPipeline as Classifier
@@ -78,10 +79,15 @@ def test_what_was_taught_again_counts_as_often(folder: Path) -> None:
     assert counts(page.model.memory) == expected | {"send it": 1, "where is my card": 3}
 
 
+@pytest.mark.parametrize("eviction", ["kaiser", "from outside"])
 def test_slots_that_mix_examples_are_not_merged(
-    tiny_classifier: Callable[..., MANNForSequenceClassification], tmp_path: Path
+    tiny_classifier: Callable[..., MANNForSequenceClassification],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eviction: str,
 ) -> None:
-    classifier = Classifier(model=tiny_classifier(capacity=2, eviction="kaiser"))
+    monkeypatch.setitem(EVICTIONS._parts, "from outside", type("Outside", (Kaiser,), {})())
+    classifier = Classifier(model=tiny_classifier(capacity=2, eviction=eviction))
     classifier.remember(["where is my card", "cancel it"], ["card", "cancel"])
     classifier.save_pretrained(tmp_path)
     (page, kept), (shell, _) = opened(tmp_path), opened(tmp_path)

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mann_hf import FewShotTextClassificationPipeline
 from mann_hf.errors import EncoderMismatchError
+from mann_hf.memory.eviction import EVICTIONS, Oldest
 
 Build = Callable[..., Any]
 Told = Callable[[], list[str]]
@@ -46,6 +47,18 @@ def test_another_tokenizer_on_a_taught_model(taught: Any, other: Any, told: Told
     taught.model.reencode_memory(other)
     FewShotTextClassificationPipeline(model=taught.model, tokenizer=other)("my card")
     assert len(warned(told)) == 1, "told again, or of a memory that was written again"
+
+
+@pytest.mark.parametrize("merges", [True, False])
+def test_slots_that_a_rule_from_outside_mixes_are_not_looked_at(
+    tiny_classifier: Build, other: Any, told: Told, monkeypatch: pytest.MonkeyPatch, merges: bool
+) -> None:
+    name = f"from outside, merges: {merges}"
+    monkeypatch.setitem(EVICTIONS._parts, name, type("Outside", (Oldest,), {"merges": merges})())
+    classifier = FewShotTextClassificationPipeline(model=tiny_classifier(eviction=name))
+    classifier.remember(TEXTS, LABELS)
+    FewShotTextClassificationPipeline(model=classifier.model, tokenizer=other)("my card")
+    assert len(warned(told)) == (0 if merges else 1)
 
 
 def test_a_memory_that_is_loaded_into_another(
