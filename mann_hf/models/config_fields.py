@@ -109,7 +109,8 @@ def reading_with(store: str, reading: str | None, options: Any, targets: Targets
     """The reading that a configuration asks for and its options, which with a store read the nearest slots."""
     STORES[store]
     if store == EXACT:  # compares all, so that any reading goes with it
-        return reading or targets.default_reading, options
+        chosen = reading or targets.default_reading
+        return chosen, _with_present_names(chosen, options)
     chosen = reading or "least_squares"
     if not READINGS[chosen].takes_nearest:
         able = " or ".join(repr(name) for name, kind in READINGS.items() if kind.takes_nearest)
@@ -117,9 +118,14 @@ def reading_with(store: str, reading: str | None, options: Any, targets: Targets
             f"store is {store!r}, which finds the nearest slots, and the reading {chosen!r} reads every slot; choose "
             f"the reading {able}, or leave store out."
         )
-    if "nearest" in _options_of(chosen) and isinstance(options, Mapping | None):
+    if _options_of(chosen).get("nearest") == 0 and isinstance(options, Mapping | None):  # all, if nothing is said
         options = {"nearest": NEAREST, **(options or {})}
-    return chosen, options
+    return chosen, _with_present_names(chosen, options)
+
+
+def _with_present_names(reading: str, options: Any) -> Any:
+    """Options of a reading under their present names; what is no mapping as it is, to be refused later."""
+    return READINGS[reading].with_present_names(options) if isinstance(options, Mapping) else options
 
 
 def check_outputs(fields: Mapping[str, Any], targets: Targets) -> None:

@@ -82,7 +82,8 @@ class OwnReading:
     """
 
     def __init__(self, name: str, sharpness: float | None, options: Mapping[str, Any] | None) -> None:
-        self.name, self.options = name, {"sharpness": sharpness, **(options or {})}
+        given = READINGS[name].with_present_names(dict(options or {}))
+        self.name, self.options = name, {"sharpness": sharpness, **given}
         self.made(1)  # so that errors come now, not at the first step
 
     def made(self, key_size: int, problem_type: str = SINGLE_LABEL) -> Reading:

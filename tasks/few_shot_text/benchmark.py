@@ -55,7 +55,7 @@ LARGE = "banking77"
 LARGE_MEMORY: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic": ("logistic", {}),
     "least_squares_exact": ("least_squares", {"exact_slots": 1_000_000}),
-    **{f"least_squares_{near}_neighbours": ("least_squares", {"neighbours": near}) for near in (32, 128, 512)},
+    **{f"least_squares_{near}_neighbours": ("least_squares", {"nearest": near}) for near in (32, 128, 512)},
     "prototype": ("prototype", {}),
     "attention": ("attention", {}),
 }

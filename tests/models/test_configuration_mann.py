@@ -1,5 +1,7 @@
+import ast
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.memory.reading.prototype import PrototypeReading
 from mann_hf.models.classification import MANNClassifierOutput
+from mann_hf.training.objectives import LeaveOneOut
 
 EVERYTHING: dict[str, Any] = {
     "encoder_config": DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, vocab_size=205),
@@ -66,6 +69,35 @@ def test_encoder_config_as_a_dict() -> None:
     config = MANNConfig(encoder_config=as_object.to_dict())
     assert isinstance(config.encoder_config, BertConfig)
     assert config.hidden_size == config.encoder_config.hidden_size == 48
+
+
+def test_the_number_of_nearest_slots_is_called_as_the_page_has_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
+    (written,) = re.findall(r"`reading_options=(\{.*?\})`", page)
+    options = ast.literal_eval(written)
+    for name in (name for name, kind in READINGS.items() if kind.takes_nearest):
+        config = MANNConfig(store="faiss", reading=name, reading_options=options)
+        reading = READINGS[name](8, **config.reading_options)
+        assert vars(reading)["nearest"] == 32
+    assert MANNConfig(store="faiss").reading_options == {}, "128 is the reading's own"
+
+
+def test_an_option_by_its_old_name(tmp_path: Path) -> None:
+    """As in configurations and folders that were saved before."""
+    options: dict[str, Any] = {"neighbours": 7, "ridge": 0.5}
+    config = MANNConfig(reading="least_squares", reading_options=options)
+    assert config.reading_options == {"nearest": 7, "ridge": 0.5}
+    written = {**config.to_dict(), "reading_options": options}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    assert MANNConfig.from_pretrained(tmp_path).reading_options == {"nearest": 7, "ridge": 0.5}
+    reading = READINGS["least_squares"](8, **options)
+    assert vars(reading)["nearest"] == 7
+    objective: Any = LeaveOneOut("least_squares", reading_options=options)
+    assert objective.own.options["nearest"] == 7
+    with pytest.raises(InvalidInputError, match="neighbours is the old name of nearest: give one of them"):
+        MANNConfig(reading="least_squares", reading_options={"neighbours": 7, "nearest": 8})
+    with pytest.raises(InvalidInputError, match="neighbours.*which the reading 'attention' does not know"):
+        MANNConfig(reading="attention", reading_options={"neighbours": 7})
 
 
 def test_an_option_that_is_the_readings_own_by_default_may_be_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,9 @@ def assert_adds_up(model: Any, queries: Tensor) -> None:
 
 def corners(reading: str, together: bool) -> list[dict[str, float]]:
     """A reading's options at the ends of their ranges, each by itself or all at once."""
-    ends = {option: both for option, both in READINGS[reading].ranges.items() if option != "neighbours"}
+    ends = dict(READINGS[reading].ranges)
+    if reading == "least_squares":
+        del ends["nearest"]
     every = [dict(zip(ends, picked, strict=True)) for picked in itertools.product(*ends.values())]
     return every if together else [{option: end} for option, both in ends.items() for end in both]
 

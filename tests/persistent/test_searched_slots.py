@@ -113,7 +113,7 @@ def test_a_write_adds_and_a_forget_removes_one_key(store: str) -> None:
 @every_store
 @pytest.mark.parametrize("name", [name for name in READINGS if READINGS[name].takes_nearest])
 def test_answers_and_evidence_are_those_of_comparing_all(store: str, name: str) -> None:
-    options = {"attention": {"nearest": 7}, "least_squares": {"exact_slots": 3, "neighbours": 7}}[name]
+    options = {"attention": {"nearest": 7}, "least_squares": {"exact_slots": 3, "nearest": 7}}[name]
     reading = READINGS[name](K, **options)  # type: ignore[arg-type]
     holder, queries = MemoryHolder(taught(40), store), torch.randn(1, 5, K, generator=torch.Generator().manual_seed(2))
     for change in (

@@ -111,6 +111,9 @@ class Reading(nn.Module):
     Beyond them answers in single precision overflow, or are no longer the sum of their evidence.
     """
 
+    old_names: ClassVar[Mapping[str, str]] = {}
+    """The present names of options that were called otherwise in configurations saved before."""
+
     def __init__(
         self,
         key_size: int,
@@ -144,6 +147,18 @@ class Reading(nn.Module):
     def serves(cls, targets: Targets) -> bool:
         """Whether values of these targets can be read."""
         return targets.dense
+
+    @classmethod
+    def with_present_names(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with those of `old_names` under their present names.
+
+        Raises:
+            InvalidInputError: one is given under both.
+        """
+        both = next((old for old, name in cls.old_names.items() if old in options and name in options), None)
+        if both is not None:
+            raise InvalidInputError(f"{both} is the old name of {cls.old_names[both]}: give one of them.")
+        return {cls.old_names.get(name, name): value for name, value in options.items()}
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:

@@ -45,13 +45,13 @@ class LeastSquaresReading(Reading):
     Lippert 2007, [Notes on Regularized Least Squares](https://hdl.handle.net/1721.1/37318), section 3.
 
     One more example extends the Cholesky factor. Above `exact_slots` slots, each query is answered by solving for its
-    `neighbours` nearest slots, and a write costs nothing.
+    `nearest` slots alone, and a write costs nothing.
 
     Args:
         width: γ of the kernel.
         ridge: λ.
         exact_slots: the largest number of slots that are solved together.
-        neighbours: how many slots a query is answered from in larger memories.
+        nearest: how many slots a query is answered from in larger memories; `neighbours` is its old name.
     """
 
     name = "least_squares"
@@ -63,8 +63,9 @@ class LeastSquaresReading(Reading):
         "width": (1e-6, 1e5),
         "ridge": (1e-8, 1e8),
         "exact_slots": (0, 2**31),
-        "neighbours": (1, 2**31),
+        "nearest": (1, 2**31),
     }
+    old_names = {"neighbours": "nearest"}
 
     def __init__(
         self,
@@ -73,15 +74,17 @@ class LeastSquaresReading(Reading):
         width: float = 3.0,
         ridge: float = 0.1,
         exact_slots: int = 4096,
-        neighbours: int = 128,
+        nearest: int = 128,
         **kwargs: Any,
     ) -> None:
+        kwargs = self.with_present_names(kwargs)
+        nearest = kwargs.pop("nearest", nearest)
         super().__init__(key_size, *args, **kwargs)
         if not (width > 0 and ridge > 0):
             raise InvalidInputError(f"width is {width} and ridge is {ridge}; both must be above 0.")
-        if neighbours < 1:
-            raise InvalidInputError(f"neighbours is {neighbours}; a query is answered from at least 1 slot.")
-        self.width, self.ridge, self.exact_slots, self.neighbours = width, ridge, exact_slots, neighbours
+        if nearest < 1:
+            raise InvalidInputError(f"nearest is {nearest}; a query is answered from at least 1 slot.")
+        self.width, self.ridge, self.exact_slots, self.nearest = width, ridge, exact_slots, nearest
 
     def solve(
         self,
@@ -223,7 +226,7 @@ class LeastSquaresReading(Reading):
     def _local(self, solution: Solution, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Solves around each query: scores [B, Q, V], slots [B, Q, M], coefficients [B, Q, M, V], kernel [B, Q, M]."""
         assert solution.search is not None
-        slots = solution.search(queries, self.neighbours)
+        slots = solution.search(queries, self.nearest)
         near = around(solution.state, slots)  # a memory of M slots for each query
         offset = solution.parts.offset.repeat_interleave(queries.shape[1], dim=0)
         keys, every = unit(near.keys), torch.arange(near.slots, device=slots.device)

@@ -205,9 +205,9 @@ def test_a_factor_that_grows_keeps_no_graph(random_state: MakeState) -> None:
     same(gradients[2], gradients[0])
 
 
-def local(problem_type: str = SINGLE_LABEL, neighbours: int = 128) -> LeastSquaresReading:
+def local(problem_type: str = SINGLE_LABEL, nearest: int = 128) -> LeastSquaresReading:
     """A reading that solves around each query however few slots there are."""
-    return build(problem_type, exact_slots=0, neighbours=neighbours)
+    return build(problem_type, exact_slots=0, nearest=nearest)
 
 
 @every_problem
@@ -236,7 +236,7 @@ def test_solving_around_a_query_is_a_full_solve_over_its_nearest_slots(
 ) -> None:
     state = random_state(slots=14, problem_type=problem_type)
     queries = torch.randn(1, Q, K, dtype=torch.float64)
-    reading, full = local(problem_type, neighbours=4), build(problem_type)
+    reading, full = local(problem_type, nearest=4), build(problem_type)
     solution = reading.solve(state)
     scores = reading(solution, queries)
     offset = solution.parts.offset[0]
@@ -265,7 +265,7 @@ def _without_centring(state: KeyValueState, query: Tensor) -> Tensor:
 def test_gradients_around_a_query_reach_only_the_slots_read(random_state: MakeState) -> None:
     state = random_state(slots=14)
     query = torch.randn(1, 1, K, dtype=torch.float64)
-    reading = local(neighbours=3)
+    reading = local(nearest=3)
     keys = state.keys.clone().requires_grad_()
     reading(reading.solve(state._replace(keys=keys)), query)[..., 0].sum().backward()
     cosines = torch.cosine_similarity(query[0], state.keys[0], dim=-1).masked_fill(~state.mask[0], -2)
@@ -277,7 +277,7 @@ def test_gradients_around_a_query_reach_only_the_slots_read(random_state: MakeSt
 def test_gradients_around_a_query_are_those_of_finite_differences(problem_type: str, random_state: MakeState) -> None:
     state = random_state(batch=2, slots=8, problem_type=problem_type)
     queries = torch.randn(2, 2, K, dtype=torch.float64).requires_grad_()
-    reading = local(problem_type, neighbours=3)
+    reading = local(problem_type, nearest=3)
     assert torch.autograd.gradcheck(
         lambda keys, queries: reading(reading.solve(state._replace(keys=keys)), queries),
         (state.keys.requires_grad_(), queries),
@@ -287,7 +287,7 @@ def test_gradients_around_a_query_are_those_of_finite_differences(problem_type: 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_solving_around_a_query_serves_every_precision(dtype: torch.dtype, random_state: MakeState) -> None:
     state, queries = random_state(batch=2), torch.randn(2, Q, K, dtype=torch.float64)
-    reading = local(neighbours=4)
+    reading = local(nearest=4)
     expected = reading(reading.solve(state), queries)
     actual = reading.to(dtype)
     logits = actual(actual.solve(state.to(dtype)), queries.to(dtype))
@@ -319,7 +319,7 @@ def test_where_it_turns_local_and_what_that_costs() -> None:
     queries = (centres[asked] + 1.8 * torch.randn(2400, size))[None]
     right = {}
     for exact_slots in (labels * each, labels * each - 1):
-        reading = LeastSquaresReading(size, exact_slots=exact_slots, neighbours=60)
+        reading = LeastSquaresReading(size, exact_slots=exact_slots, nearest=60)
         solution = reading.solve(state)
         assert (solution.parts.factor is None) == (exact_slots < state.slots)
         right[exact_slots] = (reading(solution, queries).argmax(-1)[0] == asked).double().mean().item()
@@ -333,7 +333,7 @@ def test_where_it_turns_local_and_what_that_costs() -> None:
         ({"width": 0.0}, "width is 0.0 and ridge is 0.1; both must be above 0"),
         ({"ridge": -1.0}, "width is 3.0 and ridge is -1.0; both must be above 0"),
         ({"ridge": float("nan")}, "ridge is nan"),
-        ({"neighbours": 0}, "neighbours is 0; a query is answered from at least 1 slot"),
+        ({"nearest": 0}, "nearest is 0; a query is answered from at least 1 slot"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None:
