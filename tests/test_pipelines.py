@@ -1281,7 +1281,7 @@ class TestTextsAndLabelsThatDoNotGoTogether:
         taught.remember(list(self.TEXTS), list(self.NAMES))
         assert not told()
         taught.remember(list(self.NAMES), list(self.TEXTS))
-        assert "are texts and labels swapped? 4 different labels" in told()[-1] and len(told()) == 1
+        assert "are inputs and labels swapped? 4 different labels" in told()[-1] and len(told()) == 1
         keys = taught.model.embed_texts(taught.tokenizer, list(self.NAMES))
         taught.model.remember(keys, list(self.TEXTS), list(self.NAMES))
         assert len(told()) == 2

@@ -1,10 +1,15 @@
+import ast
+import re
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import mann_hf
 from mann_hf.errors import InvalidInputError
 from mann_hf.wording import as_count, counted, did_you_mean, holds_words, listed, near, shown, whole_number
 
@@ -94,3 +99,38 @@ def test_whole_numbers_of_every_library(value: Any) -> None:
 )
 def test_what_is_no_whole_number(value: Any) -> None:
     assert whole_number(value) is None
+
+
+def trees(*parts: str) -> Iterator[tuple[str, ast.AST]]:
+    """Every part of the code of the package, or of some of its folders, with the name of its file."""
+    for part in parts or ("",):
+        for file in sorted((Path(mann_hf.__file__).parent / part).rglob("*.py")):
+            yield from ((file.name, node) for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def test_what_an_input_is_called_has_no_default() -> None:
+    """With one, a forgotten argument would have people with images read of texts."""
+    found = []
+    for file, node in trees():
+        if isinstance(node, ast.FunctionDef):
+            given, named = node.args.defaults, [*node.args.posonlyargs, *node.args.args]
+            defaults: dict[str, Any] = {
+                one.arg: default for one, default in zip(named[len(named) - len(given) :], given, strict=True)
+            }
+            defaults |= {one.arg: each for one, each in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)}
+            if (noun := defaults.get("noun")) is not None and ast.unparse(noun) != "None":
+                found.append(f"{file}: {node.name}")
+    assert not found
+
+
+def test_parts_that_take_any_input_do_not_call_it_a_text() -> None:
+    """Their errors and warnings; that something is `given as text` is said of spelling."""
+    found = []
+    for file, node in trees("memory", "targets", "persistent", "episodes", "training"):
+        if isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and ast.unparse(node.func) == "logger.warning"):
+            parts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+            words = " ".join(each for each in parts if isinstance(each, str))
+            words = words.replace("keys,   labels,   texts and", "")  # of `remember`, whose argument is called so
+            if re.search(r"(?<!as )(?<!as a )\btexts?\b", words):
+                found.append(f"{file}: {words}")
+    assert found == []

@@ -9,12 +9,17 @@ from transformers.utils import logging
 from ..errors import InvalidTypeError
 
 Progress = Callable[[int], Any] | bool | None
-"""A function that is called with the number of texts done since its last call; True for a bar."""
+"""A function that is called with the number of inputs done since its last call; True for a bar."""
 
 
 @contextmanager
-def following(progress: Progress, total: int | None, noun: str = "text") -> Iterator[Callable[[int], Any] | None]:
+def following(progress: Progress, total: int | None, noun: str) -> Iterator[Callable[[int], Any] | None]:
     """Gives the function to call, and shows a bar on standard error meanwhile if `progress` is True.
+
+    Args:
+        progress: what a user gave.
+        total: how many inputs there are; None if that is not known.
+        noun: what an input is called.
 
     `transformers.utils.logging.disable_progress_bar()` turns the bar off, as others.
     """

@@ -32,16 +32,16 @@ class EpisodeSampler:
     made with the same arguments draw the same episodes, and processes that draw different numbers draw different
     episodes. Iterating continues at the `drawn` of `state_dict()`.
 
-    Classes of an episode are drawn without replacement, in random order, so that their numbers carry no meaning. Texts
-    are drawn without replacement, too: no text is both support and query, or has two labels. A text that a class has in
-    several rows counts once. A text of several classes goes to the first class that draws it, and is never an unknown
-    text beside one of them.
+    Classes of an episode are drawn without replacement, in random order, so that their numbers carry no meaning.
+    Inputs are drawn without replacement, too: none is both support and query, or has two labels. One that a class has
+    in several rows counts once. One of several classes goes to the first class that draws it, and is never an unknown
+    input beside one of them.
 
     Args:
         dataset: a `datasets.Dataset`, or several by name; each episode is drawn from one of them.
         n_way: number of classes in an episode, or a range.
-        k_shot: number of support texts of each class, or a range.
-        n_query: number of query texts of each class, or a range; with 0 there is only support.
+        k_shot: number of support inputs of each class, or a range.
+        n_query: number of queries of each class, or a range; with 0 there is only support.
         text_column: the column of the texts.
         input_column: the column of inputs of any kind, such as images, in place of `text_column`.
         noun: what an input is called in messages; a trainer gives what its model's controller calls it.
@@ -59,9 +59,9 @@ class EpisodeSampler:
             of episodes, if `n_way` is a range), so together they draw what one process would.
 
     Raises:
-        InvalidTypeError: no `datasets.Dataset`, texts or labels of the wrong type, or `classes` that is one text.
-        InvalidInputError: a missing column, no rows, settings that make no sense, or too few classes with enough texts.
-            Classes with fewer texts of their own than an episode may need are skipped, and data sets with none of the
+        InvalidTypeError: no `datasets.Dataset`, inputs or labels of the wrong type, or `classes` that is one text.
+        InvalidInputError: a missing column, no rows, impossible settings, or too few classes with enough inputs.
+            Classes with fewer inputs of their own than an episode may need are skipped, and data sets with none of the
             `classes` are left out, each with a warning that names them.
     """
 
@@ -218,7 +218,7 @@ class EpisodeSampler:
         return {name for names in self.classes.values() for name in names}
 
     def _usable(self, table: LabelledTable, wanted: set[str] | None) -> list[str]:
-        """The classes of a data set with texts enough, in order."""
+        """The classes of a data set with inputs enough, in order."""
         needed = self.k_shot[1] + self.n_query[1]
         asked = [name for name in table.names if wanted is None or name in wanted]
         shared = [key for key, have in table.shared.items() if len(have.intersection(asked)) > 1]
@@ -303,7 +303,7 @@ def _with_some(wanted: set[str], tables: dict[str, LabelledTable]) -> dict[str, 
 def _drawn(
     random: np.random.Generator, table: LabelledTable, pool: np.ndarray, count: int, taken: set[str]
 ) -> np.ndarray:
-    """Rows of a pool, none of them of a text that is taken; those of texts that several classes have are then taken.
+    """Rows of a pool, none of them of an input that is taken; those of inputs that several classes have are then taken.
 
     Rows are drawn again only in place of such as may not be had, so that all other draws are as if none were shared.
     """

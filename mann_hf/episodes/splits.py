@@ -100,7 +100,7 @@ def split_classes(
 def _cure(sizes: Sequence[float], count: int) -> str:
     """Sizes near those that were asked for that would work, at the end of an error."""
     if count < len(PARTS):
-        return f"give texts of {len(PARTS)} classes or more."
+        return f"give inputs of {len(PARTS)} classes or more."
     whole = 1 if all(size < 1 for size in sizes) else max(sum(sizes), count)
     near = [max(1, round(size / whole * count)) for size in sizes]
     while sum(near) > count:

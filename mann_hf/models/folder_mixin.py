@@ -68,8 +68,8 @@ class FolderMixin(Mixed):
         Args:
             pretrained_model_name_or_path: a folder, or a Hub repository.
             args: further arguments of `PreTrainedModel.from_pretrained`.
-            reencode: whether to compute the memory's keys again from its texts, with the loaded encoder; for an encoder
-                that was trained after its memory was taught.
+            reencode: whether to compute the memory's keys again from its inputs, with the loaded encoder, if that
+                was trained after its memory was taught.
             processing_class: the tokenizer or image processor for `reencode`; by default that of
                 `load_processing_class`.
             kwargs: further arguments of `PreTrainedModel.from_pretrained`. `use_safetensors=False` reads a pickle, with
@@ -81,8 +81,8 @@ class FolderMixin(Mixed):
             UnsafeFileError: the weights are a pickle, or a file lies outside of the folder or repository, has no end,
                 or is larger than such a file gets.
             EncoderMismatchError: other weights than those beside it wrote the memory, and `reencode` is off.
-            InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the memory
-                is of another problem type.
+            InvalidInputError: `reencode` is on, and the memory keeps no inputs, or no processing class is found; or
+                the memory is of another problem type.
             InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
         try:
@@ -166,7 +166,7 @@ class FolderMixin(Mixed):
         Raises:
             InvalidInputError: the model does not match its configuration, so it could not be loaded again.
             EncoderMismatchError: the memory was written through other adapters than are on the encoder now, and keeps
-                no texts to write it again from.
+                no inputs to write it again from.
             NotAFolderError: `save_directory` is a file, or below one.
             FolderChangedError: the save would lose a memory that another process saved, and `overwrite` is off; or the
                 folder was removed or replaced meanwhile.
@@ -199,7 +199,7 @@ class FolderMixin(Mixed):
         model card is written again from the model, its memory and `model_card_data`; a card of your own is kept.
 
         Args:
-            repo_id: `"name"` or `"owner/name"`; created if needed. It will hold the texts of the memory.
+            repo_id: `"name"` or `"owner/name"`; created if needed. It will hold what the memory keeps of its inputs.
             processing_class: the encoder's tokenizer or image processor; by default that of `load_processing_class`.
             commit_message: default "Upload model".
             commit_description: longer description of the commit.
@@ -306,7 +306,7 @@ class FolderMixin(Mixed):
 
         Args:
             folder_or_repo: a folder, a Hub repository, or a memory file (`memory.safetensors`, under any name).
-            reencode: whether to compute the keys again from the memory's texts, with this model's encoder.
+            reencode: whether to compute the keys again from the memory's inputs, with this model's encoder.
             processing_class: the tokenizer or image processor for `reencode`; by default that of
                 `load_processing_class`.
             kwargs: `revision`, `token`, `cache_dir`, `subfolder`, `local_files_only` or `force_download`.
@@ -315,8 +315,8 @@ class FolderMixin(Mixed):
             InvalidTypeError: any other argument, or one of a type that it does not have.
             MemoryFileError: there is no memory, or it is damaged. The model keeps its memory.
             EncoderMismatchError: another encoder wrote it and `reencode` is off. The model keeps its memory.
-            InvalidInputError: `reencode` is on, and the memory keeps no texts or no tokenizer is found; or the problem
-                types differ.
+            InvalidInputError: `reencode` is on, and the memory keeps no inputs, or no processing class is found; or
+                the problem types differ.
         """
         for name in sorted(kwargs.keys() - {*ARGUMENTS}):
             raise no_such_argument("load_memory", name, {*ARGUMENTS, "reencode", "processing_class"})

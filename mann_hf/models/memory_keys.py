@@ -97,7 +97,7 @@ def from_file(model: Any, path: Path, source: str, processor: InputProcessor | N
         )
     if not memory.targets.named and memory.rules.value_size != own.rules.value_size:
         raise InvalidInputError(
-            f"the memory {source} holds {memory.rules.value_size} numbers for each text, and this model predicts "
+            f"the memory {source} holds {memory.rules.value_size} numbers for each input, and this model predicts "
             f"{own.rules.value_size} (num_labels)."
         )
     model.check_wrote(memory, source)

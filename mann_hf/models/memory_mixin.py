@@ -174,7 +174,7 @@ class MemoryMixin(Mixed):
         check_keys(self, keys, "N")
         stored = checked_texts(texts, len(keys))
         kinds = checked_kinds(kinds, len(keys))
-        given = given_labels(labels, len(keys), 0, self.reading.targets, texts)
+        given = given_labels(labels, len(keys), 0, self.reading.targets, texts, noun=self.config.controller.noun)
         check_pairs(stored, given, self.reading.targets)
         check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
         return self.remember_checked(keys, examples_of(given, stored, kinds, keys), checked_names(names))
@@ -243,13 +243,13 @@ class MemoryMixin(Mixed):
         return {} if processor is None else keys_of_words(self, labels, processor, known or {})
 
     def reencode_memory(self, processing_class: Any = None) -> None:
-        """Computes the keys of the memory again from its texts, after the encoder was trained.
+        """Computes the keys of the memory again from its inputs, after the encoder was trained.
 
         Args:
             processing_class: the encoder's tokenizer, or an `InputProcessor`; by default that of the model.
 
         Raises:
-            InvalidInputError: the memory keeps no texts. It stays as it was.
+            InvalidInputError: the memory keeps no inputs. It stays as it was.
         """
         if len(self.memory):
             processor = self.processor(processing_class)
@@ -276,7 +276,7 @@ class MemoryMixin(Mixed):
 
         Raises:
             MemoryFileError: it is damaged.
-            InvalidInputError: it is of another problem; or keeps no texts, and is to be computed again.
+            InvalidInputError: it is of another problem; or keeps no inputs, and is to be computed again.
             EncoderMismatchError: it was written by another encoder.
         """
         memory = from_file(self, path, source, processor)

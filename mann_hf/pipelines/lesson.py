@@ -96,7 +96,7 @@ def lesson_of(
     if described and processor.words is None:
         raise InvalidInputError(f"descriptions are words, and the encoder reads {noun}s alone: give examples.")
     given = inputs if checked else descriptions
-    wanted = given_labels(labels, len(checked), len(described), targets, given, noun)
+    wanted = given_labels(labels, len(checked), len(described), targets, given, noun=noun)
     if processor.words is processor:  # of others the contents are no words
         check_pairs([*processor.contents(checked), *described], wanted, targets)
     return Lesson(processor, checked, described, wanted)

@@ -1,4 +1,4 @@
-"""Labels as people give them beside texts, checked one by one and as a whole."""
+"""Labels as people give them beside inputs, checked one by one and as a whole."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ logger = logging.getLogger(f"transformers.{__name__}")  # which speaks as transf
 
 
 def given_labels(
-    labels: Any, examples: int, descriptions: int | None, schema: LabelSchema, texts: Any = None, noun: str = "text"
+    labels: Any, examples: int, descriptions: int | None, schema: LabelSchema, texts: Any = None, *, noun: str
 ) -> list[Any]:
     """The labels of examples and descriptions, each spelled.
 
@@ -32,7 +32,7 @@ def given_labels(
 
     Raises:
         InvalidInputError: none came, another number of them, or one that is missing; or they are in another order than
-            the texts.
+            the inputs.
         InvalidTypeError: labels of a type that the problem does not have.
     """
     if why := check_same_rows(texts, labels):
@@ -62,22 +62,22 @@ def given_labels(
 
 
 def check_pairs(texts: Sequence[str | None], labels: Sequence[Any], schema: LabelSchema) -> None:
-    """Warns where texts and labels look swapped.
+    """Warns where inputs and labels look swapped.
 
     Args:
-        texts: N texts; None for those that are not known.
+        texts: N texts, or what identifies other inputs; None for those that are not known.
     """
     known = [text for text in texts if text is not None]
     if schema.named and len(known) == len(labels) and (why := why_swapped(known, labels)):
-        logger.warning(f"are texts and labels swapped? {why}; texts come first, as in remember(texts, labels).")
+        logger.warning(f"are inputs and labels swapped? {why}; inputs come first, as in remember(inputs, labels).")
 
 
 def check_described(labels: Iterable[Any]) -> None:
     """Refuses descriptions of no label."""
     if not all(labels):
         raise InvalidInputError(
-            "a description came without a label; a text of no label is an example, and a description says what a label "
-            "means."
+            "a description came without a label; an input of no label is an example, and a description says what a "
+            "label means."
         )
 
 

@@ -87,7 +87,7 @@ def spell_label(label: Any) -> str:
                 f"{shown(label)} is a row of zeros and ones (one-hot or multi-hot); give the names of its labels"
             )
         raise InvalidTypeError(
-            f"{shown(label)} is a list; for several labels a text use problem_type='multi_label_classification'"
+            f"{shown(label)} is a list; for several labels an input use problem_type='multi_label_classification'"
         )
     if isinstance(label, (dt.date, dt.time)):
         return same_label(label.isoformat())
@@ -150,8 +150,8 @@ def spell_labels(labels: Any, spell: Callable[[Any], str] = spell_label) -> tupl
     inner = next((label for label in map(plain, labels) if isinstance(label, (list, tuple, set, frozenset))), None)
     if inner is not None and not _is_zeros_and_ones(inner):
         raise InvalidTypeError(
-            f"{shown(labels)} holds a list, {shown(inner)}, where a name belongs; give each text one list of names, as "
-            "in ['late', 'broken']"
+            f"{shown(labels)} holds a list, {shown(inner)}, where a name belongs; give each input one list of names, "
+            "as in ['late', 'broken']"
         )
     spelled = [spell(label) for label in labels]
     if isinstance(labels, (set, frozenset)):

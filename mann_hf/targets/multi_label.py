@@ -35,7 +35,7 @@ class MultiLabel(SeveralNames, Rows):
         strange = ~((labels >= 0) & (labels <= 1)) & (labels != IGNORED).all(-1, keepdim=True)
         if strange.any():
             raise InvalidInputError(
-                f"labels hold {labels[strange][0].item()}; where texts have several labels they are 0 or 1, and "
+                f"labels hold {labels[strange][0].item()}; where inputs have several labels they are 0 or 1, and "
                 f"{IGNORED} leaves a query out."
             )
 

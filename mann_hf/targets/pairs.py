@@ -52,8 +52,8 @@ def why_numbers_meet_names(known: Iterable[str], labels: Iterable[str]) -> str |
         return None
     return (
         f"labels such as {shown(labels[0], 40)} come to a memory of labels such as {shown(known[0], 40)}: are they the "
-        "numbers of the same classes? Then forget the numbers, and teach those texts by names. A ClassLabel column has "
-        "its names as a whole, ds['label'], also of ds.select(...); cut, as in ds['label'][:2], it is plain numbers."
+        "numbers of the same classes? Then forget the numbers, and teach those inputs by names. A ClassLabel column "
+        "has its names as a whole, ds['label'], also of ds.select(...); cut, as in ds['label'][:2], it is numbers."
     )
 
 
@@ -81,15 +81,15 @@ def check_same_rows(texts: Any, labels: Any) -> str | None:
         rows, others = Counter(one), Counter(other)
     except TypeError:  # rows that are named by lists, say
         return None
-    aligned = "labels.loc[texts.index], or " if rows.keys() <= others.keys() and max(others.values()) == 1 else ""
+    aligned = "labels.loc[inputs.index], or " if rows.keys() <= others.keys() and max(others.values()) == 1 else ""
     if rows == others:
         raise InvalidInputError(
-            "texts and labels are columns of pandas with the same index in another order, and would be matched by "
-            f"position: give {aligned}texts.tolist() and labels.tolist() if positions are meant."
+            "inputs and labels are columns of pandas with the same index in another order, and would be matched by "
+            f"position: give {aligned}inputs.tolist() and labels.tolist() if positions are meant."
         )
     if rows.keys() & others.keys():
         return (
-            "texts and labels are columns of pandas with different indexes, and are matched by position: give "
-            f"{aligned}texts.tolist() and labels.tolist() if that is meant."
+            "inputs and labels are columns of pandas with different indexes, and are matched by position: give "
+            f"{aligned}inputs.tolist() and labels.tolist() if that is meant."
         )
     return None

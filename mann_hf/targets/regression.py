@@ -28,7 +28,7 @@ class Regression(Numbers, Rows):
         for label in labels:
             if len(label) != size:
                 raise InvalidInputError(
-                    f"a label of {len(label)} numbers came; this memory takes {size} for each text, the num_labels of "
+                    f"a label of {len(label)} numbers came; this memory takes {size} for each input, the num_labels of "
                     "the model's configuration."
                 )
         return torch.tensor(labels, dtype=torch.float32).view(len(labels), size)

@@ -108,7 +108,7 @@ class OneName(LabelSchema):
 
     def check(self, labels: Iterable[Any]) -> None:
         if not all(isinstance(label, str) for label in labels):
-            raise InvalidTypeError("labels must be names (str): this memory has one label for each text.")
+            raise InvalidTypeError("labels must be names (str): this memory has one label for each input.")
 
     def from_json(self, written: Any) -> str:
         if not isinstance(written, str):

@@ -78,8 +78,8 @@ class EpisodicTrainingArguments(TrainingArguments):
     """
 
     n_way: Count = field(default=5, metadata={"help": "Classes in an episode, or a range of two numbers."})
-    k_shot: Count = field(default=1, metadata={"help": "Support texts of each class, or a range."})
-    n_query: Count = field(default=5, metadata={"help": "Query texts of each class, or a range."})
+    k_shot: Count = field(default=1, metadata={"help": "Support examples of each class, or a range."})
+    n_query: Count = field(default=5, metadata={"help": "Queries of each class, or a range."})
     episodes_per_step: int | None = field(
         default=None, metadata={"help": "Episodes in one forward pass of a process (default: 4)."}
     )

@@ -203,8 +203,8 @@ def _check(sampler: EpisodeSampler, args: EpisodicTrainingArguments, objective: 
         )
     if not objective.needs_queries and not args.label_names and sampler.k_shot[1] + sampler.n_query[1] < 2:
         raise InvalidInputError(
-            f"an episode has only one text of each class (k_shot and n_query together), and the objective "
-            f"{args.objective!r} compares texts of one class; set k_shot=5."
+            f"an episode has only one input of each class (k_shot and n_query together), and the objective "
+            f"{args.objective!r} compares inputs of one class; set k_shot=5."
         )
     if sampler.n_way[0] != sampler.n_way[1] and args.auto_find_batch_size:
         raise InvalidInputError(

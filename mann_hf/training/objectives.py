@@ -37,7 +37,7 @@ class Objective:
     """
 
     needs_queries = True
-    """Whether an episode needs query texts beside the support."""
+    """Whether an episode needs queries beside the support."""
     needs_names = False
     """Whether it needs label names."""
 
@@ -111,9 +111,9 @@ class EpisodeCrossEntropy(Objective):
 
 @OBJECTIVES.register("leave_one_out")
 class LeaveOneOut(Objective):
-    """Cross entropy of every text, read from a memory of all other texts of its episode.
+    """Cross entropy of every input, read from a memory of all other inputs of its episode.
 
-    Support and queries are the same texts, so every text is a query. Texts whose label has neither another text nor a
+    Support and queries are the same inputs, so each is a query. Those whose label has neither another input nor a
     label name are left out of the mean.
 
     Args:
@@ -177,13 +177,13 @@ class LabelSemantic(LeaveOneOut):
 
 @OBJECTIVES.register("resampled")
 class Resampled(Objective):
-    """Cross entropy over several random splits of the same texts into support and queries; each text is encoded once.
+    """Cross entropy over several random splits of the same inputs into support and queries; each is encoded once.
 
-    In each of `draws` splits, a few texts of each label are the support and all others are queries, so the model is
+    In each of `draws` splits, a few inputs of each label are the support and all others are queries, so the model is
     trained with the number of shots it will be used with. Each split counts as an episode in the mean.
 
     Args:
-        shots: support texts of each label; a label with no more texts than that keeps one as a query.
+        shots: support inputs of each label; a label with no more inputs than that keeps one as a query.
         draws: number of splits.
         reading: how the memory is read: a name of `READINGS`; by default the model's own reading.
         sharpness: β of that reading.
@@ -220,7 +220,7 @@ class Resampled(Objective):
         own = whole.values * whole.mask[..., None]
         order = numbers.masked_fill(~whole.mask, 2)
         same = own.to(order) @ own.to(order).mT  # [B, S, S]
-        earlier = (same * (order[:, None, :] < order[:, :, None])).sum(-1)  # of a text's label, in the draw's order
+        earlier = (same * (order[:, None, :] < order[:, :, None])).sum(-1)  # of an input's label, in the draw's order
         shown = whole.mask & (earlier < (same.sum(-1) - 1).clamp_max(self.shots))
         known = (own * shown[..., None]).sum(1) > 0  # [B, V]
         if whole.named is not None:
@@ -261,8 +261,8 @@ class SupervisedContrastive(Objective):
         values = whole.values.to(keys) * whole.mask[..., None]
         same = (values @ values.mT).masked_fill(barred, 0)
         positives = same.sum(-1)
-        per_text = -(same * log_share.masked_fill(barred, 0)).sum(-1) / positives.clamp_min(1)
-        return mean_over_episodes(per_text, positives > 0), None
+        per_input = -(same * log_share.masked_fill(barred, 0)).sum(-1) / positives.clamp_min(1)
+        return mean_over_episodes(per_input, positives > 0), None
 
 
 def _drawn(seeds: Tensor | None, there: Tensor, purpose: int, times: int = 1) -> Tensor:

@@ -46,7 +46,7 @@ class EpisodicTrainer(Trainer):
     """Trains the encoder and the memory's parameters over many small tasks.
 
     Each step draws episodes, writes their support to a memory for that step, reads it for their queries, and updates
-    the weights by the objective. All texts of a step go through the encoder in one call of the model, each text once.
+    the weights by the objective. All inputs of a step go through the encoder in one call of the model, each once.
     Devices, processes, precision, accumulation, checkpoints, callbacks, logging and hyperparameter search are those of
     `Trainer`. Evaluations are of seeded episodes in place of batches.
 
@@ -185,7 +185,7 @@ class EpisodicTrainer(Trainer):
 
     @property
     def is_sharded(self) -> bool:
-        """Whether no process has all weights, so that all must encode the same texts at once."""
+        """Whether no process has all weights, so that all must encode the same inputs at once."""
         return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -197,7 +197,7 @@ class EpisodicTrainer(Trainer):
             kwargs: further arguments of `Trainer.train`.
 
         Raises:
-            InvalidInputError: there is no complete checkpoint, or the model's memory keeps no texts.
+            InvalidInputError: there is no complete checkpoint, or the model's memory keeps no inputs.
             FolderChangedError: `output_dir` holds a memory that was taught elsewhere, and saving would lose it.
         """
         resume_from_checkpoint = checkpoints.to_resume(resume_from_checkpoint, str(self.args.output_dir))

@@ -18,7 +18,7 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("total", [12, None])
 def test_true_shows_a_bar_on_standard_error(total: int | None, bars: None, capsys: pytest.CaptureFixture[str]) -> None:
-    with following(True, total) as advance:
+    with following(True, total, "image") as advance:
         assert advance is not None
         advance(5)
         advance(7)
@@ -28,7 +28,7 @@ def test_true_shows_a_bar_on_standard_error(total: int | None, bars: None, capsy
 
 def test_a_bar_is_turned_off_as_those_of_transformers(bars: None, capsys: pytest.CaptureFixture[str]) -> None:
     logging.disable_progress_bar()
-    with following(True, 3) as advance:
+    with following(True, 3, "image") as advance:
         assert advance is not None
         advance(3)
     assert capsys.readouterr() == ("", "")
@@ -36,16 +36,16 @@ def test_a_bar_is_turned_off_as_those_of_transformers(bars: None, capsys: pytest
 
 def test_a_function_is_called_and_nothing_is_nothing() -> None:
     told: list[int] = []
-    with following(told.append, 3) as advance:
+    with following(told.append, 3, "image") as advance:
         assert advance is not None
         advance(2)
     assert told == [2]
     for nothing in (None, False):
-        with following(nothing, 3) as advance:
+        with following(nothing, 3, "image") as advance:
             assert advance is None
 
 
 @pytest.mark.parametrize("progress", [1, "yes", [print]])
 def test_anything_else_is_refused(progress: Any) -> None:
-    with pytest.raises(InvalidTypeError, match="progress is"), following(progress, 3):
+    with pytest.raises(InvalidTypeError, match="progress is"), following(progress, 3, "image"):
         pass

@@ -95,7 +95,7 @@ class TestSplit:
             split_classes(data(), sizes)
 
     def test_fewer_classes_than_parts(self) -> None:
-        with pytest.raises(InvalidInputError, match="2 classes cannot be split.* give texts of 3 classes or more"):
+        with pytest.raises(InvalidInputError, match="2 classes cannot be split.* give inputs of 3 classes or more"):
             split_classes(data(2))
 
     def test_the_sizes_that_the_error_gives_keep_their_proportion(self) -> None:

@@ -211,7 +211,7 @@ def test_keys_that_do_not_fit(key: torch.Tensor) -> None:
 def test_numbers_that_do_not_fit() -> None:
     memory = LabelledMemory.empty(4, REGRESSION, value_size=2)
     for labels in ([(1.0,)], [(1.0, 2.0, 3.0)]):
-        with pytest.raises(InvalidInputError, match="takes 2 for each text"):
+        with pytest.raises(InvalidInputError, match="takes 2 for each input"):
             memory.remember(keys(1), list(map(Example, labels, ["a"])))  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="a label of 1 numbers"):
         memory.remember(keys(1, 2), list(map(Example, [(1.0, 2.0), (1.0,)], ["a", "b"])))

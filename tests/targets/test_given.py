@@ -1,6 +1,7 @@
 import datetime as dt
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import datasets
@@ -12,9 +13,10 @@ import torch
 
 from mann_hf.controllers.text import check_texts
 from mann_hf.errors import InvalidInputError, InvalidTypeError
-from mann_hf.targets import Numbers, OneName, SeveralNames, spell_numbers
-from mann_hf.targets.given import given_labels
+from mann_hf.targets import Numbers, OneName, SeveralNames, given, spell_numbers
 from mann_hf.wording import shown
+
+given_labels = partial(given.given_labels, noun="text")
 
 ONE, SEVERAL, NUMBERS = OneName(), SeveralNames(), Numbers()
 

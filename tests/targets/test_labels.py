@@ -3,6 +3,7 @@ import enum
 import gc
 import inspect
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,22 @@ from hypothesis import strategies as st
 
 from mann_hf import targets
 from mann_hf.errors import InvalidInputError, InvalidTypeError, MannError
-from mann_hf.targets import Spellings, check_not_multi_hot, is_missing, known_as, same_label, spell_label, spell_labels
-from mann_hf.targets.given import given_labels
+from mann_hf.targets import (
+    Spellings,
+    check_not_multi_hot,
+    is_missing,
+    known_as,
+    same_label,
+    spell_label,
+    spell_labels,
+)
+from mann_hf.targets import (
+    given as given_module,
+)
 from mann_hf.targets.labels import plain
 from mann_hf.targets.schema import OneName
+
+given_labels = partial(given_module.given_labels, noun="text")
 
 
 class Kind(str, enum.Enum):
@@ -175,7 +188,7 @@ def test_several_labels_are_spelled_each(labels: Any, spelled: tuple[str, ...]) 
         (["1", "0", "1"], "multi-hot"),
         (["a", None], "no label"),
         ([0.2, 0.8], "0.2 is neither a name nor a whole number"),
-        ([["a"]], r"\[\['a'\]\] holds a list, \['a'\], where a name belongs; give each text one list"),
+        ([["a"]], r"\[\['a'\]\] holds a list, \['a'\], where a name belongs; give each input one list"),
         (["b", ("a",)], "holds a list"),
         ([[]], "holds a list"),
         ("card", "is not a list"),

@@ -73,18 +73,18 @@ class TestSameRows:
     @pytest.mark.parametrize("index", [[2, 0, 1], ["b", "c", "a"]])
     def test_another_order_is_refused(self, column: Any, index: list[Any]) -> None:
         texts, labels = column(["x", "y", "z"], index=sorted(index)), column(["1", "2", "3"], index=index)
-        with pytest.raises(InvalidInputError, match=r"labels.loc\[texts.index\], or texts.tolist\(\)"):
+        with pytest.raises(InvalidInputError, match=r"labels.loc\[inputs.index\], or inputs.tolist\(\)"):
             check_same_rows(texts, labels)
         assert check_same_rows(texts, labels.loc[texts.index]) is None
         assert check_same_rows(texts.tolist(), labels.tolist()) is None
 
     def test_rows_of_one_name_have_no_order_to_go_by(self, column: Any) -> None:
         texts = column(["x", "y", "z"], index=[0, 0, 1])
-        with pytest.raises(InvalidInputError, match=r"give texts.tolist\(\) and labels.tolist\(\)"):
+        with pytest.raises(InvalidInputError, match=r"give inputs.tolist\(\) and labels.tolist\(\)"):
             check_same_rows(texts, column(["1", "2", "3"], index=[0, 1, 0]))
         for index, aligned in (([0, 1, 1], False), ([0, 1, 2], True)):
             labels = column(["1", "2", "3"], index=index)
-            assert ("labels.loc[texts.index]" in str(check_same_rows(texts, labels))) == aligned
+            assert ("labels.loc[inputs.index]" in str(check_same_rows(texts, labels))) == aligned
             assert "different indexes" in str(check_same_rows(texts, labels))
         assert len(labels.loc[texts.index]) == len(texts)
 

@@ -92,7 +92,7 @@ class TestTrained:
         named = labelled("abc").map(lambda row: {"label": f"letter {row['label']}"})
         data = EpisodeData(named, None, COLUMNS)
         options: dict[str, Any] = {"objective": "leave_one_out", "k_shot": 1, "n_query": 0}
-        with pytest.raises(InvalidInputError, match="one text of each class"):
+        with pytest.raises(InvalidInputError, match="one input of each class"):
             trained(data, arguments(**options))
         assert trained(data, arguments(**options, label_names=True))
         assert trained(data, arguments(**{**options, "k_shot": (1, 2)}))

@@ -656,8 +656,8 @@ class TestBadInput:
             ),
             ({"include_num_input_tokens_seen": "all"}, "include_num_input_tokens_seen cannot count"),
             ({"objective": "label_semantic"}, "label_names=True"),
-            ({"objective": "leave_one_out", "n_query": 0, "eval_n_query": 1}, "one text of each class.*k_shot=5"),
-            ({"objective": "resampled", "n_query": 0, "eval_n_query": 1}, "one text of each class"),
+            ({"objective": "leave_one_out", "n_query": 0, "eval_n_query": 1}, "one input of each class.*k_shot=5"),
+            ({"objective": "resampled", "n_query": 0, "eval_n_query": 1}, "one input of each class"),
             ({"ignore_data_skip": True}, "ignore_data_skip=True would train on the first episodes again"),
             (
                 {"objective": "leave_one_out", "objective_options": {"reading_options": {"widthz": 1}}},
