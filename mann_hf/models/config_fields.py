@@ -20,7 +20,8 @@ LONGEST_PROMPT = 2**16
 LARGEST_OPTION = 2**31
 GIVEN_ELSEWHERE = ("key_size", "problem_type", "similarity", "outputs")
 """What a reading is told by other fields."""
-EXACT = "exact"
+OF_NEAREST = "least_squares"
+"""The reading with a store where the usual one of the targets reads every slot."""
 NEAREST = 128
 """Slots that attention reads where a store finds them."""
 FLAGS = ("normalize", "lower_case", "store_texts", "store_inputs", "pool_prompt")
@@ -107,11 +108,11 @@ def targets_named(problem_type: Any) -> Targets:
 
 def reading_with(store: str, reading: str | None, options: Any, targets: Targets) -> tuple[str, Any]:
     """The reading that a configuration asks for and its options, which with a store read the nearest slots."""
-    STORES[store]
-    if store == EXACT:  # compares all, so that any reading goes with it
-        chosen = reading or targets.default_reading
+    usual = targets.default_reading
+    if STORES[store].compares_all:  # so that any reading goes with it
+        chosen = reading or usual
         return chosen, _with_present_names(chosen, options)
-    chosen = reading or "least_squares"
+    chosen = reading or (usual if READINGS[usual].takes_nearest else OF_NEAREST)
     if not READINGS[chosen].takes_nearest:
         able = " or ".join(repr(name) for name, kind in READINGS.items() if kind.takes_nearest)
         raise InvalidInputError(

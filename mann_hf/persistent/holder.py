@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers.utils import logging
 
 from ..errors import EmptyMemoryError, InvalidInputError
-from ..memory import Calibration, Reading, Solution, calibrate
+from ..memory import STORES, Calibration, Reading, Solution, calibrate
 from ..wording import counted
 from .forks import free, renew_in_children
 from .labelled_memory import LabelledMemory
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 
 class ReadyMemory(NamedTuple):
@@ -146,6 +149,8 @@ class MemoryHolder:
                     )
                 by = reading.nearest_by
                 search = None if by is None else memory.search(self._store, by)
+                if search is None:
+                    self._tell_not_searched(memory, reading)
                 solution = reading.solve(state, start=before and before.solution, search=search)
                 known, each = before and before.calibration, memory.examples_per_label
                 calibration = calibrate(reading, state, memory.examples, before=known, per_label=each)
@@ -154,6 +159,19 @@ class MemoryHolder:
             if self._forgotten != forgotten:  # meanwhile, so this is not for later reads
                 self._kept = None
             return ready
+
+    def _tell_not_searched(self, memory: LabelledMemory, reading: Reading) -> None:
+        """Warns, once, where a large memory is compared whole although a store was asked for."""
+        if STORES[self._store].compares_all:
+            return
+        why = memory.why_not_searched()
+        if reading.nearest_by is None and memory.is_large_with(len(memory), len(memory.labels)):
+            why = f"the reading {reading.name!r} reads every entry"
+        if why is not None:
+            logger.warning_once(
+                f"the store {self._store!r} is not used for this memory, as {why}: questions are compared with every "
+                "entry."
+            )
 
     def branch(self) -> "MemoryHolder":
         """An independent holder of the present memory, with what was prepared for reads."""

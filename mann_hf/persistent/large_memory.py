@@ -65,8 +65,23 @@ class Content:
 
         Accelerators copy faster than a write waits, and share none.
         """
-        large = count >= min(LARGE, LARGE_VALUES / max(1, labels))
-        return large and self.rules.capacity is None and self.state.keys.device.type == "cpu"
+        return self._is_much(count, labels) and self._why_copied is None
+
+    def why_not_searched(self) -> str | None:
+        """Why a memory of many entries is searched by no store; None where it is, or where it is small."""
+        return self._why_copied if self._is_much(len(self.entries), len(self.labels)) else None
+
+    @property
+    def _why_copied(self) -> str | None:
+        """What keeps even a large memory from sharing its slots with other versions."""
+        if self.rules.capacity is not None:
+            return f"it has a capacity ({self.rules.capacity:,})"
+        device = self.state.keys.device.type
+        return None if device == "cpu" else f"it is on the device {device!r}"
+
+    @staticmethod
+    def _is_much(count: int, labels: int) -> bool:
+        return count >= min(LARGE, LARGE_VALUES / max(1, labels))
 
     def together(self: C) -> C:
         """The same with a slot for each entry, in their order, and no other."""

@@ -16,7 +16,9 @@ from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.memory.reading.prototype import PrototypeReading
+from mann_hf.memory.stores.exact import ExactStore
 from mann_hf.models.classification import MANNClassifierOutput
+from mann_hf.targets.kinds import targets_of
 from mann_hf.training.objectives import LeaveOneOut
 
 EVERYTHING: dict[str, Any] = {
@@ -80,6 +82,17 @@ def test_the_number_of_nearest_slots_is_called_as_the_page_has_it() -> None:
         reading = READINGS[name](8, **config.reading_options)
         assert vars(reading)["nearest"] == 32
     assert MANNConfig(store="faiss").reading_options == {}, "128 is the reading's own"
+
+
+def test_the_default_reading_with_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the targets where it takes the nearest slots; with a store that compares all it is always theirs."""
+    assert MANNConfig(store="faiss").reading == "least_squares" and MANNConfig().reading == "logistic"
+    monkeypatch.setattr(type(targets_of(None)), "default_reading", "attention")
+    config = MANNConfig(store="faiss")
+    assert (config.reading, config.reading_options) == ("attention", {"nearest": 128})
+    monkeypatch.setitem(STORES._parts, "from outside", type("Outside", (ExactStore,), {}))
+    assert MANNConfig(store="from outside", reading="logistic").reading == "logistic"
+    assert MANNConfig(store="from outside").reading_options == {}
 
 
 def test_an_option_by_its_old_name(tmp_path: Path) -> None:

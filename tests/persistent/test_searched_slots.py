@@ -197,3 +197,36 @@ def test_a_forked_process_goes_on_with_its_own(store: str, amid_a_search: bool) 
         searched._lock.release()
     assert os.waitpid(child, 0)[1] == 0
     assert found(memory, store)
+
+
+class TestAStoreThatIsNotUsed:
+    @pytest.mark.parametrize(
+        ("store", "capacity", "count", "name", "options", "says"),
+        [
+            ("faiss", 50, 40, "least_squares", {"exact_slots": 3}, "it has a capacity (50)"),
+            ("faiss", None, 40, "attention", {}, "the reading 'attention' reads every entry"),
+            ("faiss", 50, 1, "least_squares", {"exact_slots": 3}, None),
+            ("faiss", None, 40, "least_squares", {"exact_slots": 3}, None),
+            ("exact", 50, 40, "least_squares", {"exact_slots": 3}, None),
+        ],
+    )
+    def test_is_told_once(
+        self, told: Callable, store: str, capacity: int | None, count: int, name: str, options: Any, says: str | None
+    ) -> None:
+        memory = write(LabelledMemory.empty(K, capacity=capacity), *(f"text {number}" for number in range(count)))
+        holder, reading = MemoryHolder(memory, store), READINGS[name](K, **options)
+        for more in ("one more", "and one"):
+            holder.ready(reading)
+            after = write(holder.memory, more)
+            holder.update(lambda _, after=after: (after, None))  # type: ignore[misc]
+        if says is None:
+            assert told() == []
+        else:
+            (line,) = told()
+            assert f"the store 'faiss' is not used for this memory, as {says}: " in line
+
+    def test_on_another_device(self) -> None:
+        memory = taught(40)
+        assert memory.why_not_searched() is None
+        assert memory.to("meta").why_not_searched() == "it is on the device 'meta'"
+        assert taught(3).to("meta").why_not_searched() is None

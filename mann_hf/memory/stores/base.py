@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,7 +26,12 @@ class Store(ABC):
 
     Args:
         key_size: K.
+
+    Attributes:
+        compares_all: whether a search compares a query with every key, as readings without a store do.
     """
+
+    compares_all: ClassVar[bool] = False
 
     def __init__(self, key_size: int) -> None:
         self.key_size = key_size

@@ -217,6 +217,8 @@ class ExactStore(Store):
         key_size: K.
     """
 
+    compares_all = True
+
     def __init__(self, key_size: int) -> None:
         super().__init__(key_size)
         self._keys = torch.zeros(0, key_size)
