@@ -356,6 +356,19 @@ class TestStored:
             sizes[entry.label] = Image.open(io.BytesIO(entry.stored)).size
         assert sizes == {"noise": (96, 32), "square": (32, 32)}
 
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_they_can_be_written_with_keys_of_ones_own(
+        self, keeping: FewShotImageClassificationPipeline, make: Make, kept: bool
+    ) -> None:
+        memory, other = keeping.model.memory, make(store_inputs=kept)
+        ids = other.model.remember(memory.state.keys[0], [entry.example for entry in memory.entries])
+        assert ids == [entry.id for entry in memory.entries]
+        expected = memory.entries if kept else tuple(entry._replace(stored=None) for entry in memory.entries)
+        assert other.model.memory.entries == expected
+        if kept:
+            other.model.reencode_memory(other.image_processor)
+            assert answers(other) == answers(keeping)
+
     def test_they_are_saved_loaded_and_forgotten(
         self, keeping: FewShotImageClassificationPipeline, tmp_path: Path
     ) -> None:

@@ -3,7 +3,7 @@
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from ..controllers.conv4 import Conv4Config, Conv4Model
-from ..persistent.entries import Entry
+from ..persistent.entries import Entry, Example
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification, model_class_of
@@ -24,6 +24,7 @@ __all__ = [
     "CLASSIFIERS",
     "Entry",
     "Evidence",
+    "Example",
     "LabelledMemory",
     "MANNClassifierOutput",
     "MANNConfig",

@@ -20,7 +20,7 @@ from ..persistent.evidence import Evidence, evidence_of, read_keys, used_entries
 from ..persistent.fitting import EncoderIdentity, mismatch, same_keys, why_old
 from ..persistent.holder import MemoryHolder, ReadyMemory
 from ..persistent.labelled_memory import LabelledMemory
-from ..persistent.refusals import checked_kinds, checked_names, checked_texts, examples_of, label_meant
+from ..persistent.refusals import checked_kinds, checked_names, checked_texts, examples_of, label_meant, parts_of
 from ..targets import known_as, same_label
 from ..targets.given import check_described, check_pairs, given_labels
 from ..targets.kinds import targets_of
@@ -153,12 +153,18 @@ class MemoryMixin(Mixed):
 
         Labels and texts are checked and spelled as those that the pipeline takes.
 
+        ```python
+        model.remember(keys, [Example("cat", digest, stored=png)])  # of an image that the memory keeps
+        model.remember(keys, ["cat"])  # the same without what identifies the image, and without the image
+        ```
+
         Args:
             keys: [N, K], from `embed` or `embed_inputs`.
-            labels: N labels: names; lists of names for several labels, empty ones for examples that have none; numbers,
-                or lists of them, for regression.
+            labels: N values of the class `Example`; or, as a shorthand for examples of few parts, N labels: names;
+                lists of names for several labels, empty ones for examples that have none; numbers, or lists of them,
+                for regression. What an example stores of its input is kept where the configuration has `store_inputs`.
             texts: what the keys stand for: texts, or what identifies other inputs; None for those that have nothing.
-            kinds: `"example"` (the default) or `"description"` for each.
+            kinds: `"example"` (the default) or `"description"` for each. Both are parts of an `Example`.
             names: the key [K] of the words of labels (see `name_keys`).
 
         Returns:
@@ -172,12 +178,15 @@ class MemoryMixin(Mixed):
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
         check_keys(self, keys, "N")
-        stored = checked_texts(texts, len(keys))
+        labels, texts, kinds, stored = parts_of(labels, texts, kinds)
+        read = checked_texts(texts, len(keys))
         kinds = checked_kinds(kinds, len(keys))
         given = given_labels(labels, len(keys), 0, self.reading.targets, texts, noun=self.config.controller.noun)
-        check_pairs(stored, given, self.reading.targets)
+        if self.config.controller.readable:  # of others the contents are no words
+            check_pairs(read, given, self.reading.targets)
         check_described(label for label, kind in zip(given, kinds, strict=False) if kind == "description")
-        return self.remember_checked(keys, examples_of(given, stored, kinds, keys), checked_names(names))
+        kept = stored if self.config.store_inputs else None
+        return self.remember_checked(keys, examples_of(given, read, kinds, keys, kept), checked_names(names))
 
     @torch.inference_mode(False)
     def remember_checked(self, keys: Tensor, examples: Sequence[Example], names: Mapping[str, Tensor]) -> list[int]:

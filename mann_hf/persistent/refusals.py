@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,11 @@ def check_examples(keys: Tensor, examples: Sequence[Example], problem_type: str)
 
 
 def examples_of(
-    labels: Sequence[Label], texts: Sequence[str | None], kinds: Sequence[Kind], keys: Tensor
+    labels: Sequence[Label],
+    texts: Sequence[str | None],
+    kinds: Sequence[Kind],
+    keys: Tensor,
+    stored: Sequence[bytes | None] | None = None,
 ) -> list[Example]:
     """Examples from lists of their parts, which are as many as there are keys."""
     if not len(keys) == len(labels) == len(texts) == len(kinds):
@@ -34,7 +38,36 @@ def examples_of(
             f"{len(keys)} keys, {len(labels)} labels, {len(texts)} texts and {len(kinds)} kinds came; "
             "there must be one of each for every example."
         )
-    return list(map(Example, labels, texts, kinds))
+    return list(map(Example, labels, texts, kinds, [None] * len(keys) if stored is None else stored))
+
+
+class Parts(NamedTuple):
+    """The parts of examples, side by side; None for those that did not come."""
+
+    labels: Any
+    texts: Any
+    kinds: Any
+    stored: Sequence[bytes | None] | None = None
+
+
+def parts_of(labels: Any, texts: Any, kinds: Any) -> Parts:
+    """The parts of examples, which may have come in place of the labels.
+
+    Raises:
+        InvalidInputError: a part came beside examples that have it.
+        InvalidTypeError: examples and labels came mixed, or what is stored of one is no file.
+    """
+    given = [labels] if isinstance(labels, Example) else labels
+    if not isinstance(given, list | tuple) or not any(isinstance(one, Example) for one in given):
+        return Parts(labels, texts, kinds)
+    if not all(isinstance(one, Example) for one in given):
+        raise InvalidTypeError("examples and labels came mixed: give an Example for each key, or a label for each.")
+    if texts is not None or kinds is not None:
+        raise InvalidInputError("texts or kinds came beside examples, which have them: leave them out.")
+    own, read, is_of, stored = map(list, zip(*given, strict=True))
+    if wrong := [type(one).__name__ for one in stored if not isinstance(one, bytes | None)]:
+        raise InvalidTypeError(f"stored is of type {wrong[0]}; give the bytes of a small file, such as a PNG.")
+    return Parts(own, read, is_of, stored)
 
 
 def check_words(names: Mapping[str, Tensor], key_size: int) -> None:

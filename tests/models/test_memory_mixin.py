@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from mann_hf.errors import EncoderMismatchError
-from mann_hf.models import base_weights
+from mann_hf.errors import EncoderMismatchError, InvalidInputError, InvalidTypeError
+from mann_hf.models import Example, base_weights
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
 Build = Callable[..., Any]
@@ -276,3 +276,46 @@ class TestMark:
         assert mark.same(base_weights.mark(linear))
         linear.weight.data.fill_(1)
         assert not mark.same(base_weights.mark(linear))
+
+
+NO_BYTES: Any = "a path"
+
+
+class TestRememberingExamples:
+    KEYS = torch.eye(2, 32)
+
+    @pytest.mark.parametrize("single", [True, False])
+    def test_they_are_what_the_lists_of_their_parts_are(self, tiny_classifier: Callable, single: bool) -> None:
+        examples = [Example("refund", "my money"), Example("card", "what a card is", "description")][: 2 - single]
+        parts = [list(part) for part in zip(*examples, strict=True)]
+        lists, values = tiny_classifier(), tiny_classifier()
+        ids = lists.remember(self.KEYS[: 2 - single], parts[0], parts[1], parts[2])
+        assert values.remember(self.KEYS[: 2 - single], examples[0] if single else examples) == ids
+        assert values.memory.entries == lists.memory.entries
+
+    def test_of_several_labels(self, tiny_classifier: Callable) -> None:
+        model = tiny_classifier(problem_type="multi_label_classification")
+        model.remember(self.KEYS, [Example(("card", "pin"), "a"), Example((), "b")])
+        assert [entry.label for entry in model.memory.entries] == [("card", "pin"), ()]
+
+    @pytest.mark.parametrize(
+        ("given", "error", "says"),
+        [
+            (([Example("a"), "b"],), InvalidTypeError, "examples and labels came mixed"),
+            (([Example("a"), Example("b")], ["x", "y"]), InvalidInputError, "texts or kinds came beside examples"),
+            (
+                ([Example("a"), Example("b", stored=NO_BYTES)],),
+                InvalidTypeError,
+                "stored is of type str; give the byte",
+            ),
+            (([Example("a"), Example("")],), InvalidInputError, "label 1"),
+            (([Example("a")],), InvalidInputError, "1 label came for 2"),
+            (([Example("a"), Example("b", kind="name")],), InvalidInputError, "kinds are 'example' or 'description'"),
+            (([Example("a"), Example("b", " ")],), InvalidInputError, "blank"),
+        ],
+    )
+    def test_what_is_refused(self, tiny_classifier: Callable, given: tuple, error: type, says: str) -> None:
+        model = tiny_classifier()
+        with pytest.raises(error, match=says):
+            model.remember(self.KEYS, *given)
+        assert not len(model.memory)
