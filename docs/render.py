@@ -1,4 +1,4 @@
-"""Writes the tables that the pages take from the library into docs/*.md: python -m docs.render.
+"""Writes the tables that the pages take from the library into docs/**/*.md: python -m docs.render.
 
 Each stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``.
 """
@@ -29,6 +29,22 @@ def first_sentences(part: Any) -> str:
     """The first paragraph of a docstring, and the source that it names."""
     paragraphs = (inspect.getdoc(part) or "").split("\n\n")
     return " ".join([paragraphs[0], *(each for each in paragraphs[1:] if each.startswith("Source: "))])
+
+
+def names() -> str:
+    """Every public name of the package, with a link to its page in the reference."""
+    import mann_hf
+
+    module_of = {name: module for module, found in mann_hf._NAMES.items() for name in found}
+    rows = []
+    for name in mann_hf.__all__:
+        part = getattr(mann_hf, name)
+        if callable(part):
+            link = f"mann_hf.{module_of[name]}.{name}"
+            rows.append([f"[`{name}`][{link}]", first_sentences(part).replace("\n", " ")])
+        elif name in module_of:
+            rows.append([f"`{name}`", f"the task `{part!r}` of `transformers.pipeline`"])
+    return table(["name", "what it is"], rows)
 
 
 def readings() -> str:
@@ -158,6 +174,7 @@ def _option(parameter: Any, kind: Any) -> list[str]:
 TABLES: dict[str, Callable[[], str]] = {
     one.__name__: one
     for one in (
+        names,
         readings,
         memories,
         evictions,
@@ -186,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, and fail where a page has other tables")
     chosen = parser.parse_args(arguments)
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         before = page.read_text(encoding="utf-8")
         after = rendered(before)
         if chosen.check and after != before:

@@ -78,13 +78,13 @@ class Conv4Block(nn.Module):
 class Conv4Model(PreTrainedModel):
     """The image encoder of matching networks and prototypical networks: four convolutional blocks.
 
-    Vinyals et al. 2016, [Matching Networks for One Shot Learning](https://arxiv.org/abs/1606.04080), section 4.1; Snell
-    et al. 2017, [Prototypical Networks for Few-shot Learning](https://arxiv.org/abs/1703.05175), section 3.1. Weights
-    of the convolutions are drawn as in He et al. 2015, [Delving Deep into Rectifiers](https://arxiv.org/abs/1502.01852),
-    equation 14.
-
     In training, batch normalization uses the statistics of the batch; in evaluation the running ones, so that the
     vector of an image depends on that image alone.
+
+    Source: Vinyals et al. 2016, [Matching Networks for One Shot Learning](https://arxiv.org/abs/1606.04080), section
+    4.1; Snell et al. 2017, [Prototypical Networks for Few-shot Learning](https://arxiv.org/abs/1703.05175), section
+    3.1; for the random weights of the convolutions He et al. 2015, [Delving Deep into
+    Rectifiers](https://arxiv.org/abs/1502.01852), equation 14.
     """
 
     config_class = Conv4Config

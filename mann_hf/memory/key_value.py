@@ -306,7 +306,7 @@ class KeyValueMemory(Memory[KeyValueState]):
         here = torch.nn.functional.one_hot(slot, state.slots).bool() & mask
         merged = here & merges[:, None]
         replaced = here & ~merges[:, None]
-        # Kaiser et al. 2017, eq. 4: the merged key is the unit vector along the sum of the old key and the new one
+        # equation 4 of the source of `kaiser`: the unit vector along the sum of the old key and the new one
         length = key.norm(dim=-1, keepdim=True)
         blend = unit(unit(state.keys) + unit(key)) * length
         keys = torch.where(merged[..., None], blend, state.keys)

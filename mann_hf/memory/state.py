@@ -18,11 +18,13 @@ class KeyValueState(NamedTuple):
     Shapes:
         keys: [B, S, K] · values: [B, S, V], or whole numbers [B, S] · every other field: [B, S]
 
+    Source: Santoro et al. 2016, [One-shot Learning with Memory-Augmented Neural
+    Networks](https://arxiv.org/abs/1605.06065), equation 20, for the usage.
+
     Attributes:
         keys: the vectors that queries are compared with.
         values: what is stored under each key.
-        usage: how much a slot was used recently: 1 when written, then a decaying sum of its read weights (Santoro et
-            al. 2016, eq. 20).
+        usage: how much a slot was used recently: 1 when written, then a decaying sum of its read weights.
         age: how many examples were written after this slot; 0 for the newest.
         write_count: how many examples this slot stands for (more than one after a merge or a repetition).
         mask: whether the slot is in use. Empty slots are zero everywhere and have the id `NO_ID`.

@@ -18,8 +18,10 @@ class TokenIds(ClassIndices):
     """A token of a vocabulary for each slot. Values are its number, [B, S] integers, and never one-hot rows.
 
     What is read is scattered into the V outputs of the vocabulary: the probability of a token is the sum of the read
-    weights of its slots, as of the pointer in Merity et al. 2017, "Pointer Sentinel Mixture Models"
-    (https://arxiv.org/abs/1609.07843), equation 2. The loss is cross entropy.
+    weights of its slots. The loss is cross entropy.
+
+    Source: Merity et al. 2017, [Pointer Sentinel Mixture Models](https://arxiv.org/abs/1609.07843), equation 2, for the
+    sum.
     """
 
     name = TOKEN_IDS

@@ -100,7 +100,8 @@ class OwnReading:
 class EpisodeCrossEntropy(Objective):
     """Cross entropy of the queries, read from a memory of the support.
 
-    Equation 2 of Vinyals et al. 2016, "Matching Networks for One Shot Learning" (https://arxiv.org/abs/1606.04080).
+    Source: Vinyals et al. 2016, [Matching Networks for One Shot Learning](https://arxiv.org/abs/1606.04080), equation
+    2.
     """
 
     def loss(self, reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
@@ -236,8 +237,9 @@ class Resampled(Objective):
 class SupervisedContrastive(Objective):
     """Supervised contrastive loss: pulls inputs of one label together and pushes others apart.
 
-    Equation 2 of Khosla et al. 2020, "Supervised Contrastive Learning" (https://arxiv.org/abs/2004.11362).
     With label names, the words of a label count as one more input of it.
+
+    Source: Khosla et al. 2020, [Supervised Contrastive Learning](https://arxiv.org/abs/2004.11362), equation 2.
 
     Args:
         temperature: τ.

@@ -40,9 +40,10 @@ REGULARIZERS: Registry[type[Regularizer]] = Registry("regularizer")
 class Uniformity(Regularizer):
     """Keeps the keys of an episode apart on the sphere.
 
-    The logarithm of the mean of exp(−t ‖kᵢ − kⱼ‖²) over pairs of keys; 0 if all keys are equal, negative otherwise:
-    equation 2 of Wang & Isola 2020, "Understanding Contrastive Representation Learning through Alignment and Uniformity
-    on the Hypersphere" (https://arxiv.org/abs/2005.10242).
+    The logarithm of the mean of exp(−t ‖kᵢ − kⱼ‖²) over pairs of keys; 0 if all keys are equal, negative otherwise.
+
+    Source: Wang & Isola 2020, [Understanding Contrastive Representation Learning through Alignment and Uniformity on
+    the Hypersphere](https://arxiv.org/abs/2005.10242), equation 2.
 
     Args:
         t: how fast the influence of a pair falls with its distance.
@@ -67,8 +68,9 @@ class ReadEntropy(Regularizer):
     """Keeps reads concentrated on few slots: the mean entropy of the read weights, in nats.
 
     Each key reads the other keys of its episode. The weights are those of content addressing:
-    w(i) = softmax(β cos(q, kᵢ)), equation 5 of Graves et al. 2014, "Neural Turing Machines"
-    (https://arxiv.org/abs/1410.5401).
+    w(i) = softmax(β cos(q, kᵢ)).
+
+    Source: Graves et al. 2014, [Neural Turing Machines](https://arxiv.org/abs/1410.5401), equation 5, for the weights.
 
     Args:
         sharpness: β.
@@ -89,11 +91,12 @@ class ReadEntropy(Regularizer):
 
 @REGULARIZERS.register("weight_anchor")
 class WeightAnchor(Regularizer):
-    """Keeps trained weights near their initial values: the sum of (w − w₀)².
+    """Keeps trained weights near their initial values: the sum of (w − w₀)², known as L2-SP.
 
-    Equation 2 of Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"
-    (https://arxiv.org/abs/1802.01483), which calls it L2-SP, not halved. Adapter
-    parameters are pulled to their initial values, too, which for a new adapter mean no change of the encoder.
+    Adapter parameters are pulled to their initial values, too, which for a new adapter mean no change of the encoder.
+
+    Source: Li et al. 2018, [Explicit Inductive Bias for Transfer Learning with Convolutional
+    Networks](https://arxiv.org/abs/1802.01483), equation 2, without the half.
     """
 
     needs_whole_weights = True

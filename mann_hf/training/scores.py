@@ -35,8 +35,10 @@ def episodic_scores(answers: EpisodeAnswers) -> dict[str, float]:
 
     Episodes without a query of their classes do not count. If there were queries of no class, the result also has
     `unknown_auroc`: the probability that a query of the episode's classes has a higher score than one of none, the area
-    under the ROC curve, as in Hendrycks & Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution
-    Examples in Neural Networks" (https://arxiv.org/abs/1610.02136).
+    under the ROC curve.
+
+    Source: Hendrycks & Gimpel 2017, [A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
+    Networks](https://arxiv.org/abs/1610.02136), section 2, for `unknown_auroc`.
 
     Raises:
         InvalidInputError: none has such a query.

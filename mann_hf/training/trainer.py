@@ -237,10 +237,10 @@ class EpisodicTrainer(Trainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def floating_point_ops(self, inputs: EpisodeBatch) -> int:  # type: ignore[override]
-        """An estimate: 6 operations for each token and weight, padding included.
+        """An estimate: 6 operations for each token and weight, padding included; 0 for inputs that are no tokens.
 
-        From section 2.1 of Kaplan et al. 2020, "Scaling Laws for Neural Language Models"
-        (https://arxiv.org/abs/2001.08361). Inputs that are no tokens count as nothing.
+        Source: Kaplan et al. 2020, [Scaling Laws for Neural Language Models](https://arxiv.org/abs/2001.08361), section
+        2.1.
         """
         return 6 * sum(map(self.model.config.controller.num_tokens, inputs.inputs)) * self._weights
 

@@ -95,7 +95,10 @@ def baseline_episodes(name: str, keys: np.ndarray, labels: np.ndarray, queries: 
 
 
 def calibration_error(probabilities: Tensor, answers: Tensor) -> float:
-    """Expected calibration error of the top score, percent: `BINS` bins of equal width (Guo et al. 2017, eq. 3)."""
+    """Expected calibration error of the top score, percent, over `BINS` bins of equal width.
+
+    Source: Guo et al. 2017, [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599), equation 3.
+    """
     score, label = probabilities.max(dim=-1)
     right = (label == answers).to(score.dtype)
     place = (score * BINS).long().clamp_max(BINS - 1)

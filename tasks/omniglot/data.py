@@ -91,9 +91,9 @@ def read_drawings(data: Path, split: str) -> Drawings:
 def rotated(drawings: Drawings) -> Drawings:
     """The drawings turned by 0, 90, 180 and 270 degrees, each turn of a character as one more character.
 
-    Classes to learn from are multiplied so by Santoro et al. 2016, [Meta-Learning with Memory-Augmented Neural
-    Networks](https://proceedings.mlr.press/v48/santoro16.html), and by Vinyals et al. 2016, [Matching Networks for One
-    Shot Learning](https://arxiv.org/abs/1606.04080).
+    Source: Santoro et al. 2016, [One-shot Learning with Memory-Augmented Neural
+    Networks](https://arxiv.org/abs/1605.06065), and Vinyals et al. 2016, [Matching Networks for One Shot
+    Learning](https://arxiv.org/abs/1606.04080), section 4.1.1.
     """
     count = len(drawings.names)
     return Drawings(

@@ -15,7 +15,7 @@ def test_the_pages_in_this_checkout_are_up_to_date() -> None:
 
 
 def test_every_table_has_one_place() -> None:
-    places = [name for page in render.DOCS.glob("*.md") for name in render.PLACE.findall(page.read_text("utf-8"))]
+    places = [name for page in render.DOCS.rglob("*.md") for name in render.PLACE.findall(page.read_text("utf-8"))]
     assert sorted(places) == sorted(render.TABLES)
 
 
@@ -99,3 +99,36 @@ def test_the_shell_names_every_reading_and_objective() -> None:
     for option, registry in registries.items():
         named = re.findall(r"[a-z_]+", rows[option].partition(": ")[2].rpartition(":")[2])
         assert set(registry.names()) <= set(named), option
+
+
+def test_every_public_name_has_a_row_and_a_page() -> None:
+    import mann_hf
+
+    rows = {row.split("`")[1]: row for row in render.names().splitlines()[2:]}
+    assert sorted({*mann_hf.__all__} - {*rows}) == ["__version__"]
+    pages = {
+        f"{module}.{member}"
+        for page in (render.DOCS / "reference").glob("*.md")
+        for module, members in re.findall(
+            r"^::: ([\w.]+)\n(?:    (?!.*members).*\n)*(?:      members: \[(.*)\])?",
+            page.read_text("utf-8"),
+            re.MULTILINE,
+        )
+        for member in (members or "*").split(", ")
+    }
+    for name, row in rows.items():
+        for link in re.findall(r"\]\[([\w.]+)\]", row):
+            assert link in pages or f"{link.rpartition('.')[0]}.*" in pages, name
+
+
+def test_members_that_reference_pages_list_by_hand_are_there() -> None:
+    from mann_hf import models
+
+    page = (render.DOCS / "reference" / "models.md").read_text("utf-8")
+    (listed,) = re.findall(r"inherited_members: \[(.*)\]", page)
+    members = {
+        name
+        for one in ("MANNForSequenceClassification", "MANNForImageClassification", "LabelledMemory")
+        for name in dir(getattr(models, one))
+    }
+    assert not {*listed.split(", ")} - members
