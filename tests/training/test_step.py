@@ -1,6 +1,11 @@
 """A step of model and objective: its loss, and what wraps it or puts other weights in its place."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ from mann_hf.training.step import run_wrapped
 
 from .conftest import TRAIN
 
+ROOT = Path(__file__).parents[2]
 Build = Callable[..., Any]
 RATE = 0.5
 
@@ -157,3 +163,20 @@ class TestWrapped:
         with pytest.raises(InvalidInputError):
             run_wrapped(model, step, EpisodeBatch(batch.inputs, *[batch.support_index] * 3))
         assert model.forward is before if patched else "forward" not in vars(model)
+
+
+@pytest.mark.slow
+def test_weights_that_are_spread_over_processes_have_the_gradients_of_whole_ones(tiny_encoder: Path) -> None:
+    """FSDP2 wraps the step of model and objective, and gathers its weights for it."""
+    program = Path(__file__).with_name("sharded_step_program.py")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(program), str(tiny_encoder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-8000:]
+    assert re.search(r"the gradients of \d\d weights, of which a process has 50% each", done.stdout)
