@@ -1020,7 +1020,7 @@ class TestCapacity:
         classifier.remember(TEXTS[:3], LABELS[:3])
         for _ in range(3):
             evidence = classifier(TEXTS[0])[0]["evidence"]
-        strongest = next(part["text"] for part in evidence if part["id"] in classifier.model.memory.ids)
+        strongest = next(part["text"] for part in evidence if part["id"] in classifier.model.memory.slot_by_id)
         classifier.remember(TEXTS[3:], LABELS[3:])
         assert {entry.text for entry in classifier.model.memory.entries} == {strongest, *TEXTS[3:]}
 
@@ -1172,7 +1172,7 @@ class TestTextsOfNoLabel:
         classifier.remember(["where is my card"], [["card"]])
         assert classifier("where is my card")[0]["score"] > 0.5 > classifier("what is the time")[0]["score"]
         classifier.forget(label="card")
-        assert [*classifier.model.memory.ids] == ids and classifier.model.memory.labels == ()
+        assert [*classifier.model.memory.slot_by_id] == ids and classifier.model.memory.labels == ()
 
     def test_they_are_scored_as_others(self, classifier: Any) -> None:
         inputs = classifier.tokenizer([text for text, _ in self.TAUGHT], padding=True, return_tensors="pt")
@@ -1223,10 +1223,10 @@ class TestNumbers:
     def test_ids_in_any_form(self, taught: Any, given: Callable[[list[int]], Any]) -> None:
         ids = [entry.id for entry in taught.model.memory.entries]
         taught.forget(given(ids[:2]))
-        assert [*taught.model.memory.ids] == ids[2:]
+        assert [*taught.model.memory.slot_by_id] == ids[2:]
         taught.forget(np.int64(ids[2]))
         taught.forget(torch.tensor(ids[3]))
-        assert [*taught.model.memory.ids] == ids[4:]
+        assert [*taught.model.memory.slot_by_id] == ids[4:]
 
     def test_in_a_configuration(self, make: Make, tmp_path: Path) -> None:
         classifier = make(capacity=np.int64(3), max_seq_length=np.int32(9))

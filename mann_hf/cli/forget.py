@@ -69,7 +69,7 @@ def forget(
         with change:
             classifier.save_memory(folder)
     memory = classifier.model.memory
-    gone = [id_ for id_ in before.ids if id_ not in memory.ids]
+    gone = [id_ for id_ in before.slot_by_id if id_ not in memory.slot_by_id]
     if as_json:
         print_json({"folder": folder, "ids": gone, "entries": len(memory), "labels": list(memory.labels)})
     else:

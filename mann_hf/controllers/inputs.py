@@ -81,7 +81,7 @@ def check_tensor(name: str, value: Any) -> None:
 
 
 def why_not_read(encoder: nn.Module, inputs: Mapping[str, Any], limit: int | None) -> str | None:
-    """Why an encoder failed to read a batch that `check_inputs` let pass; None if it cannot be told from the inputs."""
+    """Why an encoder failed to read a batch that `check_inputs` let pass; None if the inputs do not show it."""
     config = getattr(encoder, "config", None)
     given = inputs.get("input_ids")
     given = inputs["inputs_embeds"] if given is None else given

@@ -177,7 +177,7 @@ def without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def check_reads_text(encoder: Any) -> None:
-    """Refuses a model of which it can be told without running it that it turns no text into states.
+    """Refuses a model that turns no text into states, as far as that is clear without running it.
 
     Raises:
         InvalidInputError: it is one of images or sounds, or its states are not those of the text alone.

@@ -160,7 +160,7 @@ def _without_indentation(name: str) -> str:
 
 def _entry_of(part: dict[str, Any], memory: LabelledMemory) -> Entry | None:
     """The entry of a part of the evidence; None for a label's own words, which cannot be forgotten alone."""
-    slot = memory.ids.get(part["id"])
+    slot = memory.slot_by_id.get(part["id"])
     return None if slot is None else memory.entry(slot)
 
 

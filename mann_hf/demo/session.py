@@ -68,7 +68,7 @@ class Session:
             return View(memory, [], self._map_of(memory).figure(self.inputs.noun))
         memory = read["ready"].memory
         (ranked,) = self.classifier.postprocess(read, top_k=RANKS, evidence=EVIDENCE)
-        behind = [memory.ids[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.ids]
+        behind = [memory.slot_by_id[part["id"]] for part in ranked[0]["evidence"] if part["id"] in memory.slot_by_id]
         words = self.asked if isinstance(self.asked, str) else ""
         return View(memory, ranked, self._map_of(memory).figure(self.inputs.noun, words, read["keys"][0], behind))
 
@@ -100,7 +100,7 @@ class Session:
             (id_,) = self.classifier.remember(None, labels, **described)
         else:
             (id_,) = self.classifier.remember([example], labels)
-        return id_ not in before.ids
+        return id_ not in before.slot_by_id
 
     def forget(self, id_: int) -> None:
         """Forgets an example.

@@ -24,7 +24,7 @@ logger = logging.getLogger(f"transformers.{__name__}")
 
 LOCK = ".mann-lock"
 PATIENCE = 0.5
-"""Seconds to wait for another writer before it is told."""
+"""Seconds to wait for another writer before `waiting` is called."""
 STEP, LATER_STEP = 0.01, 0.05
 """Seconds between two looks at the lock, before that and after."""
 TAKEN = {errno.EAGAIN, errno.EACCES, errno.EDEADLOCK}

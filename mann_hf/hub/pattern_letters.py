@@ -49,13 +49,13 @@ class Alphabet:
             self.categories[unicodedata.category(chr(start))] |= 1 << number
 
     def possible(self, sign: str) -> Possible:
-        """The letters of a sign; all where it cannot be told."""
+        """The letters of a sign; all where that is not clear."""
         if sign == ".":
             return self._unknown
         return self._of_class(sign) if sign.startswith("[") else self._of_item(sign)
 
     def _of_class(self, sign: str) -> Possible:
-        """Of `[...]` with letters, ranges and escapes; others, such as classes within classes, are not told apart."""
+        """Of `[...]` with letters, ranges and escapes; others, such as nested classes, are not distinguished."""
         inner = sign[1:-1]
         negated = inner.startswith("^")
         inner = inner[1:] if negated else inner

@@ -102,7 +102,7 @@ def upload(
     again. Where somebody else commits meanwhile, it is done again on what is there then.
 
     Args:
-        fill: writes the files into a folder, told what is in the repository.
+        fill: writes the files into a folder; called with it and what is in the repository.
         repo_id: its name.
         replaced: whether a file is removed where it is not written anew, by its path.
         what: is uploaded, for the message.

@@ -14,7 +14,7 @@ State = TypeVar("State")
 class Memory(ABC, Generic[State]):
     """A memory under a controller: what happens in one step, for B sequences or episodes side by side.
 
-    It has no weights and keeps no state. A step is told by named controls, which a controller's numbers are turned into
+    It has no weights and keeps no state. A step takes named controls, which a controller's numbers are turned into
     by `controls`; so a step can be compared with its paper by itself, and any controller drives any memory through one
     linear layer of `control_size` outputs.
 

@@ -30,7 +30,7 @@ from .embedding import keys_of, probe_states
 
 WEIGHTS = files.WEIGHTS
 BASE_PROBE = "encoder_probe"
-"""The encoder's keys for fixed inputs without the adapter, by which it is told from another."""
+"""The encoder's keys for fixed inputs without the adapter, which distinguish it from others."""
 ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
 NEEDS_VALUES = ("BOFT",)

@@ -1,4 +1,4 @@
-"""What the fields of a memory-augmented model's configuration may be, told by name."""
+"""Checks of the fields of `MANNConfig`, which refuse a wrong value by the name of its field."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ LONGEST_PROMPT = 2**16
 """Letters; a prompt stands before every text."""
 LARGEST_OPTION = 2**31
 GIVEN_ELSEWHERE = ("key_size", "problem_type", "similarity", "outputs")
-"""What a reading is told by other fields."""
+"""Arguments of a reading that come from other fields of the configuration, and not from `reading_options`."""
 OF_NEAREST = "least_squares"
 """The reading with a store where the usual one of the targets reads every slot."""
 NEAREST = 128

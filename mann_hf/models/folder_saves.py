@@ -241,7 +241,7 @@ def _not_held(memory: LabelledMemory, folder: Path) -> int:
         there = memory_files.load_memory(folder / MEMORY_FILE)
     except MemoryFileError:  # damaged: it has nothing to lose
         return 0
-    return len(there.ids.keys() - memory.ids.keys())
+    return len(there.slot_by_id.keys() - memory.slot_by_id.keys())
 
 
 def _digest(folder: Path) -> str | None:

@@ -142,8 +142,8 @@ def with_use(memory: LabelledMemory, ids: Sequence[int]) -> LabelledMemory:
     """A memory in which entries count as used once more for each time that they are named; others are passed over."""
     weights = torch.zeros(1, len(memory), device=memory.state.keys.device)
     for id_ in ids:
-        if id_ in memory.ids:
-            weights[0, memory.ids[id_]] += 1
+        if id_ in memory.slot_by_id:
+            weights[0, memory.slot_by_id[id_]] += 1
     return memory.used(weights)
 
 

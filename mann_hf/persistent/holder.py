@@ -231,6 +231,6 @@ def _holds_sample(memory: LabelledMemory, calibration: Calibration | None) -> bo
     """Whether all entries, and labels' words, that a calibration was fitted on are in the memory."""
     if calibration is None or calibration.sample is None or calibration.examples is None:
         return False
-    ids, known = calibration.sample.ids[0], memory.ids
+    ids, known = calibration.sample.ids[0], memory.slot_by_id
     words = [id_ for id_ in ids[~calibration.examples].tolist() if id_ not in known]
     return len(words) == len(memory.named_labels) and all(id_ in known for id_ in ids[calibration.examples].tolist())

@@ -88,7 +88,7 @@ class LabelledMemory(Content):
         return {each.name: getattr(own, each.name) for each in fields(own)}
 
     @cached_property
-    def ids(self) -> Mapping[int, int]:
+    def slot_by_id(self) -> Mapping[int, int]:
         """The slot of each entry by its id."""
         if self._stored is not None:
             return SlotById(self._stored)
@@ -210,7 +210,7 @@ class LabelledMemory(Content):
         columns = dict.fromkeys([*self.labels, *(name for one in examples for name in label_names(one.label))])
         ids = ids_of(keys, examples)
         first = {id_: number for number, id_ in reversed(list(enumerate(ids)))}
-        fresh = sorted(number for id_, number in first.items() if id_ not in self.ids)
+        fresh = sorted(number for id_, number in first.items() if id_ not in self.slot_by_id)
         refusals.check_size(len(self) + len(fresh), len(columns))
         new = [
             Entry(ids[n], one.text if store_texts else None, one.label, one.kind, one.stored)
@@ -238,7 +238,7 @@ class LabelledMemory(Content):
 
     def taught_again(self, times: Mapping[int, int]) -> "LabelledMemory":
         """This memory in which entries count so many times more, by their ids; those that are gone are passed over."""
-        again = {self.ids[id_]: count for id_, count in times.items() if count > 0 and id_ in self.ids}
+        again = {self.slot_by_id[id_]: count for id_, count in times.items() if count > 0 and id_ in self.slot_by_id}
         if not again:
             return self
         return replace(
@@ -271,7 +271,7 @@ class LabelledMemory(Content):
         if ids is None and label is None:
             raise InvalidInputError("say what to forget: ids=[...] or label=...")
         gone = refusals.whole_numbers(ids)
-        missing = [id_ for id_ in gone if id_ not in self.ids]
+        missing = [id_ for id_ in gone if id_ not in self.slot_by_id]
         if missing:
             raise NotInMemoryError(refusals.why_not_held(missing, self.named_labels, self.rules.capacity), missing)
         if label is not None:

@@ -112,7 +112,7 @@ def load_memory(
 
     Args:
         path: of `memory.safetensors`.
-        check_encoder: is told the name and the key size of the encoder that wrote it before the most of it is read.
+        check_encoder: called with the name and the key size of the encoder that wrote it, before the most is read.
 
     Raises:
         MemoryFileError: the file is missing, damaged, no memory, or larger than this machine holds.

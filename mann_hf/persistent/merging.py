@@ -15,11 +15,12 @@ def merged(before: LabelledMemory, mine: LabelledMemory, theirs: LabelledMemory)
         mine: what became of it here.
         theirs: what became of it elsewhere.
     """
-    gone = (before.ids.keys() - mine.ids.keys()) & theirs.ids.keys()
+    gone = (before.slot_by_id.keys() - mine.slot_by_id.keys()) & theirs.slot_by_id.keys()
     if gone:
         theirs = theirs.forget(gone)
     theirs = _counted_again(before, mine, theirs)
-    new = [slot for id_, slot in mine.ids.items() if id_ not in before.ids and id_ not in theirs.ids]
+    known = before.slot_by_id.keys() | theirs.slot_by_id.keys()
+    new = [slot for id_, slot in mine.slot_by_id.items() if id_ not in known]
     if not new:
         return theirs
     entries = [mine.entry(slot) for slot in new]
@@ -32,16 +33,16 @@ def _counted_again(before: LabelledMemory, mine: LabelledMemory, theirs: Labelle
     """Another's memory in which examples count for more that both have, and that were taught again here."""
     counts = {
         id_: int(mine.state.write_count[0, slot])
-        - (int(before.state.write_count[0, before.ids[id_]]) if id_ in before.ids else 0)
-        for id_, slot in mine.ids.items()
-        if id_ in theirs.ids
+        - (int(before.state.write_count[0, before.slot_by_id[id_]]) if id_ in before.slot_by_id else 0)
+        for id_, slot in mine.slot_by_id.items()
+        if id_ in theirs.slot_by_id
     }
     return theirs.taught_again(counts)
 
 
 def with_counts_of(memory: LabelledMemory, other: LabelledMemory) -> LabelledMemory:
     """A memory with the usage, age and counts that entries of the same ids have in another."""
-    pairs = [(slot, other.ids[id_]) for id_, slot in memory.ids.items() if id_ in other.ids]
+    pairs = [(slot, other.slot_by_id[id_]) for id_, slot in memory.slot_by_id.items() if id_ in other.slot_by_id]
     own, theirs = torch.tensor(pairs, device=memory.state.keys.device).long().view(-1, 2).unbind(1)
     kept = {
         name: getattr(memory.state, name).index_copy(1, own, getattr(other.state, name)[:, theirs])

@@ -10,7 +10,7 @@ from ..wording import counted, shown
 FEWEST = 4
 """Rows by which texts and labels are compared."""
 FEWEST_WORDS = 4
-"""Words of a text, as a mean, by which it is told from what a code or a function means."""
+"""Mean number of words from which texts are sentences, and not the meaning of a code or a function."""
 MOST_DIGITS = 4
 """Of the number of a class; longer ones are names that are numbers, such as those of articles."""
 

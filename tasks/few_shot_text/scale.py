@@ -98,7 +98,7 @@ def measure(
         entries: S, how many are stored.
         labels: C, of how many labels they are.
         key_size: K.
-        turns: how many of each are timed; writes and the answers after them are told by their median.
+        turns: how many of each are timed; of writes and the answers after them the median counts.
         kwargs: further fields of the model's configuration.
     """
     model = empty_model(key_size, **kwargs)

@@ -73,7 +73,7 @@ def test_an_answer_shows_label_scores_and_evidence_with_its_sum(classifier: FewS
 
 def test_evidence_that_can_be_forgotten_has_a_button(classifier: FewShotTextClassificationPipeline) -> None:
     read, ranked = answered(classifier, "where is my card", evidence=None)
-    stored = [str(part["id"]) for part in ranked[0]["evidence"] if part["id"] in classifier.model.memory.ids]
+    stored = [str(part["id"]) for part in ranked[0]["evidence"] if part["id"] in classifier.model.memory.slot_by_id]
     assert read.data["data-forget"] == stored and len(stored) == len(ranked[0]["evidence"]) - 1
     assert "the label's own words" in read.text
 

@@ -33,7 +33,7 @@ def test_an_answer_follows_the_memory(session: Session) -> None:
 def test_the_map_shows_what_decided(session: Session) -> None:
     session.ask("where is my new card")
     _, ranked, figure = session.view()
-    stored = [part["id"] for part in ranked[0]["evidence"] if part["id"] in session.memory.ids]
+    stored = [part["id"] for part in ranked[0]["evidence"] if part["id"] in session.memory.slot_by_id]
     assert len([trace for trace in figure.data if trace.mode == "lines"]) == len(stored) > 0
 
 

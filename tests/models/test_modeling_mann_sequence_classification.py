@@ -663,7 +663,7 @@ class TestCapacity:
     def test_the_oldest_gives_way(self, build: Build) -> None:
         model = taught(build(capacity=4, eviction="oldest"))
         assert sorted(str(entry.text) for entry in model.memory.entries) == [f"text {n}" for n in (5, 6, 7, 8)]
-        assert set(model.memory.ids) == set(model.memory.state.ids[0].tolist())
+        assert set(model.memory.slot_by_id) == set(model.memory.state.ids[0].tolist())
         model.read(model.ready_memory(), key(3)[None])
 
     def test_what_was_asked_for_stays(self, build: Build) -> None:
@@ -674,7 +674,7 @@ class TestCapacity:
             logits = model.read(ready, key(1)[None])
             model.record_use(ready, key(1)[None], logits)
         new = model.remember(torch.stack([key(4), key(5)]), ["d", "e"])
-        assert set(model.memory.ids) == {ids[0], *new}
+        assert set(model.memory.slot_by_id) == {ids[0], *new}
 
     @pytest.mark.parametrize("counts", [True, False])
     def test_a_rule_from_outside_that_counts_use_has_it_recorded(

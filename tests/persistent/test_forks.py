@@ -144,9 +144,9 @@ def test_the_labels_of_a_child_are_those_of_its_memory(classifier: Any) -> None:
 
 def test_a_copy_holds_the_fields_of_a_memory_alone(classifier: Any) -> None:
     memory = classifier.model.memory
-    assert memory.ids and memory.slots_of([0]) is not None  # worked out by now
+    assert memory.slot_by_id and memory.slots_of([0]) is not None  # worked out by now
     again = pickle.loads(pickle.dumps(memory))
-    assert again.entries == memory.entries and again.ids == memory.ids
+    assert again.entries == memory.entries and again.slot_by_id == memory.slot_by_id
     assert "ids" not in memory.__getstate__() and memory.__getstate__().keys() == again.__getstate__().keys()
 
 

@@ -245,12 +245,12 @@ def test_every_id_is_forgotten_or_told_to_have_given_way(eviction: str) -> None:
     for call in (letters[:6], letters[6:9], letters[9:]):
         labels = ["xy"[ord(letter) % 2] for letter in call]
         memory, ids = memory.remember(keys(*map(ord, call)), list(map(Example, labels, [*call])))
-        assert ids[-1] in memory.ids  # what came last is always there
+        assert ids[-1] in memory.slot_by_id  # what came last is always there
         told += ids
     assert sum(memory.state.write_count[0].tolist()) <= len(letters)
     for id_ in told:
-        if id_ in memory.ids:
-            assert id_ not in memory.forget([id_]).ids
+        if id_ in memory.slot_by_id:
+            assert id_ not in memory.forget([id_]).slot_by_id
         else:
             with pytest.raises(NotInMemoryError, match="gave way"):
                 memory.forget([id_])

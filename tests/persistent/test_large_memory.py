@@ -80,7 +80,8 @@ def agree(memory: LabelledMemory, plain: LabelledMemory) -> None:
     assert len(memory) == len(plain) and memory.summary == plain.summary
     assert memory.named_labels == plain.named_labels and memory.rules.value_size == plain.rules.value_size
     assert [*reversed(memory.entries)] == [*reversed(plain.entries)]
-    assert set(memory.ids) == set(plain.ids) and all(memory.entry(memory.ids[id_]).id == id_ for id_ in memory.ids)
+    assert set(memory.slot_by_id) == set(plain.slot_by_id)
+    assert all(memory.entry(memory.slot_by_id[id_]).id == id_ for id_ in memory.slot_by_id)
     state, other = memory.reading_state, plain.reading_state
     slots, others = (one.mask[0].nonzero()[:, 0] for one in (state, other))
     slots, others = slots[state.ids[0, slots].argsort()], others[other.ids[0, others].argsort()]
@@ -198,7 +199,7 @@ def test_a_write_leaves_keys_and_entries_where_they_are(large: None) -> None:
 
 def test_what_is_forgotten_is_wiped_when_nobody_sees_it(large: None) -> None:
     memory = taught(*letters(9))
-    gone, key = memory.entries[4], memory.state.keys[0, memory.ids[memory.entries[4].id]].clone()
+    gone, key = memory.entries[4], memory.state.keys[0, memory.slot_by_id[memory.entries[4].id]].clone()
     held = memory.state.keys[:, 2:]  # a view of what the first version sees keeps it
     memory = memory.forget([gone.id])
     shared = shared_by(memory)
@@ -229,9 +230,10 @@ def test_an_example_that_is_taught_again_is_found_by_old_and_new(large: None) ->
     id_ = first.entries[2].id
     third = write(first.forget([id_]), ("text 2", "z"))
     assert shared_by(first) is shared_by(third)
-    assert first.ids[id_] == 2 and third.ids[id_] > 2 and third.entry(third.ids[id_]).text == "text 2"
+    assert first.slot_by_id[id_] == 2 and third.slot_by_id[id_] > 2
+    assert third.entry(third.slot_by_id[id_]).text == "text 2"
     del first
-    assert third.ids[id_] > 2 and id_ not in third.forget([id_]).ids
+    assert third.slot_by_id[id_] > 2 and id_ not in third.forget([id_]).slot_by_id
 
 
 def test_slots_are_moved_together_when_many_are_empty(large: None) -> None:
@@ -313,7 +315,7 @@ def test_readers_see_their_version_while_others_write(large: None) -> None:
         while not done.is_set():
             memory = holder.memory
             for entry in list(memory.entries)[::3]:
-                if not torch.equal(memory.state.keys[0, memory.ids[entry.id]], key_of(str(entry.text))):
+                if not torch.equal(memory.state.keys[0, memory.slot_by_id[entry.id]], key_of(str(entry.text))):
                     wrong.append(entry)
 
     readers = [threading.Thread(target=read) for _ in range(2)]

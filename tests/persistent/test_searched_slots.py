@@ -101,7 +101,7 @@ def test_a_write_adds_and_a_forget_removes_one_key(store: str) -> None:
     later = write(memory, "new")
     found(later, store)
     assert len(held_slots(later, store) - before) == 1 and before < held_slots(later, store)
-    slot = later.ids[memory.entries[3].id]
+    slot = later.slot_by_id[memory.entries[3].id]
     last = later.forget([memory.entries[3].id])
     assert slot in held_slots(last, store), "the version of before sees it"
     assert found(later, store) and found(last, store)

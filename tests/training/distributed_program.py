@@ -1,4 +1,4 @@
-"""What each of several processes runs in test_processes.py, told by JSON; figures and the model lie in a folder.
+"""What each of several processes runs in test_processes.py, by settings in JSON; figures and model lie in a folder.
 
 Settings: `encoder`, `rows` (a file), `output`, `arguments` of the run, and, if asked for, `spread` (FSDP2), `lora`,
 `taught` (the model has a memory), `stop_after` (steps), `resume`.
@@ -42,36 +42,36 @@ def spread_on_processors() -> None:
 class Watch(TrainerCallback):
     """Keeps the first step's gradients, where weights are whole, and ends a run early."""
 
-    def __init__(self, model: Any, told: dict[str, Any]) -> None:
-        self.model, self.told = model, told
+    def __init__(self, model: Any, settings: dict[str, Any]) -> None:
+        self.model, self.settings = model, settings
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero and state.global_step == 0 and not self.told.get("spread"):
+        if state.is_world_process_zero and state.global_step == 0 and not self.settings.get("spread"):
             grads = {name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None}
-            save_file(grads, Path(self.told["output"], "grads.safetensors"))
+            save_file(grads, Path(self.settings["output"], "grads.safetensors"))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_training_stop |= state.global_step == self.told.get("stop_after")
+        control.should_training_stop |= state.global_step == self.settings.get("stop_after")
 
 
-def main(told: dict[str, Any]) -> None:
+def main(settings: dict[str, Any]) -> None:
     """Evaluates, trains, evaluates and saves."""
-    if told.get("spread"):
+    if settings.get("spread"):
         spread_on_processors()
-        told["arguments"] |= {"fsdp": True, "fsdp_config": SPREAD}
-    rows = [json.loads(line) for line in Path(told["rows"]).read_text(encoding="utf-8").splitlines()]
-    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(told["encoder"])
+        settings["arguments"] |= {"fsdp": True, "fsdp_config": SPREAD}
+    rows = [json.loads(line) for line in Path(settings["rows"]).read_text(encoding="utf-8").splitlines()]
+    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(settings["encoder"])
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    if told.get("taught"):
+    if settings.get("taught"):
         texts = ["my card is lost", "a new order"]
         model.remember(model.embed_texts(model.load_tokenizer(), texts), ["card", "order"], texts)
-    output = Path(told["output"])
+    output = Path(settings["output"])
     arguments = mann_hf.EpisodicTrainingArguments(
-        str(output), report_to="none", use_cpu=True, disable_tqdm=True, **told["arguments"]
+        str(output), report_to="none", use_cpu=True, disable_tqdm=True, **settings["arguments"]
     )
-    adapter = LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.0) if told.get("lora") else None
+    adapter = LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.0) if settings.get("lora") else None
     half = len(rows) // 2
     trainer = mann_hf.EpisodicTrainer(
         model,
@@ -79,10 +79,10 @@ def main(told: dict[str, Any]) -> None:
         Dataset.from_list(rows[:half]),
         Dataset.from_list(rows[half:]),
         peft_config=adapter,
-        callbacks=[Watch(model, told)],
+        callbacks=[Watch(model, settings)],
     )
     figures = {"before": trainer.evaluate()}
-    trainer.train(resume_from_checkpoint=True if told.get("resume") else None)
+    trainer.train(resume_from_checkpoint=True if settings.get("resume") else None)
     figures["after"] = trainer.evaluate()
     trainer.save_model(str(output / "model"))
     if trainer.is_world_process_zero():

@@ -1,4 +1,4 @@
-"""What a run is told, from Python, JSON and the command line."""
+"""Arguments of a run, from Python, JSON and the command line."""
 
 import sys
 from typing import Any

@@ -30,7 +30,7 @@ class LogisticParts(NamedTuple):
     """What `LogisticReading.solve` prepares.
 
     Attributes:
-        objective: what was minimised; its keys [B, S, K'] are unit keys with a constant behind them.
+        objective: the loss whose minimum this is; its keys [B, S, K'] are unit keys with a constant behind them.
         weight: [B, V, K'], W.
         all_coefficients: [B, S, V], α.
         minimum: from which the next solve is sooner done.

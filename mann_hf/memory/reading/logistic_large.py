@@ -26,7 +26,7 @@ class LargeParts(NamedTuple):
     """What `LogisticReading.solve` prepares of a large memory.
 
     Attributes:
-        objective: what was minimised.
+        objective: the loss whose minimum this is.
         minimum: from which the next solve is sooner done.
         coarse_features: [1, S, K + 1] in the precision of the curvature; None where they are as quickly made anew, or
             too many.
