@@ -1,4 +1,4 @@
-"""What names on the Hub look like."""
+"""Which names repositories of the Hub may have."""
 
 
 def why_no_hub_name(name: str) -> str | None:

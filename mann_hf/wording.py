@@ -10,7 +10,7 @@ from .errors import InvalidInputError
 
 URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 LETTERS_COMPARED = 100
-"""Of each name, for comparing takes the square of its length."""
+"""Letters of each name that are compared, which takes the square of their number."""
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

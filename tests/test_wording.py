@@ -2,6 +2,7 @@ import ast
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,18 @@ def test_words_that_name_nothing_stay_out_of_docstrings() -> None:
     for file, node in trees():
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             found += [f"{file}:{node.lineno}: {word}" for word in re.findall(STRUCK_OUT, node.value.value)]
+    assert not found
+
+
+def test_docstrings_of_constants_name_a_thing() -> None:
+    """`Of a picture` leaves open what of it."""
+    found = []
+    for file, node in trees():
+        if isinstance(node, ast.Module):
+            for constant, below in pairwise(node.body):
+                is_constant = isinstance(constant, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr)
+                if is_constant and re.match(r"['\"]+(Of|Those) ", ast.unparse(below)):
+                    found.append(f"{file}: {ast.unparse(constant)[:40]}")
     assert not found
 
 

@@ -42,7 +42,10 @@ def _check_images(inputs: Any) -> list[Any]:
 
 
 MODALITIES: Registry[Modality] = Registry("modality of the shell")
-"""Those that are looked for first come first; the controllers take seconds to import."""
+"""The modalities of the shell in the order in which tables are searched for them.
+
+They are apart from the controllers, which take seconds to import.
+"""
 MODALITIES.register(TEXT)(
     Modality(
         encoder=DEFAULT_ENCODER,

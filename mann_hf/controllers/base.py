@@ -39,8 +39,8 @@ class Controller(ABC):
         input_dims: the number of dimensions of one input in it.
         processing_class: what is loaded with an encoder for its inputs: a name of `PROCESSING_CLASSES` of `hub`; None
             for nothing.
-        task: the task of the Hub that its classifiers have, such as `"text-classification"`, if there is a pipeline for
-            it with `few-shot-` before its name; None if there is none.
+        task: the Hub's name of what its classifiers do, such as `"text-classification"`, for cards and their examples,
+            which call the pipeline `few-shot-...` of that name; None where `FewShotPipeline` is called by itself.
         extra: the extra of this package that its inputs need; None for none.
         samples: inputs for the code in model cards; None where code has none, such as for rows of numbers.
         in_shell: whether the shell command takes its inputs: it is one of `MODALITIES` of `cli`.
@@ -180,7 +180,13 @@ class Controller(ABC):
         return None
 
     def limit(self, processing_class: Any, config: Any, encoder: nn.Module) -> None:  # noqa: B027
-        """Has a loaded processing class cut inputs where the model does, also where others call it."""
+        """Sets the length at which a tokenizer cuts texts to that of the model, so that stock pipelines cut there, too.
+
+        Args:
+            processing_class: a loaded tokenizer or the like, which is changed.
+            config: of the model, a `MANNConfig`.
+            encoder: of the model.
+        """
 
     def keeps(self, entry: Any) -> bool:
         """Whether an entry of a memory holds its input."""

@@ -1,4 +1,4 @@
-"""What an encoder is given: tensors of tokens, refused in words where they cannot be meant."""
+"""Checks the tensors of tokens that an encoder is given, and says in words what is wrong with them."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ OF_DEVICE = re.compile(
     r"out of memory|can't allocate memory|not enough memory|\b(CUDA|HIP|cuDNN|MPS) error|\b(CUBLAS|CUDNN|HIPBLAS)_",
     re.IGNORECASE,
 )
-"""What errors say that a device raises, whatever it was given to do."""
+"""Parts of messages of errors that a device raises, whatever it was given to do."""
 
 
 def check_inputs(encoder: nn.Module, inputs: Mapping[str, Any]) -> None:

@@ -19,15 +19,15 @@ from .processor import digest_of
 MODES = {1: "L", 3: "RGB"}
 """Modes of PIL by the channels that an encoder reads."""
 MOST_PIXELS = 2**26
-"""Of one picture; larger ones are refused before they are unpacked."""
+"""The most pixels of one picture; larger ones are refused before they are unpacked."""
 UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error)
-"""What Pillow raises of files that it cannot read, damaged ones among them."""
+"""Exceptions that Pillow raises for files that it cannot read, damaged ones among them."""
 FORMATS = ("PNG", "JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "ICO", "PPM", "TGA", "QOI", "MPO")
-"""Those that are read: for some others Pillow starts programs."""
+"""Formats that are read, as Pillow calls them; for some others it starts programs."""
 FILES = (str, os.PathLike, io.BytesIO)
 """Paths of files, and what was read of one."""
 LETTERS_OF_NAME = 300
-"""Of a path, as errors have it."""
+"""The most letters of a path that an error shows."""
 END_OF_JPEG = b"\xff\xd9"
 
 

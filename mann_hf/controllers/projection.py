@@ -1,4 +1,4 @@
-"""What follows pooling in some encoders: steps that turn the pooled states into keys (LaBSE, distiluse, ...)."""
+"""Layers that turn pooled states into keys, as some sentence-transformers models have them (LaBSE, distiluse, ...)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ ACTIVATIONS = {
         *("Tanh", "Tanhshrink"),
     )
 }
-"""Those of torch that need no argument, by the name of their class."""
+"""Activations of torch that need no argument, by the name of their class."""
 KINDS = ("dense", "layer_norm", "normalize", "truncate")
 MOST_STEPS, LARGEST_SIZE = 16, 2**14
 

@@ -17,11 +17,11 @@ from .pooling import pooling_named
 RANDOM_ATTENTION = {"reformer"}
 """Types of encoders whose states are not the same at each call."""
 POSITION_TABLES = ("position_embeddings", "char_position_embeddings", "embed_positions", "wpe", "positions_embed")
-"""What encoders call their tables of absolute positions, one row a position."""
+"""Names of encoders' tables of absolute positions, one row a position."""
 
 _Holders = tuple[weakref.ref[nn.Module], list[tuple[str, weakref.ref[nn.Module]]]]
 _holders: weakref.WeakKeyDictionary[nn.Module, _Holders] = weakref.WeakKeyDictionary()
-"""Of encoders that were asked for their positions: their table of tokens, and the modules that hold positions."""
+"""A cache by encoder: its table of tokens, and the modules that hold its positions."""
 
 
 def embed(

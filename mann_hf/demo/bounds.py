@@ -20,11 +20,11 @@ MOST_LETTERS_SENT = 600
 """Letters of a label that are sent to the browser; a longer one is found again by its beginning."""
 
 MOST_BYTES_OF_FILE = 700_000
-"""Of an image that is sent; with a third more as letters it still fits into a request."""
+"""The most bytes of an image that a browser sends; with a third more as letters it still fits into a request."""
 MOST_PIXELS = 2**24
-"""Of an image that is sent."""
+"""The most pixels of an image that a browser sends."""
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""Of images that are read; Pillow knows many more, which no browser sends."""
+"""Formats of images that are read; Pillow knows many more, which no browser sends."""
 DATA = re.compile(r"data:image/[a-z.+-]{1,20};base64,", re.ASCII)
 
 NO_IMAGE = "Choose an image first."

@@ -21,7 +21,7 @@ from .session import Session
 
 TITLE = "A classifier with a memory"
 BY_DIGEST = "A label, or the beginning of a digest"
-"""What is typed to find a stored example where what is kept of it is not read by people."""
+"""The hint of the search box where entries hold digests, which people do not read."""
 SECONDS_KEPT = 3600
 """Seconds that a visitor's memory is kept after the last use."""
 MOST_SESSIONS = 500

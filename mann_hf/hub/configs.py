@@ -14,7 +14,7 @@ from .source import Source
 
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
 MOST = {"num_labels": 2**16, **dict.fromkeys(LAYERS, 2**12)}
-"""Of labels, as many with an example each are more than a memory holds."""
+"""The largest values of fields; as many labels with an example each are more than a memory holds."""
 LARGEST_NUMBER = 2**63
 """The first whole number that a tensor cannot hold."""
 FLAGS = (

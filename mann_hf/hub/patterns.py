@@ -24,9 +24,9 @@ TOO_MANY_WAYS = f"it has more than {MOST_WAYS:,} ways to match one text"
 MANY, FEW = 64, 8
 """Letters up to which a repeat of a fixed number is written out, and a number up to which one of several numbers is."""
 MOST_STEPS = 2_000_000
-"""Of judging all patterns of a tokenizer, each of a microsecond or two; those in use take a few thousand."""
+"""The most steps, of a microsecond or two, that judge all patterns of a tokenizer; those in use take a few thousand."""
 STEPS_OF_PATTERN, STEPS_OF_SIGN = 1024, 64
-"""What it takes to tell apart the letters of a pattern, and those of one of its signs."""
+"""Steps that it takes to distinguish the letters of a pattern, and those of one of its signs."""
 
 
 class Budget:

@@ -1,4 +1,4 @@
-"""What is checked of a push before anything is read or sent."""
+"""Checks of a push before anything is read or sent."""
 
 from ..errors import HubError, InvalidInputError
 from ..hub_names import why_no_hub_name

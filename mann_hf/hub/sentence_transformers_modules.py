@@ -184,7 +184,7 @@ def _dense(source: Source, subfolder: str) -> dict[str, Any]:
 
 
 STEPS = {"Dense": _dense, "LayerNorm": _layer_norm, "Normalize": _normalize}
-"""What follows the pooling."""
+"""Readers of the modules that may follow pooling, by the names of their classes."""
 
 
 def truncation(source: Source, size: Any) -> dict[str, Any]:

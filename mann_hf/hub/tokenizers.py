@@ -36,7 +36,7 @@ MOST_FILES = 16
 MOST_ADDED = 2**16 + 2**12
 """Tokens beside the vocabulary, each of which is looked for in a text; those of speech models have 65,536."""
 MOST_SPECIAL = 2**15
-"""Of these, those in a list of special tokens, which transformers goes through anew for each."""
+"""The most added tokens in a list of special ones, which transformers goes through anew for each."""
 SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 MOST_PIECES, LARGEST_PADDING, LONGEST_WORD = 64, 2**20, 4096
 SHORT = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix")

@@ -1,4 +1,4 @@
-"""Arguments of loading and saving that nobody takes, and which were probably meant."""
+"""Refuses arguments of loading and saving that do not exist, and names the ones that were probably meant."""
 
 import inspect
 import re

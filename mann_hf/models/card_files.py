@@ -28,12 +28,12 @@ from .configuration_mann import MANNConfig
 logger = logging.get_logger(f"transformers.{__name__}")
 
 CARD_DATA = "model_card.json"
-"""What the card says that weights and memory do not tell, so that it is known where the model is loaded again."""
+"""The file of `MANNModelCardData`, which weights and memory do not hold; it is read as the model is loaded."""
 LARGEST_CARD_DATA = 2**20
 """Bytes; one that is larger is passed over."""
 RESULTS = ".eval_results/mann_hf.yaml"
 CARD_FILES = (CARD_DATA, RESULTS)
-"""What is written beside a card, or removed where there is nothing to write."""
+"""Files that are written beside a card, or removed where there is nothing to write."""
 PACKAGES = ("mann_hf", "torch", "transformers", "huggingface_hub")
 SHOWN_SETTINGS = ("similarity", "pooling", "reading_options", "capacity", "eviction", "label_names", "prompt_name")
 """Fields of the configuration that a card tells where they are not the default's."""

@@ -43,7 +43,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (("pooling",), _is_name, "give a name, or None for what suits the encoder"),
 )
-"""Of fields that may be None: what else they may be, and what errors say of others."""
+"""Checks of fields that may be None: their names, what else they may be, and what an error says of others."""
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:

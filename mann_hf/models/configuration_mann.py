@@ -46,7 +46,8 @@ class MANNConfig(PreTrainedConfig):
             regression `"least_squares"`.
         similarity: how stored keys and queries are compared, for readings with a choice: a name of `SIMILARITIES`.
         reading_options: further arguments of the reading, for example `{"ridge": 0.1}`.
-        store: what finds the nearest entries of a large memory, for readings that take no others: a name of `STORES`.
+        store: the name in `STORES` of what finds the nearest entries of a large memory. Readings that compare a
+            question with the nearest entries alone use it.
             `"faiss"` finds nearly all of them and stays fast at millions; with it the default reading is
             `"least_squares"`, and `"attention"` reads 128 slots unless `nearest` says otherwise.
         capacity: the largest number of examples in the memory; None for no limit.

@@ -1,4 +1,4 @@
-"""What a model around a pretrained encoder is made of."""
+"""Finds an encoder, its pooling and its prompts, from which `from_encoder_pretrained` makes a model."""
 
 import os
 from dataclasses import replace

@@ -35,7 +35,7 @@ else:
 
 
 class FolderMixin(Mixed):
-    """Loads, saves and publishes a model with its memory, its card, and what gives inputs to its encoder.
+    """Loads, saves and publishes a model with its memory, its card, and its tokenizer or image processor.
 
     Attributes:
         model_card_data: what the model card says beyond weights and memory.

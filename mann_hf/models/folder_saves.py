@@ -53,10 +53,12 @@ def save_folder(
     beside: Callable[[Path], Any] | None = None,
     **options: Any,
 ) -> None:
-    """Saves a model with its memory, its card and what gives inputs to its encoder, as one whole.
+    """Saves a model with its memory, its card and its tokenizer or image processor, as one whole.
 
     Args:
-        processor: of its inputs; None to leave what the folder has.
+        model: the model.
+        folder: the folder, which may hold an earlier save.
+        processor: the processor whose tokenizer or image processor is saved; None to leave the files in the folder.
         create_model_card: whether a card is written where there is none; one that was written for an earlier model is
             written anew in any case.
         overwrite: whether a memory may be lost that others saved there.

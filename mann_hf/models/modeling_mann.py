@@ -53,7 +53,7 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
         encoder: the pretrained encoder.
         projection: what turns its pooled states into keys.
         reading: how answers are computed from the memory.
-        key_size: K, the size of keys: that of the configuration, which measures it at each call.
+        key_size: K, the size of keys, as `config.key_size` was when the model was made.
     """
 
     modality: ClassVar[str | None] = None

@@ -1,4 +1,4 @@
-"""What a `Trainer` takes for a model's labels."""
+"""Says which arguments of a model's `forward` are labels to a `Trainer`."""
 
 import functools
 import inspect

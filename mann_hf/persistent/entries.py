@@ -21,8 +21,8 @@ class Example(NamedTuple):
     Attributes:
         label: the label, spelled.
         text: the text, or of other inputs a digest that identifies it; None for nothing.
-        kind: as of an `Entry`.
-        stored: as of an `Entry`.
+        kind: `"example"`, `"description"` of a label, or `"name"`, as in `Entry`.
+        stored: the input itself as a small file; None where it is not kept.
     """
 
     label: Label

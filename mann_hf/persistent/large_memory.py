@@ -309,7 +309,7 @@ def _new_words(
 
 
 def with_words(new: KeyValueState, words: Mapping[str, Tensor], labels: tuple[str, ...]) -> KeyValueState:
-    """New slots and, behind them, those of labels' words, which are not in use."""
+    """Appends the keys of label names to new slots, masked out: they are stored, but not counted as examples."""
     if not words:
         return new
     column, device = {label: number for number, label in enumerate(labels)}, new.keys.device

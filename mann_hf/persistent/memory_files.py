@@ -28,7 +28,7 @@ from .refusals import check_size
 READABLE_FILE = "memory.json"
 FORMAT = "mann_hf.memory"
 VERSION, VERSION_WITH_INPUTS = "1", "2"
-"""Of the format; the second has the inputs themselves beside the keys."""
+"""Versions of the format; the second has the inputs themselves beside the keys."""
 WHICH_FILE = f"Give the folder of a memory, or the file {MEMORY_FILE} in it."
 DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')

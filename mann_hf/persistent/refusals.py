@@ -1,4 +1,4 @@
-"""What a memory refuses to write and cannot forget, in words."""
+"""Checks of what is written to a memory or forgotten, with errors in words."""
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence

@@ -218,10 +218,10 @@ class FewShotPipeline(Pipeline):
         Args:
             inputs: one, a list (or another collection: a column of a table, an array), or a torch data set or generator
                 of them, which is read as its answers are taken.
-            top_k: how many labels to return for an input, best first; None for all. By default an input has one answer,
-                not a list of one, or with a `threshold` all above it.
-            threshold: the score that an answer must be above, with which an input has a list of answers, which may be
-                empty; `threshold=0.5` gives the labels of an input that may have several. None for no threshold.
+            top_k: the number of labels to return for each input, best first; None for all. If given, the answer to an
+                input is a list. If left out, it is the best label alone or, with a `threshold`, a list of all above it.
+            threshold: the score above which labels are returned; None for no threshold. If given, the answer to an
+                input is a list, which may be empty. `threshold=0.5` suits models with several labels for each input.
             evidence: how many stored examples to name for each answer (default 5); None for all.
             batch_size: inputs in a batch; by default what is fast: of texts, batches have about as many tokens each.
             num_workers: has no effect, as `truncation=True`; other pipelines take it.

@@ -1,4 +1,4 @@
-"""What targets have in common whose labels are whole numbers: each is one of V outputs that exclude each other."""
+"""The base of targets whose labels are whole numbers: each is one of V outputs that exclude each other."""
 
 from collections.abc import Sequence
 

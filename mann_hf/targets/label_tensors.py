@@ -1,4 +1,4 @@
-"""What labels as tensors have in common, whatever they mean."""
+"""Masks and means of labels as tensors, whatever the labels mean."""
 
 import torch
 import torch.nn.functional as F

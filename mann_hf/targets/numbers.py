@@ -11,7 +11,7 @@ from ..wording import shown
 from .labels import check_no_spreadsheet_error, is_missing, list_in, plain, same_label
 
 LARGEST = 3.4e38
-"""Of the numbers, which are kept in 32 bits."""
+"""The largest number of a label; numbers are kept in 32 bits."""
 WRITTEN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 """A number as text, as every table has it."""
 WITH_COMMA = re.compile(r"[+-]?[\d.]*,\d[\d,.]*", re.ASCII)

@@ -8,11 +8,11 @@ from ..errors import InvalidInputError
 from ..wording import counted, shown
 
 FEWEST = 4
-"""Rows by which texts and labels are compared."""
+"""Rows from which on texts and labels are compared."""
 FEWEST_WORDS = 4
 """Mean number of words from which texts are sentences, and not the meaning of a code or a function."""
 MOST_DIGITS = 4
-"""Of the number of a class; longer ones are names that are numbers, such as those of articles."""
+"""The most digits of the number of a class; longer ones are names that are numbers, such as those of articles."""
 
 
 def why_swapped(texts: Sequence[str], labels: Sequence[str | tuple[str, ...]]) -> str | None:

@@ -1,4 +1,4 @@
-"""What targets have in common whose labels are rows with a number for each output."""
+"""The base of targets whose labels are rows with a number for each output."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a label is to a person: how it is spelled, kept in a file, and shown.
+"""How labels are spelled, kept in a file, and shown to people, by the kind of problem.
 
 Without torch: the shell says what is wrong with a table before that is imported, which takes seconds.
 """

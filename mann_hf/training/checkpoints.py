@@ -18,7 +18,7 @@ from ..models.adapter_switches import has_adapter
 SAMPLER_FILE = "episode_sampler.json"
 """The state of the sampler, beside what the Trainer writes."""
 STATE_FILE = "trainer_state.json"
-"""What the Trainer writes last."""
+"""The file that the Trainer writes last, by which a checkpoint is known to be whole."""
 RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
 """Arguments that a resumed run must share with its checkpoints."""
 MODEL_SETTINGS = ("reading", "reading_options", "pooling", "normalize")

@@ -19,7 +19,7 @@ from ..targets.label_tensors import mean_over_episodes
 from .options import make
 
 OF_NAMES, OF_SUPPORTS = 0, 1
-"""What is drawn within an episode."""
+"""Numbers that set apart the random draws of an episode: of label names, and of support inputs."""
 
 
 class Objective:

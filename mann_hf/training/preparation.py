@@ -17,7 +17,7 @@ from .objectives import Objective
 logger = logging.get_logger(f"transformers.{__name__}")
 
 NEEDED = ("encoder", "reading", "memory", "embed_episodes")
-"""What a model must have to be trained over episodes."""
+"""Attributes that a model needs to be trained over episodes."""
 NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
 """Arguments of `Trainer` that episodes have no use for."""
 NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_eval")

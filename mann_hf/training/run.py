@@ -35,7 +35,7 @@ NOT_OF_A_RUN = {
 }
 """Fields of `EpisodicTrainingArguments` that a run has no use for, and what does their work."""
 SWITCHES = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "report_to": "none"}
-"""What `no` means, which yaml reads as False."""
+"""Values of fields that stand for `no`, which yaml reads as False."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from .logistic_large import Earlier, LargeParts, Settings, carry, first_guess, s
 from .logistic_updates import leading
 
 ROUGH_TOLERANCE = 1e-4
-"""Of a rough solve: an example's part in the length of the gradient that may be left."""
+"""The length of the gradient that a rough solve may leave, for each example."""
 FEW_MULTIPLICATIONS = 2**20
 """Multiplications of one gradient below which a solve goes further, for a tenth more time."""
 CLOSER = 1e-3

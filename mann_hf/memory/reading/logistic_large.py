@@ -17,7 +17,7 @@ FIRST_LENGTH = 10.0
 THINNED_FROM, THINNING = 64, 8
 """Slots for each label from which one in so many is solved for first."""
 THINNED_TOLERANCE = 1e-3
-"""Of such a solve: an example's part in the length of the gradient that may be left."""
+"""The length of the gradient that a thinned solve may leave, for each example."""
 KEPT_NUMBERS = 2**24
 """Numbers of features in half precision above which they are not kept for the next solve."""
 

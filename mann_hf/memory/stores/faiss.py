@@ -23,7 +23,7 @@ GROWTH = 4
 SAMPLE_A_LIST = 48
 """Keys for each list from which the centres of the lists are found."""
 ITERATIONS = 8
-"""Of k-means."""
+"""Iterations of k-means, which finds the centres."""
 WIDER = 4
 """Times more lists are probed where too few keys were found."""
 LARGEST_HALF = 1e4
