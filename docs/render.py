@@ -98,6 +98,20 @@ def stores() -> str:
     return named("store", STORES)
 
 
+def targets() -> str:
+    """Every kind of targets."""
+    from mann_hf.targets import TARGETS
+
+    return named("problem_type", TARGETS)
+
+
+def controllers() -> str:
+    """Every controller."""
+    from mann_hf.controllers import CONTROLLERS
+
+    return named("modality", CONTROLLERS)
+
+
 def poolings() -> str:
     """Every pooling."""
     from mann_hf.controllers.pooling import POOLINGS
@@ -180,6 +194,8 @@ TABLES: dict[str, Callable[[], str]] = {
         evictions,
         similarities,
         stores,
+        targets,
+        controllers,
         poolings,
         objectives,
         regularizers,

@@ -1,6 +1,6 @@
 """A modality that another package registers, from the first example to a saved folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from mann_hf.controllers.kinds import CONTROLLERS, controller_of
-from mann_hf.errors import InvalidInputError
+from mann_hf.errors import EncoderMismatchError, InvalidInputError
 from mann_hf.hub.processing import PROCESSING_CLASSES, ProcessingClass
 from mann_hf.models import MANNForClassification
 from mann_hf.pipelines import FewShotPipeline
@@ -121,3 +121,31 @@ def test_a_training_calls_its_inputs_by_their_noun(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidInputError, match="0 classes with at least 2 tones"):
         EpisodicTrainer(model=tone_model(), args=args, train_dataset=data)
+
+
+class KeptToneProcessor(ToneProcessor):
+    """Keeps tones as their numbers, from which they are read again."""
+
+    def stored(self, inputs: Sequence[Any]) -> list[bytes | None]:
+        return [one.tobytes() for one in inputs]
+
+    def restored(self, content: str | None, stored: bytes | None) -> Any:
+        return None if stored is None else np.frombuffer(stored, np.float32)
+
+
+def test_its_inputs_are_kept_and_encoded_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ToneController, "processor", lambda *_: KeptToneProcessor())
+    classifier = FewShotPipeline(model=tone_model(store_inputs=True))
+    classifier.remember(list(TONES), list(TONES.values()))
+    classifier.save_pretrained(tmp_path)
+    loaded = FewShotPipeline(model=MANNForClassification.from_pretrained(tmp_path))
+    with torch.no_grad():
+        loaded.model.encoder.layer.weight.mul_(torch.tensor([1.0, 1, 1, -2]))
+    with pytest.raises(EncoderMismatchError):
+        loaded("0.8 0 0.1 0")
+    loaded.model.reencode_memory()
+    taught_anew = FewShotPipeline(model=loaded.model.with_own_memory())
+    taught_anew.forget(ids=[entry.id for entry in loaded.model.memory.entries])
+    taught_anew.remember(list(TONES), list(TONES.values()))
+    ask = "0 0 0.2 0.7"
+    assert loaded(ask)[0]["score"] == pytest.approx(taught_anew(ask)[0]["score"], abs=1e-5)

@@ -19,7 +19,8 @@ def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) ->
     is_looked_at = len(memory) and not memory.rules.eviction.merges
     few = {0, len(memory) // 2, len(memory) - 1} if is_looked_at else set()
     entries = {slot: memory.entries[slot] for slot in sorted(few)}
-    held = {slot: found for slot, one in entries.items() if (found := processor.restored(one.text, one.stored))}
+    restored = {slot: processor.restored(one.text, one.stored) for slot, one in entries.items()}
+    held = {slot: found for slot, found in restored.items() if found is not None}
     if not held:
         return None
     keys, now = memory.state.keys[0, list(held)], model.embed_inputs(processor, [*held.values()])

@@ -1,5 +1,6 @@
 """The tables that the pages take from the library."""
 
+import importlib
 import re
 from functools import partial
 from pathlib import Path
@@ -33,26 +34,36 @@ def test_a_page_is_written_and_drift_is_noticed(tmp_path: Path, monkeypatch: pyt
     assert written.startswith("before\n<!--") and written.endswith("-->\nafter\n")
 
 
-def test_every_mechanism_has_a_row_that_says_something() -> None:
-    from mann_hf.controllers.pooling import POOLINGS
-    from mann_hf.memory import EVICTIONS, READINGS, SIMILARITIES, STORES
-    from mann_hf.training import OBJECTIVES, REGULARIZERS
+NO_MECHANISMS = {"classifier of the modality", "pipeline of the modality", "processing class"} | {
+    "modality of the shell",
+    "modality of the page",
+}
+"""Kinds of registries whose parts are classes that a modality of one's own brings along, described in prose."""
 
-    kinds: dict[str, Any] = {
-        "readings": READINGS,
-        "evictions": EVICTIONS,
-        "similarities": SIMILARITIES,
-        "stores": STORES,
-        "poolings": POOLINGS,
-        "objectives": OBJECTIVES,
-        "regularizers": REGULARIZERS,
-    }
-    for name, registry in kinds.items():
-        rows = {
-            row.split("|")[1].strip(" `"): row.split("|")[2].strip() for row in render.TABLES[name]().splitlines()[2:]
-        }
-        assert list(rows) == registry.names()
-        assert all(len(words) > 10 for words in rows.values())
+
+def registries() -> dict[str, Any]:
+    """Every registry of the package, by its kind."""
+    found = {}
+    for file in sorted((render.DOCS.parent / "mann_hf").rglob("*.py")):
+        for name in re.findall(r"^(\w+): Registry\[.*\] = Registry\(", file.read_text("utf-8"), re.MULTILINE):
+            module = ".".join(file.relative_to(render.DOCS.parent).with_suffix("").parts)
+            registry = getattr(importlib.import_module(module), name)
+            found[registry.kind] = registry
+    return found
+
+
+def test_every_mechanism_has_a_row_that_says_something() -> None:
+    tables = [
+        {row.split("|")[1].strip(" `"): row.split("|")[2].strip() for row in made().splitlines()[2:]}
+        for name, made in render.TABLES.items()
+        if name not in ("names", "arguments", "commands")
+    ]
+    found = registries()
+    assert len(found) > 12 and found.keys() > NO_MECHANISMS
+    for kind, registry in found.items():
+        if kind not in NO_MECHANISMS:
+            (rows,) = [table for table in tables if list(table) == registry.names()]
+            assert all(len(words) > 10 for words in rows.values()), kind
 
 
 def test_readings_say_what_they_are_for() -> None:

@@ -1,6 +1,7 @@
 """What the episodic trainer takes over from `transformers.Trainer`: a test fails where it moves there."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ def test_the_list_of_private_methods_is_whole() -> None:
 def test_the_trainer_still_calls_it_in_the_same_way(name: str) -> None:
     theirs, own = (inspect.signature(getattr(kind, name)).parameters for kind in (Trainer, EpisodicTrainer))
     assert list(theirs) == list(own)
-    assert SOURCE.count(f"self.{name}") >= 1
+    assert re.search(rf"\bself\.{name}\b", SOURCE), "and not another whose name begins so"
 
 
-def test_what_is_set_on_it_is_read_there() -> None:
-    assert "self._train_batch_size" in SOURCE, "the batch size of a trial"
-    assert "_n_gpu" in inspect.getsource(EpisodicTrainingArguments.__mro__[1]), "several GPUs in one process"
+def test_what_is_set_on_it_is_read_there(tmp_path: Path) -> None:
+    assert re.search(r"batch_size=self\._train_batch_size\b", SOURCE), "the batch size of a trial"
+    args = arguments(tmp_path)
+    for count in (1, 3):  # several GPUs in one process
+        args._n_gpu = count
+        assert args.n_gpu == count and args.train_batch_size == count * args.per_device_train_batch_size
 
 
 def test_a_checkpoint_begins_with_the_model(tmp_path: Path, tiny_classifier: Any) -> None:
