@@ -74,7 +74,7 @@ class Controller(ABC):
         return AutoModel
 
     def prepare(self, config: PreTrainedConfig) -> None:  # noqa: B027  # nothing, in most modalities
-        """Changes what keys need in an encoder's configuration, before the encoder is made."""
+        """Changes settings of an encoder's configuration that would spoil keys, before the encoder is made."""
 
     def options(self, config: PreTrainedConfig, pooling: str | None) -> dict[str, Any]:
         """Further arguments with which an encoder is made, such as those that leave out what keys do not need.
@@ -86,7 +86,7 @@ class Controller(ABC):
         return {}
 
     def finish(self, encoder: Any) -> PreTrainedModel:
-        """The part of a loaded model that encodes.
+        """Takes from a loaded model the part that encodes.
 
         Raises:
             InvalidInputError: it is no encoder of this modality.
@@ -193,7 +193,7 @@ class Controller(ABC):
         return entry.stored is not None
 
     def processing_class_from(self, config: PreTrainedConfig) -> Any:
-        """What gives inputs to an encoder that was made from a configuration alone; None if that does not say it."""
+        """The image processor that a configuration alone implies; None where it implies none."""
         return None
 
     def check_not_empty(self, inputs: Mapping[str, Tensor], asked: Tensor | None, noun: str) -> None:  # noqa: B027

@@ -281,7 +281,7 @@ class MemoryMixin(Mixed):
                 self.update_memory(lambda _: (reencoded(self, kept, self.processor(processing_class)), None))
 
     def take_memory(self, path: Path, source: str, processor: InputProcessor | None = None) -> None:
-        """Swaps in the memory of a file, with keys that are computed again where a processor comes for it.
+        """Replaces the memory by that of a file, whose keys are computed again if a processor is given.
 
         Raises:
             MemoryFileError: it is damaged.
@@ -312,7 +312,7 @@ class MemoryMixin(Mixed):
             self.update_memory(lambda held: (replace(held, adapters=on) if held is memory else held, None))
 
     def wrote(self, memory: LabelledMemory) -> bool:
-        """Whether a memory's keys are those of this encoder as it is now, as far as the memory tells."""
+        """Whether a memory's keys are those of this encoder as it is now, as far as the memory's probe shows."""
         return memory.probe is None or same_keys(memory.probe, self.known_probe(fresh=True))
 
     def check_wrote(self, memory: LabelledMemory, source: str, probe: Tensor | None = None) -> None:
@@ -330,14 +330,14 @@ class MemoryMixin(Mixed):
 
     @property
     def identity(self) -> EncoderIdentity:
-        """What the encoder is known by."""
+        """Name, type and key size of the encoder, by which errors name it."""
         config = self.config
         return EncoderIdentity(
             config.controller.noun, config.encoder_name, config.encoder_config.model_type, self.key_size
         )
 
     def stamped(self, memory: LabelledMemory, probe: Tensor) -> LabelledMemory:
-        """The memory with the mark of the encoder that is about to write it."""
+        """The memory with probe, name and adapters of the encoder that is about to write it."""
         return replace(memory, probe=probe, encoder_name=self.config.encoder_name, adapters=active_adapters_on(self))
 
     def update_memory(

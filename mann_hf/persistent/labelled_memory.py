@@ -170,7 +170,7 @@ class LabelledMemory(Content):
         return {}
 
     def slots_of(self, columns: Sequence[int]) -> list[Tensor]:
-        """For each of some columns the slots of `reading_state` that are stored under its label."""
+        """The slots of `reading_state` that are stored under a label, for each label of some columns of the values."""
         new = [column for column in columns if column not in self._slots_by_column]
         self._slots_by_column.update(zip(new, self._found_slots(new), strict=True))
         return [self._slots_by_column[column] for column in columns]
@@ -237,7 +237,11 @@ class LabelledMemory(Content):
         return memory, [place.get(id_, id_) for id_ in ids]
 
     def taught_again(self, times: Mapping[int, int]) -> "LabelledMemory":
-        """This memory in which entries count so many times more, by their ids; those that are gone are passed over."""
+        """This memory with larger counts of some entries.
+
+        Args:
+            times: by id, how many times more an entry counts; ids that are gone are passed over.
+        """
         again = {self.slot_by_id[id_]: count for id_, count in times.items() if count > 0 and id_ in self.slot_by_id}
         if not again:
             return self
@@ -292,7 +296,7 @@ class LabelledMemory(Content):
         return set(self.state.ids[0, slots[self.state.mask[0, slots]]].tolist())
 
     def used(self, weights: Tensor) -> "LabelledMemory":
-        """This memory after reads that took `weights` [Q, S] from its entries."""
+        """This memory with the usage that Q reads with the read weights [Q, S] leave."""
         return replace(self, state=self.rules.use(self.state, weights[None]))
 
     def same_contents(self, other: "LabelledMemory") -> bool:

@@ -79,7 +79,7 @@ class FewShotPipeline(Pipeline):
 
     @property
     def processing_class(self) -> Any:
-        """What gives inputs to the encoder: its tokenizer or image processor; None of a modality that has neither."""
+        """The tokenizer or image processor; None for a modality that has neither."""
         name = self.model.config.controller.processing_class
         return None if name is None else getattr(self, name)
 
@@ -276,8 +276,8 @@ class FewShotPipeline(Pipeline):
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
         if not kwargs.pop("truncation", True):
             raise InvalidInputError(
-                "truncation=False: texts that are longer than the encoder reads are cut, stored ones and asked ones "
-                "alike; max_seq_length of the model's configuration says where."
+                "truncation=False: inputs that are longer than the encoder reads are cut, stored ones and asked ones "
+                "alike; of texts, max_seq_length of the model's configuration says where."
             )
         unknown = kwargs.keys() - {"top_k", "threshold", "evidence"}
         if unknown:

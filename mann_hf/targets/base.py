@@ -108,7 +108,7 @@ class Targets(LabelSchema):
         """
 
     def without_queries(self, labels: Tensor, absent: Tensor) -> Tensor:
-        """The labels of queries with those that are not there left out of a loss.
+        """Labels of queries in which absent queries are marked, so that a loss leaves them out.
 
         Args:
             labels: as `loss` takes them.
@@ -126,11 +126,11 @@ class Targets(LabelSchema):
         raise NotImplementedError
 
     def labels_of(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The labels, as `loss` takes them, by which stored examples are asked for themselves.
+        """The labels of stored examples as `loss` takes them, for losses that read a memory by its own examples.
 
         Args:
             values: of the slots.
-            mask: [B, S], which of them are asked; the others have no label.
+            mask: [B, S], the slots that serve as queries; the others are marked as without a label.
         """
         return self.without_queries(values, ~mask)
 
@@ -169,7 +169,7 @@ class Targets(LabelSchema):
         raise NotImplementedError
 
     def fit_values(self, values: Tensor) -> Tensor:
-        """What least squares are fitted to for given values, of the same shape."""
+        """The targets of least squares for given values, of the same shape."""
         return values
 
     def read(self, weights: Tensor, values: Tensor, outputs: int | None = None) -> Tensor:
@@ -183,7 +183,7 @@ class Targets(LabelSchema):
         return weights @ values.to(weights.dtype)
 
     def of_output(self, values: Tensor, output: int) -> Tensor:
-        """How much of one output each slot's value holds.
+        """The share of one output in the value of each slot.
 
         Args:
             values: [..., V], or whole numbers [...].
@@ -203,7 +203,7 @@ class Targets(LabelSchema):
         return self.read(weights, values, outputs)
 
     def read_of_logits(self, logits: Tensor) -> Tensor:
-        """What was read, from the logits that `read_logits` made of it."""
+        """The inverse of `read_logits`: the weighted sum of values, from its logits."""
         return logits
 
 

@@ -85,7 +85,7 @@ class LabelSchema(ABC):
 
     @abstractmethod
     def chosen(self, ranked: Sequence[Answer], places: Mapping[str, Any] | None = None) -> list[Answer]:
-        """Those of an input's outputs that answer for it.
+        """The outputs that are the answer to an input, such as the best, or all above one half.
 
         Args:
             ranked: all outputs, or the best; best first.
@@ -94,7 +94,7 @@ class LabelSchema(ABC):
 
     @abstractmethod
     def as_taught(self, answers: Sequence[Answer]) -> Answer:
-        """What was chosen for an input as one answer, whose label is as a person would teach it."""
+        """The chosen outputs of an input as one answer, with a label in the form in which it would be taught."""
 
 
 class OneName(LabelSchema):
