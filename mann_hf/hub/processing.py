@@ -1,4 +1,7 @@
-"""What turns a user's inputs into tensors, loaded from a folder or repository: tokenizers and image processors."""
+"""Loads tokenizers, image processors, and what else turns inputs into tensors, from a folder or repository.
+
+A kind of one's own is registered in `PROCESSING_CLASSES` by the name that a controller has as its `processing_class`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +12,7 @@ from .tokenizers import load_tokenizer, was_refused
 
 
 class ProcessingClass(NamedTuple):
-    """A kind of what `Trainer` calls a processing class.
+    """How one kind of processing class, as `Trainer` calls them, is loaded.
 
     Attributes:
         noun: what it is called in messages.
