@@ -118,7 +118,7 @@ class TextController(Controller):
         return inputs["attention_mask"].numel() if "attention_mask" in inputs else 0
 
     def embedding_together(self, encoder: nn.Module, batches: Sequence[Mapping[str, Any]]) -> AbstractContextManager:
-        """In it, all tokens are looked up at once."""
+        """A context in which the tokens of all batches are looked up in one call."""
         return looked_up_once(encoder, [batch["input_ids"] for batch in batches if "input_ids" in batch])
 
     def stacked(self, batches: Sequence[Mapping[str, Tensor]], config: PreTrainedConfig) -> dict[str, Tensor]:

@@ -202,14 +202,14 @@ class _Column(Sequence):
         return f"{self.source}, column {self.column!r}: row {int(row)} (counted from 0)"
 
     def digests(self) -> Iterator[str | None]:
-        """Of each input; None for one that is missing."""
+        """A digest of each input; None for one that is missing."""
         encoded = self._rows.cast_column(self.column, Image(decode=False)) if self._is_image else self._rows
         for row in encoded:
             yield _digest(row[self.column])
 
 
 def _digest(value: Any) -> str | None:
-    """Of an array, or of an image as its file holds it."""
+    """A digest of an array, or of an image as its file holds it."""
     if isinstance(value, dict):
         value = value["path"] if value.get("bytes") is None else value["bytes"]
     if value is None:

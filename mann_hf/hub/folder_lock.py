@@ -182,7 +182,7 @@ def only_writer(folder: str | os.PathLike, waiting: Callable[[], None] | None = 
 
 @contextmanager
 def only_writer_now(folder: Path) -> Iterator[FolderLock | None]:
-    """The same without waiting, and for a folder that is there: None where another process or thread writes to it."""
+    """As `only_writer` without waiting, for a folder that is there; None where somebody else writes to it."""
     again = _held_by_this_thread(folder)
     if again is not None:
         yield again

@@ -55,7 +55,7 @@ class Alphabet:
         return self._of_class(sign) if sign.startswith("[") else self._of_item(sign)
 
     def _of_class(self, sign: str) -> Possible:
-        """Of `[...]` with letters, ranges and escapes; others, such as nested classes, are not distinguished."""
+        """The letters of `[...]` with letters, ranges and escapes; all letters for others, such as nested classes."""
         inner = sign[1:-1]
         negated = inner.startswith("^")
         inner = inner[1:] if negated else inner
@@ -73,7 +73,7 @@ class Alphabet:
         return self._inverted(found) if negated else found
 
     def _of_item(self, item: str) -> Possible:
-        """Of one letter or escape."""
+        """The letters that one letter or escape stands for."""
         if (code := _code(item)) is not None:
             return self._range(code, code)
         if self.any_case and item[1] in "pP":

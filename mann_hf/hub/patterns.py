@@ -228,7 +228,7 @@ class _Automaton:
         return found
 
     def _loops(self) -> dict[int, int]:
-        """Of each failing letter that can come again, all that can come between."""
+        """For each letter at which a match can fail and that can come again, the letters that can come between."""
         found: dict[int, int] = {}
         for letter in self._each(self.failing):
             if letter not in found and self.reach[letter] >> letter & 1:

@@ -71,7 +71,7 @@ class Repository:
         return self.api.hf_hub_download(self.id, name, revision=self.sha) if self.has(name) else None
 
     def card(self) -> str | None:
-        """Its card, if it has one."""
+        """The card of the repository; None if it has none."""
         path = self.read(CARD)
         return None if path is None else card_in(Path(path).parent)
 

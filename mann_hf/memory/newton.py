@@ -146,7 +146,7 @@ class Sketch(NamedTuple):
 
     @classmethod
     def _of_outputs(cls, objective: ConvexObjective, weights: Tensor, rank: int, most: int) -> "Sketch":
-        """Of some outputs, from what each slot weighs in them [S, v]."""
+        """A sketch for some outputs, from the weight [S, v] of each slot in them."""
         heavy, slots = weights.mT.topk(min(len(weights), most), dim=1)
         near = objective.features(slots) * heavy[..., None].sqrt()  # [V, M, K]
         size = near.shape[2]

@@ -40,7 +40,7 @@ class EpisodeKeys(NamedTuple):
     seeds: Tensor | None = None
 
     def with_names(self) -> "EpisodeKeys":
-        """The same with the labels' words among the support, behind the examples."""
+        """These episodes with the words of labels as further support, behind the examples."""
         if self.names is None:
             return self
         assert self.named is not None
@@ -53,7 +53,7 @@ class EpisodeKeys(NamedTuple):
         )
 
     def repeated(self, times: int) -> "EpisodeKeys":
-        """The same episodes several times over, one round behind the other."""
+        """These episodes several times over, one round behind the other."""
         memory, *parts = self
         rounds = (part if part is None else part.repeat(times, *[1] * (part.dim() - 1)) for part in parts)
         return EpisodeKeys(memory, *rounds)  # type: ignore[arg-type]

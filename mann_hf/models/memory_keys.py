@@ -77,7 +77,7 @@ def lack_inputs(model: Any, memory: LabelledMemory) -> bool:
 
 
 def why_lacking(model: Any) -> str:
-    """That a memory lacks inputs of a model, in words."""
+    """The reason, for an error, that keys cannot be computed again: the memory lacks inputs."""
     controller = model.config.controller
     return f"memory keeps no {controller.noun}s ({controller.stored_by}=False)"
 

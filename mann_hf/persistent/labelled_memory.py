@@ -166,7 +166,7 @@ class LabelledMemory(Content):
 
     @cached_property
     def _slots_by_column(self) -> dict[int, Tensor]:
-        """Those that have been asked for."""
+        """A cache of `slots_of`, by column."""
         return {}
 
     def slots_of(self, columns: Sequence[int]) -> list[Tensor]:

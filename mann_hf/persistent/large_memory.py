@@ -84,7 +84,7 @@ class Content:
         return count >= min(LARGE, LARGE_VALUES / max(1, labels))
 
     def together(self: C) -> C:
-        """The same with a slot for each entry, in their order, and no other."""
+        """This memory with one slot for each entry, in their order, and no other."""
         own = self.entries
         if not isinstance(own, StoredEntries):
             return self
@@ -121,7 +121,7 @@ def _written(content: C, write: Callable[[C], C | None]) -> C:
 
 
 def _shared(content: C) -> C:
-    """The same content in slots that later versions share."""
+    """A memory of the same content, in slots that its later versions share."""
     content = content.together()
     entries, labels, values = content.entries, content.labels, content.state.values[0].detach()
     examples = are_examples(entries)

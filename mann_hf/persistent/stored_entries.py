@@ -19,7 +19,7 @@ from .shared_slots import SharedSlots, Version
 
 
 class LabelCounts(NamedTuple):
-    """Of each of C labels the numbers of entries and of examples, and the first slot, that are stored under it."""
+    """For each of C labels: how many entries and examples are stored under it, and their first slot."""
 
     entries: Tensor
     examples: Tensor

@@ -205,7 +205,7 @@ class Margins(NamedTuple):
     doubt: float = 0.0
 
     def to(self, dtype: torch.dtype) -> "Margins":
-        """As it is: probabilities are computed anew."""
+        """These margins, unchanged: probabilities are computed anew in any precision."""
         return self
 
     def probabilities(self, slots: Slots = slice(None), outputs: Slots = slice(None)) -> Tensor:
