@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InvalidInputError, NotInMemoryError
+from ..targets.label_tensors import with_dimensions_of
 from .addressing import content_weights, cosine_similarity, unit
 from .base import MEMORIES, Memory
 from .eviction import EVICTIONS
 from .precision import LARGEST, strange
-from .state import NO_ID, KeyValueState, compact, concatenate, empty_state, spread
+from .state import NO_ID, KeyValueState, compact, concatenate, empty_state
 
 USAGE_DECAY = 0.99
 """γ of `KeyValueMemory.use`."""
@@ -235,7 +236,7 @@ class KeyValueMemory(Memory[KeyValueState]):
         written = mask.long()
         return KeyValueState(
             keys=keys.masked_fill(~mask[..., None], 0),
-            values=values.masked_fill(~spread(mask, values), 0),
+            values=values.masked_fill(~with_dimensions_of(mask, values), 0),
             usage=mask.to(keys.dtype),
             age=(written.sum(dim=1, keepdim=True) - written.cumsum(dim=1)) * written,  # how many of these come after
             write_count=written,
@@ -314,7 +315,7 @@ class KeyValueMemory(Memory[KeyValueState]):
         placed = torch.where(merges[:, None] & mask, state.ids.gather(1, slot[:, None]), id_)
         written = KeyValueState(
             keys=torch.where(replaced[..., None], key, keys),
-            values=torch.where(spread(replaced, state.values), value, state.values),
+            values=torch.where(with_dimensions_of(replaced, state.values), value, state.values),
             usage=state.usage.masked_fill(here, 1),
             age=older.masked_fill(here, 0),
             write_count=torch.where(merged, state.write_count + 1, state.write_count.masked_fill(replaced, 1)),

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..targets.label_tensors import with_dimensions_of
+
 NO_ID = -1
 """The id in a slot that holds nothing."""
 FEW = 64
@@ -134,18 +136,13 @@ def clear(state: KeyValueState) -> KeyValueState:
     empty = state.mask.logical_not()
     return KeyValueState(
         keys=state.keys.masked_fill(empty[..., None], 0),
-        values=state.values.masked_fill(spread(empty, state.values), 0),
+        values=state.values.masked_fill(with_dimensions_of(empty, state.values), 0),
         usage=state.usage.masked_fill(empty, 0),
         age=state.age.masked_fill(empty, 0),
         write_count=state.write_count.masked_fill(empty, 0),
         mask=state.mask,
         ids=state.ids.masked_fill(empty, NO_ID),
     )
-
-
-def spread(slots: Tensor, field: Tensor) -> Tensor:
-    """What there is one of a slot, [B, S], with further dimensions of 1, so that it goes with any field."""
-    return slots.view(*slots.shape, *[1] * (field.dim() - slots.dim()))
 
 
 def slots_by_column(values: Tensor, columns: Sequence[int]) -> list[Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..registry import Registry
-from .label_tensors import IGNORED, mean_over_episodes
+from .label_tensors import IGNORED, mean_over_episodes, with_dimensions_of
 from .schema import LabelSchema
 
 SINGLE_LABEL = "single_label_classification"
@@ -114,7 +114,7 @@ class Targets(LabelSchema):
             labels: as `loss` takes them.
             absent: [...], the queries that are not there.
         """
-        return labels.masked_fill(like_labels(absent, labels), IGNORED)
+        return labels.masked_fill(with_dimensions_of(absent, labels), IGNORED)
 
     def values_of(self, labels: Tensor, count: int) -> Tensor:
         """The values that queries' labels would write, zero where there is none: [B, Q, V], or [B, Q] of integers.
@@ -222,11 +222,6 @@ def targets_of(problem_type: str | None) -> Targets:
 def problem_types() -> tuple[str, ...]:
     """The names of targets that ways of reading can serve: those whose values are rows of numbers."""
     return tuple(name for name, kind in TARGETS.items() if kind.dense)
-
-
-def like_labels(queries: Tensor, labels: Tensor) -> Tensor:
-    """A mask of queries [...] with further dimensions of 1, so that it goes with labels that may be rows."""
-    return queries.to(labels.device).view(*queries.shape, *[1] * (labels.dim() - queries.dim()))
 
 
 @functools.cache

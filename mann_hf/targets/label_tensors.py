@@ -44,3 +44,8 @@ def lowest_and_highest(labels: Tensor, mask: Tensor) -> tuple[int, int]:
     ends = torch.stack([labels.masked_fill(~mask, most).min(), labels.masked_fill(~mask, -most).max()])
     lowest, highest = ends.tolist()
     return lowest, highest
+
+
+def with_dimensions_of(field: Tensor, other: Tensor) -> Tensor:
+    """A field of queries or slots [B, S], with further dimensions of 1, so that it broadcasts with one [B, S, ...]."""
+    return field.to(other.device).view(*field.shape, *[1] * (other.dim() - field.dim()))

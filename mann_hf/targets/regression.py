@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InvalidInputError
-from .base import REGRESSION, TARGETS, like_labels
+from .base import REGRESSION, TARGETS
+from .label_tensors import with_dimensions_of
 from .rows import Rows
 from .schema import Numbers
 
@@ -40,7 +41,7 @@ class Regression(Numbers, Rows):
         return (~self.rows_of(labels, dimensions).isnan()).all(-1)
 
     def without_queries(self, labels: Tensor, absent: Tensor) -> Tensor:
-        return labels.float().masked_fill(like_labels(absent, labels), float("nan"))
+        return labels.float().masked_fill(with_dimensions_of(absent, labels), float("nan"))
 
     def output_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.mse_loss(logits, labels, reduction="none")
