@@ -434,6 +434,14 @@ class TestStored:
         with pytest.raises(InvalidInputError, match="the stored picture is no picture that can be read"):
             keeping.load_memory(tmp_path, reencode=True)
 
+    def test_the_card_says_how_many_are_kept(self, keeping: FewShotImageClassificationPipeline, tmp_path: Path) -> None:
+        keeping.save_pretrained(tmp_path / "all")
+        assert "The images in the memory are stored as small PNGs" in (tmp_path / "all" / "README.md").read_text()
+        keeping.model.remember(keeping.model.memory.state.keys[0, :1] + 1, ["square"])  # without its picture
+        keeping.save_pretrained(tmp_path / "some")
+        card = (tmp_path / "some" / "README.md").read_text()
+        assert "Some images in the memory (9 of 10) are stored as small PNGs, in `memory.safetensors`:" in card
+
     def test_texts_are_kept_otherwise(self, tiny_classifier: Any) -> None:
         with pytest.raises(
             InvalidInputError,
@@ -464,10 +472,16 @@ class TestZeroShot:
         assert answers(classifier) == before
 
     @pytest.mark.parametrize("kind", ["clip", "siglip"])
-    def test_labels_alone_have_the_keys_of_their_names(self, make: Make, kind: str, tiny_tokenizer: Any) -> None:
+    def test_labels_alone_have_the_keys_of_their_names(
+        self, make: Make, kind: str, tiny_tokenizer: Any, tmp_path: Path
+    ) -> None:
         classifier = make(kind, tiny_tokenizer, store_inputs=True)
         ids = classifier.remember(labels=["grey_cat", "dog"])
         memory = classifier.model.memory
+        classifier.save_pretrained(tmp_path)
+        card = (tmp_path / "README.md").read_text()
+        assert "the 2 descriptions in the memory, of 2 labels" in card and "| `grey_cat` | 0 | grey cat |" in card
+        assert "What describes a label is stored as text" in card and "PNG" not in card
         entries = [(entry.id, entry.text, entry.label, entry.kind) for entry in memory.entries]
         assert entries == [(ids[0], "grey cat", "grey_cat", "description"), (ids[1], "dog", "dog", "description")]
         names = classifier.model.name_keys(["grey_cat", "dog"], classifier.image_processor)

@@ -6,6 +6,7 @@ from typing import Any
 from ..controllers.base import Controller
 from ..hub_names import is_owned_name
 from ..targets.kinds import Targets, targets_of
+from ..wording import counted
 
 LIBRARY = __name__.partition(".")[0]
 
@@ -41,10 +42,13 @@ class ModelFacts:
         settings: other settings of its configuration that differ from the defaults, by name.
         max_tokens: number of tokens after which a text is cut; None for no limit.
         labels: the labels it knows.
-        entries: number of stored inputs.
+        entries: number of entries: examples, and descriptions of labels.
+        descriptions: how many of them are descriptions.
         unlabelled: number of stored inputs without a label.
         questions: a few inputs to ask about, with their labels, for the examples.
-        stores_inputs: whether the inputs can be read from the memory's file.
+        inputs_kept: number of examples whose input is in the memory's files.
+        descriptions_kept: number of descriptions whose text is.
+        can_reencode: whether the keys of all entries can be computed again from what is stored.
         adapter: a short description of the adapter, if the weights are only those of an adapter.
         base: the model under the adapter, if it is one of this library.
         extra: the extras of the package that loading needs, with commas between them.
@@ -61,9 +65,12 @@ class ModelFacts:
     max_tokens: int | None = None
     labels: tuple[LabelFacts, ...] = ()
     entries: int = 0
+    descriptions: int = 0
     unlabelled: int = 0
     questions: tuple[tuple[str, str], ...] = ()
-    stores_inputs: bool = True
+    inputs_kept: int = 0
+    descriptions_kept: int = 0
+    can_reencode: bool = True
     adapter: str | None = None
     base: str | None = None
     extra: str | None = None
@@ -78,6 +85,18 @@ class ModelFacts:
     def task(self) -> str | None:
         """The task of the Hub, whose pipeline is `few-shot-...`; None for a modality that has none."""
         return self.controller.task
+
+    @property
+    def examples(self) -> int:
+        """Number of examples in the memory."""
+        return self.entries - self.descriptions
+
+    @property
+    def held(self) -> str:
+        """What the memory holds, in words: `"2 labelled images and 1 description"`."""
+        parts = {self.noun if not self.targets.named else f"labelled {self.noun}": self.examples}
+        parts["description"] = self.descriptions
+        return " and ".join(counted(count, one) for one, count in parts.items() if count)
 
     @property
     def is_foreign(self) -> bool:

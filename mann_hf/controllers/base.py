@@ -46,6 +46,7 @@ class Controller(ABC):
         in_shell: whether the shell command takes its inputs: it is one of `MODALITIES` of `cli`.
         readable: whether what identifies an input is text that people read, as a text itself is.
         stored_by: the field of `MANNConfig` that has a memory keep inputs, so that their keys can be computed again.
+        stored_as: how model cards say in which form they are then kept.
         own_fields: further fields of `MANNConfig` that not every modality has; others are refused another value of them
             than the default.
         more_inputs: names of inputs that follow the main one where they are given without a name.
@@ -64,6 +65,7 @@ class Controller(ABC):
     in_shell: ClassVar[bool] = False
     readable: ClassVar[bool] = False
     stored_by: ClassVar[str] = "store_inputs"
+    stored_as: ClassVar[str] = "as small files"
     own_fields: ClassVar[frozenset[str]] = frozenset()
     more_inputs: ClassVar[tuple[str, ...]] = ()
     optional_inputs: ClassVar[frozenset[str]] = frozenset()

@@ -37,6 +37,7 @@ class ImageController(Controller):
     processing_class = "image_processor"
     task = "image-classification"
     extra = "images"
+    stored_as = "as small PNGs"
     samples = SampleInputs("photo.png", {"cat.png": "cat", "dog.png": "dog"}, {"worn.png": 0.1, "new.png": 0.9})
     in_shell = True
 

@@ -37,6 +37,7 @@ class TextController(Controller):
     )
     in_shell = readable = True
     stored_by = "store_texts"
+    stored_as = "as they were given"
     own_fields = frozenset(("max_seq_length", "prompts", "prompt_name", "lower_case", "pool_prompt"))
     more_inputs = ("attention_mask",)
     optional_inputs = frozenset(("attention_mask", "token_type_ids"))

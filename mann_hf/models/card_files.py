@@ -46,6 +46,8 @@ def model_facts(model: Any, place: str) -> ModelFacts:
     controller, usual = config.controller, usual_config(config)
     different = {name: getattr(config, name) for name in SHOWN_SETTINGS}
     adapter = adapters.summary(model)
+    examples = [entry for entry in memory.entries if entry.kind == "example"]
+    descriptions = [entry for entry in memory.entries if entry.kind == "description"]
     return ModelFacts(
         place=place,
         model_class=type(model).__name__.removeprefix("FSDP"),
@@ -57,9 +59,12 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         max_tokens=controller.max_length(config, model.encoder),
         labels=_labels(memory, controller.readable),
         entries=len(memory),
+        descriptions=len(descriptions),
         unlabelled=len(memory.unlabelled),
         questions=_questions(memory) if controller.readable else (),
-        stores_inputs=all(map(controller.keeps, memory.entries)),
+        inputs_kept=sum(map(controller.keeps, examples)),
+        descriptions_kept=sum(entry.text is not None for entry in descriptions),
+        can_reencode=all(map(controller.keeps, memory.entries)),
         adapter=adapter,
         base=public_name(adapter_base.base_of(model)),
         extra=",".join(filter(None, [controller.extra, "peft" if adapter is not None else None])) or None,

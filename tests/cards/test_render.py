@@ -38,9 +38,13 @@ FACTS = ModelFacts(
     max_tokens=256,
     labels=(LabelFacts("card_arrival", 2, "where is my card?"), LabelFacts("lost_card", 0, None, "it was stolen")),
     entries=3,
+    descriptions=1,
+    inputs_kept=2,
+    descriptions_kept=1,
     questions=(("where is my card?", "card_arrival"),),
     versions={"torch": "2.13.0"},
 )
+ALL_EXAMPLES: dict[str, Any] = {"descriptions": 0, "descriptions_kept": 0, "inputs_kept": 3}
 LOADED_BY = f'mann_hf.MANNForSequenceClassification.from_encoder_pretrained("{ENCODER}")'
 
 
@@ -115,7 +119,7 @@ class TestModelCard:
         assert "Every text gets one of the labels" not in card.text
 
     def test_a_regression_shows_examples(self) -> None:
-        card = rendered(labels=(), problem_type="regression", questions=(("it broke", "0.1"),))
+        card = rendered(**ALL_EXAMPLES, labels=(), problem_type="regression", questions=(("it broke", "0.1"),))
         assert section(card, "Examples").strip() == "- it broke: 0.1" and "regression model" in card.text
         assert "their numbers" in card.text and "wrong number" in card.text
         assert not re.search("label|score", card.text)
@@ -133,10 +137,31 @@ class TestModelCard:
         assert blocks(card, "")[0] == "pip install 'mann_hf[peft]'\n"
         assert "Texts are cut after 256 tokens." in card.text
 
-    def test_texts_that_are_not_stored(self) -> None:
-        assert "anyone who can\n  read this" in section(rendered(), "Limits and bias")
-        card = rendered(stores_inputs=False, labels=(LabelFacts("a", 1),), questions=())
-        assert "holds embeddings, not texts" in section(card, "Limits and bias") and "| `a` | 1 |  |" in card.text
+    @pytest.mark.parametrize(
+        "kept, said",
+        [
+            (
+                2,
+                "- The texts in the memory are stored as they were given, in `memory.safetensors` and `memory.json`",
+            ),
+            (1, "- Some texts in the memory (1 of 2) are stored as they were given, in `memory.safetensors` and"),
+            (0, "- Of its examples the memory holds embeddings, not texts; an embedding still reveals"),
+        ],
+    )
+    def test_how_many_texts_are_stored(self, kept: int, said: str) -> None:
+        limits = section(rendered(inputs_kept=kept), "Limits and bias")
+        assert said in limits and ("anyone who can read this repository can read them" in limits) == bool(kept)
+        assert "What describes a label is stored as text" in limits
+        assert "What describes" not in section(rendered(inputs_kept=kept, descriptions_kept=0), "Limits and bias")
+
+    def test_texts_that_are_not_shown(self) -> None:
+        card = rendered(inputs_kept=0, labels=(LabelFacts("a", 1),), questions=())
+        assert "| `a` | 1 |  |" in card.text
+
+    def test_descriptions_are_no_examples(self) -> None:
+        assert "the 2 labelled texts and 1 description in the memory, of 2 labels" in rendered().text
+        none = rendered(entries=1, inputs_kept=0)
+        assert "the 1 description in the memory" in none.text and "Of its examples" not in none.text
 
     def test_training(self) -> None:
         training = TrainingRecord(
@@ -222,11 +247,15 @@ class TestOtherInputs:
     IMAGES: dict[str, Any] = {
         "controller": controller_of(IMAGE),
         "extra": "images",
-        "stores_inputs": False,
+        **ALL_EXAMPLES,
+        "inputs_kept": 0,
+        "can_reencode": False,
     }
     TONES: dict[str, Any] = {
         "controller": ToneController(),
-        "stores_inputs": False,
+        **ALL_EXAMPLES,
+        "inputs_kept": 0,
+        "can_reencode": False,
         "model_class": "MANNForClassification",
     }
     LABELS = (LabelFacts("cat", 2), LabelFacts("dog", 1))
@@ -300,7 +329,7 @@ class TestOtherInputs:
             name = "counts"
 
         monkeypatch.setitem(TARGETS._parts, "counts", Counts)
-        card = rendered(labels=(), problem_type="counts", questions=(("it broke", "3"),))
+        card = rendered(**ALL_EXAMPLES, labels=(), problem_type="counts", questions=(("it broke", "3"),))
         assert "A regression model" in card.text and "# a number, and" in card.text and "label" not in card.text
 
     def test_memories(self) -> None:
@@ -310,8 +339,23 @@ class TestOtherInputs:
         assert 'pipeline("few-shot-image-classification", model=model)\nclf("photo.png")' in python
         assert blocks(card, "") == ["pip install 'mann_hf[images]'\n"] and "3 labelled images of 2 labels" in card.text
         assert not re.search(r"\b(?<!own )[Tt]exts?\b|reencode", card.text)
-        kept = memory_card(dataclasses.replace(facts, stores_inputs=True), LOADED_BY)
+        kept = memory_card(dataclasses.replace(facts, inputs_kept=3, can_reencode=True), LOADED_BY)
         assert "`reencode=True` computes its embeddings again from its images." in kept
+        assert "- The images in the memory are stored as small PNGs, in `memory.safetensors`: anyone" in kept
+        words = dataclasses.replace(facts, entries=1, descriptions=1, descriptions_kept=1, can_reencode=True)
+        assert "computes its embeddings again from its descriptions." in memory_card(words, LOADED_BY)
+
+    def test_descriptions_beside_images_are_shown(self) -> None:
+        facts = {**self.IMAGES, "questions": (), "max_tokens": None, "descriptions": 1, "descriptions_kept": 1}
+        card = rendered(**facts, labels=(LabelFacts("cat", 2), LabelFacts("dog", 0, None, "it *barks*")))
+        assert section(card, "Labels").strip().splitlines() == [
+            "| label | examples | description |",
+            "| --- | ---: | --- |",
+            "| `cat` | 2 |  |",
+            "| `dog` | 0 | it \\*barks\\* |",
+        ]
+        assert "the 2 labelled images and 1 description in the memory" in card.text
+        assert "What describes a label is stored as text" in card.text
 
 
 class TestResultsFile:
@@ -365,7 +409,8 @@ class TestMemoryCard:
         assert blocks(card, "python") == [] and '`model.load_memory("me/my-intents")`' in card.text
 
     def test_of_a_regression(self) -> None:
-        facts = dataclasses.replace(FACTS, problem_type="regression", labels=(), questions=(("it broke", "0.1"),))
+        changed: dict[str, Any] = {"problem_type": "regression", "labels": (), "questions": (("it broke", "0.1"),)}
+        facts = dataclasses.replace(FACTS, **ALL_EXAMPLES, **changed)
         card = ModelCard(memory_card(facts, LOADED_BY))
         assert "- it broke: 0.1" in card.text and "3 texts with their numbers, as embeddings" in card.text
         assert "label" not in card.text
