@@ -1,5 +1,6 @@
 """A modality that another package registers, from the first example to a saved folder."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import AutoModelForAudioClassification, PreTrainedConfig
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from mann_hf.controllers.kinds import CONTROLLERS, controller_of
-from mann_hf.errors import EncoderMismatchError, InvalidInputError
+from mann_hf.errors import EncoderMismatchError, InvalidInputError, InvalidTypeError
 from mann_hf.hub.processing import PROCESSING_CLASSES, ProcessingClass
 from mann_hf.models import MANNForClassification
-from mann_hf.pipelines import FewShotPipeline
+from mann_hf.models.few_shot_tasks import registered_task, task_of
+from mann_hf.pipelines import PIPELINES, FewShotPipeline
+from mann_hf.pipelines.registration import few_shot_task
 from mann_hf.training import EpisodicTrainer, EpisodicTrainingArguments
 from tests.tones import TONES, ToneController, ToneProcessor, register, tone_model
 
@@ -47,7 +51,39 @@ def test_its_card_shows_no_inputs_that_it_does_not_have(classifier: FewShotPipel
     classifier.save_pretrained(tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.pipeline_tag == "audio-classification" and "| `low` | 2 |" in card.text
-    assert "clf(tone)" in card.text and "mann-hf predict" not in card.text
+    assert "clf(tone)" in card.text and "mann-hf predict" not in card.text and "stock" not in card.text
+
+
+def test_the_code_of_its_card_runs(
+    classifier: FewShotPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classifier.save_pretrained("my-tones")
+    (code,) = re.findall(r"```python\n(.*?)```", Path("my-tones", "README.md").read_text(), re.DOTALL)
+    names = {"tone": "0.8 0 0.1 0"}
+    exec(compile(code, "card", "exec"), names)
+    taught: Any = names["clf"]
+    assert taught(names["tone"]) == classifier(names["tone"])
+
+
+def test_an_error_names_the_pipeline_that_there_is(classifier: FewShotPipeline) -> None:
+    with pytest.raises(InvalidTypeError, match="FewShotPipeline takes tones"):
+        classifier.model.remember("no keys", ["low"])  # type: ignore[arg-type]
+
+
+def test_a_pipeline_of_its_own_is_named(classifier: FewShotPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tones(MANNForClassification):
+        modality = "tone"
+
+    class TonePipeline(FewShotPipeline):
+        model_class = Tones
+
+    monkeypatch.setattr(PIPELINE_REGISTRY, "supported_tasks", {**PIPELINE_REGISTRY.supported_tasks})
+    monkeypatch.delitem(PIPELINES._parts, "tone", raising=False)  # so that it goes again after the test
+    few_shot_task(AutoModelForAudioClassification, "an/encoder")(TonePipeline)
+    assert registered_task("tone") == task_of("tone") == "few-shot-audio-classification"
+    PIPELINE_REGISTRY.supported_tasks["few-shot-audio-classification"]["impl"] = FewShotPipeline
+    assert registered_task("tone") is None, "it is of models of another modality"
 
 
 class Scale:

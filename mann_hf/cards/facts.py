@@ -39,6 +39,7 @@ class ModelFacts:
         encoder: the name of the encoder; None for one without a name, which began with random weights.
         reading: how the memory is read.
         controller: of its modality: what an input is called, the Hub's task, and inputs for the examples.
+        few_shot_task: the name by which `transformers.pipeline` makes its pipeline; None where it makes none.
         settings: other settings of its configuration that differ from the defaults, by name.
         max_tokens: number of tokens after which a text is cut; None for no limit.
         labels: the labels it knows.
@@ -61,6 +62,7 @@ class ModelFacts:
     encoder: str | None
     reading: str
     controller: Controller
+    few_shot_task: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     labels: tuple[LabelFacts, ...] = ()
@@ -83,7 +85,7 @@ class ModelFacts:
 
     @property
     def task(self) -> str | None:
-        """The task of the Hub, whose pipeline is `few-shot-...`; None for a modality that has none."""
+        """The task of the Hub; None for a modality that has none."""
         return self.controller.task
 
     @property
@@ -102,6 +104,11 @@ class ModelFacts:
     def is_foreign(self) -> bool:
         """Whether the modality comes from another package, which has to be imported first."""
         return type(self.controller).__module__.partition(".")[0] != LIBRARY
+
+    @property
+    def stock_task(self) -> str | None:
+        """The task whose stock pipeline gives the same scores; None where there is none, or it is not known."""
+        return self.task if self.few_shot_task and not self.is_foreign else None
 
     @property
     def targets(self) -> Targets:

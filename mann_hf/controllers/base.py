@@ -39,8 +39,8 @@ class Controller(ABC):
         input_dims: the number of dimensions of one input in it.
         processing_class: what is loaded with an encoder for its inputs: a name of `PROCESSING_CLASSES` of `hub`; None
             for nothing.
-        task: the Hub's name of what its classifiers do, such as `"text-classification"`, for cards and their examples,
-            which call the pipeline `few-shot-...` of that name; None where `FewShotPipeline` is called by itself.
+        task: the Hub's name of what its classifiers do, such as `"text-classification"`, for cards, and for the name
+            `few-shot-...` of a pipeline of its own, if it has one; None for none.
         extra: the extra of this package that its inputs need; None for none.
         samples: inputs for the code in model cards; None where code has none, such as for rows of numbers.
         in_shell: whether the shell command takes its inputs: it is one of `MODALITIES` of `cli`.

@@ -24,6 +24,7 @@ from ..persistent.memory_files import load_memory
 from ..wording import counted, holds_words
 from . import adapter_base, adapters
 from .configuration_mann import MANNConfig
+from .few_shot_tasks import registered_task
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -55,6 +56,7 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         encoder=public_name(config.encoder_name),
         reading=config.reading,
         controller=controller,
+        few_shot_task=registered_task(config.modality),
         settings={name: value for name, value in different.items() if value != getattr(usual, name)},
         max_tokens=controller.max_length(config, model.encoder),
         labels=_labels(memory, controller.readable),

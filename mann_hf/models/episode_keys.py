@@ -12,6 +12,7 @@ from ..memory import KeyValueMemory, Reading, Solution
 from ..memory.precision import LARGEST, strange
 from ..persistent.holder import full_precision
 from .episode_batch import EpisodeBatch
+from .few_shot_tasks import registered_task
 
 
 class EpisodeKeys(NamedTuple):
@@ -123,13 +124,13 @@ def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
 
 def check_keys(model: Any, keys: Any, count: str) -> None:
     """Refuses what is no batch of keys [`count`, K] of a model."""
-    size, noun, task = model.key_size, model.config.controller.noun, model.config.controller.task
+    size, noun = model.key_size, model.config.controller.noun
     if not isinstance(keys, Tensor) or not keys.is_floating_point() or keys.layout != torch.strided:
         came = f"{keys.layout} of {keys.dtype}" if isinstance(keys, Tensor) else type(keys).__name__
+        task = registered_task(model.config.modality)
         raise InvalidTypeError(
             f"keys are of type {came}; a model takes dense tensors of floating-point numbers, from "
-            f"embed_inputs(processor, {noun}s). {f'The pipeline few-shot-{task}' if task else 'FewShotPipeline'} takes "
-            f"{noun}s."
+            f"embed_inputs(processor, {noun}s). {f'The pipeline {task}' if task else 'FewShotPipeline'} takes {noun}s."
         )
     if keys.dim() != 2 or keys.shape[1] != size:
         raise InvalidInputError(

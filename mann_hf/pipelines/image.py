@@ -4,8 +4,9 @@ from transformers import AutoModelForImageClassification
 
 from ..controllers.kinds import IMAGE
 from ..models import MANNForImageClassification
+from ..models.few_shot_tasks import task_of
 from .few_shot import FewShotPipeline
-from .registration import few_shot_task, task_of
+from .registration import few_shot_task
 
 FEW_SHOT_IMAGE_TASK = task_of(IMAGE)
 """`"few-shot-image-classification"`, by which `transformers.pipeline` makes the pipeline below."""

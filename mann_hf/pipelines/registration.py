@@ -5,18 +5,13 @@ from typing import Any, TypeVar
 
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from ..controllers.kinds import controller_of
 from ..errors import InvalidInputError
+from ..models.few_shot_tasks import task_of
 from ..registry import Registry
 
 Kind = TypeVar("Kind", bound=type)
 
 PIPELINES: Registry[Any] = Registry("pipeline of the modality")
-
-
-def task_of(modality: str) -> str:
-    """The name by which `transformers.pipeline` makes the pipeline of a modality: its task, few-shot."""
-    return f"few-shot-{controller_of(modality).task}"
 
 
 def few_shot_task(auto_class: Any, encoder: str) -> Callable[[Kind], Kind]:

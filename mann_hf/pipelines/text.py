@@ -11,8 +11,9 @@ from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
 from ..models import MANNForSequenceClassification
+from ..models.few_shot_tasks import task_of
 from .few_shot import FewShotPipeline
-from .registration import few_shot_task, task_of
+from .registration import few_shot_task
 
 FEW_SHOT_TASK = task_of(TEXT)
 """`"few-shot-text-classification"`, by which `transformers.pipeline` makes the pipeline below."""

@@ -34,6 +34,7 @@ FACTS = ModelFacts(
     encoder=ENCODER,
     reading="logistic",
     controller=controller_of(TEXT),
+    few_shot_task="few-shot-text-classification",
     settings={"capacity": 100},
     max_tokens=256,
     labels=(LabelFacts("card_arrival", 2, "where is my card?"), LabelFacts("lost_card", 0, None, "it was stolen")),
@@ -246,6 +247,7 @@ class TestOtherInputs:
 
     IMAGES: dict[str, Any] = {
         "controller": controller_of(IMAGE),
+        "few_shot_task": "few-shot-image-classification",
         "extra": "images",
         **ALL_EXAMPLES,
         "inputs_kept": 0,
@@ -253,6 +255,7 @@ class TestOtherInputs:
     }
     TONES: dict[str, Any] = {
         "controller": ToneController(),
+        "few_shot_task": None,
         **ALL_EXAMPLES,
         "inputs_kept": 0,
         "can_reencode": False,
@@ -308,11 +311,19 @@ class TestOtherInputs:
         assert "clf = mann_hf.FewShotPipeline(model=model)\nclf(tone)" in python
         assert blocks(card, "") == ["pip install mann_hf\n"] and "imported first" in card.text
 
-    def test_inputs_of_somebody_else_with_a_task_of_the_hub(self) -> None:
-        card = rendered(**self.TONES, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
+    @pytest.mark.parametrize(
+        "task, made",
+        [
+            (None, 'model = mann_hf.MANNForClassification.from_pretrained("me/my-intents")\nclf = mann_hf.FewShotPip'),
+            ("few-shot-audio", 'clf = pipeline("few-shot-audio", model="me/my-intents")\nclf(tone)'),
+        ],
+    )
+    def test_inputs_of_somebody_else_with_a_task_of_the_hub(self, task: str | None, made: str) -> None:
+        facts = {**self.TONES, "few_shot_task": task}
+        card = rendered(**facts, labels=self.LABELS, questions=(), max_tokens=None, encoder=None)
         (python,) = blocks(card, "python")
         compile(python, "card", "exec")
-        assert 'pipeline("few-shot-audio-classification", model="me/my-intents")\nclf(tone)' in python
+        assert made in python and "stock" not in card.text
         assert card.data.pipeline_tag == "audio-classification" and "imported first" in card.text
         assert "mann-hf predict" not in card.text  # the shell knows no tones
 

@@ -1,0 +1,20 @@
+"""The pipelines of models, by the name that `transformers.pipeline` has for them."""
+
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from ..controllers.kinds import controller_of
+
+
+def task_of(modality: str) -> str:
+    """The name by which `transformers.pipeline` makes the pipeline of a modality: its task, few-shot."""
+    return f"few-shot-{controller_of(modality).task}"
+
+
+def registered_task(modality: str) -> str | None:
+    """As `task_of`; None where no pipeline of that name takes models of the modality."""
+    task = task_of(modality)
+    if task not in PIPELINE_REGISTRY.get_supported_tasks():
+        return None
+    _, registered, _ = PIPELINE_REGISTRY.check_task(task)
+    models = getattr(registered["impl"], "model_class", None)  # of a pipeline of somebody else there is none
+    return task if getattr(models, "modality", None) == modality else None
