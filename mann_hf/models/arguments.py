@@ -2,12 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from ..errors import InvalidTypeError
+from ..errors import InvalidInputError, InvalidTypeError, UnknownNameError
 from ..hub.source import HUB_ARGUMENTS
 from ..wording import near
 from .configuration_mann import FIELDS
@@ -43,3 +44,30 @@ def no_such_argument(function: str, name: str, known: Collection[str]) -> Invali
     meant = near(name, sorted(known))
     cure = f"did you mean {' or '.join(meant)}?" if meant else "see help() for those that there are."
     return InvalidTypeError(f"{function}() has no argument {name!r}: {cure}")
+
+
+def encoder_configuration(encoder: str | PreTrainedConfig, fields: Mapping[str, Any]) -> PreTrainedConfig:
+    """The configuration of an encoder that `from_encoder_config` is given, or that of a type with some fields.
+
+    Raises:
+        UnknownNameError: there is no such type.
+        InvalidInputError: fields beside a configuration.
+        InvalidTypeError: a field that configurations of the type do not have; transformers would keep it unread.
+    """
+    if isinstance(encoder, PreTrainedConfig):
+        if fields:
+            raise InvalidInputError(
+                f"{', '.join(sorted(fields))}: fields of the encoder are set in the configuration that was given."
+            )
+        return encoder
+    if encoder not in CONFIG_MAPPING:
+        raise UnknownNameError("type of encoder", encoder, sorted(CONFIG_MAPPING))
+    kind = CONFIG_MAPPING[encoder]
+    arguments = inspect.signature(kind).parameters.values()
+    named = {one.name for one in arguments if one.kind is not one.VAR_KEYWORD}
+    others = sorted(fields.keys() - named)
+    usual = kind() if others else None  # older classes do not name all fields that they have
+    for name in others:
+        if not hasattr(usual, name) or callable(getattr(usual, name)):
+            raise no_such_argument("from_encoder_config", name, SETTABLE | named | vars(usual).keys())
+    return AutoConfig.for_model(encoder, **fields)

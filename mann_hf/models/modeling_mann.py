@@ -7,12 +7,12 @@ from typing import Any, ClassVar, TypeVar
 import torch
 import transformers.initialization as init
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..cards import MANNModelCardData
 from ..controllers.progress import Progress, following
 from ..controllers.projection import Dense, Projection
-from ..errors import InvalidInputError, InvalidTypeError, UnknownNameError
+from ..errors import InvalidTypeError
 from ..hub.sentence_transformers import load_projection
 from ..memory.reading import READINGS, Reading
 from ..memory.similarity import BilinearSimilarity
@@ -20,7 +20,7 @@ from ..persistent.holder import MemoryHolder
 from ..targets.kinds import targets_of
 from . import adapter_base
 from .adapter_switches import enable_all
-from .arguments import SETTABLE, naming_unknown_arguments
+from .arguments import SETTABLE, encoder_configuration, naming_unknown_arguments
 from .base_weights import LoadedEncoder, sample
 from .configuration_mann import MANNConfig
 from .embedding import embed_checked, keys_of, probe_states
@@ -198,21 +198,14 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
         Raises:
             UnknownNameError: there is no such type, reading, pooling, similarity or eviction rule.
             InvalidInputError: a field that cannot be meant, or the encoder reads inputs of another modality.
+            InvalidTypeError: a field that there is not, or another modality than that of the class.
         """
         fields = {name: value for name, value in kwargs.items() if name in SETTABLE}
         others = {name: value for name, value in kwargs.items() if name not in fields}
-        if isinstance(encoder, PreTrainedConfig):
-            if others:
-                raise InvalidInputError(
-                    f"{', '.join(sorted(others))}: fields of the encoder are set in the configuration that was given."
-                )
-        elif encoder not in CONFIG_MAPPING:
-            raise UnknownNameError("type of encoder", encoder, sorted(CONFIG_MAPPING))
-        else:
-            encoder = AutoConfig.for_model(encoder, **others)
+        own = encoder_configuration(encoder, others)
         if cls.modality is not None:
-            fields["modality"] = cls.modality
-        return cls(MANNConfig(encoder_config=encoder.to_dict(), **fields)).eval()
+            fields.setdefault("modality", cls.modality)
+        return cls(MANNConfig(encoder_config=own.to_dict(), **fields)).eval()
 
     @classmethod
     def from_encoder(cls: type[Model], encoder: PreTrainedModel, config: MANNConfig) -> Model:

@@ -100,6 +100,34 @@ def test_from_a_configuration_that_makes_no_image_encoder(arguments: Any, messag
         MANNForImageClassification.from_encoder_config(*arguments, **options)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_siz": 32}, r"from_encoder_config\(\) has no argument 'image_siz': did you mean image_size"),
+        ({"num_chanels": 3}, "did you mean num_channels"),
+        ({"readin": "prototype"}, "did you mean reading"),
+        ({"to_dict": 3}, "has no argument 'to_dict'"),
+        ({"kwargs": {}}, "has no argument 'kwargs'"),
+        ({"modality": "text"}, "MANNForImageClassification is for inputs of the modality 'image'"),
+    ],
+)
+def test_fields_that_there_are_not(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidTypeError, match=message):
+        MANNForImageClassification.from_encoder_config("conv4", **arguments)
+
+
+def test_fields_that_a_configuration_takes_without_naming_them() -> None:
+    made = MANNForImageClassification.from_encoder_config(
+        "vit",
+        modality="image",
+        num_hidden_layers=1,
+        image_size=32,
+        output_attentions=True,
+    )
+    own = made.config.encoder_config
+    assert own.output_attentions and own.image_size == 32
+
+
 def test_a_configuration_of_its_own_takes_no_more_fields(model: MANNForImageClassification) -> None:
     made = MANNForImageClassification.from_encoder_config(model.config.encoder_config, reading="prototype")
     assert made.config.reading == "prototype" and made.config.encoder_config.hidden_size == 8
