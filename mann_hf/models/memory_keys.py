@@ -15,6 +15,7 @@ from ..persistent.fitting import mismatch
 from ..persistent.labelled_memory import LabelledMemory
 from ..persistent.memory_files import load_memory
 from ..persistent.merging import with_counts_of
+from ..wording import shown
 from .adapter_switches import active_adapters_on
 from .embedding import embed_checked
 
@@ -47,9 +48,12 @@ def phrased(words: InputProcessor, descriptions: Sequence[str], labels: Sequence
 
 
 def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> LabelledMemory:
-    """A memory with the keys that a model's encoder gives for its texts now."""
-    if lack_inputs(model, memory):
-        raise InvalidInputError(f"the {why_lacking(model)}, so its keys cannot be computed again.")
+    """A memory with the keys that a model's encoder gives for its inputs now.
+
+    Raises:
+        InvalidInputError: the memory lacks inputs, or the processor cannot read some of them.
+    """
+    check_inputs_read(model, memory, processor)
     fresh = model.stamped(model.empty_memory(), model.known_probe(fresh=True))
     if fresh.targets is not memory.targets:
         return memory  # refused with both named when it is taken
@@ -58,17 +62,38 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
     by_words = [one.kind == "description" and processor.words is not processor for one in memory.entries]
     for reader, is_read in ((processor, False), (processor.words, True)):
         slots = [slot for slot, words in enumerate(by_words) if words is is_read]
+        if not slots or reader is None:  # where it is None there are no descriptions
+            continue
         entries = [memory.entries[slot] for slot in slots]
         held = [one.text if is_read else processor.restored(one.text, one.stored) for one in entries]
-        if slots and reader is not None:
-            inputs = reader.check(held)
-            asked = phrased(reader, inputs, [entry.label for entry in entries]) if is_read else inputs
-            keys[slots] = embed_checked(model, reader, asked)
-            for slot, content in zip(slots, reader.contents(inputs), strict=True):  # by which it has the id that it had
-                examples[slot] = examples[slot]._replace(text=examples[slot].text or content)
+        inputs = reader.check(held)
+        asked = phrased(reader, inputs, [entry.label for entry in entries]) if is_read else inputs
+        keys[slots] = embed_checked(model, reader, asked)
+        for slot, content in zip(slots, reader.contents(inputs), strict=True):  # by which it has the id that it had
+            examples[slot] = examples[slot]._replace(text=examples[slot].text or content)
     words = model.name_keys([entry.label for entry in memory.entries], processor)
     filled, _ = fresh.remember(keys, examples, words, model.config.store_texts)
     return with_counts_of(filled, memory.to(model.device))
+
+
+def check_inputs_read(model: Any, memory: LabelledMemory, processor: InputProcessor) -> None:
+    """Refuses a memory whose keys cannot be computed again.
+
+    Raises:
+        InvalidInputError: it keeps no inputs; or it describes labels, and the processor reads no words.
+    """
+    if lack_inputs(model, memory):
+        raise InvalidInputError(f"the {why_lacking(model)}, so its keys cannot be computed again.")
+    if processor.words is not None:
+        return
+    described = next((entry for entry in memory.entries if entry.kind == "description"), None)
+    if described is not None:
+        raise InvalidInputError(
+            f"the memory describes labels in words ({shown(described.text)} first), and the {processor.noun} processor "
+            "that came reads none, so its keys cannot be computed again. Where the encoder reads words (CLIP, SigLIP), "
+            "give AutoProcessor.from_pretrained(encoder), which has its tokenizer; for another, forget the "
+            "descriptions before."
+        )
 
 
 def lack_inputs(model: Any, memory: LabelledMemory) -> bool:
