@@ -1,8 +1,8 @@
 """The lasting memory of a model: writing it, reading it, and keeping it in step with the encoder."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -32,6 +32,7 @@ from .configuration_mann import MANNConfig
 from .embedding import Probe, last_probe
 from .episode_keys import check_keys, check_queries
 from .memory_keys import from_file, keys_of_words, lack_inputs, reencoded
+from .set_aside import set_aside
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -258,27 +259,22 @@ class MemoryMixin(Mixed):
             processing_class: the encoder's tokenizer, or an `InputProcessor`; by default that of the model.
 
         Raises:
-            InvalidInputError: the memory keeps no inputs. It stays as it was.
+            InvalidInputError: the memory keeps no inputs, or some that cannot be read. It stays as it was.
         """
         if len(self.memory):
             processor = self.processor(processing_class)
             self.update_memory(lambda memory: (reencoded(self, memory, processor), None))
 
-    @contextmanager
     def memory_set_aside(
         self, processing_class: Any, encoding: Callable[[], AbstractContextManager] = nullcontext
-    ) -> Iterator[None]:
-        """Empties the memory while the encoder changes, and computes its keys again after it, within `encoding()`."""
-        kept = self.memory
-        if not len(kept):
-            yield
-            return
-        self.update_memory(lambda _: (self.empty_memory(), None))
-        try:
-            yield
-        finally:
-            with encoding():
-                self.update_memory(lambda _: (reencoded(self, kept, self.processor(processing_class)), None))
+    ) -> AbstractContextManager[None]:
+        """Empties the memory while the encoder changes, and computes its keys again after it, within `encoding()`.
+
+        Raises:
+            InvalidInputError: its keys cannot be computed again. That is looked at before the block; where it shows
+                only afterwards, the memory is there with the keys that it had.
+        """
+        return set_aside(self, processing_class, encoding)
 
     def take_memory(self, path: Path, source: str, processor: InputProcessor | None = None) -> None:
         """Replaces the memory by that of a file, whose keys are computed again if a processor is given.

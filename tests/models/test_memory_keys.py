@@ -43,3 +43,12 @@ def test_descriptions_need_an_encoder_that_reads_words(
     with pytest.raises(InvalidInputError, match=NO_WORDS):
         model.load_memory(tmp_path / "memory", reencode=True)
     assert not len(model.memory)
+
+
+def test_descriptions_are_looked_at_before_the_encoder_is_trained(
+    taught: FewShotImageClassificationPipeline, tmp_path: Path
+) -> None:
+    before, alone = taught.model.memory, AutoImageProcessor.from_pretrained(tmp_path / "clip")
+    with pytest.raises(InvalidInputError, match=NO_WORDS), taught.model.memory_set_aside(alone):
+        pytest.fail("the block ran")
+    assert taught.model.memory is before
