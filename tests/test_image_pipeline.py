@@ -14,7 +14,14 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, ViTModel, pipeline
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoProcessor,
+    ViTModel,
+    pipeline,
+)
 
 from mann_hf import MANNForImageClassification, MANNForSequenceClassification
 from mann_hf.controllers.image_processor import image_processor_of
@@ -32,7 +39,7 @@ from mann_hf.errors import (
 from mann_hf.models.memory_keys import lack_inputs
 from mann_hf.persistent.memory_files import describe
 from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
-from tests.pictures import KINDS, counting_decoded, save_image_encoder, shape
+from tests.pictures import KINDS, SIZE, counting_decoded, save_image_encoder, shape
 
 TASK: Any = FEW_SHOT_IMAGE_TASK
 PICTURES = [shape(kind, number) for kind in KINDS for number in range(3)]
@@ -561,6 +568,89 @@ class TestWhereTheImageProcessorComesFrom:
             pipeline(TASK, model=model)
         alone: Any = AutoImageProcessor.from_pretrained(tmp_path)
         assert pipeline(TASK, model=model, image_processor=alone).remember(PICTURES[:1], ["square"])
+
+
+class TestGivenInParts:
+    """What reads images and words may be given whole, in its two parts, or as its image processor alone."""
+
+    WAYS: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]] = {
+        "found": lambda both: {},
+        "processor": lambda both: {"processor": both},
+        "parts": lambda both: {"image_processor": both.image_processor, "tokenizer": both.tokenizer},
+        "whole as image processor": lambda both: {"image_processor": both},
+        "tokenizer": lambda both: {"tokenizer": both.tokenizer},
+        "alone": lambda both: {"image_processor": both.image_processor},
+        "older name": lambda both: {"feature_extractor": both.image_processor},
+    }
+
+    @pytest.mark.parametrize("by", ["pipeline", "class"])
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("kind", ["clip", "siglip"])
+    def test_each_is_used_saved_and_loaded(
+        self, make: Make, kind: str, way: str, by: str, tiny_tokenizer: Any, tmp_path: Path, told: Any
+    ) -> None:
+        model, with_words = make(kind, tiny_tokenizer).model, way not in ("alone", "older name")
+        given = self.WAYS[way](AutoProcessor.from_pretrained(tmp_path / f"encoder-{kind}"))
+        made: Any = pipeline if by == "pipeline" else lambda task, **parts: FewShotImageClassificationPipeline(**parts)
+        classifier = made(TASK, model=model, **given)
+        classifier.remember(PICTURES, LABELS)
+        assert bool(model.memory.names) == with_words
+        assert any("without a tokenizer" in line for line in told()) == (not with_words)
+        classifier.save_pretrained(tmp_path / "saved")
+        assert model.config.label_names, "the model itself stays as it was"
+        shutil.rmtree(tmp_path / f"encoder-{kind}")
+        again = pipeline(TASK, model=str(tmp_path / "saved"))
+        assert answers(again) == answers(classifier)
+        again.remember([shape("disc", 50)], ["moon"])
+        assert ("moon" in again.model.memory.names) == with_words == again.model.config.label_names
+
+    def test_parts_by_their_folders(self, make: Make, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        save_image_encoder("clip", tmp_path / "images")  # without a tokenizer
+        tiny_tokenizer.save_pretrained(tmp_path / "words")
+        images, words = str(tmp_path / "images"), str(tmp_path / "words")
+        model = MANNForImageClassification.from_encoder_pretrained(images)
+        for given in ({"image_processor": images, "tokenizer": words}, {"tokenizer": words}):
+            parts: Any = given
+            classifier = pipeline(TASK, model=model.with_own_memory(), **parts)
+            classifier.remember(labels=["cat"])
+            assert len(classifier.model.memory) == 1
+        whole = pipeline(TASK, model=model, processor=str(make("clip", tiny_tokenizer).model.config.encoder_name))
+        assert whole.input_processor.words is not None
+
+    def test_what_is_not_used_is_refused(self, make: Make, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInputError, match="tokenizer: a model of images alone has no use for it"):
+            pipeline(TASK, model=make("vit").model, tokenizer=tiny_tokenizer)
+        model = make("clip", tiny_tokenizer).model
+        both = AutoProcessor.from_pretrained(tmp_path / "encoder-clip")
+        with pytest.raises(InvalidInputError, match="processor came with another tokenizer: give it alone, or its"):
+            pipeline(TASK, model=model, processor=both, tokenizer=tiny_tokenizer)
+        assert pipeline(TASK, model=model, processor=both, image_processor=both.image_processor)
+
+    def test_a_vision_encoder_takes_its_part_of_both(self, make: Make, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        make("clip", tiny_tokenizer)
+        both = AutoProcessor.from_pretrained(tmp_path / "encoder-clip")
+        classifier = pipeline(TASK, model=make("vit").model, processor=both)
+        assert classifier.image_processor is both.image_processor
+
+    def test_the_later_of_two_saves(self, make: Make, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        """Nothing of a processor of both stays, by which the image processor would be overlooked."""
+        classifier = make("clip", tiny_tokenizer)
+        classifier.save_pretrained(tmp_path / "saved")
+        other = image_processor_of((SIZE, 2 * SIZE))
+        pipeline(TASK, model=classifier.model, image_processor=other).save_pretrained(tmp_path / "saved")
+        again: Any = pipeline(TASK, model=str(tmp_path / "saved"))
+        assert again.input_processor.image_processor.size["width"] == 2 * SIZE
+
+    def test_a_tokenizer_that_was_put_beside_later(self, make: Make, tiny_tokenizer: Any, tmp_path: Path) -> None:
+        """As the error for a missing one says."""
+        classifier = make("clip", tiny_tokenizer)
+        classifier.remember(PICTURES, LABELS)
+        alone = pipeline(TASK, model=classifier.model, image_processor=image_processor_of((SIZE, SIZE)))
+        alone.save_pretrained(tmp_path / "saved")
+        with pytest.raises(FolderError, match="has an image processor and no tokenizer"):
+            pipeline(TASK, model=str(tmp_path / "saved"))  # whose memory holds words
+        tiny_tokenizer.save_pretrained(tmp_path / "saved")
+        assert answers(pipeline(TASK, model=str(tmp_path / "saved"))) == answers(classifier)
 
 
 def test_pictures_of_many_bits(tmp_path: Path) -> None:

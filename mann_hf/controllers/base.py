@@ -167,8 +167,12 @@ class Controller(ABC):
             processing_class: a tokenizer, an image processor or what else this modality has.
         """
 
-    def loading_options(self, config: PreTrainedConfig) -> dict[str, Any]:
-        """Further arguments with which the processing class of an encoder is loaded."""
+    def loading_options(self, config: Any) -> dict[str, Any]:
+        """Further arguments with which the processing class of a model is loaded.
+
+        Args:
+            config: of the model, a `MANNConfig`.
+        """
         return {}
 
     def max_length(self, config: Any, encoder: nn.Module, processing_class: Any = None) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, PreTrainedConfig
+from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError, MannError, UnknownNameError
 from .base import CONTROLLERS, IMAGE, POOLER, Controller
@@ -15,6 +16,8 @@ from .image_processor import ImageProcessor, image_processor_of
 from .inputs import is_of_device
 from .pictures import MODES
 from .samples import SampleInputs
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 IMAGE_POOLINGS = (POOLER, "cls", "mean")
 """The encoder's own vector of an image (of CLIP and its kin that which texts share; of encoders that have none the
@@ -120,18 +123,25 @@ class ImageController(Controller):
 
     def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> ImageProcessor:
         own = config.encoder_config
-        return ImageProcessor(
+        made = ImageProcessor(
             processing_class,
             num_channels=num_channels(own),
             most_tokens=most_tokens(own),
             pads_words=own.model_type.startswith("siglip"),
         )
+        if config.label_names and made.words is None:
+            logger.warning_once(
+                "The image processor came without a tokenizer, so the words of labels are not stored: give the one of "
+                "AutoProcessor.from_pretrained(encoder)."
+            )
+        return made
 
     def keeps(self, entry: Any) -> bool:
         return entry.stored is not None or (entry.kind == "description" and entry.text is not None)
 
-    def loading_options(self, config: PreTrainedConfig) -> dict[str, Any]:
-        return {"with_words": reads_words(config)}
+    def loading_options(self, config: Any) -> dict[str, Any]:
+        """Words are needed where those of labels are stored; else their tokenizer may be missing."""
+        return {"with_words": (True if config.label_names else None) if reads_words(config.encoder_config) else False}
 
     def processing_class_from(self, config: PreTrainedConfig) -> Any:
         """An image processor that scales images to the encoder's size, and pixels to numbers from -1 to 1."""

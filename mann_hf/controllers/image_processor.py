@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 import transformers
 from torch import Tensor
-from transformers.utils import logging
 
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from .pictures import MOST_PIXELS, Picture, as_image, as_png, check_pictures, from_png, is_picture
 from .processor import InputProcessor
-
-logger = logging.get_logger(f"transformers.{__name__}")
 
 USUAL_SIDE = 224
 """Pixels of a stored picture where the image processor does not say how large its own are."""
@@ -34,6 +31,7 @@ class ImageProcessor(InputProcessor):
 
     noun = "image"
     file = "preprocessor_config.json"
+    files = ("preprocessor_config.json", "processor_config.json")
 
     def __init__(
         self, processing_class: Any, *, num_channels: int = 3, most_tokens: int | None = None, pads_words: bool = False
@@ -47,11 +45,6 @@ class ImageProcessor(InputProcessor):
                 "AutoImageProcessor.from_pretrained(encoder)."
             )
         self.most_tokens, self.pads_words = most_tokens, pads_words
-        if most_tokens is not None and self.tokenizer is None:
-            logger.warning_once(
-                "The image processor came without a tokenizer, so the words of labels are not stored: give the one of "
-                "AutoProcessor.from_pretrained(encoder)."
-            )
 
     def is_one(self, inputs: Any) -> bool:
         return is_picture(inputs)
@@ -142,6 +135,12 @@ class WordsProcessor(InputProcessor):
     def collate(self, encodings: Sequence[str], rows: Sequence[int]) -> dict[str, Tensor]:
         texts, options = [encodings[row] for row in rows], {"truncation": True, "max_length": self.most_tokens}
         return dict(self.tokenizer(texts, padding=self.padding, return_tensors="pt", **options))
+
+
+def with_tokenizer(image_processor: Any, tokenizer: Any) -> Any:
+    """A processor of images and words, made of its parts; `AutoProcessor` loads what it saves."""
+    own = getattr(image_processor, "image_processor", image_processor)
+    return transformers.VisionTextDualEncoderProcessor(image_processor=own, tokenizer=tokenizer)
 
 
 def _side(image_processor: Any) -> int:

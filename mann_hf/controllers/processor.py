@@ -31,12 +31,14 @@ class InputProcessor(ABC):
         pads: whether inputs differ in size and are padded in a batch, so that those of like size go together.
         batch_size: inputs in a batch if nothing else is asked for.
         file: of what is loaded for the inputs, which errors name.
+        files: that `save_pretrained` may write, and that do not outlive a save that writes others.
     """
 
     noun: ClassVar[str]
     pads: ClassVar[bool] = False
     batch_size: ClassVar[int] = 32
     file: ClassVar[str] = "config.json"
+    files: ClassVar[tuple[str, ...]] = ()
 
     def is_one(self, inputs: Any) -> bool:
         """Whether it is meant as one input, and not as several."""

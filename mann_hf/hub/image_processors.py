@@ -6,24 +6,25 @@ from typing import Any
 from transformers import AutoImageProcessor, AutoProcessor
 
 from ..controllers.image_controller import LARGEST_SIDE
+from ..controllers.image_processor import with_tokenizer
 from ..errors import FolderError, MissingExtraError, UnsafeFileError, import_extra
 from .files import check_folder, damaged, read_object
 from .guard import CODE, as_folder_error
 from .resolve import VOCABULARIES
 from .source import Source
-from .tokenizers import TOKENIZER, check_before_use, has_words
+from .tokenizers import TOKENIZER, check_before_use, has_words, load_tokenizer
 
 SETTINGS = ("preprocessor_config.json", "processor_config.json")
 """The settings of an image processor by itself, and of one that is saved with a tokenizer."""
 SIZES = ("size", "crop_size", "pad_size", "max_image_size", "min_image_size", "size_divisor", "max_num_patches")
 
 
-def load_image_processor(place: str | os.PathLike[str], with_words: bool = False, **kwargs: Any) -> Any:
+def load_image_processor(place: str | os.PathLike[str], with_words: bool | None = False, **kwargs: Any) -> Any:
     """The image processor of a folder or repository. Code that it brings along does not run.
 
     Args:
         place: a folder, or a Hub repository.
-        with_words: whether to load its tokenizer with it, as a processor of both.
+        with_words: whether to load its tokenizer with it, as a processor of both; None for where there is one.
         kwargs: `subfolder`, `revision`, `token`, `cache_dir`, `local_files_only`.
 
     Raises:
@@ -40,6 +41,8 @@ def load_image_processor(place: str | os.PathLike[str], with_words: bool = False
     for name in SETTINGS:
         if (path := source.path(name)) is not None:
             _check_sizes(read_object(path), path)
+    if with_words is None:
+        with_words = any(map(source.has, VOCABULARIES))
     if with_words:
         check_before_use(source)
     kind: Any = AutoProcessor if with_words else AutoImageProcessor
@@ -52,6 +55,8 @@ def load_image_processor(place: str | os.PathLike[str], with_words: bool = False
         raise
     if with_words:  # some tokenizers are made without a file, and know no words
         _check_words(source, place)
+        if not hasattr(found, "image_processor"):  # nothing there says that the two belong together
+            found = with_tokenizer(load_image_processor(place, **kwargs), load_tokenizer(place, **kwargs))
     return found
 
 

@@ -6,6 +6,7 @@ A kind of one's own is registered in `PROCESSING_CLASSES` by the name that a con
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ..controllers.image_processor import with_tokenizer
 from ..registry import Registry
 from .image_processors import has_image_processor, load_image_processor
 from .tokenizers import load_tokenizer, was_refused
@@ -18,17 +19,19 @@ class ProcessingClass(NamedTuple):
         noun: what it is called in messages.
         load: from a folder or repository, and arguments of the Hub.
         is_there: whether an error of `load` is about one that is there; called with the error and the same arguments.
+        with_tokenizer: makes one of it and a tokenizer, for encoders that read words, too; None where there is no such.
     """
 
     noun: str
     load: Callable[..., Any]
     is_there: Callable[..., bool]
+    with_tokenizer: Callable[[Any, Any], Any] | None = None
 
 
 PROCESSING_CLASSES: Registry[ProcessingClass] = Registry("processing class")
 PROCESSING_CLASSES.register("tokenizer")(ProcessingClass("tokenizer", load_tokenizer, was_refused))
 PROCESSING_CLASSES.register("image_processor")(
-    ProcessingClass("image processor", load_image_processor, has_image_processor)
+    ProcessingClass("image processor", load_image_processor, has_image_processor, with_tokenizer)
 )
 
 

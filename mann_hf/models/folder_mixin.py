@@ -342,7 +342,9 @@ class FolderMixin(Mixed):
         found = self.load_processing_class() if processing_class is None else processing_class
         return self.config.controller.processor(self.config, self.encoder, found)
 
-    def load_processing_class(self, place: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
+    def load_processing_class(
+        self, place: str | os.PathLike[str] | None = None, alone: bool = False, **kwargs: Any
+    ) -> Any:
         """Loads the tokenizer or image processor from the model's folder or repository, or else by the encoder's name.
 
         With `truncation=True` a tokenizer cuts texts where this model does. One that is code of the repository is not
@@ -350,6 +352,7 @@ class FolderMixin(Mixed):
 
         Args:
             place: another folder or repository, which alone is looked at.
+            alone: whether to load an image processor without the tokenizer beside it.
             kwargs: how the folder or repository was loaded: `subfolder`, `revision`, `token`, `cache_dir` or
                 `local_files_only`.
 
@@ -366,7 +369,8 @@ class FolderMixin(Mixed):
         encoder = self.config.encoder_name if place is None else None
         if encoder and encoder != name:
             places.append((encoder, resolve_encoder, {}))
-        found, why = load_processing_class(kind, places, **controller.loading_options(own))
+        options = {} if alone else controller.loading_options(self.config)
+        found, why = load_processing_class(kind, places, **options)
         if found is None and place is None and encoder is None:  # of one that was made from its configuration
             found = controller.processing_class_from(own)
         if found is None:

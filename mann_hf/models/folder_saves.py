@@ -67,16 +67,18 @@ def save_folder(
     check_place(folder, "save_directory")
     folder = Path(folder)
     with_card = create_model_card or card_files.is_ours(folder)
-    with whole_save(folder, card_files.CARD_FILES if with_card else ()) as staging:
+    owned = (*(card_files.CARD_FILES if with_card else ()), *(() if processor is None else processor.files))
+    saved = _as_words_are_read(model, processor)
+    with whole_save(folder, owned) as staging:
         check_nothing_lost(model, folder, overwrite)
-        write_model(model, staging, *args, **options)
+        write_model(saved, staging, *args, **options)
         if processor is not None:
             processor.save_pretrained(staging)
         if beside is not None:
             beside(staging)
         if with_card:
             # by the folder's name alone: a path of this machine would be published with it
-            card_files.write_cards(model, staging, folder.resolve().name, before=card_in(folder))
+            card_files.write_cards(saved, staging, folder.resolve().name, before=card_in(folder))
         _warn_of_own_card(model, folder)
         digest = _digest(staging)
     _note(model, folder, digest)
@@ -84,6 +86,18 @@ def save_folder(
     at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
     if at_its_place and not has_adapter(model):
         model.loaded_encoder = replace(model.loaded_encoder, weights=base_weights.sample(model.encoder), states=None)
+
+
+def _as_words_are_read(model: Any, processor: InputProcessor | None) -> Any:
+    """The model as it is saved: beside a processor without a tokenizer one that stores no words, or none would load it.
+
+    One whose memory holds the words of labels stays as it is: it needs them.
+    """
+    if processor is None or processor.words is not None or not model.config.label_names or model.memory.names:
+        return model
+    own = model.with_own_memory()
+    own.config.label_names = False
+    return own
 
 
 def write_model(model: Any, folder: Path, *args: Any, **kwargs: Any) -> None:

@@ -56,7 +56,8 @@ def push_model(
             (folder / CARD).write_text(here, encoding="utf-8")
         _warn_of_own_card(own, repository, before)
 
-    return upload(fill, repo_id, lambda name: is_superseded(name) or name in card_files.CARD_FILES, "model", **options)
+    owned = {*card_files.CARD_FILES, *processor.files}
+    return upload(fill, repo_id, lambda name: is_superseded(name) or name in owned, "model", **options)
 
 
 def push_memory(model: Any, repo_id: str, **options: Any) -> CommitInfo:

@@ -30,6 +30,7 @@ from ..targets import known_as
 from ..targets.kinds import targets_of
 from ..wording import optional_at_least, shown
 from .lesson import lesson_of
+from .parts import PARTS, processing_class_of
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -44,7 +45,8 @@ class FewShotPipeline(Pipeline):
 
     By itself it takes a memory-augmented classifier of any modality; a subclass is that of a task. A tokenizer or image
     processor is given by the argument of that name, which the controller of the model's inputs says
-    (`processing_class`); if none is given, that of the model is loaded.
+    (`processing_class`), or in a `processor`; if none is given, that of the model is loaded. With an encoder of images
+    and words a `tokenizer` beside the `image_processor` reads the words, and an image processor alone reads none.
 
     Attributes:
         model_class: of the models that it takes.
@@ -55,8 +57,10 @@ class FewShotPipeline(Pipeline):
     chunk: ClassVar[int] = 4096
 
     # found from the model, where none is given
-    _load_tokenizer = None
+    _load_tokenizer: Any = None
     _load_image_processor: Any = False
+    _load_feature_extractor: Any = False
+    _load_processor: Any = False
     _compared: Entry | None = None  # the first entry of the memory that was last found to fit the tokenizer
     model: MANNForClassification
 
@@ -74,8 +78,9 @@ class FewShotPipeline(Pipeline):
         self._progress = progress
         super().__init__(**kwargs)
         vars(self).update(own)
-        if name is not None and isinstance(given := getattr(self, name), str | os.PathLike | None):
-            setattr(self, name, model.load_processing_class(given))
+        if name is not None:
+            given = {part: getattr(self, part) for part in {*PARTS, name} if getattr(self, part) is not None}
+            setattr(self, name, processing_class_of(model, given, self.processor))
 
     @property
     def processing_class(self) -> Any:

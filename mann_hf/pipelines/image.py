@@ -20,5 +20,6 @@ class FewShotImageClassificationPipeline(FewShotPipeline):
     has the same id whichever way it comes. If no image processor is given, that of the model is used.
     """
 
+    _load_tokenizer = False  # nothing but what was given: that of CLIP and its kin is loaded with the image processor
     model_class = MANNForImageClassification
     chunk = 256

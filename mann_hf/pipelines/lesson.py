@@ -94,7 +94,10 @@ def lesson_of(
     if described and not targets.named:
         raise InvalidInputError("descriptions describe labels, and a regression has none.")
     if described and processor.words is None:
-        raise InvalidInputError(f"descriptions are words, and the encoder reads {noun}s alone: give examples.")
+        raise InvalidInputError(
+            f"descriptions are words, and the encoder reads {noun}s alone: give examples, or the tokenizer of its text "
+            "half if it has one."
+        )
     given = inputs if checked else descriptions
     wanted = given_labels(labels, len(checked), len(described), targets, given, noun=noun)
     if processor.words is processor:  # of others the contents are no words
@@ -109,7 +112,8 @@ def _of_words(processor: InputProcessor, targets: Targets, labels: Any, known: I
         raise InvalidInputError(f"labels came alone, and numbers have no words: give a {noun} for each.")
     if processor.words is None:
         raise InvalidInputError(
-            f"labels came alone, and the encoder reads {noun}s alone, no words: give examples of each label."
+            f"labels came alone, and the encoder reads {noun}s alone, no words: give examples of each label, or the "
+            "tokenizer of its text half if it has one."
         )
     wanted = given_labels(labels, 0, None, targets, noun=noun)
     if not wanted:
