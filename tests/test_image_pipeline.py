@@ -36,6 +36,7 @@ from mann_hf.errors import (
     MissingExtraError,
     NotInMemoryError,
 )
+from mann_hf.models import Example
 from mann_hf.models.memory_keys import lack_inputs
 from mann_hf.persistent.memory_files import describe
 from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
@@ -448,6 +449,19 @@ class TestStored:
         keeping.save_pretrained(tmp_path / "some")
         card = (tmp_path / "some" / "README.md").read_text()
         assert "Some images in the memory (9 of 10) are stored as small PNGs, in `memory.safetensors`:" in card
+
+    def test_one_that_is_junk_keeps_nobody_from_asking(
+        self, keeping: FewShotImageClassificationPipeline, told: Any, tmp_path: Path
+    ) -> None:
+        key = keeping.model.embed_inputs(keeping.image_processor, [shape("disc", 50)])
+        keeping.model.remember(key, [Example("moon", "blake2b:0", stored=b"junk")])
+        keeping.save_pretrained(tmp_path)
+        again = pipeline(TASK, model=str(tmp_path))
+        assert answers(again) == answers(pipeline(TASK, model=str(tmp_path)))
+        (why, _) = (line for line in told() if "cannot be read" in line)
+        assert "a stored image cannot be read again" in why and "the stored picture is no picture" in why
+        with pytest.raises(InvalidInputError, match="the stored picture is no picture that can be read"):
+            again.model.reencode_memory()
 
     def test_texts_are_kept_otherwise(self, tiny_classifier: Any) -> None:
         with pytest.raises(

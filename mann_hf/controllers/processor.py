@@ -87,6 +87,9 @@ class InputProcessor(ABC):
         Args:
             content: what `contents` gave.
             stored: what `stored` gave.
+
+        Raises:
+            InvalidInputError: it is none; a stranger may have stored it.
         """
         return None
 
