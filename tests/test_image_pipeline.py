@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
+from datasets import Image as DataImage
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -23,9 +25,15 @@ from transformers import (
     pipeline,
 )
 
-from mann_hf import MANNForImageClassification, MANNForSequenceClassification
+from mann_hf import (
+    EpisodicTrainer,
+    EpisodicTrainingArguments,
+    MANNForImageClassification,
+    MANNForSequenceClassification,
+)
 from mann_hf.controllers.image_processor import image_processor_of
 from mann_hf.controllers.pictures import as_image, content_of
+from mann_hf.episodes import Episode, Examples
 from mann_hf.errors import (
     EmptyMemoryError,
     EncoderMismatchError,
@@ -40,6 +48,7 @@ from mann_hf.models import Example
 from mann_hf.models.memory_keys import lack_inputs
 from mann_hf.persistent.memory_files import describe
 from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
+from mann_hf.training.evaluation import answer_episodes
 from tests.pictures import KINDS, SIZE, counting_decoded, save_image_encoder, shape
 
 TASK: Any = FEW_SHOT_IMAGE_TASK
@@ -478,6 +487,18 @@ class TestStored:
         logging.getLogger("transformers").propagate = True
         pipeline(TASK, model=keeping.model, image_processor=other)(ASKED[0])
         assert "now has another key than the memory holds for it" in caplog.text
+
+
+def test_a_training_with_label_names_is_refused_before_it(make: Make, tiny_tokenizer: Any, tmp_path: Path) -> None:
+    classifier = make("clip", tiny_tokenizer)
+    data = Dataset.from_dict({"image": PICTURES, "label": LABELS}).cast_column("image", DataImage())
+    settings: Any = {"input_column": "image", "n_way": 2, "k_shot": 1, "n_query": 1, "report_to": "none"}
+    args = EpisodicTrainingArguments(str(tmp_path), label_names=True, **settings)
+    with pytest.raises(InvalidInputError, match="label_names=True: label names are words, and episodes of images"):
+        EpisodicTrainer(model=classifier.model, args=args, train_dataset=data)
+    episode = Episode(Examples([PICTURES[0]], [0]), Examples([PICTURES[1]], [0]), ("square",))
+    with pytest.raises(InvalidInputError, match="label_names=True: label names are words, and episodes of images"):
+        answer_episodes(classifier.model, None, [episode], label_names=True)
 
 
 class TestZeroShot:

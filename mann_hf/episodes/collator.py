@@ -25,6 +25,9 @@ class EpisodeCollator:
             several times faster than one batch as wide as the longest text; it is the default without a GPU. Inputs
             that are all of one size, such as images, are one batch in any case.
         options: of a tokenizer's `TextProcessor`: `max_length`, `prompt`, `lower_case` and `pool_prompt`.
+
+    Raises:
+        InvalidInputError: label names are wanted, and inputs are no texts.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class EpisodeCollator:
     ) -> None:
         is_processor = isinstance(processor, InputProcessor)
         self.processor: InputProcessor = processor if is_processor else TextProcessor(processor, **options)
+        if label_names:
+            check_names_are_inputs(self.processor)
         self.label_names = label_names
         wanted = not torch.cuda.is_available() if group_by_length is None else group_by_length
         self.group_by_length = wanted and self.processor.pads
@@ -82,6 +87,16 @@ class EpisodeCollator:
         places[[number for rows in cut for number in rows]] = torch.arange(len(inputs))
         places[-1] = -1  # of padding
         return groups, lambda numbers: None if numbers is None else places[numbers]
+
+
+def check_names_are_inputs(processor: InputProcessor) -> None:
+    """Refuses label names in episodes of inputs that are no texts, among which the words would be taken for one."""
+    if processor.words is not processor:
+        raise InvalidInputError(
+            f"label_names=True: label names are words, and episodes of {processor.noun}s are made of {processor.noun}s "
+            "alone: leave it out. A memory that is taught after the training stores the words of labels all the same, "
+            "where the encoder reads words."
+        )
 
 
 def pack(episodes: Sequence[Episode], rows: NumberedInputs, label_names: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..episodes import Episode, EpisodeBatch, EpisodeSampler
-from ..episodes.collator import pack
+from ..episodes.collator import check_names_are_inputs, pack
 from ..episodes.episode import NumberedInputs
 from ..models import MANNPreTrainedModel
 from ..models.episode_keys import episode_keys, read_episodes
@@ -54,7 +54,12 @@ def answer_episodes(
         episodes: E tasks.
         label_names: whether label names are stored beside the support.
         embed_inputs: keys [n, K] for n inputs; by default the model's own.
+
+    Raises:
+        InvalidInputError: label names are wanted, and inputs are no texts.
     """
+    if label_names:
+        check_names_are_inputs(model.processor(processing_class))
     rows = NumberedInputs()
     alike: dict[tuple[int, ...], list[int]] = {}
     for place, episode in enumerate(episodes):

@@ -162,3 +162,11 @@ def test_a_column_of_paths_is_called_as_one_says_and_not_by_its_name(column: str
     assert LabelledTable(data, input_column=column).noun == "input"
     with pytest.raises(InvalidInputError, match="0 classes with at least 2 images"):
         EpisodeSampler(data, n_way=2, k_shot=1, n_query=1, input_column=column, noun="image")
+
+
+def test_label_names_are_no_images() -> None:
+    """A word among pictures would be taken for the path of one."""
+    processor = ImageProcessor(image_processor_of((4, 4)))
+    with pytest.raises(InvalidInputError, match="episodes of images are made of images alone: leave it out"):
+        EpisodeCollator(processor, label_names=True)
+    assert not EpisodeCollator(processor).label_names
