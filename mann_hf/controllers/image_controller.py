@@ -198,7 +198,13 @@ def num_channels(config: PreTrainedConfig) -> int:
 
 def _states(encoder: Any, pooling: str, inputs: dict[str, Any]) -> Tensor:
     """The pooled states [B, H] of images; or of words, for an encoder with a text half."""
-    if "pixel_values" not in inputs:
+    if inputs.get("pixel_values") is None:
+        if not reads_words(encoder.config) or inputs.get("input_ids") is None:
+            words = " or input_ids" if reads_words(encoder.config) else ""
+            raise InvalidInputError(
+                f"the encoder got no image: give pixel_values [B, C, h, w]{words}. The pipeline "
+                "few-shot-image-classification takes images."
+            )
         return _features(encoder.get_text_features(**inputs))
     pixels = inputs["pixel_values"]
     if not isinstance(pixels, Tensor) or not pixels.is_floating_point():

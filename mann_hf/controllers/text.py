@@ -36,12 +36,13 @@ if hasattr(os, "register_at_fork"):  # or its locks, which Python does not reach
     )
 
 
-def check_texts(texts: object, start: int = 0) -> list[str]:
+def check_texts(texts: object, start: int = 0, noun: str = "text") -> list[str]:
     """The texts as a list, one text as a list of one.
 
     Args:
         texts: a string, or a list or other sized collection of strings.
         start: the place of the first in what the user gave, from which errors count.
+        noun: what errors call one of them, such as the path of a file.
 
     Raises:
         InvalidTypeError: it is neither, a set, whose order means nothing, or holds something else than strings.
@@ -60,21 +61,23 @@ def check_texts(texts: object, start: int = 0) -> list[str]:
     for position, text in enumerate(texts, start):
         if not isinstance(text, str):
             raise InvalidTypeError(
-                f"text {position} (counted from 0) is {_named(text)}, not a string; leave it out, or turn it into text."
+                f"{noun} {position} (counted from 0) is {_named(text)}, not a string; leave it out, or turn it into "
+                "text."
             )
         if not text or text.isspace():
             raise InvalidInputError(
-                f"text {position} (counted from 0) is {'blank' if text else 'empty'}; leave out texts without words."
+                f"{noun} {position} (counted from 0) is {'blank' if text else 'empty'}; leave out {noun}s without "
+                "words."
             )
     if "\0" in (joined := "".join(texts)):
         position = next(i for i, text in enumerate(texts, start) if "\0" in text)
         raise InvalidInputError(
-            f"text {position} (counted from 0) holds a NUL byte; read it again as UTF-8, or leave it out."
+            f"{noun} {position} (counted from 0) holds a NUL byte; read it again as UTF-8, or leave it out."
         )
     if not _is_unicode(joined):
         position = next(i for i, text in enumerate(texts, start) if not _is_unicode(text))
         raise InvalidInputError(
-            f"text {position} (counted from 0) holds half a surrogate pair, which no tokenizer takes; it was cut or "
+            f"{noun} {position} (counted from 0) holds half a surrogate pair, which no tokenizer takes; it was cut or "
             "decoded wrongly: read it again as UTF-8, or drop such characters with text.encode('utf-8', 'ignore')."
         )
     return [str.__str__(text) for text in texts]  # of numpy's strings and the members of enumerations the text alone

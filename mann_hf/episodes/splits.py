@@ -44,7 +44,7 @@ def select_classes(
 
 def split_classes(
     dataset: Dataset,
-    sizes: Sequence[float] = (0.6, 0.2, 0.2),
+    sizes: Iterable[float] = (0.6, 0.2, 0.2),
     *,
     seed: int = 0,
     text_column: str = "text",
@@ -72,19 +72,22 @@ def split_classes(
     count = len(table.names)
     given: tuple[Any, ...] = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
     if len(given) != len(PARTS) or not all(isinstance(size, (int, float, np.number)) and size > 0 for size in given):
-        raise InvalidInputError(f"sizes are {sizes!r}; give three above 0, for {', '.join(PARTS)}.")
-    if all(size < 1 for size in sizes):
-        if sum(sizes) > 1 + 1e-9:
-            raise InvalidInputError(f"sizes are {tuple(sizes)}; as shares they must sum to at most 1.")
-        ends = [round(sum(sizes[: part + 1]) * count) for part in range(len(PARTS))]
-    elif all(float(size).is_integer() for size in sizes):
-        ends = [int(sum(sizes[: part + 1])) for part in range(len(PARTS))]
+        raise InvalidInputError(
+            f"sizes are {given if isinstance(sizes, Iterable) else sizes!r}; give three above 0, for "
+            f"{', '.join(PARTS)}."
+        )
+    if all(size < 1 for size in given):
+        if sum(given) > 1 + 1e-9:
+            raise InvalidInputError(f"sizes are {given}; as shares they must sum to at most 1.")
+        ends = [round(sum(given[: part + 1]) * count) for part in range(len(PARTS))]
+    elif all(float(size).is_integer() for size in given):
+        ends = [int(sum(given[: part + 1])) for part in range(len(PARTS))]
     else:
-        raise InvalidInputError(f"sizes are {tuple(sizes)}; give shares below 1, or whole numbers of classes.")
+        raise InvalidInputError(f"sizes are {given}; give shares below 1, or whole numbers of classes.")
     starts = [0, *ends[:-1]]
     if ends[-1] > count or any(end <= start for start, end in zip(starts, ends, strict=True)):
         raise InvalidInputError(
-            f"{count} classes cannot be split {tuple(sizes)}: every part needs a class, and no class can be in two; "
+            f"{count} classes cannot be split {given}: every part needs a class, and no class can be in two; "
             f"{_cure(given, count)}"
         )
     order = np.random.default_rng(seed).permutation(count)

@@ -93,7 +93,7 @@ class LabelledTable:
 
     def _texts(self, dataset: Dataset, column: str) -> list[str]:
         try:
-            return check_texts(list(dataset[column]))
+            return check_texts(list(dataset[column]), noun=self.noun)
         except MannError as error:
             raise type(error)(f"{self.source}, column {column!r}: {error}") from None
 

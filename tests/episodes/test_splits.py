@@ -58,6 +58,12 @@ class TestSplit:
         for part, names in zip(PARTS, told, strict=True):
             assert list(split[part]) == [row for row in rows if row["label"] in names]
 
+    @pytest.mark.parametrize("sizes", [(0.6, 0.2, 0.2), (5, 3, 2)])
+    def test_sizes_of_a_generator(self, sizes: Sequence[float]) -> None:
+        assert classes_of(split_classes(data(), (size for size in sizes))) == classes_of(split_classes(data(), sizes))
+        with pytest.raises(InvalidInputError, match=r"sizes are \(9, 9, 9\)|cannot be split \(9, 9, 9\)"):
+            split_classes(data(), (9 for _ in range(3)))
+
     def test_a_seed_says_which_classes_go_where(self) -> None:
         first, again, other = (classes_of(split_classes(data(), seed=seed)) for seed in (1, 1, 2))
         assert first == again != other

@@ -159,3 +159,9 @@ class TestErrors:
     def test_the_source_is_named(self) -> None:
         with pytest.raises(InvalidInputError, match="^'banking' has no rows"):
             LabelledTable(data([], []), source="'banking'")
+
+
+def test_an_empty_path_is_called_what_it_stands_for() -> None:
+    rows = data(["a", "b"], ["one.png", ""])
+    with pytest.raises(InvalidInputError, match=r"column 'text': image 1 .counted from 0. is empty"):
+        LabelledTable(rows, input_column="text", noun="image")

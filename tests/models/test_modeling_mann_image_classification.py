@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 
-from mann_hf import EpisodeBatch, MANNForImageClassification
+from mann_hf import EpisodeBatch, MANNConfig, MANNForImageClassification
 from mann_hf.errors import InvalidInputError, InvalidTypeError
-from tests.pictures import SIZE
+from tests.pictures import SIZE, image_encoder
 
 Q, S, N = 4, 6, 3
 
@@ -133,3 +133,23 @@ def test_a_configuration_of_its_own_takes_no_more_fields(model: MANNForImageClas
     assert made.config.reading == "prototype" and made.config.encoder_config.hidden_size == 8
     with pytest.raises(InvalidInputError, match="image_size: fields of the encoder are set in the configuration"):
         MANNForImageClassification.from_encoder_config(model.config.encoder_config, image_size=28)
+
+
+def test_a_call_without_images_is_refused_in_words(model: MANNForImageClassification) -> None:
+    for call in (
+        model,
+        lambda: model(pixel_values=None),
+        lambda: model.embed(),
+        lambda: model(input_ids=torch.ones(1)),
+    ):
+        with pytest.raises(
+            InvalidInputError, match=r"^the encoder got no image: give pixel_values \[B, C, h, w\]. The"
+        ):
+            call()
+
+
+def test_a_call_without_images_and_words_is_refused_in_words() -> None:
+    encoder = image_encoder("clip")
+    config = MANNConfig(encoder_config=encoder.config.to_dict(), modality="image")
+    with pytest.raises(InvalidInputError, match=r"got no image: give pixel_values \[B, C, h, w\] or input_ids"):
+        MANNForImageClassification.from_encoder(encoder, config)()
