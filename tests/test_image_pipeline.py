@@ -501,6 +501,18 @@ def test_a_training_with_label_names_is_refused_before_it(make: Make, tiny_token
         answer_episodes(classifier.model, None, [episode], label_names=True)
 
 
+def test_the_argument_of_inputs_has_two_names(make: Make) -> None:
+    classifier = make()
+    (first,) = classifier.remember(inputs=PICTURES[:1], labels=["a"])
+    assert classifier.remember(images=PICTURES[:1], labels=["a"]) == [first]
+    with pytest.raises(InvalidTypeError, match="inputs and images are two names of one argument: give it once"):
+        classifier.remember(PICTURES[:1], ["a"], images=PICTURES[:1])
+    for wrong in ("texts", "label"):
+        given: Any = {wrong: PICTURES[:1]}
+        with pytest.raises(InvalidTypeError, match=f"no argument '{wrong}'"):
+            classifier.remember(PICTURES[:1], ["a"], **given)
+
+
 class TestZeroShot:
     @pytest.mark.parametrize("kind", ["clip", "siglip"])
     def test_descriptions_alone_answer_images(self, make: Make, kind: str, tiny_tokenizer: Any) -> None:

@@ -804,6 +804,13 @@ class TestRemembering:
         classifier.remember("one more", "label 7")
         assert 0 < len(spelled) < 10
 
+    def test_the_argument_of_texts_has_two_names(self, make: Make) -> None:
+        classifier = make()
+        ids = classifier.remember(texts=["my card"], labels=["card"])
+        assert classifier.remember(inputs=["my card"], labels=["card"]) == ids
+        with pytest.raises(InvalidTypeError, match="no argument 'text': did you mean texts"):
+            classifier.remember(text=["my card"], labels=["card"])
+
 
 class TestForgetting:
     def test_it_is_as_if_it_had_never_been(self, make: Make, tmp_path: Path) -> None:

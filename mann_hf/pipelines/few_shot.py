@@ -29,7 +29,7 @@ from ..persistent.labelled_memory import LabelledMemory
 from ..targets import known_as
 from ..targets.kinds import targets_of
 from ..wording import optional_at_least, shown
-from .lesson import lesson_of
+from .lesson import inputs_of, lesson_of
 from .parts import PARTS, processing_class_of
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -106,12 +106,14 @@ class FewShotPipeline(Pipeline):
         descriptions: str | Sequence[str] | None = None,
         batch_size: int | None = None,
         progress: Progress = None,
+        **named: Any,
     ) -> list[int]:
         """Stores labelled inputs in the memory, without training. A new label makes a new class.
 
         Args:
             inputs: the examples; None for descriptions alone, or for labels alone: where the encoder reads words, each
-                label is then known by its own, as a description of itself.
+                label is then known by its own, as a description of itself. It may be given under the name of the inputs
+                of the model, too: `texts=`, `images=`.
             labels: one label for each input: a name (whole numbers and booleans count as names, see
                 `mann_hf.targets.spell_label`); for several labels a list of names, empty for an input that has none of
                 them and counts against each; for regression a number or a list of numbers. With `descriptions`, the
@@ -125,11 +127,13 @@ class FewShotPipeline(Pipeline):
             once more; an example that `eviction="kaiser"` merges into another slot gets the id of that slot.
 
         Raises:
-            InvalidInputError: an input that cannot be read, or unequal lengths. The memory stays as it was.
+            InvalidInputError: an input that cannot be read, unequal lengths, or columns of pandas whose rows are in
+                another order. The memory stays as it was.
             InvalidTypeError: something that is no such input, or labels of a type that the problem does not have.
             EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
         """
         processor, memory = self.input_processor, self.model.memory
+        inputs = inputs_of(f"{self.model.config.controller.noun}s", inputs, named)
         checked = self._given(processor, inputs)
         lesson = lesson_of(
             processor, self.model.reading.targets, inputs, checked, labels, descriptions, known=memory.labels

@@ -8,12 +8,16 @@ from torch import Tensor
 
 from ..controllers.processor import InputProcessor
 from ..controllers.text import optional_texts
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, InvalidTypeError
+from ..models.arguments import no_such_argument
 from ..models.embedding import embed_checked
 from ..models.memory_keys import phrased
 from ..persistent.entries import Example, Label, label_names, label_words, renamed
 from ..targets import Targets, known_as
 from ..targets.given import check_pairs, given_labels
+
+ARGUMENTS = ("labels", "descriptions", "batch_size", "progress")
+"""Arguments of `remember` beside its inputs."""
 
 
 class Lesson(NamedTuple):
@@ -60,6 +64,25 @@ class Lesson(NamedTuple):
             *(Example(label, content, stored=kept) for label, content, kept in parts),
             *(Example(label, text, "description") for label, text in described),
         ]
+
+
+def inputs_of(noun: str, inputs: Any, named: dict[str, Any]) -> Any:
+    """The inputs of `remember`, under whichever of their two names they came.
+
+    Args:
+        noun: what several inputs are called, their second name.
+        inputs: those that came under the first; None for none.
+        named: what came by further names.
+
+    Raises:
+        InvalidTypeError: an argument that there is not, or inputs under both names.
+    """
+    for name in named:
+        if name != noun:
+            raise no_such_argument("remember", name, {"inputs", noun, *ARGUMENTS})
+    if inputs is not None and named.get(noun) is not None:
+        raise InvalidTypeError(f"inputs and {noun} are two names of one argument: give it once.")
+    return named.get(noun) if inputs is None else inputs
 
 
 def lesson_of(

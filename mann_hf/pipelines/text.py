@@ -1,6 +1,5 @@
 """The pipeline of texts: texts in, labels out."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from transformers import AutoModelForSequenceClassification
@@ -8,7 +7,6 @@ from transformers import AutoModelForSequenceClassification
 from ..controllers import DEFAULT_ENCODER
 from ..controllers.kinds import TEXT
 from ..controllers.processor import InputProcessor
-from ..controllers.progress import Progress
 from ..controllers.text import optional_texts
 from ..models import MANNForSequenceClassification
 from ..models.few_shot_tasks import task_of
@@ -38,40 +36,6 @@ class FewShotTextClassificationPipeline(FewShotPipeline):
     """
 
     model_class = MANNForSequenceClassification
-
-    def remember(  # type: ignore[override]  # texts may be left out for descriptions alone
-        self,
-        texts: str | Sequence[str] | None = None,
-        labels: Any = None,
-        *,
-        descriptions: str | Sequence[str] | None = None,
-        batch_size: int | None = None,
-        progress: Progress = None,
-    ) -> list[int]:
-        """Stores labelled texts in the memory, without training. A new label makes a new class.
-
-        Args:
-            texts: the examples; None for descriptions alone, or for labels alone: each label is then known by its own
-                words, as a description of itself.
-            labels: one label for each text: a name (whole numbers and booleans count as names, see
-                `mann_hf.targets.spell_label`); for several labels a list of names, empty for a text that has none of
-                them and counts against each; for regression a number or a list of numbers. With `descriptions` alone,
-                one label for each description; with both, the labels of the texts and then those of the descriptions.
-            descriptions: what labels mean, in words.
-            batch_size: texts in a batch; by default batches have about the same number of tokens.
-            progress: True for a bar, or a function that is called with the number of texts done after each batch.
-
-        Returns:
-            The ids of the examples, then of the descriptions. An example that is stored already keeps its id and counts
-            once more; an example that `eviction="kaiser"` merges into another slot gets the id of that slot.
-
-        Raises:
-            InvalidInputError: empty texts, unequal lengths, or columns of pandas whose rows are in another order. The
-                memory stays as it was.
-            InvalidTypeError: labels of a type that the problem does not have. The memory stays as it was.
-            EncoderMismatchError: the encoder has changed since the memory was written. The memory stays as it was.
-        """
-        return super().remember(texts, labels, descriptions=descriptions, batch_size=batch_size, progress=progress)
 
     def _given(self, processor: InputProcessor, inputs: Any) -> list[str]:
         return optional_texts(inputs, "texts")
