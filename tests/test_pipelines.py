@@ -549,6 +549,21 @@ class TestRemembering:
         classifier.forget(ids=ids)
         assert not len(classifier.model.memory)
 
+    @pytest.mark.parametrize("several", [False, True])
+    def test_the_words_of_a_label_count_once_whichever_came_first(self, make: Make, several: bool) -> None:
+        label: Any = ["lost_card"] if several else "lost_card"
+        answers, options = [], {"problem_type": MULTI_LABEL} if several else {}
+        for words_first in (True, False):
+            classifier = make(**options)
+            for words in (words_first, not words_first):
+                classifier.remember(*(() if words else (["where is it?"],)), labels=[label])
+            classifier.remember(TEXTS[:1], [["other"] if several else "other"])
+            state = classifier.model.memory.reading_state
+            assert int(state.mask.sum()) == 4, "two examples, and the words of two labels"
+            (answer,) = classifier("where is my card?", top_k=None, evidence=None)
+            answers.append({part["label"]: part["score"] for part in answer})
+        assert answers[0] == pytest.approx(answers[1], abs=1e-5)
+
     def test_labels_alone_with_the_words_of_labels_off(self, make: Make) -> None:
         classifier = make(label_names=False)
         classifier.remember(labels=["lost_card"])

@@ -82,6 +82,13 @@ def words_entry(label: str) -> Entry:
     return Entry(name_id(label), label_words(label), label, "name")
 
 
+def says_words_alone(entry: Entry) -> bool:
+    """Whether an entry is a description of one label that says no more than the label's own words."""
+    names = label_names(entry.label)
+    words = label_words(names[0]) if len(names) == 1 and entry.kind == "description" else None
+    return words is not None and entry.id == content_id("description", words, entry.label)  # its text may not be kept
+
+
 def label_names(label: Label) -> tuple[str, ...]:
     """The names in a label; none in the numbers of a regression."""
     if isinstance(label, str):

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from ..errors import EmptyMemoryError, InvalidInputError
 from ..memory import STORES, Calibration, Reading, Solution, calibrate
 from ..wording import counted
+from .entries import name_id
 from .forks import free, renew_in_children
 from .labelled_memory import LabelledMemory
 
@@ -233,4 +234,5 @@ def _holds_sample(memory: LabelledMemory, calibration: Calibration | None) -> bo
         return False
     ids, known = calibration.sample.ids[0], memory.slot_by_id
     words = [id_ for id_ in ids[~calibration.examples].tolist() if id_ not in known]
-    return len(words) == len(memory.named_labels) and all(id_ in known for id_ in ids[calibration.examples].tolist())
+    same_words = {*words} == {*map(name_id, memory.named_labels)}
+    return same_words and all(id_ in known for id_ in ids[calibration.examples].tolist())

@@ -18,7 +18,7 @@ from ..memory.state import slots_by_column, slots_of_columns
 from ..targets.kinds import SINGLE_LABEL
 from ..wording import counted
 from . import large_memory, refusals
-from .entries import Entry, Example, Label, ids_of, label_names, words_entry
+from .entries import Entry, Example, Label, ids_of, label_names, says_words_alone, words_entry
 from .forks import renew_cached_properties_in_children
 from .large_memory import Content
 from .stored_entries import SlotById
@@ -106,7 +106,20 @@ class LabelledMemory(Content):
 
     @cached_property
     def named_labels(self) -> tuple[str, ...]:
-        """The labels whose words are in the memory."""
+        """The labels whose words are read: not those of which a description says the same, so that it counts once."""
+        described = self._descriptions() if self.names else ()
+        twice = {name for entry in described if says_words_alone(entry) for name in label_names(entry.label)}
+        return tuple(label for label in self.labels_with_words if label not in twice)
+
+    def _descriptions(self) -> Iterable[Entry]:
+        """The entries that are no examples."""
+        if self._stored is None:
+            return (entry for entry in self.entries if entry.kind != "example")
+        return map(self._stored.at, (self._stored.used & ~self._stored.examples).nonzero()[:, 0].tolist())
+
+    @cached_property
+    def labels_with_words(self) -> tuple[str, ...]:
+        """The labels whose words are kept: those with an example."""
         if not self.names:
             return ()
         if self._stored is not None:
@@ -125,7 +138,7 @@ class LabelledMemory(Content):
         if not self.named_labels:
             return self.state
         if self._stored is not None:
-            slots = torch.tensor([*self._stored.name_slots.values()])
+            slots = torch.tensor([self._stored.name_slots[label] for label in self.named_labels])
             return self.state._replace(mask=self.state.mask.index_fill(1, slots, True))
         state = large_memory.with_words(
             self.state, {label: self.names[label] for label in self.named_labels}, self.labels
@@ -345,9 +358,9 @@ class LabelledMemory(Content):
 
     def _with_names(self) -> "LabelledMemory":
         """The same entries with the words of those labels alone that have an example."""
-        if len(self.named_labels) == len(self.names):
+        if len(self.labels_with_words) == len(self.names):
             return self
-        return replace(self, names={label: self.names[label] for label in self.named_labels})
+        return replace(self, names={label: self.names[label] for label in self.labels_with_words})
 
     def _with_columns(self, labels: tuple[str, ...]) -> "LabelledMemory":
         """The same entries under a list of labels with more, fewer or reordered ones."""

@@ -234,7 +234,7 @@ def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None
         *(field[None] for field in (keys, values, usage, age, write_count, torch.ones_like(ids).bool(), ids))
     )
     memory = LabelledMemory(rules, problem_type, entries, state, labels, names, probe, name)
-    expect(set(memory.named_labels) == set(names), "the words of a label without an example")
+    expect(set(memory.labels_with_words) == set(names), "the words of a label without an example")
     return memory
 
 

@@ -3,10 +3,11 @@ import torch
 
 from mann_hf.errors import InvalidInputError, NotInMemoryError
 from mann_hf.memory import EVICTIONS
-from mann_hf.memory.reading import MULTI_LABEL, REGRESSION
+from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.persistent.entries import LARGEST_ID, Example, Label, content_id, label_words, name_id
 from mann_hf.persistent.labelled_memory import LabelledMemory
 from mann_hf.persistent.refusals import examples_of
+from tests.same_memory import same_memory
 
 
 def keys(*numbers: float, size: int = 4) -> torch.Tensor:
@@ -134,6 +135,30 @@ def test_words_of_a_label_with_a_description_alone_are_not_read() -> None:
     assert only_described.reading_state.slots == 1
     fresh, _ = LabelledMemory.empty(4).remember(keys(ord("a")), [Example("red", "a", "description")])
     assert only_described.names.keys() == fresh.names.keys() == set()
+
+
+@pytest.mark.parametrize("order", [("description", "example"), ("example", "description")])
+@pytest.mark.parametrize("store_texts", [True, False])
+@pytest.mark.parametrize("several", [False, True])
+def test_words_that_a_description_says_are_read_once(order: tuple[str, str], store_texts: bool, several: bool) -> None:
+    label: Label = ("lost_card",) if several else "lost_card"
+    kinds = {"description": Example(label, "lost card", "description"), "example": Example(label, "where is it?")}
+    words, problem_type = {"lost_card": keys(7)[0]}, MULTI_LABEL if several else SINGLE_LABEL
+    memory, ids = LabelledMemory.empty(4, problem_type), {}
+    for kind in order:
+        key = keys(7 if kind == "description" else 1)
+        memory, (ids[kind],) = memory.remember(key, [kinds[kind]], words if kind == "example" else {}, store_texts)
+    assert int(memory.reading_state.mask.sum()) == 2 and memory.named_labels == ()
+    assert memory.names.keys() == {"lost_card"}
+    without, _ = LabelledMemory.empty(4, problem_type).remember(keys(1), [kinds["example"]], words, store_texts)
+    left = memory.forget([ids["description"]])
+    same_memory(left, without)
+    assert left.named_labels == ("lost_card",) and int(left.reading_state.mask.sum()) == 2
+
+
+def test_another_description_counts_beside_the_words() -> None:
+    memory, _ = taught(("stolen", "lost_card"), ("b", "lost_card"), kinds=["description", "example"])
+    assert memory.named_labels == ("lost_card",) and memory.reading_state.slots == 3
 
 
 def test_entries_and_slots_agree() -> None:

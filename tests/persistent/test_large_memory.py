@@ -129,6 +129,8 @@ class Versions(RuleBasedStateMachine):
         examples = data.draw(st.lists(st.tuples(st.sampled_from("abcdefghij"), label), min_size=1, max_size=6))
         described = self.problem_type == SINGLE_LABEL and data.draw(st.integers(0, 3)) == 0
         kind = "description" if described else "example"
+        if described and data.draw(st.booleans()):  # by the label's own words
+            examples = [(str(name), name) for _, name in examples]
         self.both(-1 if newest else which, lambda memory: write(memory, *examples, kind=kind))
 
     @rule(which=st.integers(0, 99), places=st.lists(st.integers(0, 99), min_size=1, max_size=3), newest=st.booleans())
