@@ -95,12 +95,19 @@ class KeyValueMemory(Memory[KeyValueState]):
     def step(self, controls: KeyValueControls, state: KeyValueState) -> tuple[Tensor, KeyValueState]:
         """Writes, then reads by content: what the queries read, [B, R · V], and the state after it.
 
+        Controls may be of another floating type than the state, as under autocast; what is read is of the state's.
+
         Source: Graves et al. 2014, [Neural Turing Machines](https://arxiv.org/abs/1410.5401), equations 2, 5 and 6.
+
+        Raises:
+            InvalidInputError: the memory is of whole numbers, which have no weighted mean.
         """
+        if self.integer_values:
+            raise InvalidInputError("a step reads weighted means, and whole numbers have none: take a reading instead.")
         state = self.write(state, controls.keys, controls.values)
         scores = cosine_similarity(state.keys, controls.queries.to(state.keys.dtype))
         weights = content_weights(scores, controls.sharpness[..., None], state.mask, state.write_count)
-        return (weights @ state.values).flatten(1), self.use(state, weights)
+        return (weights.to(state.values.dtype) @ state.values).flatten(1), self.use(state, weights)
 
     def with_value_size(self, value_size: int) -> "KeyValueMemory":
         """The same memory for values of another size."""
@@ -156,6 +163,7 @@ class KeyValueMemory(Memory[KeyValueState]):
             The state, and for each example the id [B, N] of the slot that it was written to: of one that was merged the
             id of what was there already. A slot may have been evicted again by a later example of the same call.
         """
+        self._check_whole(values)
         keys, values = keys.to(state.keys.dtype), values.to(state.values.dtype)
         mask = self._check(keys, values, state.batch_size, ids, mask)
         ids = self._ids(state, ids, mask)
@@ -229,6 +237,7 @@ class KeyValueMemory(Memory[KeyValueState]):
         Raises:
             InvalidInputError: shapes or types that do not fit, or keys or values that are not finite.
         """
+        self._check_whole(values)
         return self._slots(keys, values, ids, self._check(keys, values, len(keys), ids, mask))
 
     @staticmethod
@@ -243,6 +252,13 @@ class KeyValueMemory(Memory[KeyValueState]):
             mask=mask,
             ids=ids,
         )
+
+    def _check_whole(self, values: Tensor) -> None:
+        """Refuses numbers that would be cut to whole ones."""
+        if self.integer_values and (values.is_floating_point() or values.is_complex()):
+            raise InvalidInputError(
+                f"values are of {values.dtype}; this memory takes whole numbers: give values.long()."
+            )
 
     def _check(self, keys: Tensor, values: Tensor, batch: int, ids: Tensor | None, mask: Tensor | None) -> Tensor:
         """Refuses examples that cannot be written; their mask."""

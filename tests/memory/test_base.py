@@ -77,3 +77,13 @@ def test_numbers_of_any_size_give_no_nan(name: str) -> None:
         reads, state = run(memory, scale * numbers(memory, dtype=torch.float32))
         assert reads.isfinite().all()
         assert all(field.isfinite().all() for field in state if field.is_floating_point())
+
+
+@each_memory
+def test_numbers_of_another_type_than_the_state(name: str) -> None:
+    memory = build(name)
+    given = numbers(memory, dtype=torch.float32)
+    reads, state = run(memory, given, memory.initial_state(B, dtype=torch.bfloat16))
+    assert {field.dtype for field in state if field.is_floating_point()} == {torch.bfloat16} == {reads.dtype}
+    expected, _ = run(memory, given)
+    torch.testing.assert_close(reads.float(), expected, atol=0.1, rtol=0.1)

@@ -418,3 +418,14 @@ def test_values_may_be_whole_numbers() -> None:
             memory.write(state, keys[:, :1], torch.tensor([[beyond]]))
     with pytest.raises(InvalidInputError, match="leave integer_values out"):
         _ = memory.control_size
+
+
+def test_a_memory_of_whole_numbers_cuts_none_and_has_no_step() -> None:
+    memory, state = KeyValueMemory(K, 3, integer_values=True), KeyValueMemory(K, 3, integer_values=True).initial_state()
+    keys, cut, ids = torch.eye(K)[None, :2], torch.tensor([[1.9, 0.0]]), torch.tensor([[0, 1]])
+    for write in (lambda: memory.write(state, keys, cut), lambda: memory.new_slots(keys, cut, ids)):
+        with pytest.raises(InvalidInputError, match=r"values are of torch.float32; .* give values.long\(\)"):
+            write()
+    assert memory.write(state, keys, torch.tensor([[1, 0]])).values.tolist() == [[1, 0]]
+    with pytest.raises(InvalidInputError, match="a step reads weighted means"):
+        memory.step(KeyValueMemory(K, 3).controls(torch.zeros(1, 2 * K + 4)), state)
