@@ -1,14 +1,17 @@
 """Errors of readers, told as ours."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers
+from transformers import pipeline, pipelines
 
 from mann_hf.errors import FolderError, InvalidInputError
-from mann_hf.hub.guard import UnloadedModel, as_folder_error, naming_file
+from mann_hf.hub.guard import UnloadedModel, as_folder_error, called_by_pipeline, naming_file
+from mann_hf.models import MANNForSequenceClassification
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,24 @@ def test_a_refused_model_raises_at_the_first_look() -> None:
     ):
         with pytest.raises(FolderError, match="^damaged$"):
             look()
+
+
+def test_pipelines_of_transformers_load_by_the_function_that_is_looked_for(
+    tiny_classifier: Any, tiny_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inspect.isfunction(pipelines.base.load_model), "called_by_pipeline looks for its code among the callers"
+    tiny_classifier().save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    load, seen = MANNForSequenceClassification.from_pretrained.__func__, []  # type: ignore[attr-defined]
+
+    def from_pretrained(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(called_by_pipeline())
+        return load(kind, *args, **kwargs)
+
+    monkeypatch.setattr(MANNForSequenceClassification, "from_pretrained", classmethod(from_pretrained))
+    tasks: Any = ("text-classification", "few-shot-text-classification")
+    for task in tasks:
+        pipeline(task, model=str(tmp_path))
+    assert seen == [True, True]
+    MANNForSequenceClassification.from_pretrained(tmp_path)
+    assert seen == [True, True, False]
