@@ -1,5 +1,6 @@
 """One step of episodic training: from a batch of episodes to the loss."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -67,16 +68,23 @@ def run_wrapped(wrapped: nn.Module, step: EpisodicStep, batch: EpisodeBatch) -> 
     """Runs a step through what wraps its model alone, such as DDP or FSDP.
 
     Wrappers prepare gradients and gather weights as their `forward` is called, and call the model's `forward` in turn;
-    for this call the step takes its place. So a `Trainer` can save, load and count the model as it knows it. (PyTorch
-    Lightning runs `training_step` through its wrappers in the same way.)
+    for this call it takes batches of episodes, too, and gives them to the step. So a `Trainer` can save, load and count
+    the model as it knows it. (PyTorch Lightning runs `training_step` through its wrappers in the same way.) Other
+    threads may call the model meanwhile.
     """
-    with _in_place_of_forward(step.model, step.forward):
+    with _taking_episodes(step.model, step.forward):
         return wrapped(batch)
 
 
 @contextmanager
-def _in_place_of_forward(model: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+def _taking_episodes(model: nn.Module, step: Callable[[EpisodeBatch], StepOutput]) -> Iterator[None]:
     own = vars(model).get("forward")  # Accelerate puts one there for mixed precision
+    usual = model.forward
+
+    @functools.wraps(usual)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return step(*args) if args and isinstance(args[0], EpisodeBatch) else usual(*args, **kwargs)
+
     vars(model)["forward"] = forward
     try:
         yield

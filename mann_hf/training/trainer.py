@@ -191,6 +191,9 @@ class EpisodicTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; the keys of a memory that the model already has are computed again with the trained encoder.
 
+        Until then the memory is empty, also to other threads. They may call the model with a support of their own, and
+        are answered by the weights of that moment, with dropout: questions are better asked of a copy.
+
         Args:
             resume_from_checkpoint: a checkpoint's folder, or True for the newest complete one in `output_dir`.
             args: further arguments of `Trainer.train`.

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,23 @@ class TestWrapped:
         with pytest.raises(InvalidInputError):
             run_wrapped(model, step, EpisodeBatch(batch.inputs, *[batch.support_index] * 3))
         assert model.forward is before if patched else "forward" not in vars(model)
+
+    def test_another_thread_asks_the_model_meanwhile(self, build: Build) -> None:
+        model = build().eval()
+        [batch] = batches(model, 1)
+        inputs = {name: part[:2] for name, part in batch.inputs[0].items()}
+        support = {f"support_{name}": part for name, part in inputs.items()}
+        ask = lambda: model(**inputs, **support, support_labels=torch.tensor([0, 1])).logits  # noqa: E731
+        answers, usual = [], OBJECTIVES["episode"]()
+
+        def objective(reading: Reading, episodes: EpisodeKeys) -> tuple[Tensor, Tensor | None]:
+            with ThreadPoolExecutor(1) as other:
+                answers.append(other.submit(ask).result())
+            return usual(reading, episodes)
+
+        found = run_wrapped(Wrapper(model), EpisodicStep(model, objective), batch)
+        assert torch.equal(found.loss, EpisodicStep(model, usual)(batch).loss)
+        torch.testing.assert_close(answers, [ask()])
 
 
 @pytest.mark.slow
