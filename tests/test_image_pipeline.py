@@ -103,7 +103,8 @@ def test_one_picture_has_one_id_whichever_way_it_comes(make: Make, kind: str, tm
 def test_answers_name_the_pictures_behind_them(taught: FewShotImageClassificationPipeline) -> None:
     (answer,) = taught(PICTURES[0], evidence=None)
     assert {part["label"] for part in answer["evidence"]} == {answer["label"]}
-    assert answer["evidence"][0]["image"].startswith("blake2b:") and "text" not in answer["evidence"][0]
+    assert answer["evidence"][0]["digest"].startswith("blake2b:") and "text" not in answer["evidence"][0]
+    assert answer["evidence"][0]["image"] == answer["evidence"][0]["digest"]
     behind = [picture for picture, label in zip(PICTURES, LABELS, strict=True) if label == answer["label"]]
     assert {part["id"] for part in answer["evidence"]} == {*taught.remember(behind, [answer["label"]] * 3)}
 
@@ -215,7 +216,8 @@ class TestWords:
         classifier.remember(PICTURES, LABELS)
         evidence = classifier(ASKED[0], evidence=None)[0]["evidence"]
         assert len(evidence) == 4 and evidence[0]["label"] in KINDS
-        assert any(part["image"] == part["label"] for part in evidence), "the label's own words"
+        assert any(part.get("text") == part["label"] for part in evidence), "the label's own words"
+        assert all(("text" in part) != ("digest" in part) for part in evidence)
         classifier.save_pretrained(tmp_path / "saved")
         again = pipeline(TASK, model=str(tmp_path / "saved"))
         assert answers(again) == answers(classifier)

@@ -163,7 +163,7 @@ def _evidence(answer: Answer) -> list[str]:
     """Indented lines of weight, label, text or digest, and id."""
     lines = []
     for behind in answer["evidence"]:
-        noun = next(iter(behind.keys() - {"id", "label", "weight"}))
+        noun = next(key for key in behind if key not in ("id", "label", "weight"))
         words = behind[noun] if behind[noun] is not None else f"(its {noun} was not stored)"
         label = behind["label"]  # several, or numbers, as they are written in a table
         label = "|".join(map(str, label)) if isinstance(label, (list, tuple)) else label

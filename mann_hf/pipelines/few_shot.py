@@ -238,7 +238,8 @@ class FewShotPipeline(Pipeline):
 
         Returns:
             For each input a dict, or with `top_k` or `threshold` a list of dicts: `label`, `score`, `evidence` (a list
-            of dicts with `id`, the `text` or what else identifies the input, `label`, `weight`, largest weight first)
+            of dicts with `id`, the `text` (of inputs that are no texts a `digest`, and the `text` of words), `label`,
+            `weight`, largest weight first)
             and `rest`, what everything not listed adds. With the reading `"attention"`, weights and rest sum to the
             score; with the others to the logit, of which the scores are the softmax (for several labels the sigmoid).
             Of a regression `label` is the output's name (`id2label` of the configuration, by default "LABEL_0") and
@@ -384,10 +385,16 @@ class FewShotPipeline(Pipeline):
         return names[column]
 
     def _explain(self, ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
-        targets, noun = targets_of(ready.memory.problem_type), self.model.config.controller.noun
+        targets = targets_of(ready.memory.problem_type)
         listed = []
         for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
             entry = ready.memory.entry(slot)
             label = targets.shown(entry.label)
-            listed.append({"id": entry.id, noun: entry.text, "label": label, "weight": weight})
+            listed.append({"id": entry.id, **self._known_by(entry), "label": label, "weight": weight})
         return {"evidence": listed, "rest": evidence.rest}
+
+    def _known_by(self, entry: Entry) -> dict[str, str | None]:
+        """What identifies an entry, by its own name; also by that of the inputs, which code may read for any entry."""
+        controller = self.model.config.controller
+        named = {controller.noun: entry.text}
+        return named if controller.readable else {"digest" if entry.kind == "example" else "text": entry.text, **named}
