@@ -560,7 +560,7 @@ class TestRemembering:
             classifier.remember(TEXTS[:1], [["other"] if several else "other"])
             state = classifier.model.memory.reading_state
             assert int(state.mask.sum()) == 4, "two examples, and the words of two labels"
-            (answer,) = classifier("where is my card?", top_k=None, evidence=None)
+            answer = classifier("where is my card?", top_k=None, evidence=None)
             answers.append({part["label"]: part["score"] for part in answer})
         assert answers[0] == pytest.approx(answers[1], abs=1e-5)
 
