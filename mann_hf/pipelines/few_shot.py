@@ -79,8 +79,7 @@ class FewShotPipeline(Pipeline):
         super().__init__(**kwargs)
         vars(self).update(own)
         if name is not None:
-            parts = {part: getattr(self, part, None) for part in {*PARTS, name}}  # older versions have fewer
-            given = {part: value for part, value in parts.items() if value is not None}
+            given = {part: one for part in {*PARTS, name} if (one := getattr(self, part, None)) is not None}
             setattr(self, name, processing_class_of(model, given, self.processor))
 
     @property
