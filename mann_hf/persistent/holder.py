@@ -72,7 +72,7 @@ class MemoryHolder:
 
     def __init__(self, memory: LabelledMemory, store: str = "exact") -> None:
         self.memory, self._store = memory, store
-        self._writing, self._solving = threading.RLock(), threading.RLock()
+        self._writing, self._solving, self._swapping = threading.RLock(), threading.RLock(), threading.Lock()
         self._kept: Kept | None = None
         self._forgotten = 0
         self._following: Callable[[], None] | None = None
@@ -96,7 +96,9 @@ class MemoryHolder:
             try:
                 if then is not None:
                     self._following = lambda: then(before, self.memory)
-                self.memory, result = change(before)
+                after, result = change(before)
+                with self._swapping:
+                    self.memory = after
                 if forgets:  # what was made ready for reads holds the keys and texts of before
                     self._forgotten += 1
                     self._kept = None if self._kept is None else _without_forgotten(self._kept, self.memory)
@@ -112,7 +114,7 @@ class MemoryHolder:
 
     def renew(self) -> None:
         """Goes on in a process that was forked off while other threads wrote or read."""
-        self._writing, self._solving = free(self._writing), free(self._solving)
+        self._writing, self._solving, self._swapping = free(self._writing), free(self._solving), threading.Lock()
         if self._following is not None:  # the memory may have been swapped, and what follows it not
             self._following()
 
@@ -124,19 +126,13 @@ class MemoryHolder:
             InvalidInputError: its keys are none that anything can be compared with.
         """
         forgotten, memory = self._forgotten, self.memory
-        if not len(memory):
-            raise EmptyMemoryError(
-                "the memory is empty: teach it with remember(inputs, labels), load one with load_memory(folder), or "
-                "give a support and support_labels."
-            )
         if (ready := _ready(self._kept, memory, reading)) is not None:
             return ready
-        if not memory.labels and memory.targets.named:
-            raise EmptyMemoryError(
-                f"the memory holds {counted(len(memory), 'example')} of no label and none with one, so there is "
-                "nothing to answer: teach it one that has a label."
-            )
         with self._solving, torch.inference_mode(False), torch.no_grad():
+            memory = self.memory  # another reader may have brought it into another form
+            _check_answers(memory)
+            if reading.nearest_by is not None:
+                memory = self._for_search(memory)
             if (ready := _ready(kept := self._kept, memory, reading)) is not None:
                 return ready
             parameters = [parameter.clone() for parameter in reading.parameters()]
@@ -160,6 +156,15 @@ class MemoryHolder:
             if self._forgotten != forgotten:  # meanwhile, so this is not for later reads
                 self._kept = None
             return ready
+
+    def _for_search(self, memory: LabelledMemory) -> LabelledMemory:
+        """The memory as a store can search it, which takes its place here, so that the next write goes on from it."""
+        shared = memory.in_shared_slots()
+        if shared is not memory:
+            with self._swapping:
+                if self.memory is memory:  # and nothing was written meanwhile
+                    self.memory = shared
+        return shared
 
     def _tell_not_searched(self, memory: LabelledMemory, reading: Reading) -> None:
         """Warns, once, where a large memory is compared whole although a store was asked for."""
@@ -185,6 +190,20 @@ class MemoryHolder:
 
     def __reduce__(self) -> tuple:
         return MemoryHolder, (self.memory, self._store)
+
+
+def _check_answers(memory: LabelledMemory) -> None:
+    """Refuses a memory that nothing can be answered from."""
+    if not len(memory):
+        raise EmptyMemoryError(
+            "the memory is empty: teach it with remember(inputs, labels), load one with load_memory(folder), or "
+            "give a support and support_labels."
+        )
+    if not memory.labels and memory.targets.named:
+        raise EmptyMemoryError(
+            f"the memory holds {counted(len(memory), 'example')} of no label and none with one, so there is "
+            "nothing to answer: teach it one that has a label."
+        )
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:

@@ -90,6 +90,11 @@ class Content:
             return self
         return replace(self, entries=tuple(own), state=self.state.select(own.slots))
 
+    def in_shared_slots(self: C) -> C:
+        """This memory with slots that stores can search and later versions share; a small one as it is."""
+        is_large = self.is_large_with(len(self.entries), len(self.labels))
+        return _shared(self) if is_large and self._stored is None else self
+
     def _rules_of(self, labels: tuple[str, ...]) -> KeyValueMemory:
         return self.rules.with_value_size(len(labels)) if self.targets.named else self.rules
 

@@ -75,7 +75,7 @@ def held_elsewhere(lock: Any) -> Iterator[threading.Event]:
 
 def test_a_child_answers_and_learns_whatever_its_parents_threads_held(classifier: Any) -> None:
     holder = classifier.model._holder
-    locks = [holder._writing, holder._solving]
+    locks = [holder._writing, holder._solving, holder._swapping]
     locks += [found.lock for found in vars(LabelledMemory).values() if hasattr(found, "lock")]  # before Python 3.12
 
     def use() -> None:

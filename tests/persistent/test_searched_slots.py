@@ -1,11 +1,13 @@
 """A store over the slots of all versions finds for each version what it sees."""
 
+import copy
 import os
 import random
 import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from mann_hf.persistent import large_memory
 from mann_hf.persistent.entries import Example
 from mann_hf.persistent.holder import MemoryHolder
 from mann_hf.persistent.labelled_memory import LabelledMemory as Memory
+from mann_hf.persistent.memory_files import load_memory, save_memory
 from mann_hf.persistent.stored_entries import StoredEntries
 
 K = 5
@@ -137,7 +140,9 @@ def test_answers_and_evidence_are_those_of_comparing_all(store: str, name: str) 
     assert held_slots(holder.memory, store) == set(state.mask[0].nonzero()[:, 0].tolist())
 
 
-def test_a_holder_asks_the_store_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the stores that were searched, one a search."""
     asked: list[str] = []
 
     def noting(name: str, search: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,6 +150,54 @@ def test_a_holder_asks_the_store_that_it_was_given(monkeypatch: pytest.MonkeyPat
 
     for name in STORES:
         monkeypatch.setattr(STORES[name], "_search", noting(name, STORES[name]._search))
+    return asked
+
+
+def saved_and_loaded(memory: Memory, folder: Path) -> Memory:
+    save_memory(replace(memory, probe=torch.ones(1, K)), folder)
+    return load_memory(folder / "memory.safetensors")
+
+
+@every_store
+@pytest.mark.parametrize("copied", ["loaded", "deepcopied"])
+@pytest.mark.parametrize("name", [name for name in READINGS if READINGS[name].takes_nearest])
+def test_a_copy_is_searched_and_answers_as_what_was_taught(
+    asked: list[str], store: str, name: str, copied: str, tmp_path: Path
+) -> None:
+    options = {"attention": {"nearest": 7}, "least_squares": {"exact_slots": 3, "nearest": 7}}[name]
+    reading, queries = READINGS[name](K, **options), torch.randn(1, 9, K)  # type: ignore[arg-type]
+    memory = taught(40)
+    again = saved_and_loaded(memory, tmp_path) if copied == "loaded" else copy.deepcopy(memory)
+    answers = []
+    for holder in (MemoryHolder(memory, store), MemoryHolder(again, store)):
+        asked.clear()
+        ready = holder.ready(reading)
+        logits = reading(ready.solution, queries, ready.sharpness)
+        assert set(asked) == {store}
+        assert ready.memory is holder.memory is holder.ready(reading).memory
+        answers.append(logits)
+    torch.testing.assert_close(answers[1], answers[0])
+    before = held_slots(holder.memory, store)
+    holder.update(lambda memory: (write(memory, "text 40"), None))  # of a label that is there
+    reading(holder.ready(reading).solution, queries)
+    assert len(held_slots(holder.memory, store) - before) == 1, "the store goes on with what it has"
+
+
+def test_what_is_written_while_a_copy_is_made_ready_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    holder, reading = MemoryHolder(saved_and_loaded(taught(40), tmp_path), "exact"), READINGS["attention"](K, nearest=3)  # type: ignore[call-arg]
+    shared = Memory.in_shared_slots
+
+    def slowly(memory: Memory) -> Memory:
+        found = shared(memory)
+        holder.update(lambda before: (write(before, "meanwhile"), None))
+        return found
+
+    monkeypatch.setattr(Memory, "in_shared_slots", slowly)
+    assert len(holder.ready(reading).memory) == 40
+    assert len(holder.memory) == 41
+
+
+def test_a_holder_asks_the_store_that_it_was_given(asked: list[str]) -> None:
     reading = READINGS["attention"](K, nearest=3)  # type: ignore[call-arg]
     for name in STORES:
         holder = MemoryHolder(taught(10), name)
