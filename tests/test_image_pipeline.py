@@ -347,6 +347,34 @@ def test_a_memory_without_its_pictures_is_not_written_again(
         MANNForImageClassification.from_pretrained(tmp_path, reencode=True)
 
 
+@pytest.mark.parametrize("reencode", [False, True])
+def test_a_memory_of_another_modality(
+    taught: FewShotImageClassificationPipeline,
+    tiny_classifier: Any,
+    tiny_tokenizer: Any,
+    tmp_path: Path,
+    reencode: bool,
+) -> None:
+    """Both have keys of one size, and neither is told to compute the other's again."""
+    texts, images = tiny_classifier(), taught.model
+    images.save_memory(tmp_path / "images")
+    texts.remember(texts.embed_inputs(tiny_tokenizer, ["my card is lost"]), ["a"], ["my card is lost"])
+    texts.save_memory(tmp_path / "texts")
+    for model, processing_class, folder, says in (
+        (
+            texts,
+            tiny_tokenizer,
+            "images",
+            "keeps no texts, but digests of other inputs, such as images: this model reads",
+        ),
+        (images, taught.image_processor, "texts", "keeps no images, but texts such as 'my card is lost': this model"),
+    ):
+        before = model.memory
+        with pytest.raises(InvalidInputError if reencode else EncoderMismatchError, match=says) as raised:
+            model.load_memory(tmp_path / folder, reencode=reencode, processing_class=processing_class)
+        assert "reencode" not in str(raised.value) and model.memory is before
+
+
 def test_a_vit_without_its_pooler(tmp_path: Path) -> None:
     """As those that are published for features: nothing is missing where its first token is the key."""
     save_image_encoder("vit", tmp_path)

@@ -1,6 +1,7 @@
 """Processors: they turn what a user gives, such as texts, into the tensors that an encoder reads."""
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,11 @@ def digest_of(numbers: Any) -> str:
     digest = hashlib.blake2b(f"{array.dtype} {array.shape} ".encode(), digest_size=16)
     digest.update(array.tobytes())
     return f"blake2b:{digest.hexdigest()}"
+
+
+def is_digest(content: str) -> bool:
+    """Whether a text is what `digest_of` gives."""
+    return re.fullmatch("blake2b:[0-9a-f]{32}", content) is not None
 
 
 class InputProcessor(ABC):

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..controllers.processor import InputProcessor
-from ..errors import InvalidInputError
+from ..controllers.base import Controller
+from ..controllers.processor import InputProcessor, is_digest
+from ..errors import EncoderMismatchError, InvalidInputError
 from ..persistent.entries import Label, label_names, label_words
 from ..persistent.fitting import mismatch
 from ..persistent.labelled_memory import LabelledMemory
@@ -96,6 +97,25 @@ def check_inputs_read(model: Any, memory: LabelledMemory, processor: InputProces
         )
 
 
+def why_of_other_inputs(controller: Controller, memory: LabelledMemory) -> str | None:
+    """What is wrong with a memory whose examples look like inputs that a controller's encoders do not read.
+
+    A file does not say which they are; texts are kept as they are, and other inputs by their digests.
+    """
+    examples = [entry for entry in memory.entries if entry.kind == "example" and entry.text is not None]
+    if not examples:
+        return None
+    if controller.readable:
+        kept = "digests of other inputs, such as images"
+        are_others = all(is_digest(entry.text or "") for entry in examples)
+    else:
+        kept = f"texts such as {shown(examples[0].text)}"
+        are_others = not any(is_digest(entry.text or "") or controller.keeps(entry) for entry in examples)
+    noun = controller.noun
+    why = f"keeps no {noun}s, but {kept}: this model reads {noun}s, and can neither use its keys nor compute them again"
+    return why if are_others else None
+
+
 def lack_inputs(model: Any, memory: LabelledMemory) -> bool:
     """Whether a memory lacks some input of its entries, so that not all keys can be computed again."""
     return not all(map(model.config.controller.keeps, memory.entries))
@@ -114,7 +134,15 @@ def from_file(model: Any, path: Path, source: str, processor: InputProcessor | N
         if key_size != model.key_size:
             raise mismatch(encoder_name, key_size, model.identity, source)
 
-    memory = load_memory(path, check) if processor is None else reencoded(model, load_memory(path), processor)
+    memory = load_memory(path, check if processor is None else None)
+    why = why_of_other_inputs(model.config.controller, memory)
+    if why is not None and processor is not None:
+        raise InvalidInputError(f"the memory {source} {why}.")
+    if why is not None and not model.wrote(memory):
+        own_name = model.identity.shown
+        raise EncoderMismatchError(f"the memory {source} {why}.", memory.encoder_name or "another encoder", own_name)
+    if processor is not None:
+        memory = reencoded(model, memory, processor)
     own = model.empty_memory()
     if memory.targets is not own.targets:
         raise InvalidInputError(
