@@ -1,6 +1,7 @@
 """The exceptions of the library. Each is also the built-in exception that a caller would expect."""
 
 import importlib
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -164,3 +165,13 @@ def import_extra(module: str, feature: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtraError(feature, module.partition(".")[0], extra) from error
+
+
+def check_extra(module: str, feature: str, extra: str) -> None:
+    """Looks whether an optional package is installed, without importing it; arguments are those of `import_extra`.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec(module) is None:
+        raise MissingExtraError(feature, module, extra)

@@ -16,6 +16,7 @@ from ..errors import InvalidTypeError
 from ..hub.sentence_transformers import load_projection
 from ..memory.reading import READINGS, Reading
 from ..memory.similarity import BilinearSimilarity
+from ..memory.stores import STORES
 from ..persistent.holder import MemoryHolder
 from ..targets.kinds import targets_of
 from . import adapter_base
@@ -89,6 +90,7 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
             similarity=config.similarity,
             **{"learn_sharpness": True, **config.reading_options},
         )
+        STORES[config.store].check_installed()  # not when the memory has grown
         self._holder = MemoryHolder(self.empty_memory(), config.store)
         self.model_card_data, self.loaded_encoder = MANNModelCardData(), LoadedEncoder()
         self.loaded_training, self.seen_memories = None, {}

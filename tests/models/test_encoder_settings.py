@@ -1,4 +1,5 @@
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import transformers
 from packaging.version import Version
 
 from mann_hf import MANNConfig, MANNForSequenceClassification, resolve_encoder
-from mann_hf.errors import InvalidTypeError
+from mann_hf.errors import InvalidTypeError, MissingExtraError
 from mann_hf.models import MANNForClassification
 from mann_hf.models.arguments import SETTABLE
 from mann_hf.models.encoder_settings import read_encoder
@@ -56,6 +57,12 @@ def test_every_argument_reaches_the_configuration(tiny_encoder: Path) -> None:
     assert {name: getattr(config, name) for name in given} == given
     assert {*given} | {"modality", "store", "store_inputs"} == SETTABLE - NOT_FOR_USERS
     assert MANNForClassification.from_encoder_pretrained(tiny_encoder, store="faiss").config.store == "faiss"
+
+
+def test_a_store_that_is_not_installed_is_told_at_once(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingExtraError, match="the store 'faiss' needs the package 'faiss'"):
+        MANNForClassification.from_encoder_pretrained(tiny_encoder, store="faiss")
 
 
 def test_the_modality_is_an_argument_where_the_class_takes_any(tmp_path: Path) -> None:

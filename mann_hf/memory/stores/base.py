@@ -38,6 +38,14 @@ class Store(ABC):
         self.holds = torch.zeros(0, dtype=torch.bool)
         """[S'], which slots have a key here; S' is above the largest of them."""
 
+    @classmethod  # noqa: B027  # most need nothing
+    def check_installed(cls) -> None:
+        """Looks whether the packages that it needs are installed, without importing them.
+
+        Raises:
+            MissingExtraError: one is not.
+        """
+
     def __len__(self) -> int:
         return int(self.holds.count_nonzero())
 

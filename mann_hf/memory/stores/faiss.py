@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InvalidInputError, import_extra
+from ...errors import InvalidInputError, check_extra, import_extra
 from .base import STORES, Store
 from .exact import in_order
 
+NEEDS = ("faiss", "the store 'faiss'", "faiss")
+"""The module, what needs it, and the extra that installs it."""
 LEAST_COMPARED = 50_000
 """Keys that a query is compared with, if there are so many; with fewer they lie in one list."""
 COMPARED = 0.1
@@ -48,12 +50,16 @@ class FaissStore(Store):
 
     def __init__(self, key_size: int) -> None:
         super().__init__(key_size)
-        self._faiss: Any = import_extra("faiss", "the store 'faiss'", "faiss")
+        self._faiss: Any = import_extra(*NEEDS)
         _use_one_thread_in_children(self._faiss)
         self._half = True
         self._index = self._empty(np.zeros((1, key_size), np.float32))
         self._found_for = LEAST_COMPARED // GROWTH
         """How many keys the centres of the lists were found for."""
+
+    @classmethod
+    def check_installed(cls) -> None:
+        check_extra(*NEEDS)
 
     def _empty(self, centres: np.ndarray) -> Any:
         """An index without keys, of lists around centres [L, K]."""

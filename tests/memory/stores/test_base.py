@@ -57,6 +57,8 @@ def test_without_faiss_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError, match=r"the store 'faiss' needs .* pip install 'mann_hf\[faiss\]'"):
         STORES["faiss"](KEY_SIZE)
+    with pytest.raises(MissingExtraError, match=r"the store 'faiss' needs .* pip install 'mann_hf\[faiss\]'"):
+        STORES["faiss"].check_installed()
 
 
 def test_an_unknown_name_lists_the_choices() -> None:
