@@ -18,9 +18,9 @@ class UnknownNameError(MannError, ValueError):
         choices: the known names.
     """
 
-    def __init__(self, kind: str, name: object, choices: list[str]) -> None:
+    def __init__(self, kind: str, name: object, choices: list[str], or_else: str = "") -> None:
         self.kind, self.name, self.choices = kind, name, choices
-        super().__init__(f"unknown {kind} {name!r}; choose one of {', '.join(map(repr, choices))}.")
+        super().__init__(f"unknown {kind} {name!r}; choose one of {', '.join(map(repr, choices))}{or_else}.")
 
 
 class InvalidInputError(MannError, ValueError):

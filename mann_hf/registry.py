@@ -16,10 +16,11 @@ class Registry(Generic[T]):
 
     Args:
         kind: the kind of the parts in error messages, for example `"reading"`.
+        or_else: what else helps where there is no part of a name, as it follows the choices in an error.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, or_else: str = "") -> None:
+        self.kind, self._or_else = kind, or_else
         self._parts: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -42,7 +43,7 @@ class Registry(Generic[T]):
         try:
             return self._parts[name]
         except (KeyError, TypeError):
-            raise UnknownNameError(self.kind, name, self.names()) from None
+            raise UnknownNameError(self.kind, name, self.names(), self._or_else) from None
 
     def get(self, name: str, default: T) -> T:
         """The part called `name`, or `default` if there is none."""

@@ -232,7 +232,7 @@ class Controller(ABC):
         return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
 
-CONTROLLERS: Registry[type[Controller]] = Registry("modality")
+CONTROLLERS: Registry[type[Controller]] = Registry("modality", ", or first import the code that registers it")
 
 
 @functools.cache

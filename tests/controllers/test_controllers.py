@@ -119,7 +119,7 @@ def test_what_is_kept_of_an_input_gives_its_key_again(name: str, made: Any) -> N
 def test_poolings_and_modalities_are_known_by_name(name: str) -> None:
     with pytest.raises(UnknownNameError, match="pooling 'nope'; choose one of"):
         MANNConfig(encoder_config=CASES[name].encoder, modality=name, pooling="nope")
-    with pytest.raises(UnknownNameError, match="modality 'smell'; choose one of 'image', 'text'"):
+    with pytest.raises(UnknownNameError, match="modality 'smell'; choose one of 'image', 'text', or first import the"):
         MANNConfig(modality="smell")
 
 
