@@ -67,9 +67,10 @@ class LabelledTable:
         given = ("text_column", text_column) if input_column is None else ("input_column", input_column)
         for kind, column in (given, ("label_column", label_column)):
             if column not in dataset.column_names:
+                other = ", or with input_column= where the inputs are no texts" if kind == "text_column" else ""
                 raise InvalidInputError(
                     f"{source} has no column {column!r}; it has {', '.join(map(repr, dataset.column_names))}. "
-                    f"Say which it is with {kind}=."
+                    f"Say which it is with {kind}={other}."
                 )
         if not len(dataset):
             raise InvalidInputError(f"{source} has no rows.")

@@ -129,7 +129,7 @@ class TestErrors:
             (data(["a", "b"], ["one", ""]), "the data set, column 'text': text 1 .counted from 0. is empty"),
             (data(["a", "b"], ["one", " \n"]), "column 'text': text 1 .counted from 0. is blank"),
             (data([], []), "the data set has no rows"),
-            (Dataset.from_dict({"body": ["a"], "label": [1]}), "no column 'text'; it has 'body', .*text_column="),
+            (Dataset.from_dict({"body": ["a"], "label": [1]}), "no column 'text'.*'body'.*text_column=.*input_column="),
             (Dataset.from_dict({"text": ["a"], "kind": [1]}), "no column 'label'; it has .*label_column="),
         ],
     )  # fmt: skip
