@@ -23,8 +23,6 @@ from .tables import checked, examples_of, read_table
 from .tables.hints import in_one_case, say_alike_stored
 
 NAMES = {
-    "texts": "texts",
-    "images": "images",
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "expected_calibration_error": "expected calibration error",
@@ -32,7 +30,7 @@ NAMES = {
     "mean_squared_error": "mean squared error",
     "r2": "R²",
 }
-"""The keys of the JSON document, as they are printed for people."""
+"""The keys of the figures in the JSON document, as they are printed for people."""
 MEASURED_BY = "mann-hf evaluate"
 WIDE = 10_000
 """Width of a table that is not printed on a terminal: no label is cut."""
@@ -137,7 +135,7 @@ def _add_to_card(classifier: Any, folder: str, table: TableOfInputs, report: dic
             measured_by=MEASURED_BY,
         )
         for name in NAMES
-        if name != f"{kind}s" and report.get(name) is not None
+        if report.get(name) is not None
     ]
     classifier.model.model_card_data.replace_results(MEASURED_BY, results, table.name, table.split)
     save_cards(classifier.model, folder)
@@ -186,8 +184,9 @@ def _number_report(table: TableOfInputs, truth: list[Any], given: list[list[Any]
 
 
 def _print(report: dict[str, Any], kind: str) -> None:
-    width = max(len(NAMES[key]) for key in report if key in NAMES)
-    for key, name in NAMES.items():
+    names = {f"{kind}s": f"{kind}s", **NAMES}
+    width = max(len(name) for key, name in names.items() if key in report)
+    for key, name in names.items():
         if key in report:
             value = report[key]
             shown = "undefined" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -130,6 +130,11 @@ class TestRemember:
         assert "(1 more row is wrong)" in error and "--skip-bad-rows" in error and not (tmp_path / "x").exists()
         found = shell.json("remember", tmp_path / "x", table, "--encoder", encoder, "--skip-bad-rows")
         assert found["entries"] == 4 and "skipped 2 of 6 rows" in shell.stderr and "there is no file" in shell.stderr
+        table.write_text(table.read_text() + "disc/0.png,\n")
+        error = shell.fails("remember", tmp_path / "y", table, "--encoder", encoder, after=None)
+        assert "row 2 (line 3)" in error and "(2 more rows are wrong)" in error, (
+            "the row without a label is one of them"
+        )
 
     def test_bad_pictures_of_a_folder(self, shell: Shell, known: Path, images: Path) -> None:
         (images / "disc" / "1.png").write_bytes(b"no picture")
@@ -234,10 +239,13 @@ class TestMixesAreRefused:
         error = shell.fails("remember", taught, images)
         assert "no folders of texts (.txt) by class; its 6 images are for a classifier of images." in error
 
-    def test_both_in_one_folder(self, shell: Shell, images: Path, tmp_path: Path) -> None:
+    def test_both_in_one_folder(self, shell: Shell, encoder: Path, images: Path, tmp_path: Path) -> None:
         (images / "disc" / "what.txt").write_text("a disc is round")
         error = shell.fails("remember", tmp_path / "x", images)
         assert "holds 1 text (disc/what.txt) and 6 images (disc/0.png), and a classifier takes one kind" in error
+        assert "choose the kind with --text-column text or --image-column image." in error
+        found = shell.json("remember", tmp_path / "x", images, "--encoder", encoder, "--image-column", "image")
+        assert found["entries"] == 6 and "left out 1 .txt file, such as disc/what.txt" in shell.stderr
 
     def test_a_note_beside_the_classes_is_none(self, shell: Shell, encoder: Path, images: Path, tmp_path: Path) -> None:
         (images / "licence.txt").write_text("free")

@@ -71,6 +71,7 @@ def test_an_input_that_is_none_is_refused_with_its_row(shell: Shell, taught: Pat
 
 def test_it_is_evaluated_and_trained(shell: Shell, taught: Path, tones: Path, tmp_path: Path) -> None:
     assert shell.json("evaluate", taught, tones)["accuracy"] == 1
+    assert shell("evaluate", taught, tones).splitlines()[0].split() == ["tones", "4"]
     settings = {"train": str(tones), "n_way": 2, "n_query": 1, "max_steps": 1, "valid_share": 0}
     (tmp_path / "run.yaml").write_text(json.dumps(settings))
     shell("train", tmp_path / "run.yaml", "--encoder", tmp_path / "encoder", "--output", tmp_path / "trained")

@@ -42,6 +42,7 @@ def inputs_of(table: Table, skip_bad_rows: bool) -> Examples:
         InvalidInputError: a row has none, and bad rows are not skipped; the message names the row.
     """
     examples = _examples(table, None, skip_bad_rows)
+    hints.say_paths(table, examples.inputs)
     hints.say_words_for_nothing(table, lambda cell: ())
     return examples
 
@@ -61,6 +62,7 @@ def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Example
         _check_not_multi_hot(table)
     spell = lambda cell: schema.spell_cell(cell, lambda part: _name(part, known))  # noqa: E731
     examples = _examples(table, spell, skip_bad_rows, as_many=not schema.named)
+    hints.say_paths(table, examples.inputs)
     if not schema.named:
         hints.say_words_for_nothing(table, lambda cell: ())
     else:
@@ -119,6 +121,8 @@ def _examples(table: Table, spell: Callable[[Any], Any] | None, skip_bad_rows: b
         except (InvalidInputError, InvalidTypeError) as error:
             bad.append(row._replace(problem=f"column {column!r}: {error}"))
     if bad:
+        if not skip_bad_rows:  # the error tells the number of all
+            bad += _unreadable(table, [(number, given) for number, given, _ in good])
         bad.sort(key=lambda row: (row.file, row.number))
         _skip(table, bad, len(good), skip_bad_rows)
     numbers, inputs, labels = zip(*good, strict=True)
@@ -154,8 +158,7 @@ def checked(
             try:
                 good.append((place, *check(table.located(examples.inputs[place]))))
             except (InvalidInputError, InvalidTypeError) as error:
-                problem = f"column {table.columns[0]!r}: {str(error).rstrip('.')}"
-                bad.append(by_number[number]._replace(problem=problem))
+                bad.append(_refused(table, by_number[number], error))
             if advance is not None:
                 advance(1)
     if bad:
@@ -163,6 +166,24 @@ def checked(
     places = [place for place, _ in good]
     left = [[part[place] for place in places] if part else [] for part in examples]
     return Examples(*left), [found for _, found in good]
+
+
+def _unreadable(table: Table, given: list[tuple[int, str]]) -> list[Row]:
+    """The rows whose files cannot be read, of rows by their numbers and paths; none where cells are no paths."""
+    if (check := MODALITIES[table.kind].check) is None:
+        return []
+    by_number, bad = _by_number(table), []
+    for number, path in given:
+        try:
+            check(table.located(path))
+        except (InvalidInputError, InvalidTypeError) as error:
+            bad.append(_refused(table, by_number[number], error))
+    return bad
+
+
+def _refused(table: Table, row: Row, error: Exception) -> Row:
+    """A row whose input is refused."""
+    return row._replace(problem=f"column {table.columns[0]!r}: {str(error).rstrip('.')}")
 
 
 def _by_number(table: Table) -> dict[int, Row]:

@@ -69,8 +69,11 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
         counts = " and ".join(
             f"{counted(len(files[kind]), kind)} ({_names(folder, files[kind][:1])})" for kind in found
         )
+        options = [f"--{kind}-column {kind}" for kind in found if f"{kind}_column" in TableOptions._fields]
+        choice = f", or choose the kind with {' or '.join(options)}" if options else ""
         raise InvalidInputError(
-            f"the folder {folder!r} holds {counts}, and a classifier takes one kind; give a folder with one kind alone."
+            f"the folder {folder!r} holds {counts}, and a classifier takes one kind; give a folder with one kind "
+            f"alone{choice}."
         )
     if found:
         columns.settle(found[0])

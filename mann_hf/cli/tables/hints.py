@@ -10,6 +10,8 @@ from typing import Any
 from ...targets.labels import BETWEEN_LABELS
 from ...targets.pairs import why_swapped
 from ...wording import counted, listed, shown
+from ..modalities import MODALITIES, TEXT
+from ..options import TableOptions
 from ..output import say
 from .rows import Table
 
@@ -42,6 +44,15 @@ def say_words_for_nothing(table: Table, parts: Parts) -> None:
                 f"{table.source}: the column {table.columns[place]!r} has {words}, each read as a {kind} like any "
                 "other; leave a cell empty where there is none."
             )
+
+
+def say_paths(table: Table, texts: Sequence[str]) -> None:
+    """Prints a hint if texts look like the paths of files, such as images."""
+    for kind, modality in MODALITIES.items():
+        if table.kind == TEXT and modality.are_files and all(text.lower().endswith(modality.endings) for text in texts):
+            has_option = f"{kind}_column" in TableOptions._fields
+            cure = f": --{kind}-column {table.columns[0]} reads them" if has_option else ""
+            say(f"{table.source}: the texts, such as {shown(texts[0])}, look like paths of {kind}s{cure}.")
 
 
 def say_swapped(table: Table, texts: Sequence[str], labels: Sequence[Any]) -> None:

@@ -52,6 +52,16 @@ class TestWordsForNothing:
         assert "the column 't' has 'nan' (1 cell)" in capsys.readouterr().err
 
 
+class TestPaths:
+    def test_paths_of_images_are_no_texts(self, capsys: pytest.CaptureFixture) -> None:
+        hint = "t.csv: the texts, such as 'red/1.PNG', look like paths of images: --image-column t reads them.\n"
+        found = table(("red/1.PNG", "red"), ("blue/2.jpeg", "blue"))
+        assert hint in said(found, ONE, capsys)
+        inputs_of(found, False)
+        assert capsys.readouterr().err == hint
+        assert "paths" not in said(table(("red/1.png", "red"), ("see 1.png!", "blue")), ONE, capsys)
+
+
 class TestSwapped:
     TEXTS = ["where is my new card?", "my card is not there", "please give it back", "I want my money"]
 
