@@ -38,8 +38,11 @@ def on_white(image: Any) -> Any:
 
 def as_array(picture: Any) -> np.ndarray:
     """The numbers of a picture, [h, w] or [h, w, C]; a tensor has its channels in front."""
-    is_tensor = hasattr(picture, "detach")
+    is_tensor, given = hasattr(picture, "detach"), getattr(picture, "shape", None)
     if is_tensor:
+        if picture.is_meta or str(picture.layout) != "torch.strided":
+            kind = "on the device 'meta', which has no numbers" if picture.is_meta else "that is sparse"
+            raise InvalidInputError(f"a tensor {kind}; give a dense one of numbers (to_dense() makes one).")
         picture = picture.detach().cpu().float() if picture.is_floating_point() else picture.detach().cpu()
     if not hasattr(picture, "__array__"):
         raise InvalidTypeError(
@@ -53,8 +56,8 @@ def as_array(picture: Any) -> np.ndarray:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise InvalidInputError(
-            f"an array of the shape {list(array.shape)}; give [h, w], or [h, w, C] with C = 1, 3 or 4 (of a tensor "
-            "[C, h, w])."
+            f"{'a tensor' if is_tensor else 'an array'} of the shape {list(given or array.shape)}; give [h, w], or "
+            f"{'[C, h, w]' if is_tensor else '[h, w, C]'} with C = 1, 3 or 4."
         )
     return array
 
@@ -69,6 +72,11 @@ def as_bytes(array: np.ndarray) -> np.ndarray:
         return (array >> 8).astype(np.uint8)
     if array.size and np.issubdtype(array.dtype, np.integer) and array.min() >= 0 and array.max() <= BYTE:
         return array.astype(np.uint8)
+    if array.size and np.issubdtype(array.dtype, np.integer):
+        raise InvalidInputError(
+            f"an array of whole numbers from {array.min()} to {array.max()}; they may be from 0 to {BYTE}, or of 16 "
+            "bits (uint16)."
+        )
     if not np.issubdtype(array.dtype, np.floating):
         raise InvalidInputError(f"an array of {array.dtype}; give bytes from 0 to 255, or floats from 0 to 1.")
     if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):

@@ -310,8 +310,10 @@ def as_file(picture: Any) -> Any:
         return picture
     if isinstance(picture, Mapping):
         content, path = picture.get("bytes"), picture.get("path")
+        if content is None and path is None:
+            raise InvalidInputError("an image with neither bytes nor the path of a file.")
         if content is None:
-            return "" if path is None else path
+            return path
         return Content(content, shown(path, LETTERS_OF_NAME) if path else "the content of a file")
     return _read(picture) if hasattr(picture, "read") else Content(picture)
 

@@ -234,9 +234,10 @@ class EpisodeSampler:
         if len(usable) < least:
             too_small = f"; left out are {listed(small)}, which have fewer" if small else ""
             other = f" and another for the unknown {table.noun}s" if self.n_unknown[1] else ""
+            classes = counted(len(usable), "class", "classes")
             raise InvalidInputError(
-                f"{table.source} has {len(usable)} classes with at least {needed} {table.noun}s ({shots}), and an "
-                f"episode takes {self.n_way[1]}{other}{too_small}: {self._cure(list(own.values()), table.noun)}"
+                f"{table.source} has {classes} with at least {needed} {table.noun}s ({shots}), and an episode takes "
+                f"{self.n_way[1]}{other}{too_small}: {self._cure(list(own.values()), table.noun)}"
             )
         if self.n_unknown[1]:
             left = sorted(own[name] for name in usable)[: len(usable) - self.n_way[1]]

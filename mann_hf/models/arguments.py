@@ -61,7 +61,9 @@ def encoder_configuration(encoder: str | PreTrainedConfig, fields: Mapping[str, 
             )
         return encoder
     if encoder not in CONFIG_MAPPING:
-        raise UnknownNameError("type of encoder", encoder, sorted(CONFIG_MAPPING))
+        meant = near(str(encoder), CONFIG_MAPPING)
+        other = ", or another type that transformers knows" if meant else ""
+        raise UnknownNameError("type of encoder", encoder, meant or sorted(CONFIG_MAPPING), other)
     kind = CONFIG_MAPPING[encoder]
     arguments = inspect.signature(kind).parameters.values()
     named = {one.name for one in arguments if one.kind is not one.VAR_KEYWORD}

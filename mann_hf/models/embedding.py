@@ -127,7 +127,8 @@ def _in_words_of(encoder: nn.Module, noun: str) -> Iterator[None]:
         if used <= {torch.float32, torch.float64} or not re.search(r"dtype|BFloat16|Half", str(error)):
             raise InvalidInputError(
                 f"{type(encoder).__name__} failed as it encoded the {noun}s ({type(error).__name__}: "
-                f"{str(error)[:200]}). The settings in its configuration may not go together."
+                f"{str(error)[:200]}). The {noun}s may not have the size that it reads, or the settings in its "
+                "configuration not go together."
             ) from error
         names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in used))
         raise InvalidInputError(

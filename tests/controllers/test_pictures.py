@@ -143,10 +143,13 @@ def test_one_or_several() -> None:
         (np.zeros((0, 0, 3), np.uint8), "nothing to see"),
         (np.full((4, 4, 3), np.nan), "NaN, infinity or numbers outside of 0 to 1"),
         (np.full((4, 4), 2.5), "outside of 0 to 1"),
-        (np.full((4, 4), -1), "give bytes from 0 to 255"),
-        (np.full((4, 4), 300), "give bytes from 0 to 255"),
-        (np.zeros((4, 4, 2), np.uint8), r"the shape \[4, 4, 2\]"),
-        (torch.zeros(2, 4, 5), r"the shape \[4, 5, 2\]"),
+        (np.full((4, 4), -1), "whole numbers from -1 to -1; they may be from 0 to 255"),
+        (np.full((4, 4), 300), "whole numbers from 300 to 300; they may be from 0 to 255"),
+        (np.zeros((4, 4), complex), "an array of complex128; give bytes from 0 to 255"),
+        (np.zeros((4, 4, 2), np.uint8), r"an array of the shape \[4, 4, 2\]; give .h, w., or .h, w, C. with"),
+        (torch.zeros(5, 4, 3), r"a tensor of the shape \[5, 4, 3\]; give .h, w., or .C, h, w. with"),
+        (torch.zeros(3, 4, 5, device="meta"), "a tensor on the device 'meta'"),
+        (torch.zeros(3, 4, 5).to_sparse(), "a tensor that is sparse"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_place(given: Any, says: str) -> None:
@@ -276,7 +279,7 @@ class TestFilesThatWereRead:
             (b"not a picture", "image 1 .*content of a file is no picture that can be read .of no format that is read"),
             (b"", "image 1 .*it is empty"),
             ({"bytes": b"", "path": "a.png"}, "image 1 .*'a.png' is no picture .*it is empty"),
-            ({"bytes": None, "path": None}, "image 1 .*there is no file ''"),
+            ({"bytes": None, "path": None}, "image 1 .*neither bytes nor the path of a file"),
         ],
     )
     def test_those_that_hold_none(self, given: Any, says: str) -> None:

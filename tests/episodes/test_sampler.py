@@ -240,7 +240,7 @@ class TestSeveralDataSets:
         assert self.shares(sampler) == pytest.approx({"x": 0.25, "z": 0.75}, abs=0.06)
 
     def test_messages_name_the_one_that_is_meant(self) -> None:
-        with pytest.raises(InvalidInputError, match="^'two' has 1 classes"):
+        with pytest.raises(InvalidInputError, match="^'two' has 1 class "):
             EpisodeSampler({"one": data(), "two": data(1)}, 2)
         with pytest.raises(InvalidInputError, match="^'two' has no column 'text'"):
             EpisodeSampler({"one": data(), "two": data().rename_column("text", "body")}, 2)
@@ -473,7 +473,7 @@ ERRORS: list[tuple[Any, dict[str, Any], str]] = [
     (
         data({"a": 6, "b": 2}),
         {"n_way": 2},
-        "has 1 classes.*takes 2; left out are 'b' .2., which have fewer: n_query=1 would",
+        "has 1 class .*takes 2; left out are 'b' .2., which have fewer: n_query=1 would",
     ),
     (data(3, 4), {}, "has 0 classes.*n_way=3 and n_query=3 would work .in the shell --n-way 3 --n-query 3..$"),
     (data(3, 1), {}, "the least that episodes can be made of are 2 classes with 2 texts each; add texts.$"),

@@ -89,7 +89,7 @@ def test_what_cannot_be_meant(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("conv5",), "unknown type of encoder 'conv5'"),
+        (("conv5",), "unknown type of encoder 'conv5'; choose one of 'conv4'.*, or another type that"),
         (("bert",), "BertModel is no image encoder"),
         (("conv4",), "image_size is 3"),
     ],
