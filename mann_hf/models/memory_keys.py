@@ -1,6 +1,6 @@
 """The keys of a memory that a model takes over, or computes again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..controllers.base import Controller
 from ..controllers.processor import InputProcessor, is_digest
 from ..errors import EncoderMismatchError, InvalidInputError
-from ..persistent.entries import Label, label_names, label_words
+from ..persistent.entries import Entry, Label, label_names, label_words
 from ..persistent.fitting import mismatch
 from ..persistent.labelled_memory import LabelledMemory
 from ..persistent.memory_files import load_memory
@@ -102,18 +102,23 @@ def why_of_other_inputs(controller: Controller, memory: LabelledMemory) -> str |
 
     A file does not say which they are; texts are kept as they are, and other inputs by their digests.
     """
-    examples = [entry for entry in memory.entries if entry.kind == "example" and entry.text is not None]
-    if not examples:
+    first = next(_examples_with_text(memory), None)
+    if first is None:
         return None
     if controller.readable:
         kept = "digests of other inputs, such as images"
-        are_others = all(is_digest(entry.text or "") for entry in examples)
+        are_others = all(is_digest(entry.text or "") for entry in _examples_with_text(memory))
     else:
-        kept = f"texts such as {shown(examples[0].text)}"
-        are_others = not any(is_digest(entry.text or "") or controller.keeps(entry) for entry in examples)
+        kept = f"texts such as {shown(first.text)}"
+        are_own = (is_digest(entry.text or "") or controller.keeps(entry) for entry in _examples_with_text(memory))
+        are_others = not any(are_own)
     noun = controller.noun
     why = f"keeps no {noun}s, but {kept}: this model reads {noun}s, and can neither use its keys nor compute them again"
     return why if are_others else None
+
+
+def _examples_with_text(memory: LabelledMemory) -> Iterator[Entry]:
+    return (entry for entry in memory.entries if entry.kind == "example" and entry.text is not None)
 
 
 def lack_inputs(model: Any, memory: LabelledMemory) -> bool:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from mann_hf import FewShotTextClassificationPipeline
 from mann_hf.errors import EncoderMismatchError
 from mann_hf.memory.eviction import EVICTIONS, Oldest
+from mann_hf.persistent import large_memory
 
 Build = Callable[..., Any]
 Told = Callable[[], list[str]]
@@ -72,6 +73,18 @@ def test_a_memory_that_is_loaded_into_another(
     classifier.load_memory(tmp_path / "memory")
     classifier.remember(["another"], ["refund"])
     assert len(warned(told)) == 1
+
+
+def test_a_large_memory_that_forgot_its_first_entries_is_looked_at_in_the_right_slots(
+    tiny_classifier: Build, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_memory, "LARGE", 2)
+    classifier = FewShotTextClassificationPipeline(model=tiny_classifier())
+    ids = classifier.remember([*TEXTS, "where is it"], [*LABELS, "card"])
+    classifier.forget(ids=ids[:1])
+    assert classifier.model.memory.slots.tolist() != [0, 1, 2]
+    FewShotTextClassificationPipeline(model=classifier.model)("my card")
+    assert not warned(told)
 
 
 def test_texts_that_no_tokenizer_takes_are_passed_over(taught: Any, other: Any, told: Told) -> None:
