@@ -82,6 +82,8 @@ def test_a_pipeline_of_its_own_is_named(classifier: FewShotPipeline, monkeypatch
     monkeypatch.delitem(PIPELINES._parts, "tone", raising=False)  # so that it goes again after the test
     few_shot_task(AutoModelForAudioClassification, "an/encoder")(TonePipeline)
     assert registered_task("tone") == task_of("tone") == "few-shot-audio-classification"
+    del PIPELINE_REGISTRY.supported_tasks["few-shot-text-classification"]  # as before the library's are imported
+    assert registered_task("text") == "few-shot-text-classification"
     PIPELINE_REGISTRY.supported_tasks["few-shot-audio-classification"]["impl"] = FewShotPipeline
     assert registered_task("tone") is None, "it is of models of another modality"
 

@@ -103,7 +103,7 @@ class ModelFacts:
     @property
     def is_foreign(self) -> bool:
         """Whether the modality comes from another package, which has to be imported first."""
-        return type(self.controller).__module__.partition(".")[0] != LIBRARY
+        return self.controller.is_foreign
 
     @property
     def stock_task(self) -> str | None:

@@ -148,7 +148,6 @@ def train(
     if isinstance(given.get("source_weights"), dict):  # yaml may take names for numbers
         given["source_weights"] = {str(name): weight for name, weight in given["source_weights"].items()}
     with working():
-        from .. import pipelines as pipelines  # which the model's card names
         from ..training.callbacks import Progress
         from ..training.run import TrainingRun
 

@@ -71,6 +71,11 @@ class Controller(ABC):
     optional_inputs: ClassVar[frozenset[str]] = frozenset()
     uses_sentence_transformers: ClassVar[bool] = False
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it comes from another package, which has to be imported first."""
+        return type(self).__module__.partition(".")[0] != __name__.partition(".")[0]
+
     def auto_class(self, config: PreTrainedConfig) -> Any:
         """The Auto class that loads an encoder of this configuration."""
         return AutoModel

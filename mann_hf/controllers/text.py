@@ -36,19 +36,19 @@ if hasattr(os, "register_at_fork"):  # or its locks, which Python does not reach
     )
 
 
-def check_texts(texts: object, start: int = 0, noun: str = "text") -> list[str]:
+def check_texts(texts: object, start: int = 0, noun: str | None = None) -> list[str]:
     """The texts as a list, one text as a list of one.
 
     Args:
         texts: a string, or a list or other sized collection of strings.
         start: the place of the first in what the user gave, from which errors count.
-        noun: what errors call one of them, such as the path of a file.
+        noun: what errors call one of them, such as an image by its path; by default a text.
 
     Raises:
         InvalidTypeError: it is neither, a set, whose order means nothing, or holds something else than strings.
         InvalidInputError: a text is empty, blank, not valid Unicode, or holds a NUL byte.
     """
-    texts = unboxed(texts)
+    texts, noun = unboxed(texts), noun or "text"
     if isinstance(texts, str):
         texts = [texts]
     elif hasattr(texts, "columns") or hasattr(texts, "column_names"):

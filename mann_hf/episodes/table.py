@@ -82,7 +82,7 @@ class LabelledTable:
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
         self.noun = noun or (TEXT if input_column is None else "input")
         if input_column is None or _is_text(dataset.features[input_column]):
-            self.inputs = self._texts(dataset, given[1])
+            self.inputs = self._texts(dataset, given[1], noun)
         else:
             self.inputs = _Column(dataset, input_column, source)
         self.name = self.dataset_id or dataset.info.dataset_name or f"labelled {self.noun}s"
@@ -92,9 +92,9 @@ class LabelledTable:
         number = {name: position for position, name in enumerate(self.names)}
         self.labels = np.array([number[name] for name in names])
 
-    def _texts(self, dataset: Dataset, column: str) -> list[str]:
+    def _texts(self, dataset: Dataset, column: str, noun: str | None) -> list[str]:
         try:
-            return check_texts(list(dataset[column]), noun=self.noun)
+            return check_texts(list(dataset[column]), noun=noun)
         except MannError as error:
             raise type(error)(f"{self.source}, column {column!r}: {error}") from None
 

@@ -11,8 +11,13 @@ def task_of(modality: str) -> str:
 
 
 def registered_task(modality: str) -> str | None:
-    """As `task_of`; None where no pipeline of that name takes models of the modality."""
-    task = task_of(modality)
+    """As `task_of`; None where no pipeline of that name takes models of the modality.
+
+    This library has one for each task of its own controllers, whether it is imported yet or not.
+    """
+    task, controller = task_of(modality), controller_of(modality)
+    if not controller.is_foreign:
+        return None if controller.task is None else task
     if task not in PIPELINE_REGISTRY.get_supported_tasks():
         return None
     _, registered, _ = PIPELINE_REGISTRY.check_task(task)

@@ -15,7 +15,7 @@ from ..wording import shown
 def why_unlike(model: Any, processor: InputProcessor, memory: LabelledMemory) -> str | None:
     """What is wrong where inputs of the memory have other keys now; None where the first, middle and last have theirs.
 
-    Nothing that a stranger stored keeps a question from being answered: what cannot be read is told, too.
+    Nothing that a stranger stored keeps a question from being answered: what cannot be read is named, too.
 
     A memory that mixes examples in one slot (as `eviction="kaiser"` does), or keeps no inputs, is not looked at.
     """

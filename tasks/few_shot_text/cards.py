@@ -14,6 +14,7 @@ from typing import Any
 
 from mann_hf.cards import EvaluationResult, MANNModelCardData, ModelFacts, TrainingData, TrainingRecord, model_card
 from mann_hf.controllers.kinds import TEXT, controller_of
+from mann_hf.models.few_shot_tasks import registered_task
 
 from .benchmark import RESULTS
 from .data import N_WAY
@@ -59,6 +60,7 @@ def card(name: str, files: Trained, owner: str = OWNER) -> str:
         encoder=first["encoder"]["name"],
         reading=READING,
         controller=controller_of(TEXT),
+        few_shot_task=registered_task(TEXT),
     )
     recipes = sorted({file["trained"]["recipe"] for file in files})
     named = f"recipe{'s' if len(recipes) > 1 else ''} {' and '.join(f'`{recipe}`' for recipe in recipes)}"

@@ -412,7 +412,7 @@ def test_values_may_be_whole_numbers() -> None:
     assert kept.slots == 2
     assert kept.values.shape == (1, 2)
     with pytest.raises(InvalidInputError, match=r"this memory takes \(1, 1\)"):
-        memory.write(state, keys[:, :1], torch.ones(1, 1, 4))
+        memory.write(state, keys[:, :1], torch.ones(1, 1, 4).long())
     for beyond in (-1, 32_000):
         with pytest.raises(InvalidInputError, match="outside of 0 to 31999"):
             memory.write(state, keys[:, :1], torch.tensor([[beyond]]))
