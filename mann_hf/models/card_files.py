@@ -25,6 +25,7 @@ from ..wording import counted, holds_words
 from . import adapter_base, adapters
 from .configuration_mann import MANNConfig
 from .few_shot_tasks import registered_task
+from .memory_keys import lack_inputs
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -66,7 +67,7 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         questions=_questions(memory) if controller.readable else (),
         inputs_kept=sum(map(controller.keeps, examples)),
         descriptions_kept=sum(entry.text is not None for entry in descriptions),
-        can_reencode=all(map(controller.keeps, memory.entries)),
+        can_reencode=not lack_inputs(model, memory),
         adapter=adapter,
         base=public_name(adapter_base.base_of(model)),
         extra=",".join(filter(None, [controller.extra, "peft" if adapter is not None else None])) or None,

@@ -10,7 +10,7 @@ from ...errors import InvalidInputError
 from ...wording import counted, listed
 from ..modalities import MODALITIES, TEXT
 from ..options import TableOptions
-from .columns import Columns
+from .columns import Columns, option_of
 from .content import ending_of, endings
 from .decoding import decode
 from .left_out import find_all, held_in, is_data, say_left_out
@@ -69,7 +69,7 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
         counts = " and ".join(
             f"{counted(len(files[kind]), kind)} ({_names(folder, files[kind][:1])})" for kind in found
         )
-        options = [f"--{kind}-column {kind}" for kind in found if f"{kind}_column" in TableOptions._fields]
+        options = [f"{option} {kind}" for kind in found if (option := option_of(kind))]
         choice = f", or choose the kind with {' or '.join(options)}" if options else ""
         raise InvalidInputError(
             f"the folder {folder!r} holds {counts}, and a classifier takes one kind; give a folder with one kind "

@@ -11,8 +11,8 @@ from ...targets.labels import BETWEEN_LABELS
 from ...targets.pairs import why_swapped
 from ...wording import counted, listed, shown
 from ..modalities import MODALITIES, TEXT
-from ..options import TableOptions
 from ..output import say
+from .columns import option_of
 from .rows import Table
 
 OTHERS = (";", ",", "/", "+")
@@ -50,8 +50,8 @@ def say_paths(table: Table, texts: Sequence[str]) -> None:
     """Prints a hint if texts look like the paths of files, such as images."""
     for kind, modality in MODALITIES.items():
         if table.kind == TEXT and modality.are_files and all(text.lower().endswith(modality.endings) for text in texts):
-            has_option = f"{kind}_column" in TableOptions._fields
-            cure = f": --{kind}-column {table.columns[0]} reads them" if has_option else ""
+            option = option_of(kind)
+            cure = f": {option} {table.columns[0]} reads them" if option else ""
             say(f"{table.source}: the texts, such as {shown(texts[0])}, look like paths of {kind}s{cure}.")
 
 
