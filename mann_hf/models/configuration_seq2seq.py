@@ -1,11 +1,10 @@
 """The configuration of encoder-decoders with a memory."""
 
-import inspect
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from ..controllers.seq2seq_controller import SEQ2SEQ
+from ..controllers.seq2seq_controller import SEQ2SEQ, half_of
 from ..errors import InvalidInputError
 from ..memory.interpolation import INTERPOLATIONS
 from ..wording import shown, whole_number
@@ -110,7 +109,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         self.max_source_length = None if max_source_length is None else int(max_source_length)
         self.max_target_length = None if max_target_length is None else int(max_target_length)
         super().__init__(
-            encoder_config=encoder_config,
+            encoder_config=AutoConfig.for_model("t5") if encoder_config is None else encoder_config,
             encoder_name=encoder_name,
             modality=modality,
             store=store,
@@ -123,6 +122,11 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
     def interpolation_kind(self) -> str:
         """The name in `INTERPOLATIONS`."""
         return ADAPTIVE if self.interpolation == ADAPTIVE else next(iter(INTERPOLATIONS))
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of the decoder's states, by the name that trainers look for."""
+        return half_of(self.encoder_config, "decoder").hidden_size
 
     @property
     def key_size(self) -> int:
@@ -147,10 +151,3 @@ def _check_whole(name: str, value: Any, other: str = "") -> None:
 def _wrong(name: str, value: Any, cure: str) -> InvalidInputError:
     return InvalidInputError(f"{name} is {shown(value)}; {cure}.")
 
-
-DEFAULTS = {
-    name: one.default
-    for name, one in inspect.signature(MANNSeq2SeqConfig.__init__).parameters.items()
-    if name not in ("self", "kwargs")
-}
-"""The fields of a configuration, each with what it is if it is not given."""
