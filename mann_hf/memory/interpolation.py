@@ -89,6 +89,7 @@ class AdaptiveInterpolation(Interpolation):
     def __init__(self, share: float, sharpness: float, nearest: int) -> None:
         super().__init__()
         self.nearest, self.initial_share, self.initial_sharpness = nearest, share, sharpness
+        self.initial_spread = 0.1
         self.numbers = [2**power for power in range(nearest.bit_length()) if 2**power < nearest] + [nearest]
         self.hidden = nn.Linear(2 * nearest, HIDDEN)
         self.choice = nn.Linear(HIDDEN, 1 + len(self.numbers))
@@ -98,13 +99,18 @@ class AdaptiveInterpolation(Interpolation):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Puts the network where it gives `share` whatever is retrieved."""
-        nn.init.normal_(self.hidden.weight, std=0.1)
+        nn.init.normal_(self.hidden.weight, std=self.initial_spread)
         nn.init.zeros_(self.hidden.bias)
         nn.init.zeros_(self.choice.weight)
-        share = min(max(self.initial_share, SMALLEST_SHARE), 1 - SMALLEST_SHARE)
-        self.choice.bias.zero_()
-        self.choice.bias[0] = math.log((1 - share) / share * len(self.numbers))
+        self.choice.bias.copy_(self.initial_choice())
         self.log_sharpness.fill_(math.log(self.initial_sharpness))
+
+    def initial_choice(self) -> Tensor:
+        """The logits of using no slot and of each number of slots that give `share`."""
+        share = min(max(self.initial_share, SMALLEST_SHARE), 1 - SMALLEST_SHARE)
+        logits = torch.zeros(1 + len(self.numbers))
+        logits[0] = math.log((1 - share) / share * len(self.numbers))
+        return logits
 
     def forward(self, scores: Tensor, tokens: Tensor) -> Tensor:
         found = scores.shape[-1]

@@ -71,10 +71,12 @@ class GenerationMemory(nn.Module, ABC):
     Attributes:
         kind: its name in `GENERATION_MEMORIES`.
         of_tokens: whether what is read changes the next-token distribution; else it changes the encoder's states.
+        key_parts: names of its modules that have a part in what is stored.
     """
 
     kind: str
     of_tokens: bool
+    key_parts: tuple[str, ...] = ()
 
     @staticmethod
     @abstractmethod
@@ -238,6 +240,7 @@ class ExampleMemory(GenerationMemory):
 
     kind = "example"
     of_tokens = False
+    key_parts = ("reading.key", "reading.value")
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -271,10 +274,9 @@ class ExampleMemory(GenerationMemory):
 
     def stored(self, states: Tensor, mask: Tensor, search: PairSearch) -> StoredExamples:
         """The pairs of a lasting memory that sources with these states [B, L, H] read."""
-        if search.count <= READ_WHOLE:
-            return StoredExamples(
-                search.source_keys[None], search.values[None], None, torch.arange(search.count, device=states.device)[None]
-            )
+        if (count := len(search.memory)) <= READ_WHOLE:
+            numbers = torch.arange(count, device=states.device)[None]
+            return StoredExamples(search.source_keys[None], search.values[None], None, numbers)
         asked = self.reading.query(self._pooled(states, mask))
         _, numbers = search.nearest_pairs(asked.float(), self.neighbours or NEAREST_PAIRS)
         keys, values = search.examples(numbers)

@@ -1,11 +1,13 @@
 """Encoder-decoders with a memory of pairs, which generate from what they were taught."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
+import transformers.initialization as init
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
@@ -13,15 +15,19 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from ..controllers.progress import Progress, following
 from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
+from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
-from ..persistent.pairs import EncodedPairs, PairMemory, PairSearch, TokenizerIdentity
+from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity
+from .arguments import naming_unknown_arguments
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .embedding import evaluating
+from .encoder_settings import read_wrapped
 from .episode_batch import EpisodeBatch
 from .generation_evidence import GenerationEvidence, evidence_of
 from .generation_memories import GENERATION_MEMORIES, PairStates, Retrieved, StoredExamples, TokenRetrieval
 from .modeling_mann import MANNPreTrainedModel
 from .pair_episodes import PairEpisodes, episode_pairs
+from .pair_writing import PART, encoded_texts
 
 Model = TypeVar("Model", bound="MANNForConditionalGeneration")
 
@@ -98,10 +104,30 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         self.generation_memory = GENERATION_MEMORIES[config.memory](config)
         self.post_init()
 
+    @property
+    def key_parts(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the modules, besides the encoder, that have a part in keys."""
+        return tuple(f"generation_memory.{name}" for name in self.generation_memory.key_parts)
+
+    @property
+    def reading_parts(self) -> tuple[str, ...]:
+        return ("generation_memory",)
+
     @torch.no_grad()
     def _init_weights(self, module: Any) -> None:
         if isinstance(module, AdaptiveInterpolation):
-            module.reset_parameters()
+            init.normal_(module.hidden.weight, std=module.initial_spread)
+            for part in (module.hidden.bias, module.choice.weight):
+                init.zeros_(part)
+            init.copy_(module.choice.bias, module.initial_choice())
+            init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
+        elif isinstance(module, ExampleReading):
+            for layer in (module.query, module.key, module.value, module.out):
+                init.normal_(layer.weight, std=layer.in_features**-0.5)
+            init.constant_(module.gate, module.initial_gate)
+
+    def new_holder(self) -> PairHolder:
+        return PairHolder(self.empty_memory())
 
     @classmethod
     def from_seq2seq_pretrained(
@@ -128,8 +154,9 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
             InvalidInputError: a field that cannot be meant, or the model generates no sequence from another one.
             InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
-        fields = {"memory": memory, "interpolation": interpolation}
-        return cls._from_wrapped(seq2seq_name, {**fields, **kwargs}, "from_seq2seq_pretrained")
+        given = {"memory": memory, "interpolation": interpolation, **kwargs}
+        with naming_unknown_arguments("from_seq2seq_pretrained", kwargs, cls.config_class):
+            return cls.from_encoder(*read_wrapped(seq2seq_name, cls.config_class, SEQ2SEQ, given))
 
     @classmethod
     def from_seq2seq_config(cls: type[Model], seq2seq: str | PreTrainedConfig, **kwargs: Any) -> Model:
@@ -406,26 +433,13 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         processor: Any = self.processor(processing_class)
         sources = processor.check(sources)
         targets = processor.check_targets(targets, len(sources))
+        ids: list[int] = []
         with following(progress, len(sources), "pair") as advance:
-            pairs = self._encoded_texts(processor, sources, targets, batch_size, advance)
-        kept = pairs._replace(sources=sources, targets=targets)
-        return self.remember(kept, processor.identity)
-
-    def _encoded_texts(
-        self, processor: Any, sources: list[str], targets: list[str], batch_size: int | None, advance: Any
-    ) -> EncodedPairs:
-        encodings, written = processor.encode(sources), processor.encode_targets(targets)
-        parts: list[EncodedPairs] = []
-        rows: list[int] = []
-        with evaluating(self):
-            for batch in processor.batches(encodings, batch_size, written):
-                inputs = processor.collate_pairs(encodings, written, batch)
-                encoded = self.encode_pairs(**{name: part.to(self.device) for name, part in inputs.items()})
-                parts.append(encoded.to("cpu"))
-                rows += batch
-                if advance is not None:
-                    advance(len(batch))
-        return EncodedPairs.joined(parts, torch.tensor(rows).argsort())
+            for start in range(0, len(sources), PART):
+                part = slice(start, start + PART)
+                pairs = encoded_texts(self, processor, sources[part], targets[part], batch_size, advance)
+                ids += self.remember(pairs, processor.identity)
+        return ids
 
     def embed_episodes(self, batch: EpisodeBatch) -> PairEpisodes:
         """The logits of the queries of a batch of episodes, each read with its support in memory.
