@@ -135,14 +135,12 @@ def load_pairs(path: str | os.PathLike, check_encoder: Callable[[str | None, int
         raise MemoryFileError(f"{path} is damaged, or not a memory file: {kind}{str(error)[:300]}") from error
 
 
-def read_pairs(
-    path: Path, version: str, check_encoder: Callable[[str | None, int], None] | None = None
-) -> PairMemory:
+def read_pairs(path: Path, version: str, check_encoder: Callable[[str | None, int], None] | None = None) -> PairMemory:
     """As `load_pairs`, of a file of pairs whose header was looked at, and of a version of the format.
 
     A stranger may have written it. It is read by safetensors and as JSON, which run no code; what it claims of sizes
-    and numbers is checked here, and that keys are finite when they are read. One of `BUILT_IN` is raised where it is not
-    what `write_pairs` wrote.
+    and numbers is checked here, and that keys are finite when they are read. One of `BUILT_IN` is raised where it is
+    not what `write_pairs` wrote.
     """
     if version != PAIRS_VERSION:
         raise MemoryFileError(
@@ -153,9 +151,7 @@ def read_pairs(
         return _assemble(file, path.parent, check_encoder)
 
 
-def _assemble(
-    file: Any, folder: Path, check_encoder: Callable[[str | None, int], None] | None
-) -> PairMemory:
+def _assemble(file: Any, folder: Path, check_encoder: Callable[[str | None, int], None] | None) -> PairMemory:
     """The memory in an open file, beside which indexes may lie in a folder."""
     (length,) = file.get_slice("contents").get_shape()
     expect(length <= LARGEST_CONTENTS, "its description is too long")

@@ -242,7 +242,7 @@ class PairMemory:
         return counts
 
     def taught_again(self, ids: np.ndarray, times: np.ndarray) -> "PairMemory":
-        """This memory in which the pairs of some ids [M], each once, count so many times more; others are passed over."""
+        """This memory in which the pairs of some ids [M], each once, count so many times more; others are left out."""
         places, rows = self._find(ids)
         segments = list(self.segments)
         for place in np.unique(places[places >= 0]).tolist():

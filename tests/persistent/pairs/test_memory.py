@@ -34,7 +34,7 @@ def is_as(memory: PairMemory, expected: dict[Pair, int]) -> None:
     assert [entry.count for entry in memory.entries] == list(expected.values())
     assert len(memory) == len(expected) == len(memory.ids)
     assert memory.num_tokens == sum(len(tokens_of(target)) for _, target in expected)
-    for number, (source, target) in enumerate(expected):
+    for number, (_, target) in enumerate(expected):
         assert memory.tokens_of(number).tolist() == tokens_of(target)
     segments = memory.segments
     sources = torch.cat([torch.empty(0, E), *(each.source_keys for each in segments)])
