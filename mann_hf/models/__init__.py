@@ -1,8 +1,15 @@
 """Memory-augmented models as transformers models, which the Auto classes know once this is imported."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
 
 from ..controllers.conv4 import Conv4Config, Conv4Model
+from ..controllers.recurrent import RecurrentSeq2SeqConfig, RecurrentSeq2SeqModel
 from ..persistent.entries import Entry, Example
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
@@ -15,6 +22,8 @@ from .modeling_mann_sequence_classification import MANNForSequenceClassification
 
 AutoConfig.register(Conv4Config.model_type, Conv4Config, exist_ok=True)
 AutoModel.register(Conv4Config, Conv4Model, exist_ok=True)
+AutoConfig.register(RecurrentSeq2SeqConfig.model_type, RecurrentSeq2SeqConfig, exist_ok=True)
+AutoModelForSeq2SeqLM.register(RecurrentSeq2SeqConfig, RecurrentSeq2SeqModel, exist_ok=True)
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
 AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
 AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
