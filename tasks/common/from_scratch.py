@@ -137,7 +137,7 @@ def choose_mixture(
 def text_scores(
     predictions: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], metrics: Sequence[str]
 ) -> dict[str, float]:
-    """Figures of generated texts by the library's `evaluate` modules; what is no number is left out.
+    """Figures of generated texts by the library's `evaluate` modules, from 0 to 100; what is no number is left out.
 
     Args:
         predictions: n texts.
@@ -147,7 +147,8 @@ def text_scores(
     found: dict[str, Any] = {}
     for name in metrics:
         found |= load_metric(name).compute(predictions=list(predictions), references=list(references))
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
+    numbers = {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
+    return {name: 100 * value if name.startswith("rouge") else value for name, value in numbers.items()}
 
 
 def peak_memory_mib() -> float:
