@@ -1,9 +1,13 @@
-"""Episodes: small tasks drawn from labelled texts, and their tensors."""
+"""Episodes: small tasks drawn from labelled inputs or from pairs of texts, and their tensors."""
 
 from ..models.episode_batch import EpisodeBatch
 from .collator import EpisodeCollator
-from .episode import Episode, Examples
+from .episode import Episode, Examples, Pair
+from .pair_table import PairTable
+from .pair_collator import PairCollator
+from .pairs import PairSampler, TaskSampler
 from .sampler import UNKNOWN, EpisodeSampler
+from .seeded import SeededEpisodes
 from .splits import select_classes, split_classes
 from .table import LabelledTable
 
@@ -15,6 +19,12 @@ __all__ = [
     "EpisodeSampler",
     "Examples",
     "LabelledTable",
+    "Pair",
+    "PairCollator",
+    "PairSampler",
+    "PairTable",
+    "SeededEpisodes",
+    "TaskSampler",
     "select_classes",
     "split_classes",
 ]

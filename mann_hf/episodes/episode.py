@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
+class Pair(NamedTuple):
+    """A source text and the target text that belongs to it."""
+
+    source: str
+    target: str
+
+
 class Examples(NamedTuple):
-    """Inputs, such as texts or images, and their labels.
+    """Inputs, such as texts, images or pairs of texts, and their labels.
 
     Attributes:
         inputs: n inputs.
@@ -38,7 +45,8 @@ class Episode(NamedTuple):
 
 
 class NumberedInputs:
-    """Numbers inputs in the order in which they come; equal texts, and one object that comes again, have one number.
+    """Numbers inputs in the order in which they come; equal texts or pairs of them, and one object that comes again,
+    have one number.
 
     Attributes:
         inputs: those that have a number, in order.
@@ -53,7 +61,7 @@ class NumberedInputs:
         return [-1 if one is None else self._number(one) for one in inputs]
 
     def _number(self, one: Any) -> int:
-        number = self._numbers.setdefault(one if isinstance(one, str) else id(one), len(self.inputs))
+        number = self._numbers.setdefault(one if isinstance(one, str | Pair) else id(one), len(self.inputs))
         if number == len(self.inputs):
             self.inputs.append(one)  # which keeps its id from another
         return number

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,11 @@ from transformers.utils import logging
 
 from ..errors import InvalidInputError
 from ..targets.label_tensors import IGNORED
-from ..wording import counted, listed, whole_number
+from ..wording import counted, listed
+from .counts import Count as Count
+from .counts import as_range, span
 from .episode import Episode, Examples
+from .seeded import SeededEpisodes
 from .table import LabelledTable
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -21,11 +24,8 @@ logger = logging.get_logger(f"transformers.{__name__}")
 UNKNOWN = IGNORED
 """The label of a query that is of none of an episode's classes; it has no part in the loss."""
 
-Count = int | tuple[int, int]
-"""A number, or the lowest and the highest of a range from which each episode draws its own."""
 
-
-class EpisodeSampler:
+class EpisodeSampler(SeededEpisodes):
     """Draws N-way K-shot episodes from a data set, without end.
 
     Episode number t depends only on the data, the settings, the seed and t: `sampler[t]` draws it again, two samplers
@@ -85,18 +85,13 @@ class EpisodeSampler:
         input_column: str | None = None,
         noun: str | None = None,
     ) -> None:
-        self.n_way = _range("n_way", n_way, 2)
-        self.k_shot = _range("k_shot", k_shot, 1)
-        self.n_query = _range("n_query", n_query, 0)
-        self.n_unknown = _range("n_unknown", n_unknown, 0)
-        start = whole_number(seed)
-        if start is None or start < 0:
-            raise InvalidInputError(f"seed is {seed!r}; give a whole number from 0 on.")
-        self.unbalanced, self.seed = unbalanced, start
-        self.batch_size = _range("batch_size", batch_size, 1)[0]
-        if not 0 <= process_index < num_processes:
-            raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
-        self.process_index, self.num_processes = process_index, num_processes
+        self.n_way = as_range("n_way", n_way, 2)
+        self.k_shot = as_range("k_shot", k_shot, 1)
+        self.n_query = as_range("n_query", n_query, 0)
+        self.n_unknown = as_range("n_unknown", n_unknown, 0)
+        super().__init__(seed, process_index, num_processes)
+        self.unbalanced = unbalanced
+        self.batch_size = as_range("batch_size", batch_size, 1)[0]
         if unbalanced and self.k_shot[0] == self.k_shot[1]:
             raise InvalidInputError(f"unbalanced=True needs a range for k_shot, such as (1, 5), not {k_shot}.")
         several = isinstance(dataset, Mapping) and not hasattr(dataset, "column_names")
@@ -121,12 +116,8 @@ class EpisodeSampler:
             self.tables = _with_some(wanted, self.tables)
         self.classes = {name: self._usable(table, wanted) for name, table in self.tables.items()}
         self._weights = self._shares(weights, list(sources))
-        self.drawn = 0
 
-    def __getitem__(self, number: int) -> Episode:
-        """Episode `number`, counted from 0 over all processes."""
-        if number < 0:
-            raise IndexError(f"episodes count from 0; there is no episode {number}.")
+    def draw(self, number: int) -> Episode:
         random = np.random.default_rng([self.seed, number])
         names = list(self.tables)
         source = names[random.choice(len(names), p=self._weights)] if len(names) > 1 else names[0]
@@ -152,57 +143,6 @@ class EpisodeSampler:
             query.labels.extend([UNKNOWN] * n_unknown)
         return Episode(support, query, chosen, int(random.integers(2**62)))
 
-    def __iter__(self) -> Iterator[Episode]:
-        """Episodes without end, of this process."""
-        return self
-
-    def __next__(self) -> Episode:
-        batch, place = divmod(self.drawn, self._turn)
-        episode = self[(batch * self.num_processes + self.process_index) * self._turn + place]
-        self.drawn += 1
-        return episode
-
-    def shard(self, process_index: int, num_processes: int) -> "EpisodeSampler":
-        """The sampler for one of several processes, with the same draws."""
-        if not 0 <= process_index < num_processes:
-            raise InvalidInputError(f"process_index is {process_index} of {num_processes}; it counts from 0.")
-        shard = object.__new__(type(self))
-        shard.__dict__.update(self.__dict__, process_index=process_index, num_processes=num_processes)
-        return shard
-
-    def state_dict(self) -> dict[str, Any]:
-        """The number of episodes drawn, and what identifies this sampler."""
-        position = {"drawn": self.drawn, "num_processes": self.num_processes}
-        return {**position, "seed": self.seed, "fingerprint": self.fingerprint}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where a sampler made with the same arguments stopped.
-
-        Raises:
-            InvalidInputError: it had other data or settings, or a number of processes whose episodes cannot be divided
-                among this sampler's.
-        """
-        if (state["seed"], state["fingerprint"]) != (self.seed, self.fingerprint):
-            raise InvalidInputError(
-                "the state belongs to a sampler with other data, settings or seed, so it cannot be resumed."
-            )
-        each, before = int(state["drawn"]), int(state["num_processes"])
-        if before == self.num_processes:
-            self.drawn = each
-            return
-        batches, begun = divmod(each, self._turn)
-        if begun or batches * before % self.num_processes:
-            raise InvalidInputError(
-                f"{each * before} episodes were drawn, {each} on each of {before} processes; they cannot be shared out "
-                f"among {self.num_processes} in batches of {self._turn}."
-            )
-        self.drawn = batches * before // self.num_processes * self._turn
-
-    @property
-    def _turn(self) -> int:
-        """Episodes in a row that a process draws, and that have one number of classes."""
-        return self.batch_size if self.n_way[0] < self.n_way[1] else 1
-
     @property
     def fingerprint(self) -> str:
         """A digest of everything that episodes depend on except the seed."""
@@ -213,7 +153,21 @@ class EpisodeSampler:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @property
-    def labels(self) -> set[str]:
+    def sources(self) -> list[dict[str, Any]]:
+        several, found = len(self.tables) > 1, []
+        for name, table in self.tables.items():
+            classes = self.classes[name]
+            texts = len({table.keys[row] for label in classes for row in table.distinct[label]})
+            called = name if several else table.name
+            found.append({"name": called, "classes": len(classes), "texts": texts, "dataset_id": table.dataset_id})
+        return found
+
+    @property
+    def task(self) -> str:
+        return f"{span(self.n_way)}-way {span(self.k_shot)}-shot episodes"
+
+    @property
+    def labels(self) -> set[str]:  # type: ignore[override]
         """The names of all classes that episodes are drawn from."""
         return {name for names in self.classes.values() for name in names}
 
@@ -320,14 +274,3 @@ def _drawn(
         rows[again] = random.choice(list(left.values()), len(again), replace=False)
         taken |= {table.keys[row] for row in rows[again]} & table.shared.keys()
     return rows
-
-
-def _range(name: str, count: Any, least: int) -> tuple[int, int]:
-    """The lowest and highest of a number or range."""
-    bounds = tuple(count) if isinstance(count, Sequence) and not isinstance(count, str) else (count, count)
-    lowest, highest = map(whole_number, bounds) if len(bounds) == 2 else (None, None)
-    if lowest is None or highest is None or not least <= lowest <= highest:
-        raise InvalidInputError(
-            f"{name} is {count!r}; give a whole number from {least} on, or the lowest and the highest of a range."
-        )
-    return lowest, highest

@@ -78,7 +78,7 @@ class LabelledTable:
         feature = dataset.features[label_column]
         named = feature.names if isinstance(feature, ClassLabel) and feature.names is not None else ()
         self._numbered: dict[int | None, str] = {number: spell_label(name) for number, name in enumerate(named)}
-        self.dataset_id = _on_hub(dataset)
+        self.dataset_id = hub_name(dataset)
         dataset = dataset.with_format(None)  # one of tensors has no names and numbers
         self.noun = noun or (TEXT if input_column is None else "input")
         if input_column is None or _is_text(dataset.features[input_column]):
@@ -236,7 +236,7 @@ def _named(dataset: Dataset, column: str) -> list[Any]:
     return [None if label is None or label < 0 else feature.int2str(label) for label in labels]
 
 
-def _on_hub(dataset: Dataset) -> str | None:
+def hub_name(dataset: Dataset) -> str | None:
     """The name on the Hub of what a data set was read from, as its name or its file in the cache tells it."""
     if is_owned_name(dataset.info.dataset_name or ""):
         return dataset.info.dataset_name

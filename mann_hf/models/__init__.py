@@ -9,6 +9,7 @@ from transformers import (
 )
 
 from ..controllers.conv4 import Conv4Config, Conv4Model
+from ..controllers.recurrent import RecurrentSeq2SeqConfig, RecurrentSeq2SeqModel
 from ..persistent.entries import Entry, Example
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
@@ -25,6 +26,8 @@ from .modeling_mann_sequence_classification import MANNForSequenceClassification
 
 AutoConfig.register(Conv4Config.model_type, Conv4Config, exist_ok=True)
 AutoModel.register(Conv4Config, Conv4Model, exist_ok=True)
+AutoConfig.register(RecurrentSeq2SeqConfig.model_type, RecurrentSeq2SeqConfig, exist_ok=True)
+AutoModelForSeq2SeqLM.register(RecurrentSeq2SeqConfig, RecurrentSeq2SeqModel, exist_ok=True)
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
 AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
 AutoConfig.register(MANNSeq2SeqConfig.model_type, MANNSeq2SeqConfig, exist_ok=True)

@@ -20,6 +20,7 @@ logger = logging.get_logger(f"transformers.{__name__}")
 COUNTS = ("n_way", "k_shot", "n_query", "eval_n_way", "eval_k_shot", "eval_n_query", "eval_n_unknown")
 """Fields that are a number or a range."""
 COLUMNS = ("text_column", "input_column", "label_column")
+PAIR_COLUMNS = ("source_column", "target_column")
 OF_THIS_MACHINE = ("output_dir", "run_name", "resume_from_checkpoint", "logging_dir", "local_rank", "hub_token")
 """Fields that are not published with a model."""
 TRAINABLE = ("full", "adapter", "memory")
@@ -38,15 +39,15 @@ else:
 
 @dataclass
 class EpisodicTrainingArguments(TrainingArguments):
-    """`TrainingArguments` for training over episodes; some fields have other defaults.
+    """`TrainingArguments` for training over episodes, of labelled inputs or of pairs; some fields have other defaults.
 
     A step takes `episodes_per_step` episodes on each process, `gradient_accumulation_steps` times. `max_steps` sets the
     length of a run; `num_train_epochs` has no effect.
 
     Args:
-        n_way: number of classes in an episode, or a range: a pair `(5, 10)` or the text "5-10".
-        k_shot: number of support inputs of each class, or a range.
-        n_query: number of query inputs of each class, or a range.
+        n_way: number of classes in an episode, or a range: a pair `(5, 10)` or the text "5-10". Pairs have no classes.
+        k_shot: number of support inputs of each class, or a range; of an episode of pairs, all its support pairs.
+        n_query: number of query inputs of each class, or a range; of an episode of pairs, all its queries.
         episodes_per_step: episodes in one forward pass of a process; another name for `per_device_train_batch_size`.
         eval_episodes: number of episodes in an evaluation; the same ones each time.
         eval_n_way: `n_way` in evaluation; by default as in training.
@@ -69,6 +70,8 @@ class EpisodicTrainingArguments(TrainingArguments):
         text_column: the column of the texts.
         input_column: the column of inputs of any kind, such as images, in place of `text_column`.
         label_column: the column of the labels.
+        source_column: the column of the sources, in data sets of pairs.
+        target_column: the column of the targets, likewise.
         shared_labels: what to do if training and evaluation data share classes (their accuracy would say nothing about
             new classes): `"refuse"`, `"drop"` them from the training data, or `"allow"`.
 
@@ -118,6 +121,8 @@ class EpisodicTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "The column of inputs of any kind, such as images, in place of text_column."}
     )
     label_column: str = field(default="label", metadata={"help": "The column of the labels."})
+    source_column: str = field(default="source", metadata={"help": "The column of the sources, in data sets of pairs."})
+    target_column: str = field(default="target", metadata={"help": "The column of the targets, likewise."})
     shared_labels: str = field(
         default="refuse",
         metadata={"help": f"For classes in both training and evaluation data: one of {', '.join(SHARED_LABELS)}."},
@@ -130,7 +135,8 @@ class EpisodicTrainingArguments(TrainingArguments):
     )
     remove_unused_columns: bool = field(default=False, metadata={"help": "Has no effect: episodes have no columns."})
     metric_for_best_model: str | None = field(
-        default="accuracy", metadata={"help": "Metric that selects the best checkpoint."}
+        default="accuracy",
+        metadata={"help": "Metric that selects the best checkpoint (default for pairs: exact_match)."},
     )
 
     @property
@@ -140,8 +146,8 @@ class EpisodicTrainingArguments(TrainingArguments):
 
     @property
     def columns(self) -> dict[str, str | None]:
-        """The columns of inputs and labels, as `EpisodeSampler` takes them."""
-        return {name: getattr(self, name) for name in COLUMNS}
+        """The columns of a data set by what samplers call them."""
+        return {name: getattr(self, name) for name in (*COLUMNS, *PAIR_COLUMNS)}
 
     def __post_init__(self) -> None:
         import_extra("accelerate", "training", "train")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ STATE_FILE = "trainer_state.json"
 """The file that the Trainer writes last, by which a checkpoint is known to be whole."""
 RUN_SETTINGS = ("objective", "objective_options", "regularizers", "trainable", "label_names")
 """Arguments that a resumed run must share with its checkpoints."""
-MODEL_SETTINGS = ("reading", "reading_options", "pooling", "normalize")
-"""Fields of the model's configuration likewise."""
 
 
 def is_whole(folder: Path) -> bool:
@@ -72,10 +70,16 @@ def steps_done(folder: str | Path) -> int:
     return int(json.loads(Path(folder, STATE_FILE).read_text(encoding="utf-8"))["global_step"])
 
 
-def run_settings(args: Any, model: Any) -> dict[str, Any]:
-    """The settings that a resumed run must share with its checkpoints, in plain JSON."""
+def run_settings(args: Any, model: Any, model_settings: Sequence[str]) -> dict[str, Any]:
+    """The settings that a resumed run must share with its checkpoints, in plain JSON.
+
+    Args:
+        args: of the run.
+        model: that it trains.
+        model_settings: fields of the model's configuration that count.
+    """
     settings = {name: getattr(args, name) for name in RUN_SETTINGS}
-    settings |= {name: getattr(model.config, name) for name in MODEL_SETTINGS}
+    settings |= {name: getattr(model.config, name) for name in model_settings}
     settings["adapter"] = adapters.described(model) if has_adapter(model) else None
     return json.loads(json.dumps(settings, default=str))
 

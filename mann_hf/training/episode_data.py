@@ -1,17 +1,16 @@
 """Turns the data sets of a run into episodes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from transformers.utils import logging
 
-from ..episodes import Episode, EpisodeSampler
+from ..episodes import Episode, EpisodeSampler, SeededEpisodes
 from ..errors import InvalidInputError
 from ..persistent.entries import label_words
 from ..wording import listed
 from .arguments import EpisodicTrainingArguments
-from .objectives import Objective
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -24,7 +23,7 @@ class DrawnEpisodes(torch.utils.data.Dataset):
         count: number of episodes.
     """
 
-    def __init__(self, sampler: EpisodeSampler, count: int) -> None:
+    def __init__(self, sampler: SeededEpisodes, count: int) -> None:
         self.sampler, self.count = sampler, count
 
     def __len__(self) -> int:
@@ -38,10 +37,11 @@ class EpisodeData:
     """Training and evaluation data, and how episodes are drawn from them.
 
     Args:
-        train: a `datasets.Dataset`, several by name, an `EpisodeSampler`, or None.
+        train: a `datasets.Dataset`, several by name, a sampler such as `EpisodeSampler`, or None.
         evaluation: likewise; several by name are evaluated one after the other.
-        columns: `text_column` or `input_column`, `label_column`, and what an input is called in messages, `noun`.
+        columns: the columns of the data sets by name, and what an input is called in messages, `noun`.
         sampler_class: draws the episodes.
+        settings: the arguments that it takes, of those that there are.
     """
 
     def __init__(
@@ -49,12 +49,13 @@ class EpisodeData:
         train: Any,
         evaluation: Any,
         columns: dict[str, Any],
-        sampler_class: type[EpisodeSampler] = EpisodeSampler,
+        sampler_class: Any = EpisodeSampler,
+        settings: Collection[str] | None = None,
     ) -> None:
         self.train, self.evaluation, self.columns = train, evaluation, columns
-        self.sampler_class = sampler_class
+        self.sampler_class, self.settings = sampler_class, settings
 
-    def evaluated(self, args: EpisodicTrainingArguments, data: Any = None) -> dict[str, EpisodeSampler]:
+    def evaluated(self, args: EpisodicTrainingArguments, data: Any = None) -> dict[str, SeededEpisodes]:
         """The samplers of what is evaluated on, by name; that of a single data set has an empty name.
 
         Raises:
@@ -71,17 +72,17 @@ class EpisodeData:
         if any(sampler.n_query[0] < 1 for sampler in samplers.values()):
             raise InvalidInputError(
                 "evaluation needs queries, and its episodes have none: set eval_n_query (or n_query, its default) to "
-                "1 or more. An EpisodeSampler of your own has its own n_query."
+                "1 or more. A sampler of your own has its own n_query."
             )
         return samplers
 
     def asked(
         self,
         args: EpisodicTrainingArguments,
-        own: dict[str, EpisodeSampler],
-        trained: EpisodeSampler | None,
+        own: dict[str, SeededEpisodes],
+        trained: SeededEpisodes | None,
         data: Any,
-    ) -> dict[str, EpisodeSampler]:
+    ) -> dict[str, SeededEpisodes]:
         """The samplers of one evaluation, with a warning if its classes were trained on.
 
         Args:
@@ -105,8 +106,8 @@ class EpisodeData:
         return samplers
 
     def trained(
-        self, args: EpisodicTrainingArguments, evaluated: Mapping[str, EpisodeSampler], objective: Objective
-    ) -> EpisodeSampler | None:
+        self, args: EpisodicTrainingArguments, evaluated: Mapping[str, SeededEpisodes], objective: Any
+    ) -> SeededEpisodes | None:
         """The sampler of what is trained on, without the classes that are evaluated on.
 
         Raises:
@@ -118,7 +119,7 @@ class EpisodeData:
         sampler = self._sampler(self.train, args, training=True)
         shared = shared_classes(sampler, evaluated)
         if shared and args.shared_labels != "allow":
-            if isinstance(self.train, EpisodeSampler):
+            if isinstance(self.train, SeededEpisodes):
                 raise InvalidInputError(
                     f"{_overlap(shared)}. They are in an EpisodeSampler of your own: give it the classes to draw from "
                     '(classes=), or set shared_labels="allow" to train with them.'
@@ -136,8 +137,8 @@ class EpisodeData:
         _check(sampler, args, objective)
         return sampler
 
-    def _sampler(self, data: Any, args: EpisodicTrainingArguments, training: bool, **kwargs: Any) -> EpisodeSampler:
-        if isinstance(data, EpisodeSampler):
+    def _sampler(self, data: Any, args: EpisodicTrainingArguments, training: bool, **kwargs: Any) -> SeededEpisodes:
+        if isinstance(data, SeededEpisodes):
             return data
         given: dict[str, Any] = {name: getattr(args, name) for name in ("n_way", "k_shot", "n_query")}
         if training:
@@ -148,31 +149,17 @@ class EpisodeData:
             other = {name: getattr(args, f"eval_{name}") for name in given}
             given |= {name: count for name, count in other.items() if count is not None}
             given |= {"n_unknown": args.eval_n_unknown, "seed": args.eval_seed}
-        return self.sampler_class(data, **given, **self.columns, **kwargs)
+        given |= self.columns
+        taken = {name: value for name, value in given.items() if self.settings is None or name in self.settings}
+        return self.sampler_class(data, **taken, **kwargs)
 
 
-def check_best_metric(args: EpisodicTrainingArguments, samplers: Mapping[str, EpisodeSampler]) -> None:
-    """Raises if the best model is to be chosen by a figure that evaluations do not have."""
-    metric, choices = args.metric_for_best_model, {"accuracy", "macro_f1", "loss"}
-    chosen = args.load_best_model_at_end or args.save_strategy == "best"
-    if not (chosen and metric and samplers):
-        return
-    if any(sampler.n_unknown[1] for sampler in samplers.values()):
-        choices.add("unknown_auroc")
-    if "" not in samplers:
-        choices |= {f"{name}_{figure}" for name in samplers for figure in choices}
-    if metric.removeprefix("eval_") not in choices:
-        raise InvalidInputError(
-            f"metric_for_best_model is {metric!r}; the best model can be chosen by {', '.join(sorted(choices))}."
-        )
-
-
-def shared_classes(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampler]) -> list[str]:
+def shared_classes(sampler: SeededEpisodes, evaluated: Mapping[str, SeededEpisodes]) -> list[str]:
     """The classes that both are drawn from."""
     return sorted(sampler.labels & {label for each in evaluated.values() for label in each.labels})
 
 
-def warn_of_shared(sampler: EpisodeSampler, evaluated: Mapping[str, EpisodeSampler]) -> None:
+def warn_of_shared(sampler: SeededEpisodes, evaluated: Mapping[str, SeededEpisodes]) -> None:
     """Says once if an evaluation is of classes that were trained on."""
     shared = shared_classes(sampler, evaluated)
     if shared:
@@ -186,7 +173,7 @@ def _overlap(shared: list[str]) -> str:
     )
 
 
-def _check_names(sampler: EpisodeSampler, args: EpisodicTrainingArguments) -> None:
+def _check_names(sampler: SeededEpisodes, args: EpisodicTrainingArguments) -> None:
     if args.label_names and not any(map(label_words, sampler.labels)):
         raise InvalidInputError(
             f"label_names=True, but no label name has a word ({listed(map(repr, sorted(sampler.labels)))}): "
@@ -194,7 +181,7 @@ def _check_names(sampler: EpisodeSampler, args: EpisodicTrainingArguments) -> No
         )
 
 
-def _check(sampler: EpisodeSampler, args: EpisodicTrainingArguments, objective: Objective) -> None:
+def _check(sampler: SeededEpisodes, args: EpisodicTrainingArguments, objective: Any) -> None:
     _check_names(sampler, args)
     if objective.needs_queries and not sampler.n_query[0]:
         raise InvalidInputError(

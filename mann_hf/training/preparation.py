@@ -5,19 +5,15 @@ from typing import Any
 
 from transformers.utils import logging
 
-from ..errors import InvalidInputError, InvalidTypeError
+from ..errors import InvalidInputError
 from ..models import MANNPreTrainedModel, adapters
 from ..models.adapter_switches import check_none_beside, has_adapter
 from ..models.memory_keys import why_lacking
-from ..targets.kinds import TARGETS, targets_of
-from ..wording import listed
 from .arguments import EpisodicTrainingArguments
-from .objectives import Objective
+from .kinds import EpisodeKind, kind_of
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
-NEEDED = ("encoder", "reading", "memory", "embed_episodes")
-"""Attributes that a model needs to be trained over episodes."""
 NO_EFFECT = ("compute_metrics", "compute_loss_func", "preprocess_logits_for_metrics")
 """Arguments of `Trainer` that episodes have no use for."""
 NO_EFFECT_ARGUMENTS = ("label_smoothing_factor", "bf16_full_eval", "fp16_full_eval")
@@ -55,7 +51,7 @@ def check_sharding(trainer: Any, needs_whole_weights: list[str]) -> None:
 
 
 def prepare_model(
-    model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Objective
+    model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Any, kind: EpisodeKind
 ) -> MANNPreTrainedModel:
     """The model with its adapter, if one is wanted, and with gradients for the chosen parts.
 
@@ -66,19 +62,14 @@ def prepare_model(
         InvalidInputError: what is asked for does not go together, or leaves nothing to train; or the memory keeps no
             texts.
     """
-    if not all(hasattr(model, part) for part in NEEDED):
-        raise InvalidTypeError(
-            f"the model is of type {type(model).__name__}; give a MANNForSequenceClassification, or another model with "
-            f"a memory that embeds episodes ({', '.join(NEEDED)}). For a PEFT adapter give the plain model and a "
-            "peft_config."
-        )
-    targets = targets_of(model.config.problem_type)
-    if not objective.serves(targets):
-        able = [name for name, kind in TARGETS.items() if objective.serves(targets_of(name))]
+    own = kind_of(model)
+    if type(own) is not type(kind):
         raise InvalidInputError(
-            f"the model has problem_type={targets.name!r}, and the objective {args.objective!r} takes "
-            f"{listed(map(repr, able))}. For others call forward with support_* in your own loop."
+            f"the model learns from episodes of {own.name}, and these are of {kind.name}: give the model itself in place "
+            "of model_init, or a sampler of such episodes."
         )
+    kind.check_model(model)
+    kind.check_objective(model, args, objective)
     check_inputs_kept(model)
     check_none_beside(model)
     adapted = has_adapter(model)

@@ -16,7 +16,8 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from ..cards import EvaluationResult, MANNModelCardData, TrainingData, TrainingRecord
-from ..episodes import EpisodeSampler
+from ..episodes import SeededEpisodes
+from ..episodes.counts import span
 from ..errors import import_extra
 from ..models.adapter_switches import has_adapter
 from ..models.card_files import versions
@@ -34,15 +35,14 @@ SHOWN_IF_CHANGED = (
 """Arguments that the card shows where they are not the default's."""
 TRAINING = "training"
 """By what the figures of a run are measured."""
-FIGURES = ("accuracy", "macro_f1", "unknown_auroc")
 
 
 class Recorder(TrainerCallback):
     """Records a run, and writes the record into the model's `model_card_data` when the run has ended.
 
     Args:
-        trainer: of the run; what is asked of it are its `args`, `sampler`, `eval_samplers` and `trained_model`, and
-            `asks_own_data`: whether the last evaluation was of the run's own data.
+        trainer: of the run; what is asked of it are its `args`, `kind`, `sampler`, `eval_samplers` and `trained_model`,
+            and `asks_own_data`: whether the last evaluation was of the run's own data.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -84,7 +84,7 @@ class Recorder(TrainerCallback):
         if has_adapter(trainer.trained_model):
             settings["trainable"] = "adapter"
         card_data.training = TrainingRecord(
-            data=_data(sampler),
+            data=[TrainingData(**source) for source in sampler.sources],
             settings=settings,
             steps=state.global_step,
             episodes=state.global_step * args.step_episodes,
@@ -101,14 +101,14 @@ class Recorder(TrainerCallback):
         trainer, results = self.trainer, []
         for name, sampler in trainer.eval_samplers.items():
             prefix = f"eval_{name}_" if name else "eval_"
-            measured = [figure for figure in FIGURES if f"{prefix}{figure}" in metrics]
+            measured = [figure for figure in trainer.kind.figures if f"{prefix}{figure}" in metrics]
             for figure in measured:
                 interval = metrics.get(f"{prefix}{figure}_ci95") if trainer.args.eval_episodes > 1 else None
                 results.append(
                     EvaluationResult(
                         metric=figure,
                         value=float(metrics[f"{prefix}{figure}"]),
-                        dataset=name or " and ".join(table.name for table in sampler.tables.values()),
+                        dataset=name or " and ".join(source["name"] for source in sampler.sources),
                         dataset_id=_dataset_id(sampler),
                         task=_task(sampler, trainer.sampler, trainer.args),
                         interval=_number(interval),
@@ -189,25 +189,15 @@ def _silenced(name: str) -> Iterator[None]:
         speaker.setLevel(level)
 
 
-def _data(sampler: EpisodeSampler) -> list[TrainingData]:
-    several = len(sampler.tables) > 1
-    data = []
-    for name, table in sampler.tables.items():
-        classes = sampler.classes[name]
-        texts = len({table.keys[row] for label in classes for row in table.distinct[label]})
-        data.append(TrainingData(name if several else table.name, len(classes), texts, table.dataset_id))
-    return data
-
-
-def _dataset_id(sampler: EpisodeSampler) -> str | None:
+def _dataset_id(sampler: SeededEpisodes) -> str | None:
     """The name on the Hub of all that is drawn from, where that is one data set."""
-    names = {table.dataset_id for table in sampler.tables.values()}
+    names = {source.get("dataset_id") for source in sampler.sources}
     return names.pop() if len(names) == 1 else None
 
 
-def _settings(args: EpisodicTrainingArguments, sampler: EpisodeSampler) -> dict[str, Any]:
+def _settings(args: EpisodicTrainingArguments, sampler: SeededEpisodes) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        name: _range(getattr(sampler, name)) for name in ("n_way", "k_shot", "n_query") if hasattr(sampler, name)
+        name: span(getattr(sampler, name)) for name in (*(["n_way"] if sampler.labels else []), "k_shot", "n_query")
     }
     usual = {
         one.name: one.default_factory() if one.default_factory is not MISSING else one.default for one in fields(args)
@@ -219,16 +209,11 @@ def _settings(args: EpisodicTrainingArguments, sampler: EpisodeSampler) -> dict[
     return settings
 
 
-def _task(asked: EpisodeSampler, trained: EpisodeSampler | None, args: EpisodicTrainingArguments) -> str:
-    task = f"{_range(asked.n_way)}-way {_range(asked.k_shot)}-shot episodes"
-    if trained is not None and not shared_classes(trained, {"": asked}):
+def _task(asked: SeededEpisodes, trained: SeededEpisodes | None, args: EpisodicTrainingArguments) -> str:
+    task = asked.task
+    if asked.labels and trained is not None and not shared_classes(trained, {"": asked}):
         task += " of classes that training never saw"
     return f"{task}, by which the best step was chosen" if args.load_best_model_at_end else task
-
-
-def _range(bounds: tuple[int, int]) -> int | str:
-    low, high = bounds
-    return low if low == high else f"{low} to {high}"
 
 
 def _hardware(args: EpisodicTrainingArguments) -> str:

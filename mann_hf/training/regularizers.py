@@ -25,6 +25,8 @@ class Regularizer:
 
     needs_whole_weights = False
     """Whether it needs the model's whole weights, which no process has when they are sharded."""
+    of_keys = True
+    """Whether it is a term of the keys of labelled inputs; else of the weights alone, for episodes of any kind."""
 
     def start(self, model: nn.Module) -> None:
         """Stores what it needs of the model before training."""
@@ -100,6 +102,7 @@ class WeightAnchor(Regularizer):
     """
 
     needs_whole_weights = True
+    of_keys = False
 
     def __init__(self) -> None:
         self._model: nn.Module | None = None
@@ -112,7 +115,7 @@ class WeightAnchor(Regularizer):
 
     def __call__(self, reading: Reading, episodes: EpisodeKeys) -> Tensor:
         if self._model is None or not self._begun:
-            return episodes.support.new_zeros(())
+            return torch.zeros(())
         weights = dict(self._model.named_parameters())  # as they are now: an inner loop puts others in their place
         self._begun = {name: begun.to(weights[name]) for name, begun in self._begun.items()}  # moved with the model
         distances = [F.mse_loss(weights[name], begun, reduction="sum") for name, begun in self._begun.items()]

@@ -79,24 +79,6 @@ def split_scores(answers: Mapping[str, EpisodeAnswers]) -> dict[str, float]:
     return means | {name.removeprefix("split_"): value for name, value in combined.items()}
 
 
-def named_scores(answers: Mapping[str, EpisodeAnswers], prefix: str) -> dict[str, float]:
-    """The scores of one or several data sets under the names that a `Trainer` logs.
-
-    Args:
-        answers: by the name of the data set; that of a single one has an empty name.
-        prefix: of all names, such as `"eval"`; of several data sets it is followed by their names, and the means over
-            them have it alone.
-    """
-    scores = {name: episodic_scores(each) for name, each in answers.items()}
-    if "" not in scores:
-        scores[""] = split_scores(answers)
-    return {
-        f"{prefix}_{name}_{figure}" if name else f"{prefix}_{figure}": value
-        for name, figures in scores.items()
-        for figure, value in figures.items()
-    }
-
-
 def _auroc(scores: np.ndarray, unknown: np.ndarray) -> float:
     """How often a known query's score is above an unknown one's, ties counted half."""
     below, known = np.sort(scores[unknown]), scores[~unknown]

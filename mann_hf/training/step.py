@@ -11,7 +11,7 @@ from ..errors import InvalidInputError
 from ..memory import Reading
 from ..models.episode_batch import EpisodeBatch
 from ..models.episode_keys import EpisodeKeys
-from ..persistent.holder import full_precision
+from .kinds import kind_of
 
 EpisodeLoss = Callable[[Reading, EpisodeKeys], tuple[Tensor, Tensor | None]]
 """Loss function of an episode batch: from a reading and the episodes' keys to the loss and, if it answers queries,
@@ -23,7 +23,7 @@ class StepOutput(NamedTuple):
 
     Attributes:
         loss: of the batch; a single number.
-        logits: [B, Q, N] of the queries; None if the objective does not answer them.
+        logits: [B, Q, N] of the queries, of pairs [B, Q, T, V]; None if the objective does not answer them.
     """
 
     loss: Tensor
@@ -44,7 +44,7 @@ class EpisodicStep(nn.Module):
 
     def __init__(self, model: Any, objective: EpisodeLoss) -> None:
         super().__init__()
-        self.model, self.objective = model, objective
+        self.model, self.objective, self.kind = model, objective, kind_of(model)
         if hasattr(objective, "start"):
             objective.start(model)
 
@@ -59,9 +59,7 @@ class EpisodicStep(nn.Module):
         """
         if batch.labels is None:
             raise InvalidInputError("a step takes the queries' labels [B, Q]; -100 marks those that are not asked.")
-        episodes = self.model.embed_episodes(batch)
-        with full_precision(episodes.support):
-            return StepOutput(*self.objective(self.model.reading, episodes))
+        return StepOutput(*self.kind.loss(self.model, self.objective, batch))
 
 
 def run_wrapped(wrapped: nn.Module, step: EpisodicStep, batch: EpisodeBatch) -> StepOutput:

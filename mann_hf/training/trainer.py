@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Trainer, set_seed
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
-from ..episodes import EpisodeBatch, EpisodeCollator, EpisodeSampler
+from ..episodes import EpisodeBatch, SeededEpisodes
 from ..errors import InvalidInputError, InvalidTypeError, import_extra
 from ..models import MANNPreTrainedModel
 from ..models.adapter_switches import has_adapter
@@ -20,15 +20,12 @@ from ..models.folder_saves import check_nothing_lost, save_cards, save_folder
 from . import checkpoints, search
 from .arguments import EpisodicTrainingArguments
 from .checkpoints import steps_done
-from .episode_data import DrawnEpisodes, EpisodeData, check_best_metric
-from .evaluation import EpisodeAnswers, answer_episodes, evaluation_episodes
-from .objectives import OBJECTIVES, Objective
-from .options import make
+from .episode_data import DrawnEpisodes, EpisodeData
+from .kinds import EpisodeKind, kind_of
 from .preparation import check_inputs_kept, check_options, check_sharding, prepare_model
 from .record import Recorder, with_card_arguments
 from .regularizers import Regularized
-from .scores import episodic_scores, named_scores
-from .sharding import adapter_known, embed_in_shares, whole_weights
+from .sharding import adapter_known, whole_weights
 from .step import EpisodicStep, run_wrapped
 
 ARGUMENTS_FILE = "training_args.json"
@@ -43,7 +40,7 @@ PRIVATE_METHODS = {
 
 
 class EpisodicTrainer(Trainer):
-    """Trains the encoder and the memory's parameters over many small tasks.
+    """Trains the encoder and the memory's parameters over many small tasks, of labelled inputs or of pairs of texts.
 
     Each step draws episodes, writes their support to a memory for that step, reads it for their queries, and updates
     the weights by the objective. All inputs of a step go through the encoder in one call of the model, each once.
@@ -53,8 +50,9 @@ class EpisodicTrainer(Trainer):
     Args:
         model: the model to train.
         args: the training arguments; by default `EpisodicTrainingArguments("trainer_output")`.
-        train_dataset: a `datasets.Dataset`; a dict of several by name, which are mixed; or an `EpisodeSampler`, whose
-            settings then replace those in `args`; its episodes are used from the first one on.
+        train_dataset: a `datasets.Dataset`; a dict of several by name, which are mixed; or a sampler (`EpisodeSampler`,
+            of pairs `PairSampler` or `TaskSampler`), whose settings then replace those in `args`; its episodes are used
+            from the first one on.
         eval_dataset: likewise; several by name are evaluated one after the other.
         processing_class: the encoder's tokenizer or image processor, or an `InputProcessor`; by default that of the
             model.
@@ -62,16 +60,19 @@ class EpisodicTrainer(Trainer):
         text_column: replaces the one in `args`.
         label_column: replaces the one in `args`.
         input_column: replaces the one in `args`.
+        source_column: replaces the one in `args`.
+        target_column: replaces the one in `args`.
         kwargs: further arguments of `Trainer`.
 
     Attributes:
+        kind: what the episodes of this kind of model take.
         data: the training and evaluation data.
         sampler: draws the training episodes; None without training data.
         eval_samplers: draw the evaluation episodes, by the name of the data set.
         step: the model and the loss function as one module.
         training_args_class: class of `args`.
-        sampler_class: draws episodes from data sets.
-        data_collator_class: makes batches of episodes, by its `for_model`.
+        sampler_class: draws episodes from data sets; None for that of the model's kind.
+        data_collator_class: makes batches of episodes, by its `for_model`; None for that of the model's kind.
         model_card_callback_class: records a run for the model's card; called with the trainer.
 
     Raises:
@@ -82,14 +83,15 @@ class EpisodicTrainer(Trainer):
     """
 
     training_args_class: type[EpisodicTrainingArguments] = EpisodicTrainingArguments
-    sampler_class: type[EpisodeSampler] = EpisodeSampler
-    data_collator_class: type[Any] = EpisodeCollator
+    sampler_class: type[SeededEpisodes] | None = None
+    data_collator_class: type[Any] | None = None
     model_card_callback_class: type[Recorder] = Recorder
 
     args: EpisodicTrainingArguments
     model: MANNPreTrainedModel
-    sampler: EpisodeSampler | None
-    eval_samplers: dict[str, EpisodeSampler]
+    kind: EpisodeKind
+    sampler: SeededEpisodes | None
+    eval_samplers: dict[str, SeededEpisodes]
 
     def __init__(
         self,
@@ -103,6 +105,8 @@ class EpisodicTrainer(Trainer):
         text_column: str | None = None,
         label_column: str | None = None,
         input_column: str | None = None,
+        source_column: str | None = None,
+        target_column: str | None = None,
         model_init: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -112,13 +116,19 @@ class EpisodicTrainer(Trainer):
         if eval_dataset is not None:  # now, rather than after the first steps
             import_extra("evaluate", "evaluating episodes", "train")
         check_options(args, kwargs)
-        given = {"text_column": text_column, "label_column": label_column, "input_column": input_column}
+        self.kind = kind_of(model, train_dataset, eval_dataset)
+        self.kind.check_arguments(args)
+        given = {
+            **{"text_column": text_column, "label_column": label_column, "input_column": input_column},
+            **{"source_column": source_column, "target_column": target_column},
+        }
         columns = args.columns | {name: column for name, column in given.items() if column is not None}
         columns["noun"] = model.config.controller.noun if isinstance(model, MANNPreTrainedModel) else None
         self.args, self.peft_config = args, peft_config
-        self.data = EpisodeData(train_dataset, eval_dataset, columns, self.sampler_class)
+        sampler_class = self.sampler_class or self.kind.sampler_class
+        self.data = EpisodeData(train_dataset, eval_dataset, columns, sampler_class, self.kind.settings)
         sampler = self._draw_by(args)
-        check_best_metric(args, self.eval_samplers)
+        self.kind.check_best_metric(args, self.eval_samplers)
         set_seed(args.seed)  # the weights of an adapter are drawn before the Trainer does this
         self._ready = None if model is None else self._prepared(model, args)
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs take several processes: packed episodes cannot be cut in pieces
@@ -142,10 +152,10 @@ class EpisodicTrainer(Trainer):
         self._owns_collator = kwargs.get("data_collator") is None
         self._set_collator()
 
-    def _draw_by(self, args: EpisodicTrainingArguments) -> EpisodeSampler | None:
+    def _draw_by(self, args: EpisodicTrainingArguments) -> SeededEpisodes | None:
         """Objective and samplers as the arguments have them; returns the training data's."""
         # the Trainer has an `objective` of its own, in searches
-        self.episode_objective: Objective = make(OBJECTIVES, args.objective, args.objective_options)
+        self.episode_objective: Any = self.kind.objective(args)
         assert not isinstance(args.regularizers, str)  # the arguments have read it
         self.loss_fn = Regularized(self.episode_objective, args.regularizers or {})
         if self.episode_objective.needs_names and not args.label_names:
@@ -155,16 +165,16 @@ class EpisodicTrainer(Trainer):
         return self.sampler
 
     def _prepared(self, model: Any, args: EpisodicTrainingArguments) -> MANNPreTrainedModel:
-        model = prepare_model(model, args, self.peft_config, self.episode_objective)
+        model = prepare_model(model, args, self.peft_config, self.episode_objective, self.kind)
         self.step = EpisodicStep(model, self.loss_fn)
         return model
 
-    def _drawn(self, sampler: EpisodeSampler | None) -> DrawnEpisodes | None:
+    def _drawn(self, sampler: SeededEpisodes | None) -> DrawnEpisodes | None:
         return None if sampler is None else DrawnEpisodes(sampler, self.args.max_steps * self.args.step_episodes)
 
     def _set_collator(self) -> None:
         if self._owns_collator:
-            self.data_collator = self.data_collator_class.for_model(
+            self.data_collator = (self.data_collator_class or self.kind.collator_class).for_model(
                 self.model,
                 self.processing_class,
                 label_names=self.args.label_names,
@@ -264,8 +274,9 @@ class EpisodicTrainer(Trainer):
 
         Returns:
             `eval_accuracy`, the mean over episodes; `eval_accuracy_ci95`, half the width of its 95 % interval;
-            `eval_macro_f1`; `eval_loss`; and run times. With several data sets, such as class splits, their names
-            follow the prefix; the means over them have the prefix alone, with `eval_accuracy_std` over the data sets.
+            `eval_macro_f1`; `eval_loss`; and run times. Of pairs `eval_exact_match` and `eval_token_accuracy` in place
+            of accuracy and F1. With several data sets, such as class splits, their names follow the prefix; the means
+            over them have the prefix alone, with `eval_accuracy_std` over the data sets.
 
         Raises:
             InvalidInputError: there is no evaluation data.
@@ -273,8 +284,8 @@ class EpisodicTrainer(Trainer):
         samplers = self.data.asked(self.args, self.eval_samplers, self.sampler, eval_dataset)
         self.asks_own_data = eval_dataset is None and metric_key_prefix == "eval"
         start = time.time()
-        answers = {name: self._answers(sampler) for name, sampler in samplers.items()}
-        metrics = named_scores(answers, metric_key_prefix)
+        answers = {name: self.kind.answers(self, sampler) for name, sampler in samplers.items()}
+        metrics = self.kind.named_scores(answers, metric_key_prefix)
         metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes * len(samplers))
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -286,27 +297,18 @@ class EpisodicTrainer(Trainer):
         """Predicts the queries of `eval_episodes` episodes of a data set.
 
         Returns:
-            `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, and `metrics` as
-            from `evaluate`.
+            `predictions` and `label_ids` [n], the numbers of the labels within each query's episode, of pairs the
+            tokens [n, T] of the targets, and `metrics` as from `evaluate`.
         """
         samplers = self.data.asked(self.args, self.eval_samplers, self.sampler, test_dataset)
         if len(samplers) > 1:
             raise InvalidInputError(f"predict answers one data set, not {', '.join(samplers)}.")
         start = time.time()
-        answers = self._answers(next(iter(samplers.values())))
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in episodic_scores(answers).items()}
+        answers = self.kind.answers(self, next(iter(samplers.values())))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.kind.scores(answers).items()}
         metrics |= speed_metrics(metric_key_prefix, start, num_samples=self.args.eval_episodes)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return PredictionOutput(answers.predictions, answers.references, metrics)
-
-    def _answers(self, sampler: EpisodeSampler) -> EpisodeAnswers:
-        """In full precision, whatever training is in."""
-        episodes = evaluation_episodes(sampler, self.args.eval_episodes)
-        model = self.accelerator.unwrap_model(self.model)
-        processor = model.processor(self.processing_class)
-        embed = lambda inputs: embed_in_shares(self.accelerator, model, processor, inputs, self.is_sharded)  # noqa: E731
-        with whole_weights(self.model_wrapped):
-            return answer_episodes(model, processor, episodes, self.args.label_names, embed)
 
     def hyperparameter_search(  # type: ignore[override]
         self,
@@ -374,7 +376,8 @@ class EpisodicTrainer(Trainer):
     def _run_state(self, steps: int) -> dict[str, Any]:
         """What identifies a run in its checkpoints, after a number of steps."""
         assert isinstance(self.train_dataset, DrawnEpisodes)
-        settings = checkpoints.run_settings(self.args, self.accelerator.unwrap_model(self.model))
+        model = self.accelerator.unwrap_model(self.model)
+        settings = checkpoints.run_settings(self.args, model, self.kind.model_settings)
         return self.train_dataset.sampler.state_dict() | settings | {"drawn": steps * self.args.step_episodes}
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

@@ -2,20 +2,18 @@
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.common.pages import ABSENT, rendered, table
+from tasks.common.seeds import over_seeds
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
 SETTINGS = ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot")
 METHODS = {"one_key": "", "mean_key": ", mean key of 25 places"}
-STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-"""97.5 % quantiles of Student's t for that many seeds."""
 
 PUBLISHED = {
     "Matching networks (Vinyals et al. 2016) †": ("98.1", "98.9", "93.8", "98.5"),
@@ -86,18 +84,6 @@ def made_with(files: Results) -> str:
     versions = sorted({", ".join(f"{name} {v}" for name, v in file["versions"].items()) for file in files})
     images = sorted({f"{file['trained']['images'] / 1e6:.1f}" for file in files})
     return f"{len(files)} trained models, of {' and '.join(images)} million drawings each, with {'; '.join(versions)}."
-
-
-def over_seeds(figures: Sequence[float]) -> str:
-    """The mean with half of its 95 % interval, by Student's t over the seeds."""
-    if not (count := len(figures)):
-        return ABSENT
-    mean = sum(figures) / count
-    if count not in STUDENT_T:
-        return f"{mean:.2f} ({count} seed)"
-    spread = math.sqrt(sum((figure - mean) ** 2 for figure in figures) / (count - 1))
-    few = "" if count >= 3 else f" ({count} seeds)"
-    return f"{mean:.2f} ± {STUDENT_T[count] * spread / math.sqrt(count):.2f}{few}"
 
 
 def minutes(files: Results) -> str:

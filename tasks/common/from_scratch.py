@@ -1,0 +1,158 @@
+"""Small encoder-decoders trained from scratch on pairs, as anyone trains them: tokenizer, model and a memory after that."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    PrinterCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    set_seed,
+)
+
+import mann_hf
+from mann_hf.episodes import Pair
+from mann_hf.training import load_metric
+from mann_hf.training.callbacks import Progress
+
+from .recipes import Seq2SeqRecipe
+from .seq2seq import generated
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+SHARPNESSES = (10.0, 30.0)
+"""The λ and β among which validation chooses."""
+
+
+def train_from_scratch(
+    recipe: Seq2SeqRecipe, pairs: Sequence[Pair], folder: Path, seed: int, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Trains a tokenizer and a model on pairs, and saves both in a folder.
+
+    Args:
+        recipe: `tokenizer` for `mann_hf.train_tokenizer`, `seq2seq` and `encoder` for the model, and `run`, fields of
+            `Seq2SeqTrainingArguments`.
+        pairs: what is learned.
+        folder: the trained model, as any of transformers.
+        seed: of weights, order and dropout.
+        say: called with a line about what goes on.
+
+    Returns:
+        `steps`, `loss`, the last that was logged, `seconds`, `cpu_seconds` of all threads, and `device`.
+    """
+    tokenizer = mann_hf.train_tokenizer([text for pair in pairs for text in pair], **recipe.tokenizer)
+    set_seed(seed)
+    config = AutoConfig.for_model(
+        recipe.seq2seq, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=tokenizer.pad_token_id, **recipe.encoder,
+    )  # fmt: skip
+    model = AutoModelForSeq2SeqLM.from_config(config)
+    sources, targets = map(list, zip(*pairs, strict=True))
+    rows = Dataset.from_dict(
+        {"input_ids": tokenizer(sources)["input_ids"], "labels": tokenizer(text_target=targets)["input_ids"]}
+    )
+    with TemporaryDirectory() as checkpoints:
+        given = {"seed": seed, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, **recipe.run}
+        trainer = Seq2SeqTrainer(
+            model=model,
+            args=Seq2SeqTrainingArguments(checkpoints, **given),
+            train_dataset=rows,
+            data_collator=DataCollatorForSeq2Seq(tokenizer, model),
+        )
+        trainer.remove_callback(PrinterCallback)
+        if say is not None:
+            trainer.add_callback(Progress(say))
+        started = time.perf_counter(), time.process_time()
+        trainer.train()
+        taken = time.perf_counter() - started[0], time.process_time() - started[1]
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "steps": trainer.state.global_step,
+        "loss": losses[-1] if losses else None,
+        "seconds": taken[0],
+        "cpu_seconds": taken[1],
+        "device": trainer.args.device.type,
+    }
+
+
+def with_memory(folder: Path, recipe: Seq2SeqRecipe) -> tuple[Any, Any]:
+    """The trained model of a folder with an empty memory, and its tokenizer.
+
+    Args:
+        folder: of `train_from_scratch`.
+        recipe: its `model` holds fields of `MANNSeq2SeqConfig`.
+    """
+    model = mann_hf.MANNForConditionalGeneration.from_seq2seq_pretrained(folder, **recipe.model).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), AutoTokenizer.from_pretrained(folder)
+
+
+def set_mixture(model: Any, share: float, sharpness: float) -> None:
+    """Changes λ and β of a memory of tokens with a fixed share."""
+    mixture = model.generation_memory.interpolation
+    mixture.share, mixture.sharpness = share, sharpness
+    model.config.interpolation, model.config.sharpness = share, sharpness
+
+
+def choose_mixture(
+    model: Any, tokenizer: Any, pairs: Sequence[Pair], say: Callable[[str], None], **settings: Any
+) -> dict[str, float]:
+    """Sets λ and β to what gives the best BLEU on pairs for validation, by greedy search.
+
+    Args:
+        model: with what it is to remember in its memory.
+        tokenizer: of the model.
+        pairs: for validation.
+        say: called with a line about what goes on.
+        settings: of `generate`.
+
+    Returns:
+        `interpolation`, `sharpness`, and the `bleu` that they give.
+    """
+    sources, targets = map(list, zip(*pairs, strict=True))
+    found = []
+    for share in SHARES:
+        for sharpness in SHARPNESSES:
+            set_mixture(model, share, sharpness)
+            answers = generated(model, tokenizer, sources, **settings)
+            bleu = text_scores(answers, targets, ("sacrebleu",))["bleu"]
+            found.append({"bleu": bleu, "interpolation": share, "sharpness": sharpness})
+            say(f"λ {share}, β {sharpness}: BLEU {bleu:.2f}")
+    best = max(found, key=lambda each: each["bleu"])
+    set_mixture(model, best["interpolation"], best["sharpness"])
+    return best
+
+
+def text_scores(
+    predictions: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], metrics: Sequence[str]
+) -> dict[str, float]:
+    """Figures of generated texts by the library's `evaluate` modules, from 0 to 100; what is no number is left out.
+
+    Args:
+        predictions: n texts.
+        references: for each the right text, or several.
+        metrics: names for `load_metric`.
+    """
+    found: dict[str, Any] = {}
+    for name in metrics:
+        found |= load_metric(name).compute(predictions=list(predictions), references=list(references))
+    numbers = {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
+    return {name: 100 * value if name.startswith("rouge") else value for name, value in numbers.items()}
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has had, in MiB, as Linux counts it."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,1 @@
+"""E2E: descriptions of restaurants from their properties."""

@@ -1,0 +1,60 @@
+"""The tables, from the result files: python -m tasks.translation.render writes them into the page that shows them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.common.pages import ABSENT, table
+from tasks.common.seeds import over_seeds
+from tasks.common.task_pages import Results, render_page
+
+RESULTS = Path(__file__).with_name("results")
+PAGE = Path(__file__).with_name("README.md")
+
+
+def whole(files: Results) -> str:
+    """BLEU and chrF of the test part."""
+    own = [file for file in files if file["kind"] == "whole"]
+    rows = [
+        [title, *(over_seeds([file[how][metric] for file in own]) for metric in ("bleu", "chrf"))]
+        for how, title in (("alone", "model alone"), ("memory", "with the training pairs in memory"))
+    ]
+    return table(["test_2016_flickr", "BLEU", "chrF"], rows)
+
+
+def words(files: Results) -> str:
+    """Held-out words, by the number of pairs that teach each."""
+    own = [file for file in files if file["kind"] == "words"]
+    counts = sorted({count for file in own for count in file["words"]}, key=int)
+    rows = []
+    for count in counts:
+        cells = [file["words"][count] for file in own]
+        figures = (
+            [cell["accuracy"] for cell in cells],
+            [cell["bleu_of_others"] for cell in cells],
+            [cell["test"]["bleu"] for cell in cells],
+        )
+        rows.append([count, *map(over_seeds, figures)])
+    return table(["pairs a word", "word produced, %", "BLEU, word masked", "BLEU of the test part"], rows)
+
+
+def speed(files: Results) -> str:
+    """Time of generation over that of the wrapped model."""
+    rows = []
+    for file in (file for file in files if file["kind"] == "speed"):
+        for entries, ratio in file["generate_over_wrapped"].items():
+            settings = file["by_entries"][entries]
+            neighbours = ABSENT if settings["neighbours"] is None else str(settings["neighbours"])
+            rows.append(
+                [f"{int(entries):,}", settings["store"], neighbours, str(settings["chunk_size"]), f"{ratio:.2f}",
+                 f"{file['peak_memory_mib']:.0f}"]
+            )  # fmt: skip
+    return table(["entries", "store", "neighbours", "chunk", "time over wrapped", "peak memory, MiB"], rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    render_page(arguments, __doc__ or "", (whole, words, speed), RESULTS, PAGE, "tasks.translation.render")
+
+
+if __name__ == "__main__":
+    main()
