@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import persistent as persistent
     from . import pipelines as pipelines
     from . import training as training
+    from .controllers.tokenizer_training import train_tokenizer
     from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
     from .errors import MannError
     from .hub.resolve import resolve_encoder
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
+    "controllers.tokenizer_training": ("train_tokenizer",),
     "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
@@ -121,6 +123,7 @@ __all__ = [
     "resolve_encoder",
     "select_classes",
     "split_classes",
+    "train_tokenizer",
 ]
 
 # The Auto classes and `pipeline` know the models from here on: `models` and `pipelines` register what they define as

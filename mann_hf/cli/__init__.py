@@ -18,6 +18,7 @@ from .output import open_closed_streams
 from .predict import predict
 from .push import push
 from .remember import remember
+from .tokenizer import tokenizer
 from .train import train
 
 PROGRAM = "mann-hf"
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (remember, predict, forget, evaluate, train, push, demo):
+for command in (remember, predict, forget, evaluate, train, push, tokenizer, demo):
     app.command()(command)
 
 
