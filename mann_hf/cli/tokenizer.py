@@ -23,7 +23,7 @@ class ModelType(str, Enum):
     BPE = "bpe"
 
 
-@opt.reads_table("train", labels=False)
+@opt.reads_table("train", columns=("text_column",))
 def tokenizer(
     files: Annotated[
         list[str],

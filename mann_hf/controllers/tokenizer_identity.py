@@ -1,40 +1,34 @@
-"""What tells one tokenizer from another: two whose token ids mean the same have one identity."""
+"""What a tokenizer is known by: the tokens of a memory mean nothing to another one."""
 
 import hashlib
+import json
 from typing import Any, NamedTuple
-
-SPECIAL = ("pad_token", "bos_token", "eos_token", "unk_token", "sep_token", "cls_token", "mask_token")
 
 
 class TokenizerIdentity(NamedTuple):
-    """A tokenizer as a memory of tokens remembers it.
+    """What a tokenizer is known by.
 
     Attributes:
-        name: what it was loaded from, or its class; for messages alone.
-        digest: of its vocabulary and the ids of its special tokens.
-        size: the number of its tokens, added ones included.
+        name: by which it was loaded; None if it has none.
+        digest: of its vocabulary and its special tokens, in hexadecimal digits.
+        size: how many tokens it has.
     """
 
-    name: str
+    name: str | None
     digest: str
     size: int
 
-    def same_as(self, other: "TokenizerIdentity") -> bool:
-        """Whether ids of both mean the same tokens, wherever they were loaded from."""
-        return (self.digest, self.size) == (other.digest, other.size)
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return f"{self.name or 'a tokenizer without a name'} ({self.size:,} tokens, {self.digest[:8]})"
 
 
 def tokenizer_identity(tokenizer: Any) -> TokenizerIdentity:
     """The identity of a tokenizer of transformers; settings of padding and truncation do not count."""
-    vocabulary = tokenizer.get_vocab()
-    digest = hashlib.blake2b(digest_size=16)
-    for token, number in sorted(vocabulary.items(), key=lambda item: (item[1], item[0])):
-        digest.update(f"{number}\t{token}\n".encode("utf-8", "surrogatepass"))
-    special = {name: getattr(tokenizer, f"{name}_id", None) for name in SPECIAL}
-    digest.update(repr(sorted(special.items())).encode())
-    return TokenizerIdentity(_name(tokenizer), f"blake2b:{digest.hexdigest()}", len(vocabulary))
-
-
-def _name(tokenizer: Any) -> str:
-    """The folder or repository a tokenizer was loaded from; its class where it was made otherwise."""
-    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+    vocabulary = sorted((number, token) for token, number in tokenizer.get_vocab().items())
+    special = sorted((name, str(token)) for name, token in tokenizer.special_tokens_map.items())
+    written = json.dumps([vocabulary, special], ensure_ascii=True)
+    digest = hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
+    size = max(len(vocabulary), 1 + max((number for number, _ in vocabulary), default=-1))
+    return TokenizerIdentity(str(tokenizer.name_or_path) or None, digest, size)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import datasets
 import evaluate
 
 from mann_hf.errors import import_extra
+from mann_hf.metrics.references import features_of_texts, in_columns
 
 _DESCRIPTION = """
 chrF of a corpus, the F score of character n-grams, as the package sacrebleu computes it; with `word_order=2` it is
@@ -24,7 +24,7 @@ Returns:
     chrf_signature: how it was computed, to be named beside the figure.
 
 Raises:
-    ValueError: there are none, or inputs have different numbers of references.
+    ValueError: there are none, or an input has no reference.
     MissingExtraError: sacrebleu is not installed (pip install 'mann_hf[metrics]').
 
 Examples:
@@ -48,15 +48,11 @@ class ChrF(evaluate.Metric):
     """chrF of a corpus."""
 
     def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=[
-                datasets.Features({"predictions": text, "references": datasets.Sequence(text)}),
-                datasets.Features({"predictions": text, "references": text}),
-            ],
+            features=features_of_texts(),
             reference_urls=["https://github.com/mjpost/sacrebleu"],
         )
 
@@ -64,18 +60,5 @@ class ChrF(evaluate.Metric):
         self, predictions: Any, references: Any, word_order: int = 0, lowercase: bool = False
     ) -> dict[str, Any]:
         chrf = import_extra("sacrebleu.metrics", "chrF", "metrics").CHRF(word_order=word_order, lowercase=lowercase)
-        found = chrf.corpus_score(list(predictions), _columns(references))
+        found = chrf.corpus_score(list(predictions), in_columns(references))
         return {"chrf": round(found.score, 6), "chrf_signature": str(chrf.get_signature())}
-
-
-def _columns(references: Any) -> list[list[str]]:
-    """The first references of all inputs, then the second, and so on."""
-    several = [[one] if isinstance(one, str) else list(one) for one in references]
-    counts = {len(each) for each in several}
-    if not several or len(counts) != 1 or 0 in counts:
-        raise ValueError(
-            "there is nothing to compare: no predictions and no references."
-            if not several
-            else f"inputs have {', '.join(map(str, sorted(counts)))} references; give each the same number from 1 on."
-        )
-    return [list(column) for column in zip(*several, strict=True)]

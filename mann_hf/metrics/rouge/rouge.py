@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import datasets
 import evaluate
 import numpy as np
 
 from mann_hf.errors import import_extra
+from mann_hf.metrics.references import features_of_texts, listed
 
 _DESCRIPTION = """
 ROUGE as the package rouge_score computes it: the mean over inputs of the F1 of common words (rouge1), of common pairs
@@ -27,7 +27,7 @@ Returns:
     rougeLsum: likewise.
 
 Raises:
-    ValueError: there are none.
+    ValueError: there are none, or an input has no reference.
     MissingExtraError: rouge_score is not installed (pip install 'mann_hf[metrics]').
 
 Examples:
@@ -53,25 +53,17 @@ class Rouge(evaluate.Metric):
     """The mean F1 of common words, pairs of words and subsequences."""
 
     def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=[
-                datasets.Features({"predictions": text, "references": datasets.Sequence(text)}),
-                datasets.Features({"predictions": text, "references": text}),
-            ],
+            features=features_of_texts(),
             reference_urls=["https://github.com/google-research/google-research/tree/master/rouge"],
         )
 
     def _compute(self, predictions: Any, references: Any, use_stemmer: bool = False) -> dict[str, float]:
-        if not len(references):
-            raise ValueError("there is nothing to compare: no predictions and no references.")
+        right = listed(references)
         module = import_extra("rouge_score.rouge_scorer", "ROUGE", "metrics")
         scorer = module.RougeScorer(KINDS, use_stemmer=use_stemmer)
-        scores = [
-            scorer.score_multi([one] if isinstance(one, str) else list(one), said)
-            for one, said in zip(references, predictions, strict=True)
-        ]
+        scores = [scorer.score_multi(some, said) for some, said in zip(right, predictions, strict=True)]
         return {kind: float(np.mean([score[kind].fmeasure for score in scores])) for kind in KINDS}
