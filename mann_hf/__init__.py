@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from .pipelines import (
         FEW_SHOT_IMAGE_TASK,
         FEW_SHOT_TASK,
+        GENERATION_TASK,
         FewShotImageClassificationPipeline,
         FewShotPipeline,
         FewShotTextClassificationPipeline,
+        MemoryAugmentedGenerationPipeline,
+        draw_evidence,
     )
     from .training import EpisodicTrainer, EpisodicTrainingArguments
 
@@ -47,6 +50,9 @@ _NAMES = {
         "FewShotImageClassificationPipeline",
         "FewShotPipeline",
         "FewShotTextClassificationPipeline",
+        "GENERATION_TASK",
+        "MemoryAugmentedGenerationPipeline",
+        "draw_evidence",
     ),
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
 }
@@ -105,6 +111,7 @@ def _is_shell_command() -> bool:
 __all__ = [
     "FEW_SHOT_IMAGE_TASK",
     "FEW_SHOT_TASK",
+    "GENERATION_TASK",
     "Episode",
     "EpisodeBatch",
     "EpisodeCollator",
@@ -119,7 +126,9 @@ __all__ = [
     "MANNForImageClassification",
     "MANNForSequenceClassification",
     "MannError",
+    "MemoryAugmentedGenerationPipeline",
     "__version__",
+    "draw_evidence",
     "resolve_encoder",
     "select_classes",
     "split_classes",

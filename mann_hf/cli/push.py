@@ -36,7 +36,8 @@ def push(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Publish a classifier, or a model that generates, on the Hub: weights, memory, tokenizer or image processor, and model card, as one commit.
+    """Publish a classifier, or a model that generates: weights, memory, tokenizer or image processor, and model card,
+    as one commit on the Hub.
 
     Log in first with `hf auth login`. Files that have not changed are not sent again.
     """
@@ -45,9 +46,8 @@ def push(
     modality = "pair" if generates else modality_of(config, folder)
     check_push(repository)
     with working():
-        classifier: Any = (
-            open_generator(folder, memory_only) if generates else open_classifier(folder, modality, memory_only)
-        )
+        opened = open_generator(folder, memory_only) if generates else open_classifier(folder, modality, memory_only)
+        classifier: Any = opened
         options: dict[str, Any] = {
             "private": private,
             "revision": revision,

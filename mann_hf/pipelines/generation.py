@@ -210,15 +210,15 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
         progress: Progress,
         options: dict[str, Any],
     ) -> list[Any]:
+        """The answers to sources, from one memory, whatever other threads teach meanwhile."""
         generate = {name: value for name, value in options.items() if name != "evidence"}
-        most = options.get("evidence", 0)
+        self.model.ready_search()  # for all who read this memory
+        given = {"evidence": options.get("evidence", 0), "processor": processor, "model": self.model.with_own_memory()}
         with following(progress, len(checked), processor.noun) as advance:
             encodings = processor.encode(checked)
             answers: list[Any] = [None] * len(checked)
             for rows in processor.batches(encodings, batch_size):
-                made = self.forward(
-                    {**processor.collate(encodings, rows), "evidence": most, "processor": processor}, **generate
-                )
+                made = self.forward({**processor.collate(encodings, rows), **given}, **generate)
                 for row, answer in zip(rows, self.postprocess(made, processor=processor), strict=True):
                     answers[row] = answer
                 if advance is not None:
@@ -232,17 +232,17 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
 
     def _forward(self, input_tensors: dict[str, Any], **generate_kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Sequences [B, n, T] without the token that begins them, padded with -100 behind their end."""
-        processor = input_tensors.get("processor") or self.input_processor
+        processor, model = input_tensors.get("processor") or self.input_processor, input_tensors.get("model", self.model)
         inputs = {name: input_tensors[name].to(self.device) for name in ("input_ids", "attention_mask")}
         options = {**self._length(generate_kwargs, processor), **generate_kwargs}
-        made = self.model.generate(**inputs, **options)
+        made = model.generate(**inputs, **options)
         sequences = self._ended(made if isinstance(made, Tensor) else made.sequences, generate_kwargs)
         batch = len(inputs["input_ids"])
         found: dict[str, Any] = {"sequences": sequences[:, 1:].view(batch, -1, sequences.shape[-1] - 1)}
         if most := input_tensors.get("evidence", 0):
             several = len(sequences) // batch
             asked = {name: tensor.repeat_interleave(several, 0) for name, tensor in inputs.items()}
-            found["evidence"] = evidence_of(self.model, processor, asked, sequences, most)
+            found["evidence"] = evidence_of(model, processor, asked, sequences, most)
         return found
 
     def _length(self, given: dict[str, Any], processor: PairProcessor) -> dict[str, int]:
