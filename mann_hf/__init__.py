@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
     from .errors import MannError
     from .hub.resolve import resolve_encoder
-    from .models import MANNConfig, MANNForClassification, MANNForImageClassification, MANNForSequenceClassification
+    from .models import (
+        MANNConfig,
+        MANNForClassification,
+        MANNForConditionalGeneration,
+        MANNForImageClassification,
+        MANNForSequenceClassification,
+        MANNSeq2SeqConfig,
+    )
     from .pipelines import (
         FEW_SHOT_IMAGE_TASK,
         FEW_SHOT_TASK,
@@ -43,7 +50,14 @@ _NAMES = {
     "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
-    "models": ("MANNConfig", "MANNForClassification", "MANNForImageClassification", "MANNForSequenceClassification"),
+    "models": (
+        "MANNConfig",
+        "MANNForClassification",
+        "MANNForConditionalGeneration",
+        "MANNForImageClassification",
+        "MANNForSequenceClassification",
+        "MANNSeq2SeqConfig",
+    ),
     "pipelines": (
         "FEW_SHOT_IMAGE_TASK",
         "FEW_SHOT_TASK",
@@ -123,8 +137,10 @@ __all__ = [
     "FewShotTextClassificationPipeline",
     "MANNConfig",
     "MANNForClassification",
+    "MANNForConditionalGeneration",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
+    "MANNSeq2SeqConfig",
     "MannError",
     "MemoryAugmentedGenerationPipeline",
     "__version__",

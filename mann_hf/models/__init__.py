@@ -1,6 +1,12 @@
 """Memory-augmented models as transformers models, which the Auto classes know once this is imported."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
 
 from ..controllers.conv4 import Conv4Config, Conv4Model
 from ..persistent.entries import Entry, Example
@@ -8,15 +14,19 @@ from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification, model_class_of
 from .configuration_mann import MANNConfig
+from .configuration_seq2seq import MANNSeq2SeqConfig
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_image_classification import MANNForImageClassification
+from .modeling_mann_seq2seq import MANNForConditionalGeneration, MANNSeq2SeqOutput
 from .modeling_mann_sequence_classification import MANNForSequenceClassification
 
 AutoConfig.register(Conv4Config.model_type, Conv4Config, exist_ok=True)
 AutoModel.register(Conv4Config, Conv4Model, exist_ok=True)
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
 AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
+AutoConfig.register(MANNSeq2SeqConfig.model_type, MANNSeq2SeqConfig, exist_ok=True)
+AutoModelForSeq2SeqLM.register(MANNSeq2SeqConfig, MANNForConditionalGeneration, exist_ok=True)
 AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
 AutoModelForImageClassification.register(MANNConfig, MANNForImageClassification, exist_ok=True)
 
@@ -30,8 +40,11 @@ __all__ = [
     "MANNConfig",
     "MANNEncoder",
     "MANNForClassification",
+    "MANNForConditionalGeneration",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
     "MANNPreTrainedModel",
+    "MANNSeq2SeqConfig",
+    "MANNSeq2SeqOutput",
     "model_class_of",
 ]
