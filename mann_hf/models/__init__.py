@@ -13,8 +13,10 @@ from ..persistent.entries import Entry, Example
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification, model_class_of
+from .configuration_base import MANNBaseConfig
 from .configuration_mann import MANNConfig
 from .configuration_seq2seq import MANNSeq2SeqConfig
+from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_image_classification import MANNForImageClassification
@@ -36,6 +38,7 @@ __all__ = [
     "Evidence",
     "Example",
     "LabelledMemory",
+    "MANNBaseConfig",
     "MANNClassifierOutput",
     "MANNConfig",
     "MANNEncoder",
@@ -43,6 +46,7 @@ __all__ = [
     "MANNForConditionalGeneration",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
+    "MANNLabelledModel",
     "MANNPreTrainedModel",
     "MANNSeq2SeqConfig",
     "MANNSeq2SeqOutput",
