@@ -47,7 +47,9 @@ def encoded(pairs: Sequence[Pair], kind: PairKind = "token", **changes: Any) -> 
 
 
 def some_pairs(count: int, prefix: str = "") -> list[Pair]:
-    return [(f"{prefix}source {number}", f"{prefix}target {number % 7} " + "x" * (number % 3)) for number in range(count)]
+    return [
+        (f"{prefix}source {number}", f"{prefix}target {number % 7} " + "x" * (number % 3)) for number in range(count)
+    ]
 
 
 def taught(pairs: Sequence[Pair], kind: PairKind = "token", **kwargs: Any) -> PairMemory:

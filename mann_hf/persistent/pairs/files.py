@@ -106,9 +106,6 @@ def _moved(columns: list[Tensor]) -> Iterator[Tensor]:
 def load_pairs(path: str | os.PathLike, check_encoder: Callable[[str | None, int], None] | None = None) -> PairMemory:
     """Maps the memory in a file; keys and texts are read when they are asked for.
 
-    A stranger may have written it. It is read by safetensors and as JSON, which run no code; what it claims of sizes
-    and numbers is checked here, and that keys are finite when they are read.
-
     A later save puts another file in its place and leaves this one to those who have mapped it.
 
     Args:
@@ -124,14 +121,9 @@ def load_pairs(path: str | os.PathLike, check_encoder: Callable[[str | None, int
         headers([path])  # of a file that is larger than its header says nothing is mapped
         with safe_open(path, framework="pt") as file:
             name, _, version = (file.metadata() or {}).get("format", "").partition("/")
-            if name != PAIRS_FORMAT:
-                raise MemoryFileError(f"{path} holds no memory of pairs (format {PAIRS_FORMAT!r} expected).")
-            if version != PAIRS_VERSION:
-                raise MemoryFileError(
-                    f"{path} has version {version!r} of the format of pairs; this release reads {PAIRS_VERSION!r}. A "
-                    "newer release of mann_hf may read it."
-                )
-            return assemble_pairs(file, path.parent, check_encoder)
+        if name != PAIRS_FORMAT:
+            raise MemoryFileError(f"{path} holds no memory of pairs (format {PAIRS_FORMAT!r} expected).")
+        return read_pairs(path, version, check_encoder)
     except (MemoryFileError, EncoderMismatchError):
         raise
     except FileNotFoundError:
@@ -143,16 +135,24 @@ def load_pairs(path: str | os.PathLike, check_encoder: Callable[[str | None, int
         raise MemoryFileError(f"{path} is damaged, or not a memory file: {kind}{str(error)[:300]}") from error
 
 
-def assemble_pairs(
-    file: Any, folder: Path | None, check_encoder: Callable[[str | None, int], None] | None = None
-) -> PairMemory:
-    """The memory in an open file of safetensors; one of `BUILT_IN` is raised where it holds something else.
+def read_pairs(path: Path, version: str, check_encoder: Callable[[str | None, int], None] | None = None) -> PairMemory:
+    """As `load_pairs`, of a file of pairs whose header was looked at, and of a version of the format.
 
-    Args:
-        file: as `safe_open` opens it.
-        folder: where indexes may lie.
-        check_encoder: as in `load_pairs`.
+    A stranger may have written it. It is read by safetensors and as JSON, which run no code; what it claims of sizes
+    and numbers is checked here, and that keys are finite when they are read. One of `BUILT_IN` is raised where it is
+    not what `write_pairs` wrote.
     """
+    if version != PAIRS_VERSION:
+        raise MemoryFileError(
+            f"{path} has version {version!r} of the format of pairs; this release reads {PAIRS_VERSION!r}. A newer "
+            "release of mann_hf may read it."
+        )
+    with safe_open(path, framework="pt") as file:
+        return _assemble(file, path.parent, check_encoder)
+
+
+def _assemble(file: Any, folder: Path, check_encoder: Callable[[str | None, int], None] | None) -> PairMemory:
+    """The memory in an open file, beside which indexes may lie in a folder."""
     (length,) = file.get_slice("contents").get_shape()
     expect(length <= LARGEST_CONTENTS, "its description is too long")
     contents = json.loads(_tensor(file, "contents", torch.uint8, (length,)).numpy().tobytes())

@@ -127,6 +127,11 @@ class PairMemory:
         return torch.cat([torch.empty(0, dtype=torch.long), *(each.ids for each in self.segments)])
 
     @property
+    def counts_in_order(self) -> Tensor:
+        """[N], how often each pair was written."""
+        return torch.cat([torch.empty(0, dtype=torch.long), *(each.counts for each in self.segments)])
+
+    @property
     def ids(self) -> frozenset[int]:
         """The ids of all pairs."""
         return frozenset(self.ids_in_order.tolist())
@@ -222,19 +227,36 @@ class PairMemory:
         check_pairs(pairs, self.key_size, self.source_size, self.kind == "token", size)
         ids = pair_ids(pairs)
         each, first, times = np.unique(ids, return_index=True, return_counts=True)
-        places, rows = self._find(each)
+        new = np.flatnonzero(self.counts_of(each) == 0)
+        new = new[first[new].argsort()]  # in the order in which they came
+        fresh = segments_of(pairs, first[new], each[new], times[new], self.key_dtype, self.device, store_texts)
+        return self.taught_again(each, times).with_segments(fresh), ids.tolist()
+
+    def counts_of(self, ids: np.ndarray) -> np.ndarray:
+        """How often the pair of each id [M] was written; 0 for those that are not there."""
+        places, rows = self._find(ids)
+        counts = np.zeros(len(ids), dtype=np.int64)
+        for place in np.unique(places[places >= 0]).tolist():
+            here = places == place
+            counts[here] = self.segments[place].counts.numpy()[rows[here]]
+        return counts
+
+    def taught_again(self, ids: np.ndarray, times: np.ndarray) -> "PairMemory":
+        """This memory in which the pairs of some ids [M], each once, count so many times more; others are left out."""
+        places, rows = self._find(ids)
         segments = list(self.segments)
         for place in np.unique(places[places >= 0]).tolist():
             here = places == place
             segments[place] = segments[place].counted_again(rows[here], times[here])
-        new = np.flatnonzero(places < 0)
-        new = new[first[new].argsort()]  # in the order in which they came
-        for segment in segments_of(
-            pairs, first[new], each[new], times[new], self.key_dtype, self.device, store_texts
-        ):
+        return replace(self, segments=tuple(segments))
+
+    def with_segments(self, more: Iterable[Segment]) -> "PairMemory":
+        """This memory with more pairs behind its own, of which it has none yet."""
+        segments = list(self.segments)
+        for segment in more:
             segments.append(segment)
             _join_last(segments)
-        return replace(self, segments=tuple(segments)), ids.tolist()
+        return replace(self, segments=tuple(segments))
 
     def forget(self, ids: Iterable[Any] | None = None) -> "PairMemory":
         """This memory without some pairs, as if they had never been written.

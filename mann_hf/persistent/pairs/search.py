@@ -10,6 +10,7 @@ from torch import Tensor
 from ...errors import InvalidInputError
 from ...memory.stores import STORES
 from ...memory.stores.exact import in_order
+from ..forks import renew_cached_properties_in_children
 from .index import Index, IndexView
 from .index_files import load_index
 from .memory import PairMemory
@@ -53,8 +54,9 @@ class PairSearch:
     def __init__(self, memory: PairMemory, store: str, before: "PairSearch | None") -> None:
         self.memory, self.store, self.starts = memory, store, memory.starts.to(memory.device)
         self._views: dict[str, IndexView] = {}
-        for part, view in (before._views if before is not None and before.store == store else {}).items():
-            assert before is not None
+        if before is None or before.store != store or _shape(before.memory) != _shape(memory):
+            return
+        for part, view in before._views.items():
             if not self._is_exact(rows := self._rows_of(part)) and (index := self._followed(part, rows, view, before)):
                 memory.indexes[part] = index
                 self._views[part] = index.view()
@@ -231,16 +233,12 @@ class PairSearch:
             index = self.memory.indexes.get(part)
             if index is None or index.lost or index.store_name != self.store:
                 index = load_index(self.memory, part, self.store)
-                if index is None or not self._follows(index, part, rows, None):
-                    index = self._made(part, rows)
+                if index is None or index.is_outgrown_by(len(rows)) or not self._follows(index, part, rows, None):
+                    index = Index(self.store, rows)
+                    self._follows(index, part, rows, None)
                 self.memory.indexes[part] = index
             self._views[part] = index.view()
         return self._views[part]
-
-    def _made(self, part: str, rows: Rows) -> Index:
-        index = Index(self.store, rows)
-        assert self._follows(index, part, rows, None)
-        return index
 
     def _followed(self, part: str, rows: Rows, view: IndexView, before: "PairSearch") -> Index | None:
         """The index of a memory before, if it can go on as that of this one."""
@@ -261,6 +259,13 @@ class PairSearch:
         ids = self.memory.ids_in_order.numpy()
         firsts = np.arange(len(ids) + 1) if part == "pairs" else self.starts.cpu().numpy()
         return index.follow(ids, firsts, rows, gone)
+
+
+renew_cached_properties_in_children(PairSearch)
+
+
+def _shape(memory: PairMemory) -> tuple[str, int, int]:
+    return memory.kind, memory.key_size, memory.source_size
 
 
 def _compared(rows: Rows, queries: Tensor, found: Tensor, k: int) -> tuple[Tensor, Tensor]:

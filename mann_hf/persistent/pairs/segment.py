@@ -61,7 +61,7 @@ class Segment:
 
     @property
     def num_tokens(self) -> int:
-        """s."""
+        """S."""
         return len(self.tokens)
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mann_hf.errors import InvalidInputError, InvalidTypeError, NotInMemoryError
@@ -34,7 +34,7 @@ def is_as(memory: PairMemory, expected: dict[Pair, int]) -> None:
     assert [entry.count for entry in memory.entries] == list(expected.values())
     assert len(memory) == len(expected) == len(memory.ids)
     assert memory.num_tokens == sum(len(tokens_of(target)) for _, target in expected)
-    for number, (source, target) in enumerate(expected):
+    for number, (_, target) in enumerate(expected):
         assert memory.tokens_of(number).tolist() == tokens_of(target)
     segments = memory.segments
     sources = torch.cat([torch.empty(0, E), *(each.source_keys for each in segments)])
@@ -70,7 +70,7 @@ def test_what_is_remembered_is_there(kind: PairKind) -> None:
     ),
     through_a_file=st.sets(st.integers(0, 11)),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_writes_give_what_a_dictionary_gives(
     kind: PairKind,
     steps: list[tuple[bool, list[Pair]]],

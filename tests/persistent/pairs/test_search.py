@@ -53,7 +53,7 @@ def finds_the_nearest(memory: PairMemory, prepared: PairSearch) -> None:
 def test_the_nearest_pairs_and_tokens_are_found(tmp_path: Path) -> None:
     memory = taught(PAIRS)
     for each in (memory, mapped(memory, tmp_path)):
-        assert len(each.segments) > 5
+        assert len(each.segments) > 3
         finds_the_nearest(each, PairSearch.of(each))
 
 
@@ -84,7 +84,7 @@ def test_candidates_are_all_tokens_of_some_pairs(tmp_path: Path) -> None:
             assert torch.equal(found.keys[row, :count], keys) and not found.keys[row, count:].any()
             assert (found.slots[row, count:] == -1).all()
         places, positions = PairSearch.of(each).where(found.slots)
-        assert places[2].unique().tolist() == [0, 7, 39] if (found.slots[2] >= 0).all() else [-1, 0, 7, 39]
+        assert {*places[2].tolist()} - {-1} == {0, 7, 39} and places[2, 0] == 39
         assert positions[0, 0] == 0 and places[1].tolist() == [-1] * places.shape[1]
 
 
@@ -99,7 +99,13 @@ def test_a_window_follows_slots_within_their_pairs() -> None:
     every = [token for _, target in PAIRS for token in tokens_of(target)]
     assert found.tokens[0].tolist() == [every[slot] for slot in first]
     numbers, positions = prepared.where(found.slots)
-    assert numbers[0].tolist() == [0, 2, 2, 2, 2] and positions[0].tolist() == [len(tokens_of(PAIRS[0][1])) - 1, 0, 1, 2, 3]
+    assert numbers[0].tolist() == [0, 2, 2, 2, 2] and positions[0].tolist() == [
+        len(tokens_of(PAIRS[0][1])) - 1,
+        0,
+        1,
+        2,
+        3,
+    ]
     assert numbers[1, 3] == positions[1, 3] == -1
 
 
@@ -108,7 +114,10 @@ def test_dense_tables_of_small_memories() -> None:
     prepared = PairSearch.of(memory)
     assert torch.equal(prepared.source_keys, torch.stack([vector(source, E) for source, _ in PAIRS]))
     assert torch.equal(prepared.values, torch.stack([vector(target, K) for _, target in PAIRS]))
-    for call in (lambda: prepared.nearest_tokens(torch.ones(1, K), 1), lambda: prepared.candidates(torch.tensor([[0]]))):
+    for call in (
+        lambda: prepared.nearest_tokens(torch.ones(1, K), 1),
+        lambda: prepared.candidates(torch.tensor([[0]])),
+    ):
         with pytest.raises(InvalidInputError, match="it is an example memory"):
             call()
     with pytest.raises(InvalidInputError, match="it is a token memory"):
