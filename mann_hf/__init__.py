@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import persistent as persistent
     from . import pipelines as pipelines
     from . import training as training
+    from .controllers.tokenizer_training import train_tokenizer
     from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
     from .errors import MannError
     from .hub.resolve import resolve_encoder
@@ -33,15 +34,19 @@ if TYPE_CHECKING:
     from .pipelines import (
         FEW_SHOT_IMAGE_TASK,
         FEW_SHOT_TASK,
+        GENERATION_TASK,
         FewShotImageClassificationPipeline,
         FewShotPipeline,
         FewShotTextClassificationPipeline,
+        MemoryAugmentedGenerationPipeline,
+        draw_evidence,
     )
     from .training import EpisodicTrainer, EpisodicTrainingArguments
 
     __version__: str
 
 _NAMES = {
+    "controllers.tokenizer_training": ("train_tokenizer",),
     "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
@@ -59,6 +64,9 @@ _NAMES = {
         "FewShotImageClassificationPipeline",
         "FewShotPipeline",
         "FewShotTextClassificationPipeline",
+        "GENERATION_TASK",
+        "MemoryAugmentedGenerationPipeline",
+        "draw_evidence",
     ),
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
 }
@@ -117,6 +125,7 @@ def _is_shell_command() -> bool:
 __all__ = [
     "FEW_SHOT_IMAGE_TASK",
     "FEW_SHOT_TASK",
+    "GENERATION_TASK",
     "Episode",
     "EpisodeBatch",
     "EpisodeCollator",
@@ -133,10 +142,13 @@ __all__ = [
     "MANNForSequenceClassification",
     "MANNSeq2SeqConfig",
     "MannError",
+    "MemoryAugmentedGenerationPipeline",
     "__version__",
+    "draw_evidence",
     "resolve_encoder",
     "select_classes",
     "split_classes",
+    "train_tokenizer",
 ]
 
 # The Auto classes and `pipeline` know the models from here on: `models` and `pipelines` register what they define as
