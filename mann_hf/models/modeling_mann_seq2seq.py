@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -17,7 +17,7 @@ from ..controllers.progress import Progress, following
 from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
-from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity
+from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity, check_tokenizer
 from .arguments import naming_unknown_arguments
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .embedding import evaluating
@@ -194,7 +194,9 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         """A memory for this model that holds nothing."""
         dtype = torch.bfloat16 if self.config.key_dtype == "bfloat16" else torch.float32
         own = self.generation_memory
-        return PairMemory.empty(own.kind, self.config.key_size, own.source_size, dtype)
+        return PairMemory.empty(
+            own.kind, self.config.key_size, own.source_size, dtype, "cpu" if self.device.type == "meta" else self.device
+        )
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
@@ -399,10 +401,10 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         def change(memory: PairMemory) -> tuple[PairMemory, list[int]]:
             if len(memory):
                 self.check_wrote(memory, "of this model", probe)
-                memory.check_tokenizer(tokenizer)
+                check_tokenizer(memory.tokenizer, tokenizer, "of this model")
             else:
-                memory = self.stamped(memory.with_tokenizer(tokenizer), probe)
-            return memory.remember(pairs)
+                memory = self.stamped(replace(memory, tokenizer=tokenizer), probe)
+            return memory.remember(pairs, self.config.store_texts)
 
         return self.update_memory(change)
 
