@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -17,7 +17,7 @@ from ..controllers.progress import Progress, following
 from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
-from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity
+from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity, check_tokenizer
 from .arguments import naming_unknown_arguments
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .embedding import evaluating
@@ -194,7 +194,9 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         """A memory for this model that holds nothing."""
         dtype = torch.bfloat16 if self.config.key_dtype == "bfloat16" else torch.float32
         own = self.generation_memory
-        return PairMemory.empty(own.kind, self.config.key_size, own.source_size, dtype)
+        return PairMemory.empty(
+            own.kind, self.config.key_size, own.source_size, dtype, "cpu" if self.device.type == "meta" else self.device
+        )
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
@@ -262,8 +264,6 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
             given = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
             given = {name: tensor for name, tensor in given.items() if tensor is not None}
             encoder_outputs = self.encode_sources(**given, **options)
-        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         retrieval = getattr(encoder_outputs, "retrieval", None)
         if retrieval is not None:
             options["output_hidden_states"] = True
@@ -274,16 +274,18 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
             "past_key_values": past_key_values,
             "decoder_inputs_embeds": decoder_inputs_embeds,
             "use_cache": use_cache,
+            "labels": labels,  # of which some families make more than what the decoder is given
         }
         inputs = {name: value for name, value in inputs.items() if value is not None}
         outputs = self.encoder(encoder_outputs=encoder_outputs, return_dict=True, **inputs, **options, **kwargs)
-        logits, retrieved = outputs.logits, None
+        loss, logits, retrieved = outputs.loss, outputs.logits, None
         if retrieval is not None:
             retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows)
             logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
+            loss = None if labels is None else token_loss(logits, labels)
         with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)
         result = MANNSeq2SeqOutput(
-            loss=None if labels is None else token_loss(logits, labels),
+            loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             decoder_hidden_states=outputs.decoder_hidden_states if with_states else None,
@@ -399,10 +401,10 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         def change(memory: PairMemory) -> tuple[PairMemory, list[int]]:
             if len(memory):
                 self.check_wrote(memory, "of this model", probe)
-                memory.check_tokenizer(tokenizer)
+                check_tokenizer(memory.tokenizer, tokenizer, "of this model")
             else:
-                memory = self.stamped(memory.with_tokenizer(tokenizer), probe)
-            return memory.remember(pairs)
+                memory = self.stamped(replace(memory, tokenizer=tokenizer), probe)
+            return memory.remember(pairs, self.config.store_texts)
 
         return self.update_memory(change)
 

@@ -2,6 +2,7 @@
 
 from .encoded import EncodedPairs, PairEntry
 from .files import load_pairs, write_pairs
+from .holder import PairHolder
 from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
 from .search import Candidates, PairSearch
@@ -13,6 +14,7 @@ __all__ = [
     "Candidates",
     "EncodedPairs",
     "PairEntry",
+    "PairHolder",
     "PairKind",
     "PairMemory",
     "PairSearch",

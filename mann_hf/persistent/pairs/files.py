@@ -19,7 +19,9 @@ from ..entries import LARGEST_ID
 from ..file_entries import expect
 from .encoded import SEGMENT_BYTES
 from .index_files import write_indexes
+from ..values import MEMORY_FORMATS, MemoryFormat
 from .memory import PAIR_KINDS, PairMemory
+from .merging import merged_pairs
 from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 from .tokenizer_identity import TokenizerIdentity
 from .written_columns import DTYPES, Column, write_columns
@@ -268,3 +270,6 @@ def _tensor(file: Any, name: str, dtype: torch.dtype, shape: tuple[int, ...] | N
     expect(kind == DTYPES[dtype], f"{name} are of {kind}, not {DTYPES[dtype]}")
     expect(shape is None or size == shape, f"{name} have the shape {size}, not {shape}")
     return file.get_tensor(name)
+
+
+MEMORY_FORMATS.register(PAIRS_FORMAT)(MemoryFormat(PairMemory, "pairs", write_pairs, read_pairs, merged_pairs))

@@ -103,17 +103,21 @@ class PairSearch:
         return _finite(self._source_rows.whole())
 
     @cached_property
+    def _value_rows(self) -> Rows:
+        memory = self.memory
+        if memory.kind != "example":
+            raise InvalidInputError("this memory keeps no value for each pair: it is a token memory.")
+        empty = torch.empty(0, memory.key_size, device=memory.device)
+        return Rows([each.values for each in memory.segments if each.values is not None], empty)
+
+    @cached_property
     def values(self) -> Tensor:
         """[N, K], the values of all pairs of an example memory.
 
         Raises:
             InvalidInputError: it is a token memory.
         """
-        memory = self.memory
-        if memory.kind != "example":
-            raise InvalidInputError("this memory keeps no value for each pair: it is a token memory.")
-        empty = torch.empty(0, memory.key_size, device=memory.device)
-        return _finite(Rows([each.values for each in memory.segments if each.values is not None], empty).whole())
+        return _finite(self._value_rows.whole())
 
     def nearest_pairs(self, source_keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The pairs whose source keys have the largest inner products with some keys.
@@ -178,6 +182,28 @@ class PairSearch:
         most = int((found < beyond).sum(1).max()) if found.numel() else 0
         found = found[:, :most]
         return self._candidates(torch.where(found < beyond, found, -1))
+
+    def tokens_at(self, slots: Tensor) -> Tensor:
+        """The token of each slot; -1 for a slot of -1."""
+        slots = slots.to(self.starts.device)
+        there = slots >= 0
+        tokens = torch.full_like(slots, -1)
+        tokens[there] = self._tokens.at(slots[there]).long()
+        return tokens
+
+    def examples(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """The source keys [B, k, E] and values [B, k, K] of some pairs of an example memory; 0 for a number of -1.
+
+        Args:
+            numbers: [B, k].
+        """
+        numbers = numbers.to(self.starts.device)
+        there = numbers >= 0
+        found = []
+        for rows in (self._source_rows, self._value_rows):
+            part = rows.at(numbers[there])
+            found.append(part.new_zeros((*numbers.shape, part.shape[-1])).masked_scatter(there[..., None], _finite(part)))
+        return found[0], found[1]
 
     def where(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """The number of the pair of each slot, and the place of its token there; -1 for a slot of -1."""
