@@ -264,8 +264,6 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
             given = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
             given = {name: tensor for name, tensor in given.items() if tensor is not None}
             encoder_outputs = self.encode_sources(**given, **options)
-        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         retrieval = getattr(encoder_outputs, "retrieval", None)
         if retrieval is not None:
             options["output_hidden_states"] = True
@@ -276,16 +274,18 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
             "past_key_values": past_key_values,
             "decoder_inputs_embeds": decoder_inputs_embeds,
             "use_cache": use_cache,
+            "labels": labels,  # of which some families make more than what the decoder is given
         }
         inputs = {name: value for name, value in inputs.items() if value is not None}
         outputs = self.encoder(encoder_outputs=encoder_outputs, return_dict=True, **inputs, **options, **kwargs)
-        logits, retrieved = outputs.logits, None
+        loss, logits, retrieved = outputs.loss, outputs.logits, None
         if retrieval is not None:
             retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows)
             logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
+            loss = None if labels is None else token_loss(logits, labels)
         with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)
         result = MANNSeq2SeqOutput(
-            loss=None if labels is None else token_loss(logits, labels),
+            loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             decoder_hidden_states=outputs.decoder_hidden_states if with_states else None,
