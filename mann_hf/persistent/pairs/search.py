@@ -191,6 +191,15 @@ class PairSearch:
         tokens[there] = self._tokens.at(slots[there]).long()
         return tokens
 
+    def source_cosines(self, source_keys: Tensor, slots: Tensor) -> Tensor:
+        """The inner products of sources' keys [B, E] with those of the pairs of slots [B, P]; 0 for a slot of -1."""
+        numbers, _ = self.where(slots)
+        each, place = numbers.clamp(min=0).unique(return_inverse=True)
+        if not len(self.memory):
+            return torch.zeros_like(slots, dtype=torch.float32)
+        products = source_keys.to(self.starts.device).float() @ _finite(self._source_rows.at(each)).float().mT
+        return products.gather(1, place).masked_fill(slots < 0, 0)
+
     def examples(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The source keys [B, k, E] and values [B, k, K] of some pairs of an example memory; 0 for a number of -1.
 
@@ -202,7 +211,9 @@ class PairSearch:
         found = []
         for rows in (self._source_rows, self._value_rows):
             part = rows.at(numbers[there])
-            found.append(part.new_zeros((*numbers.shape, part.shape[-1])).masked_scatter(there[..., None], _finite(part)))
+            found.append(
+                part.new_zeros((*numbers.shape, part.shape[-1])).masked_scatter(there[..., None], _finite(part))
+            )
         return found[0], found[1]
 
     def where(self, slots: Tensor) -> tuple[Tensor, Tensor]:
