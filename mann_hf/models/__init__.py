@@ -7,7 +7,9 @@ from ..persistent.entries import Entry, Example
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification, model_class_of
+from .configuration_base import MANNBaseConfig
 from .configuration_mann import MANNConfig
+from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_image_classification import MANNForImageClassification
@@ -26,12 +28,14 @@ __all__ = [
     "Evidence",
     "Example",
     "LabelledMemory",
+    "MANNBaseConfig",
     "MANNClassifierOutput",
     "MANNConfig",
     "MANNEncoder",
     "MANNForClassification",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
+    "MANNLabelledModel",
     "MANNPreTrainedModel",
     "model_class_of",
 ]
