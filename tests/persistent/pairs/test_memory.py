@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mann_hf.errors import InvalidInputError, InvalidTypeError, NotInMemoryError
-from mann_hf.persistent.pairs import PairEntry, PairKind, PairMemory, encoded, load_pairs, write_pairs
-from tests.taught_pairs import E, K, Pair, marked, some_pairs, taught, token_keys_of, tokens_of, vector
+from mann_hf.persistent.pairs import PairEntry, PairKind, PairMemory, encoded, write_pairs
+from tests.taught_pairs import E, K, Pair, load_pairs, marked, some_pairs, taught, token_keys_of, tokens_of, vector
 from tests.taught_pairs import encoded as encoded_pairs
 
 KINDS: tuple[PairKind, ...] = ("token", "example")

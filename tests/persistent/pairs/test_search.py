@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory.stores import STORES, Store
-from mann_hf.persistent.pairs import PairMemory, PairSearch, load_pairs, search, write_pairs
-from tests.taught_pairs import E, K, Pair, encoded, some_pairs, taught, token_keys_of, tokens_of, vector
+from mann_hf.persistent.pairs import PairMemory, PairSearch, search, write_pairs
+from tests.taught_pairs import E, K, Pair, encoded, load_pairs, some_pairs, taught, token_keys_of, tokens_of, vector
 
 PAIRS = some_pairs(40)
 every_store = pytest.mark.parametrize("store", STORES)
