@@ -21,6 +21,7 @@ from .encoded import SEGMENT_BYTES
 from .index_files import write_indexes
 from .memory import PAIR_KINDS, PairMemory
 from .merging import merged_pairs
+from .search import PairSearch
 from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 from .tokenizer_identity import TokenizerIdentity
 from .written_columns import DTYPES, Column, write_columns
@@ -37,7 +38,7 @@ PAIR_BYTES = 41
 
 
 def write_pairs(memory: PairMemory, folder: Path) -> None:
-    """Writes both files, and the indexes that were made, into a folder that nobody reads yet.
+    """Writes both files, and the indexes that were made or loaded, into a folder that nobody reads yet.
 
     Columns are written segment by segment, so that no more than one segment is copied at a time.
     """
@@ -46,6 +47,8 @@ def write_pairs(memory: PairMemory, folder: Path) -> None:
     write_columns(folder / MEMORY_FILE, _columns(memory, described), metadata)
     shown = {**described, "entries": [entry._asdict() for entry in islice(memory.entries, READABLE_PAIRS)]}
     write_whole(folder / READABLE_FILE, (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode())
+    if memory.index_folder is not None:
+        PairSearch.of(memory).take_saved_indexes()
     write_indexes(memory, folder)
 
 

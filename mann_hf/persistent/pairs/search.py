@@ -239,6 +239,17 @@ class PairSearch:
             self._views[part] = index.view()
         return self._views[part]
 
+    def take_saved_indexes(self) -> None:
+        """Gives the memory the indexes that were saved of it, so that they are saved with it again."""
+        for part in self._parts():
+            rows = self._rows_of(part)
+            index = None if part in self.memory.indexes else load_index(self.memory, part)
+            if index and not index.is_outgrown_by(len(rows)) and self._follows(index, part, rows, None):
+                self.memory.indexes[part] = index
+
+    def _parts(self) -> tuple[str, ...]:
+        return ("pairs", "tokens") if self.memory.kind == "token" else ("pairs",)
+
     def _followed(self, part: str, rows: Rows, view: IndexView, before: "PairSearch") -> Index | None:
         """The index of a memory before, if it can go on as that of this one."""
         mine, theirs = self.memory, before.memory
