@@ -224,12 +224,11 @@ class PairSearch:
         return numbers, torch.where(slots < 0, -1, positions)
 
     def _candidates(self, slots: Tensor) -> Candidates:
-        there = slots >= 0
-        rows = slots[there]
-        keys = slots.new_zeros((*slots.shape, self.memory.key_size), dtype=self.memory.key_dtype)
-        keys[there] = _finite(self._token_rows.at(rows))
-        tokens = torch.full_like(slots, -1)
-        tokens[there] = self._tokens.at(rows).long()
+        rows, none = slots.clamp(min=0), slots < 0
+        keys = _finite(self._token_rows.at(rows.flatten())).unflatten(0, slots.shape)
+        if bool(none.any()):
+            keys[none] = 0
+        tokens = self._tokens.at(rows.flatten()).long().unflatten(0, slots.shape).masked_fill(none, -1)
         return Candidates(keys, tokens, slots)
 
     def _rows_of(self, part: str) -> Rows:
@@ -277,6 +276,17 @@ class PairSearch:
             self._views[part] = index.view()
         return self._views[part]
 
+    def take_saved_indexes(self) -> None:
+        """Gives the memory the indexes that were saved of it, so that they are saved with it again."""
+        for part in self._parts():
+            rows = self._rows_of(part)
+            index = None if part in self.memory.indexes else load_index(self.memory, part)
+            if index and not index.is_outgrown_by(len(rows)) and self._follows(index, part, rows, None):
+                self.memory.indexes[part] = index
+
+    def _parts(self) -> tuple[str, ...]:
+        return ("pairs", "tokens") if self.memory.kind == "token" else ("pairs",)
+
     def _followed(self, part: str, rows: Rows, view: IndexView, before: "PairSearch") -> Index | None:
         """The index of a memory before, if it can go on as that of this one."""
         mine, theirs = self.memory, before.memory
@@ -315,7 +325,7 @@ def _compared(rows: Rows, queries: Tensor, found: Tensor, k: int) -> tuple[Tenso
 
 def _finite(keys: Tensor) -> Tensor:
     """The keys, if they are finite: those of a file are looked at as they are read."""
-    if not keys.sum(dtype=torch.float32).isfinite() and not keys.isfinite().all():  # the sum is much faster
+    if keys.numel() and not all(each.isfinite() for each in keys.aminmax()):  # much faster than to look at each
         raise _damaged()
     return keys
 
