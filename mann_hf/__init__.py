@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from . import persistent as persistent
     from . import pipelines as pipelines
     from . import training as training
-    from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
+    from .episodes import (
+        Episode,
+        EpisodeBatch,
+        EpisodeCollator,
+        EpisodeSampler,
+        PairCollator,
+        PairSampler,
+        TaskSampler,
+        select_classes,
+        split_classes,
+    )
     from .errors import MannError
     from .hub.resolve import resolve_encoder
     from .models import MANNConfig, MANNForClassification, MANNForImageClassification, MANNForSequenceClassification
@@ -35,7 +45,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+    "episodes": (
+        *("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+        *("PairCollator", "PairSampler", "TaskSampler"),
+    ),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
     "models": ("MANNConfig", "MANNForClassification", "MANNForImageClassification", "MANNForSequenceClassification"),
@@ -117,6 +130,9 @@ __all__ = [
     "MANNForImageClassification",
     "MANNForSequenceClassification",
     "MannError",
+    "PairCollator",
+    "PairSampler",
+    "TaskSampler",
     "__version__",
     "resolve_encoder",
     "select_classes",

@@ -65,8 +65,8 @@ def prepare_model(
     own = kind_of(model)
     if type(own) is not type(kind):
         raise InvalidInputError(
-            f"the model learns from episodes of {own.name}, and these are of {kind.name}: give the model itself in place "
-            "of model_init, or a sampler of such episodes."
+            f"the model learns from episodes of {own.name}, and these are of {kind.name}: give the model itself in "
+            "place of model_init, or a sampler of such episodes."
         )
     kind.check_model(model)
     kind.check_objective(model, args, objective)
