@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import persistent as persistent
     from . import pipelines as pipelines
     from . import training as training
+    from .controllers.tokenizer_training import train_tokenizer
     from .episodes import (
         Episode,
         EpisodeBatch,
@@ -32,32 +33,53 @@ if TYPE_CHECKING:
     )
     from .errors import MannError
     from .hub.resolve import resolve_encoder
-    from .models import MANNConfig, MANNForClassification, MANNForImageClassification, MANNForSequenceClassification
+    from .models import (
+        MANNConfig,
+        MANNForClassification,
+        MANNForConditionalGeneration,
+        MANNForImageClassification,
+        MANNForSequenceClassification,
+        MANNSeq2SeqConfig,
+    )
     from .pipelines import (
         FEW_SHOT_IMAGE_TASK,
         FEW_SHOT_TASK,
+        GENERATION_TASK,
         FewShotImageClassificationPipeline,
         FewShotPipeline,
         FewShotTextClassificationPipeline,
+        MemoryAugmentedGenerationPipeline,
+        draw_evidence,
     )
     from .training import EpisodicTrainer, EpisodicTrainingArguments
 
     __version__: str
 
 _NAMES = {
+    "controllers.tokenizer_training": ("train_tokenizer",),
     "episodes": (
         *("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
         *("PairCollator", "PairSampler", "TaskSampler"),
     ),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
-    "models": ("MANNConfig", "MANNForClassification", "MANNForImageClassification", "MANNForSequenceClassification"),
+    "models": (
+        "MANNConfig",
+        "MANNForClassification",
+        "MANNForConditionalGeneration",
+        "MANNForImageClassification",
+        "MANNForSequenceClassification",
+        "MANNSeq2SeqConfig",
+    ),
     "pipelines": (
         "FEW_SHOT_IMAGE_TASK",
         "FEW_SHOT_TASK",
         "FewShotImageClassificationPipeline",
         "FewShotPipeline",
         "FewShotTextClassificationPipeline",
+        "GENERATION_TASK",
+        "MemoryAugmentedGenerationPipeline",
+        "draw_evidence",
     ),
     "training": ("EpisodicTrainer", "EpisodicTrainingArguments"),
 }
@@ -116,6 +138,7 @@ def _is_shell_command() -> bool:
 __all__ = [
     "FEW_SHOT_IMAGE_TASK",
     "FEW_SHOT_TASK",
+    "GENERATION_TASK",
     "Episode",
     "EpisodeBatch",
     "EpisodeCollator",
@@ -127,16 +150,21 @@ __all__ = [
     "FewShotTextClassificationPipeline",
     "MANNConfig",
     "MANNForClassification",
+    "MANNForConditionalGeneration",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
+    "MANNSeq2SeqConfig",
     "MannError",
+    "MemoryAugmentedGenerationPipeline",
     "PairCollator",
     "PairSampler",
     "TaskSampler",
     "__version__",
+    "draw_evidence",
     "resolve_encoder",
     "select_classes",
     "split_classes",
+    "train_tokenizer",
 ]
 
 # The Auto classes and `pipeline` know the models from here on: `models` and `pipelines` register what they define as

@@ -67,6 +67,10 @@ class EncoderMismatchError(MannError, ValueError):
         super().__init__(message)
 
 
+class TokenizerMismatchError(EncoderMismatchError):
+    """A memory was written with another tokenizer than the model's; the attributes name the tokenizers."""
+
+
 class UnsafeFileError(MannError, OSError):
     """A file of a folder or repository is not read: it could run code, leads elsewhere, has no end or is too large.
 

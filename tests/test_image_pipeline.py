@@ -46,7 +46,7 @@ from mann_hf.errors import (
 )
 from mann_hf.models import Example
 from mann_hf.models.memory_keys import lack_inputs
-from mann_hf.persistent.memory_files import describe
+from mann_hf.persistent.labelled_files import describe
 from mann_hf.pipelines import FEW_SHOT_IMAGE_TASK, FewShotImageClassificationPipeline
 from mann_hf.training.evaluation import answer_episodes
 from tests.pictures import KINDS, SIZE, counting_decoded, save_image_encoder, shape

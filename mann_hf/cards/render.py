@@ -15,7 +15,7 @@ from huggingface_hub.utils import yaml_dump
 from ..hub_names import is_hub_name, is_owned_name
 from ..wording import counted, with_article
 from .data import EvaluationResult, MANNModelCardData, TrainingData
-from .facts import LIBRARY, ModelFacts
+from .facts import LIBRARY, CardFacts
 
 TEMPLATES = Path(__file__).with_name("templates")
 MODEL_MARK = (
@@ -37,7 +37,7 @@ ON_HUB = {"macro_f1": "f1", "unknown_auroc": "roc_auc", "mean_squared_error": "m
 """The Hub's names of metrics, where they differ."""
 
 
-def model_card(facts: ModelFacts, card_data: MANNModelCardData | None = None) -> str:
+def model_card(facts: CardFacts, card_data: MANNModelCardData | None = None) -> str:
     """Renders the card of a model, its `README.md`.
 
     Args:
@@ -45,10 +45,10 @@ def model_card(facts: ModelFacts, card_data: MANNModelCardData | None = None) ->
         card_data: further facts, which the model does not show.
     """
     card_data = card_data or MANNModelCardData()
-    return _card("model_card.md.jinja", MODEL_MARK, _metadata(facts, card_data), facts, card_data)
+    return _card(facts.model_template, MODEL_MARK, _metadata(facts, card_data), facts, card_data)
 
 
-def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCardData | None = None) -> str:
+def memory_card(facts: CardFacts, loaded_by: str | None, card_data: MANNModelCardData | None = None) -> str:
     """Renders the card of a memory that is published alone.
 
     Args:
@@ -65,7 +65,7 @@ def memory_card(facts: ModelFacts, loaded_by: str | None, card_data: MANNModelCa
         datasets=card_data.datasets or None,
         base_model=facts.encoder_on_hub,
     )
-    return _card("memory_card.md.jinja", MEMORY_MARK, data, facts, card_data, loaded_by=loaded_by)
+    return _card(facts.memory_template, MEMORY_MARK, data, facts, card_data, loaded_by=loaded_by)
 
 
 def results_file(card_data: MANNModelCardData, place: str, noun: str) -> str | None:
@@ -143,7 +143,7 @@ def _split(card: str) -> tuple[dict[str, Any], str]:
 
 
 def _card(
-    template: str, mark: str, data: ModelCardData, facts: ModelFacts, card_data: MANNModelCardData, **more: Any
+    template: str, mark: str, data: ModelCardData, facts: CardFacts, card_data: MANNModelCardData, **more: Any
 ) -> str:
     more |= {"mark": mark, "facts": facts, "card_data": card_data, "name": _name(facts, card_data)}
     text = _templates().get_template(template).render(most_labels=MOST_LABELS, **more)
@@ -151,12 +151,12 @@ def _card(
     return f"---\n{data.to_yaml()}\n---\n\n{text}\n"
 
 
-def _name(facts: ModelFacts, card_data: MANNModelCardData) -> str:
+def _name(facts: CardFacts, card_data: MANNModelCardData) -> str:
     return card_data.model_name or Path(facts.place).name
 
 
-def _metadata(facts: ModelFacts, card_data: MANNModelCardData) -> ModelCardData:
-    task = facts.task or f"{facts.noun}-classification"
+def _metadata(facts: CardFacts, card_data: MANNModelCardData) -> ModelCardData:
+    task = facts.task_type
     task_name = task.replace("-", " ").capitalize()  # one for all figures of a data set; what was asked names them
     training = card_data.training.data if card_data.training is not None else []
     datasets = dict.fromkeys([*card_data.datasets, *(each.dataset_id for each in training if each.dataset_id)])
@@ -175,7 +175,7 @@ def _metadata(facts: ModelFacts, card_data: MANNModelCardData) -> ModelCardData:
         )
         for result in card_data.results
     ]
-    asked = [(_one_line(text), _short(_one_line(label))) for text, label in facts.questions[:WIDGETS]]
+    asked = [(_one_line(text), _short(_one_line(label))) for text, label in facts.widgets[:WIDGETS]]
     further: dict[str, Any] = {}
     if asked:
         further["widget"] = [{"text": text, "example_title": label} for text, label in asked]

@@ -13,11 +13,13 @@ from .demo import demo
 from .errors import OneLineErrors
 from .evaluate import evaluate
 from .forget import forget
+from .generate import generate
 from .interrupts import ended_by_interrupt
 from .output import open_closed_streams
 from .predict import predict
 from .push import push
 from .remember import remember
+from .tokenizer import tokenizer
 from .train import train
 
 PROGRAM = "mann-hf"
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (remember, predict, forget, evaluate, train, push, demo):
+for command in (remember, predict, generate, forget, evaluate, train, push, tokenizer, demo):
     app.command()(command)
 
 
@@ -50,10 +52,10 @@ def about(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Teach, ask and evaluate a classifier of texts or images that learns from a handful of examples and forgets them
-    again.
+    """Teach, ask and evaluate a classifier of texts or images, or a model that generates texts, which learns from a
+    handful of examples and forgets them again.
 
-    A classifier is a folder. Answers go to standard output, everything else to standard error.
+    A classifier, or model, is a folder. Answers go to standard output, everything else to standard error.
     """
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ FLAT = (*DELIMITERS, EXCEL)
 """Formats that cannot hold evidence, which is a list."""
 ADDED = {key: f"predicted_{key}" for key in ("label", "score", "evidence", "rest")} | {"row": "row"}
 """The columns of the answers, under names that nothing reads as labels; a name that the table has gets a number."""
+NOT_FLAT = ("evidence", "rest")
+GENERATED = {"text": "generated_text", "evidence": "evidence", "row": "row"}
+"""Likewise for texts that were generated."""
 Row = dict[str, Any]
 """The cells of a row by their columns."""
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -75,6 +78,7 @@ def write_answers(
     column: str,
     numbers: Sequence[int] | None = None,
     form: Form | None = None,
+    added: Mapping[str, str] = ADDED,
 ) -> None:
     """Writes one row for each answer; the file is written whole or not at all.
 
@@ -85,14 +89,15 @@ def write_answers(
         column: the name of the column of texts.
         numbers: of the rows, counted from 1, which become a column of their own; None for no such column.
         form: the delimiter and mark of the table, if it has them; a csv file is written with the same.
+        added: the columns of the answers, by their keys.
     """
     from ..hub.saving import write_whole
 
     ending = output.suffix.lower()
-    names = _names_beside(list(rows[0]))
-    left_out = {names["evidence"], names["rest"]} if ending in FLAT else set()
+    names = _names_beside(list(rows[0]), added)
+    left_out = {name for key, name in names.items() if key in NOT_FLAT} if ending in FLAT else set()
     given = {key for ranked in answers for answer in ranked for key in answer} | ({"row"} if numbers else set())
-    renamed = [repr(names[key]) for key in ADDED if key in given and names[key] not in {ADDED[key], *left_out}]
+    renamed = [repr(names[key]) for key in added if key in given and names[key] not in {added[key], *left_out}]
     if renamed:
         say(f"{output}: the table has columns of these names already, so the answers are in {' and '.join(renamed)}.")
     if ending == EXCEL and form is not None:
@@ -106,7 +111,7 @@ def write_answers(
         written += [_as_json(row) | {names[key]: part for key, part in answer.items()} | number for answer in ranked]
     if ending in FLAT:
         header = [name for name in written[0] if name not in left_out]
-        ours = {names["label"], names["score"]}
+        ours = {name for key, name in names.items() if key in ("label", "score")}
         lines = ([(_joined if name in ours else _cell)(row[name]) for name in header] for row in written)
         content = _excel(header, lines) if ending == EXCEL else _delimited(header, lines, ending, form)
     elif ending == ".json":
@@ -116,9 +121,9 @@ def write_answers(
     write_whole(output, content)
 
 
-def _names_beside(taken: Sequence[str]) -> dict[str, str]:
-    """Names for the columns of `ADDED`, by its keys, that the table does not have."""
-    return dict(zip(ADDED, numbered([*taken, *ADDED.values()])[len(taken) :], strict=True))
+def _names_beside(taken: Sequence[str], added: Mapping[str, str]) -> dict[str, str]:
+    """Names for the columns of the answers, by their keys, that the table does not have."""
+    return dict(zip(added, numbered([*taken, *added.values()])[len(taken) :], strict=True))
 
 
 def _read_of(source: str) -> list[Any]:

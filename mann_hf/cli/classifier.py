@@ -24,18 +24,19 @@ from .tables import Table
 if TYPE_CHECKING:
     from ..pipelines import FewShotPipeline
 
-MODEL_TYPE = "mann"
-"""The `model_type` of `MANNConfig`, which is slow to import."""
+MODEL_TYPE, GENERATOR_TYPE = "mann", "mann_seq2seq"
+"""The `model_type` of `MANNConfig` and of `MANNSeq2SeqConfig`, which are slow to import."""
 MOST_NAMED = 3
 """Classifiers inside a folder that a message names."""
 
 
-def find_config(place: str, on_hub: bool) -> dict[str, Any]:
+def find_config(place: str, on_hub: bool, generators: bool = False) -> dict[str, Any]:
     """The configuration of a saved classifier, before its weights are read.
 
     Args:
         place: its folder, or its name on the Hub.
         on_hub: whether to look on the Hub if there is no such folder.
+        generators: whether it may be a model that generates texts from pairs, too.
 
     Raises:
         InvalidInputError: there is no classifier there.
@@ -54,12 +55,22 @@ def find_config(place: str, on_hub: bool) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind is None:
         raise InvalidInputError(f"{place!r} holds no classifier: its {CONFIG} names no model_type.")
-    if kind != MODEL_TYPE:
+    if kind == GENERATOR_TYPE and not generators:
+        raise InvalidInputError(
+            f"{place!r} holds a model that generates texts, and no classifier; `mann-hf generate {shlex.quote(place)} "
+            "TEXT` asks it."
+        )
+    if kind not in (MODEL_TYPE, GENERATOR_TYPE):
         raise InvalidInputError(
             f"{place!r} holds a model of type {kind!r}, not a classifier with a memory; to use it as the encoder of a "
             f"new one: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
         )
     return config
+
+
+def is_generator(config: dict[str, Any]) -> bool:
+    """Whether a saved model generates texts from pairs, and is no classifier."""
+    return config.get("model_type") == GENERATOR_TYPE
 
 
 def is_new(folder: str) -> bool:
@@ -181,7 +192,7 @@ def _config_in(folder: Path) -> dict[str, Any]:
 
 def _is_classifier(folder: Path) -> bool:
     with suppress(MannError, OSError):
-        return bool(read_object(folder / CONFIG).get("model_type") == MODEL_TYPE)
+        return read_object(folder / CONFIG).get("model_type") in (MODEL_TYPE, GENERATOR_TYPE)
     return False
 
 

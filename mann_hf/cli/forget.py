@@ -1,4 +1,4 @@
-"""`mann-hf forget`: removes examples from a classifier's memory."""
+"""`mann-hf forget`: removes examples from a classifier's memory, and pairs from that of a model that generates."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -6,7 +6,8 @@ import typer
 
 from ..errors import NotInMemoryError
 from ..wording import counted, did_you_mean, near, shown
-from .classifier import find_config, only_writer, open_classifier
+from .classifier import find_config, is_generator, only_writer, open_classifier
+from .generator import forget_pairs
 from .interrupts import FolderChange
 from .modalities import IMAGE, TEXT, modality_of
 from .options import Debug, Folder, Json
@@ -32,7 +33,7 @@ def forget(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="Forget this text, whatever its label; may be repeated."),
+        typer.Option("--text", metavar="TEXT", help="Forget this text, whatever its label, or this source; may be repeated."),
     ] = None,
     image: Annotated[
         list[str] | None,
@@ -41,10 +42,21 @@ def forget(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Forget examples, as if they had never been taught."""
+    """Forget examples, or pairs, as if they had never been taught."""
     if [bool(label), bool(id_), bool(text), bool(image)].count(True) != 1:
         raise typer.BadParameter("give exactly one of these options.", param_hint="--label / --id / --text / --image")
-    modality = modality_of(find_config(folder, on_hub=False), folder)
+    config = find_config(folder, on_hub=False, generators=True)
+    if is_generator(config):
+        if label or image:
+            raise typer.BadParameter(
+                "the model generates texts, and its pairs have neither labels nor images: use --text, which is a source, "
+                "or --id.",
+                param_hint="--label" if label else "--image",
+            )
+        with only_writer(folder):
+            forget_pairs(folder, id_ or [], text or [], as_json)
+        return
+    modality = modality_of(config, folder)
     inputs = {TEXT: text, IMAGE: image}
     if other := next((kind for kind in inputs if inputs[kind] and kind != modality), None):
         option = f"--{modality}" if modality in inputs else "--id"

@@ -71,8 +71,23 @@ MODALITIES.register(IMAGE)(
         check=_check_images,
     )
 )
+SOURCE = "source"
+"""What tables of pairs have in place of a modality: the column of sources, whose targets stand in another."""
+_SOURCES = Modality(
+    encoder=None,
+    columns=(
+        *("source", "sources", "src", "source_text", "command", "commands", "article", "meaning_representation", "mr"),
+        *("quelle", "quelltext", "fuente", "origine"),
+        *(name for name in MODALITIES[TEXT].columns if name != "query"),  # the target of a question
+    ),
+)
 USUAL_ENCODERS = ", ".join(f"{each.encoder} for {kind}s" for kind, each in MODALITIES.items())
 """The default encoders, for help."""
+
+
+def kind_of_inputs(kind: str) -> Modality:
+    """How the shell takes inputs of a kind: a modality, or sources."""
+    return _SOURCES if kind == SOURCE else MODALITIES[kind]
 
 
 def all_modalities() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
@@ -58,6 +58,14 @@ class TableOptions(NamedTuple):
         str | None,
         typer.Option(metavar="NAME", help="The column of labels.", show_default="label, or another usual name"),
     ] = None
+    source_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The column of sources.", show_default="source, or another usual name"),
+    ] = None
+    target_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The column of targets.", show_default="target, or another usual name"),
+    ] = None
     split: str | None = None  # its help names the usual split of the command
     format: Annotated[
         Format | None, typer.Option(help="The format of the table.", show_default="by its name or content")
@@ -111,8 +119,21 @@ class TableOptions(NamedTuple):
         return cls(**given)
 
 
-def reads_table(usual_split: str, labels: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of a table in place of its parameter `options`, which gets them all."""
+COLUMNS = ("text_column", "image_column", "label_column")
+"""Options for the columns of a table of labelled inputs."""
+PAIR_COLUMNS = ("source_column", "target_column")
+"""Options for the columns of a table of pairs."""
+
+
+def reads_table(
+    usual_split: str, columns: Collection[str] = COLUMNS
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a table in place of its parameter `options`, which gets them all.
+
+    Args:
+        usual_split: the split that is read where none is named.
+        columns: the options for columns that the command has.
+    """
     split = typer.Option(
         metavar="NAME",
         help="The split of a Hub data set or a folder; the sheet of an Excel file.",
@@ -122,7 +143,7 @@ def reads_table(usual_split: str, labels: bool = True) -> Callable[[Callable[...
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
         for name, default in TableOptions._field_defaults.items()
-        if labels or name != "label_column"
+        if name in columns or not name.endswith("_column")
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -19,7 +19,7 @@ from .output import print_json, print_lines, progress_bar, say, working
 from .tables import Examples, checked, inputs_of, is_stream, is_table, read_table, rows_of
 
 
-@opt.reads_table("test", labels=False)
+@opt.reads_table("test", columns=("text_column", "image_column"))
 def predict(
     folder: opt.FolderOrHub,
     text: Annotated[

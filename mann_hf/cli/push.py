@@ -6,7 +6,8 @@ import typer
 
 from ..hub.pushing import check_push
 from ..wording import counted
-from .classifier import find_config, open_classifier
+from .classifier import find_config, is_generator, open_classifier
+from .generator import open_generator
 from .modalities import modality_of
 from .options import Debug, Folder, Json
 from .output import print_json, print_lines, working
@@ -35,14 +36,18 @@ def push(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Publish a classifier on the Hub: weights, memory, tokenizer or image processor, and model card, as one commit.
+    """Publish a classifier, or a model that generates: weights, memory, tokenizer or image processor, and model card,
+    as one commit on the Hub.
 
     Log in first with `hf auth login`. Files that have not changed are not sent again.
     """
-    modality = modality_of(find_config(folder, on_hub=False), folder)
+    config = find_config(folder, on_hub=False, generators=True)
+    generates = is_generator(config)
+    modality = "pair" if generates else modality_of(config, folder)
     check_push(repository)
     with working():
-        classifier = open_classifier(folder, modality, taught=memory_only)
+        opened = open_generator(folder, memory_only) if generates else open_classifier(folder, modality, memory_only)
+        classifier: Any = opened
         options: dict[str, Any] = {
             "private": private,
             "revision": revision,
@@ -55,7 +60,7 @@ def push(
         pushed = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
         print_json({**pushed, **({"pull_request": commit.pr_url} if create_pr else {})})
         return
-    what = f"The memory of {counted(len(classifier.model.memory), modality)}" if memory_only else "The classifier"
+    what = f"The memory of {counted(len(classifier.model.memory), modality)}" if memory_only else "The model" if generates else "The classifier"
     if create_pr and commit.pr_url is None:
         print_lines(f"Nothing to propose: {commit.repo_url} holds the same (commit {commit.oid[:12]}).")
         return

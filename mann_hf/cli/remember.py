@@ -17,6 +17,7 @@ from .classifier import (
     open_classifier,
     problem_type_of,
 )
+from .generator import remember_pairs, teaches_pairs
 from .interrupts import FolderChange
 from .modalities import TEXT, USUAL_ENCODERS, all_modalities, modality_of
 from .output import print_json, print_lines, progress_bar, say, working
@@ -24,7 +25,7 @@ from .tables import checked, examples_of, read_table
 from .tables.hints import say_alike_stored, say_contradictions
 
 
-@opt.reads_table("train")
+@opt.reads_table("train", columns=(*opt.COLUMNS, *opt.PAIR_COLUMNS))
 def remember(
     folder: opt.Folder,
     table: opt.Table,
@@ -61,21 +62,56 @@ def remember(
         bool,
         typer.Option("--store-inputs", help="For a new folder of images: keep small copies of them in the memory."),
     ] = False,
+    seq2seq: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For a new folder: an encoder-decoder (T5, BART, Marian, ...), a folder or a name on the Hub. The model "
+            "then generates texts, and is taught pairs of a source and a target.",
+            show_default=False,
+        ),
+    ] = None,
+    interpolation: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="For a new folder with --seq2seq: the memory's share in each next token.",
+            show_default="0.5",
+        ),
+    ] = None,
     options: opt.TableOptions,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Teach a classifier the labelled texts or images of a table.
+    """Teach a classifier the labelled texts or images of a table, or a model that generates its pairs.
 
     If FOLDER does not exist, it is created with the encoder you choose; otherwise the examples are added to it. A new
     classifier is one of images if the table has a column of images and none of texts, or is a folder with a folder of
-    images for each class.
+    images for each class. A folder that was made with --seq2seq is taught the columns of sources and of targets.
     """
     if multi_label:
         if problem_type is not None and not opt.schema_of(problem_type).several:
             raise typer.BadParameter(f"it contradicts --problem-type {problem_type}.", param_hint="--multi-label")
         problem_type = opt.MULTI_LABEL
     with only_writer(folder):
+        if teaches_pairs(folder, seq2seq):
+            _check_of_pairs(
+                {
+                    "--encoder": encoder,
+                    "--reading": reading,
+                    "--problem-type": problem_type,
+                    "--descriptions": descriptions or None,
+                    "--store-inputs": store_inputs or None,
+                }
+            )
+            remember_pairs(
+                folder, table, options, seq2seq=seq2seq, interpolation=interpolation, as_json=as_json
+            )
+            return
+        if interpolation is not None:
+            raise typer.BadParameter("it is of models that generate (--seq2seq).", param_hint="--interpolation")
         new = is_new(folder)
         state = "holds no classifier" if new else "is as it was"
         change = FolderChange(folder, f"nothing of {table} was kept, and {folder} {state}.")
@@ -146,6 +182,13 @@ def remember(
             f"Remembered {counted(len(given), found.kind)}; {folder} now holds "
             f"{counted(len(memory), found.kind)}{of_labels}."
         )
+
+
+def _check_of_pairs(given: dict[str, Any]) -> None:
+    """Refuses options of classifiers for a model that is taught pairs."""
+    for option, value in given.items():
+        if value is not None:
+            raise typer.BadParameter("it is of classifiers, and this model generates texts.", param_hint=option)
 
 
 def _check_same(

@@ -41,6 +41,7 @@ class Controller(ABC):
             for nothing.
         task: the Hub's name of what its classifiers do, such as `"text-classification"`, for cards, and for the name
             `few-shot-...` of a pipeline of its own, if it has one; None for none.
+        pipeline_task: the name by which `transformers.pipeline` makes the pipeline of its models, where it is another.
         extra: the extra of this package that its inputs need; None for none.
         samples: inputs for the code in model cards; None where code has none, such as for rows of numbers.
         in_shell: whether the shell command takes its inputs: it is one of `MODALITIES` of `cli`.
@@ -60,6 +61,7 @@ class Controller(ABC):
     input_dims: ClassVar[int] = 1
     processing_class: ClassVar[str | None] = None
     task: ClassVar[str | None] = None
+    pipeline_task: ClassVar[str | None] = None
     extra: ClassVar[str | None] = None
     samples: ClassVar[SampleInputs | None] = None
     in_shell: ClassVar[bool] = False
@@ -167,7 +169,7 @@ class Controller(ABC):
         """The processor that gives a user's inputs to an encoder.
 
         Args:
-            config: of the model, a `MANNConfig`.
+            config: of the model, a `MANNBaseConfig` of its class.
             encoder: of the model.
             processing_class: a tokenizer, an image processor or what else this modality has.
         """
@@ -176,7 +178,7 @@ class Controller(ABC):
         """Further arguments with which the processing class of a model is loaded.
 
         Args:
-            config: of the model, a `MANNConfig`.
+            config: of the model, a `MANNBaseConfig` of its class.
         """
         return {}
 
@@ -184,7 +186,7 @@ class Controller(ABC):
         """The largest number of tokens of an input that a model reads; None for no limit.
 
         Args:
-            config: of the model, a `MANNConfig`.
+            config: of the model, a `MANNBaseConfig` of its class.
             encoder: of the model.
             processing_class: whose own limit holds, too.
         """
@@ -195,7 +197,7 @@ class Controller(ABC):
 
         Args:
             processing_class: a loaded tokenizer or the like, which is changed.
-            config: of the model, a `MANNConfig`.
+            config: of the model, a `MANNBaseConfig` of its class.
             encoder: of the model.
         """
 

@@ -42,7 +42,7 @@ def check_texts(texts: object, start: int = 0, noun: str | None = None) -> list[
     Args:
         texts: a string, or a list or other sized collection of strings.
         start: the place of the first in what the user gave, from which errors count.
-        noun: what errors call one of them, such as an image by its path; by default a text.
+        noun: what errors call one of them, such as a source, or an image by its path; by default a text.
 
     Raises:
         InvalidTypeError: it is neither, a set, whose order means nothing, or holds something else than strings.
@@ -52,11 +52,13 @@ def check_texts(texts: object, start: int = 0, noun: str | None = None) -> list[
     if isinstance(texts, str):
         texts = [texts]
     elif hasattr(texts, "columns") or hasattr(texts, "column_names"):
-        raise InvalidTypeError(f"texts came as a table ({type(texts).__name__}); give its column, as in table['text'].")
+        raise InvalidTypeError(
+            f"{noun}s came as a table ({type(texts).__name__}); give its column, as in table[{noun!r}]."
+        )
     elif isinstance(texts, (set, frozenset)):
-        raise InvalidTypeError(f"texts are a {type(texts).__name__}, which has no order; give a list.")
+        raise InvalidTypeError(f"{noun}s are a {type(texts).__name__}, which has no order; give a list.")
     elif isinstance(texts, (bytes, Mapping)) or not (isinstance(texts, Iterable) and hasattr(texts, "__len__")):
-        raise InvalidTypeError(f"texts must be a string or a list of strings, not {_named(texts)}.")
+        raise InvalidTypeError(f"{noun}s must be a string or a list of strings, not {_named(texts)}.")
     texts = [text.as_py() if hasattr(text, "as_py") else text for text in texts]  # of pyarrow's strings the text
     for position, text in enumerate(texts, start):
         if not isinstance(text, str):
@@ -117,6 +119,7 @@ def tokenize(
     max_length: int | None,
     prompt: str = "",
     lower_case: bool = False,
+    as_targets: bool = False,
 ) -> list[Encoding]:
     """The tokens of each text, without padding, from one call of the tokenizer.
 
@@ -126,6 +129,7 @@ def tokenize(
         max_length: tokens that a text may have, special ones included; None for no limit.
         prompt: put in front of each text.
         lower_case: whether texts are lower-cased first.
+        as_targets: whether the texts are what a decoder is to say, which tokenizers of two languages read otherwise.
 
     Raises:
         InvalidInputError: `max_length`, or the prompt, leaves no room for a token of the text.
@@ -140,14 +144,15 @@ def tokenize(
     texts = [prompt + (text.lower() if lower_case else text) for text in texts]
     if not texts:
         return []
-    if isinstance(tokenizer, PreTrainedTokenizerFast) and _is_plain(tokenizer):
+    if not as_targets and isinstance(tokenizer, PreTrainedTokenizerFast) and _is_plain(tokenizer):
         encodings, lengths = _tokenize_fast(tokenizer, texts, max_length)
     else:
-        encodings, lengths = _tokenize_any(tokenizer, texts, max_length)
+        encodings, lengths = _tokenize_any(tokenizer, texts, max_length, as_targets)
     if max_length is not None and (over := [length for length in lengths if length > max_length]):
         _check_room(tokenizer, prompt, max_length)
+        kind, limit = ("targets", "a target may have") if as_targets else ("texts", "the encoder reads")
         logger.warning(
-            f"{len(over)} of {len(texts)} texts are longer than the {max_length} tokens that the encoder reads (the "
+            f"{len(over)} of {len(texts)} {kind} are longer than the {max_length} tokens that {limit} (the "
             f"longest has {max(over)}) and were truncated there."
         )
     return encodings
@@ -273,14 +278,14 @@ def _tokenize_fast(
 
 
 def _tokenize_any(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int | None
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int | None, as_targets: bool = False
 ) -> tuple[list[Encoding], list[int]]:
     """Encodings and lengths before truncation, from any tokenizer."""
 
     def encodings_of(texts: list[str], truncation: bool) -> list[Encoding]:
         with _tokenizing:
             encoded = tokenizer(
-                texts,
+                **{"text_target" if as_targets else "text": texts},
                 truncation=truncation,
                 max_length=max_length if truncation else None,
                 return_attention_mask=False,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EmptyMemoryError, NotInMemoryError
 from ..models import LabelledMemory
-from ..persistent.memory_files import memory_bytes
+from ..persistent.labelled_files import memory_bytes
 from ..pipelines import FewShotPipeline
 from ..targets.kinds import targets_of
 from .bounds import called, typed_names

@@ -67,9 +67,10 @@ def load_encoder(
         for computed_by in ("_attn_implementation", "_experts_implementation"):
             if getattr(config, computed_by, None) is not None:
                 setattr(config, computed_by, None)  # the user's to say: a file could name code on the Hub
-    if config.model_type == SAVED_CLASSIFIER:
+    if getattr(type(config), "has_memory", False):
+        kind = "classifier" if config.model_type == SAVED_CLASSIFIER else "model with a memory"
         raise InvalidInputError(
-            f"{os.fspath(name_or_path)!r} is a saved classifier, not a bare encoder: load it with "
+            f"{os.fspath(name_or_path)!r} is a saved {kind}, not a bare encoder: load it with "
             "from_pretrained of its class, such as MANNForSequenceClassification.from_pretrained."
         )
     controller = controller_of(modality)

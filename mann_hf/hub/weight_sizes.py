@@ -4,6 +4,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,31 +128,51 @@ def endings(name: str) -> Iterator[str]:
     return (".".join(parts[start:]) for start in range(len(parts)))
 
 
+def metadata_of(path: str | os.PathLike[str]) -> Any:
+    """The metadata in the header of a file of safetensors, as they stand there; an empty dict where it has none.
+
+    Raises:
+        UnsafeFileError: it is no regular file of its folder.
+        FolderError: it is damaged.
+    """
+    with _reading(path := Path(path)):
+        return _written(path)[0].get("__metadata__") or {}
+
+
 def _header(path: Path) -> Iterator[tuple[str, _Tensor]]:
     """Names, shapes and types of the tensors in a file."""
-    check_file(path)
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(LARGEST_HEADER, size - 8):
-            raise damaged(path, f"it has {size:,} bytes, and its header alone {length:,}")
-        written = file.read(length)
-    try:
-        found = parse_json(written, path)
+    with _reading(path):
+        found, held = _written(path)
         shapes = {
             name: (one["shape"], one["data_offsets"], str(one["dtype"]))
             for name, one in found.items()
             if name != "__metadata__"
         }
         ends = [offsets[1] for _, offsets, _ in shapes.values()]
-        if max(ends, default=0) != size - 8 - length:
-            raise damaged(
-                path, f"it holds {size - 8 - length:,} bytes of tensors, and its header names {max(ends, default=0):,}"
-            )
+        if max(ends, default=0) != held:
+            raise damaged(path, f"it holds {held:,} bytes of tensors, and its header names {max(ends, default=0):,}")
         for name, (shape, _, dtype) in shapes.items():
             if any(type(number) is not int or number < 0 for number in shape):
                 raise damaged(path, f"the shape of {name[:60]!r} is {str(shape)[:60]}")
             yield name, _Tensor(tuple(shape), dtype)
+
+
+def _written(path: Path) -> tuple[Any, int]:
+    """The header of a file as it is written there, and how many bytes of tensors follow it."""
+    check_file(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(LARGEST_HEADER, size - 8):
+            raise damaged(path, f"it has {size:,} bytes, and its header alone {length:,}")
+        return parse_json(file.read(length), path), size - 8 - length
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Says of what is no header that the file is damaged."""
+    try:
+        yield
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, FolderError):
             raise

@@ -14,10 +14,14 @@ from ..persistent.entries import Entry, Example
 from ..persistent.evidence import Evidence
 from ..persistent.labelled_memory import LabelledMemory
 from .classification import CLASSIFIERS, MANNClassifierOutput, MANNForClassification, model_class_of
+from .configuration_base import MANNBaseConfig
 from .configuration_mann import MANNConfig
+from .configuration_seq2seq import MANNSeq2SeqConfig
+from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_image_classification import MANNForImageClassification
+from .modeling_mann_seq2seq import MANNForConditionalGeneration, MANNSeq2SeqOutput
 from .modeling_mann_sequence_classification import MANNForSequenceClassification
 
 AutoConfig.register(Conv4Config.model_type, Conv4Config, exist_ok=True)
@@ -26,6 +30,8 @@ AutoConfig.register(RecurrentSeq2SeqConfig.model_type, RecurrentSeq2SeqConfig, e
 AutoModelForSeq2SeqLM.register(RecurrentSeq2SeqConfig, RecurrentSeq2SeqModel, exist_ok=True)
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
 AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
+AutoConfig.register(MANNSeq2SeqConfig.model_type, MANNSeq2SeqConfig, exist_ok=True)
+AutoModelForSeq2SeqLM.register(MANNSeq2SeqConfig, MANNForConditionalGeneration, exist_ok=True)
 AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
 AutoModelForImageClassification.register(MANNConfig, MANNForImageClassification, exist_ok=True)
 
@@ -35,12 +41,17 @@ __all__ = [
     "Evidence",
     "Example",
     "LabelledMemory",
+    "MANNBaseConfig",
     "MANNClassifierOutput",
     "MANNConfig",
     "MANNEncoder",
     "MANNForClassification",
+    "MANNForConditionalGeneration",
     "MANNForImageClassification",
     "MANNForSequenceClassification",
+    "MANNLabelledModel",
     "MANNPreTrainedModel",
+    "MANNSeq2SeqConfig",
+    "MANNSeq2SeqOutput",
     "model_class_of",
 ]

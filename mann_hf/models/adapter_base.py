@@ -11,7 +11,6 @@ from ..errors import InvalidInputError
 from ..wording import listed
 from . import base_weights
 from .adapter_switches import active_adapters_on, check_none_beside, enable_all, has_adapter, import_peft
-from .embedding import keys_of, probe_states
 
 BASE = "base_model_name_or_path"
 REPEATABLE = ("pissa", "olora")
@@ -48,7 +47,7 @@ def noting_base(model: Any, name: str, config: Any) -> Iterator[None]:
         return
     loaded = model.loaded_encoder
     if not has_adapter(model) and (loaded.states is None or loaded.weights is None):
-        model.loaded_encoder = loaded = replace(loaded, states=probe_states(model))
+        model.loaded_encoder = loaded = replace(loaded, states=model.probe_states())
     before = base_weights.sample(model.encoder)
     trained = set(base_weights.changed(loaded.weights or before, model.encoder))
     yield
@@ -73,7 +72,7 @@ def noting_base(model: Any, name: str, config: Any) -> Iterator[None]:
 def base_probe(model: Any) -> Tensor:
     """[P, K]: `encoder_probe` of the encoder before an adapter was put on it."""
     if model.loaded_encoder.states is not None:
-        return keys_of(model, model.loaded_encoder.states)
+        return model.probe_keys(model.loaded_encoder.states)
     learn = {parameter: parameter.requires_grad for parameter in model.parameters()}
     were_on = active_adapters_on(model)
     model.disable_adapters()

@@ -1,7 +1,6 @@
 """PEFT adapters on the encoder: saved by themselves, and put on the encoder again when they are loaded."""
 
 import copy
-import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,7 @@ from ..hub.weight_sizes import headers
 from ..persistent.fitting import same_keys
 from . import adapter_base
 from .adapter_switches import check_on, has_adapter, import_peft
-from .configuration_mann import MANNConfig
-from .embedding import keys_of, probe_states
+from .configuration_base import MANNBaseConfig
 
 WEIGHTS = files.WEIGHTS
 BASE_PROBE = "encoder_probe"
@@ -35,12 +33,10 @@ ELSEWHERE = ("megatron_config", "adapters")
 """Fields by which PEFT imports a module or reads further adapters; a stranger may have filled them in."""
 NEEDS_VALUES = ("BOFT",)
 """Kinds that PEFT cannot make of shapes alone; they take no more than a few times what the encoder does."""
-READING, PROJECTION = "reading.", "projection."
-"""What the names of the parameters of reading and projection begin with; they are saved beside the adapter."""
 
 
-def config_of(source: Source, kwargs: dict[str, Any]) -> MANNConfig | None:
-    """The configuration of a source: `kwargs["config"]` or its own. With an adapter it holds that alone.
+def config_of(cls: Any, source: Source, kwargs: dict[str, Any]) -> MANNBaseConfig | None:
+    """The configuration of a source, of the class that models of `cls` have: `kwargs["config"]` or its own. With an adapter it holds that alone.
 
     Raises:
         InvalidInputError: its adapter is none that this library writes.
@@ -48,13 +44,13 @@ def config_of(source: Source, kwargs: dict[str, Any]) -> MANNConfig | None:
     place, config, hub = source.place, kwargs.get("config"), source.arguments
     if place is None:
         return None
-    if not isinstance(config, MANNConfig):
+    if not isinstance(config, MANNBaseConfig):
         given = place if config is None else config
         from_file = not isinstance(given, PreTrainedConfig)
         if from_file:
             check_readable(Source.of(given, hub))
         with naming_file(given if from_file else None, CONFIG), as_folder_error(given, CONFIG, hub):
-            config = MANNConfig.from_pretrained(given, **hub)
+            config = cls.config_class.from_pretrained(given, **hub)
     adapter: Any = config.adapter
     if adapter is not None:
         named = isinstance(adapter, dict) and {"peft_type", adapter_base.BASE} <= adapter.keys()
@@ -80,9 +76,10 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
     kwargs = {name: value for name, value in kwargs.items() if name not in ARGUMENTS}
     with_info = kwargs.pop("output_loading_info", False)
     kwargs.pop("adapter_kwargs", None)  # of the Auto classes: the commit of this place, which the base does not have
-    fields = {name: kwargs.pop(name) for name in list(kwargs) if name in inspect.signature(MANNConfig).parameters}
-    if not isinstance(config, MANNConfig):
-        config = MANNConfig.from_pretrained(str(place) if config is None else config, **hub, **fields)
+    own = cls.config_class.own_fields()
+    fields = {name: kwargs.pop(name) for name in list(kwargs) if name in own}
+    if not isinstance(config, MANNBaseConfig):
+        config = cls.config_class.from_pretrained(str(place) if config is None else config, **hub, **fields)
     reach = {name: hub[name] for name in ("cache_dir", "local_files_only", "token") if name in hub}
     if config.dtype is not None and not kwargs.keys() & {"dtype", "torch_dtype"}:
         kwargs["dtype"] = config.dtype
@@ -104,12 +101,10 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
     probe = state.pop(BASE_PROBE, None)
     if probe is None:
         raise InvalidInputError(f"the adapter {place} is damaged: its weights have no {BASE_PROBE}.")
-    projection = _part(state, PROJECTION)
-    _check_shapes(model.projection.state_dict(), projection, place)
-    model.projection.load_state_dict(projection)
-    states = probe_states(model)
+    _load_parts(model, model.key_parts, state, place)
+    states = model.probe_states()
     model.loaded_encoder = replace(model.loaded_encoder, states=states)
-    if not same_keys(probe, keys_of(model, states)):
+    if not same_keys(probe, model.probe_keys(states)):
         raise EncoderMismatchError(
             f"the adapter {place} was trained on other weights than {base or config.encoder_name!r} has now, so it "
             "does not fit them.",
@@ -126,19 +121,20 @@ def load(cls: Any, source: Source, config: Any = None, **kwargs: Any) -> Any:
 
 
 def add(model: Any, config: Any) -> None:
-    """Puts a fresh adapter on the encoder; the memory's own parameters go on learning, and are saved with it.
+    """Puts a fresh adapter on the encoder; what reads the memory goes on learning, and is saved with it.
 
     Where its configuration names no `target_modules`, they are those that PEFT knows for the encoder's family; of kinds
     that have `feedforward_modules`, too (IA3), PEFT asks for both.
     """
-    learned = [parameter for parameter in model.reading.parameters() if parameter.requires_grad]
+    parts = map(model.get_submodule, model.reading_parts)
+    learned = [one for part in parts for one in part.parameters() if one.requires_grad]
     model.add_adapter(_with_targets(config, model.config.encoder_config.model_type))
     for parameter in learned:
         parameter.requires_grad_(True)
 
 
 def _with_targets(config: Any, encoder_type: str) -> Any:
-    """The configuration with the modules that it would have for the encoder alone: PEFT asks for the type "mann"."""
+    """The configuration with the modules that it would have for the encoder alone: PEFT asks for that of the model."""
     if getattr(config, "target_modules", ()) is not None or hasattr(config, "feedforward_modules"):
         return config
     kind = config.peft_type.value
@@ -173,7 +169,7 @@ def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], source: A
 
 
 def save(model: Any, folder: Path, state_dict: dict[str, Tensor] | None = None) -> None:
-    """Writes the configuration, and the weights of the adapter and the reading.
+    """Writes the configuration, and the weights of the adapter and of the model's own parts.
 
     Raises:
         InvalidInputError: there are several adapters, or nobody could load this one: it is switched off, or the encoder
@@ -223,19 +219,31 @@ def summary(model: Any) -> str | None:
 
 
 def trained_state(model: Any, state_dict: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The adapter's weights and the reading's parameters; of a `state_dict` where that had to be gathered."""
+    """The weights of the adapter and of the model's own parts; of a `state_dict` where that had to be gathered."""
     state = dict(model.get_adapter_state_dict(model.active_adapters()[0], state_dict=state_dict))
     every = model.state_dict() if state_dict is None else state_dict
-    return state | {name: tensor for name, tensor in every.items() if name.startswith((READING, PROJECTION))}
+    return state | {name: tensor for name, tensor in every.items() if name.startswith(_own(model))}
 
 
 def load_trained_state(model: Any, state: dict[str, Tensor], source: str) -> None:
     """What `trained_state` gave, into a model with the same adapter."""
-    adapter = {name: tensor for name, tensor in state.items() if not name.startswith((READING, PROJECTION))}
+    adapter = {name: tensor for name, tensor in state.items() if not name.startswith(_own(model))}
     _check_shapes(trained_state(model), state, source)
     import_peft().set_peft_model_state_dict(model, adapter, adapter_name=model.active_adapters()[0])
-    model.reading.load_state_dict(_part(state, READING))
-    model.projection.load_state_dict(_part(state, PROJECTION))
+    _load_parts(model, tuple(dict.fromkeys((*model.key_parts, *model.reading_parts))), state, source)
+
+
+def _own(model: Any) -> tuple[str, ...]:
+    """What the names of the weights of a model's own parts begin with; they are saved beside the adapter."""
+    return tuple(f"{name}." for name in (*model.key_parts, *model.reading_parts))
+
+
+def _load_parts(model: Any, names: tuple[str, ...], state: dict[str, Tensor], source: Any) -> None:
+    """Loads some parts of a model from the state of an adapter."""
+    for name in names:
+        part, saved = model.get_submodule(name), _part(state, f"{name}.")
+        _check_shapes(part.state_dict(), saved, source)
+        part.load_state_dict(saved)
 
 
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,20 +11,35 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, PreTraine
 from ..errors import InvalidInputError, InvalidTypeError, UnknownNameError
 from ..hub.source import HUB_ARGUMENTS
 from ..wording import near
-from .configuration_mann import FIELDS
+from .configuration_base import MANNBaseConfig
+from .configuration_mann import MANNConfig
 
 LOADING = (
     *("attn_implementation", "device_map", "dtype", "quantization_config", "subfolder", "trust_remote_code"),
     *("output_loading_info", "reencode", "processing_class"),
 )
 """Usual arguments of loading that no signature names."""
-SETTABLE = FIELDS - {"encoder_config", "encoder_name"} | {"num_labels", "id2label", "label2id"}
-"""Fields of a configuration that can be set beside an encoder's name."""
+
+
+def settable(kind: type[MANNBaseConfig]) -> set[str]:
+    """Fields of a class of configurations that can be set beside an encoder's name."""
+    return kind.own_fields().keys() - {"encoder_config", "encoder_name"} | {"num_labels", "id2label", "label2id"}
+
+
+SETTABLE = settable(MANNConfig)
+"""Those of models of labelled examples."""
 
 
 @contextmanager
-def naming_unknown_arguments(function: str, given: Collection[str]) -> Iterator[None]:
+def naming_unknown_arguments(
+    function: str, given: Collection[str], kind: type[MANNBaseConfig] = MANNConfig
+) -> Iterator[None]:
     """Says of a `given` argument that nobody takes which one was meant, in place of the class that it came to last.
+
+    Args:
+        function: the name of what was called.
+        given: names of arguments.
+        kind: the class of configurations whose fields are arguments, too.
 
     Raises:
         InvalidTypeError: in place of a TypeError about one of them.
@@ -36,7 +51,7 @@ def naming_unknown_arguments(function: str, given: Collection[str]) -> Iterator[
         if found is None or found[1] not in given:
             raise
         loading = {*LOADING, *HUB_ARGUMENTS, *inspect.signature(PreTrainedModel.from_pretrained).parameters}
-        raise no_such_argument(function, found[1], SETTABLE | loading) from error
+        raise no_such_argument(function, found[1], settable(kind) | loading) from error
 
 
 def no_such_argument(function: str, name: str, known: Collection[str]) -> InvalidTypeError:
@@ -46,8 +61,15 @@ def no_such_argument(function: str, name: str, known: Collection[str]) -> Invali
     return InvalidTypeError(f"{function}() has no argument {name!r}: {cure}")
 
 
-def encoder_configuration(encoder: str | PreTrainedConfig, fields: Mapping[str, Any]) -> PreTrainedConfig:
+def encoder_configuration(
+    encoder: str | PreTrainedConfig, fields: Mapping[str, Any], others: Set[str]
+) -> PreTrainedConfig:
     """The configuration of an encoder that `from_encoder_config` is given, or that of a type with some fields.
+
+    Args:
+        encoder: a configuration, or a type of encoders.
+        fields: of the encoder's configuration.
+        others: names that may have been meant besides those of its fields.
 
     Raises:
         UnknownNameError: there is no such type.
@@ -67,9 +89,9 @@ def encoder_configuration(encoder: str | PreTrainedConfig, fields: Mapping[str, 
     kind = CONFIG_MAPPING[encoder]
     arguments = inspect.signature(kind).parameters.values()
     named = {one.name for one in arguments if one.kind is not one.VAR_KEYWORD}
-    others = sorted(fields.keys() - named)
-    usual = kind() if others else None  # older classes do not name all fields that they have
-    for name in others:
+    strange = sorted(fields.keys() - named)
+    usual = kind() if strange else None  # older classes do not name all fields that they have
+    for name in strange:
         if not hasattr(usual, name) or callable(getattr(usual, name)):
-            raise no_such_argument("from_encoder_config", name, SETTABLE | named | vars(usual).keys())
+            raise no_such_argument("from_encoder_config", name, others | named | vars(usual).keys())
     return AutoConfig.for_model(encoder, **fields)

@@ -21,9 +21,9 @@ from ..hub_names import is_hub_name
 from ..persistent.entries import label_names
 from ..persistent.labelled_memory import LabelledMemory
 from ..persistent.memory_files import load_memory
+from ..persistent.values import MemoryValue
 from ..wording import counted, holds_words
 from . import adapter_base, adapters
-from .configuration_mann import MANNConfig
 from .few_shot_tasks import registered_task
 from .memory_keys import lack_inputs
 
@@ -43,9 +43,9 @@ QUESTIONS, LONGEST_QUESTION = 5, 200
 
 
 def model_facts(model: Any, place: str) -> ModelFacts:
-    """Facts of a model for its card; `place` is the repository or folder by which it is loaded."""
+    """Facts of a model of labelled examples for its card; `place` is the repository or folder to load it from."""
     config, memory = model.config, model.memory
-    controller, usual = config.controller, usual_config(config)
+    controller, usual = config.controller, config.usual()
     different = {name: getattr(config, name) for name in SHOWN_SETTINGS}
     adapter = adapters.summary(model)
     examples = [entry for entry in memory.entries if entry.kind == "example"]
@@ -73,11 +73,6 @@ def model_facts(model: Any, place: str) -> ModelFacts:
         extra=",".join(filter(None, [controller.extra, "peft" if adapter is not None else None])) or None,
         versions=versions(),
     )
-
-
-def usual_config(config: MANNConfig) -> MANNConfig:
-    """The defaults of a configuration for the same encoder."""
-    return MANNConfig(config.encoder_config.to_dict(), modality=config.modality)  # a copy: making one changes it
 
 
 def public_name(encoder: str | None) -> str | None:
@@ -141,7 +136,7 @@ def write_cards(
     """Writes the card, what it says, and the results for the Hub; a card of the user's own in `before` is kept."""
     card_data = model.model_card_data if card_data is None else card_data
     files = {
-        CARD: cards.merged(cards.model_card(model_facts(model, place), card_data), before),
+        CARD: cards.merged(cards.model_card(model.card_facts(place), card_data), before),
         CARD_DATA: card_data.to_json() if card_data != MANNModelCardData() else None,
         RESULTS: cards.results_file(card_data, place, model.config.controller.noun),
     }
@@ -153,16 +148,14 @@ def write_cards(
             (folder / name).unlink(missing_ok=True)
 
 
-def write_labels(own: Any, fields: dict[str, Any], folder: Path) -> None:
-    """Writes a saved configuration with the labels of another model's memory, and has that model take it."""
-    fields = fields | {"id2label": own.config.id2label, "label2id": own.config.label2id}
+def write_config(own: Any, fields: dict[str, Any], folder: Path) -> None:
+    """Writes a saved configuration with what it tells of another model's memory, and has that model take it."""
+    fields = fields | own.memory_fields()
     (folder / CONFIG).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    own.config = MANNConfig.from_dict(fields)
+    own.config = type(own.config).from_dict(fields)
 
 
-def warn_of_own_card(
-    card: str | None, name: str | os.PathLike, saved: str | os.PathLike, memory: LabelledMemory
-) -> None:
+def warn_of_own_card(card: str | None, name: str | os.PathLike, saved: str | os.PathLike, memory: MemoryValue) -> None:
     """Warns if a model card that the user wrote still holds texts or labels that the memory has forgotten.
 
     Args:
@@ -176,9 +169,8 @@ def warn_of_own_card(
     except MemoryFileError:
         return
     written = " ".join((card or "").split())
-    texts = {entry.text for entry in before.entries if entry.text} - {entry.text for entry in memory.entries}
-    texts = {text for text in texts if " ".join(text.split()) in written}
-    labels = {*before.labels} - {*memory.labels}
+    texts = {text for text in before.texts - memory.texts if " ".join(text.split()) in written}
+    labels = {*getattr(before, "labels", ())} - {*getattr(memory, "labels", ())}  # not every kind of memory has some
     labels = {label for label in labels if holds_words(written, label)}
     if texts or labels:
         found = [counted(len(some), what) for some, what in ((texts, "text"), (labels, "label")) if some]

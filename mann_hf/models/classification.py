@@ -15,7 +15,7 @@ from ..persistent.holder import ReadyMemory
 from ..registry import Registry
 from .adapter_switches import active_adapters_on
 from .episode_keys import EpisodeKeys, episode_memory, read_episodes, strongest
-from .modeling_mann import MANNPreTrainedModel
+from .labelled import MANNLabelledModel
 from .trainer_labels import labels_for_trainers
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -60,7 +60,7 @@ def model_class_of(modality: str) -> type["MANNForClassification"]:
     return CLASSIFIERS.get(modality, MANNForClassification)
 
 
-class MANNForClassification(MANNPreTrainedModel):
+class MANNForClassification(MANNLabelledModel):
     """Classifies inputs from a memory of labelled examples; new examples and labels need no training.
 
     A subclass is registered in `CLASSIFIERS`, names the modality of its inputs, and may have a `forward` that names

@@ -1,4 +1,4 @@
-"""Checks of the fields of `MANNConfig`, which refuse a wrong value by the name of its field."""
+"""Checks of the fields of configurations, which refuse a wrong value by the name of its field."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -47,18 +47,19 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuses fields of a type or range that cannot be meant."""
+    """Refuses fields of a type or range that cannot be meant; those that are not there are not looked at."""
     for names, is_right, cure in RULES:
         for name in names:
-            if fields[name] is not None and not is_right(fields[name]):
+            if fields.get(name) is not None and not is_right(fields[name]):
                 raise _wrong(name, fields[name], cure)
     for name in FLAGS:
-        if not isinstance(fields[name], bool):
+        if not isinstance(fields.get(name, True), bool):
             raise _wrong(name, fields[name], "give True or False")
-    if fields["projection"] is not None:
+    if fields.get("projection") is not None:
         projected_size(fields["projection"], 1)
-    _check_prompts(fields["prompts"], fields["prompt_name"])
-    _check_options(fields["reading"], fields["reading_options"])
+    _check_prompts(fields.get("prompts"), fields.get("prompt_name"))
+    if "reading" in fields:
+        _check_options(fields["reading"], fields["reading_options"])
 
 
 def check_names(**fields: Any) -> None:

@@ -1,27 +1,22 @@
 """The configuration of memory-augmented models."""
 
-import copy
-import inspect
 from collections.abc import Sequence
 from itertools import count, islice
 from typing import Any
 
-import transformers
-from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from ..controllers.kinds import TEXT, Controller, controller_of
+from ..controllers.kinds import TEXT, controller_of
 from ..controllers.projection import projected_size
 from ..errors import InvalidInputError
-from ..hub.configs import check_config, without_attention
-from ..hub.files import CONFIG, check_hub_arguments
-from ..hub.guard import as_folder_error, naming_file
 from ..memory.eviction import EVICTIONS
 from ..memory.similarity import SIMILARITIES
 from ..targets.kinds import targets_of
 from . import config_fields
+from .configuration_base import MANNBaseConfig, own_encoder_config
 
 
-class MANNConfig(PreTrainedConfig):
+class MANNConfig(MANNBaseConfig):
     r"""Configuration of a memory-augmented model: its encoder, and how the memory is written and read.
 
     `from_encoder_pretrained` takes pooling, normalisation, length limit and prompts from the sentence-transformers
@@ -69,7 +64,6 @@ class MANNConfig(PreTrainedConfig):
     """
 
     model_type = "mann"
-    sub_configs = {"encoder_config": AutoConfig}
     keys_to_ignore_at_inference = [  # the Trainer's predictions are logits
         *("memory_weights", "slot_ids", "read_keys", "hidden_states", "attentions")
     ]
@@ -124,16 +118,7 @@ class MANNConfig(PreTrainedConfig):
         }
         config_fields.check_fields(checked)
         config_fields.check_of_modality(checked, DEFAULTS, modality)
-        if isinstance(encoder_config, dict):
-            encoder_config = _encoder_config(encoder_config)
-        elif encoder_config is None:
-            encoder_config = AutoConfig.for_model("bert")
-        elif isinstance(encoder_config, PreTrainedConfig):
-            encoder_config = copy.deepcopy(encoder_config)  # on which this one would set its attn_implementation
-        if not isinstance(encoder_config, PreTrainedConfig) or encoder_config.model_type == self.model_type:
-            raise InvalidInputError(
-                f"encoder_config is of type {type(encoder_config).__name__}; give the configuration of an encoder."
-            )
+        encoder_config = own_encoder_config(encoder_config)
         pooling = controller.default_pooling(encoder_config) if pooling is None else pooling
         reads_words = controller.reads_words(encoder_config)
         if label_names and not reads_words:
@@ -141,8 +126,6 @@ class MANNConfig(PreTrainedConfig):
                 f"label_names is True, and an encoder of the type {encoder_config.model_type!r} reads no words: leave "
                 "it out, or give False."
             )
-        self.encoder_config = encoder_config
-        self.encoder_name = encoder_name
         self.pooling = pooling
         self.normalize = normalize
         self.max_seq_length = None if max_seq_length is None else int(max_seq_length)  # of numpy's JSON takes none
@@ -152,47 +135,17 @@ class MANNConfig(PreTrainedConfig):
         self.reading = chosen
         self.similarity = similarity
         self.reading_options = dict(reading_options or {})
-        self.store = store
         self.capacity = None if capacity is None else int(capacity)
         self.eviction = eviction
         self.label_names = reads_words if label_names is None else label_names
-        self.store_texts = store_texts
-        self.adapter = adapter
         self.pool_prompt = pool_prompt
         self.projection = [dict(step) for step in projection] if isinstance(projection, list | tuple) else []
-        self.modality, self.store_inputs = modality, store_inputs
+        self.store_inputs = store_inputs
         controller.pooled_size(encoder_config, pooling), SIMILARITIES[similarity], EVICTIONS[eviction]
         # transformers refuses the name of the usual case while a memory knows one label alone
-        super().__init__(**kwargs)
+        super().__init__(encoder_config, encoder_name, adapter, modality, store, store_texts, **kwargs)
         # not by the parent, which in older versions knows only the problem types of transformers
         self.problem_type: Any = None if targets.is_of(None) else problem_type
-
-    @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
-        """The content of a configuration's file; see `PreTrainedConfig.get_config_dict`.
-
-        Raises:
-            InvalidTypeError: an argument that says where on the Hub it is, of a type that it does not have.
-        """
-        check_hub_arguments(kwargs)
-        return super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """A configuration from the content of its file, which a stranger may have written.
-
-        How attention is computed is for the user to say (`attn_implementation`): a file could name code on the Hub.
-
-        Raises:
-            InvalidInputError: a field of a type or size that nobody's has, or no `encoder_config`.
-            UnknownNameError: there is no reading, pooling, similarity or eviction rule of that name.
-            FolderError: the encoder's part is none that transformers takes.
-        """
-        place = kwargs.get("name_or_path")  # where an Auto class reads it
-        with naming_file(place, CONFIG):
-            _check_content(config_dict)
-        with naming_file(place, CONFIG), as_folder_error(place or config_dict.get("_name_or_path"), CONFIG, kwargs):
-            return super().from_dict(without_attention(config_dict), **kwargs)
 
     def set_labels(self, labels: Sequence[str]) -> None:
         """Names the outputs after the labels of a memory."""
@@ -208,11 +161,6 @@ class MANNConfig(PreTrainedConfig):
     def prompt(self) -> str:
         """The text that stands before every text, or an empty one."""
         return "" if self.prompt_name is None else self.prompts[self.prompt_name]
-
-    @property
-    def controller(self) -> Controller:
-        """How inputs of this modality become keys."""
-        return controller_of(self.modality)
 
     @property
     def hidden_size(self) -> int:
@@ -231,32 +179,6 @@ class MANNConfig(PreTrainedConfig):
         return projected_size(self.projection, self.pooled_size)
 
 
-def _check_content(content: Any) -> None:
-    """Refuses what is no content of such a configuration."""
-    if not isinstance(content, dict) or not isinstance(content.get("encoder_config"), dict):
-        kind = content.get("model_type") if isinstance(content, dict) else None
-        raise InvalidInputError(
-            f"the configuration is of a model of type {kind!r} and has no encoder_config; to make a model from an "
-            "encoder, call from_encoder_pretrained(name)."
-        )
-    check_config(content)
-
-
-def _encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
-    """The encoder's configuration from its content."""
-    kind = content.get("model_type")
-    if not isinstance(kind, str) or kind == MANNConfig.model_type or kind not in CONFIG_MAPPING:
-        raise InvalidInputError(
-            f"encoder_config has the model_type {kind!r}, which is no encoder of transformers "
-            f"{transformers.__version__}; a newer one may know it."
-        )
-    return AutoConfig.for_model(**content)
-
-
-DEFAULTS = {
-    name: one.default
-    for name, one in inspect.signature(MANNConfig.__init__).parameters.items()
-    if name not in ("self", "kwargs")
-}
+DEFAULTS = MANNConfig.own_fields()
 """The fields of a configuration, each with what it is if it is not given."""
 FIELDS = {*DEFAULTS}

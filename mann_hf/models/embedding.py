@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..controllers.base import to_unit_length
 from ..controllers.inputs import is_of_device
 from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError, MannError
@@ -74,30 +73,13 @@ def embed_checked(
     return keys.to(model.device)
 
 
-@torch.no_grad()
-def probe_states(model: Any) -> Tensor:
-    """[P, H]: the pooled states of a model's encoder for the fixed inputs of `encoder_probe`, before the projection."""
-    config, controller = model.config, model.config.controller
-    inputs = controller.probe_inputs(config.encoder_config, model.device)
-    with evaluating(model):
-        return controller.pool(model.encoder, config.pooling, **inputs)
-
-
 def last_probe(model: Any, last: Probe | None) -> Probe:
     """The probe of a model's encoder: the last one, unless weights or adapters have changed since."""
-    now, config = mark(model.encoder, model.projection), model.config
-    settings = active_adapters_on(model), config.pooling, config.normalize
+    now = mark(model.encoder, *map(model.get_submodule, model.key_parts))
+    settings = active_adapters_on(model), *model.key_settings
     if last is not None and last.settings == settings and last.mark.same(now):
         return last
     return Probe(now, settings, model.encoder_probe())
-
-
-@torch.no_grad()
-def keys_of(model: Any, states: Tensor) -> Tensor:
-    """[P, K]: the keys that pooled states [P, H] give with a model's projection."""
-    with evaluating(model):
-        keys = model.projection(states.to(model.device))
-    return (to_unit_length(keys) if model.config.normalize else keys).float()
 
 
 @contextmanager

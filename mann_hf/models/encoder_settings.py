@@ -13,8 +13,9 @@ from ..hub.loading_arguments import check_loading_arguments
 from ..hub.resolve import resolve_encoder
 from ..hub.sentence_transformers import TextEncoderSettings, read_settings
 from ..hub.source import HUB_ARGUMENTS, Source
-from .arguments import SETTABLE
+from .arguments import SETTABLE, settable
 from .config_fields import targets_named
+from .configuration_base import MANNBaseConfig
 from .configuration_mann import MANNConfig
 
 
@@ -58,3 +59,27 @@ def read_encoder(
         fields["num_labels"] = 1
     config = MANNConfig(encoder_config=encoder.config.to_dict(), encoder_name=str(encoder_name), **fields)
     return encoder, config, settings
+
+
+def read_wrapped(
+    name: str | os.PathLike, kind: type[MANNBaseConfig], modality: str, arguments: dict[str, Any]
+) -> tuple[PreTrainedModel, Any]:
+    """Loads a pretrained model that is wrapped as it is, and the configuration of a model around it.
+
+    Args:
+        name: a folder, a Hub id, or a name that `resolve_encoder` knows.
+        kind: the class of the configuration.
+        modality: of the inputs.
+        arguments: fields of the configuration, and arguments of loading.
+    """
+    check_loading_arguments(arguments)
+    place = resolve_encoder(name, **{one: arguments[one] for one in HUB_ARGUMENTS if one in arguments})
+    known = settable(kind)
+    fields = {one: value for one, value in arguments.items() if one in known}
+    loading = {one: value for one, value in arguments.items() if one not in known}
+    source = Source.of(place, loading).at_one_commit()
+    kind(**fields)  # refuses a field before a large model is loaded
+    wrapped = load_encoder(place, **{"modality": modality, **loading, **source.arguments})
+    wrapped.config.name_or_path = ""  # a folder of this machine
+    config = kind(encoder_config=wrapped.config.to_dict(), encoder_name=str(name), **fields)
+    return wrapped, config

@@ -6,8 +6,9 @@ from ..controllers.kinds import controller_of
 
 
 def task_of(modality: str) -> str:
-    """The name by which `transformers.pipeline` makes the pipeline of a modality: its task, few-shot."""
-    return f"few-shot-{controller_of(modality).task}"
+    """The name by which `transformers.pipeline` makes the pipeline of a modality: its own, or its task, few-shot."""
+    controller = controller_of(modality)
+    return controller.pipeline_task or f"few-shot-{controller.task}"
 
 
 def registered_task(modality: str) -> str | None:
@@ -17,7 +18,7 @@ def registered_task(modality: str) -> str | None:
     """
     task, controller = task_of(modality), controller_of(modality)
     if not controller.is_foreign:
-        return None if controller.task is None else task
+        return task if controller.pipeline_task or controller.task else None
     if task not in PIPELINE_REGISTRY.get_supported_tasks():
         return None
     _, registered, _ = PIPELINE_REGISTRY.check_task(task)

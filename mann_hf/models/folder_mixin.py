@@ -25,7 +25,7 @@ from ..persistent.memory_sources import check_with_model, find_memory, folder_of
 from . import adapters, base_weights, card_files, folder_saves, publishing
 from .adapter_switches import has_adapter
 from .arguments import naming_unknown_arguments, no_such_argument
-from .configuration_mann import MANNConfig
+from .configuration_base import MANNBaseConfig
 from .loaded_weights import load_whole
 
 if TYPE_CHECKING:  # what it is mixed in beside
@@ -44,7 +44,7 @@ class FolderMixin(Mixed):
         seen_memories: the digest of the memory in each folder that the model was loaded from or saved to.
     """
 
-    config: MANNConfig
+    config: MANNBaseConfig
     model_card_data: MANNModelCardData
     loaded_training: TrainingRecord | None
     loaded_encoder: base_weights.LoadedEncoder
@@ -86,7 +86,7 @@ class FolderMixin(Mixed):
             InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
         try:
-            with naming_unknown_arguments("from_pretrained", kwargs):
+            with naming_unknown_arguments("from_pretrained", kwargs, cls.config_class):
                 loaded = cls._load(pretrained_model_name_or_path, reencode, processing_class, *args, **kwargs)
             if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
                 check_before_use(Source.of(pretrained_model_name_or_path, kwargs))
@@ -111,7 +111,7 @@ class FolderMixin(Mixed):
         if folder is not None and kwargs.get("config") is None and not (folder / CONFIG).exists():
             check_with_model(source)
             raise no_model(folder)
-        config = adapters.config_of(source, kwargs)
+        config = adapters.config_of(cls, source, kwargs)
         kwargs = safetensors_alone(source, config, kwargs)
         files = weights_of(source, config, kwargs)
         if config is not None and config.adapter is None:

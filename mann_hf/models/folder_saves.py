@@ -22,14 +22,12 @@ from ..hub.saving import whole_save
 from ..hub.source import Source
 from ..persistent import memory_files
 from ..persistent.fitting import why_old
-from ..persistent.labelled_memory import LabelledMemory
+from ..persistent.values import MemoryValue
 from ..wording import counted, listed, near
 from . import adapters, base_weights, card_files
 from .adapter_switches import check_none_beside, has_adapter
 from .arguments import no_such_argument
-from .configuration_mann import MANNConfig
 from .memory_card import write_memory_card
-from .memory_keys import lack_inputs
 from .plain_modules import check_loadable, plain_modules, plain_names
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -68,7 +66,7 @@ def save_folder(
     folder = Path(folder)
     with_card = create_model_card or card_files.is_ours(folder)
     owned = (*(card_files.CARD_FILES if with_card else ()), *(() if processor is None else processor.files))
-    saved = _as_words_are_read(model, processor)
+    saved = model.as_saved_with(processor)
     with whole_save(folder, owned) as staging:
         check_nothing_lost(model, folder, overwrite)
         write_model(saved, staging, *args, **options)
@@ -86,18 +84,6 @@ def save_folder(
     at_its_place = loaded_from and os.path.realpath(loaded_from) == os.path.realpath(folder)
     if at_its_place and not has_adapter(model):
         model.loaded_encoder = replace(model.loaded_encoder, weights=base_weights.sample(model.encoder), states=None)
-
-
-def _as_words_are_read(model: Any, processor: InputProcessor | None) -> Any:
-    """The model as it is saved: beside a processor without a tokenizer one that stores no words, or none would load it.
-
-    One whose memory holds the words of labels stays as it is: it needs them.
-    """
-    if processor is None or processor.words is not None or not model.config.label_names or model.memory.names:
-        return model
-    own = model.with_own_memory()
-    own.config.label_names = False
-    return own
 
 
 def write_model(model: Any, folder: Path, *args: Any, **kwargs: Any) -> None:
@@ -136,7 +122,7 @@ def write_model(model: Any, folder: Path, *args: Any, **kwargs: Any) -> None:
 
 def _warn_of_old_keys(model: Any) -> None:
     if len(model.memory) and not model.wrote(model.memory):
-        lacking = lack_inputs(model, model.memory)
+        lacking = model.lacks_inputs(model.memory)
         after = "will be refused when it is loaded" if lacking else LOADED
         logger.warning(
             f"{why_old(model.memory, model.memory.adapters, lacking, model.identity.noun)} What is saved now {after}."
@@ -148,7 +134,7 @@ def _check_adapters(model: Any, weights: bool) -> None:
     try:
         model.check_memory(weights)
     except EncoderMismatchError as error:
-        if lack_inputs(model, model.memory):
+        if model.lacks_inputs(model.memory):
             raise
         logger.warning(f"{error} What is saved now {LOADED}.")
 
@@ -251,13 +237,13 @@ def check_nothing_lost(model: Any, folder: Path, overwrite: bool = False) -> Non
         )
 
 
-def _not_held(memory: LabelledMemory, folder: Path) -> int:
+def _not_held(memory: MemoryValue, folder: Path) -> int:
     """How many entries of the memory in a folder another one lacks."""
     try:
         there = memory_files.load_memory(folder / MEMORY_FILE)
     except MemoryFileError:  # damaged: it has nothing to lose
         return 0
-    return len(there.slot_by_id.keys() - memory.slot_by_id.keys())
+    return len(there.ids - memory.ids)
 
 
 def _digest(folder: Path) -> str | None:
@@ -280,9 +266,8 @@ def _write_beside(own: Any, folder: Path, staging: Path) -> None:
             write_memory_card(own, staging, place, card)
         return
     fields = read_object(folder / CONFIG)
-    same = own.memory.targets.is_of(fields.get("problem_type"))
-    if fields.get("model_type") == MANNConfig.model_type and same:
-        card_files.write_labels(own, fields, staging)
+    if own.why_not_beside(fields, str(folder)) is None:
+        card_files.write_config(own, fields, staging)
         if card is not None:
             card_files.write_cards(own, staging, place, card, card_files.read_card_data(Source.of(folder)))
 

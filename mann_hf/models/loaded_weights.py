@@ -11,7 +11,6 @@ from ..hub.source import Source
 from ..hub.weight_sizes import not_together
 from ..persistent.memory_sources import check_with_model
 from ..wording import listed
-from . import adapters
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -20,7 +19,7 @@ def load_whole(load: Callable[..., Any], source: Source, *args: Any, **kwargs: A
     """What transformers' `from_pretrained` gives, if the weights and the configuration are those of one model.
 
     Raises:
-        FolderError: weights are missing (those of the reading aside, which has start values), of another shape (without
+        FolderError: weights are missing (those of parts with start values aside, such as the reading), of another shape (without
             `ignore_mismatched_sizes`), or of more layers than the configuration names.
         MemoryFileError: there is a memory without a model.
     """
@@ -34,14 +33,18 @@ def load_whole(load: Callable[..., Any], source: Source, *args: Any, **kwargs: A
             raise
     if not other_shapes:
         check_shapes(report, place)
-    of_reading = {name for name in report["missing_keys"] if name.startswith(adapters.READING)}
-    check_whole(set(report["missing_keys"]) - of_reading, place)
-    if of_reading:  # nothing random
+    starting = tuple(f"{part}." for part in model.start_values)
+    left_out = {name for name in report["missing_keys"] if name.startswith(starting)}
+    check_whole(set(report["missing_keys"]) - left_out, place)
+    if left_out:  # nothing random
+        parts = [part for part in model.start_values if any(name.startswith(f"{part}.") for name in left_out)]
+        named = " and ".join(f"the {part} {getattr(model.config, part, '')!r}".removesuffix(" ''") for part in parts)
         logger.warning(
-            f"The weights in {place!r} have no {listed(sorted(of_reading))}: the reading "
-            f"{model.config.reading!r} starts with its usual values there, not with learned ones."
+            f"The weights in {place!r} have no {listed(sorted(left_out))}: {named} starts with its usual values there, "
+            "not with learned ones."
         )
-    strange = [name for name in sorted(report["unexpected_keys"]) if name.startswith(adapters.PROJECTION)]
+    fixed = tuple(f"{part}." for part in (*model.key_parts, *model.reading_parts) if part not in model.start_values)
+    strange = [name for name in sorted(report["unexpected_keys"]) if name.startswith(fixed)]
     if left_over := deeper_parts(report, model.state_dict()) or strange:
         shown = listed(left_over, SHOWN)
         raise not_together(place, f"the weights have further layers than the configuration names: {shown}", WEIGHTS)

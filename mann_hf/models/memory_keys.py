@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +11,7 @@ from ..controllers.base import Controller
 from ..controllers.processor import InputProcessor, is_digest
 from ..errors import EncoderMismatchError, InvalidInputError
 from ..persistent.entries import Entry, Label, label_names, label_words
-from ..persistent.fitting import mismatch
 from ..persistent.labelled_memory import LabelledMemory
-from ..persistent.memory_files import load_memory
 from ..persistent.merging import with_counts_of
 from ..wording import shown
 from .adapter_switches import active_adapters_on
@@ -132,14 +129,8 @@ def why_lacking(model: Any) -> str:
     return f"memory keeps no {controller.noun}s ({controller.stored_by}=False)"
 
 
-def from_file(model: Any, path: Path, source: str, processor: InputProcessor | None) -> LabelledMemory:
-    """The memory of a file, as a model with its encoder takes it over; see `MemoryMixin.take_memory`."""
-
-    def check(encoder_name: str | None, key_size: int) -> None:
-        if key_size != model.key_size:
-            raise mismatch(encoder_name, key_size, model.identity, source)
-
-    memory = load_memory(path, check if processor is None else None)
+def taken_over(model: Any, memory: LabelledMemory, source: str, processor: InputProcessor | None) -> LabelledMemory:
+    """A memory that was loaded, as a model with its encoder keeps it; see `MemoryMixin.taken_over`."""
     why = why_of_other_inputs(model.config.controller, memory)
     if why is not None and processor is not None:
         raise InvalidInputError(f"the memory {source} {why}.")

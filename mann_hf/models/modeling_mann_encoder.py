@@ -1,26 +1,34 @@
 """The encoder of a saved classifier by itself, for those who ask `AutoModel`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedModel
 
 from ..hub.guard import UnloadedModel
+from .configuration_base import MANNBaseConfig
 from .configuration_mann import MANNConfig
+from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
 
 
 class MANNEncoder:
     """What `AutoModel` gives of a classifier: its encoder, a plain model of its family with an adapter if it has one.
 
-    Pooling, prompts and memory are the classifier's own: `embed_inputs` of its class gives keys.
+    Pooling, prompts and memory are the classifier's own: `embed_inputs` of its class gives keys. For models with
+    another configuration it is derived from, as an Auto class asks for the class of the configuration.
+
+    Attributes:
+        config_class: of the configurations of the models whose encoder it gives.
+        model_class: by which those are loaded.
     """
 
-    config_class = MANNConfig
+    config_class: ClassVar[type[MANNBaseConfig]] = MANNConfig
+    model_class: ClassVar[type[MANNPreTrainedModel]] = MANNLabelledModel
 
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
         """The encoder from a folder or repository; see `MANNPreTrainedModel.from_pretrained`."""
-        loaded = MANNPreTrainedModel.from_pretrained(*args, output_loading_info=True, **kwargs)
+        loaded = cls.model_class.from_pretrained(*args, output_loading_info=True, **kwargs)
         if type(loaded) is UnloadedModel:
             return loaded
         model, info = loaded
@@ -29,6 +37,6 @@ class MANNEncoder:
         return (encoder, info) if output_loading_info else encoder
 
     @classmethod
-    def _from_config(cls, config: MANNConfig, **kwargs: Any) -> PreTrainedModel:
+    def _from_config(cls, config: MANNBaseConfig, **kwargs: Any) -> PreTrainedModel:
         """The encoder with random weights, as `AutoModel.from_config` asks for it."""
         return config.controller.build(config.encoder_config, config.pooling, **kwargs)

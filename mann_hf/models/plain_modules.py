@@ -52,7 +52,7 @@ def check_loadable(model: Any, state_dict: dict[str, Tensor] | None = None) -> N
 
     Raises:
         InvalidInputError: it names the weights that would be left over, would be missing or have another shape, or what
-            of the reading was set by hand.
+            of what reads the memory was set by hand.
     """
     if getattr(model.encoder, "hf_quantizer", None) is not None or getattr(model, "hf_quantizer", None) is not None:
         return  # of which loading knows other names
@@ -70,9 +70,10 @@ def check_loadable(model: Any, state_dict: dict[str, Tensor] | None = None) -> N
         for name in sorted(given.keys() & expected.keys())
         if given[name].shape != expected[name].shape
     ]
-    made, asked = _settings(model.reading), _settings(bare.reading)
-    reading = [f"{name} {made.get(name)!r}, not {asked[name]!r}" for name in asked if made.get(name) != asked[name]]
-    parts = {"weights beyond it": strange, "weights it lacks": missing, "shapes": other, "reading": reading}
+    parts = {"weights beyond it": strange, "weights it lacks": missing, "shapes": other}
+    for part in model.reading_parts:
+        made, asked = _settings(model.get_submodule(part)), _settings(bare.get_submodule(part))
+        parts[part] = [f"{at} {made.get(at)!r}, not {asked[at]!r}" for at in asked if made.get(at) != asked[at]]
     reasons = [f"{part}: {listed(names)}" for part, names in parts.items() if names]
     if reasons:
         raise InvalidInputError(
@@ -88,10 +89,10 @@ def _wrapped(module: nn.Module) -> str | None:
     return next((WRAPPERS[kind.__name__] for kind in kinds if kind.__name__ in WRAPPERS), None)
 
 
-def _settings(reading: nn.Module) -> dict[str, Any]:
-    """What a reading was made with."""
-    plain = {name: value for name, value in vars(reading).items() if isinstance(value, (bool, int, float, str))}
-    return {"class": type(reading).__name__, **plain, "training": None}
+def _settings(part: nn.Module) -> dict[str, Any]:
+    """What a part of a model was made with."""
+    plain = {name: value for name, value in vars(part).items() if isinstance(value, (bool, int, float, str))}
+    return {"class": type(part).__name__, **plain, "training": None}
 
 
 def unwrap_hint(model: Any) -> str:

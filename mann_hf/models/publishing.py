@@ -16,10 +16,8 @@ from ..hub.saving import is_superseded
 from ..hub.source import Source
 from ..hub.uploading import Repository, upload
 from ..persistent.memory_files import load_memory, save_memory
-from ..targets.kinds import targets_of
 from . import adapter_base, card_files
 from .adapter_switches import has_adapter
-from .configuration_mann import MANNConfig
 from .folder_saves import save_folder
 from .memory_card import write_memory_card
 
@@ -99,28 +97,20 @@ def _beside_model(own: Any, repository: Repository, folder: Path, before: str | 
     """Brings what a model's repository tells of its memory up to the memory that is pushed to it.
 
     Raises:
-        InvalidInputError: the model there is none of ours, or has labels of another kind.
+        InvalidInputError: the model there is none of ours, or its memory is of another kind.
         EncoderMismatchError: the model there has another encoder.
     """
     path = Path(repository.read(CONFIG) or "")
     fields = read_object(path)
-    if fields.get("model_type") != MANNConfig.model_type:
-        raise InvalidInputError(
-            f"{repository.id} holds a model of type {fields.get('model_type')!r}, which has no memory: push to another "
-            "repository."
-        )
-    config = MANNConfig.from_dict(fields)
-    if not own.memory.targets.is_of(config.problem_type):
-        raise InvalidInputError(
-            f"the memory is for problem_type={own.memory.problem_type!r}, and the model in {repository.id} for "
-            f"{targets_of(config.problem_type).name!r}."
-        )
+    if (why := own.why_not_beside(fields, repository.id)) is not None:
+        raise InvalidInputError(why)
+    type(own.config).from_dict(fields)  # which refuses what is none
     there = repository.read(MEMORY_FILE)
     if there is not None:
-        own.check_wrote(load_memory(there), f"in {repository.id}")
+        own.check_wrote(load_memory(there, kind=type(own.memory)), f"in {repository.id}")
     else:
         _check_model(own, repository, path.parent)
-    card_files.write_labels(own, fields, folder)  # the card is that of the model there
+    card_files.write_config(own, fields, folder)  # the card is that of the model there
     repository.read(card_files.CARD_DATA)  # where there is one, it comes to lie beside the configuration
     card_files.write_cards(own, folder, repository.id, before, card_files.read_card_data(Source.of(path.parent)))
 

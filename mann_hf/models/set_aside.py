@@ -8,8 +8,6 @@ from transformers.utils import logging
 
 from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError
-from ..persistent.labelled_memory import LabelledMemory
-from .memory_keys import check_inputs_read
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -22,7 +20,7 @@ def set_aside(model: Any, processing_class: Any, encoding: Callable[[], Abstract
         yield
         return
     processor = model.processor(processing_class)
-    check_inputs_read(model, kept, processor)
+    model.check_inputs_read(kept, processor)
     model.update_memory(lambda _: (model.empty_memory(), None))
     try:
         yield
@@ -36,7 +34,7 @@ def set_aside(model: Any, processing_class: Any, encoding: Callable[[], Abstract
 
 
 def _follow_encoder(
-    model: Any, kept: LabelledMemory, processor: InputProcessor, encoding: Callable[[], AbstractContextManager]
+    model: Any, kept: Any, processor: InputProcessor, encoding: Callable[[], AbstractContextManager]
 ) -> None:
     """Puts a memory back, and computes its keys again."""
     model.update_memory(lambda _: (kept, None))

@@ -1,13 +1,14 @@
 """A memory in a folder that others teach as well: what each has taught and forgotten is kept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import FolderChangedError
 from ..hub.files import CONFIG
 from ..hub.folder_lock import only_writer
-from ..persistent.merging import merged
+from ..persistent.kinds import format_of
 from .folder_saves import save_memory
 from .modeling_mann import MANNPreTrainedModel
 
@@ -43,11 +44,11 @@ class SharedFolder:
                 except FolderChangedError:
                     if not self.model.config.store_texts:
                         raise
-                    self._check_mergeable()
+                    merge = self._merge()
                     with self._undone_if_it_fails():
                         mine = self.model.memory
                         self.model.load_memory(self.folder)
-                        self.model.update_memory(lambda theirs: (merged(self._saved, mine, theirs), None), forgets=True)
+                        self.model.update_memory(lambda theirs: (merge(self._saved, mine, theirs), None), forgets=True)
                         save_memory(self.model, self.folder, overwrite=False)
                 self._saved = self.model.memory
 
@@ -62,12 +63,15 @@ class SharedFolder:
             self.model.seen_memories = seen
             raise
 
-    def _check_mergeable(self) -> None:
-        rules = self.model.memory.rules
-        if rules.capacity is not None and rules.eviction.merges:
+    def _merge(self) -> Callable[[Any, Any, Any], Any]:
+        """What puts two memories together that began as one."""
+        kind, why = format_of(self.model.memory), self.model.why_not_merged()
+        if kind.merge is None:
+            why = f"two memories of {kind.noun} cannot be put together. Load the folder again and teach it anew."
+        if why is not None:
             raise FolderChangedError(
-                f"nothing was saved: others have changed the memory in {self.folder} meanwhile, and with "
-                f'eviction="{rules.eviction_name}", which mixes examples in one slot, two memories cannot be put '
-                "together. Load the folder again and teach your examples anew.",
+                f"nothing was saved: others have changed the memory in {self.folder} meanwhile, and {why}",
                 str(self.folder),
             )
+        assert kind.merge is not None
+        return kind.merge

@@ -10,6 +10,9 @@ from typing import Any
 from ..targets.kinds import targets_of
 from .entries import LARGEST_ID, Entry
 
+READABLE_FILE = "memory.json"
+"""The copy of a memory's file that people read; nothing is loaded from it."""
+
 
 @contextmanager
 def nothing_collected() -> Iterator[None]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..errors import EncoderMismatchError
 from ..wording import listed
-from .labelled_memory import LabelledMemory
+from .values import MemoryValue
 
 SAME_ENCODER = 0.05
 """The most that keys of one encoder for the same input differ between precisions, as a share of their length."""
@@ -60,7 +60,7 @@ def mismatch(encoder_name: str | None, key_size: int, own: EncoderIdentity, sour
     )
 
 
-def why_old(memory: LabelledMemory, on: tuple[str, ...], lacking: bool, noun: str) -> str:
+def why_old(memory: MemoryValue, on: tuple[str, ...], lacking: bool, noun: str) -> str:
     """What is wrong with a memory that the encoder of before wrote, and what helps.
 
     Args:

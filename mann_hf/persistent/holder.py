@@ -1,9 +1,10 @@
 """The one reference to a model's lasting memory, swapped whole."""
 
+import copy
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ..wording import counted
 from .entries import name_id
 from .forks import free, renew_in_children
 from .labelled_memory import LabelledMemory
+from .values import MemoryValue
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -58,30 +60,30 @@ class Kept(NamedTuple):
     ready: ReadyMemory | None
 
 
-class MemoryHolder:
-    """Holds a memory for threads that read and threads that write.
+Value = TypeVar("Value", bound=MemoryValue)
+
+
+class Holder(Generic[Value]):
+    """Holds a memory, of whatever kind, for threads that read and threads that write.
 
     Writers take turns; each swaps in a new memory at one stroke. A reader works with the memory that was there when it
-    asked. What a reading prepares is kept until the memory or the reading's parameters change. A process may be forked
-    off at any time: its holder has the memory of that moment, and none of its locks is held.
+    asked. A process may be forked off at any time: its holder has the memory of that moment, and none of its locks is
+    held.
 
     Args:
         memory: what is held at first.
-        store: the name in `STORES` of what searches a large memory, for readings that take the nearest slots.
     """
 
-    def __init__(self, memory: LabelledMemory, store: str = "exact") -> None:
-        self.memory, self._store = memory, store
-        self._writing, self._solving, self._swapping = threading.RLock(), threading.RLock(), threading.Lock()
-        self._kept: Kept | None = None
-        self._forgotten = 0
+    def __init__(self, memory: Value) -> None:
+        self.memory = memory
+        self._writing, self._swapping = threading.RLock(), threading.Lock()
         self._following: Callable[[], None] | None = None
         renew_in_children(self)
 
     def update(
         self,
-        change: Callable[[LabelledMemory], tuple[LabelledMemory, Any]],
-        then: Callable[[LabelledMemory, LabelledMemory], None] | None = None,
+        change: Callable[[Value], tuple[Value, Any]],
+        then: Callable[[Value, Value], None] | None = None,
         forgets: bool = False,
     ) -> Any:
         """Swaps in the memory that `change` makes of the present one, and returns what else it returns.
@@ -99,14 +101,16 @@ class MemoryHolder:
                 after, result = change(before)
                 with self._swapping:
                     self.memory = after
-                if forgets:  # what was made ready for reads holds the keys and texts of before
-                    self._forgotten += 1
-                    self._kept = None if self._kept is None else _without_forgotten(self._kept, self.memory)
+                if forgets:
+                    self._forget()
                 if self._following is not None:
                     self._following()
             finally:
                 self._following = None
             return result
+
+    def _forget(self) -> None:
+        """Lets go of what was made of memories before the present one; here there is nothing."""
 
     def unchanged(self) -> AbstractContextManager[Any]:
         """Keeps writers out, so that what belongs to a memory can be copied with it."""
@@ -114,9 +118,45 @@ class MemoryHolder:
 
     def renew(self) -> None:
         """Goes on in a process that was forked off while other threads wrote or read."""
-        self._writing, self._solving, self._swapping = free(self._writing), free(self._solving), threading.Lock()
+        self._writing, self._swapping = free(self._writing), threading.Lock()
         if self._following is not None:  # the memory may have been swapped, and what follows it not
             self._following()
+
+    def branch(self) -> "Holder[Value]":
+        """An independent holder of the present memory, with what was prepared for reads."""
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict) -> "Holder[Value]":
+        return type(self)(self.memory)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.memory,)
+
+
+class MemoryHolder(Holder[LabelledMemory]):
+    """Holds a memory of labelled examples, and what readings prepare of it.
+
+    What a reading prepares is kept until the memory or the reading's parameters change.
+
+    Args:
+        memory: what is held at first.
+        store: the name in `STORES` of what searches a large memory, for readings that take the nearest slots.
+    """
+
+    def __init__(self, memory: LabelledMemory, store: str = "exact") -> None:
+        self._store, self._solving = store, threading.RLock()
+        self._kept: Kept | None = None
+        self._forgotten = 0
+        super().__init__(memory)
+
+    def _forget(self) -> None:  # what was made ready for reads holds the keys and texts of before
+        self._forgotten += 1
+        self._kept = None if self._kept is None else _without_forgotten(self._kept, self.memory)
+
+    def renew(self) -> None:
+        """Goes on in a process that was forked off while other threads wrote or read."""
+        self._solving = free(self._solving)
+        super().renew()
 
     def ready(self, reading: Reading) -> ReadyMemory:
         """The present memory, ready to be read.

@@ -1,7 +1,7 @@
 """A model's memory: the stored keys with what they stand for and their labels."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -86,6 +86,26 @@ class LabelledMemory(Content):
         """The fields alone: a reader may add what is worked out from them while a copy is made."""
         own = self.together()
         return {each.name: getattr(own, each.name) for each in fields(own)}
+
+    @property
+    def key_size(self) -> int:
+        """K, the size of keys."""
+        return self.rules.key_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors lie."""
+        return self.state.keys.device
+
+    @property
+    def ids(self) -> Set[int]:
+        """The ids of its entries."""
+        return self.slot_by_id.keys()
+
+    @property
+    def texts(self) -> Set[str]:
+        """The texts that it keeps; of inputs that are none, what identifies them."""
+        return {entry.text for entry in self.entries if entry.text}
 
     @cached_property
     def slot_by_id(self) -> Mapping[int, int]:

@@ -1,110 +1,36 @@
-"""Memory files: `memory.safetensors` is the memory, `memory.json` a copy for people to read and compare."""
+"""Memory files: `memory.safetensors` is the memory, of whichever kind, `memory.json` a copy for people to read."""
 
-import json
 import os
-import re
 import stat
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors import SafetensorError
 
 from ..errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
 from ..hub.files import MEMORY_FILE
-from ..hub.saving import whole_save, write_whole
-from ..hub.weight_sizes import headers
-from ..memory import EVICTIONS, KeyValueMemory, KeyValueState
-from ..targets.kinds import problem_types
-from ..targets.schema import names_from_json
-from .entries import label_names
-from .file_entries import entries_from, expect, nothing_collected
-from .labelled_memory import LabelledMemory
-from .refusals import check_size
+from ..hub.saving import whole_save
+from ..hub.weight_sizes import headers, metadata_of
+from .file_entries import READABLE_FILE, expect
+from .kinds import MEMORY_FORMATS, MemoryFormat, MemoryValue, format_of
+from .values import CheckEncoder
 
-READABLE_FILE = "memory.json"
-FORMAT = "mann_hf.memory"
-VERSION, VERSION_WITH_INPUTS = "1", "2"
-"""Versions of the format; the second has the inputs themselves beside the keys."""
 WHICH_FILE = f"Give the folder of a memory, or the file {MEMORY_FILE} in it."
-DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
-SHORTEST_ENTRY = len('{"id":0,"label":"","text":"","kind":""}')
 BUILT_IN = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
-NO_SIGNS = bytes(set(range(256)) - set(b'"[{'))
 
 
-def save_memory(memory: LabelledMemory, folder: str | os.PathLike) -> None:
+def save_memory(memory: MemoryValue, folder: str | os.PathLike) -> None:
     """Puts both files into a folder at one stroke; a save that is killed leaves the old memory or the new."""
     with whole_save(folder) as staging:
         write_memory(memory, staging)
 
 
-def write_memory(memory: LabelledMemory, folder: Path) -> None:
-    """Writes both files into a folder that nobody reads yet."""
-    described = describe(memory)
-    write_whole(folder / MEMORY_FILE, _packed(memory, described))
-    write_whole(folder / READABLE_FILE, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
+def write_memory(memory: MemoryValue, folder: Path) -> None:
+    """Writes the files of a memory into a folder that nobody reads yet."""
+    format_of(memory).write(memory, folder)
 
 
-def memory_bytes(memory: LabelledMemory) -> bytes:
-    """What `save_memory` writes to `memory.safetensors`."""
-    return _packed(memory, describe(memory))
-
-
-def _packed(memory: LabelledMemory, described: dict[str, Any]) -> bytes:
-    memory, contents = memory.together(), json.dumps(described, separators=(",", ":"), ensure_ascii=False)
-    tensors = {
-        "keys": memory.state.keys[0],
-        "usage": memory.state.usage[0],
-        "age": memory.state.age[0],
-        "write_count": memory.state.write_count[0],
-        "ids": memory.state.ids[0],
-        "contents": torch.frombuffer(bytearray(contents.encode()), dtype=torch.uint8),
-    }
-    if memory.names:
-        tensors["name_keys"] = torch.stack([memory.names[label] for label in described["labels_with_names"]])
-    if memory.probe is not None:
-        tensors["encoder_probe"] = memory.probe.float()
-    stored = [entry.stored or b"" for entry in memory.entries]
-    if any(stored):
-        tensors["inputs"] = torch.frombuffer(bytearray(b"".join(stored)), dtype=torch.uint8)
-        tensors["input_sizes"] = torch.tensor(list(map(len, stored)))
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # one entry alone: safetensors writes several in an order that changes from save to save
-    return save(tensors, metadata={"format": f"{FORMAT}/{described['version']}"})
-
-
-def describe(memory: LabelledMemory) -> dict[str, Any]:
-    """What a memory holds, without keys: labels, entries, and the encoder that wrote it."""
-    return {
-        "format": FORMAT,
-        "version": VERSION_WITH_INPUTS if any(entry.stored for entry in memory.entries) else VERSION,
-        "problem_type": memory.problem_type,
-        "encoder": {"name": memory.encoder_name, "key_size": memory.rules.key_size, "fingerprint": fingerprint(memory)},
-        "capacity": memory.rules.capacity,
-        "eviction": memory.rules.eviction_name,
-        "value_size": memory.rules.value_size,
-        "labels": list(memory.labels),
-        "labels_with_names": [label for label in memory.labels if label in memory.names],
-        "entries": [
-            {"id": entry.id, "label": entry.label, "text": entry.text, "kind": entry.kind} for entry in memory.entries
-        ],
-    }
-
-
-def fingerprint(memory: LabelledMemory) -> str | None:
-    """A short text that tells encoders apart at a glance; whether two are the same is decided by their probes."""
-    if memory.probe is None:
-        return None
-    return " ".join(f"{number:+.2f}" for number in memory.probe.flatten()[:8].tolist())
-
-
-def load_memory(
-    path: str | os.PathLike, check_encoder: Callable[[str | None, int], None] | None = None
-) -> LabelledMemory:
+def load_memory(path: str | os.PathLike, check_encoder: CheckEncoder | None = None, kind: type | None = None) -> Any:
     """Reads a memory from its file.
 
     A stranger may have written it. It is read by safetensors and as JSON, which run no code; what it claims is compared
@@ -113,28 +39,22 @@ def load_memory(
     Args:
         path: of `memory.safetensors`.
         check_encoder: called with the name and the key size of the encoder that wrote it, before the most is read.
+        kind: the class that the memory is to have; None for any in `MEMORY_FORMATS`.
 
     Raises:
         MemoryFileError: the file is missing, damaged, no memory, or larger than this machine holds.
+        InvalidInputError: it is a memory of another kind.
     """
-    path = Path(path)
+    path, wanted = Path(path), None
     try:
-        _check_file(path)
-        _check_kind(path)
+        expect(stat.S_ISREG(path.stat().st_mode), "it is no file")
+        _check_first_letters(path)
         headers([path])  # of a file that is larger than its header says nothing is mapped
-        with safe_open(path, framework="pt") as file:
-            name, _, version = (file.metadata() or {}).get("format", "").partition("/")
-            if name != FORMAT:
-                raise MemoryFileError(
-                    f"{path} is a safetensors file but holds no memory (format {FORMAT!r} expected). {WHICH_FILE}"
-                )
-            if version not in (VERSION, VERSION_WITH_INPUTS):
-                raise MemoryFileError(
-                    f"{path} has version {version!r} of the memory format; this release reads {VERSION!r} and "
-                    f"{VERSION_WITH_INPUTS!r}. A newer release of mann_hf may read it."
-                )
-            with nothing_collected():
-                return _assemble(file, check_encoder)
+        name, _, version = str(metadata_of(path).get("format", "")).partition("/")
+        found = _format_named(name, path)
+        if kind is None or issubclass(found.kind, kind):
+            return found.read(path, version, check_encoder)
+        wanted = next(one for _, one in MEMORY_FORMATS.items() if issubclass(one.kind, kind))
     except (MemoryFileError, EncoderMismatchError):
         raise
     except FileNotFoundError:
@@ -142,20 +62,21 @@ def load_memory(
     except FolderError as error:
         raise MemoryFileError(str(error)) from error
     except (SafetensorError, *BUILT_IN) as error:
-        kind = "" if isinstance(error, InvalidInputError) else f"{type(error).__name__} "
-        raise MemoryFileError(f"{path} is damaged, or not a memory file: {kind}{str(error)[:300]}") from error
+        named = "" if isinstance(error, InvalidInputError) else f"{type(error).__name__} "
+        raise MemoryFileError(f"{path} is damaged, or not a memory file: {named}{str(error)[:300]}") from error
+    raise InvalidInputError(f"the memory {path} holds {found.noun}, and this model's memory {wanted.noun}.")
 
 
-def _check_file(path: Path) -> None:
-    """Refuses a pipe or device, which has no end, and holes that claim to be more than this machine holds."""
-    status = path.stat()
-    expect(stat.S_ISREG(status.st_mode), "it is no file")
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        expect(status.st_size <= held, f"it has {status.st_size:,} bytes, and this machine a memory of {held:,}")
+def _format_named(name: str, path: Path) -> MemoryFormat:
+    if name not in MEMORY_FORMATS:
+        known = " or ".join(map(repr, MEMORY_FORMATS))
+        raise MemoryFileError(
+            f"{path} is a safetensors file but holds no memory (format {known} expected). {WHICH_FILE}"
+        )
+    return MEMORY_FORMATS[name]
 
 
-def _check_kind(path: Path) -> None:
+def _check_first_letters(path: Path) -> None:
     """Refuses a file of another kind by its first letters, which would be taken for the sizes of a damaged one."""
     with open(path, "rb") as file:
         begins = file.read(9)  # of safetensors the length of the header, and its first letter
@@ -163,104 +84,3 @@ def _check_kind(path: Path) -> None:
         return
     copied = f", but its copy for people to read ({READABLE_FILE})" if path.name == READABLE_FILE else ""
     raise MemoryFileError(f"{path} is not the file of a memory{copied}. {WHICH_FILE}")
-
-
-def _contents(file: Any) -> dict[str, Any]:
-    """The description in a file.
-
-    Empty objects and lists take thirty times their letters in memory, so they are counted before they are made.
-    """
-    written = _tensor(file, "contents", torch.uint8, None).flatten().numpy().tobytes()
-    signs = written.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, NO_SIGNS).replace(b'""', b"")
-    objects, lists = (
-        signs.count(sign) - sum(string[0].count(sign) for string in re.finditer(rb'"[^"]*"', signs))
-        for sign in (b"{", b"[")
-    )
-    expect(objects * SHORTEST_ENTRY <= len(written) and lists <= objects + 1, "too many objects or lists")
-    return json.loads(written, object_pairs_hook=_object)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    expect(len(fields) == len(pairs), "a field stands twice")
-    return fields
-
-
-def _assemble(file: Any, check_encoder: Callable[[str | None, int], None] | None) -> LabelledMemory:
-    """The memory that a file holds; one of `BUILT_IN` is raised where a stranger has written something else."""
-    contents = _contents(file)
-    problem_type, name = contents["problem_type"], contents["encoder"]["name"]
-    expect(problem_type in problem_types(), f"unknown problem type {problem_type!r}")
-    expect(contents["eviction"] in EVICTIONS, f"unknown eviction rule {contents['eviction']!r}")
-    expect(name is None or isinstance(name, str), "the encoder's name is no string")
-    key_size = _whole(contents["encoder"]["key_size"], 1)
-    if check_encoder is not None:
-        check_encoder(name, key_size)
-    entries = entries_from(contents["entries"], problem_type)
-    labels, with_names = names_from_json(contents["labels"]), names_from_json(contents["labels_with_names"])
-    "".join([*labels, *(entry.text or "" for entry in entries)]).encode()  # half a surrogate pair could not be saved
-    count = len(entries)
-    if contents["capacity"] is not None:
-        _whole(contents["capacity"], max(1, count))
-
-    vector = (count,)
-    ids, age, write_count = (_tensor(file, field, torch.int64, vector) for field in ("ids", "age", "write_count"))
-    expect(ids.tolist() == [entry.id for entry in entries], "the ids of slots and entries differ")
-    expect(len(set(ids.tolist())) == count, "an id stands twice")
-    usage = _tensor(file, "usage", torch.float32, vector)
-    possible = (usage >= 0).all() and (age >= 0).all() and (write_count >= 1).all()
-    expect(bool(possible), "a count is below what it can be")
-    keys = _tensor(file, "keys", torch.float32, (count, key_size))
-    if "inputs" in file.keys():  # noqa: SIM118 no mapping
-        inputs = zip(entries, _inputs(file, count), strict=True)
-        entries = tuple(entry._replace(stored=stored or None) for entry, stored in inputs)
-
-    rules = KeyValueMemory(key_size, _whole(contents["value_size"], 0), contents["capacity"], contents["eviction"])
-    memory = LabelledMemory(rules, problem_type, entries, rules.initial_state(), labels)
-    expect({name for entry in entries for name in label_names(entry.label)} == set(labels), "a label without an entry")
-    expect(not memory.targets.named or rules.value_size == len(labels), "value_size does not fit")
-    check_size(count, len(labels))
-    values = memory.values_of([entry.label for entry in entries])
-    expect(memory.targets.named or bool(torch.isfinite(values).all()), "labels hold NaN or infinity")
-
-    names, probe = {}, None
-    if with_names:
-        name_keys = _tensor(file, "name_keys", torch.float32, (len(with_names), key_size))
-        names = dict(zip(with_names, name_keys, strict=True))
-    if count or "encoder_probe" in file.keys():  # noqa: SIM118 no mapping
-        probes = file.get_slice("encoder_probe").get_shape()[0]
-        probe = _tensor(file, "encoder_probe", torch.float32, (probes or 1, key_size))
-    state = KeyValueState(
-        *(field[None] for field in (keys, values, usage, age, write_count, torch.ones_like(ids).bool(), ids))
-    )
-    memory = LabelledMemory(rules, problem_type, entries, state, labels, names, probe, name)
-    expect(set(memory.labels_with_words) == set(names), "the words of a label without an example")
-    return memory
-
-
-def _inputs(file: Any, count: int) -> Iterator[bytes]:
-    """The stored input of each entry; empty for one that has none."""
-    sizes = _tensor(file, "input_sizes", torch.int64, (count,))
-    held = _tensor(file, "inputs", torch.uint8, None).flatten().numpy()
-    whole = bool(((sizes >= 0) & (sizes <= len(held))).all())  # or their sum could pass the largest number
-    expect(whole and int(sizes.sum()) == len(held), "the sizes of inputs do not fit")
-    ends = sizes.cumsum(0).tolist()
-    return (held[start:end].tobytes() for start, end in zip([0, *ends], ends, strict=False))
-
-
-def _whole(value: Any, least: int) -> int:
-    expect(type(value) is int and value >= least, "a number is out of range")
-    return value
-
-
-def _tensor(file: Any, name: str, dtype: torch.dtype, shape: tuple[int, ...] | None) -> Tensor:
-    """A tensor of the file, looked at before it is read."""
-    claimed = file.get_slice(name)
-    kind, size = claimed.get_dtype(), tuple(claimed.get_shape())
-    expect(kind == DTYPES[dtype], f"{name} are of {kind}, not {DTYPES[dtype]}")
-    expect(shape is None or size == shape, f"{name} have the shape {size}, not {shape}")
-    tensor = file.get_tensor(name)
-    if dtype.is_floating_point and tensor.numel():
-        finite = torch.stack(tensor.aminmax()).isfinite().all()  # of large tables much faster than to look at each
-        expect(bool(finite), f"{name} hold NaN or infinity")
-    return tensor

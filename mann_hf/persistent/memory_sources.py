@@ -8,7 +8,8 @@ from ..errors import MemoryFileError
 from ..hub.files import CONFIG, MEMORY_FILE, WEIGHTS, escapes_folder
 from ..hub.source import Source, is_of_connection
 from ..hub_names import is_hub_name
-from .memory_files import READABLE_FILE, load_memory
+from .file_entries import READABLE_FILE
+from .memory_files import load_memory
 
 logger = logging.get_logger(f"transformers.{__name__}")
 

@@ -1,27 +1,19 @@
 """What the pipelines of memory-augmented classifiers share: teaching, forgetting, answering, saving."""
 
-import copy
-import inspect
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import chain
 from numbers import Real
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
-from huggingface_hub import CommitInfo
-from transformers import Pipeline
 from transformers.utils import logging
 
 from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
 from ..controllers.text import unboxed
 from ..errors import InvalidInputError, InvalidTypeError
-from ..hub.saving import take_upload
 from ..models import Evidence, MANNForClassification
 from ..models.embedding import embed_checked
-from ..models.folder_saves import save_folder
-from ..models.plain_modules import unwrap_hint
 from ..models.stored_inputs import why_unlike
 from ..persistent.entries import Entry, label_names
 from ..persistent.holder import ReadyMemory
@@ -30,68 +22,27 @@ from ..targets import known_as
 from ..targets.kinds import targets_of
 from ..wording import optional_at_least, shown
 from .lesson import inputs_of, lesson_of
-from .parts import PARTS, processing_class_of
+from .memory_pipeline import MemoryPipeline
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
 EVIDENCE = 5
 """How many stored examples an answer names by default."""
 
-Classifier = TypeVar("Classifier", bound="FewShotPipeline")
 
-
-class FewShotPipeline(Pipeline):
+class FewShotPipeline(MemoryPipeline):
     """Classifies inputs from a handful of labelled examples, and names the examples behind each answer.
 
     By itself it takes a memory-augmented classifier of any modality; a subclass is that of a task. A tokenizer or image
     processor is given by the argument of that name, which the controller of the model's inputs says
     (`processing_class`), or in a `processor`; if none is given, that of the model is loaded. With an encoder of images
     and words a `tokenizer` beside the `image_processor` reads the words, and an image processor alone reads none.
-
-    Attributes:
-        model_class: of the models that it takes.
-        chunk: inputs that are answered at a time when many are given.
     """
 
     model_class: ClassVar[type[MANNForClassification]] = MANNForClassification
-    chunk: ClassVar[int] = 4096
 
-    # found from the model, where none is given
-    _load_tokenizer: Any = None
-    _load_image_processor: Any = False
-    _load_feature_extractor: Any = False
-    _load_processor: Any = False
     _compared: Entry | None = None  # the first entry of the memory that was last found to fit the tokenizer
     model: MANNForClassification
-
-    def __init__(self, *, progress: Progress = None, **kwargs: Any) -> None:
-        model = kwargs.get("model")
-        if not isinstance(model, self.model_class):
-            wanted = self.model_class.__name__
-            raise InvalidTypeError(
-                f"the model is of type {type(model).__name__}; this pipeline takes a {wanted}, such as "
-                f"{wanted}.from_encoder_pretrained(name).{unwrap_hint(model)}"
-            )
-        name, own = model.config.controller.processing_class, {}
-        if name is not None and name not in inspect.signature(Pipeline.__init__).parameters:
-            own = {name: kwargs.pop(name, None)}
-        self._progress = progress
-        super().__init__(**kwargs)
-        vars(self).update(own)
-        if name is not None:
-            given = {part: one for part in {*PARTS, name} if (one := getattr(self, part, None)) is not None}
-            setattr(self, name, processing_class_of(model, given, self.processor))
-
-    @property
-    def processing_class(self) -> Any:
-        """The tokenizer or image processor; None for a modality that has neither."""
-        name = self.model.config.controller.processing_class
-        return None if name is None else getattr(self, name)
-
-    @property
-    def input_processor(self) -> InputProcessor:
-        """Turns a user's inputs into tensors, as the model's configuration says."""
-        return self.model.processor(self.processing_class)
 
     def __repr__(self) -> str:
         encoder, held = self.model.config.encoder_name, self.model.memory.summary
@@ -170,49 +121,6 @@ class FewShotPipeline(Pipeline):
         """
         self.model.forget(ids, label)
 
-    def with_own_memory(self: Classifier) -> Classifier:
-        """A pipeline that shares these weights and has its own copy of the memory."""
-        own = copy.copy(self)
-        own.model = self.model.with_own_memory()
-        return own
-
-    def load_memory(self, folder_or_repo: str | os.PathLike, *, reencode: bool = False, **kwargs: Any) -> None:
-        """Replaces the memory with a saved one; see `MANNPreTrainedModel.load_memory`."""
-        self.model.load_memory(folder_or_repo, reencode=reencode, processing_class=self.processing_class, **kwargs)
-
-    def save_memory(self, save_directory: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Saves the memory without the weights; see `MANNPreTrainedModel.save_memory`."""
-        self.model.save_memory(save_directory, overwrite=overwrite)
-
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike,
-        *,
-        create_model_card: bool = True,
-        overwrite: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Saves model, memory, tokenizer (or image processor) and card.
-
-        If the save is killed, the folder loads as before or as after it. No code is saved: the installed library reads
-        the folder. Arguments and errors are those of `MANNPreTrainedModel.save_pretrained`.
-        """
-        if not kwargs.pop("is_main_process", True):
-            return
-        upload = take_upload(save_directory, kwargs)
-        options = {"create_model_card": create_model_card, "overwrite": overwrite, **kwargs}
-        save_folder(self.model, save_directory, self.input_processor, **options)
-        if upload is not None:
-            self.push_to_hub(**upload)
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:  # type: ignore[override]
-        """Uploads model, memory, processing class and card; see `MANNPreTrainedModel.push_to_hub`."""
-        return self.model.push_to_hub(repo_id, processing_class=self.processing_class, **kwargs)
-
-    def push_memory_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
-        """Uploads the memory alone; see `MANNPreTrainedModel.push_memory_to_hub`."""
-        return self.model.push_memory_to_hub(repo_id, **kwargs)
-
     def __call__(  # type: ignore[override]
         self,
         inputs: Any,
@@ -254,34 +162,10 @@ class FewShotPipeline(Pipeline):
         options = {**self._postprocess_params, **given}
         batch_size = optional_at_least("batch_size", self._batch_size if batch_size is None else batch_size)
         progress = self._progress if progress is None else progress
-        inputs, processor = unboxed(inputs), self.input_processor
-        noun = processor.noun
-        if processor.is_one(inputs):
-            answer = self._answer(processor.check(inputs), processor, batch_size, progress, options)
-            lists = "top_k" in given or given.get("threshold") is not None
-            return answer[0] if lists else answer  # for one given when it was made, as the stock pipeline
-        if hasattr(inputs, "column_names"):  # a datasets.Dataset, or a table of pyarrow
-            raise InvalidTypeError(
-                f"{noun}s came as a table ({type(inputs).__name__}); give its column, as in table[{noun!r}]."
-            )
-        lazy = isinstance(inputs, torch.utils.data.Dataset)
-        if isinstance(inputs, Sized) and not lazy and not isinstance(inputs, (Mapping, bytes)):
-            answers: list[Any] = []
-            checked = processor.check(inputs) if len(inputs) else []
-            with following(progress, len(checked), noun) as advance:
-                for start in range(0, len(checked), self.chunk):
-                    part = checked[start : start + self.chunk]
-                    answers += self._answer(part, processor, batch_size, advance, options)
-            return answers
-        if lazy and not isinstance(inputs, Iterable):
-            known = len(inputs)
-            return self._stream((inputs[n] for n in range(known)), known, batch_size, progress, options)
-        if not isinstance(inputs, Iterable) or isinstance(inputs, (dict, bytes)):
-            raise InvalidTypeError(
-                f"something of type {type(inputs).__name__} came; give one {noun}, a list or a dataset of {noun}s."
-            )
-        count = len(inputs) if isinstance(inputs, Sized) else None
-        return self._stream(iter(inputs), count, batch_size, progress, options)
+        answers = self._answer_all(inputs, batch_size, progress, options)
+        lists = "top_k" in given or given.get("threshold") is not None
+        alone = lists and self.input_processor.is_one(unboxed(inputs))
+        return answers[0] if alone else answers  # for one given when it was made, as the stock pipeline
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
         if not kwargs.pop("truncation", True):
@@ -313,15 +197,6 @@ class FewShotPipeline(Pipeline):
             raise InvalidInputError(f"threshold is {shown(threshold)}; give a number from 0 to below 1, or None.")
         return number
 
-    def _stream(
-        self, inputs: Iterator[Any], count: int | None, batch_size: int | None, progress: Progress, options: dict
-    ) -> Iterator[Any]:
-        processor, start = self.input_processor, 0
-        with following(progress, count, processor.noun) as advance:
-            while part := list(islice(inputs, self.chunk)):
-                yield from self._answer(processor.check_part(part, start), processor, batch_size, advance, options)
-                start += len(part)
-
     def _answer(
         self, checked: list[Any], processor: InputProcessor, batch_size: int | None, progress: Progress, options: dict
     ) -> list[Any]:
@@ -329,9 +204,6 @@ class FewShotPipeline(Pipeline):
             outputs = self.forward({"inputs": checked}, processor=processor, batch_size=batch_size, advance=advance)
         with self.device_placement(), torch.no_grad():
             return self.postprocess(outputs, **options)
-
-    def preprocess(self, input_: Any, **preprocess_parameters: Any) -> dict[str, Any]:  # type: ignore[override]
-        return {"inputs": self.input_processor.check(input_)}
 
     def forward(self, model_inputs: dict[str, Any], **forward_params: Any) -> dict[str, Any]:
         """The `keys` and `logits` of inputs, and the memory that was read as `ready`; all stay on their device."""

@@ -23,8 +23,22 @@ def few_shot_task(auto_class: Any, encoder: str) -> Callable[[Kind], Kind]:
     """
 
     def register(kind: Any) -> Any:
-        task = task_of(kind.model_class.modality)
         made = f"mann_hf.{kind.model_class.__name__}.from_encoder_pretrained({encoder!r})"
+        return memory_task(task_of(kind.model_class.modality), auto_class, made)(kind)
+
+    return register
+
+
+def memory_task(task: str, auto_class: Any, made: str) -> Callable[[Kind], Kind]:
+    """As `few_shot_task`, for a task of any name.
+
+    Args:
+        task: its name in `transformers.pipeline`.
+        auto_class: of transformers, which loads its models.
+        made: code that makes one of these with an empty memory; the error for a call without a model names it.
+    """
+
+    def register(kind: Any) -> Any:
         PIPELINE_REGISTRY.register_pipeline(
             task, pipeline_class=kind, pt_model=auto_class, default=_NoDefault(task, made)
         )
@@ -42,6 +56,6 @@ class _NoDefault(dict):
 
     def __getitem__(self, key: str) -> Any:
         raise InvalidInputError(
-            f"pipeline({self.task!r}) needs a model, as there is none for all labels: a saved one, as in "
+            f"pipeline({self.task!r}) needs a model, as there is none for all purposes: a saved one, as in "
             f"model='folder', or one with an empty memory, as in model={self.example}."
         )

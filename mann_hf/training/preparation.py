@@ -8,7 +8,7 @@ from transformers.utils import logging
 from ..errors import InvalidInputError
 from ..models import MANNPreTrainedModel, adapters
 from ..models.adapter_switches import check_none_beside, has_adapter
-from ..models.memory_keys import lack_inputs, why_lacking
+from ..models.memory_keys import why_lacking
 from .arguments import EpisodicTrainingArguments
 from .kinds import EpisodeKind, kind_of
 
@@ -114,7 +114,7 @@ def prepare_model(
 
 def check_inputs_kept(model: MANNPreTrainedModel) -> None:
     """Refuses to train a model whose memory could not follow the encoder."""
-    if lack_inputs(model, model.memory):
+    if model.lacks_inputs(model.memory):
         raise InvalidInputError(
             f"the model's {why_lacking(model)}, so its keys could not be computed again with the trained encoder. "
             "Train a model with an empty memory and teach it afterwards."

@@ -24,7 +24,8 @@ from mann_hf.models import LabelledMemory
 from mann_hf.persistent import large_memory
 from mann_hf.persistent.entries import Example, Label
 from mann_hf.persistent.holder import MemoryHolder
-from mann_hf.persistent.memory_files import load_memory, memory_bytes, save_memory
+from mann_hf.persistent.labelled_files import memory_bytes
+from mann_hf.persistent.memory_files import load_memory, save_memory
 from mann_hf.persistent.shared_slots import Version
 from mann_hf.persistent.stored_entries import StoredEntries
 from tests.same_memory import same_memory

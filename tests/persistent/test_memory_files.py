@@ -22,14 +22,9 @@ from mann_hf.hub.source import Source
 from mann_hf.memory.reading import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from mann_hf.models import LabelledMemory
 from mann_hf.persistent.entries import Example
-from mann_hf.persistent.memory_files import (
-    FORMAT,
-    READABLE_FILE,
-    VERSION,
-    load_memory,
-    memory_bytes,
-    save_memory,
-)
+from mann_hf.persistent.file_entries import READABLE_FILE
+from mann_hf.persistent.labelled_files import FORMAT, VERSION, memory_bytes
+from mann_hf.persistent.memory_files import load_memory, save_memory
 from mann_hf.persistent.memory_sources import find_memory
 
 K = 4
@@ -642,7 +637,7 @@ def test_a_shape_is_compared_before_the_tensor_is_read(tmp_path: Path, monkeypat
             read.append(name)
             return self.file.get_tensor(name)
 
-    monkeypatch.setattr("mann_hf.persistent.memory_files.safe_open", Watched)
+    monkeypatch.setattr("mann_hf.persistent.labelled_files.safe_open", Watched)
     path = damaged(tmp_path, keys=lambda keys: torch.cat([keys, keys]), more=torch.zeros(9))
     with pytest.raises(MemoryFileError, match=r"keys have the shape \(8, 4\), not \(4, 4\)"):
         load_memory(path)

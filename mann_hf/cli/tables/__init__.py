@@ -13,10 +13,10 @@ from pathlib import Path
 
 from ...errors import InvalidInputError
 from ...hub.near_paths import near_paths
-from ..modalities import MODALITIES, TEXT
+from ..modalities import TEXT, kind_of_inputs
 from ..options import TableOptions
 from ..output import say
-from .columns import Columns
+from .columns import LABEL, TARGET, Columns
 from .content import (
     EXCELS,
     JSONS,
@@ -35,7 +35,7 @@ from .content import (
 )
 from .decoding import decode, lines_of
 from .delimited import DELIMITERS, read_delimited
-from .examples import Examples, checked, examples_of, inputs_of, rows_of
+from .examples import Examples, checked, examples_of, inputs_of, pairs_of, rows_of
 from .excel import read_excel
 from .folders import (
     check_no_classes,
@@ -54,6 +54,7 @@ from .saved import files_by_card, is_saved_data_set, read_saved
 
 __all__ = [
     "DELIMITERS",
+    "TARGET",
     "Examples",
     "Row",
     "Table",
@@ -62,6 +63,7 @@ __all__ = [
     "inputs_of",
     "is_stream",
     "is_table",
+    "pairs_of",
     "read_table",
     "rows_of",
 ]
@@ -107,8 +109,9 @@ def read_table(
     labels: bool = True,
     others: bool = False,
     inputs: Sequence[str] = (TEXT,),
+    answer: str = LABEL,
 ) -> Table:
-    """Reads the inputs of a table and, where they are wanted, their labels.
+    """Reads the inputs of a table and, where they are wanted, their labels or targets.
 
     Args:
         source: a file, a folder of data files or of class folders, `-` for standard input, a pipe, or a data set on
@@ -118,18 +121,19 @@ def read_table(
         labels: whether labels are wanted; if not, standard input and a `.txt` file may hold lines of text.
         others: whether all other columns are wanted too, after these.
         inputs: what the inputs may be: texts, images, or those that are found.
+        answer: what goes with an input, `LABEL` or `TARGET`.
 
     Raises:
         InvalidInputError: there is no such table, it cannot be read, it lacks a column or it is empty.
         MissingExtraError: an Excel file, without the package that reads it.
     """
-    columns = Columns(options, inputs, labels, others)
+    columns = Columns(options, inputs, labels, others, answer)
     folder = source if os.path.isdir(source) else os.path.dirname(source) if os.path.isfile(source) else ""
     if is_stream(source):
-        content = read_stream(source, options, columns, lines=not labels and not MODALITIES[columns.input].are_files)
+        content = read_stream(source, options, columns, lines=not labels and not kind_of_inputs(columns.input).are_files)
         table = table_of(content.source, _rows(content, options, columns), columns, content.source)
     elif os.path.isfile(source):
-        content = read_file(source, options, columns, lines=not labels and not MODALITIES[columns.input].are_files)
+        content = read_file(source, options, columns, lines=not labels and not kind_of_inputs(columns.input).are_files)
         if options.split is not None and content.ending not in EXCELS:
             raise InvalidInputError(f"{source!r} is a file and has no splits: leave out --split, or name its own file.")
         table = table_of(source, _rows(content, options, columns), columns, os.path.basename(source))
@@ -171,7 +175,7 @@ def _parquet_of(source: str, data: bytes, columns: Columns) -> Iterator[Row]:
 
 def _lines(source: str, text: str, columns: Columns) -> Iterator[Row]:
     if columns.labels:
-        raise InvalidInputError(f"{source!r} is read as lines of text, which have no labels; give a table.")
+        raise InvalidInputError(f"{source!r} is read as lines of text, which have no {columns.answer}s; give a table.")
     columns.find(source, [columns.asked[columns.input] or (columns.input if columns.header else "1")])
     lines = (line.rstrip("\r\n") for line in lines_of(text))
     written = ((place, line) for place, line in enumerate(lines, start=1) if line.strip())
@@ -206,6 +210,6 @@ def _rows_of_files(folder: str, files: list[Path], options: TableOptions, column
     for path in files:
         file = path.relative_to(folder)
         for row in _rows(read_file(str(path), options, columns, lines=False), options, columns):
-            if not row.problem and MODALITIES[columns.input].are_files and isinstance(row.cells[0], str):
+            if not row.problem and kind_of_inputs(columns.input).are_files and isinstance(row.cells[0], str):
                 row = row._replace(cells=(str(file.parent / row.cells[0]), *row.cells[1:]))
             yield row._replace(file=file.as_posix() if len(files) > 1 else "")

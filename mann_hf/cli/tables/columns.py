@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed, shown
-from ..modalities import MODALITIES, TEXT
+from ..modalities import MODALITIES, SOURCE, TEXT, kind_of_inputs
 from ..options import TableOptions
 from ..output import say
 
@@ -20,6 +20,13 @@ LABELS = (
     *("étiquette", "catégorie", "classe", "intention", "etiqueta", "categoría", "clase", "intención", "tema"),
 )
 """Usual names of a column of labels in English, German, French and Spanish; the first one is preferred."""
+TARGET = "target"
+TARGETS = (
+    *("target", "targets", "tgt", "target_text", "translation", "summary", "highlights", "actions", "action"),
+    *("output", "answer", "query", "sql", "human_reference", "ref", "reference", "completion", "response"),
+    *("ziel", "zieltext", "übersetzung", "antwort", "traduction", "résumé", "traducción", "resumen", "respuesta"),
+)
+"""Usual names of a column of targets, what is to be generated for a source; the first one is preferred."""
 WORDS = ("label_text", "label_name")
 """Names of columns that spell out the numbers in `label`; `label` is taken if both are there."""
 NAME = re.compile(r"\s*[\w.-]{1,40}\s*")
@@ -49,6 +56,7 @@ class Columns:
         options: how to read the table; the names of columns are taken from it.
         inputs: what the inputs may be, names of `MODALITIES`; the first of them that has a column is taken.
         labels: whether the column of labels is wanted, too.
+        answer: what goes with an input: `LABEL`, or for pairs `TARGET`.
         others: whether all other columns are wanted after these. Set to False if the files of a folder differ in them.
 
     Attributes:
@@ -58,15 +66,25 @@ class Columns:
     """
 
     def __init__(
-        self, options: TableOptions, inputs: Sequence[str] = (TEXT,), labels: bool = True, others: bool = False
+        self,
+        options: TableOptions,
+        inputs: Sequence[str] = (TEXT,),
+        labels: bool = True,
+        others: bool = False,
+        answer: str = LABEL,
     ) -> None:
-        self.asked = {kind: getattr(options, _field(kind), None) for kind in (*MODALITIES, LABEL)}
-        named = [one for one in MODALITIES if self.asked[one]]
+        self.asked = {kind: getattr(options, _field(kind), None) for kind in (*MODALITIES, SOURCE, LABEL, TARGET)}
+        named = [one for one in (*MODALITIES, SOURCE) if self.asked[one]]
         if len(named) > 1 or not {*named} <= {*inputs}:
             option, only = f"--{named[-1]}-column", inputs[0] if len(named) == 1 else named[0]
             raise InvalidInputError(f"{option} is of {named[-1]}s, and the inputs are {only}s (--{only}-column).")
+        other = TARGET if answer == LABEL else LABEL
+        if labels and self.asked[other]:
+            raise InvalidInputError(
+                f"{option_of(other)} is of {other}s, and with {inputs[0]}s go {answer}s ({option_of(answer)})."
+            )
         self.inputs = tuple(named or inputs)
-        self.labels = labels
+        self.labels, self.answer = labels, answer
         self.others = others
         self.header = not options.no_header
         self.found: tuple[str, ...] = ()
@@ -87,7 +105,7 @@ class Columns:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of columns that are wanted."""
-        return (self.input, LABEL) if self.labels else (self.input,)
+        return (self.input, self.answer) if self.labels else (self.input,)
 
     def find(self, source: str, there: Sequence[str], cure: str = "", *, named: bool = False) -> tuple[int, ...]:
         """The positions of the columns of texts, labels (several with `--label-column a,b`) and, if wanted, all others.
@@ -110,12 +128,12 @@ class Columns:
         self.found = tuple(there[place] for place in positions)
         if len(set(positions)) < len(positions):
             raise InvalidInputError(
-                f"{source!r}: {self.input}s and labels are to come from one column, {self.found[0]!r}."
+                f"{source!r}: {self.input}s and {self.answer}s are to come from one column, {self.found[0]!r}."
             )
         if by_name:
             self._say_guessed(source, there, positions)
         elif len(there) > 1:
-            places = {kind: ", ".join(self.found[1:] if kind == LABEL else self.found[:1]) for kind in self.kinds}
+            places = {kind: ", ".join(self.found[1:] if kind == self.answer else self.found[:1]) for kind in self.kinds}
             taken = " and ".join(f"{kind}s from column {place}" for kind, place in places.items())
             self.say(f"{source}: has no header, reads {taken}.")
         return (*positions, *self._others(source, there, positions))
@@ -143,7 +161,7 @@ class Columns:
 
     def match(self, there: Sequence[str]) -> bool:
         """Whether all columns that are wanted are among these names."""
-        wanted = (LABEL,) if self.labels else ()
+        wanted = (self.answer,) if self.labels else ()
         return self.have_inputs(there) and all(
             self._places(kind, there) or self._one_each(kind, there) for kind in wanted
         )
@@ -276,7 +294,7 @@ class Columns:
     def _has_both(self, there: Sequence[str]) -> bool:
         """Whether usual names of inputs and of labels are among these."""
         plain = {_plain(each) for each in there}
-        return not plain.isdisjoint(LABELS) and any(not plain.isdisjoint(usual_names(kind)) for kind in self.inputs)
+        return not plain.isdisjoint(usual_names(self.answer)) and any(not plain.isdisjoint(usual_names(kind)) for kind in self.inputs)
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """The positions of all columns that could be meant."""
@@ -291,7 +309,7 @@ class Columns:
         if first:  # another usual name may be the truth, and this one an answer
             return [place for place in usual if plain[place] not in WORDS]
         if not usual and plain == ["0", "1"]:  # a data frame whose columns have no names
-            return [int(kind == LABEL)]
+            return [int(kind == self.answer)]
         return usual
 
     def _one_each(self, kind: str, there: Sequence[str]) -> list[int]:
@@ -302,9 +320,12 @@ class Columns:
         return places if len(places) == len(asked) > 1 else []
 
 
+_ANSWERS = {LABEL: LABELS, TARGET: TARGETS}
+
+
 def usual_names(kind: str) -> tuple[str, ...]:
-    """The usual names of a column of inputs of a kind, or of labels; the first one is preferred."""
-    return LABELS if kind == LABEL else MODALITIES[kind].columns
+    """The usual names of a column of inputs of a kind, of labels, or of targets; the first one is preferred."""
+    return _ANSWERS[kind] if kind in _ANSWERS else kind_of_inputs(kind).columns
 
 
 def option_of(kind: str) -> str | None:

@@ -10,10 +10,11 @@ from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing
 from ...targets.labels import check_no_spreadsheet_error, labels_in
 from ...wording import counted
-from ..modalities import MODALITIES, TEXT
+from ..modalities import TEXT, kind_of_inputs
 from ..options import schema_of
 from ..output import progress_bar, say
 from . import hints
+from .columns import TARGET
 from .rows import Row, Table
 
 MOST_LISTED = 5
@@ -26,7 +27,7 @@ class Examples(NamedTuple):
     Attributes:
         inputs: texts, or paths as the table has them.
         labels: for each input its label: a name, a tuple of names with several labels, or a list of numbers for
-            regression. Empty if no labels were asked for.
+            regression; of pairs the target. Empty if no labels were asked for.
         numbers: the row numbers, counted from 1 over all files.
     """
 
@@ -68,6 +69,17 @@ def examples_of(table: Table, problem_type: str, skip_bad_rows: bool) -> Example
     else:
         _say_hints(table, examples, schema.several, known)
     return examples
+
+
+def pairs_of(table: Table, skip_bad_rows: bool) -> Examples:
+    """The sources of a table, and as labels their targets.
+
+    Raises:
+        InvalidInputError: a row lacks one of them, and bad rows are not skipped; the message names the row.
+    """
+    pairs = _examples(table, lambda cell: _input(cell, TARGET), skip_bad_rows)
+    hints.say_words_for_nothing(table, lambda cell: (cell,))
+    return pairs
 
 
 def _say_hints(table: Table, examples: Examples, several: bool, known: Spellings) -> None:
@@ -150,7 +162,7 @@ def checked(
     Raises:
         InvalidInputError: an input cannot be used, and is not skipped; the message names the row.
     """
-    if table.kind == TEXT:  # of which all was looked at
+    if not kind_of_inputs(table.kind).are_files:  # of which all was looked at
         return examples, examples.inputs
     by_number, good, bad = _by_number(table), [], []
     with progress_bar("Reading", len(examples.inputs)) as advance:
@@ -170,7 +182,7 @@ def checked(
 
 def _unreadable(table: Table, given: list[tuple[int, str]]) -> list[Row]:
     """The rows whose files cannot be read, of rows by their numbers and paths; none where cells are no paths."""
-    if (check := MODALITIES[table.kind].check) is None:
+    if (check := kind_of_inputs(table.kind).check) is None:
         return []
     by_number, bad = _by_number(table), []
     for number, path in given:
@@ -226,7 +238,7 @@ def _input(cell: Any, kind: str) -> str:
     if isinstance(cell, (int, float)):
         return repr(cell)  # as in csv, where numbers are texts
     if not isinstance(cell, str):
-        are_files = MODALITIES[kind].are_files
+        are_files = kind != TARGET and kind_of_inputs(kind).are_files
         said = "a cell" if are_files else repr(cell)  # which may hold a whole picture
         raise InvalidInputError(f"{said} is no {'path' if are_files else kind} but of type {type(cell).__name__}")
     check_no_spreadsheet_error(cell)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidInputError
 from ...wording import counted, listed
-from ..modalities import MODALITIES, TEXT
+from ..modalities import MODALITIES, TEXT, kind_of_inputs
 from ..options import TableOptions
 from .columns import Columns, option_of
 from .content import ending_of, endings
@@ -52,7 +52,7 @@ def input_files(folder: str, kind: str) -> list[Path]:
 
 
 def _of_kind(files: Iterable[Path], kind: str) -> list[Path]:
-    return [path for path in files if path.suffix.lower() in MODALITIES[kind].endings]
+    return [path for path in files if path.suffix.lower() in kind_of_inputs(kind).endings]
 
 
 def settle_inputs(folder: str, columns: Columns) -> list[Path]:
@@ -78,7 +78,7 @@ def settle_inputs(folder: str, columns: Columns) -> list[Path]:
     if found:
         columns.settle(found[0])
         return files[found[0]]
-    classes = " or ".join(f"{kind}s ({', '.join(ends)})" for kind in files if (ends := MODALITIES[kind].endings))
+    classes = " or ".join(f"{kind}s ({', '.join(ends)})" for kind in files if (ends := kind_of_inputs(kind).endings))
     classes = classes or f"{columns.input}s"
     others = {kind: len(_of_kind(held, kind)) for kind in MODALITIES if kind not in files}
     mixed = [f"; its {counted(count, kind)} are for a classifier of {kind}s" for kind, count in others.items() if count]
@@ -148,7 +148,7 @@ def check_no_classes(folder: str, tables: list[Path], columns: Columns) -> None:
             "there are tables."
         )
     for kind in columns.inputs:
-        files = input_files(folder, kind) if MODALITIES[kind].are_files else []
+        files = input_files(folder, kind) if kind_of_inputs(kind).are_files else []
         classes = sorted({path.relative_to(folder).parts[0] for path in files if path.parent != Path(folder)})
         if classes:
             what = f"{kind}s and labels" if columns.labels else f"{kind}s"
@@ -237,7 +237,7 @@ def read_class_folders(folder: str, chosen: Chosen, columns: Columns, options: T
     for path in chosen.files:
         within = path.relative_to(folder)
         name, label = within.as_posix(), within.parts[level]
-        if MODALITIES[columns.input].are_files:
+        if kind_of_inputs(columns.input).are_files:
             yield Row(1, (name, label)[: len(columns.kinds)], file=name)
             continue
         try:

@@ -13,7 +13,7 @@ from ...hub.near_paths import near_paths
 from ...hub_names import is_hub_name
 from ...wording import did_you_mean, is_url
 from ..hub_names import check_on_hub
-from ..modalities import MODALITIES
+from ..modalities import kind_of_inputs
 from .columns import Columns
 from .content import can_be_read, ending_of, endings, is_misspelt, shows_form
 from .rows import Row, Table, table_of
@@ -112,7 +112,7 @@ def rows_of(source: str, found: Any, columns: Columns) -> Iterator[Row]:
     there = list(found.features)
     names = [there[place] for place in columns.find(source, there, named=True)]
     features = [found.features[name] for name in names]
-    if MODALITIES[columns.input].are_files and "string" not in str(getattr(features[0], "dtype", "")):
+    if kind_of_inputs(columns.input).are_files and "string" not in str(getattr(features[0], "dtype", "")):
         raise InvalidInputError(
             f"{source}: the column {names[0]!r} holds no paths of files. {columns.input.capitalize()}s in the cells of "
             "a table are not read: save them as files, in a folder for each class, and give that folder."

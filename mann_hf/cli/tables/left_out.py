@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...wording import counted, listed
-from ..modalities import MODALITIES
+from ..modalities import kind_of_inputs
 from .columns import Columns
 from .content import LOCK
 
@@ -60,7 +60,7 @@ def say_left_out(folder: str, read: Sequence[Path], level: int, columns: Columns
     parts = [path.relative_to(folder).parts for path in read]
     above = {names[:level] for names in parts}
     found = Found(*([path for path in paths if _is_below(path, above, level)] for paths in find_all(folder)))
-    endings = MODALITIES[columns.input].endings
+    endings = kind_of_inputs(columns.input).endings
     others = [path for path in found.files if path.suffix.lower() not in endings and not _is_usual(path)]
     said = []
     if others:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ...targets import is_missing
 from ...targets.labels import same_label
 from ...wording import is_url, shown
-from ..modalities import MODALITIES, TEXT
+from ..modalities import MODALITIES, TEXT, kind_of_inputs
 from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
@@ -75,7 +75,7 @@ class Table(NamedTuple):
 
     def located(self, cell: str) -> str:
         """An input as a classifier takes it: as it is, or the path of its file from the present folder."""
-        return cell if not MODALITIES[self.kind].are_files or is_url(cell) else os.path.join(self.folder, cell)
+        return cell if not kind_of_inputs(self.kind).are_files or is_url(cell) else os.path.join(self.folder, cell)
 
 
 def table_of(

@@ -3,5 +3,6 @@
 from .base import STORES, Store
 from .exact import ExactStore, nearest
 from .faiss import FaissStore
+from .faiss_pq import FaissPQStore
 
-__all__ = ["STORES", "ExactStore", "FaissStore", "Store", "nearest"]
+__all__ = ["STORES", "ExactStore", "FaissPQStore", "FaissStore", "Store", "nearest"]

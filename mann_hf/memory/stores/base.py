@@ -46,6 +46,14 @@ class Store(ABC):
             MissingExtraError: one is not.
         """
 
+    def prepare(self, sample: Tensor, count: int) -> None:  # noqa: B027  # most need nothing
+        """Called before many keys are added to an empty store, so that it need not be laid out again as they come.
+
+        Args:
+            sample: [N, K], some of the keys, from all over them.
+            count: how many there will be.
+        """
+
     def __len__(self) -> int:
         return int(self.holds.count_nonzero())
 
@@ -128,7 +136,7 @@ class Store(ABC):
 
     @abstractmethod
     def parts(self) -> dict[str, Tensor]:
-        """All that it holds, as tensors: the `slots` [N] and their `keys` [N, K] at least."""
+        """All that it holds, as tensors: the `slots` [N], and their `keys` [N, K] or what it keeps of them."""
 
     @classmethod
     def of_parts(cls: type[Own], parts: Mapping[str, Tensor]) -> Own:

@@ -1,0 +1,153 @@
+"""The configuration of encoder-decoders with a memory."""
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from ..controllers.seq2seq_controller import SEQ2SEQ, half_of
+from ..errors import InvalidInputError
+from ..memory.interpolation import INTERPOLATIONS
+from ..wording import shown, whole_number
+from .configuration_base import MANNBaseConfig
+from .generation_memories import GENERATION_MEMORIES
+
+KEY_DTYPES = ("bfloat16", "float32")
+ADAPTIVE = "adaptive"
+"""In place of a number as `interpolation`: λ is predicted at each token."""
+
+
+class MANNSeq2SeqConfig(MANNBaseConfig):
+    r"""Configuration of an encoder-decoder with a memory of pairs: what it remembers of them, and how it is read.
+
+    Args:
+        encoder_config: the configuration of the wrapped encoder-decoder, as an object or a dict with its `model_type`.
+        encoder_name: the name it was loaded by; messages and memory files show it.
+        memory: what is remembered of a pair: `"token"`, the decoder's state before each token of the target and that
+            token ([Khandelwal et al. 2021](https://arxiv.org/abs/2010.00710)); or `"example"`, the pair as a whole
+            ([Lake 2019](https://arxiv.org/abs/1906.05381)), which takes training.
+        interpolation: λ, the share of a memory of tokens in the next-token distribution, from 0 to 1; or `"adaptive"`,
+            where it is predicted at each token, which takes training.
+        nearest: how many tokens of the memory are used for each next token.
+        sharpness: β, by which the cosines of keys are multiplied before their softmax.
+        neighbours: the pairs whose tokens are compared: those whose sources are nearest to the source that is asked
+            ([Meng et al. 2022](https://arxiv.org/abs/2105.14528)). None for the tokens of all pairs. A memory of
+            examples that holds more than 1,024 pairs reads the nearest alone, too, by default 128.
+        chunk_size: where the tokens of all pairs are compared: for how many tokens what one search found is used, with
+            what follows it in its pairs ([Alon et al. 2022](https://arxiv.org/abs/2201.12431)).
+        store: the name in `STORES` of what searches a large memory.
+        key_dtype: `"bfloat16"` or `"float32"`, in which keys of tokens are stored.
+        memory_size: K, the size of the keys and values of a memory of examples; by default that of the states.
+        gate: how far a memory of examples is open before training: what is read is multiplied by tanh(gate).
+        source_prefix: put in front of each source, as T5 takes it ("translate English to German: ").
+        max_source_length: the largest number of tokens of a source; by default that of the model.
+        max_target_length: likewise of a target.
+        store_texts: whether the memory keeps and saves the texts it was taught.
+        adapter: as for `MANNConfig`.
+
+    Raises:
+        UnknownNameError: there is no memory, interpolation or store of that name.
+        InvalidInputError: a field of a type or range that cannot be meant, such as an interpolation above 1.
+    """
+
+    model_type = "mann_seq2seq"
+    sub_configs = {"encoder_config": AutoConfig}
+
+    def __init__(
+        self,
+        encoder_config: PreTrainedConfig | dict[str, Any] | None = None,
+        encoder_name: str | None = None,
+        memory: str = "token",
+        interpolation: float | str = 0.5,
+        nearest: int = 8,
+        sharpness: float = 30.0,
+        neighbours: int | None = 16,
+        chunk_size: int = 1,
+        store: str = "exact",
+        key_dtype: str = "bfloat16",
+        memory_size: int | None = None,
+        gate: float = 0.0,
+        source_prefix: str = "",
+        max_source_length: int | None = None,
+        max_target_length: int | None = None,
+        store_texts: bool = True,
+        adapter: dict[str, Any] | None = None,
+        modality: str = SEQ2SEQ,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(memory, str):
+            raise _wrong("memory", memory, "give a name")
+        GENERATION_MEMORIES[memory]  # refuses another name
+        if isinstance(interpolation, str):
+            if interpolation != ADAPTIVE:
+                raise _wrong("interpolation", interpolation, f"give a number from 0 to 1, or {ADAPTIVE!r}")
+        elif not _is_number(interpolation) or not 0 <= interpolation <= 1:
+            raise _wrong("interpolation", interpolation, f"give a number from 0 to 1, or {ADAPTIVE!r}")
+        for name, number in (("nearest", nearest), ("chunk_size", chunk_size)):
+            _check_whole(name, number)
+        for name, optional in (
+            ("neighbours", neighbours),
+            ("memory_size", memory_size),
+            ("max_source_length", max_source_length),
+            ("max_target_length", max_target_length),
+        ):
+            if optional is not None:
+                _check_whole(name, optional, " or None")
+        if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
+            raise _wrong("sharpness", sharpness, "give a number above 0")
+        if not _is_number(gate) or abs(gate) == float("inf"):
+            raise _wrong("gate", gate, "give a number; 0 is closed")
+        if key_dtype not in KEY_DTYPES:
+            raise _wrong("key_dtype", key_dtype, f"choose one of {', '.join(map(repr, KEY_DTYPES))}")
+        if not isinstance(source_prefix, str):
+            raise _wrong("source_prefix", source_prefix, "give a text")
+        self.memory, self.interpolation = memory, interpolation
+        self.nearest, self.sharpness = int(nearest), float(sharpness)
+        self.neighbours = None if neighbours is None else int(neighbours)
+        self.chunk_size, self.key_dtype = int(chunk_size), key_dtype
+        self.memory_size = None if memory_size is None else int(memory_size)
+        self.gate, self.source_prefix = float(gate), source_prefix
+        self.max_source_length = None if max_source_length is None else int(max_source_length)
+        self.max_target_length = None if max_target_length is None else int(max_target_length)
+        super().__init__(
+            encoder_config=AutoConfig.for_model("t5") if encoder_config is None else encoder_config,
+            encoder_name=encoder_name,
+            modality=modality,
+            store=store,
+            store_texts=store_texts,
+            adapter=adapter,
+            **{**kwargs, "is_encoder_decoder": True},
+        )
+
+    @property
+    def interpolation_kind(self) -> str:
+        """The name in `INTERPOLATIONS`."""
+        return ADAPTIVE if self.interpolation == ADAPTIVE else next(iter(INTERPOLATIONS))
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of the decoder's states, by the name that trainers look for."""
+        return half_of(self.encoder_config, "decoder").hidden_size
+
+    @property
+    def key_size(self) -> int:
+        """K, the size of what a memory's keys are: of a memory of tokens the decoder's states, else `memory_size`."""
+        return GENERATION_MEMORIES[self.memory].key_size_of(self)
+
+    def get_text_config(self, decoder: Any = None, encoder: Any = None) -> PreTrainedConfig:
+        """The configuration of the wrapped model, or of its decoder or encoder; see transformers."""
+        return self.encoder_config.get_text_config(decoder=decoder, encoder=encoder)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _check_whole(name: str, value: Any, other: str = "") -> None:
+    number = whole_number(value)
+    if number is None or number < 1:
+        raise _wrong(name, value, f"give a whole number from 1 on{other}")
+
+
+def _wrong(name: str, value: Any, cure: str) -> InvalidInputError:
+    return InvalidInputError(f"{name} is {shown(value)}; {cure}.")
+

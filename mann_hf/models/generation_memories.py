@@ -1,0 +1,289 @@
+"""What an encoder-decoder remembers of pairs of sequences, and how it is read while a sequence is generated.
+
+Shapes: N pairs, B sources, R = B times beams sequences, L tokens of sources, T of targets, S stored tokens, P candidates
+of a source, M retrieved slots, H and D sizes of the encoder's and the decoder's states, E and K of source and token keys.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..controllers.base import to_unit_length
+from ..controllers.seq2seq_controller import IGNORED, half_of, mean_of_states
+from ..memory.example_reading import ExampleReading
+from ..memory.interpolation import INTERPOLATIONS
+from ..persistent.pairs import Candidates, EncodedPairs, PairSearch
+from ..registry import Registry
+
+READ_WHOLE = 1024
+"""Pairs up to which each question reads all of a memory of examples; beyond, the nearest alone."""
+NEAREST_PAIRS = 128
+"""How many that is if the configuration does not say."""
+
+
+class PairStates(NamedTuple):
+    """What an encoder-decoder gives for pairs whose targets it is told.
+
+    Attributes:
+        sources: [N, L, H], the encoder's states.
+        mask: [N, L], 0 on padding.
+        targets: [N, T, D], the decoder's states before each token of the target.
+        tokens: [N, T], the targets; -100 is padding.
+        embedded: [N, T, D'], embeddings of these tokens.
+    """
+
+    sources: Tensor
+    mask: Tensor
+    targets: Tensor
+    tokens: Tensor
+    embedded: Tensor
+
+
+class StoredExamples(NamedTuple):
+    """Pairs as a memory of examples keeps them: keys and values [B, S, K], mask [B, S], numbers [B, S] or None."""
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None
+    numbers: Tensor | None = None
+
+
+class Retrieved(NamedTuple):
+    """What a memory of tokens says about next tokens.
+
+    Attributes:
+        shares: [R, T, M], the share of each slot in the next-token distribution.
+        tokens: [R, T, M], the tokens of the slots.
+        slots: [R, T, M], the slots; -1 for none.
+    """
+
+    shares: Tensor
+    tokens: Tensor
+    slots: Tensor
+
+
+class GenerationMemory(nn.Module, ABC):
+    """What is remembered of pairs, and how it is read; of a model, which gives it states.
+
+    Attributes:
+        kind: its name in `GENERATION_MEMORIES`.
+        of_tokens: whether what is read changes the next-token distribution; else it changes the encoder's states.
+        key_parts: names of its modules that have a part in what is stored.
+    """
+
+    kind: str
+    of_tokens: bool
+    key_parts: tuple[str, ...] = ()
+
+    @staticmethod
+    @abstractmethod
+    def key_size_of(config: Any) -> int:
+        """K, for a `MANNSeq2SeqConfig`."""
+
+    @abstractmethod
+    def encoded(self, states: PairStates) -> EncodedPairs:
+        """Pairs as they are written to a memory."""
+
+    @property
+    @abstractmethod
+    def is_silent(self) -> bool:
+        """Whether reading changes nothing, whatever is stored."""
+
+    @property
+    @abstractmethod
+    def source_size(self) -> int:
+        """E."""
+
+
+GENERATION_MEMORIES: Registry[type[GenerationMemory]] = Registry("memory")
+
+
+@GENERATION_MEMORIES.register("token")
+class TokenMemory(GenerationMemory):
+    """Each token of a target under the decoder's state before it.
+
+    Read at each step of generation as [Nearest Neighbor Machine Translation](https://arxiv.org/abs/2010.00710) does;
+    with `neighbours` the tokens of the nearest pairs alone are compared, as in [Fast Nearest Neighbor Machine
+    Translation](https://arxiv.org/abs/2105.14528).
+
+    Args:
+        config: a `MANNSeq2SeqConfig`.
+    """
+
+    kind = "token"
+    of_tokens = True
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.nearest, self.neighbours, self.chunk_size = config.nearest, config.neighbours, config.chunk_size
+        fixed = not isinstance(config.interpolation, str)
+        share = config.interpolation if fixed else 0.5
+        self.interpolation = INTERPOLATIONS[config.interpolation_kind](share, config.sharpness, config.nearest)
+        self._source_size = half_of(config.encoder_config, "encoder").hidden_size
+
+    @staticmethod
+    def key_size_of(config: Any) -> int:
+        return half_of(config.encoder_config, "decoder").hidden_size
+
+    @property
+    def source_size(self) -> int:
+        return self._source_size
+
+    @property
+    def is_silent(self) -> bool:
+        return getattr(self.interpolation, "share", None) == 0
+
+    def encoded(self, states: PairStates) -> EncodedPairs:
+        told = states.tokens != IGNORED
+        return EncodedPairs(
+            source_keys=mean_of_states(states.sources, states.mask),
+            tokens=states.tokens[told],
+            lengths=told.sum(1),
+            token_keys=to_unit_length(states.targets[told].float()),
+        )
+
+    def retrieval(self, source_keys: Tensor, search: PairSearch) -> "TokenRetrieval":
+        """What is to be read for sources whose keys [B, E] are given, from a lasting memory."""
+        if self.neighbours is None:
+            return TokenRetrieval(self, len(source_keys), None, search)
+        _, numbers = search.nearest_pairs(source_keys, self.neighbours)
+        return TokenRetrieval(self, len(source_keys), search.candidates(numbers))
+
+    def among(self, candidates: Candidates) -> "TokenRetrieval":
+        """What is to be read from given tokens of each source."""
+        return TokenRetrieval(self, len(candidates.tokens), candidates)
+
+
+class TokenRetrieval:
+    """Retrieval for a batch of sources, step after step.
+
+    Args:
+        memory: by whose rules.
+        batch: B.
+        candidates: the tokens to compare for each source; None where all of `search` are compared.
+        search: of the whole memory.
+    """
+
+    def __init__(
+        self, memory: TokenMemory, batch: int, candidates: Candidates | None, search: PairSearch | None = None
+    ) -> None:
+        self.memory, self.batch, self.search = memory, batch, search
+        self._step = 0
+        self._candidates = None if candidates is None else self._in_float(candidates)
+
+    def __call__(self, states: Tensor, rows: Tensor) -> Retrieved:
+        """The slots for next tokens, given decoder states [R, T, D] and the source [R] of each sequence."""
+        queries = to_unit_length(states.float())
+        if self.search is None:
+            return self._compared(queries, rows)
+        beams = self._beams(rows)
+        if self.memory.chunk_size == 1 or queries.shape[1] > 1 or beams is None:
+            return self._searched(queries)
+        if self._step % self.memory.chunk_size == 0:
+            _, slots = self.search.nearest_tokens(queries[:, 0], self.memory.nearest)
+            found = slots.view(self.batch, -1)  # by all sequences of a source
+            self._candidates = self._in_float(self.search.window(found, self.memory.chunk_size))
+        self._step += 1
+        return self._compared(queries, rows)
+
+    def _beams(self, rows: Tensor) -> int | None:
+        """The number of sequences of each source, where these stand together and in order; else None."""
+        beams = len(rows) // max(self.batch, 1)
+        in_order = torch.arange(self.batch, device=rows.device).repeat_interleave(beams)
+        return beams if in_order.shape == rows.shape and torch.equal(in_order, rows) else None
+
+    def _compared(self, queries: Tensor, rows: Tensor) -> Retrieved:
+        """The nearest of each source's candidates."""
+        assert self._candidates is not None
+        keys, tokens, slots = self._candidates
+        sequences, length, size = queries.shape
+        if (beams := self._beams(rows)) is not None:  # without a copy of the keys for each beam
+            scores = (queries.reshape(self.batch, beams * length, size) @ keys.mT).view(sequences, length, -1)
+        else:
+            scores = queries @ keys[rows].mT
+        scores = scores.masked_fill((tokens < 0)[rows][:, None], -math.inf)
+        scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
+        spread = (sequences, length, -1)
+        tokens = tokens[rows][:, None].expand(spread).gather(-1, places)
+        slots = slots[rows][:, None].expand(spread).gather(-1, places)
+        return self._shared(scores, tokens, slots)
+
+    def _searched(self, queries: Tensor) -> Retrieved:
+        """The nearest of all tokens."""
+        assert self.search is not None
+        scores, slots = self.search.nearest_tokens(queries.flatten(0, 1), self.memory.nearest)
+        shape = (*queries.shape[:2], -1)
+        return self._shared(scores.view(shape), self.search.tokens_at(slots).view(shape), slots.view(shape))
+
+    def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor) -> Retrieved:
+        shares = self.memory.interpolation(scores, tokens)
+        return Retrieved(shares, tokens, slots.masked_fill(torch.isneginf(scores), -1))
+
+    @staticmethod
+    def _in_float(candidates: Candidates) -> Candidates:
+        return candidates._replace(keys=candidates.keys.float())
+
+
+@GENERATION_MEMORIES.register("example")
+class ExampleMemory(GenerationMemory):
+    """Each pair as one key and one value, read by every state of a source; see `ExampleReading`.
+
+    A value is made of the mean of the decoder's states before the tokens of the target and of the mean of these tokens'
+    embeddings.
+
+    Args:
+        config: a `MANNSeq2SeqConfig`.
+    """
+
+    kind = "example"
+    of_tokens = False
+    key_parts = ("reading.key", "reading.value")
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        source, target = (half_of(config.encoder_config, half).hidden_size for half in ("encoder", "decoder"))
+        self.neighbours = config.neighbours
+        self.reading = ExampleReading(source, 2 * target, self.key_size_of(config), config.gate)
+
+    @staticmethod
+    def key_size_of(config: Any) -> int:
+        return config.memory_size or half_of(config.encoder_config, "encoder").hidden_size
+
+    @property
+    def source_size(self) -> int:
+        return self.reading.size
+
+    @property
+    def is_silent(self) -> bool:
+        return self.reading.is_closed
+
+    def encoded(self, states: PairStates) -> EncodedPairs:
+        told = (states.tokens != IGNORED)[..., None]
+        count = told.sum(1).clamp(min=1)
+        parts = [(part * told).sum(1) / count for part in (states.targets, states.embedded)]
+        pooled = self._pooled(states.sources, states.mask)
+        return EncodedPairs(
+            source_keys=self.reading.key(pooled).float(),
+            tokens=states.tokens[told[..., 0]],
+            lengths=told[..., 0].sum(1),
+            values=self.reading.value(torch.cat(parts, -1)).float(),
+        )
+
+    def stored(self, states: Tensor, mask: Tensor, search: PairSearch) -> StoredExamples:
+        """The pairs of a lasting memory that sources with these states [B, L, H] read."""
+        if (count := len(search.memory)) <= READ_WHOLE:
+            numbers = torch.arange(count, device=states.device)[None]
+            return StoredExamples(search.source_keys[None], search.values[None], None, numbers)
+        asked = self.reading.query(self._pooled(states, mask))
+        _, numbers = search.nearest_pairs(asked.float(), self.neighbours or NEAREST_PAIRS)
+        keys, values = search.examples(numbers)
+        return StoredExamples(keys, values, numbers >= 0, numbers)
+
+    def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
+        held = mask.to(states.dtype)[..., None]
+        return (states * held).sum(1) / held.sum(1).clamp(min=1)
+
+

@@ -1,0 +1,471 @@
+"""Encoder-decoders with a memory of pairs, which generate from what they were taught."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+import transformers.initialization as init
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+
+from ..controllers.progress import Progress, following
+from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
+from ..memory.example_reading import ExampleReading
+from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
+from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity, check_tokenizer
+from .arguments import naming_unknown_arguments
+from .configuration_seq2seq import MANNSeq2SeqConfig
+from .embedding import evaluating
+from .encoder_settings import read_wrapped
+from .episode_batch import EpisodeBatch
+from .generation_evidence import GenerationEvidence, evidence_of
+from .generation_memories import GENERATION_MEMORIES, PairStates, Retrieved, StoredExamples, TokenRetrieval
+from .modeling_mann import MANNPreTrainedModel
+from .pair_episodes import PairEpisodes, episode_pairs
+from .pair_writing import PART, encoded_texts
+
+Model = TypeVar("Model", bound="MANNForConditionalGeneration")
+
+
+@dataclass
+class MemoryEncoderOutput(BaseModelOutput):
+    """Output of the encoder with what the memory is asked for its sources.
+
+    Attributes:
+        memory_rows: [R], the source of each sequence: beams have that in common.
+        retrieval: what tokens are read from; None where nothing is read.
+        read_weights: [B, L, S], the weights with which the states read the pairs of a memory of examples.
+        read_pairs: [B, S] or [1, S], the numbers of these pairs in the memory.
+    """
+
+    memory_rows: Tensor | None = None
+    retrieval: TokenRetrieval | None = None
+    read_weights: Tensor | None = None
+    read_pairs: Tensor | None = None
+
+
+@dataclass
+class MANNSeq2SeqOutput(Seq2SeqLMOutput):
+    """Output of an encoder-decoder with a memory: `Seq2SeqLMOutput`, whose logits are those of model and memory.
+
+    Attributes:
+        retrieved: what a memory of tokens said; None where nothing was read.
+    """
+
+    retrieved: Retrieved | None = None
+
+
+class SourceEncoder:
+    """The encoder of a model, which reads its memory as well; what `generate` calls once for its sources.
+
+    Args:
+        model: the model.
+    """
+
+    main_input_name = "input_ids"
+
+    def __init__(self, model: "MANNForConditionalGeneration") -> None:
+        self.model = model
+
+    def forward(self, *args: Any, **kwargs: Any) -> MemoryEncoderOutput:
+        """States of sources, and what is read for them; arguments are those of the wrapped model's encoder."""
+        return self.model.encode_sources(*args, **kwargs)
+
+    __call__ = forward
+
+
+class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
+    """An encoder-decoder with a memory of pairs of sequences: it generates from what it was taught, untrained.
+
+    With an empty memory, `forward` and `generate` give what the wrapped model gives, to the last bit. In training mode
+    the lasting memory is not read: its keys would be those of earlier weights.
+
+    Args:
+        config: the configuration.
+
+    Attributes:
+        generation_memory: how the memory is written and read.
+    """
+
+    modality = SEQ2SEQ
+    episode_kind = "pairs"
+    config_class = MANNSeq2SeqConfig
+    main_input_name = "input_ids"
+
+    config: MANNSeq2SeqConfig
+    memory: PairMemory
+
+    def __init__(self, config: MANNSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.generation_memory = GENERATION_MEMORIES[config.memory](config)
+        self.post_init()
+
+    @property
+    def key_parts(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the modules, besides the encoder, that have a part in keys."""
+        return tuple(f"generation_memory.{name}" for name in self.generation_memory.key_parts)
+
+    @property
+    def reading_parts(self) -> tuple[str, ...]:
+        return ("generation_memory",)
+
+    @torch.no_grad()
+    def _init_weights(self, module: Any) -> None:
+        if isinstance(module, AdaptiveInterpolation):
+            init.normal_(module.hidden.weight, std=module.initial_spread)
+            for part in (module.hidden.bias, module.choice.weight):
+                init.zeros_(part)
+            init.copy_(module.choice.bias, module.initial_choice())
+            init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
+        elif isinstance(module, ExampleReading):
+            for layer in (module.query, module.key, module.value, module.out):
+                init.normal_(layer.weight, std=layer.in_features**-0.5)
+            init.constant_(module.gate, module.initial_gate)
+
+    def new_holder(self) -> PairHolder:
+        return PairHolder(self.empty_memory())
+
+    @classmethod
+    def from_seq2seq_pretrained(
+        cls: type[Model],
+        seq2seq_name: str | os.PathLike,
+        *,
+        memory: str = "token",
+        interpolation: float | str = 0.5,
+        **kwargs: Any,
+    ) -> Model:
+        """Makes a model with an empty memory from a pretrained encoder-decoder.
+
+        Args:
+            seq2seq_name: a folder or a Hub id of a model of `AutoModelForSeq2SeqLM`.
+            memory: `"token"` or `"example"`; see `MANNSeq2SeqConfig`.
+            interpolation: the share of a memory of tokens in the next-token distribution.
+            kwargs: further fields of `MANNSeq2SeqConfig`; any others are arguments of the wrapped model's
+                `from_pretrained` (`dtype`, `attn_implementation`, `revision`, `token`, `cache_dir`, ...).
+
+        Raises:
+            EncoderNotFoundError: no model of this name was found.
+            UnsafeFileError: its weights are a pickle, or lie outside of the folder or repository.
+            UnknownNameError: there is no such memory or store.
+            InvalidInputError: a field that cannot be meant, or the model generates no sequence from another one.
+            InvalidTypeError: an argument that there is not, or of a type that it does not have.
+        """
+        given = {"memory": memory, "interpolation": interpolation, **kwargs}
+        with naming_unknown_arguments("from_seq2seq_pretrained", kwargs, cls.config_class):
+            return cls.from_encoder(*read_wrapped(seq2seq_name, cls.config_class, SEQ2SEQ, given))
+
+    @classmethod
+    def from_seq2seq_config(cls: type[Model], seq2seq: str | PreTrainedConfig, **kwargs: Any) -> Model:
+        """Makes a model with an empty memory around an encoder-decoder with random weights, to be trained from scratch.
+
+        Args:
+            seq2seq: the type of an encoder-decoder in transformers, such as `"t5"`; or its configuration.
+            kwargs: fields of `MANNSeq2SeqConfig`; any others are fields of the encoder-decoder's configuration.
+
+        Raises:
+            UnknownNameError: there is no such type, memory or store.
+            InvalidInputError: a field that cannot be meant.
+            InvalidTypeError: a field that there is not.
+        """
+        return cls.from_encoder_config(seq2seq, **kwargs)
+
+    @classmethod
+    def from_encoder(cls: type[Model], encoder: PreTrainedModel, config: MANNSeq2SeqConfig) -> Model:
+        """Makes a model with an empty memory around an encoder-decoder that is loaded already.
+
+        Args:
+            encoder: the encoder-decoder.
+            config: of the model; its `encoder_config` becomes that of the encoder-decoder.
+        """
+        model = super().from_encoder(encoder, config)
+        model.generation_config = GenerationConfig.from_dict(encoder.generation_config.to_dict())
+        return model
+
+    @property
+    def reading(self) -> Any:
+        """How the memory is read, as objectives take it."""
+        return self.generation_memory
+
+    def empty_memory(self) -> PairMemory:
+        """A memory for this model that holds nothing."""
+        dtype = torch.bfloat16 if self.config.key_dtype == "bfloat16" else torch.float32
+        own = self.generation_memory
+        return PairMemory.empty(
+            own.kind, self.config.key_size, own.source_size, dtype, "cpu" if self.device.type == "meta" else self.device
+        )
+
+    def get_encoder(self, modality: str | None = None) -> Any:
+        """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
+        return SourceEncoder(self)
+
+    def get_input_embeddings(self) -> Any:
+        """The table of the source's tokens."""
+        return self.encoder.get_input_embeddings()
+
+    def get_output_embeddings(self) -> Any:
+        """The layer that gives logits."""
+        return self.encoder.get_output_embeddings()
+
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Inputs of a step of generation, as the wrapped model prepares them."""
+        return self.encoder.prepare_inputs_for_generation(*args, **kwargs)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """What the decoder is given so that it is to say `labels` [B, T] next."""
+        return decoder_inputs(self.encoder, labels)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        decoder_inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> MANNSeq2SeqOutput | tuple:
+        """Logits of next tokens, of model and memory.
+
+        Args:
+            input_ids: [B, L], sources.
+            attention_mask: of the same shape, 0 on padding.
+            decoder_input_ids: [B, T]; by default `labels` moved by one.
+            decoder_attention_mask: of the same shape.
+            encoder_outputs: of `get_encoder()`, in place of `input_ids`; others are taken as they are, and the memory
+                is not read.
+            past_key_values: a cache.
+            inputs_embeds: [B, L, H], in place of `input_ids`.
+            decoder_inputs_embeds: [B, T, D], in place of `decoder_input_ids`.
+            labels: [B, T], for the loss; -100 leaves a token out.
+            use_cache: whether to give a cache.
+            output_attentions: whether to give attentions.
+            output_hidden_states: whether to give hidden states.
+            return_dict: whether the output is a `MANNSeq2SeqOutput` (the default) or a tuple.
+            kwargs: further inputs of the wrapped model.
+
+        Raises:
+            EncoderMismatchError: the memory has keys of other weights or adapters.
+            InvalidInputError: the wrapped model does not know with which token a target begins.
+        """
+        shown = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
+        options = {name: flag for name, flag in shown.items() if flag is not None}
+        if encoder_outputs is None:
+            given = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
+            given = {name: tensor for name, tensor in given.items() if tensor is not None}
+            encoder_outputs = self.encode_sources(**given, **options)
+        retrieval = getattr(encoder_outputs, "retrieval", None)
+        if retrieval is not None:
+            options["output_hidden_states"] = True
+        inputs = {
+            "attention_mask": attention_mask,
+            "decoder_input_ids": decoder_input_ids,
+            "decoder_attention_mask": decoder_attention_mask,
+            "past_key_values": past_key_values,
+            "decoder_inputs_embeds": decoder_inputs_embeds,
+            "use_cache": use_cache,
+            "labels": labels,  # of which some families make more than what the decoder is given
+        }
+        inputs = {name: value for name, value in inputs.items() if value is not None}
+        outputs = self.encoder(encoder_outputs=encoder_outputs, return_dict=True, **inputs, **options, **kwargs)
+        loss, logits, retrieved = outputs.loss, outputs.logits, None
+        if retrieval is not None:
+            retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows)
+            logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
+            loss = None if labels is None else token_loss(logits, labels)
+        with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)
+        result = MANNSeq2SeqOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            decoder_hidden_states=outputs.decoder_hidden_states if with_states else None,
+            decoder_attentions=outputs.decoder_attentions,
+            cross_attentions=outputs.cross_attentions,
+            encoder_last_hidden_state=encoder_outputs[0],
+            encoder_hidden_states=getattr(encoder_outputs, "hidden_states", None),
+            encoder_attentions=getattr(encoder_outputs, "attentions", None),
+            retrieved=retrieved,
+        )
+        if return_dict is None:
+            return_dict = getattr(self.config, "return_dict", True)
+        return result if return_dict else result.to_tuple()
+
+    def encode_sources(self, *args: Any, stored: Any = None, **kwargs: Any) -> MemoryEncoderOutput:
+        """States of sources, and what the memory is read for them.
+
+        Args:
+            args: of the wrapped model's encoder.
+            stored: what is read in place of the lasting memory: `Candidates` or `StoredExamples` of each source.
+            kwargs: of the wrapped model's encoder.
+        """
+        kwargs["return_dict"] = True
+        outputs = self.encoder.get_encoder()(*args, **kwargs)
+        states, mask = outputs[0], kwargs.get("attention_mask")
+        found = MemoryEncoderOutput(
+            last_hidden_state=states,
+            hidden_states=getattr(outputs, "hidden_states", None),
+            attentions=getattr(outputs, "attentions", None),
+            memory_rows=torch.arange(len(states), device=states.device),
+        )
+        return self._read_for(found, states.new_ones(states.shape[:2]) if mask is None else mask, stored)
+
+    def _read_for(self, found: MemoryEncoderOutput, mask: Tensor, stored: Any) -> MemoryEncoderOutput:
+        own, states = self.generation_memory, found.last_hidden_state
+        search = None if stored is not None else self.ready_search()
+        if stored is None and search is None:
+            return found
+        if own.of_tokens:
+            if search is not None:
+                found.retrieval = own.retrieval(mean_of_states(states, mask), search)
+            else:
+                found.retrieval = own.among(stored)
+            return found
+        examples: StoredExamples = own.stored(states, mask, search) if stored is None else stored
+        found.last_hidden_state, found.read_weights = own.reading(states, *examples[:3])
+        found.read_pairs = examples.numbers
+        return found
+
+    def ready_search(self) -> PairSearch | None:
+        """The lasting memory, prepared for reading; None where reading it would change nothing.
+
+        Raises:
+            EncoderMismatchError: its keys are those of other weights or adapters.
+        """
+        if self.training or not len(self.memory) or self.generation_memory.is_silent:
+            return None
+        self.check_memory()
+        return self._holder.search(self.config.store)
+
+    def pair_states(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PairStates:
+        """What the wrapped model gives for pairs whose targets it is told.
+
+        Args:
+            input_ids: [N, L], sources.
+            attention_mask: [N, L].
+            labels: [N, T], targets; -100 is padding.
+        """
+        encoded = self.encoder.get_encoder()(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
+        outputs = self.encoder(
+            encoder_outputs=encoded,
+            attention_mask=attention_mask,
+            decoder_input_ids=self.prepare_decoder_input_ids_from_labels(labels),
+            output_hidden_states=True,
+            use_cache=False,
+            return_dict=True,
+        )
+        tokens = labels.masked_fill(labels == IGNORED, 0)
+        layer = self.get_output_embeddings()
+        embedded = F.embedding(tokens, layer.weight)
+        return PairStates(encoded[0], attention_mask, outputs.decoder_hidden_states[-1], labels, embedded)
+
+    def encode_pairs(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> EncodedPairs:
+        """Pairs as `remember` takes them; arguments are those of `pair_states`."""
+        return self.generation_memory.encoded(self.pair_states(input_ids, attention_mask, labels))
+
+    def encoder_probe(self) -> Tensor:
+        """[P, K]: the keys of a fixed pair, which identify this model and what reads its memory."""
+        inputs = self.config.controller.probe_inputs(self.config.encoder_config, self.device)
+        with evaluating(self), torch.no_grad():
+            pairs = self.encode_pairs(**inputs)
+        parts = [part for part in (pairs.source_keys, pairs.token_keys, pairs.values) if part is not None]
+        width = max(part.shape[1] for part in parts)
+        return torch.cat([F.pad(part.float(), (0, width - part.shape[1])) for part in parts])
+
+    @torch.inference_mode(False)
+    def remember(self, pairs: EncodedPairs, tokenizer: TokenizerIdentity | None = None) -> list[int]:
+        """Writes pairs to the lasting memory.
+
+        Args:
+            pairs: N pairs, from `encode_pairs`.
+            tokenizer: by which their texts became tokens.
+
+        Returns:
+            The N ids, by which they are forgotten. A pair that is there already keeps its id and counts once more.
+
+        Raises:
+            InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
+            EncoderMismatchError: the model has changed since the memory was written, or the tokenizer is another one.
+        """
+        probe = self.known_probe()
+
+        def change(memory: PairMemory) -> tuple[PairMemory, list[int]]:
+            if len(memory):
+                self.check_wrote(memory, "of this model", probe)
+                check_tokenizer(memory.tokenizer, tokenizer, "of this model")
+            else:
+                memory = self.stamped(replace(memory, tokenizer=tokenizer), probe)
+            return memory.remember(pairs, self.config.store_texts)
+
+        return self.update_memory(change)
+
+    @torch.no_grad()
+    def remember_texts(
+        self,
+        processing_class: Any,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        batch_size: int | None = None,
+        progress: Progress = None,
+    ) -> list[int]:
+        """Writes pairs of texts to the lasting memory.
+
+        Args:
+            processing_class: the model's tokenizer, or a `PairProcessor`.
+            sources: N texts.
+            targets: N texts.
+            batch_size: pairs in a batch; by default what is fast.
+            progress: True for a bar, or a function that is called with the number of pairs done after each batch.
+
+        Returns:
+            The N ids.
+
+        Raises:
+            InvalidTypeError, InvalidInputError: of texts that are none, empty ones, or unequal numbers of them.
+        """
+        processor: Any = self.processor(processing_class)
+        sources = processor.check(sources)
+        targets = processor.check_targets(targets, len(sources))
+        ids: list[int] = []
+        with following(progress, len(sources), "pair") as advance:
+            for start in range(0, len(sources), PART):
+                part = slice(start, start + PART)
+                pairs = encoded_texts(self, processor, sources[part], targets[part], batch_size, advance)
+                ids += self.remember(pairs, processor.identity)
+        return ids
+
+    def embed_episodes(self, batch: EpisodeBatch) -> PairEpisodes:
+        """The logits of the queries of a batch of episodes, each read with its support in memory.
+
+        Args:
+            batch: B episodes, as from `PairCollator`; its inputs are pairs: `input_ids`, `attention_mask`, `labels`.
+
+        Raises:
+            InvalidInputError: positions of pairs that do not exist.
+        """
+        return episode_pairs(self, batch)
+
+    def explain(self, sequences: Tensor, most: int = 8, **inputs: Any) -> GenerationEvidence:
+        """Which stored pairs stand behind each token of generated sequences; see `GenerationEvidence`.
+
+        Args:
+            sequences: [B, 1 + T], as `generate` gives them, with the token that they begin with.
+            most: M, the largest number of stored pairs to name for a token.
+            inputs: the sources: `input_ids` [B, L] and `attention_mask`.
+        """
+        return evidence_of(self, sequences, most, inputs)
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean cross entropy of labels [..., T] under logits [..., T, V]; those of -100 are left out."""
+    return F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten().to(logits.device), ignore_index=IGNORED)

@@ -1,0 +1,26 @@
+"""Memories of pairs, for sequence-to-sequence models: what is stored, how it is searched, and its files."""
+
+from .encoded import EncodedPairs, PairEntry
+from .files import load_pairs, write_pairs
+from .holder import PairHolder
+from .index_files import INDEX_FILES
+from .memory import PAIR_KINDS, PairKind, PairMemory
+from .search import Candidates, PairSearch
+from .tokenizer_identity import TokenizerIdentity, check_tokenizer, tokenizer_identity
+
+__all__ = [
+    "INDEX_FILES",
+    "PAIR_KINDS",
+    "Candidates",
+    "EncodedPairs",
+    "PairEntry",
+    "PairHolder",
+    "PairKind",
+    "PairMemory",
+    "PairSearch",
+    "TokenizerIdentity",
+    "check_tokenizer",
+    "load_pairs",
+    "tokenizer_identity",
+    "write_pairs",
+]

@@ -1,0 +1,144 @@
+"""Data sets in, data sets out: a column of generated texts beside the one they were generated for."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..controllers.progress import Progress, following
+from ..errors import InvalidInputError, InvalidTypeError
+from ..hub.saving import write_whole
+from ..wording import did_you_mean, listed, near, shown
+
+PART = 256
+"""Texts that are answered, and kept where a folder is given, at a time."""
+
+
+def mapped(
+    generator: Any,
+    dataset: Any,
+    column: str,
+    output_column: str,
+    *,
+    folder: str | os.PathLike | None,
+    batch_size: int | None,
+    progress: Progress,
+    options: dict[str, Any],
+) -> Any:
+    """A data set with a column of generated texts; see `MemoryAugmentedGenerationPipeline.map`."""
+    import datasets
+
+    if options.get("evidence"):
+        raise InvalidInputError("a column holds texts; call the pipeline itself for evidence.")
+    kinds = (datasets.Dataset, datasets.DatasetDict, datasets.IterableDataset)
+    if not isinstance(dataset, kinds):
+        raise InvalidTypeError(
+            f"something of type {type(dataset).__name__} came; give a data set of the package datasets, or texts to the "
+            "pipeline itself."
+        )
+    call = {"batch_size": batch_size, **options}
+    if isinstance(dataset, datasets.DatasetDict):
+        places = {name: None if folder is None else Path(folder, name) for name in dataset}
+        made = {
+            name: mapped(
+                generator, split, column, output_column, folder=places[name], progress=progress, batch_size=batch_size,
+                options=options,
+            )
+            for name, split in dataset.items()
+        }
+        return datasets.DatasetDict(made)
+    _check_columns(dataset.column_names, column, output_column)
+    if isinstance(dataset, datasets.IterableDataset):
+        if folder is not None:
+            raise InvalidInputError("a data set that is read as it goes is not kept in parts: leave out folder.")
+        return dataset.map(
+            lambda rows: {output_column: _texts(generator(rows[column], **call))}, batched=True, batch_size=PART
+        )
+    texts = generator.input_processor.check(dataset[column]) if len(dataset) else []
+    parts = None if folder is None else Parts(Path(folder), _facts(generator, options))
+    with following(progress, len(texts), generator.input_processor.noun) as advance:
+        said = list(_answers(generator, texts, parts, call, advance))
+    return dataset.add_column(output_column, said)
+
+
+def _answers(generator: Any, texts: Sequence[str], parts: "Parts | None", call: dict[str, Any], advance: Any) -> Iterator[str]:
+    for start in range(0, len(texts), PART):
+        part = list(texts[start : start + PART])
+        answers = None if parts is None else parts.read(start, part)
+        if answers is None:
+            answers = _texts(generator(part, **call))
+            if parts is not None:
+                parts.write(start, part, answers)
+        if advance is not None:
+            advance(len(part))
+        yield from answers
+
+
+def _texts(answers: Any) -> list[str]:
+    if any(isinstance(answer, list) for answer in answers):
+        raise InvalidInputError("a column holds one text a row: leave out num_return_sequences.")
+    return [answer["generated_text"] for answer in answers]
+
+
+def _check_columns(names: Sequence[str] | None, column: str, output_column: str) -> None:
+    if names is None:  # of a stream that does not know them yet
+        return
+    if column not in names:
+        hint = did_you_mean(near(str(column), names)) or f"it has {listed(map(repr, names))}."
+        raise InvalidInputError(f"the data set has no column {shown(column)}; {hint}")
+    if output_column in names:
+        raise InvalidInputError(f"the data set has a column {output_column!r} already; give output_column another name.")
+
+
+def _facts(generator: Any, options: Mapping[str, Any]) -> str:
+    """What answers depend on beside their texts: the model, its memory, the tokenizer and the arguments."""
+    model = generator.model
+    memory, probe = model.memory, model.encoder_probe()
+    facts = [
+        model.config.to_dict(),
+        model.generation_config.to_dict(),
+        probe.float().cpu().numpy().round(4).tolist(),
+        sorted(memory.ids),
+        generator.input_processor.identity.digest,
+        {name: repr(value) for name, value in sorted(options.items())},
+    ]
+    return json.dumps(facts, sort_keys=True, default=repr)
+
+
+class Parts:
+    """Answers that are done, in a folder: each part is a file that is written whole, with a digest of what it is of.
+
+    Args:
+        folder: made if need be.
+        facts: what the answers depend on beside their texts.
+    """
+
+    def __init__(self, folder: Path, facts: str) -> None:
+        self.folder, self.facts = folder, facts
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise InvalidInputError(f"{str(folder)!r} is a file; give a folder for what is done.") from None
+
+    def read(self, start: int, texts: Sequence[str]) -> list[str] | None:
+        """The answers of a part; None if they are not there, or are of other texts or facts."""
+        try:
+            content = json.loads(self._path(start).read_bytes())
+            answers = content["answers"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        whole = isinstance(answers, list) and len(answers) == len(texts) and all(isinstance(one, str) for one in answers)
+        return answers if whole and content.get("digest") == self._digest(texts) else None
+
+    def write(self, start: int, texts: Sequence[str], answers: Sequence[str]) -> None:
+        """Keeps the answers of a part."""
+        content = {"digest": self._digest(texts), "answers": list(answers)}
+        write_whole(self._path(start), json.dumps(content, ensure_ascii=False).encode())
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"part-{start // PART:05}.json"
+
+    def _digest(self, texts: Sequence[str]) -> str:
+        return hashlib.blake2b(json.dumps([self.facts, list(texts)]).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,112 @@
+"""Next-token distributions of model and memory, against the papers' equations in float64."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mann_hf.memory.interpolation import (
+    INTERPOLATIONS,
+    AdaptiveInterpolation,
+    FixedInterpolation,
+    different_tokens,
+    mixed_logits,
+    slot_weights,
+)
+
+NONE = -math.inf
+
+
+def retrieved(rows=3, slots=4, vocabulary=7, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    scores = torch.rand(rows, slots, generator=draw, dtype=torch.float64).sort(-1, descending=True).values
+    tokens = torch.randint(vocabulary, (rows, slots), generator=draw)
+    logits = torch.randn(rows, vocabulary, generator=draw, dtype=torch.float64)
+    return scores, tokens, logits
+
+
+@given(st.floats(0, 1), st.floats(0.1, 50), st.integers(0, 2**16))
+@settings(max_examples=50, deadline=None)
+def test_the_mixture_is_that_of_the_paper(share, sharpness, seed):
+    scores, tokens, logits = retrieved(seed=seed)
+    shares = FixedInterpolation(share, sharpness)(scores, tokens)
+    given_by = mixed_logits(logits.float(), shares, tokens).double().softmax(-1)
+    distances = 2 - 2 * scores  # squared, of keys of unit length
+    memory = torch.zeros_like(logits)
+    for row in range(len(scores)):
+        total = sum(math.exp(-d * sharpness / 2) for d in distances[row].tolist())
+        for distance, token in zip(distances[row].tolist(), tokens[row].tolist(), strict=True):
+            memory[row, token] += math.exp(-distance * sharpness / 2) / total
+    expected = share * memory + (1 - share) * logits.softmax(-1)
+    assert torch.allclose(given_by, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [name for name, _ in INTERPOLATIONS.items()])
+class TestEveryInterpolation:
+    def made(self, kind, nearest=4):
+        torch.manual_seed(0)
+        return INTERPOLATIONS[kind](0.4, 10.0, nearest).double()
+
+    def test_shares_sum_to_at_most_one_and_are_0_for_slots_that_are_not_there(self, kind):
+        scores, tokens, _ = retrieved()
+        scores[0, 2:] = NONE
+        scores[1] = NONE
+        shares = self.made(kind)(scores, tokens)
+        assert (shares >= 0).all() and (shares.sum(-1) <= 1 + 1e-9).all()
+        assert (shares[0, 2:] == 0).all() and (shares[1] == 0).all()
+
+    def test_begins_with_the_share_asked_for(self, kind):
+        scores, tokens, _ = retrieved()
+        assert torch.allclose(self.made(kind)(scores, tokens).sum(-1), torch.tensor(0.4).double(), atol=1e-6)
+
+    def test_gradients(self, kind):
+        scores, tokens, _ = retrieved()
+        interpolation = self.made(kind)
+        torch.autograd.gradcheck(lambda given: interpolation(given, tokens), scores.requires_grad_())
+
+    def test_fewer_slots_than_the_usual_number(self, kind):
+        scores, tokens, _ = retrieved(slots=2)
+        shares = self.made(kind)(scores, tokens)
+        assert shares.shape == scores.shape and (shares.sum(-1) <= 1 + 1e-9).all()
+
+
+def test_adaptive_learns_to_trust_near_slots_alone():
+    torch.manual_seed(0)
+    interpolation = AdaptiveInterpolation(0.5, 10.0, 4)
+    optimizer = torch.optim.Adam(interpolation.parameters(), 0.02)
+    near = torch.tensor([[0.99, 0.98, 0.97, 0.96], [0.3, 0.2, 0.1, 0.05]])
+    tokens = torch.tensor([[5, 5, 5, 5], [1, 2, 3, 4]])
+    logits, right = torch.zeros(2, 7).index_fill_(1, torch.tensor([0]), 3.0), torch.tensor([5, 0])
+    for _ in range(200):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(mixed_logits(logits, interpolation(near, tokens), tokens), right).backward()
+        optimizer.step()
+    trusted = interpolation(near, tokens).sum(-1)
+    assert trusted[0] > 0.9 and trusted[1] < 0.1
+
+
+def test_different_tokens_are_counted_up_to_each_slot():
+    tokens = torch.tensor([[3, 3, 1, 3, 2]])
+    held = torch.tensor([[True, True, True, True, False]])
+    assert different_tokens(tokens, held).tolist() == [[1, 1, 2, 2, 2]]
+
+
+def test_no_share_leaves_logits_as_they_are():
+    scores, tokens, logits = retrieved()
+    shares = torch.zeros_like(scores)
+    shares[1] = 0.1
+    mixed = mixed_logits(logits.float(), shares, tokens)
+    assert torch.equal(mixed[[0, 2]], logits.float()[[0, 2]]) and not torch.equal(mixed[1], logits.float()[1])
+
+
+def test_gradients_stay_finite_where_the_memory_says_nothing_of_a_token():
+    logits = torch.tensor([[200.0, -200.0, 0.0]], requires_grad=True)
+    shares, tokens = torch.tensor([[0.9]], requires_grad=True), torch.tensor([[2]])
+    torch.nn.functional.cross_entropy(mixed_logits(logits, shares, tokens), torch.tensor([1])).backward()
+    assert logits.grad.isfinite().all() and shares.grad.isfinite().all()
+
+
+def test_weights_of_no_slot_are_0():
+    assert slot_weights(torch.full((2, 3), NONE), 5.0).eq(0).all()

@@ -1,0 +1,198 @@
+"""Encoder-decoders with a memory of pairs: nothing changes until they are taught, then they say what they were taught."""
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, set_seed
+
+import mann_hf
+from mann_hf.errors import EncoderMismatchError, InvalidInputError, NotInMemoryError, UnknownNameError
+from tests.tiny_seq2seq import FAMILIES, SOURCES, TARGETS, batch_of, save_tiny, word_tokenizer
+
+MODES = {"greedy": {}, "beams": {"num_beams": 4}, "sampling": {"do_sample": True, "num_return_sequences": 2}}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = {}
+
+    def folder(family):
+        if family not in made:
+            made[family] = save_tiny(family, tmp_path_factory.mktemp(family))
+        return made[family]
+
+    return folder
+
+
+def wrapped(folder, **kwargs):
+    return mann_hf.MANNForConditionalGeneration.from_seq2seq_pretrained(folder, **kwargs)
+
+
+def said(model, sources=SOURCES, **settings):
+    ids = model.generate(**batch_of(sources), max_new_tokens=12, **settings)
+    return word_tokenizer().batch_decode(ids, skip_special_tokens=True)
+
+
+def taught(folder, sources=SOURCES, targets=TARGETS, **kwargs):
+    model = wrapped(folder, **{"interpolation": 0.95, **kwargs})
+    ids = model.remember_texts(word_tokenizer(), sources, targets)
+    return model, ids
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+class TestEveryFamily:
+    @pytest.mark.parametrize("memory", ["token", "example"])
+    @pytest.mark.parametrize("mode", MODES)
+    def test_an_empty_memory_changes_no_bit(self, folders, family, memory, mode):
+        bare = AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval()
+        model = wrapped(folders(family), memory=memory)
+        settings = {"max_new_tokens": 10, "return_dict_in_generate": True, "output_logits": True, **MODES[mode]}
+        outputs = []
+        for one in (bare, model):
+            set_seed(1)
+            outputs.append(one.generate(**batch_of(SOURCES), **settings))
+        assert torch.equal(outputs[0].sequences, outputs[1].sequences)
+        assert all(torch.equal(*pair) for pair in zip(outputs[0].logits, outputs[1].logits, strict=True))
+
+    def test_a_share_of_0_changes_no_bit(self, folders, family):
+        bare = AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval()
+        model, _ = taught(folders(family), interpolation=0.0)
+        inputs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
+        with torch.no_grad():
+            assert torch.equal(model(**inputs).logits, bare(**inputs).logits)
+
+    def test_an_untrained_memory_of_examples_changes_no_bit(self, folders, family):
+        bare = AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval()
+        model, _ = taught(folders(family), memory="example")
+        assert torch.equal(
+            model.generate(**batch_of(SOURCES), max_new_tokens=8), bare.generate(**batch_of(SOURCES), max_new_tokens=8)
+        )
+
+    @pytest.mark.parametrize("settings", [{}, {"num_beams": 3}, {"use_cache": False}], ids=str)
+    def test_it_says_what_it_was_taught_and_forgets_it(self, folders, family, settings):
+        model, ids = taught(folders(family))
+        before = said(wrapped(folders(family)), **settings)
+        assert said(model, **settings) == TARGETS
+        model.forget(ids=ids)
+        assert len(model.memory) == 0 and said(model, **settings) == before
+
+    def test_saved_it_says_it_still(self, folders, family, tmp_path):
+        model, _ = taught(folders(family))
+        model.save_pretrained(tmp_path)
+        for loaded in (
+            mann_hf.MANNForConditionalGeneration.from_pretrained(tmp_path),
+            AutoModelForSeq2SeqLM.from_pretrained(tmp_path),
+        ):
+            assert type(loaded) is mann_hf.MANNForConditionalGeneration
+            assert said(loaded) == TARGETS
+
+    def test_the_whole_memory_in_chunks(self, folders, family):
+        for chunk in (1, 3):
+            model, _ = taught(folders(family), neighbours=None, chunk_size=chunk)
+            assert said(model) == TARGETS and said(model, num_beams=2) == TARGETS
+
+    def test_evidence_names_the_pair_behind_each_token(self, folders, family):
+        model, _ = taught(folders(family))
+        inputs = batch_of(SOURCES)
+        sequences = model.generate(**inputs, max_new_tokens=12)
+        found = model.explain(sequences, **inputs)
+        for row in range(len(SOURCES)):
+            length = len(TARGETS[row].split()) + 1
+            assert found.pairs[row, :length, 0].tolist() == [row] * length
+            assert found.positions[row, :length, 0].tolist() == list(range(length))
+        assert (found.weights[:, :5, 0] > 0.5).all() and (found.weights.sum(-1) <= 1 + 1e-5).all()
+
+
+def test_loss_is_that_of_the_mixture(folders):
+    model, _ = taught(folders("t5"))
+    labels = batch_of(TARGETS)["input_ids"]
+    labels = labels.masked_fill(labels == 0, -100)
+    with torch.no_grad():
+        outputs = model(**batch_of(SOURCES), labels=labels)
+        bare = model.encoder(**batch_of(SOURCES), labels=labels).loss
+    chosen = outputs.logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    expected = -(chosen * (labels != -100)).sum() / (labels != -100).sum()
+    assert torch.allclose(outputs.loss, expected, atol=1e-6) and outputs.loss < 0.2 < bare
+
+
+def test_order_of_teaching_does_not_matter(folders):
+    one, _ = taught(folders("t5"))
+    other, _ = taught(folders("t5"), SOURCES[::-1], TARGETS[::-1])
+    inputs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
+    with torch.no_grad():
+        assert torch.allclose(one(**inputs).logits, other(**inputs).logits, atol=1e-5)
+
+
+def test_padding_does_not_change_what_is_said(folders):
+    model, _ = taught(folders("bart"))
+    assert [said(model, [source])[0] for source in SOURCES] == said(model) == TARGETS
+
+
+def test_a_pair_taught_twice_keeps_its_id(folders):
+    model, ids = taught(folders("t5"))
+    assert model.remember_texts(word_tokenizer(), SOURCES[:1], TARGETS[:1]) == ids[:1] and len(model.memory) == 3
+
+
+def test_what_is_not_there_cannot_be_forgotten(folders):
+    model, _ = taught(folders("t5"))
+    with pytest.raises(NotInMemoryError):
+        model.forget(ids=[12345])
+    assert len(model.memory) == 3
+
+
+def test_in_training_mode_the_memory_is_not_read(folders):
+    model, _ = taught(folders("t5"))
+    inputs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
+    model.encoder.config.dropout_rate = 0.0
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    assert torch.equal(model(**inputs).logits, model.encoder.train()(**inputs).logits)
+
+
+def test_other_weights_are_refused(folders):
+    model, _ = taught(folders("t5"))
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.5)
+    with pytest.raises(EncoderMismatchError):
+        said(model)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"memory": "no such memory"}, UnknownNameError),
+        ({"interpolation": 1.5}, InvalidInputError),
+        ({"interpolation": "often"}, InvalidInputError),
+        ({"interpolation": True}, InvalidInputError),
+        ({"nearest": 0}, InvalidInputError),
+        ({"neighbours": 0}, InvalidInputError),
+        ({"sharpness": 0}, InvalidInputError),
+        ({"chunk_size": 1.5}, InvalidInputError),
+        ({"key_dtype": "int8"}, InvalidInputError),
+        ({"source_prefix": 3}, InvalidInputError),
+        ({"store": "no such store"}, UnknownNameError),
+    ],
+    ids=str,
+)
+def test_fields_that_cannot_be_meant_are_refused(folders, fields, error):
+    with pytest.raises(error, match=next(iter(fields))):
+        wrapped(folders("t5"), **fields)
+
+
+def test_an_encoder_alone_is_refused(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    small = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    BertModel(small).save_pretrained(tmp_path)
+    with pytest.raises(InvalidInputError, match="AutoModelForSeq2SeqLM"):
+        wrapped(tmp_path)
+
+
+def test_made_from_a_type_it_has_random_weights():
+    model = mann_hf.MANNForConditionalGeneration.from_seq2seq_config(
+        "t5", d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=30, memory="example", gate=1.0
+    )
+    assert model.config.memory == "example" and not model.generation_memory.is_silent
+    assert model.encoder.config.d_model == 16
