@@ -91,6 +91,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
     """
 
     modality = SEQ2SEQ
+    episode_kind = "pairs"
     config_class = MANNSeq2SeqConfig
     main_input_name = "input_ids"
 
@@ -165,7 +166,9 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
             InvalidInputError: a field that cannot be meant.
             InvalidTypeError: a field that there is not.
         """
-        return cls.from_encoder_config(seq2seq, **kwargs)
+        model = cls.from_encoder_config(seq2seq, **kwargs)
+        model.generation_config = GenerationConfig.from_dict(model.encoder.generation_config.to_dict())
+        return model
 
     @classmethod
     def from_encoder(cls: type[Model], encoder: PreTrainedModel, config: MANNSeq2SeqConfig) -> Model:
