@@ -355,7 +355,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         return self.generation_memory.encoded(self.pair_states(input_ids, attention_mask, labels))
 
     def encoder_probe(self) -> Tensor:
-        """[P, K]: the keys of fixed pairs, which identify this model and what reads its memory: first two of sources."""
+        """[P, K]: the keys of fixed pairs, which identify this model: those of the two sources first."""
         inputs = self.config.controller.probe_inputs(self.config.encoder_config, self.device)
         with evaluating(self), torch.no_grad():
             pairs = self.encode_pairs(**inputs)

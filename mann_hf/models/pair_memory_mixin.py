@@ -24,7 +24,6 @@ from ..persistent.pairs import (
 from . import adapter_base, adapters, card_files
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .generation_memories import GenerationMemory
-from .memory_mixin import MemoryMixin
 from .pair_writing import PART, encoded_texts
 
 if TYPE_CHECKING:  # what it is mixed in before
