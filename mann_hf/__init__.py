@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from . import pipelines as pipelines
     from . import training as training
     from .controllers.tokenizer_training import train_tokenizer
-    from .episodes import Episode, EpisodeBatch, EpisodeCollator, EpisodeSampler, select_classes, split_classes
+    from .episodes import (
+        Episode,
+        EpisodeBatch,
+        EpisodeCollator,
+        EpisodeSampler,
+        PairCollator,
+        PairSampler,
+        TaskSampler,
+        select_classes,
+        split_classes,
+    )
     from .errors import MannError
     from .hub.resolve import resolve_encoder
     from .models import (
@@ -47,7 +57,10 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "controllers.tokenizer_training": ("train_tokenizer",),
-    "episodes": ("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+    "episodes": (
+        *("Episode", "EpisodeBatch", "EpisodeCollator", "EpisodeSampler", "select_classes", "split_classes"),
+        *("PairCollator", "PairSampler", "TaskSampler"),
+    ),
     "errors": ("MannError",),
     "hub.resolve": ("resolve_encoder",),
     "models": (
@@ -143,6 +156,9 @@ __all__ = [
     "MANNSeq2SeqConfig",
     "MannError",
     "MemoryAugmentedGenerationPipeline",
+    "PairCollator",
+    "PairSampler",
+    "TaskSampler",
     "__version__",
     "draw_evidence",
     "resolve_encoder",

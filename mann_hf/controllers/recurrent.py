@@ -335,5 +335,10 @@ class RecurrentSeq2SeqModel(PreTrainedModel, GenerationMixin):
 def _lstm(config: RecurrentSeq2SeqConfig, input_size: int, bidirectional: bool) -> nn.LSTM:
     between = config.dropout if config.num_layers > 1 else 0.0
     return nn.LSTM(
-        input_size, config.hidden_size, config.num_layers, batch_first=True, dropout=between, bidirectional=bidirectional
+        input_size,
+        config.hidden_size,
+        config.num_layers,
+        batch_first=True,
+        dropout=between,
+        bidirectional=bidirectional,
     )

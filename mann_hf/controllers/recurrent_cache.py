@@ -96,5 +96,7 @@ def recurrent_cache(cache: Cache | None) -> RecurrentCache | None:
     if cache is None or isinstance(cache, RecurrentCache):
         return cache
     if cache.get_seq_length():
-        raise InvalidTypeError(f"past_key_values is a {type(cache).__name__}; a recurrent decoder takes RecurrentCache.")
+        raise InvalidTypeError(
+            f"past_key_values is a {type(cache).__name__}; a recurrent decoder takes RecurrentCache."
+        )
     return None

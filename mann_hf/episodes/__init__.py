@@ -3,8 +3,8 @@
 from ..models.episode_batch import EpisodeBatch
 from .collator import EpisodeCollator
 from .episode import Episode, Examples, Pair
-from .pair_table import PairTable
 from .pair_collator import PairCollator
+from .pair_table import PairTable
 from .pairs import PairSampler, TaskSampler
 from .sampler import UNKNOWN, EpisodeSampler
 from .seeded import SeededEpisodes

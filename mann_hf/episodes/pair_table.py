@@ -48,8 +48,8 @@ class PairTable:
         for kind, column in (("source_column", source_column), ("target_column", target_column)):
             if column not in dataset.column_names:
                 raise InvalidInputError(
-                    f"{called} has no column {column!r}; it has {', '.join(map(repr, dataset.column_names))}. Say which "
-                    f"it is with {kind}=."
+                    f"{called} has no column {column!r}; it has {', '.join(map(repr, dataset.column_names))}. Say "
+                    f"which it is with {kind}=."
                 )
         if not len(dataset):
             raise InvalidInputError(f"{called} has no rows.")

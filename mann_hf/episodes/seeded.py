@@ -65,7 +65,8 @@ class SeededEpisodes(ABC):
     @abstractmethod
     def sources(self) -> list[dict[str, Any]]:
         """What episodes are drawn from, for people: of each data set its `name`, and `classes`, `texts` (the number of
-        inputs) and `dataset_id` (its name on the Hub) where they are known."""
+        inputs) and `dataset_id` (its name on the Hub) where they are known.
+        """
 
     @property
     @abstractmethod

@@ -9,6 +9,8 @@ from transformers import TrainerCallback
 from ..errors import import_extra
 
 CURVES_FILE = "curves.png"
+ACCURACIES = ("accuracy", "exact_match")
+"""Metrics of an evaluation that are told, the first that it has."""
 
 
 class Progress(TrainerCallback):
@@ -37,10 +39,11 @@ class Progress(TrainerCallback):
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
-        accuracy = (metrics or {}).get("eval_accuracy")
-        if accuracy is not None:
-            interval = (metrics or {}).get("eval_accuracy_ci95")
-            self.accuracy = f"accuracy {100 * accuracy:.2f} %"
+        known = metrics or {}
+        name = next((name for name in ACCURACIES if f"eval_{name}" in known), None)
+        if name is not None:
+            interval = known.get(f"eval_{name}_ci95")
+            self.accuracy = f"{name.replace('_', ' ')} {100 * known[f'eval_{name}']:.2f} %"
             measured = self.accuracy + (f" ± {100 * interval:.2f}" if interval is not None else "")
             when = f"step {state.global_step} of {state.max_steps}" if state.global_step else "before training"
             if state.is_world_process_zero:

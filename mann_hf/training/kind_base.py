@@ -66,8 +66,8 @@ class EpisodeKind(ABC):
         if not all(hasattr(model, part) for part in self.needs):
             raise InvalidTypeError(
                 f"the model is of type {type(model).__name__}; give a MANNForSequenceClassification, or another model "
-                f"with a memory that embeds episodes ({', '.join(self.needs)}). For a PEFT adapter give the plain model "
-                "and a peft_config."
+                f"with a memory that embeds episodes ({', '.join(self.needs)}). For a PEFT adapter give the plain "
+                "model and a peft_config."
             )
 
     @abstractmethod

@@ -20,7 +20,7 @@ from .sharding import embed_in_shares, whole_weights
 
 @EPISODE_KINDS.register(LABELS)
 class LabelledEpisodes(EpisodeKind):
-    """Inputs with one label by name each: the support is written to the model's memory, and the queries' labels read."""
+    """Inputs with one label by name each: the support is written to a memory, and the queries' labels are read."""
 
     name = LABELS
     sampler_class = EpisodeSampler

@@ -51,11 +51,22 @@ def check_sharding(trainer: Any, needs_whole_weights: list[str]) -> None:
 
 
 def prepare_model(
-    model: Any, args: EpisodicTrainingArguments, peft_config: Any, objective: Any, kind: EpisodeKind
+    model: Any,
+    args: EpisodicTrainingArguments,
+    peft_config: Any,
+    objective: Any,
+    kind: EpisodeKind | None = None,
 ) -> MANNPreTrainedModel:
     """The model with its adapter, if one is wanted, and with gradients for the chosen parts.
 
     Weights that are frozen already, such as layers frozen by hand, stay so.
+
+    Args:
+        model: what is trained.
+        args: of the run.
+        peft_config: of an adapter that is wanted; None for none.
+        objective: the loss function.
+        kind: of the episodes; by default that of the model.
 
     Raises:
         InvalidTypeError: another kind of model.
@@ -63,13 +74,13 @@ def prepare_model(
             texts.
     """
     own = kind_of(model)
-    if type(own) is not type(kind):
+    if kind is not None and kind.name != own.name:
         raise InvalidInputError(
-            f"the model learns from episodes of {own.name}, and these are of {kind.name}: give the model itself in place "
-            "of model_init, or a sampler of such episodes."
+            f"the model learns from episodes of {own.name}, and these are of {kind.name}: give the model itself in "
+            "place of model_init, or a sampler of such episodes."
         )
-    kind.check_model(model)
-    kind.check_objective(model, args, objective)
+    own.check_model(model)
+    own.check_objective(model, args, objective)
     check_inputs_kept(model)
     check_none_beside(model)
     adapted = has_adapter(model)

@@ -119,8 +119,11 @@ class EpisodicTrainer(Trainer):
         self.kind = kind_of(model, train_dataset, eval_dataset)
         self.kind.check_arguments(args)
         given = {
-            **{"text_column": text_column, "label_column": label_column, "input_column": input_column},
-            **{"source_column": source_column, "target_column": target_column},
+            "text_column": text_column,
+            "label_column": label_column,
+            "input_column": input_column,
+            "source_column": source_column,
+            "target_column": target_column,
         }
         columns = args.columns | {name: column for name, column in given.items() if column is not None}
         columns["noun"] = model.config.controller.noun if isinstance(model, MANNPreTrainedModel) else None

@@ -1,4 +1,4 @@
-"""Small encoder-decoders trained from scratch on pairs, as anyone trains them: tokenizer, model and a memory after that."""
+"""Small encoder-decoders trained from scratch on pairs, as anyone trains them, and their memory after that."""
 
 import time
 from collections.abc import Callable, Sequence

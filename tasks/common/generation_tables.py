@@ -20,5 +20,7 @@ def figures_table(files: Results, columns: Sequence[tuple[str, str]]) -> str:
     for data in sorted({file["data"] for file in files}):
         own = [file for file in files if file["data"] == data]
         for method, title in METHODS:
-            rows.append([f"`{data}`, {title}", *(over_seeds([file[method][name] for file in own]) for name, _ in columns)])
+            rows.append(
+                [f"`{data}`, {title}", *(over_seeds([file[method][name] for file in own]) for name, _ in columns)]
+            )
     return table(["test part", *(title for _, title in columns)], rows)

@@ -46,7 +46,9 @@ def in_a_row(properties: str) -> str:
     parts = properties.split("],")
     found = [PROPERTY.fullmatch(part if part.rstrip().endswith("]") else f"{part}]") for part in parts]
     if not all(found):
-        raise ValueError(f"the properties are {properties[:80]!r}; they should be as in name[The Vaults], eatType[pub].")
+        raise ValueError(
+            f"the properties are {properties[:80]!r}; they should be as in name[The Vaults], eatType[pub]."
+        )
     return " | ".join(f"{each[1].strip()} = {each[2].strip()}" for each in found if each)
 
 

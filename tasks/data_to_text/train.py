@@ -1,6 +1,8 @@
 """Trains a small model from scratch on E2E, then measures it alone and with the training pairs in memory.
 
     python -m tasks.data_to_text.train --data FOLDER --model FOLDER --output tasks/data_to_text/results/seed-0.json
+
+A result file that is there already is left as it is.
 """
 
 from collections.abc import Sequence

@@ -113,8 +113,8 @@ class EpisodeMaker:
 def new_meanings(protocol: Protocol, random: np.random.Generator) -> tuple[dict[str, str], dict[str, str]]:
     """For each word, and for each of its actions, the one that takes its place in an episode.
 
-    Words and actions are shuffled each, and are paired in that order. The meaning that is held out for the test is drawn
-    again.
+    Words and actions are shuffled each, and are paired in that order. Where that gives what is held out for the test,
+    both are shuffled again.
     """
     every = [*protocol.words, *EXTRA[: protocol.extra]]
     count = len(protocol.words)

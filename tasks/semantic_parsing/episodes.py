@@ -1,5 +1,4 @@
-"""Episodes of GeoQuery: some questions with their meanings to read from, and others, of other shapes in part, to answer.
-"""
+"""Episodes of GeoQuery: questions with their meanings to read from, and others, half of other shapes, to answer."""
 
 from collections.abc import Sequence
 
@@ -45,9 +44,7 @@ class EpisodeMaker:
         )
 
 
-def sampler_of(
-    pairs: Sequence[Pair], k_shot: int, n_query: int, seed: int, with_support: bool = True
-) -> TaskSampler:
+def sampler_of(pairs: Sequence[Pair], k_shot: int, n_query: int, seed: int, with_support: bool = True) -> TaskSampler:
     """The training episodes; the support is asked, too, where there is any."""
     maker = EpisodeMaker(pairs, k_shot, n_query, with_support=with_support)
     return TaskSampler(maker, name="GeoQuery", ask_support=with_support, seed=seed)

@@ -1,4 +1,4 @@
-"""The tables, from the result files: python -m tasks.semantic_parsing.render writes them into the page that shows them."""
+"""The table, from the result files: python -m tasks.semantic_parsing.render writes it into the page that shows it."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,9 @@
 """Trains a small model from scratch on documents with summaries, then measures it alone and with them in memory.
 
-    python -m tasks.summarization.train --data EdinburghNLP/xsum --model FOLDER --output tasks/summarization/results/xsum.json
+    python -m tasks.summarization.train --data EdinburghNLP/xsum --model FOLDER --output FILE
     python -m tasks.summarization.train --data FOLDER --document text --summary title --model FOLDER --output FILE
+
+A result file that is there already is left as it is.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Captions of Multi30k in two languages, and words that are held out of training.
 
-Reads `multi30k_en_de/<part>.jsonl.gz` in the data folder, one JSON object a line with `en` and `de`; or a data set on the
-Hub with these columns, such as `bentrevett/multi30k`.
+Reads `multi30k_en_de/<part>.jsonl.gz` in the data folder, one JSON object a line with `en` and `de`; or a data set on
+the Hub with these columns, such as `bentrevett/multi30k`.
 """
 
 import re
@@ -55,7 +55,9 @@ def load(data: str | Path, part: str, source: str = "de", target: str = "en") ->
         if language not in LANGUAGES:
             raise ValueError(f"there is no language {language!r}; choose one of {', '.join(LANGUAGES)}.")
     rows = read_rows(data, FOLDER, part, split=ON_HUB.get(part, part))
-    return [Pair(row[source].strip(), row[target].strip()) for row in rows if row[source].strip() and row[target].strip()]
+    return [
+        Pair(row[source].strip(), row[target].strip()) for row in rows if row[source].strip() and row[target].strip()
+    ]
 
 
 def words(text: str) -> set[str]:
@@ -72,8 +74,8 @@ def hold_out(
     by the Dice coefficient 2 |A ∩ B| / (|A| + |B|) of the pairs with each. Words are drawn at random among those whose
     coefficient is 0.9 or more and that are in `least` to `most` pairs.
 
-    Source: Smadja et al. 1996, [Translating Collocations for Bilingual Lexicons](https://aclanthology.org/J96-1001), for
-    the coefficient.
+    Source: Smadja et al. 1996, [Translating Collocations for Bilingual Lexicons](https://aclanthology.org/J96-1001),
+    for the coefficient.
 
     Args:
         pairs: of training.
@@ -127,5 +129,7 @@ def _translation(
 ) -> str | None:
     """The word of the other language with a Dice coefficient of 0.9 or more; None without one."""
     beside = Counter(other for row in of_source[word] for other in words(pairs[row].target))
-    best, together = max(beside.items(), key=lambda each: (2 * each[1] / (len(of_target[each[0]]) + len(of_source[word])), each[0]))
+    best, together = max(
+        beside.items(), key=lambda each: (2 * each[1] / (len(of_target[each[0]]) + len(of_source[word])), each[0])
+    )
     return best if 2 * together >= 0.9 * (len(of_target[best]) + len(of_source[word])) else None

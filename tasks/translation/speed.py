@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mann_hf.persistent.pairs import EncodedPairs
 from transformers import set_seed
 
 import mann_hf
-from mann_hf.persistent.pairs import EncodedPairs
 from tasks.common.files import versions
 from tasks.common.from_scratch import peak_memory_mib
 from tasks.common.machine import processor
@@ -113,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--entries", nargs="+", type=int, default=list(ENTRIES), help="tokens stored")
     parser.add_argument("--neighbours", type=int, default=16, help="nearest pairs whose tokens are compared; 0 for all")
-    parser.add_argument("--chunk-size", type=int, default=1, help="steps for which one search is used, with 0 neighbours")
+    parser.add_argument(
+        "--chunk-size", type=int, default=1, help="steps for which one search is used, with 0 neighbours"
+    )
     parser.add_argument("--beams", type=int, default=1)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--recipe", type=Path, default=RECIPE)

@@ -4,8 +4,8 @@
     python -m tasks.translation.train --data FOLDER --model FOLDER --held-out 50 --output FILE
 
 The first trains on all pairs and asks the test part, alone and with the training pairs in memory, λ and β chosen on the
-validation part. With `--held-out` all pairs with some rare words are left out of training; the words are taught by one to
-five remembered pairs, and asked in others. A model that is in its folder already is not trained again.
+validation part. With `--held-out` all pairs with some rare words are left out of training; the words are taught by one
+to five remembered pairs, and asked in others. A model that is in its folder already is not trained again.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CHOSEN_ON = 300
 """Validation pairs on which λ and β are chosen."""
 TEACH = (1, 2, 3, 4, 5)
 TAUGHT_MIXTURE = {"interpolation": 0.5, "sharpness": 30.0}
-"""λ and β where a few pairs are taught; a memory of a few pairs says little else, and is not tuned on what it is asked."""
+"""λ and β where a few pairs are taught; they are not tuned on what is asked."""
 
 
 def trained_model(

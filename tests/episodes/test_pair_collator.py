@@ -44,10 +44,16 @@ def episode(support: list[Pair], query: list[Pair], seed: int = 0) -> Episode:
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_each_pair_is_there_once_and_found_where_its_episodes_have_it(grouped: bool) -> None:
-    batch = PairCollator(LetterProcessor(), group_by_length=grouped)([episode([A, B], [C]), episode([C], [A, Pair(*B)], 7)])
+    batch = PairCollator(LetterProcessor(), group_by_length=grouped)(
+        [episode([A, B], [C]), episode([C], [A, Pair(*B)], 7)]
+    )
     assert batch.input_count == 3 and len(batch.inputs) == (3 if grouped else 1)
-    rows = [row for group in batch.inputs for row in zip(group["input_ids"].tolist(), group["labels"].tolist())]
-    held = [("".join(chr(n) for n in source if n > 0), "".join(chr(n) for n in target if n > 0)) for source, target in rows]
+    rows = [
+        row for group in batch.inputs for row in zip(group["input_ids"].tolist(), group["labels"].tolist(), strict=True)
+    ]
+    held = [
+        ("".join(chr(n) for n in source if n > 0), "".join(chr(n) for n in target if n > 0)) for source, target in rows
+    ]
 
     def pairs(index: torch.Tensor) -> list[list[Any]]:
         return [[None if place < 0 else held[place] for place in row] for row in index.tolist()]

@@ -112,7 +112,9 @@ class TestOfATask:
 @pytest.mark.parametrize("kind", ["data set", "task"])
 class TestOfBoth:
     def make(self, kind: str, **settings: Any) -> Any:
-        return PairSampler(dataset(), 2, 2, **settings) if kind == "data set" else TaskSampler(made, name="t", **settings)
+        return (
+            PairSampler(dataset(), 2, 2, **settings) if kind == "data set" else TaskSampler(made, name="t", **settings)
+        )
 
     def test_episodes_depend_on_seed_and_number_alone(self, kind: str) -> None:
         one, same, other = self.make(kind), self.make(kind), self.make(kind, seed=1)

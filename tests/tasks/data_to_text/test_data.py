@@ -12,7 +12,10 @@ from ..rows import write_rows
 
 @pytest.fixture
 def restaurants(tmp_path: Path) -> Path:
-    rows = [{"mr": f"name[The {row}], food[{row % 2}]", "ref": f"The {row} serves {row % 2}.", "ref_tok": "no"} for row in range(8)]
+    rows = [
+        {"mr": f"name[The {row}], food[{row % 2}]", "ref": f"The {row} serves {row % 2}.", "ref_tok": "no"}
+        for row in range(8)
+    ]
     for part in ("train", "dev"):
         write_rows(tmp_path / "e2e_nlg" / f"{part}.jsonl.gz", rows)
     more = {"meaning_representation": "name[The 7], food[1]", "human_reference": "1 is served at The 7."}

@@ -17,9 +17,7 @@ def commands() -> list[tuple[str, str]]:
     for verb, action in VERBS.items():
         for word, times in (("", 1), (" twice", 2), (" thrice", 3)):
             found.append((f"{verb}{word}", " ".join([action] * times)))
-            found += [
-                (f"{verb} {side}{word}", " ".join([turn, action] * times)) for side, turn in TURNS.items()
-            ]
+            found += [(f"{verb} {side}{word}", " ".join([turn, action] * times)) for side, turn in TURNS.items()]
     found += [(f"{one} and {other}", f"{VERBS[one]} {VERBS[other]}") for one in VERBS for other in ("walk", "run")]
     return found
 
@@ -36,7 +34,9 @@ def scan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return np.array([row for row, pair in enumerate(every) if chosen(*pair)], dtype=np.uint16)
 
     parts = {
-        "train_addprim_jump": np.concatenate([rows(lambda c, a: "jump" not in c), np.repeat(rows(lambda c, a: c == "jump"), 3)]),
+        "train_addprim_jump": np.concatenate(
+            [rows(lambda c, a: "jump" not in c), np.repeat(rows(lambda c, a: c == "jump"), 3)]
+        ),
         "test_addprim_jump": rows(lambda c, a: "jump" in c and c != "jump"),
         "train_template_around_right": rows(lambda c, a: "right" not in c),
         "test_template_around_right": rows(lambda c, a: "right" in c),

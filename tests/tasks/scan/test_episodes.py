@@ -21,7 +21,7 @@ from tasks.scan.episodes import (
     vocabulary,
 )
 
-SMALL = Protocol(ACTIONS, k_shot=6, n_query=5)
+SMALL = Protocol(ACTIONS, k_shot=6, n_query=5, test_support=ACTIONS)
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,9 @@ def test_the_meaning_of_the_test_is_never_shown() -> None:
         words, actions = new_meanings(turns, np.random.default_rng(seed))
         paired = {words[word]: actions[action] for word, action in turns.words}
         assert paired.get("right") != "I_TURN_RIGHT" and len(set(paired.values())) == 2
-    assert any(
-        new_meanings(turns, np.random.default_rng(seed))[0]["right"] in ("1", "2") for seed in range(20)
-    ), "further words take part"
+    assert any(new_meanings(turns, np.random.default_rng(seed))[0]["right"] in ("1", "2") for seed in range(20)), (
+        "further words take part"
+    )
 
 
 def test_words_are_replaced_whole_and_at_once() -> None:

@@ -19,7 +19,11 @@ def test_parts_of_both_splits_are_read(geo_folder: Path) -> None:
 
 
 def test_meanings_that_differ_in_names_alone_have_one_shape() -> None:
-    pairs = [Pair("where is ohio", 'place = "ohio"'), Pair("where is New York", 'place = "new york"'), Pair("is it", "x")]
+    pairs = [
+        Pair("where is ohio", 'place = "ohio"'),
+        Pair("where is New York", 'place = "new york"'),
+        Pair("is it", "x"),
+    ]
     one, other, last = shapes(pairs)
     assert one == "place = _" and other == "place = _ _" and last == "x"
 

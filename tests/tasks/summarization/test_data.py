@@ -40,5 +40,7 @@ def test_what_is_not_there_is_named(news: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no part 'valid'"):
         load(news, "valid")
     (news / "test.jsonl.gz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"test.jsonl.gz is missing; --data names the folder that holds test.jsonl"):
+    with pytest.raises(
+        FileNotFoundError, match=r"test.jsonl.gz is missing; --data names the folder that holds test.jsonl"
+    ):
         load(news, "test", "text", "title")

@@ -25,6 +25,10 @@ def captions() -> list[dict[str, str]]:
 @pytest.fixture(scope="session")
 def captions_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rows = tmp_path_factory.mktemp("data"), captions()
-    for part, own in {"train": rows, "val": rows[:6], "test_2016_flickr": [*rows[6:12], {"de": " ", "en": "x"}]}.items():
+    for part, own in {
+        "train": rows,
+        "val": rows[:6],
+        "test_2016_flickr": [*rows[6:12], {"de": " ", "en": "x"}],
+    }.items():
         write_rows(folder / "multi30k_en_de" / f"{part}.jsonl.gz", own)
     return folder
