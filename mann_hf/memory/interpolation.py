@@ -28,8 +28,8 @@ class Interpolation(nn.Module, ABC):
         """The share of each retrieved slot in the next-token distribution, [.., M].
 
         Args:
-            scores: [.., M], how like the query the slots are, largest first: 1 for the same, about 0 for any other; minus
-                infinity for no slot.
+            scores: [.., M], how like the query the slots are, largest first: 1 for the same, about 0 for any other;
+                minus infinity for no slot.
             tokens: [.., M], the tokens of the slots.
         """
 

@@ -1,8 +1,8 @@
 """What an encoder-decoder remembers of pairs of sequences, and how it is read while a sequence is generated.
 
 Shapes: N pairs, B sources, R = B times beams sequences, L tokens of sources, T of targets, S stored tokens, P
-candidates of a source, M retrieved slots, H and D sizes of the encoder's and the decoder's states, E and K of source and
-token keys.
+candidates of a source, M retrieved slots, H and D sizes of the encoder's and the decoder's states, E and K of source
+and token keys.
 """
 
 import math
@@ -167,7 +167,7 @@ class TokenMemory(GenerationMemory):
     def among(
         self, candidates: Candidates, alike: Tensor, source_keys: Tensor, spreads: tuple[float, float]
     ) -> "TokenRetrieval":
-        """What is to be read from given tokens of each source; their sources have the cosines `alike` [B, P] with it."""
+        """What is to be read from given tokens of each source, whose sources have cosines `alike` [B, P] with it."""
         return TokenRetrieval(self, spreads, source_keys, candidates, alike)
 
 
