@@ -18,7 +18,7 @@ LARGEST_PART = 8
 """Numbers of a key that one byte stands for, at most."""
 LEAST_BYTES = 32
 """Bytes of a code, if the key has so many numbers."""
-LEAST_COMPARED = 50_000
+LEAST_COMPARED = 20_000
 """Keys that a query is compared with, at least."""
 PROBED = 32
 """Lists whose keys a query is compared with, at least."""
