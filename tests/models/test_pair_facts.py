@@ -22,17 +22,13 @@ class Pairs(list[Pair]):
         return self[number]
 
 
-class PairConfig(NotesConfig):
-    """With the fields that a card tells by themselves."""
-
-    interpolation, max_source_length, max_target_length = 0.25, 32, None
-
-
 class Model:
     """A model of pairs, as far as a card looks at it."""
 
     def __init__(self, pairs: Pairs, **fields: Any) -> None:
-        self.memory, self.config, self.name_or_path = pairs, PairConfig(**fields), ""
+        self.memory, self.config, self.name_or_path = pairs, NotesConfig(**fields), ""
+        self.config.interpolation = 0.25
+        self.config.max_source_length, self.config.max_target_length = 32, None
 
     def lacks_inputs(self, memory: Pairs) -> bool:
         return any(pair.source is None for pair in memory)
