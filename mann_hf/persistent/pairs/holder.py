@@ -38,6 +38,13 @@ class PairHolder(Holder[PairMemory]):
                 self._prepared = before = PairSearch.of(memory, store, before)
             return before
 
+    def branch(self) -> "PairHolder":
+        """An independent holder of the present memory, with what was prepared for reads."""
+        branch, prepared = PairHolder(self.memory), self._prepared
+        if prepared is not None and prepared.memory is branch.memory:
+            branch._prepared = prepared
+        return branch
+
     def _forget(self) -> None:
         """Brings what was prepared to the present memory: it holds keys of what was forgotten."""
         with self._preparing:
