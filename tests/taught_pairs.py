@@ -3,11 +3,13 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mann_hf.persistent.memory_files import load_memory
 from mann_hf.persistent.pairs import EncodedPairs, PairKind, PairMemory, TokenizerIdentity
 
 E, K = 6, 4
@@ -62,3 +64,9 @@ def marked(memory: PairMemory) -> PairMemory:
     return replace(
         memory, probe=probe, encoder_name="someone/model", tokenizer=TokenizerIdentity("someone/tokens", "ab" * 16, 100)
     )
+
+
+def load_pairs(path: Path, check_encoder: Any = None) -> PairMemory:
+    """The pairs of a file, as any memory is loaded."""
+    memory: PairMemory = load_memory(path, check_encoder, PairMemory)
+    return memory

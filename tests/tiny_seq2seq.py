@@ -19,8 +19,7 @@ from transformers import (
 from mann_hf.controllers.recurrent import RecurrentSeq2SeqConfig
 
 WORDS = (
-    "the a dog cat bird sees hears chases red blue green "
-    "der die das hund katze vogel sieht hört jagt rote blaue grüne"
+    "the a dog cat bird sees hears chases red blue green der die das hund katze vogel sieht hört jagt rote blaue grüne"
 ).split()
 VOCABULARY = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
 SOURCES = ["the dog sees a cat", "a red bird hears the dog", "the blue cat chases a bird"]
@@ -47,7 +46,12 @@ def tiny_config(family: str) -> Any:
         return T5Config(d_kv=8, d_ff=64, num_layers=2, num_heads=4, **sizes)
     if family in ("bart", "marian"):
         layers = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
-        more = {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64, "forced_eos_token_id": None}
+        more = {
+            "encoder_ffn_dim": 64,
+            "decoder_ffn_dim": 64,
+            "max_position_embeddings": 64,
+            "forced_eos_token_id": None,
+        }
         return (BartConfig if family == "bart" else MarianConfig)(**sizes, **layers, **more)
     if family == "recurrent":
         return RecurrentSeq2SeqConfig(vocab_size=size, hidden_size=32, **SPECIAL)

@@ -213,6 +213,11 @@ class PairFacts(CardFacts):
         return self.task or "text-generation"
 
     @property
+    def widgets(self) -> tuple[tuple[str, str], ...]:
+        """Sources for the Hub's widget, each with its target as title."""
+        return self.pairs
+
+    @property
     def question(self) -> str:
         """A source to generate from."""
         return self.pairs[0][0] if self.pairs else "a source"

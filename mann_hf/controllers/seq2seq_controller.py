@@ -15,7 +15,7 @@ from .text_encoder import max_positions
 
 SEQ2SEQ = "seq2seq"
 MEAN = "mean"
-PROBE_LENGTH, PROBED_TOKENS = 16, 4096
+PROBES, PROBE_LENGTH, PROBED_TOKENS = 2, 16, 4096
 IGNORED = -100
 
 
@@ -39,23 +39,17 @@ class Seq2SeqController(Controller):
     readable = True
 
     def auto_class(self, config: PreTrainedConfig) -> Any:
-        return AutoModelForSeq2SeqLM
+        """The Auto class of models that generate a sequence from another one.
 
-    def finish(self, encoder: Any) -> Any:
-        if type(encoder.config) not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING or not encoder.can_generate():
-            raise InvalidInputError(
-                f"{type(encoder).__name__} generates no sequence from another one: take a model of "
-                "AutoModelForSeq2SeqLM, such as T5, BART or Marian."
-            )
-        return encoder
-
-    def build(self, config: PreTrainedConfig, pooling: str | None = None, **kwargs: Any) -> Any:
+        Raises:
+            InvalidInputError: it has no model of this configuration.
+        """
         if type(config) not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
             raise InvalidInputError(
                 f"a model of the type {config.model_type!r} generates no sequence from another one: take one of "
                 "AutoModelForSeq2SeqLM, such as T5, BART or Marian."
             )
-        return super().build(config, pooling, **kwargs)
+        return AutoModelForSeq2SeqLM
 
     def default_pooling(self, config: PreTrainedConfig) -> str:
         return MEAN
@@ -74,10 +68,10 @@ class Seq2SeqController(Controller):
         return mean_of_states(states, inputs.get("attention_mask"))
 
     def probe_inputs(self, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
-        """A source, and as `labels` a target."""
+        """Two sources, and as `labels` two targets."""
         known = getattr(half_of(config, "encoder"), "vocab_size", PROBED_TOKENS)
         written = getattr(half_of(config, "decoder"), "vocab_size", known)
-        spread = torch.arange(PROBE_LENGTH, device=device)[None]
+        spread = torch.arange(PROBES * PROBE_LENGTH, device=device).view(PROBES, PROBE_LENGTH)
         tokens = (spread * 7919 + 104729) % min(known, PROBED_TOKENS)  # primes: tokens from all over
         labels = (spread * 6007 + 104723) % min(written, PROBED_TOKENS)
         return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": labels}

@@ -24,8 +24,8 @@ class ExampleReading(nn.Module):
 
     $C = softmax(Q K^T / \sqrt{d}) V$, section 4 of [Compositional generalization through meta sequence-to-sequence
     learning](https://arxiv.org/abs/1906.05381): keys come from the states of a pair's source, values from those of its
-    target. What was read is added to the question's states through a gate: $h + tanh(g) \, W C$. With $g = 0$ the states
-    stay as they are to the last bit.
+    target. What was read is added to the question's states through a gate: $h + tanh(g) \, W C$. With $g = 0$ the
+    states stay as they are to the last bit.
 
     Shapes: B questions, L tokens, S stored pairs, H and D sizes of source and target states, K of keys and values.
 

@@ -28,7 +28,8 @@ class Interpolation(nn.Module, ABC):
         """The share of each retrieved slot in the next-token distribution, [.., M].
 
         Args:
-            scores: [.., M], cosines of the query with the slots' keys, largest first; minus infinity for no slot.
+            scores: [.., M], how like the query the slots are, largest first: 1 for the same, about 0 for any other;
+                minus infinity for no slot.
             tokens: [.., M], the tokens of the slots.
         """
 
@@ -52,12 +53,12 @@ class FixedInterpolation(Interpolation):
     r"""The same share of the memory everywhere.
 
     $p = \lambda \, p_{memory} + (1 - \lambda) \, p_{model}$, equation 3 of [Nearest Neighbor Machine
-    Translation](https://arxiv.org/abs/2010.00710), with $p_{memory}$ as equation 2 has it, for keys of unit length: the
-    squared distance of two is 2 less twice their cosine, so that the temperature there is $2 / \beta$.
+    Translation](https://arxiv.org/abs/2010.00710), with $p_{memory}$ as equation 2 has it: the temperature there is
+    $1 / \beta$, and what a score lacks of 1 is the squared distance, in units of what it is between any two states.
 
     Args:
         share: λ, from 0 to 1.
-        sharpness: β, by which cosines are multiplied.
+        sharpness: β, by which scores are multiplied.
     """
 
     def __init__(self, share: float, sharpness: float, nearest: int = 0) -> None:

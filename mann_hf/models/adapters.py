@@ -36,7 +36,9 @@ NEEDS_VALUES = ("BOFT",)
 
 
 def config_of(cls: Any, source: Source, kwargs: dict[str, Any]) -> MANNBaseConfig | None:
-    """The configuration of a source, of the class that models of `cls` have: `kwargs["config"]` or its own. With an adapter it holds that alone.
+    """The configuration of a source, for models of a class: `kwargs["config"]` or its own.
+
+    With an adapter the source holds that alone.
 
     Raises:
         InvalidInputError: its adapter is none that this library writes.

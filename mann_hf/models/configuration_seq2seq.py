@@ -28,7 +28,10 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         interpolation: λ, the share of a memory of tokens in the next-token distribution, from 0 to 1; or `"adaptive"`,
             where it is predicted at each token, which takes training.
         nearest: how many tokens of the memory are used for each next token.
-        sharpness: β, by which the cosines of keys are multiplied before their softmax.
+        sharpness: β, by which scores are multiplied before their softmax: 1 for the same state of the decoder, about 0
+            for any other.
+        source_weight: how much it counts that a stored token's source is unlike the source that is asked, beside the
+            states of the decoder: at 0 those alone are compared, as in the paper.
         neighbours: the pairs whose tokens are compared: those whose sources are nearest to the source that is asked
             ([Meng et al. 2022](https://arxiv.org/abs/2105.14528)). None for the tokens of all pairs. A memory of
             examples that holds more than 1,024 pairs reads the nearest alone, too, by default 128.
@@ -59,7 +62,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         memory: str = "token",
         interpolation: float | str = 0.5,
         nearest: int = 8,
-        sharpness: float = 30.0,
+        sharpness: float = 20.0,
+        source_weight: float = 0.25,
         neighbours: int | None = 16,
         chunk_size: int = 1,
         store: str = "exact",
@@ -94,6 +98,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
                 _check_whole(name, optional, " or None")
         if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
             raise _wrong("sharpness", sharpness, "give a number above 0")
+        if not _is_number(source_weight) or not 0 <= source_weight < float("inf"):
+            raise _wrong("source_weight", source_weight, "give a number from 0 on")
         if not _is_number(gate) or abs(gate) == float("inf"):
             raise _wrong("gate", gate, "give a number; 0 is closed")
         if key_dtype not in KEY_DTYPES:
@@ -102,6 +108,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
             raise _wrong("source_prefix", source_prefix, "give a text")
         self.memory, self.interpolation = memory, interpolation
         self.nearest, self.sharpness = int(nearest), float(sharpness)
+        self.source_weight = float(source_weight)
         self.neighbours = None if neighbours is None else int(neighbours)
         self.chunk_size, self.key_dtype = int(chunk_size), key_dtype
         self.memory_size = None if memory_size is None else int(memory_size)
@@ -150,4 +157,3 @@ def _check_whole(name: str, value: Any, other: str = "") -> None:
 
 def _wrong(name: str, value: Any, cure: str) -> InvalidInputError:
     return InvalidInputError(f"{name} is {shown(value)}; {cure}.")
-

@@ -60,9 +60,9 @@ def _nothing(probabilities: Tensor) -> GenerationEvidence:
 
 
 def _step_by_step(model: Any, sequences: Tensor, asked: dict[str, Any]) -> tuple[Retrieved, Tensor]:
-    """What was retrieved for each token, and the logits: at once, or as generation went where one search serves several.
+    """What was retrieved for each token, [B, T, M] each, and the logits [B, T, V].
 
-    [B, T, M] each, and [B, T, V].
+    Where one search serves several tokens, it goes step by step, as generation went.
     """
     retrieval = asked["encoder_outputs"].retrieval
     if retrieval.search is None or model.generation_memory.chunk_size == 1:

@@ -1,7 +1,8 @@
 """What an encoder-decoder remembers of pairs of sequences, and how it is read while a sequence is generated.
 
-Shapes: N pairs, B sources, R = B times beams sequences, L tokens of sources, T of targets, S stored tokens, P candidates
-of a source, M retrieved slots, H and D sizes of the encoder's and the decoder's states, E and K of source and token keys.
+Shapes: N pairs, B sources, R = B times beams sequences, L tokens of sources, T of targets, S stored tokens, P
+candidates of a source, M retrieved slots, H and D sizes of the encoder's and the decoder's states, E and K of source
+and token keys.
 """
 
 import math
@@ -22,6 +23,8 @@ READ_WHOLE = 1024
 """Pairs up to which each question reads all of a memory of examples; beyond, the nearest alone."""
 NEAREST_PAIRS = 128
 """How many that is if the configuration does not say."""
+WIDER = 4
+"""Times more tokens than are used are taken from a search by the decoder's state alone."""
 
 
 class PairStates(NamedTuple):
@@ -119,6 +122,7 @@ class TokenMemory(GenerationMemory):
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.nearest, self.neighbours, self.chunk_size = config.nearest, config.neighbours, config.chunk_size
+        self.source_weight = config.source_weight
         fixed = not isinstance(config.interpolation, str)
         share = config.interpolation if fixed else 0.5
         self.interpolation = INTERPOLATIONS[config.interpolation_kind](share, config.sharpness, config.nearest)
@@ -145,34 +149,61 @@ class TokenMemory(GenerationMemory):
             token_keys=to_unit_length(states.targets[told].float()),
         )
 
-    def retrieval(self, source_keys: Tensor, search: PairSearch) -> "TokenRetrieval":
-        """What is to be read for sources whose keys [B, E] are given, from a lasting memory."""
-        if self.neighbours is None:
-            return TokenRetrieval(self, len(source_keys), None, search)
-        _, numbers = search.nearest_pairs(source_keys, self.neighbours)
-        return TokenRetrieval(self, len(source_keys), search.candidates(numbers))
+    def retrieval(self, source_keys: Tensor, search: PairSearch, spreads: tuple[float, float]) -> "TokenRetrieval":
+        """What is to be read for sources from a lasting memory.
 
-    def among(self, candidates: Candidates) -> "TokenRetrieval":
-        """What is to be read from given tokens of each source."""
-        return TokenRetrieval(self, len(candidates.tokens), candidates)
+        Args:
+            source_keys: [B, E], of the sources.
+            search: of the memory.
+            spreads: see `TokenRetrieval`.
+        """
+        if self.neighbours is None:
+            return TokenRetrieval(self, spreads, source_keys, search=search)
+        _, numbers = search.nearest_pairs(source_keys, self.neighbours)
+        candidates = search.candidates(numbers)
+        alike = search.source_cosines(source_keys, candidates.slots)
+        return TokenRetrieval(self, spreads, source_keys, candidates, alike)
+
+    def among(
+        self, candidates: Candidates, alike: Tensor, source_keys: Tensor, spreads: tuple[float, float]
+    ) -> "TokenRetrieval":
+        """What is to be read from given tokens of each source, whose sources have cosines `alike` [B, P] with it."""
+        return TokenRetrieval(self, spreads, source_keys, candidates, alike)
 
 
 class TokenRetrieval:
     """Retrieval for a batch of sources, step after step.
 
+    The score of a slot is 1 where its decoder state and its source are those that are asked, and about 0 where its
+    state is any other; see `spreads`.
+
     Args:
         memory: by whose rules.
-        batch: B.
+        spreads: 1 less the usual cosine of two states of the model's decoder, and of two sources' keys. What cosines
+            lack of 1 is divided by these, so that scores mean the same for every model.
+        source_keys: [B, E], of the sources.
         candidates: the tokens to compare for each source; None where all of `search` are compared.
+        alike: [B, P], the cosine of each candidate's source with that of its row.
         search: of the whole memory.
     """
 
     def __init__(
-        self, memory: TokenMemory, batch: int, candidates: Candidates | None, search: PairSearch | None = None
+        self,
+        memory: TokenMemory,
+        spreads: tuple[float, float],
+        source_keys: Tensor,
+        candidates: Candidates | None = None,
+        alike: Tensor | None = None,
+        search: PairSearch | None = None,
     ) -> None:
-        self.memory, self.batch, self.search = memory, batch, search
-        self._step = 0
+        self.memory, self.spreads, self.source_keys, self.search = memory, spreads, source_keys, search
+        self.batch, self._step = len(source_keys), 0
         self._candidates = None if candidates is None else self._in_float(candidates)
+        self._unlike = None if alike is None else self._distance(alike)
+
+    def _distance(self, alike: Tensor) -> Tensor:
+        """What is taken from a score for another source."""
+        return self.memory.source_weight * (1 - alike) / self.spreads[1]
 
     def __call__(self, states: Tensor, rows: Tensor) -> Retrieved:
         """The slots for next tokens, given decoder states [R, T, D] and the source [R] of each sequence."""
@@ -181,11 +212,12 @@ class TokenRetrieval:
             return self._compared(queries, rows)
         beams = self._beams(rows)
         if self.memory.chunk_size == 1 or queries.shape[1] > 1 or beams is None:
-            return self._searched(queries)
+            return self._searched(queries, rows)
         if self._step % self.memory.chunk_size == 0:
             _, slots = self.search.nearest_tokens(queries[:, 0], self.memory.nearest)
             found = slots.view(self.batch, -1)  # by all sequences of a source
             self._candidates = self._in_float(self.search.window(found, self.memory.chunk_size))
+            self._unlike = self._distance(self.search.source_cosines(self.source_keys, self._candidates.slots))
         self._step += 1
         return self._compared(queries, rows)
 
@@ -197,13 +229,14 @@ class TokenRetrieval:
 
     def _compared(self, queries: Tensor, rows: Tensor) -> Retrieved:
         """The nearest of each source's candidates."""
-        assert self._candidates is not None
+        assert self._candidates is not None and self._unlike is not None
         keys, tokens, slots = self._candidates
         sequences, length, size = queries.shape
         if (beams := self._beams(rows)) is not None:  # without a copy of the keys for each beam
             scores = (queries.reshape(self.batch, beams * length, size) @ keys.mT).view(sequences, length, -1)
         else:
             scores = queries @ keys[rows].mT
+        scores = 1 - (1 - scores) / self.spreads[0] - self._unlike[rows][:, None]
         scores = scores.masked_fill((tokens < 0)[rows][:, None], -math.inf)
         scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
         spread = (sequences, length, -1)
@@ -211,12 +244,18 @@ class TokenRetrieval:
         slots = slots[rows][:, None].expand(spread).gather(-1, places)
         return self._shared(scores, tokens, slots)
 
-    def _searched(self, queries: Tensor) -> Retrieved:
-        """The nearest of all tokens."""
+    def _searched(self, queries: Tensor, rows: Tensor) -> Retrieved:
+        """The nearest of all tokens: of several times as many by the decoder's state, those with the best scores."""
         assert self.search is not None
-        scores, slots = self.search.nearest_tokens(queries.flatten(0, 1), self.memory.nearest)
-        shape = (*queries.shape[:2], -1)
-        return self._shared(scores.view(shape), self.search.tokens_at(slots).view(shape), slots.view(shape))
+        sequences, length = queries.shape[:2]
+        scores, slots = self.search.nearest_tokens(queries.flatten(0, 1), WIDER * self.memory.nearest)
+        scores, slots = (part.to(queries.device).view(sequences, -1) for part in (scores, slots))
+        alike = self.search.source_cosines(self.source_keys[rows], slots).to(scores.device)
+        scores = torch.where(slots < 0, -math.inf, 1 - (1 - scores) / self.spreads[0] - self._distance(alike))
+        scores, slots = (part.view(sequences, length, -1) for part in (scores, slots))
+        scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
+        slots = slots.gather(-1, places)
+        return self._shared(scores, self.search.tokens_at(slots).to(slots.device), slots)
 
     def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor) -> Retrieved:
         shares = self.memory.interpolation(scores, tokens)
@@ -285,5 +324,3 @@ class ExampleMemory(GenerationMemory):
     def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
         held = mask.to(states.dtype)[..., None]
         return (states * held).sum(1) / held.sum(1).clamp(min=1)
-
-

@@ -264,7 +264,9 @@ class LabelledMemoryMixin(Mixed):
         why = super().why_not_beside(fields, place)
         if why is None and not self.memory.targets.is_of(fields.get("problem_type")):
             there = fields.get("problem_type") or targets_of(None).name
-            return f"the memory is for problem_type={self.memory.problem_type!r}, and the model in {place} for {there!r}."
+            return (
+                f"the memory is for problem_type={self.memory.problem_type!r}, and the model in {place} for {there!r}."
+            )
         return why
 
     def why_not_merged(self) -> str | None:

@@ -19,8 +19,8 @@ def load_whole(load: Callable[..., Any], source: Source, *args: Any, **kwargs: A
     """What transformers' `from_pretrained` gives, if the weights and the configuration are those of one model.
 
     Raises:
-        FolderError: weights are missing (those of parts with start values aside, such as the reading), of another shape (without
-            `ignore_mismatched_sizes`), or of more layers than the configuration names.
+        FolderError: weights are missing (those of parts with start values aside, such as the reading), of another shape
+            (without `ignore_mismatched_sizes`), or of more layers than the configuration names.
         MemoryFileError: there is a memory without a model.
     """
     place = str(source.place)

@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -13,11 +12,10 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from ..controllers.progress import Progress, following
 from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
-from ..persistent.pairs import EncodedPairs, PairHolder, PairMemory, PairSearch, TokenizerIdentity, check_tokenizer
+from ..persistent.pairs import EncodedPairs
 from .arguments import naming_unknown_arguments
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .embedding import evaluating
@@ -27,7 +25,7 @@ from .generation_evidence import GenerationEvidence, evidence_of
 from .generation_memories import GENERATION_MEMORIES, PairStates, Retrieved, StoredExamples, TokenRetrieval
 from .modeling_mann import MANNPreTrainedModel
 from .pair_episodes import PairEpisodes, episode_pairs
-from .pair_writing import PART, encoded_texts
+from .pair_memory_mixin import PairMemoryMixin
 
 Model = TypeVar("Model", bound="MANNForConditionalGeneration")
 
@@ -79,7 +77,7 @@ class SourceEncoder:
     __call__ = forward
 
 
-class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
+class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, GenerationMixin):
     """An encoder-decoder with a memory of pairs of sequences: it generates from what it was taught, untrained.
 
     With an empty memory, `forward` and `generate` give what the wrapped model gives, to the last bit. In training mode
@@ -98,7 +96,6 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
     main_input_name = "input_ids"
 
     config: MANNSeq2SeqConfig
-    memory: PairMemory
 
     def __init__(self, config: MANNSeq2SeqConfig) -> None:
         super().__init__(config)
@@ -126,9 +123,6 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
             for layer in (module.query, module.key, module.value, module.out):
                 init.normal_(layer.weight, std=layer.in_features**-0.5)
             init.constant_(module.gate, module.initial_gate)
-
-    def new_holder(self) -> PairHolder:
-        return PairHolder(self.empty_memory())
 
     @classmethod
     def from_seq2seq_pretrained(
@@ -192,14 +186,6 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
     def reading(self) -> Any:
         """How the memory is read, as objectives take it."""
         return self.generation_memory
-
-    def empty_memory(self) -> PairMemory:
-        """A memory for this model that holds nothing."""
-        dtype = torch.bfloat16 if self.config.key_dtype == "bfloat16" else torch.float32
-        own = self.generation_memory
-        return PairMemory.empty(
-            own.kind, self.config.key_size, own.source_size, dtype, "cpu" if self.device.type == "meta" else self.device
-        )
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
@@ -308,7 +294,8 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
 
         Args:
             args: of the wrapped model's encoder.
-            stored: what is read in place of the lasting memory: `Candidates` or `StoredExamples` of each source.
+            stored: what is read in place of the lasting memory, for each source: `StoredExamples`; or `Candidates`, the
+                keys [B, S, E] of their S pairs' sources, and how many places each pair takes.
             kwargs: of the wrapped model's encoder.
         """
         kwargs["return_dict"] = True
@@ -328,26 +315,18 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         if stored is None and search is None:
             return found
         if own.of_tokens:
+            keys = mean_of_states(states, mask)
             if search is not None:
-                found.retrieval = own.retrieval(mean_of_states(states, mask), search)
+                found.retrieval = own.retrieval(keys, search, self.spreads())
             else:
-                found.retrieval = own.among(stored)
+                candidates, sources, tokens = stored
+                alike = (sources @ keys[..., None])[..., 0].repeat_interleave(tokens, 1)
+                found.retrieval = own.among(candidates, alike, keys, self.spreads())
             return found
         examples: StoredExamples = own.stored(states, mask, search) if stored is None else stored
         found.last_hidden_state, found.read_weights = own.reading(states, *examples[:3])
         found.read_pairs = examples.numbers
         return found
-
-    def ready_search(self) -> PairSearch | None:
-        """The lasting memory, prepared for reading; None where reading it would change nothing.
-
-        Raises:
-            EncoderMismatchError: its keys are those of other weights or adapters.
-        """
-        if self.training or not len(self.memory) or self.generation_memory.is_silent:
-            return None
-        self.check_memory()
-        return self._holder.search(self.config.store)
 
     def pair_states(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PairStates:
         """What the wrapped model gives for pairs whose targets it is told.
@@ -376,75 +355,13 @@ class MANNForConditionalGeneration(MANNPreTrainedModel, GenerationMixin):
         return self.generation_memory.encoded(self.pair_states(input_ids, attention_mask, labels))
 
     def encoder_probe(self) -> Tensor:
-        """[P, K]: the keys of a fixed pair, which identify this model and what reads its memory."""
+        """[P, K]: the keys of fixed pairs, which identify this model: those of the two sources first."""
         inputs = self.config.controller.probe_inputs(self.config.encoder_config, self.device)
         with evaluating(self), torch.no_grad():
             pairs = self.encode_pairs(**inputs)
         parts = [part for part in (pairs.source_keys, pairs.token_keys, pairs.values) if part is not None]
         width = max(part.shape[1] for part in parts)
         return torch.cat([F.pad(part.float(), (0, width - part.shape[1])) for part in parts])
-
-    @torch.inference_mode(False)
-    def remember(self, pairs: EncodedPairs, tokenizer: TokenizerIdentity | None = None) -> list[int]:
-        """Writes pairs to the lasting memory.
-
-        Args:
-            pairs: N pairs, from `encode_pairs`.
-            tokenizer: by which their texts became tokens.
-
-        Returns:
-            The N ids, by which they are forgotten. A pair that is there already keeps its id and counts once more.
-
-        Raises:
-            InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
-            EncoderMismatchError: the model has changed since the memory was written, or the tokenizer is another one.
-        """
-        probe = self.known_probe()
-
-        def change(memory: PairMemory) -> tuple[PairMemory, list[int]]:
-            if len(memory):
-                self.check_wrote(memory, "of this model", probe)
-                check_tokenizer(memory.tokenizer, tokenizer, "of this model")
-            else:
-                memory = self.stamped(replace(memory, tokenizer=tokenizer), probe)
-            return memory.remember(pairs, self.config.store_texts)
-
-        return self.update_memory(change)
-
-    @torch.no_grad()
-    def remember_texts(
-        self,
-        processing_class: Any,
-        sources: Sequence[str],
-        targets: Sequence[str],
-        batch_size: int | None = None,
-        progress: Progress = None,
-    ) -> list[int]:
-        """Writes pairs of texts to the lasting memory.
-
-        Args:
-            processing_class: the model's tokenizer, or a `PairProcessor`.
-            sources: N texts.
-            targets: N texts.
-            batch_size: pairs in a batch; by default what is fast.
-            progress: True for a bar, or a function that is called with the number of pairs done after each batch.
-
-        Returns:
-            The N ids.
-
-        Raises:
-            InvalidTypeError, InvalidInputError: of texts that are none, empty ones, or unequal numbers of them.
-        """
-        processor: Any = self.processor(processing_class)
-        sources = processor.check(sources)
-        targets = processor.check_targets(targets, len(sources))
-        ids: list[int] = []
-        with following(progress, len(sources), "pair") as advance:
-            for start in range(0, len(sources), PART):
-                part = slice(start, start + PART)
-                pairs = encoded_texts(self, processor, sources[part], targets[part], batch_size, advance)
-                ids += self.remember(pairs, processor.identity)
-        return ids
 
     def embed_episodes(self, batch: EpisodeBatch) -> PairEpisodes:
         """The logits of the queries of a batch of episodes, each read with its support in memory.

@@ -49,7 +49,9 @@ def episode_pairs(model: Any, batch: EpisodeBatch) -> PairEpisodes:
         states = model.pair_states(**{name: part[needed] for name, part in pairs.items()})
         index = torch.zeros_like(support)
         index[held] = place
-        stored = _stored_tokens(own, states, index, held) if own.of_tokens else _stored_examples(own, states, index, held)
+        stored = (
+            _stored_tokens(own, states, index, held) if own.of_tokens else _stored_examples(own, states, index, held)
+        )
     asked = query.clamp(min=0).flatten()
     labels = pairs["labels"][asked].view(*query.shape, -1)
     absent = query < 0 if batch.labels is None else (query < 0) | (batch.labels == IGNORED)
@@ -57,8 +59,6 @@ def episode_pairs(model: Any, batch: EpisodeBatch) -> PairEpisodes:
     sources = {"input_ids": pairs["input_ids"][asked], "attention_mask": pairs["attention_mask"][asked]}
     told = pairs["labels"][asked]
     encoded = model.encode_sources(**sources, stored=None if stored is None else stored(query.shape[1]))
-    if stored is not None and own.of_tokens:  # the queries of an episode read the same tokens
-        encoded.memory_rows = torch.arange(len(query), device=query.device).repeat_interleave(query.shape[1])
     decoded = model(
         attention_mask=sources["attention_mask"],
         decoder_input_ids=model.prepare_decoder_input_ids_from_labels(told),
@@ -77,8 +77,13 @@ def _stored_tokens(own: Any, states: PairStates, index: Tensor, held: Tensor) ->
     keys = keys.masked_scatter(told[..., None], encoded.token_keys)
     tokens = states.tokens.masked_fill(~told, -1)[index].masked_fill(~held[..., None], -1).flatten(1)
     slots = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-    candidates = Candidates(keys[index].flatten(1, 2), tokens, slots)
-    return lambda queries: candidates
+    parts = (*Candidates(keys[index].flatten(1, 2), tokens, slots), encoded.source_keys[index])
+
+    def for_each(queries: int) -> tuple[Candidates, Tensor, int]:
+        *candidates, sources = (part.repeat_interleave(queries, 0) for part in parts)
+        return Candidates(*candidates), sources, told.shape[1]
+
+    return for_each
 
 
 def _stored_examples(own: Any, states: PairStates, index: Tensor, held: Tensor) -> Any:

@@ -217,6 +217,4 @@ def _tensor(file: Any, name: str, dtype: torch.dtype, shape: tuple[int, ...] | N
     return tensor
 
 
-MEMORY_FORMATS.register(FORMAT)(
-    MemoryFormat(LabelledMemory, "labelled examples", write_memory, read_memory, merged)
-)
+MEMORY_FORMATS.register(FORMAT)(MemoryFormat(LabelledMemory, "labelled examples", write_memory, read_memory, merged))

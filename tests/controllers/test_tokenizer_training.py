@@ -21,12 +21,13 @@ VERBS = ["sieht", "hört", "jagt", "liebt", "malt", "sucht"]
 TEXTS = [f"der {one} {verb} die {other}." for one in NOUNS for other in NOUNS for verb in VERBS]
 NEW = ["die Katze liebt den Bäcker", "Vögel  hören\tPferde .", "Haus"]
 KINDS = ("unigram", "bpe")
+SIZE = 48
 every = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def trained(request: pytest.FixtureRequest) -> Any:
-    return train_tokenizer(TEXTS, 120, model_type=request.param, num_threads=1)
+    return train_tokenizer(TEXTS, SIZE, model_type=request.param, num_threads=1)
 
 
 def test_texts_come_back_and_end(trained: Any) -> None:
@@ -34,7 +35,7 @@ def test_texts_come_back_and_end(trained: Any) -> None:
         ids = trained(text).input_ids
         assert ids[-1] == trained.eos_token_id and trained.unk_token_id not in ids
         assert trained.decode(ids, skip_special_tokens=True) == text
-    assert len(trained) == 120
+    assert len(trained) == SIZE
 
 
 def test_special_tokens_stand_where_t5_has_them(trained: Any) -> None:
@@ -48,12 +49,12 @@ def test_special_tokens_stand_where_t5_has_them(trained: Any) -> None:
 def test_its_pieces_are_those_of_sentencepiece(kind: str) -> None:
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXTS), model_writer=written, vocab_size=120, model_type=kind, character_coverage=1.0,
+        sentence_iterator=iter(TEXTS), model_writer=written, vocab_size=SIZE, model_type=kind, character_coverage=1.0,
         pad_id=0, eos_id=1, unk_id=2, bos_id=3, minloglevel=2, num_threads=1,
     )  # fmt: skip
     model = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
-    ours = train_tokenizer(TEXTS, 120, model_type=kind, num_threads=1)
-    assert ours.get_vocab() == {model.id_to_piece(place): place for place in range(120)}
+    ours = train_tokenizer(TEXTS, SIZE, model_type=kind, num_threads=1)
+    assert ours.get_vocab() == {model.id_to_piece(place): place for place in range(SIZE)}
     for text in [*TEXTS[:50], *NEW]:
         assert ours(text).input_ids[:-1] == model.encode(text), text
 
@@ -72,13 +73,13 @@ def test_a_folder_loads_as_a_fast_tokenizer_that_does_the_same(trained: Any, tmp
 
 
 def test_lower_case_and_bytes() -> None:
-    lower = train_tokenizer(TEXTS, 120, lower_case=True, num_threads=1)
+    lower = train_tokenizer(TEXTS, SIZE, lower_case=True, num_threads=1)
     assert lower("DER HUND").input_ids == lower("der hund").input_ids
     assert not any(piece != piece.lower() for piece in lower.get_vocab())
-    spelled = train_tokenizer(TEXTS, 400, byte_fallback=True, num_threads=1)
+    spelled = train_tokenizer(TEXTS, SIZE + 256, byte_fallback=True, num_threads=1)
     assert spelled.unk_token_id not in spelled("der 犬 sieht").input_ids
     assert spelled.decode(spelled("der 犬 sieht").input_ids, skip_special_tokens=True) == "der 犬 sieht"
-    plain = train_tokenizer(TEXTS, 120, num_threads=1)
+    plain = train_tokenizer(TEXTS, SIZE, num_threads=1)
     assert plain.unk_token_id in plain("der 犬 sieht").input_ids
 
 
@@ -94,23 +95,23 @@ def test_texts_are_read_once_and_counted() -> None:
     def stream() -> Iterator[str]:
         yield from TEXTS
 
-    assert len(mann_hf.train_tokenizer(stream(), 120, advance=done.append, num_threads=1)) == 120
+    assert len(mann_hf.train_tokenizer(stream(), SIZE, advance=done.append, num_threads=1)) == SIZE
     assert sum(done) == len(TEXTS)
 
 
 @pytest.mark.parametrize(
     ("texts", "size", "options", "error", "words"),
     [
-        ([], 120, {}, InvalidInputError, "no text"),
+        ([], SIZE, {}, InvalidInputError, "no text"),
         (TEXTS, 5000, {}, InvalidInputError, r"vocab_size is 5,000, and these texts have pieces for \d+ at most"),
         (TEXTS, 10, {}, InvalidInputError, "give more"),
         (TEXTS, 4, {}, InvalidInputError, "vocab_size is 4"),
-        (["der Hund", " "], 120, {}, InvalidInputError, "text 1 .* blank"),
-        (["der Hund", 3], 120, {}, InvalidTypeError, "text 1 .* not a string"),
-        ("der Hund", 120, {}, InvalidTypeError, "give a list of texts"),
-        (None, 120, {}, InvalidTypeError, "give a list of texts"),
-        (TEXTS, 120, {"model_type": "word"}, UnknownNameError, "'unigram', 'bpe'"),
-        (TEXTS, 120, {"character_coverage": 2}, InvalidInputError, "character_coverage"),
+        (["der Hund", " "], SIZE, {}, InvalidInputError, "text 1 .* blank"),
+        (["der Hund", 3], SIZE, {}, InvalidTypeError, "text 1 .* not a string"),
+        ("der Hund", SIZE, {}, InvalidTypeError, "give a list of texts"),
+        (None, SIZE, {}, InvalidTypeError, "give a list of texts"),
+        (TEXTS, SIZE, {"model_type": "word"}, UnknownNameError, "'unigram', 'bpe'"),
+        (TEXTS, SIZE, {"character_coverage": 2}, InvalidInputError, "character_coverage"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused_in_words(
@@ -126,10 +127,10 @@ def test_an_error_of_the_texts_themselves_comes_through() -> None:
         raise KeyError("the file ends here")
 
     with pytest.raises(KeyError, match="the file ends here"):
-        train_tokenizer(broken(), 120, num_threads=1)
+        train_tokenizer(broken(), SIZE, num_threads=1)
 
 
 def test_without_sentencepiece_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(MissingExtraError, match=r"mann_hf\[train\]"):
-        train_tokenizer(TEXTS, 120)
+        train_tokenizer(TEXTS, SIZE)

@@ -33,12 +33,12 @@ def test_the_mixture_is_that_of_the_paper(share, sharpness, seed):
     scores, tokens, logits = retrieved(seed=seed)
     shares = FixedInterpolation(share, sharpness)(scores, tokens)
     given_by = mixed_logits(logits.float(), shares, tokens).double().softmax(-1)
-    distances = 2 - 2 * scores  # squared, of keys of unit length
+    distances = 1 - scores
     memory = torch.zeros_like(logits)
     for row in range(len(scores)):
-        total = sum(math.exp(-d * sharpness / 2) for d in distances[row].tolist())
+        total = sum(math.exp(-d * sharpness) for d in distances[row].tolist())
         for distance, token in zip(distances[row].tolist(), tokens[row].tolist(), strict=True):
-            memory[row, token] += math.exp(-distance * sharpness / 2) / total
+            memory[row, token] += math.exp(-distance * sharpness) / total
     expected = share * memory + (1 - share) * logits.softmax(-1)
     assert torch.allclose(given_by, expected, atol=1e-5)
 

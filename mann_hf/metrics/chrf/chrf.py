@@ -5,7 +5,7 @@ from typing import Any
 import evaluate
 
 from mann_hf.errors import import_extra
-from mann_hf.metrics.references import features_of_texts, in_columns
+from mann_hf.metrics import references as right
 
 _DESCRIPTION = """
 chrF of a corpus, the F score of character n-grams, as the package sacrebleu computes it; with `word_order=2` it is
@@ -44,7 +44,7 @@ _CITATION = """
 """
 
 
-class ChrF(evaluate.Metric):
+class ChrF(right.SequenceMetric):
     """chrF of a corpus."""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -52,7 +52,7 @@ class ChrF(evaluate.Metric):
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=features_of_texts(),
+            features=right.features_of_texts(),
             reference_urls=["https://github.com/mjpost/sacrebleu"],
         )
 
@@ -60,5 +60,5 @@ class ChrF(evaluate.Metric):
         self, predictions: Any, references: Any, word_order: int = 0, lowercase: bool = False
     ) -> dict[str, Any]:
         chrf = import_extra("sacrebleu.metrics", "chrF", "metrics").CHRF(word_order=word_order, lowercase=lowercase)
-        found = chrf.corpus_score(list(predictions), in_columns(references))
+        found = chrf.corpus_score(list(predictions), right.in_columns(references))
         return {"chrf": round(found.score, 6), "chrf_signature": str(chrf.get_signature())}

@@ -6,6 +6,8 @@ import datasets
 import evaluate
 import numpy as np
 
+from mann_hf.metrics import references as right
+
 _DESCRIPTION = """
 The share of generated sequences that are equal to their references: texts as they are, or tokens one by one. Negative
 tokens, such as the -100 of padded labels, are left out of both.
@@ -33,7 +35,7 @@ Examples:
 _CITATION = ""
 
 
-class ExactMatch(evaluate.Metric):
+class ExactMatch(right.SequenceMetric):
     """The share of sequences that are right as a whole."""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -46,8 +48,6 @@ class ExactMatch(evaluate.Metric):
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        if not len(references):
-            raise ValueError("there is nothing to compare: no predictions and no references.")
         same = [_kept(one) == _kept(other) for one, other in zip(predictions, references, strict=True)]
         return {"exact_match": float(np.mean(same))}
 

@@ -6,7 +6,7 @@ import evaluate
 import numpy as np
 
 from mann_hf.errors import import_extra
-from mann_hf.metrics.references import features_of_texts, listed
+from mann_hf.metrics import references as right
 
 _DESCRIPTION = """
 ROUGE as the package rouge_score computes it: the mean over inputs of the F1 of common words (rouge1), of common pairs
@@ -49,7 +49,7 @@ _CITATION = """
 KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
-class Rouge(evaluate.Metric):
+class Rouge(right.SequenceMetric):
     """The mean F1 of common words, pairs of words and subsequences."""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -57,13 +57,13 @@ class Rouge(evaluate.Metric):
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=features_of_texts(),
+            features=right.features_of_texts(),
             reference_urls=["https://github.com/google-research/google-research/tree/master/rouge"],
         )
 
     def _compute(self, predictions: Any, references: Any, use_stemmer: bool = False) -> dict[str, float]:
-        right = listed(references)
+        several = right.listed(references)
         module = import_extra("rouge_score.rouge_scorer", "ROUGE", "metrics")
         scorer = module.RougeScorer(KINDS, use_stemmer=use_stemmer)
-        scores = [scorer.score_multi(some, said) for some, said in zip(right, predictions, strict=True)]
+        scores = [scorer.score_multi(some, said) for some, said in zip(several, predictions, strict=True)]
         return {kind: float(np.mean([score[kind].fmeasure for score in scores])) for kind in KINDS}

@@ -5,7 +5,7 @@ from typing import Any
 import evaluate
 
 from mann_hf.errors import import_extra
-from mann_hf.metrics.references import features_of_texts, in_columns
+from mann_hf.metrics import references as right
 
 _DESCRIPTION = """
 BLEU of a corpus as the package sacrebleu computes it, from texts that are not tokenized, with the signature that makes
@@ -44,7 +44,7 @@ _CITATION = """
 """
 
 
-class SacreBleu(evaluate.Metric):
+class SacreBleu(right.SequenceMetric):
     """BLEU of a corpus."""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -52,7 +52,7 @@ class SacreBleu(evaluate.Metric):
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=features_of_texts(),
+            features=right.features_of_texts(),
             reference_urls=["https://github.com/mjpost/sacrebleu"],
         )
 
@@ -60,5 +60,5 @@ class SacreBleu(evaluate.Metric):
         self, predictions: Any, references: Any, tokenize: str | None = None, lowercase: bool = False
     ) -> dict[str, Any]:
         bleu = import_extra("sacrebleu.metrics", "BLEU", "metrics").BLEU(lowercase=lowercase, tokenize=tokenize)
-        found = bleu.corpus_score(list(predictions), in_columns(references))
+        found = bleu.corpus_score(list(predictions), right.in_columns(references))
         return {"bleu": round(found.score, 6), "bleu_signature": str(bleu.get_signature())}

@@ -1,7 +1,7 @@
 """Memories of pairs, for sequence-to-sequence models: what is stored, how it is searched, and its files."""
 
 from .encoded import EncodedPairs, PairEntry
-from .files import load_pairs, write_pairs
+from .files import PAIRS_FORMAT, read_pairs, write_pairs
 from .holder import PairHolder
 from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
@@ -10,6 +10,7 @@ from .tokenizer_identity import TokenizerIdentity, check_tokenizer, tokenizer_id
 
 __all__ = [
     "INDEX_FILES",
+    "PAIRS_FORMAT",
     "PAIR_KINDS",
     "Candidates",
     "EncodedPairs",
@@ -20,7 +21,7 @@ __all__ = [
     "PairSearch",
     "TokenizerIdentity",
     "check_tokenizer",
-    "load_pairs",
+    "read_pairs",
     "tokenizer_identity",
     "write_pairs",
 ]

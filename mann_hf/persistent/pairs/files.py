@@ -2,31 +2,30 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from ...errors import EncoderMismatchError, FolderError, InvalidInputError, MemoryFileError
+from ...errors import MemoryFileError
 from ...hub.files import MEMORY_FILE
 from ...hub.saving import write_whole
-from ...hub.weight_sizes import headers
 from ..entries import LARGEST_ID
-from ..file_entries import expect
+from ..file_entries import READABLE_FILE, expect
+from ..values import MEMORY_FORMATS, CheckEncoder, MemoryFormat
 from .encoded import SEGMENT_BYTES
 from .index_files import write_indexes
-from ..values import MEMORY_FORMATS, MemoryFormat
 from .memory import PAIR_KINDS, PairMemory
 from .merging import merged_pairs
+from .search import PairSearch
 from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 from .tokenizer_identity import TokenizerIdentity
 from .written_columns import DTYPES, Column, write_columns
 
-READABLE_FILE = "memory.json"
 READABLE_PAIRS = 1000
 """Pairs that the copy for people shows."""
 PAIRS_FORMAT = "mann_hf.pairs"
@@ -36,11 +35,10 @@ LARGEST_CONTENTS = 2**16
 """Bytes of the description; it holds a few names."""
 PAIR_BYTES = 41
 """Bytes of a pair that are read at once: its id, its count, and where its tokens and texts begin."""
-BUILT_IN = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 
 
 def write_pairs(memory: PairMemory, folder: Path) -> None:
-    """Writes both files, and the indexes that were made, into a folder that nobody reads yet.
+    """Writes both files, and the indexes that were made or loaded, into a folder that nobody reads yet.
 
     Columns are written segment by segment, so that no more than one segment is copied at a time.
     """
@@ -49,6 +47,8 @@ def write_pairs(memory: PairMemory, folder: Path) -> None:
     write_columns(folder / MEMORY_FILE, _columns(memory, described), metadata)
     shown = {**described, "entries": [entry._asdict() for entry in islice(memory.entries, READABLE_PAIRS)]}
     write_whole(folder / READABLE_FILE, (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode())
+    if memory.index_folder is not None:
+        PairSearch.of(memory).take_saved_indexes()
     write_indexes(memory, folder)
 
 
@@ -105,44 +105,14 @@ def _moved(columns: list[Tensor]) -> Iterator[Tensor]:
     yield torch.tensor([first])
 
 
-def load_pairs(path: str | os.PathLike, check_encoder: Callable[[str | None, int], None] | None = None) -> PairMemory:
-    """Maps the memory in a file; keys and texts are read when they are asked for.
+def read_pairs(path: Path, version: str, check_encoder: CheckEncoder | None = None) -> PairMemory:
+    """Maps the memory in a file of this format; see `MemoryFormat.read`. Keys and texts are read when asked for.
 
-    A later save puts another file in its place and leaves this one to those who have mapped it.
-
-    Args:
-        path: of `memory.safetensors`.
-        check_encoder: called with the name of the model that wrote it and K, before the most is read.
+    What the file claims of sizes and numbers is checked here, and that keys are finite when they are read. A later save
+    puts another file in its place and leaves this one to those who have mapped it.
 
     Raises:
-        MemoryFileError: the file is missing, damaged, or no memory of pairs.
-    """
-    path = Path(path)
-    try:
-        expect(path.is_file() or not path.exists(), "it is no file")
-        headers([path])  # of a file that is larger than its header says nothing is mapped
-        with safe_open(path, framework="pt") as file:
-            name, _, version = (file.metadata() or {}).get("format", "").partition("/")
-        if name != PAIRS_FORMAT:
-            raise MemoryFileError(f"{path} holds no memory of pairs (format {PAIRS_FORMAT!r} expected).")
-        return read_pairs(path, version, check_encoder)
-    except (MemoryFileError, EncoderMismatchError):
-        raise
-    except FileNotFoundError:
-        raise MemoryFileError(f"there is no memory at {path}.") from None
-    except FolderError as error:
-        raise MemoryFileError(str(error)) from error
-    except (SafetensorError, *BUILT_IN) as error:
-        kind = "" if isinstance(error, InvalidInputError) else f"{type(error).__name__} "
-        raise MemoryFileError(f"{path} is damaged, or not a memory file: {kind}{str(error)[:300]}") from error
-
-
-def read_pairs(path: Path, version: str, check_encoder: Callable[[str | None, int], None] | None = None) -> PairMemory:
-    """As `load_pairs`, of a file of pairs whose header was looked at, and of a version of the format.
-
-    A stranger may have written it. It is read by safetensors and as JSON, which run no code; what it claims of sizes
-    and numbers is checked here, and that keys are finite when they are read. One of `BUILT_IN` is raised where it is
-    not what `write_pairs` wrote.
+        MemoryFileError: the version is none that this release reads.
     """
     if version != PAIRS_VERSION:
         raise MemoryFileError(
@@ -153,7 +123,7 @@ def read_pairs(path: Path, version: str, check_encoder: Callable[[str | None, in
         return _assemble(file, path.parent, check_encoder)
 
 
-def _assemble(file: Any, folder: Path, check_encoder: Callable[[str | None, int], None] | None) -> PairMemory:
+def _assemble(file: Any, folder: Path, check_encoder: CheckEncoder | None) -> PairMemory:
     """The memory in an open file, beside which indexes may lie in a folder."""
     (length,) = file.get_slice("contents").get_shape()
     expect(length <= LARGEST_CONTENTS, "its description is too long")

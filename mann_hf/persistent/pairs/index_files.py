@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.utils import logging
 
-from ...errors import FolderError, InvalidInputError, UnsafeFileError
+from ...errors import FolderError, InvalidInputError, MissingExtraError, UnsafeFileError
 from ...hub.files import escapes_folder
 from ...hub.weight_sizes import headers
 from ...memory.stores import STORES
@@ -47,8 +47,10 @@ def write_indexes(memory: PairMemory, folder: Path) -> None:
         save_file(tensors, folder / INDEX_FILES[part], metadata={"format": described})
 
 
-def load_index(memory: PairMemory, part: str, store: str) -> Index | None:
+def load_index(memory: PairMemory, part: str, store: str | None = None) -> Index | None:
     """The saved index of these pairs, or of most of them; None if there is none of this encoder and store.
+
+    Without a store it is that of any store whose packages are installed.
 
     A stranger may have written it: what it claims is checked, and it can at worst lead to pairs that are not the
     nearest. One that is damaged is passed over with a warning.
@@ -60,9 +62,12 @@ def load_index(memory: PairMemory, part: str, store: str) -> Index | None:
         headers([path])
         with safe_open(path, framework="pt") as file:
             described = json.loads((file.metadata() or {}).get("format", "null"))
-            if described != [f"{FORMAT}/{VERSION}", store, part, _encoder(memory)]:
+            written = described[1] if isinstance(described, list) and len(described) == 4 else None
+            if described != [f"{FORMAT}/{VERSION}", store or written, part, _encoder(memory)]:
                 return None
-            return _assemble({name: file.get_tensor(name) for name in file.keys()}, store)  # noqa: SIM118 no mapping
+            return _assemble({name: file.get_tensor(name) for name in file.keys()}, written)  # noqa: SIM118 no mapping
+    except MissingExtraError:
+        return None
     except (
         *(SafetensorError, InvalidInputError, FolderError, UnsafeFileError, OSError),
         *(LookupError, TypeError, ValueError, RuntimeError),

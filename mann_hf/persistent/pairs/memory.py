@@ -338,8 +338,8 @@ def _join_last(segments: list[Segment]) -> None:
         segments[-count:] = [Segment.joined(segments[-count:])]
 
 
-def _without(count: int, rows: np.ndarray) -> Tensor:
+def _without(count: int, rows: np.ndarray) -> np.ndarray:
     """The rows of so many that are left without some."""
     kept = np.ones(count, dtype=bool)
     kept[rows] = False
-    return torch.from_numpy(np.flatnonzero(kept))
+    return np.flatnonzero(kept)

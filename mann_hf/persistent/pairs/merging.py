@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from .memory import PairMemory
 from .segment import Segment
@@ -38,4 +37,4 @@ def _chosen(memory: PairMemory, which: np.ndarray) -> Iterator[Segment]:
         rows = np.flatnonzero(which[first : first + len(segment)])
         first += len(segment)
         if len(rows):
-            yield segment.take(torch.from_numpy(rows))
+            yield segment.take(rows)

@@ -191,6 +191,15 @@ class PairSearch:
         tokens[there] = self._tokens.at(slots[there]).long()
         return tokens
 
+    def source_cosines(self, source_keys: Tensor, slots: Tensor) -> Tensor:
+        """The inner products of sources' keys [B, E] with those of the pairs of slots [B, P]; 0 for a slot of -1."""
+        numbers, _ = self.where(slots)
+        each, place = numbers.clamp(min=0).unique(return_inverse=True)
+        if not len(self.memory):
+            return torch.zeros_like(slots, dtype=torch.float32)
+        products = source_keys.to(self.starts.device).float() @ _finite(self._source_rows.at(each)).float().mT
+        return products.gather(1, place).masked_fill(slots < 0, 0)
+
     def examples(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The source keys [B, k, E] and values [B, k, K] of some pairs of an example memory; 0 for a number of -1.
 
@@ -202,7 +211,9 @@ class PairSearch:
         found = []
         for rows in (self._source_rows, self._value_rows):
             part = rows.at(numbers[there])
-            found.append(part.new_zeros((*numbers.shape, part.shape[-1])).masked_scatter(there[..., None], _finite(part)))
+            found.append(
+                part.new_zeros((*numbers.shape, part.shape[-1])).masked_scatter(there[..., None], _finite(part))
+            )
         return found[0], found[1]
 
     def where(self, slots: Tensor) -> tuple[Tensor, Tensor]:
@@ -213,12 +224,11 @@ class PairSearch:
         return numbers, torch.where(slots < 0, -1, positions)
 
     def _candidates(self, slots: Tensor) -> Candidates:
-        there = slots >= 0
-        rows = slots[there]
-        keys = slots.new_zeros((*slots.shape, self.memory.key_size), dtype=self.memory.key_dtype)
-        keys[there] = _finite(self._token_rows.at(rows))
-        tokens = torch.full_like(slots, -1)
-        tokens[there] = self._tokens.at(rows).long()
+        rows, none = slots.clamp(min=0), slots < 0
+        keys = _finite(self._token_rows.at(rows.flatten())).unflatten(0, slots.shape)
+        if bool(none.any()):
+            keys[none] = 0
+        tokens = self._tokens.at(rows.flatten()).long().unflatten(0, slots.shape).masked_fill(none, -1)
         return Candidates(keys, tokens, slots)
 
     def _rows_of(self, part: str) -> Rows:
@@ -266,6 +276,17 @@ class PairSearch:
             self._views[part] = index.view()
         return self._views[part]
 
+    def take_saved_indexes(self) -> None:
+        """Gives the memory the indexes that were saved of it, so that they are saved with it again."""
+        for part in self._parts():
+            rows = self._rows_of(part)
+            index = None if part in self.memory.indexes else load_index(self.memory, part)
+            if index and not index.is_outgrown_by(len(rows)) and self._follows(index, part, rows, None):
+                self.memory.indexes[part] = index
+
+    def _parts(self) -> tuple[str, ...]:
+        return ("pairs", "tokens") if self.memory.kind == "token" else ("pairs",)
+
     def _followed(self, part: str, rows: Rows, view: IndexView, before: "PairSearch") -> Index | None:
         """The index of a memory before, if it can go on as that of this one."""
         mine, theirs = self.memory, before.memory
@@ -304,7 +325,7 @@ def _compared(rows: Rows, queries: Tensor, found: Tensor, k: int) -> tuple[Tenso
 
 def _finite(keys: Tensor) -> Tensor:
     """The keys, if they are finite: those of a file are looked at as they are read."""
-    if not keys.sum(dtype=torch.float32).isfinite() and not keys.isfinite().all():  # the sum is much faster
+    if keys.numel() and not all(each.isfinite() for each in keys.aminmax()):  # much faster than to look at each
         raise _damaged()
     return keys
 

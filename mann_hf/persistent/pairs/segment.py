@@ -88,23 +88,26 @@ class Segment:
         places = np.minimum(known.searchsorted(ids), len(known) - 1)
         return np.where(known[places] == ids, rows[places], -1)
 
-    def take(self, rows: Tensor) -> "Segment":
+    def take(self, rows: np.ndarray) -> "Segment":
         """Some of the pairs, in columns of their own.
 
         Args:
-            rows: [M] int64, ascending.
+            rows: [M], ascending; at least one.
         """
-        lengths, text_lengths = self.starts.diff(), self.text_starts.diff()
-        tokens = ranges(self.starts[rows], lengths[rows])
-        halves = torch.stack([2 * rows, 2 * rows + 1], dim=1).flatten()
-        letters = ranges(self.text_starts[halves], text_lengths[halves])
-        by_column: dict[str, Tensor] = {"tokens": tokens, "token_keys": tokens, "texts": letters}
-        columns = {
-            name: column.index_select(0, by_column.get(name, rows).to(column.device))
-            for name, column in self.columns.items()
-            if name not in ("starts", "text_starts")
-        }
-        return Segment(**columns, starts=starts_of(lengths[rows]), text_starts=starts_of(text_lengths[halves]))
+        # Whole spans: of a segment most pairs are taken, which is then as fast as memory is.
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        spans = [(int(span[0]), int(span[-1]) + 1) for span in np.split(rows, breaks)]
+        bounds = {"tokens": self.starts, "token_keys": self.starts, "texts": self.text_starts[::2]}
+        columns = {}
+        for name, column in self.columns.items():
+            if name in ("starts", "text_starts"):
+                lengths, each = column.diff(), 2 if name == "text_starts" else 1
+                columns[name] = starts_of(torch.cat([lengths[each * first : each * end] for first, end in spans]))
+            elif name in bounds:
+                columns[name] = _own([column[bounds[name][first] : bounds[name][end]] for first, end in spans])
+            else:
+                columns[name] = _own([column[first:end] for first, end in spans])
+        return Segment(**columns)
 
     def counted_again(self, rows: np.ndarray, times: np.ndarray) -> "Segment":
         """These pairs, of which some [M] were written so many times more."""
@@ -155,6 +158,11 @@ def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
 def starts_of(lengths: Tensor) -> Tensor:
     """Where each of n parts begins that lie one behind the other, and where the last ends, [n+1]."""
     return torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+
+
+def _own(parts: Sequence[Tensor]) -> Tensor:
+    """Parts of columns as one that shares no memory with them."""
+    return torch.cat([*parts]) if len(parts) > 1 else parts[0].clone()
 
 
 def _behind_each_other(starts: Sequence[Tensor]) -> Tensor:

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from mann_hf.errors import EncoderMismatchError, MemoryFileError
-from mann_hf.persistent.pairs import PairKind, PairMemory, PairSearch, load_pairs, write_pairs
+from mann_hf.persistent.pairs import PairKind, PairMemory, PairSearch, write_pairs
 from mann_hf.persistent.pairs.written_columns import Column, write_columns
-from tests.taught_pairs import E, K, encoded, marked, some_pairs, taught
+from tests.taught_pairs import E, K, encoded, load_pairs, marked, some_pairs, taught
 
 FILE, READABLE = "memory.safetensors", "memory.json"
 KINDS: tuple[PairKind, ...] = ("token", "example")

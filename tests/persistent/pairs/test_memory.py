@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mann_hf.errors import InvalidInputError, InvalidTypeError, NotInMemoryError
-from mann_hf.persistent.pairs import PairEntry, PairKind, PairMemory, encoded, load_pairs, write_pairs
-from tests.taught_pairs import E, K, Pair, marked, some_pairs, taught, token_keys_of, tokens_of, vector
+from mann_hf.persistent.pairs import PairEntry, PairKind, PairMemory, encoded, write_pairs
+from tests.taught_pairs import E, K, Pair, load_pairs, marked, some_pairs, taught, token_keys_of, tokens_of, vector
 from tests.taught_pairs import encoded as encoded_pairs
 
 KINDS: tuple[PairKind, ...] = ("token", "example")
@@ -127,8 +127,9 @@ def ids_left(memory: PairMemory, pairs: Sequence[Pair]) -> set[int]:
 
 
 @pytest.mark.usefixtures("_small_segments")
-def test_nothing_of_the_forgotten_is_left_in_memory() -> None:
-    memory = taught([*some_pairs(20), ("the secret source", "the secret target"), *some_pairs(20, "b ")])
+@pytest.mark.parametrize("behind", [0, 20])
+def test_nothing_of_the_forgotten_is_left_in_memory(behind: int) -> None:
+    memory = taught([*some_pairs(20), ("the secret source", "the secret target"), *some_pairs(behind, "b ")])
     (id_,) = (entry.id for entry in memory.entries if entry.source == "the secret source")
     after = memory.forget([id_])
     key = token_keys_of("the secret source", "the secret target")[3].bfloat16()

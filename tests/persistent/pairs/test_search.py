@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory.stores import STORES, Store
-from mann_hf.persistent.pairs import PairMemory, PairSearch, load_pairs, search, write_pairs
-from tests.taught_pairs import E, K, Pair, encoded, some_pairs, taught, token_keys_of, tokens_of, vector
+from mann_hf.persistent.pairs import PairMemory, PairSearch, search, write_pairs
+from tests.taught_pairs import E, K, Pair, encoded, load_pairs, some_pairs, taught, token_keys_of, tokens_of, vector
 
 PAIRS = some_pairs(40)
 every_store = pytest.mark.parametrize("store", STORES)
@@ -165,6 +166,22 @@ def test_an_index_follows_what_is_written_and_forgotten(
     finds_the_nearest(loaded, PairSearch.of(loaded, store))
     assert sum(added) <= 2 * 40, "the saved index goes on"
     finds_the_nearest(again, PairSearch.of(again, store))
+
+
+@pytest.mark.usefixtures("_few_exact")
+def test_a_saved_index_is_saved_again_without_what_was_forgotten(tmp_path: Path) -> None:
+    memory = taught(PAIRS)
+    PairSearch.of(memory, "faiss").nearest_tokens(torch.ones(1, K), 1)
+    loaded = mapped(memory, tmp_path / "first")
+    less = loaded.forget([loaded.pair(4).id])
+    mapped(less, tmp_path / "second")
+    (file,) = (tmp_path / "second").glob("memory.index-*")
+    tensors = load_file(file)
+    assert tensors["ids"].tolist() == less.ids_in_order.tolist()
+    assert sorted(tensors["store.slots"].tolist()) == [*range(less.num_tokens)]
+    gone = token_keys_of(*PAIRS[4])[2].bfloat16().half()
+    assert not (tensors["store.keys"] == gone).all(1).any()
+    assert (load_file(next((tmp_path / "first").glob("memory.index-*")))["store.keys"] == gone).all(1).any()
 
 
 @every_store

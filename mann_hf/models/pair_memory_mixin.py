@@ -1,0 +1,224 @@
+"""The lasting memory of a model that generates: pairs of a source and a target."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..cards.facts import PairFacts
+from ..controllers.pair_processor import PairProcessor
+from ..controllers.processor import InputProcessor
+from ..controllers.progress import Progress, following
+from ..errors import InvalidInputError
+from ..persistent.pairs import (
+    EncodedPairs,
+    PairHolder,
+    PairMemory,
+    PairSearch,
+    TokenizerIdentity,
+    check_tokenizer,
+)
+from . import adapter_base, adapters, card_files
+from .configuration_seq2seq import MANNSeq2SeqConfig
+from .generation_memories import GenerationMemory
+from .pair_writing import PART, encoded_texts
+
+if TYPE_CHECKING:  # what it is mixed in before
+    from .modeling_mann import MANNPreTrainedModel as Mixed
+else:
+    Mixed = object
+
+SMALLEST_SPREAD = 1e-4
+SHOWN_PAIRS, LONGEST_SHOWN = 3, 200
+SHOWN_SETTINGS = ("nearest", "sharpness", "neighbours", "source_weight", "chunk_size", "source_prefix")
+"""Fields of the configuration that a card tells where they are not the default's."""
+
+
+class PairMemoryMixin(Mixed):
+    """Writes and forgets pairs, and computes their keys again.
+
+    Attributes:
+        generation_memory: how the memory is written and read.
+    """
+
+    config: MANNSeq2SeqConfig
+    generation_memory: GenerationMemory
+    _holder: PairHolder
+
+    @property
+    def memory(self) -> PairMemory:
+        """The model's memory, an immutable value; each write replaces it by a new one."""
+        return self._holder.memory
+
+    def empty_memory(self) -> PairMemory:
+        """A memory for this model that holds nothing."""
+        dtype = torch.bfloat16 if self.config.key_dtype == "bfloat16" else torch.float32
+        own, device = self.generation_memory, self.device
+        place = "cpu" if device.type == "meta" else device
+        return PairMemory.empty(own.kind, self.config.key_size, own.source_size, dtype, place)
+
+    def new_holder(self) -> PairHolder:
+        return PairHolder(self.empty_memory())
+
+    def ready_search(self) -> PairSearch | None:
+        """The lasting memory, prepared for reading; None where reading it would change nothing.
+
+        Raises:
+            EncoderMismatchError: its keys are those of other weights or adapters.
+        """
+        if self.training or not len(self.memory) or self.generation_memory.is_silent:
+            return None
+        self.check_memory()
+        return self._holder.search(self.config.store)
+
+    def spreads(self) -> tuple[float, float]:
+        """1 less the usual cosine of two of the decoder's states, and likewise of two sources' keys.
+
+        Of the pairs of `encoder_probe`.
+        """
+        probe = self.known_probe()
+        sources, tokens = probe[:2, : self.generation_memory.source_size], probe[2:, : self.key_size]
+        return _spread(tokens), _spread(sources)
+
+    @torch.inference_mode(False)
+    def remember(self, pairs: EncodedPairs, tokenizer: TokenizerIdentity | None = None) -> list[int]:
+        """Writes pairs to the lasting memory.
+
+        Args:
+            pairs: N pairs, from `encode_pairs`, with their texts or the tokens of their sources.
+            tokenizer: by which texts became tokens.
+
+        Returns:
+            The N ids, by which they are forgotten. A pair that is there already keeps its id and counts once more.
+
+        Raises:
+            InvalidInputError: keys that are not finite or do not fit. The memory stays as it was.
+            EncoderMismatchError: the model has changed since the memory was written. The memory stays as it was.
+            TokenizerMismatchError: it was written with another tokenizer. The memory stays as it was.
+        """
+        probe = self.known_probe()
+
+        def change(memory: PairMemory) -> tuple[PairMemory, list[int]]:
+            if len(memory):
+                self.check_wrote(memory, "of this model", probe)
+                check_tokenizer(memory.tokenizer, tokenizer, "of this model")
+            else:
+                memory = self.stamped(replace(memory, tokenizer=tokenizer), probe)
+            return memory.remember(pairs, self.config.store_texts)
+
+        return self.update_memory(change)
+
+    def remember_texts(
+        self,
+        processing_class: Any,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        batch_size: int | None = None,
+        progress: Progress = None,
+    ) -> list[int]:
+        """Writes pairs of texts to the lasting memory.
+
+        Args:
+            processing_class: the model's tokenizer, or a `PairProcessor`.
+            sources: N texts.
+            targets: N texts.
+            batch_size: pairs in a batch; by default what is fast.
+            progress: True for a bar, or a function that is called with the number of pairs done after each batch.
+
+        Returns:
+            The N ids.
+
+        Raises:
+            InvalidTypeError, InvalidInputError: of texts that are none, empty ones, or unequal numbers of them.
+            EncoderMismatchError, TokenizerMismatchError: as `remember`.
+        """
+        processor: Any = self.processor(processing_class)
+        sources = processor.check(sources)
+        targets = processor.check_targets(targets, len(sources))
+        ids: list[int] = []
+        with following(progress, len(sources), "pair") as advance:
+            for start in range(0, len(sources), PART):
+                part = slice(start, start + PART)
+                pairs = encoded_texts(self, processor, sources[part], targets[part], batch_size, advance)
+                ids += self.remember(pairs, processor.identity)
+        return ids
+
+    def check_processor(self, processor: PairProcessor) -> None:
+        """Refuses a tokenizer that the memory was not written with.
+
+        Raises:
+            TokenizerMismatchError: it names both.
+        """
+        if len(self.memory):
+            check_tokenizer(self.memory.tokenizer, processor.identity, "of this model")
+
+    def lacks_inputs(self, memory: PairMemory) -> bool:
+        return any(entry.source is None or entry.target is None for entry in memory.entries)
+
+    def reencoded(self, memory: PairMemory, processor: InputProcessor) -> PairMemory:
+        """A memory with the keys that the model gives for its pairs now.
+
+        Raises:
+            InvalidInputError: it keeps no texts.
+        """
+        self.check_inputs_read(memory, processor)
+        assert isinstance(processor, PairProcessor)
+        fresh = self.stamped(replace(self.empty_memory(), tokenizer=processor.identity), self.known_probe(fresh=True))
+        entries = iter(memory.entries)
+        while part := list(islice(entries, PART)):
+            sources, targets = ([getattr(entry, name) for entry in part] for name in ("source", "target"))
+            fresh, ids = fresh.remember(encoded_texts(self, processor, sources, targets), self.config.store_texts)
+            again = {id_: entry.count - 1 for id_, entry in zip(ids, part, strict=True) if entry.count > 1}
+            if again:
+                fresh = fresh.taught_again([*again], [*again.values()])
+        return fresh
+
+    def taken_over(self, memory: PairMemory, source: str, processor: InputProcessor | None) -> PairMemory:
+        own = self.generation_memory.kind
+        if memory.kind != own and processor is None:
+            raise InvalidInputError(
+                f"the memory {source} is one of the kind {memory.kind!r}, and this model has one of the kind {own!r}; "
+                "with reencode=True it is written anew from its texts."
+            )
+        return super().taken_over(memory, source, processor)
+
+    def card_facts(self, place: str) -> PairFacts:
+        """Facts of the model for its card; see `MemoryMixin.card_facts`."""
+        config, memory, usual = self.config, self.memory, self.config.usual()
+        settings = {name: getattr(config, name) for name in SHOWN_SETTINGS}
+        shown = [
+            (" ".join(entry.source.split())[:LONGEST_SHOWN], " ".join(entry.target.split())[:LONGEST_SHOWN])
+            for entry in islice(memory.entries, SHOWN_PAIRS)
+            if entry.source is not None and entry.target is not None
+        ]
+        adapter = adapters.summary(self)
+        return PairFacts(
+            place=place,
+            model_class=type(self).__name__.removeprefix("FSDP"),
+            encoder=card_files.public_name(config.encoder_name),
+            controller=config.controller,
+            settings={name: value for name, value in settings.items() if value != getattr(usual, name)},
+            entries=len(memory),
+            can_reencode=not self.lacks_inputs(memory),
+            adapter=adapter,
+            base=card_files.public_name(adapter_base.base_of(self)),
+            extra="peft" if adapter is not None else None,
+            versions=card_files.versions(),
+            kind=config.memory,
+            interpolation=config.interpolation if self.generation_memory.of_tokens else None,
+            pipeline_task=config.controller.pipeline_task,
+            tokens=memory.num_tokens,
+            pairs=tuple(shown),
+            max_source=config.controller.max_length(config, self.encoder),
+            max_target=config.max_target_length,
+        )
+
+
+def _spread(keys: Tensor) -> float:
+    """1 less the mean cosine of two of some keys of unit length [N, K]."""
+    count = len(keys)
+    alike = (keys.sum(0).square().sum() - keys.square().sum()) / (count * (count - 1))
+    return max(1 - float(alike), SMALLEST_SPREAD)

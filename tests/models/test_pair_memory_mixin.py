@@ -1,0 +1,171 @@
+"""The lasting memory of pairs beside a model: files, other models and tokenizers, keys computed again, evidence."""
+
+import copy
+
+import pytest
+import torch
+
+import mann_hf
+from mann_hf.errors import EncoderMismatchError, InvalidInputError, MannError
+from tests.tiny_seq2seq import SOURCES, TARGETS, batch_of, save_tiny, word_tokenizer
+
+Generator = mann_hf.MANNForConditionalGeneration
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny("t5", tmp_path_factory.mktemp("t5"))
+
+
+def taught(folder, **kwargs):
+    model = Generator.from_seq2seq_pretrained(folder, **{"interpolation": 0.9, **kwargs})
+    model.ids = model.remember_texts(word_tokenizer(), SOURCES, TARGETS)
+    return model
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(**batch_of(SOURCES), decoder_input_ids=batch_of(TARGETS)["input_ids"]).logits
+
+
+def shaken(model, by=0.3):
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.add_(torch.randn_like(parameter) * by)
+    return model
+
+
+class TestFiles:
+    def test_a_memory_alone_goes_to_another_model_of_the_same_weights(self, folder, tmp_path):
+        model = taught(folder)
+        model.save_memory(tmp_path)
+        other = Generator.from_seq2seq_pretrained(folder, interpolation=0.9)
+        other.load_memory(tmp_path)
+        assert torch.allclose(logits(other), logits(model), atol=1e-6)
+        assert [entry.source for entry in other.memory.entries] == SOURCES
+
+    def test_nothing_forgotten_stays_in_the_files(self, folder, tmp_path):
+        model = taught(folder)
+        model.save_pretrained(tmp_path)
+        model.forget(model.ids[0])
+        model.save_pretrained(tmp_path)
+        for file in tmp_path.iterdir():
+            assert TARGETS[0].encode() not in file.read_bytes(), file.name
+        assert [entry.target for entry in Generator.from_pretrained(tmp_path).memory.entries] == TARGETS[1:]
+
+    def test_texts_are_left_out_where_they_are_not_to_be_kept(self, folder, tmp_path):
+        model = taught(folder, store_texts=False)
+        model.save_pretrained(tmp_path)
+        assert not any(SOURCES[0].encode() in file.read_bytes() for file in tmp_path.iterdir())
+        loaded = Generator.from_pretrained(tmp_path)
+        assert torch.allclose(logits(loaded), logits(model), atol=1e-6)
+        with pytest.raises(InvalidInputError, match="keeps no"):
+            loaded.reencode_memory(word_tokenizer())
+
+    def test_settings_of_generation_come_back(self, folder, tmp_path):
+        model = taught(folder)
+        model.generation_config.num_beams = 3
+        model.save_pretrained(tmp_path)
+        assert Generator.from_pretrained(tmp_path).generation_config.num_beams == 3
+
+    def test_copies_have_memories_of_their_own(self, folder):
+        model = taught(folder)
+        for copied in (copy.deepcopy(model), model.with_own_memory()):
+            before = logits(copied)
+            copied.forget(model.ids)
+            assert len(model.memory) == 3 and not torch.equal(logits(copied), before)
+
+
+class TestOthers:
+    def test_a_memory_of_other_weights_is_refused_and_can_be_computed_again(self, folder, tmp_path):
+        taught(folder).save_memory(tmp_path)
+        other = shaken(Generator.from_seq2seq_pretrained(folder, interpolation=0.9))
+        with pytest.raises(EncoderMismatchError, match=str(folder)):
+            other.load_memory(tmp_path)
+        assert not len(other.memory)
+        other.load_memory(tmp_path, reencode=True, processing_class=word_tokenizer())
+        fresh = shaken(Generator.from_seq2seq_pretrained(folder, interpolation=0.9))
+        fresh.remember_texts(word_tokenizer(), SOURCES, TARGETS)
+        assert torch.allclose(logits(other), logits(fresh), atol=1e-4)
+
+    def test_another_kind_is_refused_with_both_named(self, folder, tmp_path):
+        taught(folder, memory="example").save_memory(tmp_path)
+        other = Generator.from_seq2seq_pretrained(folder)
+        with pytest.raises(InvalidInputError, match="'example'.*'token'"):
+            other.load_memory(tmp_path)
+
+    def test_another_tokenizer_is_refused_with_both_named(self, folder):
+        model, other = taught(folder), word_tokenizer()
+        other.add_tokens(["pferd"])
+        other.name_or_path = "somebody/else"
+        with pytest.raises(MannError, match="somebody/else"):
+            model.remember_texts(other, SOURCES, TARGETS)
+        with pytest.raises(MannError, match="somebody/else"):
+            model.check_processor(model.processor(other))
+        assert len(model.memory) == 3
+
+    def test_keys_are_computed_again_after_training(self, folder):
+        model = shaken(taught(folder))
+        model.reencode_memory(word_tokenizer())
+        fresh = shaken(Generator.from_seq2seq_pretrained(folder, interpolation=0.9))
+        fresh.remember_texts(word_tokenizer(), SOURCES, TARGETS)
+        assert torch.allclose(logits(model), logits(fresh), atol=1e-4) and len(model.memory) == 3
+
+
+class TestExamples:
+    def opened(self, folder, **kwargs):
+        torch.manual_seed(0)
+        return taught(folder, memory="example", gate=1.0, **kwargs)
+
+    def test_what_was_taught_changes_what_is_said(self, folder):
+        model = self.opened(folder)
+        before = logits(model)
+        model.forget(model.ids[1:])
+        assert not torch.equal(logits(model), before)
+        model.forget(model.ids[0])
+        assert torch.equal(logits(model), logits(model.encoder))
+
+    def test_saved_and_loaded_it_answers_the_same(self, folder, tmp_path):
+        model = self.opened(folder)
+        model.save_pretrained(tmp_path)
+        assert torch.allclose(logits(Generator.from_pretrained(tmp_path)), logits(model), atol=1e-6)
+
+    def test_evidence_is_what_was_read_of_each_pair(self, folder):
+        model, inputs = self.opened(folder), batch_of(SOURCES[:2])
+        sequences = model.generate(**inputs, max_new_tokens=5)
+        found = model.explain(sequences, most=3, **inputs)
+        assert found.weights.shape == (2, sequences.shape[1] - 1, 3)
+        assert torch.allclose(found.weights.sum(-1), torch.ones(()), atol=1e-4)
+        assert set(found.pairs.flatten().tolist()) <= {-1, 0, 1, 2} and found.positions.eq(-1).all()
+        assert all(parameter.grad is None for parameter in model.parameters())
+
+    def test_a_large_memory_is_read_at_the_nearest_pairs(self, folder, monkeypatch):
+        model = self.opened(folder)
+        whole = logits(model)
+        monkeypatch.setattr("mann_hf.models.generation_memories.READ_WHOLE", 2)
+        assert torch.allclose(logits(model), whole, atol=1e-5)  # all three are among the nearest
+        model.generation_memory.neighbours = 1
+        assert not torch.allclose(logits(model), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", ["token", "example"])
+def test_a_trained_part_of_the_memory_is_saved(folder, tmp_path, memory):
+    model = Generator.from_seq2seq_pretrained(folder, memory=memory, interpolation="adaptive")
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.generation_memory.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    model.remember_texts(word_tokenizer(), SOURCES, TARGETS)
+    model.save_pretrained(tmp_path)
+    loaded = Generator.from_pretrained(tmp_path)
+    for name, parameter in model.generation_memory.named_parameters():
+        assert torch.equal(parameter, loaded.generation_memory.get_parameter(name)), name
+    assert torch.allclose(logits(loaded), logits(model), atol=1e-5)
+
+
+def test_the_card_says_what_it_holds(folder, tmp_path):
+    taught(folder).save_pretrained(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    for said in ("memory-augmented-generation", "3 pairs", SOURCES[0], TARGETS[0]):
+        assert said in card
