@@ -38,7 +38,9 @@ def main(name: str, interpolation: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Teach an encoder-decoder pairs of texts, and have it forget them.")
-    parser.add_argument("--model", default="google-t5/t5-small", help="an encoder-decoder: a folder, or a name on the Hub")
+    parser.add_argument(
+        "--model", default="google-t5/t5-small", help="an encoder-decoder: a folder, or a name on the Hub"
+    )
     parser.add_argument("--interpolation", type=float, default=0.95, help="the memory's share in each next token")
     arguments = parser.parse_args()
     main(arguments.model, arguments.interpolation)

@@ -33,7 +33,9 @@ def forget(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="Forget this text, whatever its label, or this source; may be repeated."),
+        typer.Option(
+            "--text", metavar="TEXT", help="Forget this text, whatever its label, or this source; may be repeated."
+        ),
     ] = None,
     image: Annotated[
         list[str] | None,
@@ -49,8 +51,8 @@ def forget(
     if is_generator(config):
         if label or image:
             raise typer.BadParameter(
-                "the model generates texts, and its pairs have neither labels nor images: use --text, which is a source, "
-                "or --id.",
+                "the model generates texts, and its pairs have neither labels nor images: use --id, or --text for a "
+                "source.",
                 param_hint="--label" if label else "--image",
             )
         with only_writer(folder):

@@ -98,7 +98,7 @@ def _made(seq2seq: str, interpolation: float | None) -> "MemoryAugmentedGenerati
 
 
 def forget_pairs(folder: str, ids: list[int], sources: list[str], as_json: bool) -> None:
-    """Removes pairs from the memory of the model in a folder, by their ids or their sources. The caller holds its lock."""
+    """Removes pairs from the memory of a folder's model, by their ids or their sources. The caller holds its lock."""
     change = FolderChange(folder, f"nothing was forgotten, and {folder} is as it was.")
     with working():
         generator = open_generator(folder)

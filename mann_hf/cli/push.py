@@ -60,7 +60,13 @@ def push(
         pushed = {"repository": commit.repo_url.repo_id, "url": str(commit.repo_url), "commit": commit.oid}
         print_json({**pushed, **({"pull_request": commit.pr_url} if create_pr else {})})
         return
-    what = f"The memory of {counted(len(classifier.model.memory), modality)}" if memory_only else "The model" if generates else "The classifier"
+    what = (
+        f"The memory of {counted(len(classifier.model.memory), modality)}"
+        if memory_only
+        else "The model"
+        if generates
+        else "The classifier"
+    )
     if create_pr and commit.pr_url is None:
         print_lines(f"Nothing to propose: {commit.repo_url} holds the same (commit {commit.oid[:12]}).")
         return

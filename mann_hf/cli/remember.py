@@ -66,8 +66,8 @@ def remember(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For a new folder: an encoder-decoder (T5, BART, Marian, ...), a folder or a name on the Hub. The model "
-            "then generates texts, and is taught pairs of a source and a target.",
+            help="For a new folder: an encoder-decoder (T5, BART, Marian, ...), a folder or a name on the Hub. It is "
+            "taught pairs of a source and a target, and generates texts.",
             show_default=False,
         ),
     ] = None,
@@ -106,9 +106,7 @@ def remember(
                     "--store-inputs": store_inputs or None,
                 }
             )
-            remember_pairs(
-                folder, table, options, seq2seq=seq2seq, interpolation=interpolation, as_json=as_json
-            )
+            remember_pairs(folder, table, options, seq2seq=seq2seq, interpolation=interpolation, as_json=as_json)
             return
         if interpolation is not None:
             raise typer.BadParameter("it is of models that generate (--seq2seq).", param_hint="--interpolation")

@@ -95,8 +95,8 @@ class PairProcessor(TextProcessor):
         end = self.eos_token_id
         if end is None:
             raise InvalidInputError(
-                f"neither the model nor the tokenizer ({type(self.tokenizer).__name__}) has an end of sequence, by which "
-                "a decoder knows when to stop: set eos_token_id of the generation config, or tokenizer.eos_token."
+                f"neither the model nor the tokenizer ({type(self.tokenizer).__name__}) has an end of sequence, with "
+                "which a target stops: set eos_token_id of the generation config, or tokenizer.eos_token."
             )
         encodings = tokenize(self.tokenizer, targets, max_length=self.max_target_length, as_targets=True)
         return [self._ended(encoding["input_ids"], end) for encoding in encodings]

@@ -186,7 +186,14 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
             InvalidTypeError: something that is no data set of `datasets`.
         """
         return mapped(
-            self, dataset, column, output_column, folder=folder, batch_size=batch_size, progress=progress, options=kwargs
+            self,
+            dataset,
+            column,
+            output_column,
+            folder=folder,
+            batch_size=batch_size,
+            progress=progress,
+            options=kwargs,
         )
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:
@@ -232,7 +239,10 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
 
     def _forward(self, input_tensors: dict[str, Any], **generate_kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Sequences [B, n, T] without the token that begins them, padded with -100 behind their end."""
-        processor, model = input_tensors.get("processor") or self.input_processor, input_tensors.get("model", self.model)
+        processor, model = (
+            input_tensors.get("processor") or self.input_processor,
+            input_tensors.get("model", self.model),
+        )
         inputs = {name: input_tensors[name].to(self.device) for name in ("input_ids", "attention_mask")}
         options = {**self._length(generate_kwargs, processor), **generate_kwargs}
         made = model.generate(**inputs, **options)

@@ -35,15 +35,21 @@ def mapped(
     kinds = (datasets.Dataset, datasets.DatasetDict, datasets.IterableDataset)
     if not isinstance(dataset, kinds):
         raise InvalidTypeError(
-            f"something of type {type(dataset).__name__} came; give a data set of the package datasets, or texts to the "
-            "pipeline itself."
+            f"something of type {type(dataset).__name__} came; give a data set of the package datasets, or give the "
+            "texts to the pipeline itself."
         )
     call = {"batch_size": batch_size, **options}
     if isinstance(dataset, datasets.DatasetDict):
         places = {name: None if folder is None else Path(folder, name) for name in dataset}
         made = {
             name: mapped(
-                generator, split, column, output_column, folder=places[name], progress=progress, batch_size=batch_size,
+                generator,
+                split,
+                column,
+                output_column,
+                folder=places[name],
+                progress=progress,
+                batch_size=batch_size,
                 options=options,
             )
             for name, split in dataset.items()
@@ -63,7 +69,9 @@ def mapped(
     return dataset.add_column(output_column, said)
 
 
-def _answers(generator: Any, texts: Sequence[str], parts: "Parts | None", call: dict[str, Any], advance: Any) -> Iterator[str]:
+def _answers(
+    generator: Any, texts: Sequence[str], parts: "Parts | None", call: dict[str, Any], advance: Any
+) -> Iterator[str]:
     for start in range(0, len(texts), PART):
         part = list(texts[start : start + PART])
         answers = None if parts is None else parts.read(start, part)
@@ -89,7 +97,9 @@ def _check_columns(names: Sequence[str] | None, column: str, output_column: str)
         hint = did_you_mean(near(str(column), names)) or f"it has {listed(map(repr, names))}."
         raise InvalidInputError(f"the data set has no column {shown(column)}; {hint}")
     if output_column in names:
-        raise InvalidInputError(f"the data set has a column {output_column!r} already; give output_column another name.")
+        raise InvalidInputError(
+            f"the data set has a column {output_column!r} already; give output_column another name."
+        )
 
 
 def _facts(generator: Any, options: Mapping[str, Any]) -> str:
@@ -129,7 +139,9 @@ class Parts:
             answers = content["answers"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        whole = isinstance(answers, list) and len(answers) == len(texts) and all(isinstance(one, str) for one in answers)
+        whole = (
+            isinstance(answers, list) and len(answers) == len(texts) and all(isinstance(one, str) for one in answers)
+        )
         return answers if whole and content.get("digest") == self._digest(texts) else None
 
     def write(self, start: int, texts: Sequence[str], answers: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from mann_hf.controllers.pair_processor import PairProcessor
 from mann_hf.controllers.tokenizer_identity import tokenizer_identity
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 
-WORDS = "the dog sees a cat der hund sieht die katze translate :".split()
+WORDS = ["the", "dog", "sees", "a", "cat", "der", "hund", "sieht", "die", "katze", "translate", ":"]
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 
 

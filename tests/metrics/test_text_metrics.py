@@ -86,7 +86,9 @@ def test_nothing_to_compare_is_an_error_that_says_so(name: str) -> None:
             load(name).compute(predictions=SAID[:2], references=[[RIGHT[0]], []])
 
 
-@pytest.mark.parametrize(("name", "package"), [("sacrebleu", "sacrebleu"), ("chrf", "sacrebleu"), ("rouge", "rouge_score")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("sacrebleu", "sacrebleu"), ("chrf", "sacrebleu"), ("rouge", "rouge_score")]
+)
 def test_without_its_package_the_extra_is_named(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     metric = load(name)
     for module in [each for each in sys.modules if each.split(".")[0] == package]:
@@ -106,7 +108,9 @@ def test_batches_add_up(name: str) -> None:
 @every
 def test_examples_in_the_description_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # they load by a path from there
-    examples = doctest.DocTestParser().get_doctest(load(name).inputs_description, {"evaluate": evaluate}, name, None, None)
+    examples = doctest.DocTestParser().get_doctest(
+        load(name).inputs_description, {"evaluate": evaluate}, name, None, None
+    )
     assert len(examples.examples) >= 2
     assert doctest.DocTestRunner().run(examples).failed == 0
 

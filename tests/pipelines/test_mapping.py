@@ -61,7 +61,12 @@ def test_datasets_map_takes_the_pipeline_itself(taught: Generator, rows: dataset
 
 class TestResuming:
     def test_what_is_done_is_not_done_again(
-        self, taught: Generator, rows: datasets.Dataset, asked: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        taught: Generator,
+        rows: datasets.Dataset,
+        asked: list[int],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         original = mapping.Parts.write
 

@@ -130,7 +130,9 @@ def read_table(
     columns = Columns(options, inputs, labels, others, answer)
     folder = source if os.path.isdir(source) else os.path.dirname(source) if os.path.isfile(source) else ""
     if is_stream(source):
-        content = read_stream(source, options, columns, lines=not labels and not kind_of_inputs(columns.input).are_files)
+        content = read_stream(
+            source, options, columns, lines=not labels and not kind_of_inputs(columns.input).are_files
+        )
         table = table_of(content.source, _rows(content, options, columns), columns, content.source)
     elif os.path.isfile(source):
         content = read_file(source, options, columns, lines=not labels and not kind_of_inputs(columns.input).are_files)

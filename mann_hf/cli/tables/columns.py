@@ -294,7 +294,9 @@ class Columns:
     def _has_both(self, there: Sequence[str]) -> bool:
         """Whether usual names of inputs and of labels are among these."""
         plain = {_plain(each) for each in there}
-        return not plain.isdisjoint(usual_names(self.answer)) and any(not plain.isdisjoint(usual_names(kind)) for kind in self.inputs)
+        return not plain.isdisjoint(usual_names(self.answer)) and any(
+            not plain.isdisjoint(usual_names(kind)) for kind in self.inputs
+        )
 
     def _places(self, kind: str, there: Sequence[str]) -> list[int]:
         """The positions of all columns that could be meant."""

@@ -10,7 +10,7 @@ from ...errors import InvalidInputError, InvalidTypeError
 from ...targets import Spellings, check_not_multi_hot, is_missing
 from ...targets.labels import check_no_spreadsheet_error, labels_in
 from ...wording import counted
-from ..modalities import TEXT, kind_of_inputs
+from ..modalities import SOURCE, TEXT, kind_of_inputs
 from ..options import schema_of
 from ..output import progress_bar, say
 from . import hints
@@ -162,7 +162,7 @@ def checked(
     Raises:
         InvalidInputError: an input cannot be used, and is not skipped; the message names the row.
     """
-    if not kind_of_inputs(table.kind).are_files:  # of which all was looked at
+    if table.kind in (TEXT, SOURCE):  # of which all was looked at
         return examples, examples.inputs
     by_number, good, bad = _by_number(table), [], []
     with progress_bar("Reading", len(examples.inputs)) as advance:

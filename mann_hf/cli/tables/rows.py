@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ...targets import is_missing
 from ...targets.labels import same_label
 from ...wording import is_url, shown
-from ..modalities import MODALITIES, TEXT, kind_of_inputs
+from ..modalities import TEXT, kind_of_inputs
 from .columns import Columns, Form
 
 YES = {"1", "true", "yes", "x"}
