@@ -11,7 +11,7 @@ from ..rows import write_rows
 
 pytestmark = pytest.mark.usefixtures("no_energy_meter")
 TINY = [
-    "tokenizer.vocab_size=60", "max_steps=2", "logging_steps=1", "encoder.d_model=16", "encoder.encoder_layers=1",
+    "tokenizer.vocab_size=40", "max_steps=2", "logging_steps=1", "encoder.d_model=16", "encoder.encoder_layers=1",
     "encoder.decoder_layers=1", "encoder.encoder_ffn_dim=16", "encoder.decoder_ffn_dim=16", "use_cpu=true",
 ]  # fmt: skip
 NAMES = ("The Vaults", "Blue Spice", "The Mill", "Green Man", "Alimentum", "Cocum", "Zizzi", "Wildwood")
