@@ -14,6 +14,8 @@ from ..wording import shown
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CARD = "README.md"
 MEMORY_FILE = "memory.safetensors"
+MEMORY_INDEX = re.compile(r"memory\.index-[a-z]+\.safetensors")
+"""The names of files that hold an index of a memory; they hold its keys, too."""
 SMALL, MEDIUM, LARGE = 2**24, 2**25, 2**27
 """Bytes of a file of settings, of a vocabulary in binary form, and of one in text or a list of weights."""
 LARGE_FILES = re.compile(

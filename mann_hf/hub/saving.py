@@ -7,13 +7,13 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from ..errors import FolderChangedError, FolderError, MemoryFileError, UnsafeFileError
-from .files import LONGEST_PATH, can_be_path, read_json
+from .files import LONGEST_PATH, MEMORY_FILE, MEMORY_INDEX, can_be_path, read_json
 from .folder_lock import STEP, FolderLock, hold, is_held, only_writer, only_writer_now
 from .folder_writing import DENIED, check_places, in_the_way, raise_in_words
 
@@ -24,7 +24,7 @@ LARGEST_MANIFEST = 2**20
 """Bytes; a save has some tens of files."""
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "commit_description", "private", "revision", "create_pr", "tags")
-SUPERSEDED = ("model.safetensors.index.json", "memory.safetensors", "memory.json")
+SUPERSEDED = ("model.safetensors.index.json", MEMORY_FILE, "memory.json")
 
 _unfinished: set[str] = set()  # what this process is writing now; a name in a folder that is not here was left behind
 
@@ -120,7 +120,7 @@ def take_upload(save_directory: str | os.PathLike, kwargs: dict[str, Any]) -> di
 
 def is_superseded(name: str) -> bool:
     """Whether a file of an earlier save must not outlive it: other shards of the weights, a memory that is no more."""
-    return WEIGHTS.fullmatch(name) is not None or name in SUPERSEDED
+    return any(kind.fullmatch(name) for kind in (WEIGHTS, MEMORY_INDEX)) or name in SUPERSEDED
 
 
 def recover(folder: str | os.PathLike) -> bool:
@@ -206,10 +206,14 @@ def _put_in_place(folder: Path, committed: Path, names: list[str], gone: list[st
 
 
 def _superseded(folder: Path, names: list[str]) -> list[str]:
-    """What lies in a folder of an earlier save that goes with new weights."""
-    if not any(map(WEIGHTS.fullmatch, names)):
+    """What lies in a folder of an earlier save that goes with new weights, or with a new memory."""
+    if any(map(WEIGHTS.fullmatch, names)):
+        goes: Callable[[str], Any] = is_superseded
+    elif MEMORY_FILE in names:
+        goes = MEMORY_INDEX.fullmatch
+    else:
         return []
-    return [old.name for old in folder.iterdir() if is_superseded(old.name) and old.name not in names]
+    return [old.name for old in folder.iterdir() if goes(old.name) and old.name not in names]
 
 
 def _no_save(committed: Path, why: object) -> MemoryFileError:

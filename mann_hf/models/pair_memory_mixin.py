@@ -21,9 +21,9 @@ from ..persistent.pairs import (
     TokenizerIdentity,
     check_tokenizer,
 )
-from . import adapter_base, adapters, card_files
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .generation_memories import GenerationMemory
+from .pair_facts import pair_facts
 from .pair_writing import PART, encoded_texts
 
 if TYPE_CHECKING:  # what it is mixed in before
@@ -32,9 +32,6 @@ else:
     Mixed = object
 
 SMALLEST_SPREAD = 1e-4
-SHOWN_PAIRS, LONGEST_SHOWN = 3, 200
-SHOWN_SETTINGS = ("nearest", "sharpness", "neighbours", "source_weight", "chunk_size", "source_prefix")
-"""Fields of the configuration that a card tells where they are not the default's."""
 
 
 class PairMemoryMixin(Mixed):
@@ -156,7 +153,7 @@ class PairMemoryMixin(Mixed):
             check_tokenizer(self.memory.tokenizer, processor.identity, "of this model")
 
     def lacks_inputs(self, memory: PairMemory) -> bool:
-        return any(entry.source is None or entry.target is None for entry in memory.entries)
+        return not memory.keeps_texts
 
     def reencoded(self, memory: PairMemory, processor: InputProcessor) -> PairMemory:
         """A memory with the keys that the model gives for its pairs now.
@@ -187,34 +184,7 @@ class PairMemoryMixin(Mixed):
 
     def card_facts(self, place: str) -> PairFacts:
         """Facts of the model for its card; see `MemoryMixin.card_facts`."""
-        config, memory, usual = self.config, self.memory, self.config.usual()
-        settings = {name: getattr(config, name) for name in SHOWN_SETTINGS}
-        shown = [
-            (" ".join(entry.source.split())[:LONGEST_SHOWN], " ".join(entry.target.split())[:LONGEST_SHOWN])
-            for entry in islice(memory.entries, SHOWN_PAIRS)
-            if entry.source is not None and entry.target is not None
-        ]
-        adapter = adapters.summary(self)
-        return PairFacts(
-            place=place,
-            model_class=type(self).__name__.removeprefix("FSDP"),
-            encoder=card_files.public_name(config.encoder_name),
-            controller=config.controller,
-            settings={name: value for name, value in settings.items() if value != getattr(usual, name)},
-            entries=len(memory),
-            can_reencode=not self.lacks_inputs(memory),
-            adapter=adapter,
-            base=card_files.public_name(adapter_base.base_of(self)),
-            extra="peft" if adapter is not None else None,
-            versions=card_files.versions(),
-            kind=config.memory,
-            interpolation=config.interpolation if self.generation_memory.of_tokens else None,
-            pipeline_task=config.controller.pipeline_task,
-            tokens=memory.num_tokens,
-            pairs=tuple(shown),
-            max_source=config.controller.max_length(config, self.encoder),
-            max_target=config.max_target_length,
-        )
+        return pair_facts(self, place)
 
 
 def _spread(keys: Tensor) -> float:

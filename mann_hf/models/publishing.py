@@ -11,7 +11,7 @@ from transformers.utils import logging
 from .. import cards
 from ..controllers.processor import InputProcessor
 from ..errors import InvalidInputError
-from ..hub.files import CARD, CONFIG, MEMORY_FILE, card_in, escapes_folder, read_object
+from ..hub.files import CARD, CONFIG, MEMORY_FILE, MEMORY_INDEX, card_in, escapes_folder, read_object
 from ..hub.saving import is_superseded
 from ..hub.source import Source
 from ..hub.uploading import Repository, upload
@@ -72,7 +72,7 @@ def push_memory(model: Any, repo_id: str, **options: Any) -> CommitInfo:
             write_memory_card(model, folder, repository.id, before)
         _warn_of_own_card(own, repository, before)
 
-    return upload(fill, repo_id, lambda name: False, "memory", **options)
+    return upload(fill, repo_id, lambda name: MEMORY_INDEX.fullmatch(name) is not None, "memory", **options)
 
 
 def _warn_of_own_card(model: Any, repository: Repository, card: str | None) -> None:

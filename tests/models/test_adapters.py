@@ -414,12 +414,14 @@ class TestSaved:
     def test_whether_a_folder_holds_one_is_told_by_its_configuration(self, build: Build, tmp_path: Path) -> None:
         build().save_pretrained(tmp_path / "whole")
         with_adapter(build()).save_pretrained(tmp_path / "adapter")
-        held = adapters.config_of(Source.of(tmp_path / "adapter"), {})
+        held = adapters.config_of(MANNForSequenceClassification, Source.of(tmp_path / "adapter"), {})
         assert held is not None and held.adapter is not None
-        whole = adapters.config_of(Source.of(tmp_path / "whole"), {})
+        whole = adapters.config_of(MANNForSequenceClassification, Source.of(tmp_path / "whole"), {})
         assert whole is not None and whole.adapter is None
-        assert adapters.config_of(Source.of(None), {}) is None
-        assert adapters.config_of(Source.of(tmp_path / "whole"), {"config": held}) is held
+        assert adapters.config_of(MANNForSequenceClassification, Source.of(None), {}) is None
+        assert (
+            adapters.config_of(MANNForSequenceClassification, Source.of(tmp_path / "whole"), {"config": held}) is held
+        )
 
     def test_without_peft_the_extra_is_named(
         self, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

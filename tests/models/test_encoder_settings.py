@@ -15,7 +15,7 @@ from mann_hf.errors import InvalidTypeError, MissingExtraError
 from mann_hf.models import MANNForClassification
 from mann_hf.models.arguments import SETTABLE
 from mann_hf.models.encoder_settings import read_encoder
-from mann_hf.models.modeling_mann import LEFT_OUT
+from mann_hf.models.labelled import LEFT_OUT
 
 HUB = {"revision": 3, "token": 3, "cache_dir": 3, "subfolder": 3}
 NOT_FOR_USERS = {"adapter", "projection"}  # follow from the encoder

@@ -169,3 +169,17 @@ def test_the_card_says_what_it_holds(folder, tmp_path):
     card = (tmp_path / "README.md").read_text()
     for said in ("memory-augmented-generation", "3 pairs", SOURCES[0], TARGETS[0]):
         assert said in card
+
+
+@pytest.mark.parametrize("saving", ["save_pretrained", "save_memory"])
+def test_an_index_does_not_outlive_its_memory(folder, tmp_path, monkeypatch, saving):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("mann_hf.persistent.pairs.search.EXACT", 1)
+    model = taught(folder, store="faiss")
+    logits(model)
+    model.save_pretrained(tmp_path)
+    index = tmp_path / "memory.index-pairs.safetensors"
+    assert index.is_file()
+    model.forget(model.ids[:2])
+    getattr(model, saving)(tmp_path)
+    assert not index.exists()

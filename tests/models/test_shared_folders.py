@@ -13,6 +13,7 @@ from mann_hf.hub import folder_lock
 from mann_hf.memory.eviction import EVICTIONS, Kaiser
 from mann_hf.models import LabelledMemory, folder_saves, shared_folders
 from mann_hf.models.shared_folders import SharedFolder
+from mann_hf.persistent.kinds import LABELLED, MEMORY_FORMATS
 from mann_hf.pipelines import FewShotTextClassificationPipeline as Classifier
 
 
@@ -137,7 +138,7 @@ def test_a_merge_that_fails_loses_nothing_and_leaves_no_lock(folder: Path, monke
         raise InvalidInputError("a memory that is too large")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shared_folders, "merged", failing)
+        patch.setitem(MEMORY_FORMATS._parts, LABELLED, MEMORY_FORMATS[LABELLED]._replace(merge=failing))
         for _ in range(2):
             with pytest.raises(InvalidInputError, match="too large"):
                 kept.save()

@@ -4,14 +4,14 @@ import functools
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import InvalidInputError, check_extra, import_extra
-from .base import STORES, Own, Store
+from .base import STORES, Store
 from .exact import in_order
 
 LEAST_COMPARED = 50_000
@@ -30,6 +30,9 @@ ADDED_AT_ONCE = 2**18
 """Keys that are put together at a time as a saved index is taken up."""
 LARGEST_HALF = 1e4
 """Keys are kept in half precision, which halves the time of a search, unless one has a larger number."""
+
+
+OwnLists = TypeVar("OwnLists", bound="FaissLists")
 
 
 class FaissLists(Store):
@@ -121,7 +124,7 @@ class FaissLists(Store):
         return {"keys": torch.from_numpy(codes.view(np.float16 if self._half else np.float32))}
 
     @classmethod
-    def of_parts(cls: type[Own], parts: Mapping[str, Tensor]) -> Own:
+    def of_parts(cls: type[OwnLists], parts: Mapping[str, Tensor]) -> OwnLists:
         keys = parts["keys"]
         store = cls(keys.shape[1])
         store._half = keys.dtype == torch.float16

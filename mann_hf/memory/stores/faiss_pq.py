@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import InvalidInputError
-from .base import STORES, Own
+from .base import STORES
 from .faiss import FaissLists
 
 QUANTISED_FROM = 100_000
@@ -18,7 +18,7 @@ LARGEST_PART = 8
 """Numbers of a key that one byte stands for, at most."""
 LEAST_BYTES = 32
 """Bytes of a code, if the key has so many numbers."""
-LEAST_COMPARED = 50_000
+LEAST_COMPARED = 20_000
 """Keys that a query is compared with, at least."""
 PROBED = 32
 """Lists whose keys a query is compared with, at least."""
@@ -26,6 +26,8 @@ SAMPLE = 2**15
 """Keys of which the codes are made."""
 ITERATIONS = 12
 """Iterations of k-means, which makes the codes."""
+
+OwnCodes = TypeVar("OwnCodes", bound="FaissPQStore")
 
 
 @STORES.register("faiss_pq")
@@ -76,7 +78,7 @@ class FaissPQStore(FaissLists):
         return {"codes": torch.from_numpy(codes), "codebooks": torch.from_numpy(self._codebooks)}
 
     @classmethod
-    def of_parts(cls: type[Own], parts: Mapping[str, Tensor]) -> Own:
+    def of_parts(cls: type[OwnCodes], parts: Mapping[str, Tensor]) -> OwnCodes:
         if "codes" not in parts:
             return super().of_parts(parts)  # type: ignore[misc]
         codes, codebooks = parts["codes"], parts["codebooks"]

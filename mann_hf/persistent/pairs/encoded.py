@@ -54,7 +54,7 @@ class PairEntry(NamedTuple):
     id: int
     source: str | None
     target: str | None
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # in place of the method of tuples
 
 
 def check_pairs(

@@ -16,7 +16,7 @@ from ..entries import LARGEST_ID
 from ..forks import renew_cached_properties_in_children
 from ..refusals import whole_numbers, why_not_held
 from .encoded import SEGMENT_BYTES, EncodedPairs, PairEntry, check_pairs, pair_ids, segments_of
-from .segment import Segment
+from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 from .tokenizer_identity import TokenizerIdentity
 
 if TYPE_CHECKING:
@@ -140,6 +140,11 @@ class PairMemory:
     def entries(self) -> "PairEntries":
         """The pairs, each read when it is asked for."""
         return PairEntries(self)
+
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether the source and target texts of all pairs are stored."""
+        return all(bool((each.kept == (KEPT_SOURCE | KEPT_TARGET)).all()) for each in self.segments)
 
     @property
     def texts(self) -> set[str]:

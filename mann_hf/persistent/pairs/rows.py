@@ -92,11 +92,11 @@ def _adjoined(columns: Sequence[Tensor]) -> list[Tensor]:
     runs: list[Tensor] = []
     end = (0, 0)
     for column in columns:
-        place = (column.untyped_storage().data_ptr(), column.storage_offset())
+        place = (column.untyped_storage().data_ptr(), int(column.storage_offset()))
         if runs and place == end and column.is_contiguous():
             size = (len(runs[-1]) + len(column), *column.shape[1:])
             runs[-1] = runs[-1].as_strided(size, column.stride(), runs[-1].storage_offset())
         else:
             runs.append(column)
-        end = (place[0], place[1] + column.numel())
+        end = (place[0], int(place[1]) + column.numel())
     return runs

@@ -19,7 +19,7 @@ from .segment import ranges
 
 EXACT = 100_000
 """Entries up to which a query is compared with all of them, whatever the store."""
-WIDER = 4
+WIDER = 16
 """Times more entries than asked for are taken from an approximate store, to be compared by their own keys."""
 QUERIES_AT_ONCE = 64
 """Queries whose finds are compared at once by their own keys."""
