@@ -52,7 +52,7 @@ class Seq2SeqRecipe:
         Raises:
             ValueError: a part that there is not.
         """
-        parts: dict[str, dict[str, Any]] = {name: dict(getattr(self, name)) for name in (*FIELDS[1:], *OPTIONAL)}
+        parts: dict[str, Any] = {name: dict(getattr(self, name)) for name in (*FIELDS[1:], *OPTIONAL)}
         for override in overrides:
             name, _, value = override.partition("=")
             part, _, own = name.rpartition(".")
