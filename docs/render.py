@@ -77,6 +77,27 @@ def memories() -> str:
     return named("memory", MEMORIES)
 
 
+def generation_memories() -> str:
+    """Every memory of pairs."""
+    from mann_hf.models.generation_memories import GENERATION_MEMORIES
+
+    return named("memory", GENERATION_MEMORIES)
+
+
+def interpolations() -> str:
+    """Every way to interpolate between a model and its memory."""
+    from mann_hf.memory.interpolation import INTERPOLATIONS
+
+    return named("interpolation", INTERPOLATIONS)
+
+
+def pair_objectives() -> str:
+    """Every objective of training over pairs."""
+    from mann_hf.training.pair_objectives import PAIR_OBJECTIVES
+
+    return named("objective", PAIR_OBJECTIVES)
+
+
 def evictions() -> str:
     """Every rule for a full memory."""
     from mann_hf.memory import EVICTIONS
@@ -191,6 +212,8 @@ TABLES: dict[str, Callable[[], str]] = {
         names,
         readings,
         memories,
+        generation_memories,
+        interpolations,
         evictions,
         similarities,
         stores,
@@ -198,6 +221,7 @@ TABLES: dict[str, Callable[[], str]] = {
         controllers,
         poolings,
         objectives,
+        pair_objectives,
         regularizers,
         arguments,
         commands,

@@ -206,10 +206,10 @@ class RecurrentDecoder(nn.Module):
 class RecurrentSeq2SeqModel(PreTrainedModel, GenerationMixin):
     """LSTM encoder and decoder with attention over the source, for sequences learned from scratch.
 
-    The shape of the sequence-to-sequence baseline of Lake 2019, [Compositional generalization through meta
-    sequence-to-sequence learning](https://arxiv.org/abs/1906.05381), section 4; attention by dot products, as in Luong
-    et al. 2015, [Effective Approaches to Attention-based Neural Machine
-    Translation](https://arxiv.org/abs/1508.04025), equations 5 and 7.
+    Source: Lake 2019, [Compositional generalization through meta sequence-to-sequence
+    learning](https://arxiv.org/abs/1906.05381), section 4, the baseline; attention by dot products as in Luong et al.
+    2015, [Effective Approaches to Attention-based Neural Machine Translation](https://arxiv.org/abs/1508.04025),
+    equations 5 and 7.
     """
 
     config_class = RecurrentSeq2SeqConfig

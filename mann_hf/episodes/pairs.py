@@ -224,5 +224,5 @@ def episode_of(support: list[Pair], query: list[Pair], ask_support: bool, seed: 
 
 def _pair(pair: Any, name: str) -> Pair:
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-        raise InvalidTypeError(f"an episode of {name!r} holds {shown(pair)}; a pair is (source text, target text).")
+        raise InvalidTypeError(f"an episode of {name!r} holds {shown(pair)}; a pair is (source, target), both strings.")
     return Pair(*pair)

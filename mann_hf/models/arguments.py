@@ -27,7 +27,7 @@ def settable(kind: type[MANNBaseConfig]) -> set[str]:
 
 
 SETTABLE = settable(MANNConfig)
-"""Those of models of labelled examples."""
+"""Fields that models of labelled examples can be given."""
 
 
 @contextmanager

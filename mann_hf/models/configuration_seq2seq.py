@@ -23,8 +23,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         encoder_config: the configuration of the wrapped encoder-decoder, as an object or a dict with its `model_type`.
         encoder_name: the name it was loaded by; messages and memory files show it.
         memory: what is remembered of a pair: `"token"`, the decoder's state before each token of the target and that
-            token ([Khandelwal et al. 2021](https://arxiv.org/abs/2010.00710)); or `"example"`, the pair as a whole
-            ([Lake 2019](https://arxiv.org/abs/1906.05381)), which takes training.
+            token; or `"example"`, the pair as a whole, which takes training.
         interpolation: λ, the share of a memory of tokens in the next-token distribution, from 0 to 1; or `"adaptive"`,
             where it is predicted at each token, which takes training.
         nearest: how many tokens of the memory are used for each next token.
@@ -32,11 +31,10 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
             for any other.
         source_weight: how much it counts that a stored token's source is unlike the source that is asked, beside the
             states of the decoder: at 0 those alone are compared, as in the paper.
-        neighbours: the pairs whose tokens are compared: those whose sources are nearest to the source that is asked
-            ([Meng et al. 2022](https://arxiv.org/abs/2105.14528)). None for the tokens of all pairs. A memory of
+        neighbours: the pairs whose tokens are compared: those whose sources are nearest to the source that is asked. None for the tokens of all pairs. A memory of
             examples that holds more than 1,024 pairs reads the nearest alone, too, by default 128.
         chunk_size: where the tokens of all pairs are compared: for how many tokens what one search found is used, with
-            what follows it in its pairs ([Alon et al. 2022](https://arxiv.org/abs/2201.12431)).
+            what follows it in its pairs.
         store: the name in `STORES` of what searches a large memory.
         key_dtype: `"bfloat16"` or `"float32"`, in which keys of tokens are stored.
         memory_size: K, the size of the keys and values of a memory of examples; by default that of the states.
@@ -46,6 +44,12 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         max_target_length: likewise of a target.
         store_texts: whether the memory keeps and saves the texts it was taught.
         adapter: as for `MANNConfig`.
+
+    Source: Khandelwal et al. 2021, [Nearest Neighbor Machine Translation](https://arxiv.org/abs/2010.00710); Meng et
+    al. 2022, [Fast Nearest Neighbor Machine Translation](https://arxiv.org/abs/2105.14528), for `neighbours`; Alon et
+    al. 2022, [Neuro-Symbolic Language Modeling with Automaton-augmented Retrieval](https://arxiv.org/abs/2201.12431),
+    for `chunk_size`; Lake 2019, [Compositional generalization through meta sequence-to-sequence
+    learning](https://arxiv.org/abs/1906.05381), for the memory of examples.
 
     Raises:
         UnknownNameError: there is no memory, interpolation or store of that name.

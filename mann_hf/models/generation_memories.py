@@ -28,7 +28,7 @@ WIDER = 4
 
 
 class PairStates(NamedTuple):
-    """What an encoder-decoder gives for pairs whose targets it is told.
+    """What an encoder-decoder gives for pairs, the decoder fed with the true targets.
 
     Attributes:
         sources: [N, L, H], the encoder's states.
@@ -101,16 +101,16 @@ class GenerationMemory(nn.Module, ABC):
         """E."""
 
 
-GENERATION_MEMORIES: Registry[type[GenerationMemory]] = Registry("memory")
+GENERATION_MEMORIES: Registry[type[GenerationMemory]] = Registry("memory of pairs")
 
 
 @GENERATION_MEMORIES.register("token")
 class TokenMemory(GenerationMemory):
-    """Each token of a target under the decoder's state before it.
+    """Each token of a target under the decoder's state before it; read at each step of generation.
 
-    Read at each step of generation as [Nearest Neighbor Machine Translation](https://arxiv.org/abs/2010.00710) does;
-    with `neighbours` the tokens of the nearest pairs alone are compared, as in [Fast Nearest Neighbor Machine
-    Translation](https://arxiv.org/abs/2105.14528).
+    Source: Khandelwal et al. 2021, [Nearest Neighbor Machine Translation](https://arxiv.org/abs/2010.00710); with
+    `neighbours` the tokens of the nearest pairs alone are compared, as in Meng et al. 2022, [Fast Nearest Neighbor
+    Machine Translation](https://arxiv.org/abs/2105.14528).
 
     Args:
         config: a `MANNSeq2SeqConfig`.
@@ -269,6 +269,9 @@ class TokenRetrieval:
 @GENERATION_MEMORIES.register("example")
 class ExampleMemory(GenerationMemory):
     """Each pair as one key and one value, read by every state of a source; see `ExampleReading`.
+
+    Source: Lake 2019, [Compositional generalization through meta sequence-to-sequence
+    learning](https://arxiv.org/abs/1906.05381), section 4.
 
     A value is made of the mean of the decoder's states before the tokens of the target and of the mean of these tokens'
     embeddings.

@@ -329,7 +329,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         return found
 
     def pair_states(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PairStates:
-        """What the wrapped model gives for pairs whose targets it is told.
+        """What the wrapped model gives for pairs, the decoder fed with the true targets.
 
         Args:
             input_ids: [N, L], sources.

@@ -16,7 +16,7 @@ class PairEpisodes(NamedTuple):
     """The answers to the queries of B episodes.
 
     Attributes:
-        logits: [B, Q, T, V], of the tokens of the queries' targets, each told those before it.
+        logits: [B, Q, T, V], of the tokens of the queries' targets, each after the true ones before it.
         labels: [B, Q, T], these tokens; -100 where there is none to say.
     """
 

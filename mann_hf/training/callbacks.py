@@ -10,7 +10,7 @@ from ..errors import import_extra
 
 CURVES_FILE = "curves.png"
 ACCURACIES = ("accuracy", "exact_match")
-"""Metrics of an evaluation that are told, the first that it has."""
+"""Metrics of an evaluation; the first that it has is shown."""
 
 
 class Progress(TrainerCallback):

@@ -1,5 +1,7 @@
-"""Questions of GeoQuery and what they mean, with the two splits of Finegan-Dollak et al. 2018, [Improving Text-to-SQL
-Evaluation Methodology](https://arxiv.org/abs/1806.09029).
+"""Questions of GeoQuery and what they mean, with its two splits.
+
+Source: Finegan-Dollak et al. 2018, [Improving Text-to-SQL Evaluation
+Methodology](https://arxiv.org/abs/1806.09029).
 
 Reads `geoquery/geoquery_sql.jsonl.gz` and `geoquery/geoquery_logic.jsonl.gz` in the data folder, one JSON object a line
 with `text`, `sql` or `logic`, `question_split` and `query_split`; or a data set on the Hub with these columns in its

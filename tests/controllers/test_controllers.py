@@ -6,12 +6,14 @@ import pytest
 import torch
 from transformers import AutoConfig, BertConfig, PreTrainedConfig, ViTConfig
 
-from mann_hf import MANNConfig
+from mann_hf import MANNConfig, MANNSeq2SeqConfig
 from mann_hf.controllers import CONTROLLERS, InputProcessor
 from mann_hf.controllers.kinds import controller_of
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.persistent.entries import Entry
+from mann_hf.persistent.pairs import PairEntry
 from tests.pictures import SIZE, VISION, image_encoder, shape
+from tests.tiny_seq2seq import SOURCES, tiny_config
 
 
 class Case(NamedTuple):
@@ -20,11 +22,20 @@ class Case(NamedTuple):
     encoder: PreTrainedConfig
     inputs: list[Any]
     other: Any
+    config: type = MANNConfig
+    entry: Any = lambda content, stored: Entry(0, content, "x", stored=stored)  # noqa: E731
 
 
 SMALL: Any = VISION
 CASES = {
     "text": Case(BertConfig(**SMALL, vocab_size=300), ["my card", "where is my new card", "the money"], 3),
+    "seq2seq": Case(
+        tiny_config("t5"),
+        SOURCES,
+        3,
+        MANNSeq2SeqConfig,
+        lambda content, stored: PairEntry(0, content, content),
+    ),
     "image": Case(ViTConfig(**SMALL, image_size=SIZE, patch_size=8), [shape("disc", n) for n in range(3)], 3),
 }
 
@@ -38,15 +49,16 @@ def name(request: pytest.FixtureRequest) -> str:
 def made(name: str, tiny_tokenizer: Any) -> tuple[MANNConfig, Any, InputProcessor]:
     """A configuration, an encoder with random weights, and the processor of its inputs."""
     torch.manual_seed(0)
-    config = MANNConfig(encoder_config=CASES[name].encoder, modality=name)
+    config = CASES[name].config(encoder_config=CASES[name].encoder, modality=name)
     encoder = config.controller.build(config.encoder_config, config.pooling).eval()
     found = config.controller.processing_class_from(config.encoder_config)
     return config, encoder, config.controller.processor(config, encoder, tiny_tokenizer if found is None else found)
 
 
-def embed(config: MANNConfig, encoder: Any, batch: Any, **options: Any) -> torch.Tensor:
+def embed(config: Any, encoder: Any, batch: Any, **options: Any) -> torch.Tensor:
     with torch.no_grad():
-        return config.controller.embed(encoder, config.pooling, config.normalize, **batch, **options)
+        pooling = config.pooling or config.controller.default_pooling(config.encoder_config)
+        return config.controller.embed(encoder, pooling, True, **batch, **options)
 
 
 def test_it_has_its_name_and_one_value(name: str) -> None:
@@ -59,7 +71,8 @@ def test_keys_are_of_the_size_that_the_configuration_says(name: str, made: Any) 
     config, encoder, processor = made
     encodings = processor.encode(processor.check(CASES[name].inputs))
     keys = embed(config, encoder, processor.collate(encodings, [0, 1, 2]), **processor.embed_options)
-    assert keys.shape == (3, config.key_size) and keys.isfinite().all()
+    pooling = config.pooling or config.controller.default_pooling(config.encoder_config)
+    assert keys.shape == (3, config.controller.pooled_size(config.encoder_config, pooling)) and keys.isfinite().all()
     torch.testing.assert_close(keys.norm(dim=-1), torch.ones(3))
     alone = torch.cat([embed(config, encoder, processor.collate(encodings, [row])) for row in range(3)])
     torch.testing.assert_close(alone, keys, atol=1e-5, rtol=1e-5)
@@ -76,8 +89,10 @@ def test_batches_stacked_are_one(name: str, made: Any) -> None:
 
 def test_the_probe_tells_encoders_apart(name: str, made: Any) -> None:
     config, encoder, _ = made
-    probe = config.controller.probe_inputs(config.encoder_config, torch.device("cpu"))
-    again = config.controller.probe_inputs(config.encoder_config, torch.device("cpu"))
+    probe, again = (
+        {part: tensor for part, tensor in found.items() if part != "labels"}  # of a target
+        for found in (config.controller.probe_inputs(config.encoder_config, torch.device("cpu")) for _ in range(2))
+    )
     assert all(torch.equal(probe[part], again[part]) for part in probe)
     torch.manual_seed(1)
     other = config.controller.build(config.encoder_config, config.pooling).eval()
@@ -109,17 +124,15 @@ def test_what_is_kept_of_an_input_gives_its_key_again(name: str, made: Any) -> N
         embed(config, encoder, processor.collate(processor.encode(inputs), [0, 1, 2])) for inputs in (checked, again)
     )
     assert torch.equal(keys, then) and processor.contents(again) == contents
-    kept = [
-        config.controller.keeps(Entry(0, *each[:1], "x", stored=each[1]))
-        for each in zip(contents, stored, strict=False)
-    ]
-    assert kept == [True] * 3 and not config.controller.keeps(Entry(0, None, "x"))
+    entry = CASES[name].entry
+    kept = [config.controller.keeps(entry(*each)) for each in zip(contents, stored, strict=True)]
+    assert kept == [True] * 3 and not config.controller.keeps(entry(None, None))
 
 
 def test_poolings_and_modalities_are_known_by_name(name: str) -> None:
     with pytest.raises(UnknownNameError, match="pooling 'nope'; choose one of"):
-        MANNConfig(encoder_config=CASES[name].encoder, modality=name, pooling="nope")
-    with pytest.raises(UnknownNameError, match="modality 'smell'; choose one of 'image', 'text', or first import the"):
+        controller_of(name).pooled_size(CASES[name].encoder, "nope")
+    with pytest.raises(UnknownNameError, match="modality 'smell'; choose one of 'image', 'seq2seq', 'text', or first"):
         MANNConfig(modality="smell")
 
 

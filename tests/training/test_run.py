@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from mann_hf import EpisodicTrainer, MANNForSequenceClassification
+from mann_hf import MANNForSequenceClassification
 from mann_hf.errors import InvalidInputError
+from mann_hf.training.kinds import LabelledEpisodes
 from mann_hf.training.run import TrainingRun
 from mann_hf.training.run_folder import CHECKPOINTS, RESULTS_FILE
 
@@ -84,14 +85,14 @@ class TestTrain:
 
     def test_training_that_does_harm_is_told(self, settings: dict, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         accuracies = iter([0.9, *[0.5] * 4])
-        original = EpisodicTrainer._answers
+        original = LabelledEpisodes.answers
 
-        def worse(self: EpisodicTrainer, sampler: Any) -> Any:
-            answers = original(self, sampler)
+        def worse(self: LabelledEpisodes, trainer: Any, sampler: Any) -> Any:
+            answers = original(self, trainer, sampler)
             right = np.arange(len(answers.references)) < next(accuracies) * len(answers.references)
             return answers._replace(predictions=np.where(right, answers.references, -1))
 
-        monkeypatch.setattr(EpisodicTrainer, "_answers", worse)
+        monkeypatch.setattr(LabelledEpisodes, "answers", worse)
         run_of(settings).train(TRAIN, VALID)
         assert any("No step is as good as the encoder was before training (50.00 % after, 90.00 %" in s for s in told())
 

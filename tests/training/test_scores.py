@@ -91,7 +91,7 @@ def test_metrics_by_their_names(name: str) -> None:
 
 def test_a_metric_that_there_is_not() -> None:
     with pytest.raises(
-        UnknownNameError, match="unknown metric 'accuracy'; choose one of 'episodic_accuracy', 'episodic_f1'"
+        UnknownNameError, match="unknown metric 'accuracy'; choose one of 'chrf', 'episodic_accuracy', 'episodic_f1'"
     ):
         load_metric("accuracy")
 

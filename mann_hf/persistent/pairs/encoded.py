@@ -101,7 +101,7 @@ def check_pairs(
             raise InvalidInputError(f"{len(given)} {name} came for {count} pairs; give one for each.")
     for name in ("sources", "targets"):
         if strange_texts := [text for text in getattr(pairs, name) or () if not isinstance(text, str)]:
-            raise InvalidInputError(f"{name} hold {shown(strange_texts[0])}, which is no text.")
+            raise InvalidInputError(f"{name} hold {shown(strange_texts[0])}, which is no string.")
     if pairs.sources is None and pairs.source_tokens is None:
         raise InvalidInputError("neither sources nor source_tokens came, so nothing says what the sources are.")
 
@@ -122,7 +122,7 @@ def pair_ids(pairs: EncodedPairs) -> np.ndarray:
         "".join(targets).encode()  # an id is made of any text
         found = [content_id(kind, source, target) for source, target in zip(sources, targets, strict=True)]
     except UnicodeEncodeError as error:
-        raise InvalidInputError(f"a text cannot be stored: {error.reason} (half of an emoji?).") from error
+        raise InvalidInputError(f"a source or target cannot be stored: {error.reason} (half of an emoji?).") from error
     return np.array(found, dtype=np.int64)
 
 

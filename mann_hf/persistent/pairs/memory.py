@@ -161,7 +161,7 @@ class PairMemory:
         try:
             source, target = segment.texts_of(row)
         except UnicodeDecodeError as error:
-            raise InvalidInputError(f"the texts of pair {number} are damaged: {error}.") from error
+            raise InvalidInputError(f"source or target of pair {number} is damaged: {error}.") from error
         return PairEntry(int(segment.ids[row]), source, target, int(segment.counts[row]))
 
     def tokens_of(self, number: int) -> Tensor:
