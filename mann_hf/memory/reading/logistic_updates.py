@@ -147,10 +147,14 @@ def carried(before: BlockwiseLogistic, now: BlockwiseLogistic, runs: list[Run], 
     gone = without([run.old for run in runs], before.slots, device)
     new = without([run.new for run in runs], now.slots, device)
     less, more = (part.value_and_gradient(point.weight) for part in (before.of(gone), now.of(new)))
-    normalisers = pieced(runs, margins.normalisers, more[2].normalisers) if now.exclusive else margins.normalisers
+    new_margins: Margins = more[2]
+    normalisers = pieced(runs, margins.normalisers, new_margins.normalisers) if now.exclusive else margins.normalisers
+    known = None
+    if margins.known is not None and new_margins.known is not None:
+        known = pieced(runs, margins.known, new_margins.known)
     value, gradient = point.value - less[0] + more[0], point.gradient - less[1] + more[1]  # the decay is in both
     weight = point.weight.clone()  # what was found in inference mode could not be trained with
-    return Point(weight, value, gradient, Margins(now, weight[0], normalisers, margins.doubt))
+    return Point(weight, value, gradient, Margins(now, weight[0], normalisers, known, margins.doubt))
 
 
 def settled(point: Point, sketch: Sketch | None, tolerance: float, coarse: Callable[[], BlockwiseLogistic]) -> Point:
@@ -253,7 +257,7 @@ def _moved(
             return Point(balanced, *objective.value_and_gradient(balanced))
     added = torch.zeros_like(weight)
     for some in parts:
-        others = margins._replace(objective=near).probabilities(some).index_fill_(1, outputs, 0)
+        others = margins._replace(objective=near).probabilities(some).index_fill(1, outputs, 0)
         near.add_products(some, others.mul_(factors[some] * objective.weights[some]), added)
     if near is not objective:
         doubt = HALF_ERROR * float(added.norm())
@@ -264,7 +268,7 @@ def _moved(
         balanced,
         point.value + value.to(point.value),
         gradient[None],
-        Margins(objective, balanced[0], normalisers, doubt),
+        Margins(objective, balanced[0], normalisers, None, doubt),
     )
 
 
