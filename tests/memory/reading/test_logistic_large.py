@@ -47,7 +47,8 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newton, "SINGLE_CURVATURE_FROM", 0)
     monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", 0)
     monkeypatch.setattr(logistic_large, "THINNED_FROM", 15)
-    monkeypatch.setattr(logistic_updates, "FEW_OUTPUTS", 1)
+    for name in ("FEW_OUTPUTS", "SOME_OUTPUTS"):
+        monkeypatch.setattr(logistic_updates, name, 1.0)
 
 
 def memory_of(slots: int, problem_type: str = SINGLE_LABEL, noise: float = 1.0, seed: int = 0) -> KeyValueState:
@@ -281,6 +282,43 @@ def changed(state: KeyValueState, case: str) -> KeyValueState:
         "nothing": lambda: state,
     }
     return slots[case]()
+
+
+@pytest.mark.parametrize("size", [0.1, 3.0, 300.0])
+@pytest.mark.parametrize("most_doubt", [0.0, 0.5])
+def test_known_probabilities_lead_to_what_a_look_finds(size: float, most_doubt: float) -> None:
+    objective, _ = both(60)
+    weight = torch.randn(1, V, K + 1, dtype=torch.float64)
+    weight = weight - weight.mean(1, keepdim=True)
+    point = Point(weight, *objective.value_and_gradient(weight))
+    outputs = torch.tensor([1, 4])
+    down = -size * point.gradient[0, outputs] / point.gradient.norm()
+    after = logistic_updates._moved_known(point, outputs, down, most_doubt, lambda: objective)
+    moved = weight.index_add(1, outputs, down[None])
+    moved = moved - moved.mean(1, keepdim=True)
+    value, gradient, margins = objective.value_and_gradient(moved)
+    assert (after is None) == (value > point.value).item() == (size == 300.0)
+    if after is None:
+        return
+    same(after.weight, moved)
+    same(after.value, value)
+    same(after.probabilities.normalisers, margins.normalisers)
+    same(after.probabilities.known, margins.known)
+    doubt = after.probabilities.doubt
+    assert (after.gradient - gradient).norm() <= doubt + 1e-9
+    assert doubt <= most_doubt
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_probabilities_are_known_where_they_are_few(exclusive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, _ = both(60, exclusive)
+    weight = torch.randn(1, V, K + 1, dtype=torch.float64)
+    few = objective.value_and_gradient(weight)[2]
+    monkeypatch.setattr(logistic_blocks, "KNOWN_NUMBERS", 60 * V - 1)
+    many = objective.value_and_gradient(weight)[2]
+    assert (few.known is not None) == exclusive and many.known is None
+    some, outputs = torch.tensor([3, 50]), torch.tensor([0, 5])
+    same(few.probabilities(some, outputs), many.probabilities(some, outputs))
 
 
 @every_problem
