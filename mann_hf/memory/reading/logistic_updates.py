@@ -20,7 +20,7 @@ ROUNDS = 8
 FEW_OUTPUTS = 1 / 4
 """A step is one of some outputs where they are at most this part of all."""
 SOME_OUTPUTS = 1 / 2
-"""The same where the probabilities are known, so that what a step does to all others is sooner worked out."""
+"""The same where all probabilities are known, so that what a step does to all others is sooner worked out."""
 FARTHEST = 20.0
 """How far a score may move for its probability to be worked out from the one before."""
 OTHERS = 0.6
@@ -37,8 +37,8 @@ DOUBT = 0.5
 """Part of the tolerance that may be doubt about the gradient before it is computed anew."""
 DOUBT_A_STEP = 0.05
 """Part of the tolerance by which one step may add to the doubt."""
-
-
+ROUNDING_A_STEP = 0.005
+"""Part of the tolerance that the rounding of one step adds to it where no gradient is computed anew."""
 HALF_ERROR = 0.005
 """Part of a sum that half precision may be off by, of the changes that a step makes to all other outputs."""
 
@@ -194,6 +194,10 @@ def settled(point: Point, sketch: Sketch | None, tolerance: float, coarse: Calla
         after = move(point, few, step, DOUBT_A_STEP * tolerance, coarse)
         if after is None:
             break
+        if move is _moved_known:
+            moved: Margins = after.probabilities
+            doubt = moved.doubt + ROUNDING_A_STEP * tolerance
+            after = after._replace(probabilities=moved._replace(doubt=doubt))
         point, slow = after, slow + (not float(after.gradient.norm()) < SLOW * length)
         if slow > 1:  # the first step from a surprise may make the gradient longer
             break
