@@ -24,7 +24,7 @@ SKETCH_FROM = 2048
 """Slots from which a sketch of the curvature is worth its making."""
 SKETCH_SLOTS_AN_OUTPUT = 32
 """Slots for each output from which it is a sketch of many directions: of each output it costs a factorisation."""
-SKETCH_RANK, SKETCH_SLOTS = 32, 512
+SKETCH_RANK, SKETCH_SLOTS = 64, 512
 """Directions of an output that a sketch knows apart, and the slots of most weight that it finds them in."""
 SKETCH_FEW_RANK, SKETCH_FEW_SLOTS = 4, 8
 """The same where outputs have few slots each."""

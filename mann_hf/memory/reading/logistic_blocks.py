@@ -16,6 +16,8 @@ LEAST_BLOCK = 1024
 """Slots of a block at least: with fewer, what is done once a block and label would take longer than the products."""
 ON_DEVICE = 64
 """How many times more where there is no such cache to stay in."""
+KNOWN_NUMBERS = 2**22
+"""Probabilities above which they are computed anew where they are needed."""
 
 Slots = slice | Tensor
 """Some slots, as a slice or as their numbers [n]."""
@@ -128,6 +130,8 @@ class BlockwiseLogistic(NamedTuple):
         value = 0.5 * self.weight_decay * precise(w).square().sum()
         gradient = self.weight_decay * w
         normalisers = self.weights.new_zeros(self.slots if self.exclusive else 0, 1)
+        few = self.exclusive and self.slots * len(w) <= KNOWN_NUMBERS
+        known = self.weights.new_empty(self.slots, len(w)) if few else None
         for block in self._blocks():
             scores, targets = self.scores(block, w), self.targets[block]
             own = at_targets(scores, targets)
@@ -137,13 +141,15 @@ class BlockwiseLogistic(NamedTuple):
                 total = probabilities.sum(1, keepdim=True)
                 probabilities.div_(total)
                 normalisers[block] = losses = total.log_().add_(largest)
+                if known is not None:
+                    known[block] = probabilities
             else:
                 losses = torch.nn.functional.softplus(scores).sum(1, keepdim=True)
                 probabilities = scores.sigmoid_()
             value += precise(self.weights[block] * (losses - own)).sum()
             residual = less_targets_(probabilities, targets).mul_(self.weights[block])
             self.add_products(block, residual, gradient)
-        return value.to(self.wide)[None], gradient[None], Margins(self, w, normalisers)
+        return value.to(self.wide)[None], gradient[None], Margins(self, w, normalisers, known)
 
     def hessian(self, margins: "Margins") -> Callable[[Tensor], Tensor]:
         """The Hessian as a function of a direction [1, V, K + 1]."""
@@ -196,20 +202,24 @@ class Margins(NamedTuple):
         objective: in the precision of gradients.
         weight: [V, K + 1], where.
         normalisers: [S, 1], log Σ_c exp(W_c k_i); nothing for sigmoids.
+        known: [S, V], the probabilities; None for sigmoids, and where they are too many to be kept.
         doubt: the most by which the gradient that was worked out there may be off.
     """
 
     objective: BlockwiseLogistic
     weight: Tensor
     normalisers: Tensor
+    known: Tensor | None = None
     doubt: float = 0.0
 
     def to(self, dtype: torch.dtype) -> "Margins":
-        """These margins, unchanged: probabilities are computed anew in any precision."""
+        """These margins, unchanged: what they know is of the precision of gradients."""
         return self
 
     def probabilities(self, slots: Slots = slice(None), outputs: Slots = slice(None)) -> Tensor:
-        """[n, V'] of some slots and outputs."""
+        """[n, V'] of some slots and outputs; not to be written to."""
+        if self.known is not None:
+            return self.known[slots][:, outputs]
         scores = self.objective.scores(slots, self.weight[outputs])
         return scores.sub_(self.normalisers[slots]).exp_() if self.objective.exclusive else scores.sigmoid_()
 

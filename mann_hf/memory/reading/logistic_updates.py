@@ -17,20 +17,28 @@ MOST_CHANGED = 4
 """Work is saved for a memory of which at most one in so many slots has changed."""
 ROUNDS = 8
 """Steps of some outputs that are tried before one of all."""
-FEW_OUTPUTS = 4
-"""A step is one of some outputs where they are at most one in so many."""
+FEW_OUTPUTS = 1 / 4
+"""A step is one of some outputs where they are at most this part of all."""
+SOME_OUTPUTS = 1 / 2
+"""The same where all probabilities are known, so that what a step does to all others is sooner worked out."""
+FARTHEST = 20.0
+"""How far a score may move for its probability to be worked out from the one before."""
+OTHERS = 0.6
+"""Part of the tolerance that may be the gradient of other outputs."""
 SLOW = 0.7
 """Part of the gradient's length that a step should leave at most."""
 LEFT_OUT = 0.03
 """Part of the gradient's length that may be that of other outputs, and part that a step may leave."""
+LEFT = 0.4
+"""Part of the tolerance that a step need not go below."""
 LEAST_CURVATURE = 0.03
 """Part of the curvature that a step does without: that of the slots that have least."""
 DOUBT = 0.5
 """Part of the tolerance that may be doubt about the gradient before it is computed anew."""
 DOUBT_A_STEP = 0.05
 """Part of the tolerance by which one step may add to the doubt."""
-
-
+ROUNDING_A_STEP = 0.005
+"""Part of the tolerance that the rounding of one step adds to it where no gradient is computed anew."""
 HALF_ERROR = 0.005
 """Part of a sum that half precision may be off by, of the changes that a step makes to all other outputs."""
 
@@ -147,10 +155,14 @@ def carried(before: BlockwiseLogistic, now: BlockwiseLogistic, runs: list[Run], 
     gone = without([run.old for run in runs], before.slots, device)
     new = without([run.new for run in runs], now.slots, device)
     less, more = (part.value_and_gradient(point.weight) for part in (before.of(gone), now.of(new)))
-    normalisers = pieced(runs, margins.normalisers, more[2].normalisers) if now.exclusive else margins.normalisers
+    new_margins: Margins = more[2]
+    normalisers = pieced(runs, margins.normalisers, new_margins.normalisers) if now.exclusive else margins.normalisers
+    known = None
+    if margins.known is not None and new_margins.known is not None:
+        known = pieced(runs, margins.known, new_margins.known)
     value, gradient = point.value - less[0] + more[0], point.gradient - less[1] + more[1]  # the decay is in both
     weight = point.weight.clone()  # what was found in inference mode could not be trained with
-    return Point(weight, value, gradient, Margins(now, weight[0], normalisers, margins.doubt))
+    return Point(weight, value, gradient, Margins(now, weight[0], normalisers, known, margins.doubt))
 
 
 def settled(point: Point, sketch: Sketch | None, tolerance: float, coarse: Callable[[], BlockwiseLogistic]) -> Point:
@@ -170,12 +182,22 @@ def settled(point: Point, sketch: Sketch | None, tolerance: float, coarse: Calla
         length = float(point.gradient.norm())
         if length <= tolerance:
             break
-        few = _leading_outputs(point.gradient[0], max(0.5 * tolerance, LEFT_OUT * length))
-        if len(few) * FEW_OUTPUTS > point.weight.shape[1]:
+        margins: Margins = point.probabilities
+        few = _leading_outputs(point.gradient[0], max(OTHERS * tolerance, LEFT_OUT * length))
+        share = FEW_OUTPUTS if margins.known is None else SOME_OUTPUTS
+        if len(few) > share * point.weight.shape[1]:
             break
-        after = _moved(point, few, _step(point, few, sketch, tolerance), DOUBT_A_STEP * tolerance, coarse)
+        step = _step(point, few, sketch, tolerance)
+        # probabilities that are known change by factors, as far as these are no overflow
+        reach = float(step.norm(dim=1).max()) * (1 + margins.objective.constant**2) ** 0.5
+        move = _moved if margins.known is None or not reach < FARTHEST else _moved_known
+        after = move(point, few, step, DOUBT_A_STEP * tolerance, coarse)
         if after is None:
             break
+        if move is _moved_known:
+            moved: Margins = after.probabilities
+            doubt = moved.doubt + ROUNDING_A_STEP * tolerance
+            after = after._replace(probabilities=moved._replace(doubt=doubt))
         point, slow = after, slow + (not float(after.gradient.norm()) < SLOW * length)
         if slow > 1:  # the first step from a surprise may make the gradient longer
             break
@@ -196,10 +218,12 @@ def _step(point: Point, outputs: Tensor, sketch: Sketch | None, tolerance: float
     probabilities = margins.probabilities(outputs=outputs)
     curvature = (probabilities * (1 - probabilities)).sum(1) * objective.weights[:, 0]
     slots, _ = _without_least(curvature, LEAST_CURVATURE * float(curvature.sum()))
-    near, part = objective.of(slots), None if sketch is None else sketch.of_outputs(outputs)
+    if len(slots) * 2 < objective.slots:  # or to copy their keys would take longer than it saves
+        objective, probabilities = objective.of(slots), probabilities[slots]
+    part = None if sketch is None else sketch.of_outputs(outputs)
     down = -point.gradient[:, outputs]
-    product = near.hessian_of(probabilities[slots])
-    left = max(LEFT_OUT * float(down.norm()), 0.3 * tolerance)
+    product = objective.hessian_of(probabilities)
+    left = max(LEFT_OUT * float(down.norm()), LEFT * tolerance)
     return conjugate_gradients(lambda direction: product(direction[0])[None], down, left, part)[0]
 
 
@@ -253,7 +277,7 @@ def _moved(
             return Point(balanced, *objective.value_and_gradient(balanced))
     added = torch.zeros_like(weight)
     for some in parts:
-        others = margins._replace(objective=near).probabilities(some).index_fill_(1, outputs, 0)
+        others = margins._replace(objective=near).probabilities(some).index_fill(1, outputs, 0)
         near.add_products(some, others.mul_(factors[some] * objective.weights[some]), added)
     if near is not objective:
         doubt = HALF_ERROR * float(added.norm())
@@ -264,8 +288,61 @@ def _moved(
         balanced,
         point.value + value.to(point.value),
         gradient[None],
-        Margins(objective, balanced[0], normalisers, doubt),
+        Margins(objective, balanced[0], normalisers, None, doubt),
     )
+
+
+def _moved_known(
+    point: Point, outputs: Tensor, step: Tensor, most_doubt: float, half: Callable[[], BlockwiseLogistic]
+) -> Point | None:
+    """What `_moved` gives for exclusive outputs of which all probabilities are known, with one pass over the keys.
+
+    A probability is that before, times one factor for the change of its score, times that of the normaliser.
+    """
+    margins: Margins = point.probabilities
+    objective, decay, known = margins.objective, margins.objective.weight_decay, margins.known
+    assert known is not None
+    weight = margins.weight.index_add(0, outputs, step)
+    common = step.sum(0) / len(weight)  # see `balanced`
+    value = 0.5 * decay * (precise(weight - common).square().sum() - precise(margins.weight).square().sum())
+    normalisers, after = margins.normalisers.clone(), torch.empty_like(known)
+    touched, change = torch.zeros_like(objective.weights), decay * step
+    for block in blocks(objective.slots, len(weight), step.device):
+        weights, shift = objective.weights[block], objective.scores(block, step)
+        own = _own_change(objective.targets[block], outputs, len(weight), shift)
+        was = known[block][:, outputs]
+        now = shift.exp_().mul_(was)
+        growth = _exact_where_lost((now - was).sum(1, keepdim=True), block, margins, weight)
+        normalisers[block] += growth
+        factors = growth.neg().exp_()
+        torch.mul(known[block], factors, out=after[block])
+        after[block][:, outputs] = now.mul_(factors)
+        touched[block] = weights * (factors - 1).abs_() * (1 - was.sum(1, keepdim=True)).clamp_min(0)
+        value += precise(weights * (growth - own)).sum()
+    noise = torch.finfo(point.value.dtype).eps * (float(point.value.abs()) + 1)
+    if not float(value) <= noise:  # NaN, too
+        return None
+    difference = (after - known).mul_(objective.weights)
+    rest, doubt = _without_least(touched[:, 0], most_doubt / (1 + objective.constant**2) ** 0.5)
+    near, parts = objective, list[Slots]([rest])
+    if len(rest) * 2 > objective.slots:
+        near, parts = half(), [*blocks(objective.slots, len(weight), step.device)]
+        doubt = 0.0
+    total = torch.zeros_like(weight)
+    if len(parts) == 1 or near.keys.dtype != objective.keys.dtype:
+        for block in blocks(objective.slots, len(outputs), step.device):
+            objective.add_products(block, difference[block][:, outputs], change)
+        difference.index_fill_(1, outputs, 0)
+    for some in parts:
+        near.add_products(some, difference[some], total)
+    if near.keys.dtype != objective.keys.dtype:
+        doubt = HALF_ERROR * float(total.norm())
+    doubt = margins.doubt + doubt * (1 + objective.constant**2) ** 0.5
+    gradient = point.gradient[0].index_add(0, outputs, change) - decay * common + total
+    normalisers -= objective.scores(slice(None), common[None])
+    balanced = weight - common
+    margins = Margins(objective, balanced, normalisers, after, doubt)
+    return Point(balanced[None], point.value + value.to(point.value), gradient[None], margins)
 
 
 def _own_change(targets: Tensor, outputs: Tensor, columns: int, change: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newton, "SINGLE_CURVATURE_FROM", 0)
     monkeypatch.setattr(newton, "SINGLE_GRADIENT_FROM", 0)
     monkeypatch.setattr(logistic_large, "THINNED_FROM", 15)
-    monkeypatch.setattr(logistic_updates, "FEW_OUTPUTS", 1)
+    for name in ("FEW_OUTPUTS", "SOME_OUTPUTS"):
+        monkeypatch.setattr(logistic_updates, name, 1.0)
 
 
 def memory_of(slots: int, problem_type: str = SINGLE_LABEL, noise: float = 1.0, seed: int = 0) -> KeyValueState:
@@ -215,17 +216,20 @@ def test_what_two_memories_share_is_found(new: list[int], kept: int) -> None:
         assert sum(run.new.stop - run.new.start for run in runs) == kept
 
 
-@exclusive_or_not
+@pytest.mark.parametrize(("exclusive", "known"), [(True, True), (True, False), (False, False)])
 @pytest.mark.parametrize("size", [0.1, 3.0, 300.0])
 @pytest.mark.parametrize("most_doubt", [0.0, 0.5])
-def test_a_step_of_some_outputs_leads_to_what_a_look_finds(exclusive: bool, size: float, most_doubt: float) -> None:
+def test_a_step_of_some_outputs_leads_to_what_a_look_finds(
+    exclusive: bool, known: bool, size: float, most_doubt: float
+) -> None:
     objective, _ = both(60, exclusive)
     weight = torch.randn(1, V, K + 1, dtype=torch.float64)
     weight = weight - weight.mean(1, keepdim=True) if exclusive else weight
     point = Point(weight, *objective.value_and_gradient(weight))
     outputs = torch.tensor([1, 4])
     down = -size * point.gradient[0, outputs] / point.gradient.norm()
-    after = logistic_updates._moved(point, outputs, down, most_doubt)
+    move = logistic_updates._moved_known if known else logistic_updates._moved
+    after = move(point, outputs, down, most_doubt, lambda: objective)
     moved = weight.index_add(1, outputs, down[None])
     moved = moved - moved.mean(1, keepdim=True) if exclusive else moved
     value, gradient, margins = objective.value_and_gradient(moved)
@@ -235,6 +239,7 @@ def test_a_step_of_some_outputs_leads_to_what_a_look_finds(exclusive: bool, size
     same(after.weight, moved)
     same(after.value, value)
     same(after.probabilities.normalisers, margins.normalisers)
+    same(after.probabilities.probabilities(), margins.probabilities())
     doubt = after.probabilities.doubt
     assert (after.gradient - gradient).norm() <= doubt + 1e-9
     assert doubt <= most_doubt and (doubt > 0) == (exclusive and most_doubt > 0 and size == 0.1)
@@ -281,6 +286,18 @@ def changed(state: KeyValueState, case: str) -> KeyValueState:
         "nothing": lambda: state,
     }
     return slots[case]()
+
+
+@exclusive_or_not
+def test_probabilities_are_known_where_they_are_few(exclusive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, _ = both(60, exclusive)
+    weight = torch.randn(1, V, K + 1, dtype=torch.float64)
+    few = objective.value_and_gradient(weight)[2]
+    monkeypatch.setattr(logistic_blocks, "KNOWN_NUMBERS", 60 * V - 1)
+    many = objective.value_and_gradient(weight)[2]
+    assert (few.known is not None) == exclusive and many.known is None
+    some, outputs = torch.tensor([3, 50]), torch.tensor([0, 5])
+    same(few.probabilities(some, outputs), many.probabilities(some, outputs))
 
 
 @every_problem
