@@ -13,7 +13,7 @@ from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.persistent.entries import Entry
 from mann_hf.persistent.pairs import PairEntry
 from tests.pictures import SIZE, VISION, image_encoder, shape
-from tests.tiny_seq2seq import SOURCES, tiny_config
+from tests.tiny_seq2seq import SOURCES, tiny_config, word_tokenizer
 
 
 class Case(NamedTuple):
@@ -52,7 +52,8 @@ def made(name: str, tiny_tokenizer: Any) -> tuple[MANNConfig, Any, InputProcesso
     config = CASES[name].config(encoder_config=CASES[name].encoder, modality=name)
     encoder = config.controller.build(config.encoder_config, config.pooling).eval()
     found = config.controller.processing_class_from(config.encoder_config)
-    return config, encoder, config.controller.processor(config, encoder, tiny_tokenizer if found is None else found)
+    found = word_tokenizer() if name == "seq2seq" else tiny_tokenizer if found is None else found
+    return config, encoder, config.controller.processor(config, encoder, found)
 
 
 def embed(config: Any, encoder: Any, batch: Any, **options: Any) -> torch.Tensor:
