@@ -18,9 +18,10 @@ from transformers import (
 
 from mann_hf.controllers.recurrent import RecurrentSeq2SeqConfig
 
-WORDS = (
-    "the a dog cat bird sees hears chases red blue green der die das hund katze vogel sieht hört jagt rote blaue grüne"
-).split()
+WORDS = [
+    *("the", "a", "dog", "cat", "bird", "sees", "hears", "chases", "red", "blue", "green"),
+    *("der", "die", "das", "hund", "katze", "vogel", "sieht", "hört", "jagt", "rote", "blaue", "grüne"),
+]
 VOCABULARY = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
 SOURCES = ["the dog sees a cat", "a red bird hears the dog", "the blue cat chases a bird"]
 TARGETS = ["der hund sieht die katze", "rote vogel hört der hund", "die blaue katze jagt der vogel"]

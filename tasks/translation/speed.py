@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mann_hf.persistent.pairs import EncodedPairs
 from transformers import set_seed
 
 import mann_hf
+from mann_hf.persistent.pairs import EncodedPairs
 from tasks.common.files import versions
 from tasks.common.from_scratch import peak_memory_mib
 from tasks.common.machine import processor

@@ -23,7 +23,7 @@ class Case(NamedTuple):
     inputs: list[Any]
     other: Any
     config: type = MANNConfig
-    entry: Any = lambda content, stored: Entry(0, content, "x", stored=stored)  # noqa: E731
+    entry: Any = lambda content, stored: Entry(0, content, "x", stored=stored)
 
 
 SMALL: Any = VISION

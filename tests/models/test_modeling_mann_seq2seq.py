@@ -1,4 +1,4 @@
-"""Encoder-decoders with a memory of pairs: nothing changes until they are taught, then they say what they were taught."""
+"""Encoder-decoders with a memory of pairs: they say what they were taught, and change in nothing until then."""
 
 import pytest
 import torch

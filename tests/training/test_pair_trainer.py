@@ -140,6 +140,6 @@ def test_what_does_not_fit_pairs_is_refused(
         mann_hf.EpisodicTrainer(
             None, arguments(tmp_path), task(), processing_class=tokenizer, model_init=lambda: tiny_classifier()
         ).train()
+    silent = mann_hf.PairSampler(pairs(), 2, 0, source_column="en", target_column="de")
     with pytest.raises(InvalidInputError, match="evaluation needs queries"):
-        silent = mann_hf.PairSampler(pairs(), 2, 0, source_column="en", target_column="de")
         mann_hf.EpisodicTrainer(made(), arguments(tmp_path), task(), silent, tokenizer)

@@ -51,8 +51,8 @@ def test_words_are_taught_by_more_and_more_pairs(
         {"accuracy", "bleu_of_others", "test"} == each.keys() - {"pairs_stored"} for each in result["words"].values()
     )
     assert "pairs a word" in render.words([result])
+    (tmp_path / "result.json").unlink()
     with pytest.raises(SystemExit, match="holds a model of other settings"):
-        (tmp_path / "result.json").unlink()
         measured(captions_folder, tmp_path)
 
 
