@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..controllers.base import to_unit_length
 from ..controllers.seq2seq_controller import IGNORED, half_of, mean_of_states
@@ -90,6 +91,14 @@ class GenerationMemory(nn.Module, ABC):
     def encoded(self, states: PairStates) -> EncodedPairs:
         """Pairs as they are written to a memory."""
 
+    @abstractmethod
+    def probe_states(self, states: PairStates) -> Tensor:
+        """States [P, ..] of fixed pairs, those of the N sources first, without any part of this module."""
+
+    def probe_keys(self, states: Tensor) -> Tensor:
+        """The keys [P, ..] that `probe_states` become; by default themselves."""
+        return states
+
     @property
     @abstractmethod
     def is_silent(self) -> bool:
@@ -148,6 +157,11 @@ class TokenMemory(GenerationMemory):
             lengths=told.sum(1),
             token_keys=to_unit_length(states.targets[told].float()),
         )
+
+    def probe_states(self, states: PairStates) -> Tensor:
+        pairs = self.encoded(states)
+        assert pairs.token_keys is not None
+        return _stacked(pairs.source_keys, pairs.token_keys)
 
     def retrieval(self, source_keys: Tensor, search: PairSearch, spreads: tuple[float, float]) -> "TokenRetrieval":
         """What is to be read for sources from a lasting memory.
@@ -303,16 +317,29 @@ class ExampleMemory(GenerationMemory):
         return self.reading.is_closed
 
     def encoded(self, states: PairStates) -> EncodedPairs:
+        sources, targets = self._pooled_pairs(states)
+        told = states.tokens != IGNORED
+        return EncodedPairs(
+            source_keys=self.reading.key(sources).float(),
+            tokens=states.tokens[told],
+            lengths=told.sum(1),
+            values=self.reading.value(targets).float(),
+        )
+
+    def probe_states(self, states: PairStates) -> Tensor:
+        return _stacked(*self._pooled_pairs(states))
+
+    def probe_keys(self, states: Tensor) -> Tensor:
+        half, dtype = len(states) // 2, self.reading.key.weight.dtype
+        parts = zip((self.reading.key, self.reading.value), (states[:half], states[half:]), strict=True)
+        return torch.cat([layer(part[:, : layer.in_features].to(dtype)) for layer, part in parts])
+
+    def _pooled_pairs(self, states: PairStates) -> tuple[Tensor, Tensor]:
+        """What keys [N, H] and values [N, D + D'] are made of."""
         told = (states.tokens != IGNORED)[..., None]
         count = told.sum(1).clamp(min=1)
         parts = [(part * told).sum(1) / count for part in (states.targets, states.embedded)]
-        pooled = self._pooled(states.sources, states.mask)
-        return EncodedPairs(
-            source_keys=self.reading.key(pooled).float(),
-            tokens=states.tokens[told[..., 0]],
-            lengths=told[..., 0].sum(1),
-            values=self.reading.value(torch.cat(parts, -1)).float(),
-        )
+        return self._pooled(states.sources, states.mask), torch.cat(parts, -1)
 
     def stored(self, states: Tensor, mask: Tensor, search: PairSearch) -> StoredExamples:
         """The pairs of a lasting memory that sources with these states [B, L, H] read."""
@@ -327,3 +354,9 @@ class ExampleMemory(GenerationMemory):
     def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
         held = mask.to(states.dtype)[..., None]
         return (states * held).sum(1) / held.sum(1).clamp(min=1)
+
+
+def _stacked(sources: Tensor, targets: Tensor) -> Tensor:
+    """Rows of two widths in one tensor, the narrower with zeros behind."""
+    width = max(sources.shape[1], targets.shape[1])
+    return torch.cat([F.pad(part.float(), (0, width - part.shape[1])) for part in (sources, targets)])

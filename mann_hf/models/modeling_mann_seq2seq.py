@@ -354,14 +354,21 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         """Pairs as `remember` takes them; arguments are those of `pair_states`."""
         return self.generation_memory.encoded(self.pair_states(input_ids, attention_mask, labels))
 
-    def encoder_probe(self) -> Tensor:
-        """[P, K]: the keys of fixed pairs, which identify this model: those of the two sources first."""
+    @torch.no_grad()
+    def probe_states(self) -> Tensor:
+        """[P, H]: what the wrapped model by itself gives for two fixed pairs."""
         inputs = self.config.controller.probe_inputs(self.config.encoder_config, self.device)
-        with evaluating(self), torch.no_grad():
-            pairs = self.encode_pairs(**inputs)
-        parts = [part for part in (pairs.source_keys, pairs.token_keys, pairs.values) if part is not None]
-        width = max(part.shape[1] for part in parts)
-        return torch.cat([F.pad(part.float(), (0, width - part.shape[1])) for part in parts])
+        with evaluating(self):
+            return self.generation_memory.probe_states(self.pair_states(**inputs)).float()
+
+    @torch.no_grad()
+    def probe_keys(self, states: Tensor) -> Tensor:
+        """[P, K]: the keys that such states give: of the two sources first."""
+        return self.generation_memory.probe_keys(states.to(self.device)).float()
+
+    def encoder_probe(self) -> Tensor:
+        """[P, K]: the keys of two fixed pairs, which identify this model."""
+        return self.probe_keys(self.probe_states())
 
     def embed_episodes(self, batch: EpisodeBatch) -> PairEpisodes:
         """The logits of the queries of a batch of episodes, each read with its support in memory.

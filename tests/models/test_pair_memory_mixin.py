@@ -183,3 +183,22 @@ def test_an_index_does_not_outlive_its_memory(folder, tmp_path, monkeypatch, sav
     model.forget(model.ids[:2])
     getattr(model, saving)(tmp_path)
     assert not index.exists()
+
+
+@pytest.mark.parametrize("memory", ["token", "example"])
+def test_an_adapter_is_saved_with_the_memory_that_was_written_through_it(folder, tmp_path, memory):
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    model = Generator.from_seq2seq_pretrained(folder, memory=memory, interpolation=0.9, gate=1.0)
+    model.add_adapter(peft.LoraConfig(target_modules=["q", "v"], init_lora_weights=False))
+    with torch.no_grad():
+        for parameter in model.generation_memory.parameters():
+            parameter.add_(torch.rand_like(parameter) * 0.1)
+    model.remember_texts(word_tokenizer(), SOURCES, TARGETS)
+    before = logits(model)
+    model.save_pretrained(tmp_path)
+    loaded = Generator.from_pretrained(tmp_path)
+    assert torch.allclose(logits(loaded), before, atol=1e-5)
+    loaded.disable_adapters()
+    with pytest.raises(EncoderMismatchError):
+        logits(loaded)
