@@ -254,7 +254,7 @@ def test_texts_that_are_not_utf8_are_refused_when_they_are_read(tmp_path: Path) 
     tensors["texts"][:4] = 255
     save_file(tensors, tmp_path / FILE, METADATA)
     loaded = load_pairs(tmp_path / FILE)
-    with pytest.raises(ValueError, match="the texts of pair 0 are damaged"):
+    with pytest.raises(ValueError, match="source or target of pair 0 is damaged"):
         loaded.pair(0)
     assert loaded.pair(1).source == "source 1"
 

@@ -217,7 +217,7 @@ def test_copies_hold_the_same(kind: PairKind, tmp_path: Path) -> None:
         ({"tokens": torch.full((33,), -100)}, "is the padding \\(-100\\) left out"),
         ({"tokens": torch.full((33,), 100)}, "a token is 100, and the tokenizer has 100 tokens"),
         ({"sources": ["a"]}, "1 sources came for 3 pairs"),
-        ({"sources": ["a", "b", 3]}, "sources hold 3, which is no text"),
+        ({"sources": ["a", "b", 3]}, "sources hold 3, which is no string"),
         ({"sources": ["a", "b", "\ud800"]}, "cannot be stored"),
         ({"targets": ["a", "b", "\ud800"]}, "cannot be stored"),
         ({"sources": None, "source_tokens": None}, "neither sources nor source_tokens"),
