@@ -82,6 +82,7 @@ class Seq2SeqController(Controller):
             max_source_length=self.max_length(config, encoder, processing_class),
             max_target_length=config.max_target_length or self._positions(encoder),
             source_prefix=config.source_prefix,
+            eos_token_id=_end_of(encoder),
         )
 
     def max_length(self, config: Any, encoder: nn.Module, processing_class: Any = None) -> int | None:
@@ -115,6 +116,12 @@ class Seq2SeqController(Controller):
             width = max(part.shape[1] for part in parts)
             found[name] = torch.cat([F.pad(part, (0, width - part.shape[1]), value=fill[name]) for part in parts])
         return found
+
+
+def _end_of(model: Any) -> int | None:
+    """The token that a model ends with, as it generates; the first of several."""
+    end = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return end[0] if isinstance(end, list) and end else end if isinstance(end, int) else None
 
 
 def half_of(config: PreTrainedConfig, half: str) -> PreTrainedConfig:

@@ -44,8 +44,10 @@ def slot_weights(scores: Tensor, sharpness: Tensor | float) -> Tensor:
         scores: [.., M]; minus infinity for no slot.
         sharpness: β.
     """
-    none = torch.isneginf(scores).all(-1, keepdim=True)
-    return (sharpness * scores).masked_fill(none, 0).softmax(-1).masked_fill(none, 0)
+    missing = torch.isneginf(scores)
+    none = missing.all(-1, keepdim=True)
+    products = sharpness * scores.masked_fill(missing, 0)  # 0 times minus infinity would be no gradient
+    return products.masked_fill(missing & ~none, -math.inf).softmax(-1).masked_fill(none, 0)
 
 
 @INTERPOLATIONS.register("fixed")
@@ -146,6 +148,8 @@ def different_tokens(tokens: Tensor, held: Tensor) -> Tensor:
 def mixed_logits(logits: Tensor, shares: Tensor, tokens: Tensor) -> Tensor:
     r"""Logits of $p = (1 - \sum_i s_i) \, p_{model} + \sum_i s_i \, [t_i]$: those given, where all shares are 0.
 
+    They have the scale of the model's own: the logarithm of their sum of exponentials is the same.
+
     Args:
         logits: [.., V], of the model.
         shares: [.., M], the share $s_i$ of each slot.
@@ -155,4 +159,5 @@ def mixed_logits(logits: Tensor, shares: Tensor, tokens: Tensor) -> Tensor:
     known = logits.float().softmax(-1) * (1 - total)
     mixed = known.scatter_add(-1, tokens.clamp(min=0), shares.to(known.dtype))
     smallest = torch.finfo(mixed.dtype).tiny
-    return torch.where(total > 0, mixed.clamp(min=smallest).log().to(logits.dtype), logits)
+    scale = logits.float().logsumexp(-1, keepdim=True)
+    return torch.where(total > 0, (mixed.clamp(min=smallest).log() + scale).to(logits.dtype), logits)

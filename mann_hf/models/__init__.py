@@ -21,8 +21,9 @@ from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
 from .modeling_mann_encoder import MANNEncoder
 from .modeling_mann_image_classification import MANNForImageClassification
-from .modeling_mann_seq2seq import MANNForConditionalGeneration, MANNSeq2SeqOutput
+from .modeling_mann_seq2seq import MANNForConditionalGeneration
 from .modeling_mann_sequence_classification import MANNForSequenceClassification
+from .seq2seq_outputs import MANNSeq2SeqOutput
 
 AutoConfig.register(Conv4Config.model_type, Conv4Config, exist_ok=True)
 AutoModel.register(Conv4Config, Conv4Model, exist_ok=True)

@@ -33,7 +33,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
             states of the decoder: at 0 those alone are compared, as in the paper.
         neighbours: the pairs whose tokens are compared: those whose sources are nearest to the source that is asked.
             None for the tokens of all pairs. A memory of examples that holds more than 1,024 pairs reads the nearest
-            alone, too, by default 128.
+            alone, too: so many, and at least 128.
         chunk_size: where the tokens of all pairs are compared: for how many tokens what one search found is used, with
             what follows it in its pairs.
         store: the name in `STORES` of what searches a large memory.

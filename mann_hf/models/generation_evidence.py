@@ -20,7 +20,7 @@ class GenerationEvidence(NamedTuple):
         interpolation: [B, T], λ, the share of a memory of tokens in the next-token distribution; 0 where none is read.
         weights: [B, T, M], largest first. From a memory of tokens: the share of the token's probability that comes from
             a stored token; together with that of the wrapped model they sum to 1. From one of examples: how much the
-            token's log probability follows from what was read of a pair, as a share of all pairs.
+            token's log probability follows from what was read of a pair, as a share of all that speak for it.
         pairs: [B, T, M], the numbers of the pairs in the memory; -1 for none.
         positions: [B, T, M], which token of the pair's target it is; -1 for a pair as a whole, and for none.
     """
@@ -35,6 +35,7 @@ class GenerationEvidence(NamedTuple):
 @torch.inference_mode(False)
 def evidence_of(model: Any, sequences: Tensor, most: int, inputs: dict[str, Tensor]) -> GenerationEvidence:
     """The evidence for generated sequences; see `MANNForConditionalGeneration.explain`."""
+    model = model.with_own_memory()  # which others do not change meanwhile
     sequences = sequences.clone()  # of inference mode, which no gradient goes through
     inputs = {name: part.clone() for name, part in inputs.items()}
     tokens = sequences[:, 1:]
@@ -62,7 +63,7 @@ def _nothing(probabilities: Tensor) -> GenerationEvidence:
 def _step_by_step(model: Any, sequences: Tensor, asked: dict[str, Any]) -> tuple[Retrieved, Tensor]:
     """What was retrieved for each token, [B, T, M] each, and the logits [B, T, V].
 
-    Where one search serves several tokens, it goes step by step, as generation went.
+    Where one search serves several tokens, it goes step by step, as greedy generation went.
     """
     retrieval = asked["encoder_outputs"].retrieval
     if retrieval.search is None or model.generation_memory.chunk_size == 1:
@@ -103,7 +104,7 @@ def _of_examples(model: Any, sequences: Tensor, most: int, inputs: dict[str, Ten
         states = model.encoder.get_encoder()(**inputs, return_dict=True)[0]
         mask = states.new_ones(states.shape[:2]) if mask is None else mask
         stored = own.stored(states, mask, search)
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # whose recurrent layers only train
         values = stored.values.detach().expand(len(states), -1, -1).clone().requires_grad_(True)
         read = own.reading(states.detach(), stored.keys, values, stored.mask)
         plain.last_hidden_state = read.states

@@ -23,9 +23,13 @@ from ..registry import Registry
 READ_WHOLE = 1024
 """Pairs up to which each question reads all of a memory of examples; beyond, the nearest alone."""
 NEAREST_PAIRS = 128
-"""How many that is if the configuration does not say."""
+"""How many that is at least."""
 WIDER = 4
 """Times more tokens than are used are taken from a search by the decoder's state alone."""
+
+
+NOTHING = object()
+"""In place of stored pairs: none are read, those of the lasting memory included."""
 
 
 class PairStates(NamedTuple):
@@ -211,7 +215,7 @@ class TokenRetrieval:
         search: PairSearch | None = None,
     ) -> None:
         self.memory, self.spreads, self.source_keys, self.search = memory, spreads, source_keys, search
-        self.batch, self._step = len(source_keys), 0
+        self.batch = len(source_keys)
         self._candidates = None if candidates is None else self._in_float(candidates)
         self._unlike = None if alike is None else self._distance(alike)
 
@@ -219,20 +223,25 @@ class TokenRetrieval:
         """What is taken from a score for another source."""
         return self.memory.source_weight * (1 - alike) / self.spreads[1]
 
-    def __call__(self, states: Tensor, rows: Tensor) -> Retrieved:
-        """The slots for next tokens, given decoder states [R, T, D] and the source [R] of each sequence."""
+    def __call__(self, states: Tensor, rows: Tensor, step: int = 0) -> Retrieved:
+        """The slots for next tokens.
+
+        Args:
+            states: [R, T, D], of the decoder.
+            rows: [R], the source of each sequence.
+            step: how many tokens stand before these.
+        """
         queries = to_unit_length(states.float())
         if self.search is None:
             return self._compared(queries, rows)
         beams = self._beams(rows)
         if self.memory.chunk_size == 1 or queries.shape[1] > 1 or beams is None:
             return self._searched(queries, rows)
-        if self._step % self.memory.chunk_size == 0:
+        if step % self.memory.chunk_size == 0 or self._candidates is None:
             _, slots = self.search.nearest_tokens(queries[:, 0], self.memory.nearest)
             found = slots.view(self.batch, -1)  # by all sequences of a source
             self._candidates = self._in_float(self.search.window(found, self.memory.chunk_size))
             self._unlike = self._distance(self.search.source_cosines(self.source_keys, self._candidates.slots))
-        self._step += 1
         return self._compared(queries, rows)
 
     def _beams(self, rows: Tensor) -> int | None:
@@ -347,7 +356,7 @@ class ExampleMemory(GenerationMemory):
             numbers = torch.arange(count, device=states.device)[None]
             return StoredExamples(search.source_keys[None], search.values[None], None, numbers)
         asked = self.reading.query(self._pooled(states, mask))
-        _, numbers = search.nearest_pairs(asked.float(), self.neighbours or NEAREST_PAIRS)
+        _, numbers = search.nearest_pairs(asked.float(), max(self.neighbours or 0, NEAREST_PAIRS))
         keys, values = search.examples(numbers)
         return StoredExamples(keys, values, numbers >= 0, numbers)
 

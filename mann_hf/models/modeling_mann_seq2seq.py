@@ -2,7 +2,6 @@
 
 import math
 import os
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -10,11 +9,11 @@ import transformers.initialization as init
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
+from ..memory.stores import STORES
 from ..persistent.pairs import EncodedPairs
 from .arguments import naming_unknown_arguments
 from .configuration_seq2seq import MANNSeq2SeqConfig
@@ -22,59 +21,13 @@ from .embedding import evaluating
 from .encoder_settings import read_wrapped
 from .episode_batch import EpisodeBatch
 from .generation_evidence import GenerationEvidence, evidence_of
-from .generation_memories import GENERATION_MEMORIES, PairStates, Retrieved, StoredExamples, TokenRetrieval
+from .generation_memories import GENERATION_MEMORIES, NOTHING, PairStates, StoredExamples
 from .modeling_mann import MANNPreTrainedModel
 from .pair_episodes import PairEpisodes, episode_pairs
 from .pair_memory_mixin import PairMemoryMixin
+from .seq2seq_outputs import MANNSeq2SeqOutput, MemoryEncoderOutput, SourceEncoder
 
 Model = TypeVar("Model", bound="MANNForConditionalGeneration")
-
-
-@dataclass
-class MemoryEncoderOutput(BaseModelOutput):
-    """Output of the encoder with what the memory is asked for its sources.
-
-    Attributes:
-        memory_rows: [R], the source of each sequence: beams have that in common.
-        retrieval: what tokens are read from; None where nothing is read.
-        read_weights: [B, L, S], the weights with which the states read the pairs of a memory of examples.
-        read_pairs: [B, S] or [1, S], the numbers of these pairs in the memory.
-    """
-
-    memory_rows: Tensor | None = None
-    retrieval: TokenRetrieval | None = None
-    read_weights: Tensor | None = None
-    read_pairs: Tensor | None = None
-
-
-@dataclass
-class MANNSeq2SeqOutput(Seq2SeqLMOutput):
-    """Output of an encoder-decoder with a memory: `Seq2SeqLMOutput`, whose logits are those of model and memory.
-
-    Attributes:
-        retrieved: what a memory of tokens said; None where nothing was read.
-    """
-
-    retrieved: Retrieved | None = None
-
-
-class SourceEncoder:
-    """The encoder of a model, which reads its memory as well; what `generate` calls once for its sources.
-
-    Args:
-        model: the model.
-    """
-
-    main_input_name = "input_ids"
-
-    def __init__(self, model: "MANNForConditionalGeneration") -> None:
-        self.model = model
-
-    def forward(self, *args: Any, **kwargs: Any) -> MemoryEncoderOutput:
-        """States of sources, and what is read for them; arguments are those of the wrapped model's encoder."""
-        return self.model.encode_sources(*args, **kwargs)
-
-    __call__ = forward
 
 
 class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, GenerationMixin):
@@ -99,6 +52,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
 
     def __init__(self, config: MANNSeq2SeqConfig) -> None:
         super().__init__(config)
+        STORES[config.store].check_installed()  # not when the memory has grown
         self.generation_memory = GENERATION_MEMORIES[config.memory](config)
         self.post_init()
 
@@ -266,10 +220,11 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
             "labels": labels,  # of which some families make more than what the decoder is given
         }
         inputs = {name: value for name, value in inputs.items() if value is not None}
+        step = 0 if past_key_values is None else past_key_values.get_seq_length()
         outputs = self.encoder(encoder_outputs=encoder_outputs, return_dict=True, **inputs, **options, **kwargs)
         loss, logits, retrieved = outputs.loss, outputs.logits, None
         if retrieval is not None:
-            retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows)
+            retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows, int(step))
             logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
             loss = None if labels is None else token_loss(logits, labels)
         with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)
@@ -289,44 +244,54 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
             return_dict = getattr(self.config, "return_dict", True)
         return result if return_dict else result.to_tuple()
 
-    def encode_sources(self, *args: Any, stored: Any = None, **kwargs: Any) -> MemoryEncoderOutput:
+    def encode_sources(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        stored: Any = None,
+        **kwargs: Any,
+    ) -> MemoryEncoderOutput:
         """States of sources, and what the memory is read for them.
 
         Args:
-            args: of the wrapped model's encoder.
-            stored: what is read in place of the lasting memory, for each source: `StoredExamples`; or `Candidates`, the
-                keys [B, S, E] of their S pairs' sources, and how many places each pair takes.
+            input_ids: [B, L].
+            attention_mask: [B, L].
+            stored: what is read in place of the lasting memory, for each source: `NOTHING`; `StoredExamples`; or
+                `Candidates`, the keys [B, S, E] of their S pairs' sources, and how many places each pair takes.
             kwargs: of the wrapped model's encoder.
         """
-        kwargs["return_dict"] = True
-        outputs = self.encoder.get_encoder()(*args, **kwargs)
-        states, mask = outputs[0], kwargs.get("attention_mask")
-        found = MemoryEncoderOutput(
-            last_hidden_state=states,
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, **kwargs, "return_dict": True}
+        outputs = self.encoder.get_encoder()(**{name: value for name, value in given.items() if value is not None})
+        states: Tensor = outputs[0]
+        search = self.ready_search() if stored is None else None
+        mask = states.new_ones(states.shape[:2]) if attention_mask is None else attention_mask
+        read: dict[str, Any] = {}
+        if search is not None or (stored is not None and stored is not NOTHING):
+            own = self._tokens_for if self.generation_memory.of_tokens else self._examples_for
+            read = own(states, mask, search, stored)
+        return MemoryEncoderOutput(
+            last_hidden_state=read.pop("states", states),
             hidden_states=getattr(outputs, "hidden_states", None),
             attentions=getattr(outputs, "attentions", None),
             memory_rows=torch.arange(len(states), device=states.device),
+            **read,
         )
-        return self._read_for(found, states.new_ones(states.shape[:2]) if mask is None else mask, stored)
 
-    def _read_for(self, found: MemoryEncoderOutput, mask: Tensor, stored: Any) -> MemoryEncoderOutput:
-        own, states = self.generation_memory, found.last_hidden_state
-        search = None if stored is not None else self.ready_search()
-        if stored is None and search is None:
-            return found
-        if own.of_tokens:
-            keys = mean_of_states(states, mask)
-            if search is not None:
-                found.retrieval = own.retrieval(keys, search, self.spreads())
-            else:
-                candidates, sources, tokens = stored
-                alike = (sources @ keys[..., None])[..., 0].repeat_interleave(tokens, 1)
-                found.retrieval = own.among(candidates, alike, keys, self.spreads())
-            return found
-        examples: StoredExamples = own.stored(states, mask, search) if stored is None else stored
-        found.last_hidden_state, found.read_weights = own.reading(states, *examples[:3])
-        found.read_pairs = examples.numbers
-        return found
+    def _tokens_for(self, states: Tensor, mask: Tensor, search: Any, stored: Any) -> dict[str, Any]:
+        own: Any = self.generation_memory
+        keys = mean_of_states(states, mask)
+        if search is not None:
+            return {"retrieval": own.retrieval(keys, search, self.spreads())}
+        candidates, sources, tokens = stored
+        alike = (sources @ keys[..., None])[..., 0].repeat_interleave(tokens, 1)
+        return {"retrieval": own.among(candidates, alike, keys, self.spreads())}
+
+    def _examples_for(self, states: Tensor, mask: Tensor, search: Any, stored: Any) -> dict[str, Any]:
+        own: Any = self.generation_memory
+        examples: StoredExamples = own.stored(states, mask, search) if search is not None else stored
+        read, weights = own.reading(states, *examples[:3])
+        return {"states": read, "read_weights": weights, "read_pairs": examples.numbers}
 
     def pair_states(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PairStates:
         """What the wrapped model gives for pairs, the decoder fed with the true targets.

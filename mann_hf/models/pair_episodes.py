@@ -9,7 +9,7 @@ from ..controllers.seq2seq_controller import IGNORED
 from ..errors import InvalidInputError
 from ..persistent.pairs import Candidates
 from .episode_batch import EpisodeBatch
-from .generation_memories import PairStates, StoredExamples
+from .generation_memories import NOTHING, PairStates, StoredExamples
 
 
 class PairEpisodes(NamedTuple):
@@ -58,7 +58,7 @@ def episode_pairs(model: Any, batch: EpisodeBatch) -> PairEpisodes:
     labels = labels.masked_fill(absent[..., None], IGNORED)
     sources = {"input_ids": pairs["input_ids"][asked], "attention_mask": pairs["attention_mask"][asked]}
     told = pairs["labels"][asked]
-    encoded = model.encode_sources(**sources, stored=None if stored is None else stored(query.shape[1]))
+    encoded = model.encode_sources(**sources, stored=NOTHING if stored is None else stored(query.shape[1]))
     decoded = model(
         attention_mask=sources["attention_mask"],
         decoder_input_ids=model.prepare_decoder_input_ids_from_labels(told),

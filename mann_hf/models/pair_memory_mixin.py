@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from ..persistent.pairs import (
     PairSearch,
     TokenizerIdentity,
     check_tokenizer,
+    merged_pairs,
 )
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .generation_memories import GenerationMemory
@@ -97,16 +99,29 @@ class PairMemoryMixin(Mixed):
             TokenizerMismatchError: it was written with another tokenizer. The memory stays as it was.
         """
         probe = self.known_probe()
+        self._check_tokens(int(pairs.tokens.max()) if len(pairs.tokens) else 0)
 
         def change(memory: PairMemory) -> tuple[PairMemory, list[int]]:
-            if len(memory):
-                self.check_wrote(memory, "of this model", probe)
-                check_tokenizer(memory.tokenizer, tokenizer, "of this model")
-            else:
-                memory = self.stamped(replace(memory, tokenizer=tokenizer), probe)
-            return memory.remember(pairs, self.config.store_texts)
+            return self._begun(memory, tokenizer, probe).remember(pairs, self.config.store_texts)
 
         return self.update_memory(change)
+
+    def _begun(self, memory: PairMemory, tokenizer: TokenizerIdentity | None, probe: Tensor) -> PairMemory:
+        """A memory that pairs of this model and tokenizer may be written to."""
+        if not len(memory):
+            return self.stamped(replace(memory, tokenizer=tokenizer), probe)
+        self.check_wrote(memory, "of this model", probe)
+        check_tokenizer(memory.tokenizer, tokenizer, "of this model")
+        return memory
+
+    def _check_tokens(self, largest: int) -> None:
+        """Refuses tokens that the model cannot say."""
+        known = self.get_output_embeddings().weight.shape[0]
+        if largest >= known:
+            raise InvalidInputError(
+                f"a target holds the token {largest:,}, and the model has {known:,} tokens: take the model's own "
+                "tokenizer, or make room with resize_token_embeddings."
+            )
 
     def remember_texts(
         self,
@@ -135,12 +150,23 @@ class PairMemoryMixin(Mixed):
         processor: Any = self.processor(processing_class)
         sources = processor.check(sources)
         targets = processor.check_targets(targets, len(sources))
-        ids: list[int] = []
+        probe, ids = self.known_probe(), []
+        before = self.memory
+        mine = self._begun(before, processor.identity, probe)
         with following(progress, len(sources), "pair") as advance:
             for start in range(0, len(sources), PART):
                 part = slice(start, start + PART)
                 pairs = encoded_texts(self, processor, sources[part], targets[part], batch_size, advance)
-                ids += self.remember(pairs, processor.identity)
+                self._check_tokens(int(pairs.tokens.max()))
+                mine, more = mine.remember(pairs, self.config.store_texts)
+                ids += more
+
+        def change(held: PairMemory) -> tuple[PairMemory, None]:
+            if held is before:
+                return mine, None
+            return merged_pairs(before, mine, self._begun(held, processor.identity, probe)), None  # of other threads
+
+        self.update_memory(change)
         return ids
 
     def check_processor(self, processor: PairProcessor) -> None:
@@ -168,9 +194,7 @@ class PairMemoryMixin(Mixed):
         while part := list(islice(entries, PART)):
             sources, targets = ([getattr(entry, name) for entry in part] for name in ("source", "target"))
             fresh, ids = fresh.remember(encoded_texts(self, processor, sources, targets), self.config.store_texts)
-            again = {id_: entry.count - 1 for id_, entry in zip(ids, part, strict=True) if entry.count > 1}
-            if again:
-                fresh = fresh.taught_again([*again], [*again.values()])
+            fresh = fresh.taught_again(np.array(ids), np.array([entry.count - 1 for entry in part]))
         return fresh
 
     def taken_over(self, memory: PairMemory, source: str, processor: InputProcessor | None) -> PairMemory:
@@ -180,6 +204,7 @@ class PairMemoryMixin(Mixed):
                 f"the memory {source} is one of the kind {memory.kind!r}, and this model has one of the kind {own!r}; "
                 "with reencode=True it is written anew from its texts."
             )
+        self._check_tokens(memory.largest_token)
         return super().taken_over(memory, source, processor)
 
     def card_facts(self, place: str) -> PairFacts:

@@ -219,6 +219,7 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
     ) -> list[Any]:
         """The answers to sources, from one memory, whatever other threads teach meanwhile."""
         generate = {name: value for name, value in options.items() if name != "evidence"}
+        self.model.check_processor(processor)
         self.model.ready_search()  # for all who read this memory
         given = {"evidence": options.get("evidence", 0), "processor": processor, "model": self.model.with_own_memory()}
         with following(progress, len(checked), processor.noun) as advance:

@@ -66,6 +66,15 @@ class TestEveryInterpolation:
         interpolation = self.made(kind)
         torch.autograd.gradcheck(lambda given: interpolation(given, tokens), scores.requires_grad_())
 
+    def test_gradients_of_what_is_learned_where_slots_are_missing(self, kind):
+        scores, tokens, _ = retrieved()
+        scores[0, 2:], scores[1] = NONE, NONE
+        interpolation = self.made(kind, nearest=6)
+        shares = interpolation(scores.requires_grad_(), tokens)
+        shares.square().sum().backward()
+        assert scores.grad.isfinite().all()
+        assert all(part.grad is not None and part.grad.isfinite().all() for part in interpolation.parameters())
+
     def test_fewer_slots_than_the_usual_number(self, kind):
         scores, tokens, _ = retrieved(slots=2)
         shares = self.made(kind)(scores, tokens)
@@ -99,6 +108,12 @@ def test_no_share_leaves_logits_as_they_are():
     shares[1] = 0.1
     mixed = mixed_logits(logits.float(), shares, tokens)
     assert torch.equal(mixed[[0, 2]], logits.float()[[0, 2]]) and not torch.equal(mixed[1], logits.float()[1])
+
+
+def test_mixed_logits_have_the_scale_of_the_models_own():
+    scores, tokens, logits = retrieved()
+    mixed = mixed_logits(logits.float() + 7, torch.full_like(scores, 0.1), tokens)
+    assert torch.allclose(mixed.logsumexp(-1), (logits.float() + 7).logsumexp(-1), atol=1e-5)
 
 
 def test_gradients_stay_finite_where_the_memory_says_nothing_of_a_token():

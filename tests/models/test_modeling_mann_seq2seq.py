@@ -90,8 +90,9 @@ class TestEveryFamily:
             model, _ = taught(folders(family), neighbours=None, chunk_size=chunk)
             assert said(model) == TARGETS and said(model, num_beams=2) == TARGETS
 
-    def test_evidence_names_the_pair_behind_each_token(self, folders, family):
-        model, _ = taught(folders(family))
+    @pytest.mark.parametrize("search", [{}, {"neighbours": None}, {"neighbours": None, "chunk_size": 3}], ids=str)
+    def test_evidence_names_the_pair_behind_each_token(self, folders, family, search):
+        model, _ = taught(folders(family), **search)
         inputs = batch_of(SOURCES)
         sequences = model.generate(**inputs, max_new_tokens=12)
         found = model.explain(sequences, **inputs)

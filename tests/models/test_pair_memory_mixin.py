@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from transformers import pipeline
 
 import mann_hf
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MannError
@@ -106,11 +107,48 @@ class TestOthers:
         assert len(model.memory) == 3
 
     def test_keys_are_computed_again_after_training(self, folder):
-        model = shaken(taught(folder))
-        model.reencode_memory(word_tokenizer())
+        model = taught(folder)
+        model.remember_texts(word_tokenizer(), SOURCES[:1], TARGETS[:1])  # counts twice
+        shaken(model).reencode_memory(word_tokenizer())
+        assert [entry.count for entry in model.memory.entries] == [2, 1, 1]
         fresh = shaken(Generator.from_seq2seq_pretrained(folder, interpolation=0.9))
         fresh.remember_texts(word_tokenizer(), SOURCES, TARGETS)
         assert torch.allclose(logits(model), logits(fresh), atol=1e-4) and len(model.memory) == 3
+
+    def test_a_tokenizer_that_was_not_taught_with_is_refused_as_the_memory_is_read(self, folder, tmp_path):
+        taught(folder).save_memory(tmp_path)
+        other = word_tokenizer()
+        other.add_tokens(["pferd"])
+        generator = pipeline(
+            "memory-augmented-generation", model=Generator.from_seq2seq_pretrained(folder), tokenizer=other
+        )
+        generator.load_memory(tmp_path)
+        with pytest.raises(MannError, match="tokenizer"):
+            generator(SOURCES[0])
+
+    def test_tokens_that_the_model_cannot_say_are_refused(self, folder, tmp_path):
+        model = taught(folder)
+        pairs = model.encode_pairs(**batch_of(SOURCES), labels=batch_of(TARGETS)["input_ids"])
+        with pytest.raises(InvalidInputError, match="token 5,000"):
+            model.remember(pairs._replace(tokens=pairs.tokens + 5000 - pairs.tokens.max(), sources=SOURCES))
+
+
+class TestBranches:
+    @pytest.mark.parametrize("store", ["exact", "faiss", "faiss_pq"])
+    def test_what_a_branch_forgets_the_base_still_finds(self, folder, monkeypatch, store):
+        if store != "exact":
+            pytest.importorskip("faiss")
+        monkeypatch.setattr("mann_hf.persistent.pairs.search.EXACT", 1)
+        for branched in (lambda model: model.with_own_memory(), copy.deepcopy):
+            model = taught(folder, store=store)
+            before = logits(model)
+            branch = branched(model)
+            branch.forget(model.ids[0])
+            changed = logits(branch)
+            assert torch.equal(logits(model), before) and not torch.equal(changed, before)
+            branch.remember_texts(word_tokenizer(), SOURCES[:1], TARGETS[:1])
+            model.forget(model.ids[1:])
+            assert len(branch.memory) == 3 and torch.allclose(logits(branch), before, atol=1e-5)
 
 
 class TestExamples:
@@ -145,6 +183,7 @@ class TestExamples:
         whole = logits(model)
         monkeypatch.setattr("mann_hf.models.generation_memories.READ_WHOLE", 2)
         assert torch.allclose(logits(model), whole, atol=1e-5)  # all three are among the nearest
+        monkeypatch.setattr("mann_hf.models.generation_memories.NEAREST_PAIRS", 1)
         model.generation_memory.neighbours = 1
         assert not torch.allclose(logits(model), whole, atol=1e-5)
 

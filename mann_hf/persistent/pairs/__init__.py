@@ -5,6 +5,7 @@ from .files import PAIRS_FORMAT, read_pairs, write_pairs
 from .holder import PairHolder
 from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
+from .merging import merged_pairs
 from .search import Candidates, PairSearch
 from .tokenizer_identity import TokenizerIdentity, check_tokenizer, tokenizer_identity
 
@@ -21,6 +22,7 @@ __all__ = [
     "PairSearch",
     "TokenizerIdentity",
     "check_tokenizer",
+    "merged_pairs",
     "read_pairs",
     "tokenizer_identity",
     "write_pairs",

@@ -12,7 +12,8 @@ class PairHolder(Holder[PairMemory]):
     """Holds a memory of pairs for threads that read and threads that write.
 
     What was prepared for the last search is brought up to date for the next: only what has been written or forgotten
-    since is added to it or removed.
+    since is added to it or removed. A branch reads the indexes of what it began with, and has its own once it is
+    written to.
 
     Args:
         memory: what is held at first.
@@ -35,7 +36,7 @@ class PairHolder(Holder[PairMemory]):
         with self._preparing:
             memory, before = self.memory, self._prepared
             if before is None or before.memory is not memory or before.store != store:
-                self._prepared = before = PairSearch.of(memory, store, before)
+                self._prepared = before = PairSearch.of(memory, store, before, self)
             return before
 
     def branch(self) -> "PairHolder":
@@ -49,7 +50,7 @@ class PairHolder(Holder[PairMemory]):
         """Brings what was prepared to the present memory: it holds keys of what was forgotten."""
         with self._preparing:
             if self._prepared is not None:
-                self._prepared = PairSearch.of(self.memory, self._prepared.store, self._prepared)
+                self._prepared = PairSearch.of(self.memory, self._prepared.store, self._prepared, self)
 
     def renew(self) -> None:
         self._preparing = free(self._preparing)

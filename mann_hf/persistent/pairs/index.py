@@ -33,12 +33,13 @@ class Index:
         firsts: [M+1], the first row here of each, and how many there are.
         present: [M], which of them are still there.
         version: another one after each change.
+        owner: who may change it: what made it, or took it from a file.
         lost: whether it can no longer be used, and is to be made anew.
         made_for: how many rows it was made for.
     """
 
     def __init__(self, store_name: str, rows: Rows) -> None:
-        self.store_name, self.made_for = store_name, len(rows)
+        self.store_name, self.made_for, self.owner = store_name, len(rows), None
         sample = rows.sample(SAMPLE).float().cpu()
         self.store: Store = STORES[store_name](sample.shape[1])
         self.store.prepare(sample, len(rows))
@@ -55,7 +56,7 @@ class Index:
             firsts: [M+1], the first row of each, and how many there are.
         """
         index = cls.__new__(cls)
-        index.store_name, index.store, index.made_for = store_name, store, len(store)
+        index.store_name, index.store, index.made_for, index.owner = store_name, store, len(store), None
         index._begin(ids, firsts)
         return index
 
@@ -109,6 +110,11 @@ class Index:
             self.firsts = np.concatenate([self.firsts, firsts[stay + 1 :] + shift])
             self.present = np.concatenate([kept, np.ones(len(ids) - stay, dtype=bool)])
             return True
+
+    def holds(self, ids: Tensor) -> bool:
+        """Whether it is of the pairs with these ids [N], in order, and no others."""
+        with self.lock:
+            return np.array_equal(self.ids[self.present], ids.numpy())
 
     def view(self) -> "IndexView":
         """The rows that are there now, numbered as in the memory that it follows."""

@@ -142,6 +142,11 @@ class PairMemory:
         return PairEntries(self)
 
     @property
+    def largest_token(self) -> int:
+        """The largest of all target tokens; 0 without any."""
+        return max((int(each.tokens.max()) for each in self.segments if len(each.tokens)), default=0)
+
+    @property
     def keeps_texts(self) -> bool:
         """Whether the source and target texts of all pairs are stored."""
         return all(bool((each.kept == (KEPT_SOURCE | KEPT_TARGET)).all()) for each in self.segments)

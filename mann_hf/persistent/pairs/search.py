@@ -1,5 +1,6 @@
 """A memory of pairs, prepared to be read: its nearest pairs and tokens, and what belongs to them."""
 
+import threading
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from ...errors import InvalidInputError
 from ...memory.stores import STORES
 from ...memory.stores.exact import in_order
-from ..forks import renew_cached_properties_in_children
+from ..forks import free, renew_cached_properties_in_children, renew_in_children
 from .index import Index, IndexView
 from .index_files import load_index
 from .memory import PairMemory
@@ -51,18 +52,24 @@ class PairSearch:
         starts: [N+1], the first slot of each pair, and S.
     """
 
-    def __init__(self, memory: PairMemory, store: str, before: "PairSearch | None") -> None:
+    def __init__(
+        self, memory: PairMemory, store: str, before: "PairSearch | None" = None, owner: object = None
+    ) -> None:
+        self.owner, self._preparing = owner, threading.RLock()
+        renew_in_children(self)
         self.memory, self.store, self.starts = memory, store, memory.starts.to(memory.device)
         self._views: dict[str, IndexView] = {}
         if before is None or before.store != store or _shape(before.memory) != _shape(memory):
             return
-        for part, view in before._views.items():
+        for part, view in dict(before._views).items():
             if not self._is_exact(rows := self._rows_of(part)) and (index := self._followed(part, rows, view, before)):
                 memory.indexes[part] = index
                 self._views[part] = index.view()
 
     @classmethod
-    def of(cls, memory: PairMemory, store: str = "exact", before: "PairSearch | None" = None) -> "PairSearch":
+    def of(
+        cls, memory: PairMemory, store: str = "exact", before: "PairSearch | None" = None, owner: object = None
+    ) -> "PairSearch":
         """The pairs of a memory, prepared to be read.
 
         Args:
@@ -70,13 +77,15 @@ class PairSearch:
             store: the name in `STORES` of what finds the nearest of more than `EXACT` entries.
             before: a search of a memory that this one was made of; only what has changed since is then added to its
                 indexes and removed from them.
+            owner: who may change the indexes that are made; a search of another owner makes its own of a memory that
+                has changed.
 
         Raises:
             UnknownNameError: there is no such store.
             MissingExtraError: a package that it needs is not installed.
         """
         STORES[store].check_installed()
-        return cls(memory, store, before)
+        return cls(memory, store, before, owner)
 
     @cached_property
     def _source_rows(self) -> Rows:
@@ -262,16 +271,26 @@ class PairSearch:
             torch.nn.functional.pad(found, lacking, value=-1),
         )
 
+    def renew(self) -> None:
+        """Goes on in a process that was forked off."""
+        self._preparing = free(self._preparing)
+
     def _view(self, part: str) -> IndexView:
         """The index of the pairs or tokens, made at the first question."""
+        with self._preparing:
+            return self._prepared_view(part)
+
+    def _prepared_view(self, part: str) -> IndexView:
         if part not in self._views or self._views[part].index.lost:
             rows = self._rows_of(part)
             index = self.memory.indexes.get(part)
-            if index is None or index.lost or index.store_name != self.store:
+            ids = self.memory.ids_in_order
+            if index is None or index.lost or index.store_name != self.store or not index.holds(ids):
                 index = load_index(self.memory, part, self.store)
                 if index is None or index.is_outgrown_by(len(rows)) or not self._follows(index, part, rows, None):
                     index = Index(self.store, rows)
                     self._follows(index, part, rows, None)
+                index.owner = self.owner
                 self.memory.indexes[part] = index
             self._views[part] = index.view()
         return self._views[part]
@@ -293,7 +312,7 @@ class PairSearch:
         same_encoder = mine.probe is theirs.probe or (
             mine.probe is not None and theirs.probe is not None and torch.equal(mine.probe.cpu(), theirs.probe.cpu())
         )
-        if not same_encoder or view.index.is_outgrown_by(len(rows)):
+        if view.index.owner is not self.owner or not same_encoder or view.index.is_outgrown_by(len(rows)):
             return None
         old, new = ({id(each): each.ids.numpy() for each in one.segments} for one in (theirs, mine))
         gone = [ids for key, ids in old.items() if key not in new]
