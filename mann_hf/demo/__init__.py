@@ -1,4 +1,4 @@
-"""A live page of a model with a memory: ask it, see why, teach it, make it forget. Needs `pip install 'mann_hf[demo]'`."""
+"""A live page of a model: ask it, see why, teach it, make it forget. Needs `pip install 'mann_hf[demo]'`."""
 
 from . import classifier_face as classifier_face
 from . import generator_face as generator_face

@@ -1,4 +1,4 @@
-"""The parts of the page of a model that generates, as HTML. Texts may come from strangers: the template escapes them."""
+"""The parts of the page of a model that generates, as HTML. The template escapes texts, which strangers may write."""
 
 from collections.abc import Sequence
 from itertools import islice

@@ -162,7 +162,7 @@ def test_a_folder_without_a_classifier_is_refused(shell: Shell, tmp_path: Path) 
 
 
 def test_nothing_is_saved_to_the_hub(shell: Shell) -> None:
-    assert "there is no folder 'owner/name'; a classifier from the Hub" in shell.fails("demo", "owner/name", "--save")
+    assert "there is no folder 'owner/name'; a model from the Hub" in shell.fails("demo", "owner/name", "--save")
 
 
 def test_without_gradio_the_extra_is_named(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
