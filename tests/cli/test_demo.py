@@ -16,7 +16,9 @@ import pytest
 import mann_hf.cli
 import mann_hf.demo
 from mann_hf.errors import InvalidInputError
-from mann_hf.models import MANNForSequenceClassification
+from mann_hf.models import MANNForConditionalGeneration, MANNForSequenceClassification
+from mann_hf.pipelines import MemoryAugmentedGenerationPipeline
+from tests.tiny_seq2seq import save_tiny
 
 from .conftest import Shell
 
@@ -154,6 +156,19 @@ def test_hosts_are_handed_on(shell: Shell, taught: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(mann_hf.demo, "launch", launched)
     options = [word for name in names for word in ("--allow-host", name)]
     assert f"hosts: {names}" in shell.fails("demo", taught, *options, after=OPENING)
+
+
+def test_a_model_that_generates_is_served_too(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MANNForConditionalGeneration.from_seq2seq_pretrained(save_tiny("t5", tmp_path / "t5"))
+    MemoryAugmentedGenerationPipeline(model=model).save_pretrained(tmp_path / "pairs")
+
+    def launched(pipeline: Any, **kwargs: Any) -> None:
+        kwargs["on_change"]()
+        raise InvalidInputError(f"{kwargs['title']} with {type(pipeline).__name__}")
+
+    monkeypatch.setattr(mann_hf.demo, "launch", launched)
+    error = shell.fails("demo", tmp_path / "pairs", "--save", after=OPENING)
+    assert "pairs with MemoryAugmentedGenerationPipeline" in error
 
 
 def test_a_folder_without_a_classifier_is_refused(shell: Shell, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def ask(page: "Page", text: str) -> str:
     box.press("Enter")
     page.locator("#mh-answer .mh-tokens").wait_for()
     page.wait_for_timeout(500)
-    return page.locator(".mh-label bdi").inner_text()
+    return page.locator(".mh-label b").first.inner_text()
 
 
 def teach(page: "Page", source: str, target: str) -> None:
