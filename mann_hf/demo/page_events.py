@@ -34,8 +34,7 @@ class PageEvents(ABC):
     """The handlers of the page's events.
 
     Each takes the visitor's session, or None for a new visitor, and returns what changes on the page. Errors are shown
-    on the page. A subclass has `teach`, too, whose arguments are the session, the content of `parts.lessons` and the
-    words in the search box.
+    on the page.
 
     Args:
         parts: the components of the page, a named tuple. Beside the components it has `view`, those that depend on the
@@ -77,6 +76,13 @@ class PageEvents(ABC):
         changes = self._views(session, words)
         changes[self.parts.answer] = problem + changes[self.parts.answer]
         return changes
+
+    @abstractmethod
+    def teach(self, *args: Any, **kwargs: Any) -> Changes:
+        """A visitor teaches: the arguments are the session, the content of `parts.lessons`, the words that are sought.
+
+        They stand by their names in a subclass, as the page's API has these.
+        """
 
     def click(self, session: Any, text: object, words: object, event: Any) -> Changes:
         """A visitor clicks a button in a part of the page; its `data-*` attributes say what it does."""

@@ -19,7 +19,7 @@ from mann_hf.demo.session import EVIDENCE, RANKS, Session
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 from tests.pictures import save_image_encoder, shape
 
-from .test_browser import Serve, Visit, browser, visit  # noqa: F401  # fixtures
+from .conftest import Serve, Visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
