@@ -50,6 +50,11 @@ class Parts(NamedTuple):
         return [self.lesson, self.label]
 
     @property
+    def emptied(self) -> list[Any]:
+        """Those that are empty once something was taught; a label often serves the next example, too."""
+        return [self.lesson]
+
+    @property
     def clickable(self) -> list[Any]:
         """The parts with buttons."""
         return [self.answer, self.legend, self.stored]

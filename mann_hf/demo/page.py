@@ -134,7 +134,7 @@ def _connect(gr: Any, page: Any, events: PageEvents, on_load: str | None) -> Non
         [parts.teach.click, *(box.submit for box in parts.boxes)],
         events.teach,
         [parts.state, *parts.lessons, parts.wanted],
-        [*parts.view, *parts.boxes],
+        [*parts.view, *parts.emptied],
         api_name="teach",
         **one_by_one,
     )

@@ -39,7 +39,8 @@ class PageEvents(ABC):
     Args:
         parts: the components of the page, a named tuple. Beside the components it has `view`, those that depend on the
             memory and the question, with the places of notices; `lessons`, what a lesson is read from; `boxes`, those
-            of them that are typed in or chosen; and `clickable`, those with buttons.
+            of them that are typed in or chosen; `emptied`, those that a lesson empties; and `clickable`, those with
+            buttons.
         begin: makes the session of a new visitor.
         on_change: called after each change of a memory.
         title: title of the page.

@@ -47,6 +47,11 @@ class PairParts(NamedTuple):
         return [self.source, self.target]
 
     @property
+    def emptied(self) -> list[Any]:
+        """Those that are empty once something was taught."""
+        return self.boxes
+
+    @property
     def clickable(self) -> list[Any]:
         """The parts with buttons."""
         return [self.answer, self.behind, self.stored]

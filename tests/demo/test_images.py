@@ -155,7 +155,7 @@ def test_a_program_asks_and_teaches(make: Callable[..., Any], serve: Callable[..
 
 class TestInABrowser:
     @pytest.fixture
-    def open_page(self, visit: Visit, serve: Serve, make: Callable[..., Any]) -> Callable[..., "Page"]:  # noqa: F811
+    def open_page(self, visit: Visit, serve: Serve, make: Callable[..., Any]) -> Callable[..., "Page"]:
         return lambda width=1200: visit(serve(make(store_inputs=True)), width=width)
 
     @staticmethod
