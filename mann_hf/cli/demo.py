@@ -1,4 +1,4 @@
-"""`mann-hf demo`: serves a live page of a classifier."""
+"""`mann-hf demo`: serves a live page of a model with a memory."""
 
 import os
 import signal
@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInputError
-from .classifier import find_config, open_classifier
+from .classifier import find_config, is_generator, open_classifier
+from .generator import open_generator
 from .interrupts import ended_by_command
 from .modalities import modality_of
 from .options import Debug, FolderOrHub
@@ -45,16 +46,18 @@ def demo(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a live page of a classifier: ask it, see which stored examples decided, teach it, make it forget.
+    """Serve a live page of a model: ask it, see which stored examples decided, teach it, make it forget.
 
-    Everyone who opens the page sees and teaches the same memory. Ctrl-C ends it.
+    Of a model that generates it shows the stored pairs behind each token. Everyone who opens the page sees and teaches
+    the same memory. Ctrl-C ends it.
     """
     if save and not os.path.isdir(folder):
         raise InvalidInputError(
-            f"--save writes to a folder, and there is no folder {folder!r}; a classifier from the Hub is saved to one "
+            f"--save writes to a folder, and there is no folder {folder!r}; a model from the Hub is saved to one "
             "with save_pretrained."
         )
-    modality = modality_of(find_config(folder, on_hub=True), folder)
+    config = find_config(folder, on_hub=True, generators=True)
+    modality = None if is_generator(config) else modality_of(config, folder)
     if port is not None:
         _check_free(host, port)
     if allow_host:
@@ -68,10 +71,10 @@ def demo(
             from ..demo import launch
             from ..models.shared_folders import SharedFolder
 
-            classifier = open_classifier(folder, modality)
-            shared = SharedFolder(classifier.model, Path(folder)) if save else None
+            pipeline: Any = open_generator(folder) if modality is None else open_classifier(folder, modality)
+            shared = SharedFolder(pipeline.model, Path(folder)) if save else None
             page: Any = launch(
-                classifier,
+                pipeline,
                 title=Path(folder).resolve().name if os.path.isdir(folder) else folder,
                 on_change=None if shared is None else shared.save,
                 allowed_hosts=allow_host or (),

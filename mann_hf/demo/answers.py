@@ -125,7 +125,13 @@ def notice(message: str, is_problem: bool = False) -> str:
 
 
 @cache
-def _parts() -> Any:
+def template(name: str, **names: Any) -> Any:
+    """The macros of a template, which escape what they are given.
+
+    Args:
+        name: of its file.
+        names: what it uses beside the filters that all have.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_without_indentation), undefined=jinja2.StrictUndefined, autoescape=True
     )
@@ -135,22 +141,26 @@ def _parts() -> Any:
         "sent": lambda label: label[:MOST_LETTERS_SENT],
         "with_article": with_article,
     }
-    environment.globals |= {
-        "colour_of": _colour_of,
-        "entry_of": _entry_of,
-        "image_of": _image_of,
-        "label_names": label_names,
-        "mark_of": mark_of,
-        "known_labels": KNOWN_LABELS,
-        "most_chips": MOST_CHIPS,
-        "most_choices": MOST_CHOICES,
-        "most_labels": MOST_LABELS,
-        "most_letters": MOST_LETTERS,
-        "most_letters_of_digest": MOST_LETTERS_OF_DIGEST,
-        "most_letters_of_label": MOST_LETTERS_OF_LABEL,
-        "no_label": NO_LABEL,
-    }
-    return environment.get_template("parts.html.jinja").module
+    environment.globals |= {"most_letters": MOST_LETTERS, **names}
+    return environment.get_template(name).module
+
+
+def _parts() -> Any:
+    return template(
+        "parts.html.jinja",
+        colour_of=_colour_of,
+        entry_of=_entry_of,
+        image_of=_image_of,
+        label_names=label_names,
+        mark_of=mark_of,
+        known_labels=KNOWN_LABELS,
+        most_chips=MOST_CHIPS,
+        most_choices=MOST_CHOICES,
+        most_labels=MOST_LABELS,
+        most_letters_of_digest=MOST_LETTERS_OF_DIGEST,
+        most_letters_of_label=MOST_LETTERS_OF_LABEL,
+        no_label=NO_LABEL,
+    )
 
 
 def _without_indentation(name: str) -> str:

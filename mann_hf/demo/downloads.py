@@ -3,7 +3,7 @@
 from weakref import WeakValueDictionary
 
 from ..hub.files import MEMORY_FILE
-from .session import Session
+from .page_session import PageSession
 
 FILE_NAME = MEMORY_FILE
 
@@ -17,9 +17,9 @@ class Downloads:
 
     def __init__(self) -> None:
         self.can_be_fetched = False
-        self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        self._sessions: WeakValueDictionary[str, PageSession] = WeakValueDictionary()
 
-    def offer(self, session: Session) -> str:
+    def offer(self, session: PageSession) -> str:
         """Lets a session's memory be downloaded; returns its path below Gradio's files."""
         self._sessions[session.token] = session
         return f"{session.token}/{FILE_NAME}"

@@ -141,16 +141,16 @@ class ImageInputs(PageInputs):
 UNKNOWN = ", whose inputs are not registered in mann_hf.demo.PAGE_INPUTS"
 
 
-def inputs_of(classifier: Any) -> PageInputs:
+def inputs_of(classifier: FewShotPipeline) -> PageInputs:
     """The inputs of a classifier.
 
     Raises:
-        InvalidTypeError: it is no few-shot pipeline, or its inputs have no box.
+        InvalidTypeError: its inputs have no box.
     """
-    modality = classifier.model.config.modality if isinstance(classifier, FewShotPipeline) else None
-    if modality is None or modality not in PAGE_INPUTS:
+    modality = classifier.model.config.modality
+    if modality not in PAGE_INPUTS:
         raise InvalidTypeError(
             f"the page needs a pipeline few-shot-text-classification or few-shot-image-classification, not "
-            f"{type(classifier).__name__}{'' if modality is None else f' of the modality {modality!r}{UNKNOWN}'}."
+            f"{type(classifier).__name__} of the modality {modality!r}{UNKNOWN}."
         )
     return PAGE_INPUTS[modality]()

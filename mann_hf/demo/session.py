@@ -1,10 +1,9 @@
 """The state of one visitor's page: a classifier, the question that was asked last, and the map of its memory."""
 
-import secrets
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..errors import EmptyMemoryError, NotInMemoryError
+from ..errors import EmptyMemoryError
 from ..models import LabelledMemory
 from ..persistent.labelled_files import memory_bytes
 from ..pipelines import FewShotPipeline
@@ -12,6 +11,7 @@ from ..targets.kinds import targets_of
 from .bounds import called, typed_names
 from .inputs import inputs_of
 from .map import MemoryMap
+from .page_session import PageSession
 
 RANKS, EVIDENCE = 5, 5
 """Labels in an answer, and stored examples in its evidence."""
@@ -25,24 +25,21 @@ class View(NamedTuple):
     figure: Any
 
 
-class Session:
-    """The state of one visitor's page. Its errors have messages for the visitor.
+class Session(PageSession):
+    """The state of one visitor's page of a classifier.
 
     Args:
         classifier: the classifier that answers and is taught; other sessions may share it.
 
     Attributes:
-        asked: the last question; None before the first.
         inputs: what it is asked and taught.
-        token: a secret of this visitor.
     """
 
     def __init__(self, classifier: FewShotPipeline) -> None:
+        super().__init__(classifier)
         self.classifier = classifier
-        self.asked: Any = None
         self.inputs = inputs_of(classifier)
         self._map: MemoryMap | None = None
-        self.token = secrets.token_urlsafe(24)
 
     @property
     def memory(self) -> LabelledMemory:
@@ -50,11 +47,6 @@ class Session:
         return self.classifier.model.memory
 
     def ask(self, given: object) -> None:
-        """Sets the question that `view` answers, now and after each change of the memory.
-
-        Raises:
-            InvalidInputError: it is empty, too large or no such input; then the last question stays.
-        """
         (self.asked,) = self.classifier.input_processor.check(self.inputs.read(given))
 
     def view(self) -> View:
@@ -103,11 +95,6 @@ class Session:
         return id_ not in before.slot_by_id
 
     def forget(self, id_: int) -> None:
-        """Forgets an example.
-
-        Raises:
-            NotInMemoryError: it is no longer there.
-        """
         self._forget("That example is no longer there.", ids=id_)
 
     def forget_label(self, label: str) -> None:
@@ -120,14 +107,7 @@ class Session:
         whole = called(label, self.memory.labels)
         self._forget("That label is no longer there.", label=label if whole is None else whole)
 
-    def _forget(self, gone: str, **which: Any) -> None:
-        try:
-            self.classifier.forget(**which)
-        except NotInMemoryError as error:
-            raise NotInMemoryError(gone, error.missing) from None
-
     def file(self) -> bytes | None:
-        """The content of the file that `save_memory` would write; None if the memory is empty."""
         memory = self.memory
         return memory_bytes(memory) if len(memory) else None
 

@@ -16,7 +16,9 @@ import pytest
 import mann_hf.cli
 import mann_hf.demo
 from mann_hf.errors import InvalidInputError
-from mann_hf.models import MANNForSequenceClassification
+from mann_hf.models import MANNForConditionalGeneration, MANNForSequenceClassification
+from mann_hf.pipelines import MemoryAugmentedGenerationPipeline
+from tests.tiny_seq2seq import save_tiny
 
 from .conftest import Shell
 
@@ -156,13 +158,26 @@ def test_hosts_are_handed_on(shell: Shell, taught: Path, monkeypatch: pytest.Mon
     assert f"hosts: {names}" in shell.fails("demo", taught, *options, after=OPENING)
 
 
+def test_a_model_that_generates_is_served_too(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MANNForConditionalGeneration.from_seq2seq_pretrained(save_tiny("t5", tmp_path / "t5"))
+    MemoryAugmentedGenerationPipeline(model=model).save_pretrained(tmp_path / "pairs")
+
+    def launched(pipeline: Any, **kwargs: Any) -> None:
+        kwargs["on_change"]()
+        raise InvalidInputError(f"{kwargs['title']} with {type(pipeline).__name__}")
+
+    monkeypatch.setattr(mann_hf.demo, "launch", launched)
+    error = shell.fails("demo", tmp_path / "pairs", "--save", after=OPENING)
+    assert "pairs with MemoryAugmentedGenerationPipeline" in error
+
+
 def test_a_folder_without_a_classifier_is_refused(shell: Shell, tmp_path: Path) -> None:
     assert "there is no folder 'nowhere'" in shell.fails("demo", "nowhere")
     assert "holds no classifier" in shell.fails("demo", tmp_path)
 
 
 def test_nothing_is_saved_to_the_hub(shell: Shell) -> None:
-    assert "there is no folder 'owner/name'; a classifier from the Hub" in shell.fails("demo", "owner/name", "--save")
+    assert "there is no folder 'owner/name'; a model from the Hub" in shell.fails("demo", "owner/name", "--save")
 
 
 def test_without_gradio_the_extra_is_named(shell: Shell, taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,85 +1,20 @@
 """The page as a person sees it, in Debian's Chromium; with MANN_SCREENSHOTS=folder it leaves pictures there."""
 
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mann_hf.pipelines import FewShotTextClassificationPipeline
 
-from .conftest import NASTY, TAUGHT, Make
+from .conftest import NASTY, TAUGHT, Make, Serve, Visit, picture
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIETLY = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-
-Serve = Callable[..., str]
-Visit = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIETLY)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: "Browser") -> Iterator[Visit]:
-    """Opens the page as a new visitor; in the end nothing may have gone wrong in the browser or been asked elsewhere.
-
-    `visit(address, width=1200, scheme="light")`
-    """
-    contexts, wrong = [], []
-
-    def on_dialog(dialog: "Dialog") -> None:
-        wrong.append(f"a script said {dialog.message}")
-        dialog.dismiss()
-
-    def visited(address: str, width: int = 1200, height: int = 900, scheme: Any = "light") -> "Page":
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error.stack or error)))
-        page.on("dialog", on_dialog)
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith((address, "data:", "blob:")) else wrong.append(f"asked {request.url}")
-            ),
-        )
-        page.goto(address)
-        page.locator("#mh-answer p").first.wait_for()
-        page.locator("#mh-map .main-svg").first.wait_for()
-        return page
-
-    yield visited
-    for context in contexts:
-        context.close()
-    assert wrong == []
 
 
 def ask(page: "Page", text: str) -> str:
@@ -97,13 +32,6 @@ def teach(page: "Page", text: str, label: str) -> None:
     page.locator("#mh-label input").fill(label)
     page.get_by_role("button", name="Teach", exact=True).click()
     page.locator("#mh-taught .mh-notice").wait_for()
-
-
-def picture(page: "Page", name: str) -> None:
-    folder = os.environ.get("MANN_SCREENSHOTS")
-    if folder:
-        page.wait_for_timeout(700)
-        page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
 
 @pytest.mark.slow

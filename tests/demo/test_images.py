@@ -19,7 +19,7 @@ from mann_hf.demo.session import EVIDENCE, RANKS, Session
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 from tests.pictures import save_image_encoder, shape
 
-from .test_browser import Serve, Visit, browser, visit  # noqa: F401  # fixtures
+from .conftest import Serve, Visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -155,7 +155,7 @@ def test_a_program_asks_and_teaches(make: Callable[..., Any], serve: Callable[..
 
 class TestInABrowser:
     @pytest.fixture
-    def open_page(self, visit: Visit, serve: Serve, make: Callable[..., Any]) -> Callable[..., "Page"]:  # noqa: F811
+    def open_page(self, visit: Visit, serve: Serve, make: Callable[..., Any]) -> Callable[..., "Page"]:
         return lambda width=1200: visit(serve(make(store_inputs=True)), width=width)
 
     @staticmethod

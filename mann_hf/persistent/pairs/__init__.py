@@ -1,7 +1,7 @@
 """Memories of pairs, for sequence-to-sequence models: what is stored, how it is searched, and its files."""
 
 from .encoded import EncodedPairs, PairEntry
-from .files import PAIRS_FORMAT, read_pairs, write_pairs
+from .files import PAIRS_FORMAT, pairs_as_bytes, read_pairs, write_pairs
 from .holder import PairHolder
 from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
@@ -23,6 +23,7 @@ __all__ = [
     "TokenizerIdentity",
     "check_tokenizer",
     "merged_pairs",
+    "pairs_as_bytes",
     "read_pairs",
     "tokenizer_identity",
     "write_pairs",

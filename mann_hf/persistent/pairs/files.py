@@ -24,12 +24,13 @@ from .merging import merged_pairs
 from .search import PairSearch
 from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 from .tokenizer_identity import TokenizerIdentity
-from .written_columns import DTYPES, Column, write_columns
+from .written_columns import DTYPES, Column, columns_as_bytes, write_columns
 
 READABLE_PAIRS = 1000
 """Pairs that the copy for people shows."""
 PAIRS_FORMAT = "mann_hf.pairs"
 PAIRS_VERSION = "1"
+METADATA = {"format": f"{PAIRS_FORMAT}/{PAIRS_VERSION}"}
 KEY_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 LARGEST_CONTENTS = 2**16
 """Bytes of the description; it holds a few names."""
@@ -43,13 +44,17 @@ def write_pairs(memory: PairMemory, folder: Path) -> None:
     Columns are written segment by segment, so that no more than one segment is copied at a time.
     """
     described = describe_pairs(memory)
-    metadata = {"format": f"{PAIRS_FORMAT}/{PAIRS_VERSION}"}
-    write_columns(folder / MEMORY_FILE, _columns(memory, described), metadata)
+    write_columns(folder / MEMORY_FILE, _columns(memory, described), METADATA)
     shown = {**described, "entries": [entry._asdict() for entry in islice(memory.entries, READABLE_PAIRS)]}
     write_whole(folder / READABLE_FILE, (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode())
     if memory.index_folder is not None:
         PairSearch.of(memory).take_saved_indexes()
     write_indexes(memory, folder)
+
+
+def pairs_as_bytes(memory: PairMemory) -> bytes:
+    """What `write_pairs` writes to `memory.safetensors`."""
+    return columns_as_bytes(_columns(memory, describe_pairs(memory)), METADATA)
 
 
 def describe_pairs(memory: PairMemory) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Writing a file of safetensors part by part: its own writer takes whole tensors, which may be larger than memory."""
 
+import io
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -47,7 +48,26 @@ def write_columns(path: Path, columns: Iterable[Column], metadata: dict[str, str
     The [format](https://huggingface.co/docs/safetensors) is the length of a header in JSON, the header, and the bytes
     of the tensors in its order.
     """
-    columns = list(columns)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with open(temporary, "xb") as file:
+            _write_all(file, list(columns), metadata)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # others may have mapped what was there
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def columns_as_bytes(columns: Iterable[Column], metadata: dict[str, str]) -> bytes:
+    """The content of the file that `write_columns` writes."""
+    file = io.BytesIO()
+    _write_all(file, list(columns), metadata)
+    return file.getvalue()
+
+
+def _write_all(file: BinaryIO, columns: Sequence[Column], metadata: dict[str, str]) -> None:
     header: dict[str, object] = {"__metadata__": metadata}
     end = 0
     for column in columns:
@@ -55,18 +75,9 @@ def write_columns(path: Path, columns: Iterable[Column], metadata: dict[str, str
         header[column.name] = {"dtype": DTYPES[column.dtype], "shape": column.shape, "data_offsets": offsets}
     written = json.dumps(header, separators=(",", ":")).encode()
     written += b" " * (-len(written) % 8)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(len(written).to_bytes(8, "little") + written)
-            for column in columns:
-                _write(file, column)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # others may have mapped what was there
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    file.write(len(written).to_bytes(8, "little") + written)
+    for column in columns:
+        _write(file, column)
 
 
 def _write(file: BinaryIO, column: Column) -> None:
