@@ -121,7 +121,7 @@ def open_classifier(place: str, modality: str, taught: bool = False) -> "FewShot
     """
     from ..pipelines import pipeline_of
 
-    kind = pipeline_of(modality)
+    kind: Any = pipeline_of(modality)
     classifier = kind(model=kind.model_class.from_pretrained(place))
     if taught and not len(classifier.model.memory):
         raise EmptyMemoryError(
@@ -143,7 +143,7 @@ def make_classifier(encoder: str | None, found: Table, **config: Any) -> "FewSho
     """
     from ..pipelines import pipeline_of
 
-    kind = pipeline_of(found.kind)
+    kind: Any = pipeline_of(found.kind)
     given = {name: value for name, value in config.items() if value is not None}
     if kind.model_class.modality is None:  # a class of any modality
         given["modality"] = found.kind

@@ -64,11 +64,14 @@ class RecurrentSeq2SeqConfig(PreTrainedConfig):
             raise InvalidInputError(f"dropout is {dropout!r}; give a share from 0 to below 1.")
         self.bidirectional, self.dropout = bidirectional, float(dropout)
         kwargs["is_encoder_decoder"] = True
+        tokens: dict[str, Any] = {
+            "pad_token_id": pad_token_id,
+            "bos_token_id": bos_token_id,
+            "eos_token_id": eos_token_id,
+            "decoder_start_token_id": pad_token_id if decoder_start_token_id is None else decoder_start_token_id,
+        }
         super().__init__(
-            pad_token_id=pad_token_id,
-            bos_token_id=bos_token_id,
-            eos_token_id=eos_token_id,
-            decoder_start_token_id=pad_token_id if decoder_start_token_id is None else decoder_start_token_id,
+            **tokens,
             **kwargs,
         )
 
@@ -320,14 +323,15 @@ class RecurrentSeq2SeqModel(PreTrainedModel, GenerationMixin):
         if labels is None if use_cache is None else use_cache:
             cache = RecurrentCache() if cache is None else cache
             cache.put(states, decoder_input_ids.shape[1])
+        given_back: Any = cache  # a cache of another kind than transformers' own models have
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=cache,
+            past_key_values=given_back,
             decoder_hidden_states=(embedded, hidden, combined) if hidden_states else None,
             cross_attentions=(attention[:, None],) if attentions else None,
             encoder_last_hidden_state=source,
-            encoder_hidden_states=encoder_outputs.hidden_states if hidden_states else None,
+            encoder_hidden_states=getattr(encoder_outputs, "hidden_states", None) if hidden_states else None,
         )
         return output.to_tuple() if return_dict is False else output
 

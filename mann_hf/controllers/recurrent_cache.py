@@ -77,14 +77,15 @@ class RecurrentCache(Cache):
     @property
     def states(self) -> States | None:
         """Hidden and cell states [N, B, H]; None before the first token."""
-        layer = self.layers[0]
+        layer: Any = self.layers[0]
         if not layer.get_seq_length():
             return None
         return layer.keys.transpose(0, 1).contiguous(), layer.values.transpose(0, 1).contiguous()
 
     def put(self, states: States, tokens: int) -> None:
         """Replaces the state by that behind so many more tokens."""
-        self.layers[0].update(states[0].transpose(0, 1), states[1].transpose(0, 1), tokens)
+        layer: Any = self.layers[0]
+        layer.update(states[0].transpose(0, 1), states[1].transpose(0, 1), tokens)
 
 
 def recurrent_cache(cache: Cache | None) -> RecurrentCache | None:

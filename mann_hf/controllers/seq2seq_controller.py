@@ -64,7 +64,8 @@ class Seq2SeqController(Controller):
         return half_of(config, "decoder").hidden_size
 
     def pool(self, encoder: nn.Module, pooling: str, **inputs: Any) -> Tensor:
-        states = encoder.get_encoder()(**inputs)[0]
+        wrapped: Any = encoder
+        states = wrapped.get_encoder()(**inputs)[0]
         return mean_of_states(states, inputs.get("attention_mask"))
 
     def probe_inputs(self, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:

@@ -58,7 +58,7 @@ class TextProcessor(InputProcessor):
             return None
 
     @property
-    def words(self) -> InputProcessor:
+    def words(self) -> InputProcessor | None:
         return self
 
     def encode(self, inputs: Sequence[str]) -> list[Encoding]:

@@ -37,7 +37,7 @@ class MANNBaseConfig(PreTrainedConfig):
 
     sub_configs = {"encoder_config": AutoConfig}
     has_memory = True  # by which a saved model of this library is known from a bare encoder
-    pooling = None  # how states become one vector, for models that leave it to the user
+    pooling: Any = None  # how states become one vector, for models that leave it to the user
 
     def __init__(
         self,

@@ -86,7 +86,8 @@ class FolderMixin(Mixed):
             InvalidTypeError: an argument that there is not, or of a type that it does not have.
         """
         try:
-            with naming_unknown_arguments("from_pretrained", kwargs, cls.config_class):
+            kind: Any = cls.config_class
+            with naming_unknown_arguments("from_pretrained", kwargs, kind):
                 loaded = cls._load(pretrained_model_name_or_path, reencode, processing_class, *args, **kwargs)
             if called_by_pipeline():  # which then reads the tokenizer by itself, without our checks
                 check_before_use(Source.of(pretrained_model_name_or_path, kwargs))

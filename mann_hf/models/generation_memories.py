@@ -17,7 +17,7 @@ from ..controllers.base import to_unit_length
 from ..controllers.seq2seq_controller import IGNORED, half_of, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import INTERPOLATIONS
-from ..persistent.pairs import Candidates, EncodedPairs, PairSearch
+from ..persistent.pairs import Candidates, EncodedPairs, PairKind, PairSearch
 from ..registry import Registry
 
 READ_WHOLE = 1024
@@ -82,7 +82,7 @@ class GenerationMemory(nn.Module, ABC):
         key_parts: names of its modules that have a part in what is stored.
     """
 
-    kind: str
+    kind: PairKind
     of_tokens: bool
     key_parts: tuple[str, ...] = ()
 
@@ -129,7 +129,7 @@ class TokenMemory(GenerationMemory):
         config: a `MANNSeq2SeqConfig`.
     """
 
-    kind = "token"
+    kind: PairKind = "token"
     of_tokens = True
 
     def __init__(self, config: Any) -> None:
@@ -303,7 +303,7 @@ class ExampleMemory(GenerationMemory):
         config: a `MANNSeq2SeqConfig`.
     """
 
-    kind = "example"
+    kind: PairKind = "example"
     of_tokens = False
     key_parts = ("reading.key", "reading.value")
 

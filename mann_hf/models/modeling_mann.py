@@ -38,7 +38,7 @@ class MANNPreTrainedModel(FolderMixin, MemoryMixin, PreTrainedModel):
     modality: ClassVar[str | None] = None
     key_parts: ClassVar[tuple[str, ...]] = ()
     start_values: ClassVar[tuple[str, ...]] = ()
-    config_class = MANNBaseConfig
+    config_class: Any = MANNBaseConfig
     base_model_prefix = "encoder"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # a loss is a mean, so the Trainer divides it by the number of batches in a step

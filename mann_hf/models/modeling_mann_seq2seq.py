@@ -125,7 +125,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         return model
 
     @classmethod
-    def from_encoder(cls: type[Model], encoder: PreTrainedModel, config: MANNSeq2SeqConfig) -> Model:
+    def from_encoder(cls: type[Model], encoder: PreTrainedModel, config: Any) -> Model:
         """Makes a model with an empty memory around an encoder-decoder that is loaded already.
 
         Args:
@@ -202,7 +202,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
             InvalidInputError: the wrapped model does not know with which token a target begins.
         """
         shown = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
-        options = {name: flag for name, flag in shown.items() if flag is not None}
+        options: dict[str, Any] = {name: flag for name, flag in shown.items() if flag is not None}
         if encoder_outputs is None:
             given = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
             given = {name: tensor for name, tensor in given.items() if tensor is not None}

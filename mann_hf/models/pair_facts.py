@@ -47,9 +47,10 @@ def pair_facts(model: Any, place: str) -> PairFacts:
 
 def _shown(memory: Any) -> tuple[tuple[str, str], ...]:
     """The first pairs whose texts are kept, each in one line."""
-    shown = []
+    shown: list[tuple[str, str]] = []
     for number in range(min(len(memory), QUESTIONS)):
         pair = memory.pair(number)
         if pair.source is not None and pair.target is not None:
-            shown.append(tuple(" ".join(text.split())[:LONGEST_QUESTION] for text in (pair.source, pair.target)))
+            source, target = (" ".join(text.split())[:LONGEST_QUESTION] for text in (pair.source, pair.target))
+            shown.append((source, target))
     return tuple(shown)

@@ -44,7 +44,8 @@ def encoded_texts(
         for batch in processor.batches(encodings, batch_size, written):
             inputs = processor.collate_pairs(encodings, written, batch)
             encoded = model.encode_pairs(**{name: part.to(model.device) for name, part in inputs.items()})
-            parts.append(EncodedPairs(*(part.cpu() if isinstance(part, Tensor) else part for part in encoded)))
+            here: Any = [part.cpu() if isinstance(part, Tensor) else part for part in encoded]
+            parts.append(EncodedPairs(*here))
             rows += batch
             if advance is not None:
                 advance(len(batch))
@@ -67,4 +68,5 @@ def _in_order(parts: Sequence[EncodedPairs], rows: Sequence[int]) -> EncodedPair
     place = torch.arange(int(moved.sum())) - (moved.cumsum(0) - moved).repeat_interleave(moved)
     tokens = starts[order].repeat_interleave(moved) + place
     by_token = {"tokens", "token_keys"}
-    return EncodedPairs(**{name: part[tokens if name in by_token else order] for name, part in whole.items()})
+    moved_parts: Any = {name: part[tokens if name in by_token else order] for name, part in whole.items()}
+    return EncodedPairs(**moved_parts)

@@ -198,7 +198,12 @@ class FewShotPipeline(MemoryPipeline):
         return number
 
     def _answer(
-        self, checked: list[Any], processor: InputProcessor, batch_size: int | None, progress: Progress, options: dict
+        self,
+        checked: Sequence[Any],
+        processor: InputProcessor,
+        batch_size: int | None,
+        progress: Progress,
+        options: dict,
     ) -> list[Any]:
         with following(progress, len(checked), processor.noun) as advance:
             outputs = self.forward({"inputs": checked}, processor=processor, batch_size=batch_size, advance=advance)

@@ -59,7 +59,9 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
     @property
     def input_processor(self) -> PairProcessor:
         """Turns sources and targets into tensors, as the model's configuration says."""
-        return self.model.processor(self.processing_class)
+        processor = self.model.processor(self.processing_class)
+        assert isinstance(processor, PairProcessor)
+        return processor
 
     def __repr__(self) -> str:
         config, held = self.model.config, self.model.memory.summary
@@ -219,6 +221,7 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
     ) -> list[Any]:
         """The answers to sources, from one memory, whatever other threads teach meanwhile."""
         generate = {name: value for name, value in options.items() if name != "evidence"}
+        assert isinstance(processor, PairProcessor)
         self.model.check_processor(processor)
         self.model.ready_search()  # for all who read this memory
         given = {"evidence": options.get("evidence", 0), "processor": processor, "model": self.model.with_own_memory()}

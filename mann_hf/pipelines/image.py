@@ -1,5 +1,7 @@
 """The pipeline of images: images in, labels out."""
 
+from typing import Any
+
 from transformers import AutoModelForImageClassification
 
 from ..controllers.kinds import IMAGE
@@ -20,6 +22,8 @@ class FewShotImageClassificationPipeline(FewShotPipeline):
     has the same id whichever way it comes. If no image processor is given, that of the model is used.
     """
 
-    _load_tokenizer = False  # nothing but what was given: that of CLIP and its kin is loaded with the image processor
+    _load_tokenizer: Any = (
+        False  # nothing but what was given: that of CLIP and its kin is loaded with the image processor
+    )
     model_class = MANNForImageClassification
     chunk = 256

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..episodes import Episode, EpisodeBatch, EpisodeSampler
+from ..episodes import Episode, EpisodeBatch, SeededEpisodes
 from ..episodes.collator import check_names_are_inputs, pack
 from ..episodes.episode import NumberedInputs
-from ..models import MANNPreTrainedModel
+from ..models import MANNLabelledModel
 from ..models.episode_keys import episode_keys, read_episodes
 from ..targets import Targets
 
@@ -38,7 +38,7 @@ class EpisodeAnswers(NamedTuple):
 
 @torch.no_grad()
 def answer_episodes(
-    model: MANNPreTrainedModel,
+    model: MANNLabelledModel,
     processing_class: Any,
     episodes: Sequence[Episode],
     label_names: bool = False,
@@ -100,6 +100,6 @@ def _answers(logits: Sequence[Tensor | None], episodes: Sequence[Episode], targe
     )
 
 
-def evaluation_episodes(sampler: EpisodeSampler, count: int) -> list[Episode]:
+def evaluation_episodes(sampler: SeededEpisodes, count: int) -> list[Episode]:
     """The first episodes of a sampler, regardless of how many it has drawn already."""
     return [sampler[number] for number in range(count)]

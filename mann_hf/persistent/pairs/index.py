@@ -39,7 +39,8 @@ class Index:
     """
 
     def __init__(self, store_name: str, rows: Rows) -> None:
-        self.store_name, self.made_for, self.owner = store_name, len(rows), None
+        self.store_name, self.made_for = store_name, len(rows)
+        self.owner: object = None
         sample = rows.sample(SAMPLE).float().cpu()
         self.store: Store = STORES[store_name](sample.shape[1])
         self.store.prepare(sample, len(rows))

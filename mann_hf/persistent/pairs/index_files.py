@@ -65,6 +65,7 @@ def load_index(memory: PairMemory, part: str, store: str | None = None) -> Index
             written = described[1] if isinstance(described, list) and len(described) == 4 else None
             if described != [f"{FORMAT}/{VERSION}", store or written, part, _encoder(memory)]:
                 return None
+            assert isinstance(written, str)
             return _assemble({name: file.get_tensor(name) for name in file.keys()}, written)  # noqa: SIM118 no mapping
     except MissingExtraError:
         return None
