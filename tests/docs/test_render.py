@@ -37,6 +37,7 @@ def test_a_page_is_written_and_drift_is_noticed(tmp_path: Path, monkeypatch: pyt
 NO_MECHANISMS = {"classifier of the modality", "pipeline of the modality", "processing class"} | {
     "format of a memory's file",
     "kind of episodes",
+    "kind of page",
     "modality of the shell",
     "modality of the page",
 }
