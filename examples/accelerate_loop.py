@@ -38,8 +38,9 @@ def main() -> None:
         table = load_dataset(kind, data_files=arguments.table, split="train", **options)
     parts = mann_hf.split_classes(table, (0.6, 0.2, 0.2))
     n_way = {name: min(arguments.n_way, len(set(part["label"]))) for name, part in parts.items()}
-    sampler = mann_hf.EpisodeSampler(parts["train"], n_way["train"], k_shot=1, n_query=5)
-    sampler = sampler.shard(accelerator.process_index, accelerator.num_processes)
+    sampler = mann_hf.EpisodeSampler(parts["train"], n_way["train"], k_shot=1, n_query=5).shard(
+        accelerator.process_index, accelerator.num_processes
+    )
     test = evaluation_episodes(mann_hf.EpisodeSampler(parts["test"], n_way["test"], k_shot=1, n_query=5), 200)
 
     model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(arguments.encoder)

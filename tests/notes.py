@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -127,7 +127,7 @@ class NoteController(TextController):
     """Notes are texts of at most 16 tokens, for which there is a pipeline of another name."""
 
     modality = noun = "note"
-    task = None
+    task: ClassVar[Any] = None  # unlike other controllers of texts
     pipeline_task = "memory-augmented-notes"
 
     def max_length(self, config: Any, encoder: nn.Module, processing_class: Any = None) -> int | None:

@@ -42,18 +42,21 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_config(family: str) -> Any:
     """The configuration of a tiny model."""
     size = len(VOCABULARY)
-    sizes = {"vocab_size": size, "d_model": 32, **SPECIAL}
+    sizes: dict[str, Any] = {"vocab_size": size, "d_model": 32, **SPECIAL}
     if family == "t5":
         return T5Config(d_kv=8, d_ff=64, num_layers=2, num_heads=4, **sizes)
     if family in ("bart", "marian"):
-        layers = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
-        more = {
+        layers: dict[str, Any] = {
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4,
             "encoder_ffn_dim": 64,
             "decoder_ffn_dim": 64,
             "max_position_embeddings": 64,
             "forced_eos_token_id": None,
         }
-        return (BartConfig if family == "bart" else MarianConfig)(**sizes, **layers, **more)
+        return (BartConfig if family == "bart" else MarianConfig)(**sizes, **layers)
     if family == "recurrent":
         return RecurrentSeq2SeqConfig(vocab_size=size, hidden_size=32, **SPECIAL)
     small = BertConfig(

@@ -18,7 +18,7 @@ import torch
 from transformers import set_seed
 
 import mann_hf
-from mann_hf.persistent.pairs import EncodedPairs
+from mann_hf.persistent.pairs import EncodedPairs, search
 from tasks.common.files import versions
 from tasks.common.from_scratch import peak_memory_mib
 from tasks.common.machine import processor
@@ -27,8 +27,8 @@ from tasks.common.timing import ratio
 
 RECIPE = Path(__file__).with_name("recipes") / "marian-small.yaml"
 ENTRIES = (100_000, 1_000_000)
-EXACT_UP_TO = 100_000
-"""Entries that are compared one by one; above these the nearest are found by IVF-PQ."""
+STORE = "faiss_pq"
+"""What finds the nearest of more than `search.EXACT` entries; fewer are compared one by one."""
 PAIR_TOKENS = 16
 """Target tokens of a stored pair, as captions have on average."""
 BLOCK = 65_536
@@ -95,10 +95,12 @@ def measure(
         turns: each of the two is timed so often.
 
     Returns:
-        `generate_over_wrapped`, and how the memory was searched.
+        `generate_over_wrapped`, and how the memory was searched: `store` is what found the nearest pairs, or the
+        nearest tokens where all are compared.
     """
-    store = "exact" if entries <= EXACT_UP_TO else "faiss_pq"
-    model = random_model(recipe, entries, neighbours=neighbours, chunk_size=chunk_size, store=store)
+    model = random_model(recipe, entries, neighbours=neighbours, chunk_size=chunk_size, store=STORE)
+    searched = model.memory.num_tokens if neighbours is None else len(model.memory)
+    store = STORE if searched > search.EXACT else "exact"
     random = torch.Generator().manual_seed(1)
     sources = torch.randint(2, recipe.tokenizer["vocab_size"], (BATCH, SOURCE_TOKENS), generator=random)
     settings = {"max_new_tokens": TARGET_TOKENS, "min_new_tokens": TARGET_TOKENS, "num_beams": beams}

@@ -9,6 +9,7 @@ to five remembered pairs, and asked in others. A model that is in its folder alr
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -38,14 +39,16 @@ TAUGHT_MIXTURE = {"interpolation": 0.5, "sharpness": 30.0}
 
 
 def trained_model(
-    recipe: Seq2SeqRecipe, pairs: Sequence[Pair], folder: Path, seed: int, say: Callable[[str], None]
+    recipe: Seq2SeqRecipe, pairs: Sequence[Pair], languages: str, folder: Path, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Trains a model into a folder, unless it is there; returns what training took.
 
     Raises:
-        SystemExit: the folder holds a model of other settings.
+        SystemExit: the folder holds a model of other settings, languages or pairs.
     """
-    settings = json.loads(json.dumps({"recipe": recipe.settings, "seed": seed, "pairs": len(pairs)}))
+    digest = hashlib.sha256(json.dumps(list(pairs)).encode()).hexdigest()
+    data = {"languages": languages, "pairs": len(pairs), "digest": digest}
+    settings = json.loads(json.dumps({"recipe": recipe.settings, "seed": seed, **data}))
     note = folder / TRAINED
     if note.is_file():
         known = json.loads(note.read_text(encoding="utf-8"))
@@ -87,6 +90,7 @@ def measure_words(
     set_mixture(model, TAUGHT_MIXTURE["interpolation"], TAUGHT_MIXTURE["sharpness"])
     settings = {"max_new_tokens": LONGEST, "num_beams": BEAMS}
     asked = [(word, pair) for word in held for pair in word.asked]
+    references = [_masked(pair.target, word.target) for word, pair in asked]
     by_count: dict[str, Any] = {}
     for count in (0, *TEACH):
         lessons = [pair for word in held for pair in word.taught[:count]]
@@ -94,13 +98,10 @@ def measure_words(
             answers = generated(model, tokenizer, [pair.source for _, pair in asked], **settings)
             test = _figures(model, tokenizer, tests, settings)
         said = [word.target in words(answer) for (word, _), answer in zip(asked, answers, strict=True)]
-        others = [
-            (_masked(answer, word.target), _masked(pair.target, word.target))
-            for (word, pair), answer in zip(asked, answers, strict=True)
-        ]
+        others = [_masked(answer, word.target) for (word, _), answer in zip(asked, answers, strict=True)]
         by_count[str(count)] = {
             "accuracy": 100 * sum(said) / len(said),
-            "bleu_of_others": text_scores(*map(list, zip(*others, strict=True)), ("sacrebleu",))["bleu"],
+            "bleu_of_others": text_scores(others, references, ("sacrebleu",))["bleu"],
             "test": test,
             "pairs_stored": len(set(lessons)),
         }
@@ -143,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     held: list[HeldOutWord] = []
     if chosen.held_out:
         train, held = hold_out(train, chosen.held_out, teach=max(TEACH), seed=chosen.seed)
-    trained = trained_model(recipe, train, chosen.model, chosen.seed, say)
+    trained = trained_model(recipe, train, cell["languages"], chosen.model, chosen.seed, say)
     if held:
         figures = measure_words(recipe, chosen.model, held, tests, say)
     else:

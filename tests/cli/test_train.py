@@ -261,7 +261,8 @@ def test_several_tables_are_mixed(
     assert report["steps"] == 2 and report["after"] == {}
     at_home = []
     for trainer in seen:
-        assert trainer.sampler is not None and list(trainer.sampler.tables) == ["home", "bank"]
+        assert isinstance(trainer.sampler, mann_hf.EpisodeSampler)
+        assert list(trainer.sampler.tables) == ["home", "bank"]
         drawn = [set(trainer.sampler[number].names) for number in range(200)]
         assert all(names <= set(WORDS[:5]) or names <= set(WORDS[5:]) for names in drawn)
         at_home.append(sum(names <= set(WORDS[:5]) for names in drawn) / 200)

@@ -102,7 +102,7 @@ class TestOfATask:
 
     def test_tasks_that_make_no_pairs_are_refused(self) -> None:
         with pytest.raises(InvalidTypeError, match="holds 'ab'; a pair is"):
-            TaskSampler(lambda random: (["ab"], []), name="bad")  # type: ignore[arg-type, return-value]
+            TaskSampler(lambda random: (["ab"], []), name="bad")  # type: ignore[list-item]
         with pytest.raises(InvalidInputError, match="first episode of 'mute' has no queries"):
             TaskSampler(lambda random: ([("a", "b")], []), name="mute")
         with pytest.raises(InvalidTypeError, match="make is of type list"):

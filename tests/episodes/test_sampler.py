@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mann_hf.episodes import UNKNOWN, Episode, EpisodeSampler
+from mann_hf.episodes import UNKNOWN, Episode, EpisodeSampler, SeededEpisodes
 from mann_hf.errors import InvalidInputError, InvalidTypeError
 
 Told = Callable[[], list[str]]
@@ -30,7 +30,7 @@ def class_of(text: str) -> str:
     return text.rsplit(" ", 1)[0]
 
 
-def first(sampler: EpisodeSampler, count: int = 20) -> list[Episode]:
+def first(sampler: SeededEpisodes, count: int = 20) -> list[Episode]:
     return list(itertools.islice(sampler, count))
 
 

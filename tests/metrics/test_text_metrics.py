@@ -9,7 +9,7 @@ from uuid import uuid4
 import evaluate
 import pytest
 import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
 
 import mann_hf
 from mann_hf.errors import MissingExtraError
@@ -47,7 +47,7 @@ def test_bleu_and_chrf_are_those_of_sacrebleu() -> None:
 
 @pytest.mark.parametrize("name", ["sacrebleu", "chrf"])
 def test_several_references_count_as_sacrebleu_counts_them(name: str) -> None:
-    scorer = {"sacrebleu": sacrebleu.corpus_bleu, "chrf": sacrebleu.corpus_chrf}[name]
+    scorer: Any = {"sacrebleu": sacrebleu.corpus_bleu, "chrf": sacrebleu.corpus_chrf}[name]
     figure = {"sacrebleu": "bleu"}.get(name, name)
     both = [list(pair) for pair in zip(RIGHT, OTHER, strict=True)]
     assert load(name).compute(predictions=SAID, references=both)[figure] == pytest.approx(

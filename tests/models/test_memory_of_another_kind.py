@@ -174,7 +174,8 @@ class TestKinds:
         taught.save_pretrained(tmp_path)
         encoder = AutoModel.from_pretrained(tmp_path)
         assert type(encoder) is type(taught.encoder)
-        assert torch.equal(encoder.embeddings.word_embeddings.weight, taught.get_input_embeddings().weight)
+        own: Any = taught.get_input_embeddings()
+        assert torch.equal(encoder.embeddings.word_embeddings.weight, own.weight)
 
     def test_the_controller_names_the_pipeline(self) -> None:
         assert task_of("note") == "memory-augmented-notes" and registered_task("note") is None
@@ -202,7 +203,7 @@ class TestEncoder:
         with taught.memory_set_aside(tokens):
             assert not len(taught.memory)
             with torch.no_grad():
-                taught.projection.bias += 1
+                taught.projection.bias.add_(1)
         assert len(taught.memory) == 3 and ask(taught, tokens).shape == (1, 3)
 
     def test_an_adapter_is_saved_with_the_parts_of_the_model(

@@ -94,10 +94,13 @@ class TestResuming:
         other = datasets.Dataset.from_dict({"en": [*MANY[:6], "the dog"]})
         taught.map(other, "en", folder=tmp_path)
         assert asked == [1]
-        for change in (lambda: {"num_beams": 2}, lambda: taught.forget(min(taught.model.memory.ids)) or {}):
-            asked.clear()
-            taught.map(rows, "en", folder=tmp_path, **change())
-            assert asked == [3, 3, 1]
+        asked.clear()
+        taught.map(rows, "en", folder=tmp_path, num_beams=2)
+        assert asked == [3, 3, 1]
+        taught.forget(min(taught.model.memory.ids))
+        asked.clear()
+        taught.map(rows, "en", folder=tmp_path)
+        assert asked == [3, 3, 1]
 
     @pytest.mark.parametrize("content", ["", "{", "[]", '{"digest": 1, "answers": ["a", "b", "c"]}', "\xff"])
     def test_damaged_parts_are_done_anew(

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from mann_hf import EpisodicTrainingArguments
-from mann_hf.episodes import EpisodeSampler
+from mann_hf.episodes import EpisodeSampler, SeededEpisodes
 from mann_hf.errors import InvalidInputError
 from mann_hf.training import OBJECTIVES
 from mann_hf.training.episode_data import DrawnEpisodes, EpisodeData, shared_classes, warn_of_shared
@@ -32,11 +32,11 @@ def arguments(tmp_path: Path) -> Arguments:
     return given
 
 
-def trained(data: EpisodeData, args: EpisodicTrainingArguments) -> EpisodeSampler | None:
+def trained(data: EpisodeData, args: EpisodicTrainingArguments) -> SeededEpisodes | None:
     return data.trained(args, data.evaluated(args), OBJECTIVES[args.objective]())
 
 
-def first(sampler: EpisodeSampler | None) -> list[Any]:
+def first(sampler: SeededEpisodes | None) -> list[Any]:
     """Its first episodes, by which samplers are told apart."""
     assert sampler is not None
     return [sampler[number] for number in range(4)]

@@ -154,7 +154,7 @@ class TestHeldOut:
         assert len(asked.labels) == 2 and not trainer.sampler.labels & asked.labels
 
     def test_which_ones_is_drawn_by_the_seed(self, settings: dict) -> None:
-        def kept(**seed: int) -> set[str]:
+        def kept(**seed: int) -> set[str] | frozenset[str]:
             return run_of(settings, valid_share=0.25, **seed).trainer(texts(WORDS)).eval_samplers[""].labels
 
         drawn = [kept(seed=seed) for seed in range(4)]

@@ -440,8 +440,8 @@ class TestSaving:
         clf.remember(["my card", "my money"], ["card", "money"])
         with pytest.raises(KeyboardInterrupt):
             trainer.train()
-        keys = trainer.model.embed_inputs(trainer.processing_class, ["my card", "my money"])
-        torch.testing.assert_close(trainer.model.memory.state.keys[0], keys)
+        keys = clf.model.embed_inputs(trainer.processing_class, ["my card", "my money"])
+        torch.testing.assert_close(clf.model.memory.state.keys[0], keys)
 
     def test_other_episodes_are_not_resumed(self, build: Build) -> None:
         build(save_steps=2).train()
@@ -504,9 +504,10 @@ class TestAdapters:
 
     def test_the_memorys_parameters_are_trained_with_it(self, build: Build, lora: Any) -> None:
         trainer = build(trainer_options={"peft_config": lora}, learning_rate=0.1)
-        before = trainer.model.reading.log_sharpness.item()
+        model: Any = trainer.model
+        before = model.reading.log_sharpness.item()
         trainer.train()
-        assert trainer.model.reading.log_sharpness.item() != before
+        assert model.reading.log_sharpness.item() != before
 
     def test_an_adapter_is_trained_on(self, build: Build, lora: Any, tmp_path: Path) -> None:
         trainer = build(trainer_options={"peft_config": lora})

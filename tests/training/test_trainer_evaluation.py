@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from mann_hf import EpisodicTrainer, EpisodicTrainingArguments
+from mann_hf import EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
 from mann_hf.episodes import EpisodeSampler
 from mann_hf.errors import InvalidInputError
 from mann_hf.training import answer_episodes, episodic_scores, evaluation_episodes
@@ -41,6 +41,11 @@ def build(tiny_classifier: Callable[..., Any], tmp_path: Path, data: Dataset) ->
     return make
 
 
+def model_of(trainer: EpisodicTrainer) -> MANNForSequenceClassification:
+    assert isinstance(trainer.model, MANNForSequenceClassification)
+    return trainer.model
+
+
 def figures(metrics: dict[str, float]) -> dict[str, float]:
     """Those that do not depend on time."""
     timed = ("runtime", "_per_second", "epoch")
@@ -56,7 +61,7 @@ class TestEvaluate:
         for label_names in (False, True):
             trainer = build(label_names=label_names)
             told[label_names] = trainer.evaluate()["eval_loss"]
-            answers = answer_episodes(trainer.model, tiny_tokenizer, episodes, label_names)
+            answers = answer_episodes(model_of(trainer), tiny_tokenizer, episodes, label_names)
             expected[label_names] = float(np.mean(answers.losses))
         assert told == pytest.approx(expected, abs=1e-5)
         assert abs(told[True] - told[False]) > 1e-3
@@ -66,7 +71,7 @@ class TestEvaluate:
     ) -> None:
         trainer = build(eval_n_way=2, eval_k_shot=1, eval_n_query=3, eval_n_unknown=2, eval_seed=5, eval_episodes=7)
         episodes = evaluation_episodes(EpisodeSampler(data, 2, 1, 3, n_unknown=2, seed=5), 7)
-        expected = episodic_scores(answer_episodes(trainer.model, tiny_tokenizer, episodes))
+        expected = episodic_scores(answer_episodes(model_of(trainer), tiny_tokenizer, episodes))
         assert "unknown_auroc" in expected
         assert figures(trainer.evaluate()) == pytest.approx(expected, abs=1e-5)
 
@@ -92,7 +97,7 @@ class TestPredict:
         trainer = build(None)
         told = trainer.predict(data)
         episodes = evaluation_episodes(EpisodeSampler(data, 3, 2, 2), 10)
-        expected = answer_episodes(trainer.model, tiny_tokenizer, episodes)
+        expected = answer_episodes(model_of(trainer), tiny_tokenizer, episodes)
         assert np.array_equal(told.predictions, expected.predictions)
         assert np.array_equal(told.label_ids, expected.references)  # type: ignore[arg-type]
         assert told.metrics is not None and told.metrics["test_loss"] == pytest.approx(np.mean(expected.losses))

@@ -77,7 +77,8 @@ def test_any_writes_give_what_a_dictionary_gives(
     through_a_file: set[int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    memory, expected = marked(PairMemory.empty(kind, K, E)), {}
+    memory = marked(PairMemory.empty(kind, K, E))
+    expected: dict[Pair, int] = {}
     ids: dict[Pair, int] = {}
     for number, (writes, pairs) in enumerate(steps):
         before, then = memory, contents(memory)

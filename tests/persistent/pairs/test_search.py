@@ -1,6 +1,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,7 +145,12 @@ def test_an_index_follows_what_is_written_and_forgotten(
 ) -> None:
     added: list[int] = []
     add = Store.add
-    monkeypatch.setattr(Store, "add", lambda self, slots, keys: (added.append(len(slots)), add(self, slots, keys))[1])
+
+    def noted(store: Store, slots: Any, keys: Any) -> None:
+        added.append(len(slots))
+        add(store, slots, keys)
+
+    monkeypatch.setattr(Store, "add", noted)
     memory = taught(PAIRS)
     prepared = PairSearch.of(memory, store)
     finds_the_nearest(memory, prepared)

@@ -37,8 +37,8 @@ def test_a_tokenizer_of_transformers(tiny_tokenizer: Any) -> None:
 
 def test_another_tokenizer_is_refused_with_both_named() -> None:
     mine, theirs = TokenizerIdentity("mine", "ab" * 16, 1000), TokenizerIdentity(None, "cd" * 16, 32)
-    for allowed in ((mine, mine), (None, mine), (mine, None), (mine, mine._replace(name="moved"))):
-        check_tokenizer(*allowed, "in 'folder'")
+    for written_by, own in ((mine, mine), (None, mine), (mine, None), (mine, mine._replace(name="moved"))):
+        check_tokenizer(written_by, own, "in 'folder'")
     with pytest.raises(TokenizerMismatchError, match="the memory in 'folder'.*without a name.*32 tokens.*mine") as told:
         check_tokenizer(theirs, mine, "in 'folder'")
     assert isinstance(told.value, EncoderMismatchError)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.common.seeds import over_seeds
 from tasks.omniglot import render
 
 PAGE = "# Page\n" + "".join(
@@ -45,7 +46,7 @@ def test_means_have_the_interval_of_students_t(results: Path) -> None:
     "figures, shown", [([], "–"), ([98.0], "98.00 (1 seed)"), ([98.0, 98.5], "98.25 ± 3.18 (2 seeds)")]
 )
 def test_fewer_seeds_are_said(figures: list[float], shown: str) -> None:
-    assert render.over_seeds(figures) == shown
+    assert over_seeds(figures) == shown
 
 
 def test_the_page_is_written_and_checked(results: Path, tmp_path: Path) -> None:

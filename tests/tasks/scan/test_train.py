@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tasks.common import seq2seq
+from tasks.common.words import word_tokenizer
 from tasks.scan import episodes, render, train
+from tasks.scan.data import load
 from tasks.scan.episodes import ACTIONS, Protocol
 
 pytestmark = pytest.mark.usefixtures("no_energy_meter")
@@ -46,7 +48,7 @@ def test_exact_match_is_of_what_is_generated_with_the_support_in_memory(
 
     def perfect(model: Any, tokenizer: Any, sources: list[str], **settings: Any) -> list[str]:
         held.append(len(model.memory))
-        right = dict(train.load(scan_folder, "add_jump", "test"))
+        right = dict(load(scan_folder, "add_jump", "test"))
         return [right[source] if place else "I_RUN" for place, source in enumerate(sources)]
 
     monkeypatch.setattr(train, "generated", perfect)
@@ -57,7 +59,7 @@ def test_exact_match_is_of_what_is_generated_with_the_support_in_memory(
 
 def test_what_is_remembered_for_a_while_is_forgotten_again(scan_folder: Path) -> None:
     recipe = train.recipe_of("add_jump").changed(TINY)
-    tokenizer = train.word_tokenizer(["walk", "I_WALK"])
+    tokenizer = word_tokenizer(["walk", "I_WALK"])
     model = seq2seq.new_model(recipe, tokenizer, 0)
     with seq2seq.remembered(model, tokenizer, [("walk", "I_WALK"), ("walk", "I_WALK")]):
         assert len(model.memory) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.semantic_parsing import render, train
+from tasks.semantic_parsing.data import load
 
 pytestmark = pytest.mark.usefixtures("no_energy_meter")
 
@@ -19,7 +20,7 @@ def test_a_cell_is_measured(
 
     def answers(model: Any, tokenizer: Any, sources: list[str], **settings: Any) -> list[str]:
         asked.append(len(model.memory))
-        right = dict(train.load(geo_folder, "logic", "query", "test"))
+        right = dict(load(geo_folder, "logic", "query", "test"))
         return [right[source] if len(model.memory) else "size ( iowa )" for source in sources]
 
     monkeypatch.setattr(train, "generated", answers)

@@ -1,13 +1,19 @@
 """A tiny model of made-up captions is trained, and measured alone, with captions and with words in memory."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mann_hf.persistent.pairs import search
+from tasks.common.recipes import Seq2SeqRecipe
 from tasks.translation import render, speed, train
 from tasks.translation.data import hold_out
+
+from ..rows import write_rows
+from .conftest import captions
 
 pytestmark = pytest.mark.usefixtures("no_energy_meter")
 TINY = [
@@ -56,6 +62,22 @@ def test_words_are_taught_by_more_and_more_pairs(
         measured(captions_folder, tmp_path)
 
 
+def test_a_kept_model_is_of_the_same_languages_and_pairs(captions_folder: Path, tmp_path: Path) -> None:
+    measured(captions_folder, tmp_path)
+    note = tmp_path / "model" / train.TRAINED
+    trained = note.read_bytes()
+    (tmp_path / "result.json").unlink()
+    measured(captions_folder, tmp_path)
+    assert note.read_bytes() == trained, "it is not trained again"
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(SystemExit, match="holds a model of other settings"):
+        measured(captions_folder, tmp_path, "--source", "en")
+    others = shutil.copytree(captions_folder, tmp_path / "others")
+    write_rows(others / "multi30k_en_de" / "train.jsonl.gz", captions()[::-1])
+    with pytest.raises(SystemExit, match="holds a model of other settings"):
+        measured(others, tmp_path)
+
+
 def test_a_word_is_masked_whatever_its_case_and_signs() -> None:
     assert train._masked("The Lynx, a lynx and a lynxes", "lynx") == "The _ a _ and a lynxes"
 
@@ -71,8 +93,17 @@ def test_speed_is_printed_as_one_json_object(capsys: pytest.CaptureFixture, tmp_
     assert "| 64 | exact | 16 | 1 |" in render.speed([json.loads(output.read_text(encoding="utf-8"))])
 
 
+def test_the_store_is_named_where_it_finds_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "EXACT", 63)
+    monkeypatch.setattr(speed, "STORE", "faiss")
+    recipe = Seq2SeqRecipe.read(speed.RECIPE).changed([name for name in TINY if "." in name])
+    for entries, neighbours, store in ((64, None, "faiss"), (48, None, "exact"), (1024, 2, "faiss"), (320, 2, "exact")):
+        found = speed.measure(recipe, entries, neighbours=neighbours, chunk_size=1, beams=1, turns=1)
+        assert found["store"] == store
+
+
 def test_a_random_memory_has_as_many_tokens_as_asked_for() -> None:
-    recipe = speed.Seq2SeqRecipe.read(speed.RECIPE).changed([name for name in TINY if "." in name])
+    recipe = Seq2SeqRecipe.read(speed.RECIPE).changed([name for name in TINY if "." in name])
     model = speed.random_model(recipe, 320)
     assert model.memory.num_tokens == 320 and len(model.memory) == 20
 
