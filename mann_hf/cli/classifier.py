@@ -63,7 +63,8 @@ def find_config(place: str, on_hub: bool, generators: bool = False) -> dict[str,
     if kind not in (MODEL_TYPE, GENERATOR_TYPE):
         raise InvalidInputError(
             f"{place!r} holds a model of type {kind!r}, not a classifier with a memory; to use it as the encoder of a "
-            f"new one: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`."
+            f"new one: `mann-hf remember NEW_FOLDER TABLE --encoder {shlex.quote(place)}`; to have it generate from "
+            f"pairs: `mann-hf remember NEW_FOLDER TABLE --seq2seq {shlex.quote(place)}`."
         )
     return config
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.utils import logging
 
 from ..errors import InvalidInputError
-from ..wording import counted
+from ..wording import counted, shown
 from .processor import InputProcessor
 from .text import Encoding, check_texts, pad, token_batches, tokenize
 from .text_processor import TextProcessor
 from .tokenizer_identity import TokenizerIdentity, tokenizer_identity
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 IGNORED = -100
 """The label of a position that no loss counts, which is what targets are padded with."""
@@ -90,7 +93,7 @@ class PairProcessor(TextProcessor):
 
         Raises:
             InvalidInputError: `max_target_length` leaves no room for a token, or neither model nor tokenizer says what
-                a target ends with.
+                a target ends with; or a target has that end amid its text.
         """
         end = self.eos_token_id
         if end is None:
@@ -99,7 +102,27 @@ class PairProcessor(TextProcessor):
                 "which a target stops: set eos_token_id of the generation config, or tokenizer.eos_token."
             )
         encodings = tokenize(self.tokenizer, targets, max_length=self.max_target_length, as_targets=True)
-        return [self._ended(encoding["input_ids"], end) for encoding in encodings]
+        ended = [self._ended(encoding["input_ids"], end) for encoding in encodings]
+        self._check_spelled(targets, ended, end)
+        return ended
+
+    def _check_spelled(self, targets: Sequence[str], tokens: Sequence[Sequence[int]], end: int) -> None:
+        """Refuses targets with the end of a sequence amid them, and warns of letters that the tokenizer has not."""
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        lacking = []
+        for text, ids in zip(targets, tokens, strict=True):
+            if end in ids[1:-1] or ids == [end, end]:
+                name = self.tokenizer.convert_ids_to_tokens(end)
+                raise InvalidInputError(
+                    f"the target {shown(text, 60)} holds {name!r}, with which an answer ends: leave it out."
+                )
+            if unknown is not None and unknown != end and unknown in ids:
+                lacking.append(text)
+        if lacking:
+            logger.warning(
+                f"the tokenizer cannot spell all of {counted(len(lacking), 'target')}, such as "
+                f"{shown(lacking[0], 60)}: what it lacks is not said in answers."
+            )
 
     def _ended(self, tokens: list[int], end: int) -> list[int]:
         if tokens and tokens[-1] == end:

@@ -17,6 +17,8 @@ SEQ2SEQ = "seq2seq"
 MEAN = "mean"
 PROBES, PROBE_LENGTH, PROBED_TOKENS = 2, 16, 4096
 IGNORED = -100
+LONGEST = 1024
+"""Tokens of a source or target where neither model nor tokenizer has a limit: the cost grows with their square."""
 
 
 @CONTROLLERS.register(SEQ2SEQ)
@@ -80,8 +82,8 @@ class Seq2SeqController(Controller):
     def processor(self, config: Any, encoder: nn.Module, processing_class: Any) -> PairProcessor:
         return PairProcessor(
             processing_class,
-            max_source_length=self.max_length(config, encoder, processing_class),
-            max_target_length=config.max_target_length or self._positions(encoder),
+            max_source_length=self.max_length(config, encoder, processing_class) or LONGEST,
+            max_target_length=config.max_target_length or self._positions(encoder) or LONGEST,
             source_prefix=config.source_prefix,
             eos_token_id=_end_of(encoder),
         )

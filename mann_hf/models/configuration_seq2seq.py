@@ -41,7 +41,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         memory_size: K, the size of the keys and values of a memory of examples; by default that of the states.
         gate: how far a memory of examples is open before training: what is read is multiplied by tanh(gate).
         source_prefix: put in front of each source, as T5 takes it ("translate English to German: ").
-        max_source_length: the largest number of tokens of a source; by default that of the model.
+        max_source_length: the largest number of tokens of a source; by default that of the model or its tokenizer, and
+            1,024 where they have none.
         max_target_length: likewise of a target.
         store_texts: whether the memory keeps and saves the texts it was taught.
         adapter: as for `MANNConfig`.

@@ -249,6 +249,8 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
         )
         inputs = {name: input_tensors[name].to(self.device) for name in ("input_ids", "attention_mask")}
         options = {**self._length(generate_kwargs, processor), **generate_kwargs}
+        if options.get("stop_strings") is not None:
+            options.setdefault("tokenizer", processor.tokenizer)
         made = model.generate(**inputs, **options)
         sequences = self._ended(made if isinstance(made, Tensor) else made.sequences, generate_kwargs)
         batch = len(inputs["input_ids"])

@@ -91,6 +91,8 @@ def _texts(answers: Any) -> list[str]:
 
 
 def _check_columns(names: Sequence[str] | None, column: str, output_column: str) -> None:
+    if not isinstance(output_column, str):
+        raise InvalidTypeError(f"output_column is {shown(output_column)}; give the name of the new column.")
     if names is None:  # of a stream that does not know them yet
         return
     if column not in names:

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from mann_hf.controllers.pair_processor import PairProcessor
 from mann_hf.controllers.tokenizer_identity import tokenizer_identity
 from mann_hf.errors import InvalidInputError, InvalidTypeError
+from tests.tiny_seq2seq import word_tokenizer
 
 WORDS = ["the", "dog", "sees", "a", "cat", "der", "hund", "sieht", "die", "katze", "translate", ":"]
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
@@ -141,3 +143,21 @@ def test_the_processor_keeps_the_identity_of_its_tokenizer() -> None:
     tokenizer = tokenizer_of()
     assert PairProcessor(tokenizer).identity == tokenizer_identity(tokenizer)
     assert PairProcessor(tokenizer).words is None
+
+
+def test_the_end_of_a_sequence_amid_a_target_is_refused() -> None:
+    processor = PairProcessor(word_tokenizer())
+    for target in ("der </s> hund", "</s>"):
+        with pytest.raises(InvalidInputError, match="'</s>', with which an answer ends"):
+            processor.encode_targets(["der hund", target])
+
+
+def test_what_cannot_be_spelled_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    processor = PairProcessor(word_tokenizer())
+    transformers.utils.logging.enable_propagation()
+    with caplog.at_level("WARNING"):
+        processor.encode_targets(["der hund"])
+        assert not caplog.messages
+        processor.encode_targets(["der hund", "der zebra", "ein yak"])
+    transformers.utils.logging.disable_propagation()
+    assert "cannot spell all of 2 targets, such as 'der zebra'" in caplog.text
