@@ -134,6 +134,7 @@ class RecurrentEncoder(nn.Module):
             inputs_embeds: [B, L, H] in place of `input_ids`.
             output_attentions: has no effect, as there is no attention within a source.
             output_hidden_states: whether to return the embeddings and the states as `hidden_states`.
+            cache_position: has no effect: the state knows it. Earlier versions of transformers give it.
             return_dict: whether to return a named output; a tuple if False.
 
         Returns:
@@ -270,6 +271,7 @@ class RecurrentSeq2SeqModel(PreTrainedModel, GenerationMixin):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        cache_position: Tensor | None = None,
     ) -> Seq2SeqLMOutput | tuple[Any, ...]:
         """Predicts each next target token.
 

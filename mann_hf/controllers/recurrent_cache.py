@@ -44,6 +44,9 @@ class RecurrentLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return -1
 
+    def get_max_cache_shape(self) -> int:
+        return -1
+
     def reset(self) -> None:
         super().reset()
         self.length = 0

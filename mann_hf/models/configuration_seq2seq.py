@@ -146,6 +146,10 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         """K, the size of what a memory's keys are: of a memory of tokens the decoder's states, else `memory_size`."""
         return GENERATION_MEMORIES[self.memory].key_size_of(self)
 
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What differs from the defaults; all, around a model whose configuration has no defaults to compare with."""
+        return self.to_dict() if self.encoder_config.has_no_defaults_at_init else super().to_diff_dict()
+
     def get_text_config(self, decoder: Any = None, encoder: Any = None) -> PreTrainedConfig:
         """The configuration of the wrapped model, or of its decoder or encoder; see transformers."""
         return self.encoder_config.get_text_config(decoder=decoder, encoder=encoder)
