@@ -147,8 +147,12 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         return GENERATION_MEMORIES[self.memory].key_size_of(self)
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """What differs from the defaults; all, around a model whose configuration has no defaults to compare with."""
-        return self.to_dict() if self.encoder_config.has_no_defaults_at_init else super().to_diff_dict()
+        """What differs from the defaults; all, around a model whose configuration has no defaults to compare with.
+
+        Earlier versions of transformers say so of it, and fail as they compare.
+        """
+        alone = getattr(self.encoder_config, "has_no_defaults_at_init", False)
+        return self.to_dict() if alone else super().to_diff_dict()
 
     def get_text_config(self, decoder: Any = None, encoder: Any = None) -> PreTrainedConfig:
         """The configuration of the wrapped model, or of its decoder or encoder; see transformers."""
