@@ -33,6 +33,15 @@ SHARPNESSES = (10.0, 30.0)
 """The λ and β among which validation chooses."""
 
 
+def _known(given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by the names that this version of transformers has: it had `group_by_length` first."""
+    if hasattr(Seq2SeqTrainingArguments, "train_sampling_strategy"):
+        return given
+    by_length = given.get("train_sampling_strategy") == "group_by_length"
+    others = {name: value for name, value in given.items() if name != "train_sampling_strategy"}
+    return others | ({"group_by_length": True} if by_length else {})
+
+
 def train_from_scratch(
     recipe: Seq2SeqRecipe, pairs: Sequence[Pair], folder: Path, seed: int, say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def train_from_scratch(
         given = {"seed": seed, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, **recipe.run}
         trainer = Seq2SeqTrainer(
             model=model,
-            args=Seq2SeqTrainingArguments(checkpoints, **given),
+            args=Seq2SeqTrainingArguments(checkpoints, **_known(given)),
             train_dataset=rows,
             data_collator=DataCollatorForSeq2Seq(tokenizer, model),
         )

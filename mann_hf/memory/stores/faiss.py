@@ -153,7 +153,8 @@ class FaissLists(Store):
         width = self._index.coarse_code_size()
         for some in torch.arange(len(slots)).split(ADDED_AT_ONCE):
             begins = lists[some].numpy().astype("<i8").view(np.uint8).reshape(len(some), 8)[:, :width]
-            self._index.add_sa_codes(np.hstack([begins, codes[some].numpy()]), slots[some].numpy())
+            numbers = slots[some].numpy()  # named, as earlier versions of faiss read them after letting go of them
+            self._index.add_sa_codes(np.hstack([begins, codes[some].numpy()]), numbers)
         self.holds = torch.zeros(int(slots.max()) + 1, dtype=torch.bool).index_fill(0, slots, True)
 
     def _add(self, slots: Tensor, keys: Tensor) -> None:
