@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from ..errors import InvalidInputError
+from ..targets.label_tensors import IGNORED
 from ..wording import counted, shown
 from .processor import InputProcessor
 from .text import Encoding, check_texts, pad, token_batches, tokenize
@@ -17,9 +18,6 @@ from .text_processor import TextProcessor
 from .tokenizer_identity import TokenizerIdentity, tokenizer_identity
 
 logger = logging.get_logger(f"transformers.{__name__}")
-
-IGNORED = -100
-"""The label of a position that no loss counts, which is what targets are padded with."""
 
 
 class PairProcessor(TextProcessor):

@@ -13,11 +13,9 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from ..errors import InvalidInputError
+from ..targets.label_tensors import IGNORED
 from ..wording import at_least
 from .recurrent_cache import RecurrentCache, States, recurrent_cache
-
-IGNORED = -100
-"""The label of a position that has no part in the loss."""
 
 
 class RecurrentSeq2SeqConfig(PreTrainedConfig):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING, AutoModelForSeq2SeqLM, PreTrainedConfig
 
 from ..errors import InvalidInputError, UnknownNameError
+from ..targets.label_tensors import IGNORED
 from .base import CONTROLLERS, Controller, to_unit_length
 from .pair_processor import PairProcessor
 from .text_encoder import max_positions
@@ -16,7 +17,6 @@ from .text_encoder import max_positions
 SEQ2SEQ = "seq2seq"
 MEAN = "mean"
 PROBES, PROBE_LENGTH, PROBED_TOKENS = 2, 16, 4096
-IGNORED = -100
 LONGEST = 1024
 """Tokens of a source or target where neither model nor tokenizer has a limit: the cost grows with their square."""
 

@@ -46,7 +46,7 @@ def evidence_of(model: Any, sequences: Tensor, most: int, inputs: dict[str, Tens
             outputs = model(decoder_input_ids=sequences[:, :-1], **asked)
             return _nothing(_probability(outputs.logits, tokens))
         if encoded.retrieval is None:
-            return _of_examples(model, sequences, most, inputs)
+            return _of_examples(model, encoded, sequences, most, inputs)
         retrieved, logits = _step_by_step(model, sequences, asked)
         return _of_tokens(model, retrieved, logits, tokens, most)
 
@@ -94,11 +94,12 @@ def _of_tokens(model: Any, retrieved: Retrieved, logits: Tensor, tokens: Tensor,
     return GenerationEvidence(probabilities, retrieved.shares.sum(-1), weights, pairs, positions)
 
 
-def _of_examples(model: Any, sequences: Tensor, most: int, inputs: dict[str, Tensor]) -> GenerationEvidence:
+def _of_examples(
+    model: Any, encoded: Any, sequences: Tensor, most: int, inputs: dict[str, Tensor]
+) -> GenerationEvidence:
     """Weight times gradient of each token's log probability, summed over the states that read."""
     tokens = sequences[:, 1:]
     with torch.no_grad():
-        plain = model.encode_sources(**inputs)
         search, own = model.ready_search(), model.generation_memory
         mask = inputs.get("attention_mask")
         states = model.encoder.get_encoder()(**inputs, return_dict=True)[0]
@@ -107,9 +108,9 @@ def _of_examples(model: Any, sequences: Tensor, most: int, inputs: dict[str, Ten
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # whose recurrent layers only train
         values = stored.values.detach().expand(len(states), -1, -1).clone().requires_grad_(True)
         read = own.reading(states.detach(), stored.keys, values, stored.mask)
-        plain.last_hidden_state = read.states
+        encoded.last_hidden_state = read.states
         outputs = model(
-            decoder_input_ids=sequences[:, :-1], encoder_outputs=plain, attention_mask=mask, return_dict=True
+            decoder_input_ids=sequences[:, :-1], encoder_outputs=encoded, attention_mask=mask, return_dict=True
         )
         chosen = outputs.logits.float().log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
         shares = []

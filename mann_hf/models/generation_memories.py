@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..controllers.base import to_unit_length
-from ..controllers.seq2seq_controller import IGNORED, half_of, mean_of_states
+from ..controllers.seq2seq_controller import half_of, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import INTERPOLATIONS
 from ..persistent.pairs import Candidates, EncodedPairs, PairKind, PairSearch
 from ..registry import Registry
+from ..targets.label_tensors import IGNORED
 
 READ_WHOLE = 1024
 """Pairs up to which each question reads all of a memory of examples; beyond, the nearest alone."""

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
 
-from ..controllers.seq2seq_controller import IGNORED, SEQ2SEQ, decoder_inputs, mean_of_states
+from ..controllers.seq2seq_controller import SEQ2SEQ, decoder_inputs, mean_of_states
 from ..memory.example_reading import ExampleReading
 from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
 from ..memory.stores import STORES
 from ..persistent.pairs import EncodedPairs
+from ..targets.label_tensors import IGNORED
 from .arguments import naming_unknown_arguments
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .embedding import evaluating

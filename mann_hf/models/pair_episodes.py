@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..controllers.seq2seq_controller import IGNORED
 from ..errors import InvalidInputError
 from ..persistent.pairs import Candidates
+from ..targets.label_tensors import IGNORED
 from .episode_batch import EpisodeBatch
 from .generation_memories import NOTHING, PairStates, StoredExamples
 

@@ -1,12 +1,10 @@
 """The protocol of kinds of episodes: what training differs in from one kind of model to another."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..episodes import SeededEpisodes
 from ..errors import InvalidInputError, InvalidTypeError
@@ -149,16 +147,3 @@ def kind_of(*whose: Any) -> EpisodeKind:
     """
     named = (getattr(each, "episode_kind", None) for each in whose)
     return EPISODE_KINDS[next((name for name in named if name is not None), LABELS)]()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """While a model is evaluated, without dropout and gradients; afterwards each of its parts is as before."""
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, training in modes.items():
-            part.training = training

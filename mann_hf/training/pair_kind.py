@@ -11,11 +11,12 @@ from torch import Tensor
 from ..episodes import PairCollator, PairSampler, SeededEpisodes
 from ..episodes.pairs import PAIRS
 from ..errors import InvalidInputError
+from ..models.embedding import evaluating
 from ..targets.label_tensors import IGNORED
 from ..wording import listed
 from .arguments import PAIR_COLUMNS, EpisodicTrainingArguments
 from .evaluation import evaluation_episodes
-from .kind_base import EPISODE_KINDS, EpisodeKind, evaluating
+from .kind_base import EPISODE_KINDS, EpisodeKind
 from .pair_objectives import PAIR_OBJECTIVES, token_losses
 from .regularizers import REGULARIZERS
 from .sharding import whole_weights
@@ -104,7 +105,7 @@ def answer_pairs(model: Any, collator: Any, episodes: Any, at_a_time: int = 8) -
     numbers: list[int] = []
     losses: list[Tensor] = []
     device = next(model.parameters()).device
-    with evaluating(model):
+    with evaluating(model), torch.no_grad():
         for first in range(0, len(episodes), at_a_time):
             read = model.embed_episodes(collator(episodes[first : first + at_a_time]).to(device))
             logits, labels = read.logits, read.labels
