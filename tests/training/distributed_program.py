@@ -1,11 +1,11 @@
-"""What each of several processes runs in test_processes.py, by settings in JSON; figures and model lie in a folder.
+"""What each of several processes runs in test_processes.py; figures and model lie in a folder.
 
 Settings: `encoder`, `rows` (a file), `output`, `arguments` of the run, and, if asked for, `spread` (FSDP2), `lora`,
 `taught` (the model has a memory), `stop_after` (steps), `resume`.
 """
 
 import json
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,12 @@ class Watch(TrainerCallback):
         control.should_training_stop |= state.global_step == self.settings.get("stop_after")
 
 
-def main(settings: dict[str, Any]) -> None:
-    """Evaluates, trains, evaluates and saves."""
+def main(rank: int, settings: dict[str, Any], processes: int, port: int) -> None:
+    """Evaluates, trains, evaluates and saves, as one of several processes that are told of each other as by torchrun."""
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    os.environ |= {name: str(number) for name, number in ranks.items()}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    torch.set_num_threads(1)
     if settings.get("spread"):
         spread_on_processors()
         settings["arguments"] |= {"fsdp": True, "fsdp_config": SPREAD}
@@ -87,7 +91,3 @@ def main(settings: dict[str, Any]) -> None:
     trainer.save_model(str(output / "model"))
     if trainer.is_world_process_zero():
         (output / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))

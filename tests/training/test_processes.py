@@ -1,9 +1,9 @@
 """Training by several processes: each with all weights, or with a share of them."""
 
 import json
-import os
-import subprocess
-import sys
+import multiprocessing
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.multiprocessing import start_processes
 
 from mann_hf import EpisodicTrainer, EpisodicTrainingArguments, MANNForSequenceClassification
 from mann_hf.errors import InvalidInputError
 from mann_hf.training import OBJECTIVES
 
-from .test_trainer import ROOT, TRAIN, VALID
+from . import distributed_program
+from .test_trainer import TRAIN, VALID
 
-PROGRAM = Path(__file__).with_name("distributed_program.py")
+SECONDS = 300
 Run = Callable[..., dict[str, dict[str, float]]]
 
 
@@ -32,16 +34,21 @@ def run(tiny_encoder: Path, tmp_path: Path) -> Run:
         rows.write_text("".join(json.dumps(row) + "\n" for row in [*TRAIN, *VALID]), encoding="utf-8")
         given = {"encoder": str(tiny_encoder), "rows": str(rows), "output": str(tmp_path / folder)} | told
         given["arguments"] = {"n_way": 3, "n_query": 2, "eval_episodes": 20, **told.get("arguments", {})}
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        done = subprocess.run(
-            [*launch, str(PROGRAM), json.dumps(given)],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=300,
-            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        multiprocessing.set_forkserver_preload([distributed_program.__name__])  # each process is a fork of its imports
+        begun = start_processes(
+            distributed_program.main,
+            (given, processes, port),
+            processes,
+            join=False,
+            daemon=True,
+            start_method="forkserver",
         )
-        assert done.returncode == 0, done.stderr[-8000:]
+        latest = time.monotonic() + SECONDS
+        while not begun.join(latest - time.monotonic()):
+            assert time.monotonic() < latest, f"the processes have not ended after {SECONDS} s"
         return json.loads((tmp_path / folder / "figures.json").read_text())
 
     return start
