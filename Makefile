@@ -24,6 +24,8 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard mann_hf tasks examples tests docs)
 
 SHELL := bash
+# Where no bytecode is kept, each worker and each of the hundreds of processes of the tests compiles all files anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A line for each package that pip fetches, none for those that are there, and one as it installs them all.
 define SAY_WHAT_COMES
@@ -87,3 +89,4 @@ bench: $(VENV)/.installed-dev
 
 clean:
 	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
