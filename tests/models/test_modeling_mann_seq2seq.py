@@ -1,5 +1,7 @@
 """Encoder-decoders with a memory of pairs: they say what they were taught, and change in nothing until then."""
 
+from functools import cache
+
 import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, set_seed
@@ -23,6 +25,12 @@ def folders(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def bare(folders):
+    """The model of a family without a memory, one for all tests, which leave it as it is."""
+    return cache(lambda family: AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval())
+
+
 def wrapped(folder, **kwargs):
     return mann_hf.MANNForConditionalGeneration.from_seq2seq_pretrained(folder, **kwargs)
 
@@ -41,39 +49,40 @@ def taught(folder, sources=SOURCES, targets=TARGETS, **kwargs):
 @pytest.mark.parametrize("family", FAMILIES)
 class TestEveryFamily:
     @pytest.mark.parametrize("memory", ["token", "example"])
-    @pytest.mark.parametrize("mode", MODES)
-    def test_an_empty_memory_changes_no_bit(self, folders, family, memory, mode):
-        bare = AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval()
+    def test_an_empty_memory_changes_no_bit(self, folders, bare, family, memory):
         model = wrapped(folders(family), memory=memory)
-        settings = {"max_new_tokens": 10, "return_dict_in_generate": True, "output_logits": True, **MODES[mode]}
-        outputs = []
-        for one in (bare, model):
-            set_seed(1)
-            outputs.append(one.generate(**batch_of(SOURCES), **settings))
-        assert torch.equal(outputs[0].sequences, outputs[1].sequences)
-        assert all(torch.equal(*pair) for pair in zip(outputs[0].logits, outputs[1].logits, strict=True))
+        for mode in MODES.values():
+            settings = {"max_new_tokens": 10, "return_dict_in_generate": True, "output_logits": True, **mode}
+            outputs = []
+            for one in (bare(family), model):
+                set_seed(1)
+                outputs.append(one.generate(**batch_of(SOURCES), **settings))
+            assert torch.equal(outputs[0].sequences, outputs[1].sequences), mode
+            assert all(torch.equal(*pair) for pair in zip(outputs[0].logits, outputs[1].logits, strict=True)), mode
 
-    def test_a_share_of_0_changes_no_bit(self, folders, family):
-        bare = AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval()
+    def test_a_share_of_0_changes_no_bit(self, folders, bare, family):
         model, _ = taught(folders(family), interpolation=0.0)
         inputs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
         with torch.no_grad():
-            assert torch.equal(model(**inputs).logits, bare(**inputs).logits)
+            assert torch.equal(model(**inputs).logits, bare(family)(**inputs).logits)
 
-    def test_an_untrained_memory_of_examples_changes_no_bit(self, folders, family):
-        bare = AutoModelForSeq2SeqLM.from_pretrained(folders(family)).eval()
+    def test_an_untrained_memory_of_examples_changes_no_bit(self, folders, bare, family):
         model, _ = taught(folders(family), memory="example")
+        inputs = batch_of(SOURCES)
         assert torch.equal(
-            model.generate(**batch_of(SOURCES), max_new_tokens=8), bare.generate(**batch_of(SOURCES), max_new_tokens=8)
+            model.generate(**inputs, max_new_tokens=8), bare(family).generate(**inputs, max_new_tokens=8)
         )
 
-    @pytest.mark.parametrize("settings", [{}, {"num_beams": 3}, {"use_cache": False}], ids=str)
-    def test_it_says_what_it_was_taught_and_forgets_it(self, folders, family, settings):
+    def test_it_says_what_it_was_taught_and_forgets_it(self, folders, family):
         model, ids = taught(folders(family))
-        before = said(wrapped(folders(family)), **settings)
-        assert said(model, **settings) == TARGETS
+        ways = [{}, {"num_beams": 3}, {"use_cache": False}]
+        for settings in ways:
+            assert said(model, **settings) == TARGETS, settings
         model.forget(ids=ids)
-        assert len(model.memory) == 0 and said(model, **settings) == before
+        assert len(model.memory) == 0
+        untaught = wrapped(folders(family))
+        for settings in ways:
+            assert said(model, **settings) == said(untaught, **settings), settings
 
     def test_saved_it_says_it_still(self, folders, family, tmp_path):
         model, _ = taught(folders(family))
