@@ -65,6 +65,16 @@ hypothesis.settings.register_profile("mann_hf", deadline=None, derandomize=True,
 hypothesis.settings.load_profile("mann_hf")
 
 
+TAKE_MINUTES = {
+    f"tests.{name}" for name in ("test_concurrent", "test_documentation", "test_fresh_environment", "test_fuzz_folders")
+} | {"tests.training.test_killed", "tests.training.test_processes"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with what takes minutes, so that no worker waits in the end for another that has just begun with it."""
+    items.sort(key=lambda item: getattr(getattr(item, "module", None), "__name__", "") not in TAKE_MINUTES)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Tells what tests have measured and recorded with `record_property`, those in workers too."""
     for report in terminalreporter.stats.get("passed", []):

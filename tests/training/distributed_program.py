@@ -55,7 +55,7 @@ class Watch(TrainerCallback):
 
 
 def main(rank: int, settings: dict[str, Any], processes: int, port: int) -> None:
-    """Evaluates, trains, evaluates and saves, as one of several processes that are told of each other as by torchrun."""
+    """Evaluates, trains, evaluates and saves, as one of several processes that know of each other as by torchrun."""
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     os.environ |= {name: str(number) for name, number in ranks.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
