@@ -51,12 +51,11 @@ Visit = Callable[..., "Page"]
 
 
 @pytest.fixture
-def make(tiny_encoder: Path) -> Make:
+def make(tiny_classifier: Callable[..., MANNForSequenceClassification]) -> Make:
     """A classifier around the tiny encoder: `make({text: label}, **fields of its configuration)`."""
 
     def made(taught: dict[str, Any] | None = None, **config: Any) -> FewShotTextClassificationPipeline:
-        model = MANNForSequenceClassification.from_encoder_pretrained(tiny_encoder, **config)
-        classifier = FewShotTextClassificationPipeline(model=model)
+        classifier = FewShotTextClassificationPipeline(model=tiny_classifier(**config))
         if taught:
             classifier.remember(list(taught), list(taught.values()))
         return classifier
