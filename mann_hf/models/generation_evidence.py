@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .embedding import evaluating
-from .generation_memories import Retrieved
+from .token_retrieval import Retrieved
 
 
 class GenerationEvidence(NamedTuple):
@@ -63,10 +63,10 @@ def _nothing(probabilities: Tensor) -> GenerationEvidence:
 def _step_by_step(model: Any, sequences: Tensor, asked: dict[str, Any]) -> tuple[Retrieved, Tensor]:
     """What was retrieved for each token, [B, T, M] each, and the logits [B, T, V].
 
-    Where one search serves several tokens, it goes step by step, as greedy generation went.
+    Where what is found at one step serves later ones, it goes step by step, as greedy generation went.
     """
     retrieval = asked["encoder_outputs"].retrieval
-    if retrieval.search is None or model.generation_memory.chunk_size == 1:
+    if not retrieval.goes_on:
         outputs = model(decoder_input_ids=sequences[:, :-1], **asked)
         return outputs.retrieved, outputs.logits
     found, logits, cache = [], [], None

@@ -225,7 +225,9 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         outputs = self.encoder(encoder_outputs=encoder_outputs, return_dict=True, **inputs, **options, **kwargs)
         loss, logits, retrieved = outputs.loss, outputs.logits, None
         if retrieval is not None:
-            retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows, int(step))
+            previous = None if decoder_input_ids is None else decoder_input_ids[:, -1]
+            states, rows = outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows
+            retrieved = retrieval(states, rows, int(step), previous)
             logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
             loss = None if labels is None else token_loss(logits, labels)
         with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)
