@@ -108,11 +108,11 @@ class TokenMemory(GenerationMemory):
     `neighbours` the tokens of the nearest pairs alone are compared, as in Meng et al. 2022, [Fast Nearest Neighbor
     Machine Translation](https://arxiv.org/abs/2105.14528).
 
-    Attributes:
-        ends: the tokens with which a sequence is complete, padding among them.
-
     Args:
         config: a `MANNSeq2SeqConfig`.
+
+    Attributes:
+        ends: the tokens with which a sequence is complete, padding among them.
     """
 
     kind: PairKind = "token"
@@ -123,8 +123,8 @@ class TokenMemory(GenerationMemory):
         self.nearest, self.neighbours, self.source_weight = config.nearest, config.neighbours, config.source_weight
         self.chunk_size, self.min_knns = config.chunk_size, config.min_knns
         decoder = half_of(config.encoder_config, "decoder")
-        ends = decoder.eos_token_id if isinstance(decoder.eos_token_id, list) else [decoder.eos_token_id]
-        self.ends = [token for token in (*ends, decoder.pad_token_id) if token is not None]
+        ends, padding = (getattr(decoder, f"{name}_token_id", None) for name in ("eos", "pad"))
+        self.ends = [token for token in (*(ends if isinstance(ends, list) else [ends]), padding) if token is not None]
         fixed = not isinstance(config.interpolation, str)
         share = config.interpolation if fixed else 0.5
         self.interpolation = INTERPOLATIONS[config.interpolation_kind](share, config.sharpness, config.nearest)

@@ -137,11 +137,6 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         model.generation_config = GenerationConfig.from_dict(encoder.generation_config.to_dict())
         return model
 
-    @property
-    def reading(self) -> Any:
-        """How the memory is read, as objectives take it."""
-        return self.generation_memory
-
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
         return SourceEncoder(self)
