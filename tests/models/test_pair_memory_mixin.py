@@ -9,6 +9,8 @@ from transformers import pipeline
 
 import mann_hf
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MannError
+from mann_hf.models.episode_batch import EpisodeBatch
+from mann_hf.models.modeling_mann_seq2seq import token_loss
 from tests.tiny_seq2seq import SOURCES, TARGETS, batch_of, save_tiny, word_tokenizer
 
 Generator = mann_hf.MANNForConditionalGeneration
@@ -241,3 +243,43 @@ def test_an_adapter_is_saved_with_the_memory_that_was_written_through_it(folder,
     loaded.disable_adapters()
     with pytest.raises(EncoderMismatchError):
         logits(loaded)
+
+
+class TestSpreads:
+    """What scores are measured by, in training over episodes."""
+
+    @pytest.fixture
+    def steps(self, folder, monkeypatch) -> Any:
+        """Takes steps of training, and tells how often the fixed pairs were encoded meanwhile."""
+        model = Generator.from_seq2seq_pretrained(folder, interpolation="adaptive").train()
+        pairs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
+        batch = EpisodeBatch(
+            [pairs], torch.tensor([[0, 1]]), torch.zeros(1, 2).long(), torch.tensor([[2]]), torch.zeros(1, 1).long()
+        )
+        encoded, own = [], Generator.encoder_probe
+        monkeypatch.setattr(Generator, "encoder_probe", lambda self: encoded.append(1) or own(self))
+
+        def taken(count, learned):
+            optimizer = torch.optim.SGD(learned(model).parameters(), 0.01)
+            encoded.clear()
+            for _ in range(count):
+                for _ in range(2):  # gradients that accumulate
+                    token_loss(*model.embed_episodes(batch)).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            return len(encoded)
+
+        return taken
+
+    def test_of_a_wrapped_model_that_stays_they_are_computed_once(self, steps):
+        assert steps(3, lambda model: model.generation_memory) == 1
+
+    def test_of_one_that_learns_they_are_computed_once_a_step(self, steps):
+        assert steps(3, lambda model: model) == 3
+
+    def test_they_are_those_of_the_weights_as_they_are(self, folder):
+        model = Generator.from_seq2seq_pretrained(folder).train()
+        before = model.spreads()
+        shaken(model)
+        fresh = shaken(Generator.from_seq2seq_pretrained(folder))
+        assert model.spreads() == fresh.spreads() != before
