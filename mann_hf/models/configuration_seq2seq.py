@@ -92,11 +92,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         if not isinstance(memory, str):
             raise _wrong("memory", memory, "give a name")
         GENERATION_MEMORIES[memory]  # refuses another name
-        if isinstance(interpolation, str):
-            if interpolation != ADAPTIVE:
-                raise _wrong("interpolation", interpolation, f"give a number from 0 to 1, or {ADAPTIVE!r}")
-        elif not _is_number(interpolation) or not 0 <= interpolation <= 1:
-            raise _wrong("interpolation", interpolation, f"give a number from 0 to 1, or {ADAPTIVE!r}")
+        if interpolation != ADAPTIVE:
+            check_share(interpolation, f", or {ADAPTIVE!r}")
         for name, number in (("nearest", nearest), ("chunk_size", chunk_size)):
             _check_whole(name, number)
         for name, optional in (
@@ -110,8 +107,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
                 _check_whole(name, optional, " or None")
         if min_knns is not None and min_knns > nearest:
             raise _wrong("min_knns", min_knns, f"give at most nearest ({nearest}), or None to search each time")
-        if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
-            raise _wrong("sharpness", sharpness, "give a number above 0")
+        check_sharpness(sharpness)
         if not _is_number(source_weight) or not 0 <= source_weight < float("inf"):
             raise _wrong("source_weight", source_weight, "give a number from 0 on")
         if not _is_number(gate) or abs(gate) == float("inf"):
@@ -166,6 +162,18 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
     def get_text_config(self, decoder: Any = None, encoder: Any = None) -> PreTrainedConfig:
         """The configuration of the wrapped model, or of its decoder or encoder; see transformers."""
         return self.encoder_config.get_text_config(decoder=decoder, encoder=encoder)
+
+
+def check_share(interpolation: Any, other: str = "") -> None:
+    """Refuses what is no share λ; `other` says what else may come."""
+    if not _is_number(interpolation) or not 0 <= interpolation <= 1:
+        raise _wrong("interpolation", interpolation, f"give a number from 0 to 1{other}")
+
+
+def check_sharpness(sharpness: Any) -> None:
+    """Refuses what is no β."""
+    if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
+        raise _wrong("sharpness", sharpness, "give a number above 0")
 
 
 def _is_number(value: Any) -> bool:

@@ -4,8 +4,9 @@ Shapes: N pairs, B sources, L tokens of sources, T of targets, S stored tokens, 
 of the encoder's and the decoder's states, E and K of source and token keys.
 """
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,15 @@ from torch.nn import functional as F
 
 from ..controllers.base import to_unit_length
 from ..controllers.seq2seq_controller import half_of, mean_of_states
+from ..errors import InvalidInputError
 from ..memory.example_reading import ExampleReading
-from ..memory.interpolation import INTERPOLATIONS
+from ..memory.interpolation import INTERPOLATIONS, FixedInterpolation
 from ..persistent.pairs import Candidates, EncodedPairs, PairKind, PairSearch
 from ..registry import Registry
 from ..targets.label_tensors import IGNORED
 from .token_retrieval import TokenRetrieval
+
+Memory = TypeVar("Memory", bound="GenerationMemory")
 
 READ_WHOLE = 1024
 """Pairs up to which each question reads all of a memory of examples; beyond, the nearest alone."""
@@ -86,6 +90,14 @@ class GenerationMemory(nn.Module, ABC):
         """The keys [P, ..] that `probe_states` become; by default themselves."""
         return states
 
+    def with_interpolation(self: Memory, share: float, sharpness: float) -> Memory:
+        """The same with another λ and β, which have parts of its own; this one stays as it is.
+
+        Raises:
+            InvalidInputError: it has none, or learns them.
+        """
+        raise InvalidInputError(f"a memory of kind {self.kind!r} has no share in the next-token distribution to set.")
+
     @property
     @abstractmethod
     def is_silent(self) -> bool:
@@ -141,6 +153,13 @@ class TokenMemory(GenerationMemory):
     @property
     def is_silent(self) -> bool:
         return getattr(self.interpolation, "share", None) == 0
+
+    def with_interpolation(self, share: float, sharpness: float) -> "TokenMemory":
+        if not isinstance(self.interpolation, FixedInterpolation):
+            raise InvalidInputError("λ and β of this model are predicted and learned: they cannot be set.")
+        memory = copy.copy(self)
+        memory._modules = {**self._modules, "interpolation": FixedInterpolation(share, sharpness)}
+        return memory.train(self.training)
 
     def encoded(self, states: PairStates) -> EncodedPairs:
         told = states.tokens != IGNORED

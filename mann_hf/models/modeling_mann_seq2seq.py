@@ -17,7 +17,7 @@ from ..memory.stores import STORES
 from ..persistent.pairs import EncodedPairs
 from ..targets.label_tensors import IGNORED
 from .arguments import naming_unknown_arguments
-from .configuration_seq2seq import MANNSeq2SeqConfig
+from .configuration_seq2seq import MANNSeq2SeqConfig, check_share, check_sharpness
 from .embedding import evaluating
 from .encoder_settings import read_wrapped
 from .episode_batch import EpisodeBatch
@@ -136,6 +136,26 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         model = super().from_encoder(encoder, config)
         model.generation_config = GenerationConfig.from_dict(encoder.generation_config.to_dict())
         return model
+
+    def set_interpolation(self, share: float, sharpness: float | None = None) -> None:
+        """Changes λ and β of a memory of tokens from the next call on, also in what is saved.
+
+        Models that share these weights, as those of `with_own_memory` do, keep theirs.
+
+        Args:
+            share: λ, from 0, with which the model generates as if nothing were stored, to 1.
+            sharpness: β; by default it stays.
+
+        Raises:
+            InvalidInputError: a number out of its range, or a model that predicts λ or has a memory of examples. λ and
+                β stay as they were.
+        """
+        config = self.config
+        sharpness = config.sharpness if sharpness is None else sharpness
+        check_share(share)
+        check_sharpness(sharpness)
+        self.generation_memory = self.generation_memory.with_interpolation(float(share), float(sharpness))
+        config.interpolation, config.sharpness = float(share), float(sharpness)
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
