@@ -95,8 +95,10 @@ def generated(
     generator = mann_hf.MemoryAugmentedGenerationPipeline(
         model=model.eval(), tokenizer=tokenizer, device=model.device, batch_size=batch_size
     )
-    answers = generator(list(sources), **{"do_sample": False, **settings})
-    return [answer["generated_text"] for answer in answers]
+    order = sorted(range(len(sources)), key=lambda place: len(sources[place]))  # the pipeline sorts part by part
+    answers = generator([sources[place] for place in order], **{"do_sample": False, **settings})
+    texts = {place: answer["generated_text"] for place, answer in zip(order, answers, strict=True)}
+    return [texts[place] for place in range(len(sources))]
 
 
 def exact_match(predictions: Sequence[str], references: Sequence[str]) -> float:
