@@ -162,12 +162,12 @@ class TokenMemory(GenerationMemory):
         return memory.train(self.training)
 
     def encoded(self, states: PairStates) -> EncodedPairs:
-        told = states.tokens != IGNORED
+        mask = states.tokens != IGNORED
         return EncodedPairs(
             source_keys=mean_of_states(states.sources, states.mask),
-            tokens=states.tokens[told],
-            lengths=told.sum(1),
-            token_keys=to_unit_length(states.targets[told].float()),
+            tokens=states.tokens[mask],
+            lengths=mask.sum(1),
+            token_keys=to_unit_length(states.targets[mask].float()),
         )
 
     def probe_states(self, states: PairStates) -> Tensor:

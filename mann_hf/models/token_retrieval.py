@@ -118,9 +118,9 @@ class TokenRetrieval:
         pointers, enough = self._pointers(beams, previous)
         if bool(enough.all()):
             return pointers
-        searched = ~enough.repeat_interleave(beams)
-        _, found = self._nearest(queries[searched], rows[searched])
-        found = found.view(int(searched.sum()) // beams, -1)
+        lacking = ~enough.repeat_interleave(beams)
+        _, found = self._nearest(queries[lacking], rows[lacking])
+        found = found.view(int(lacking.sum()) // beams, -1)
         starts = found.new_full((self.batch, max(pointers.shape[1], found.shape[1])), -1)
         starts[enough, : pointers.shape[1]] = pointers[enough]
         starts[~enough, : found.shape[1]] = found
