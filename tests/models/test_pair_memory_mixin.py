@@ -171,13 +171,33 @@ class TestExamples:
         model.save_pretrained(tmp_path)
         assert torch.allclose(logits(Generator.from_pretrained(tmp_path)), logits(model), atol=1e-6)
 
-    def test_evidence_is_what_was_read_of_each_pair(self, folder):
+    def test_evidence_is_how_much_a_token_follows_from_what_was_read_of_each_pair(self, folder):
         model, inputs = self.opened(folder), batch_of(SOURCES[:2])
         sequences = model.generate(**inputs, max_new_tokens=5)
         found = model.explain(sequences, most=3, **inputs)
-        assert found.weights.shape == (2, sequences.shape[1] - 1, 3)
-        assert torch.allclose(found.weights.sum(-1), torch.ones(()), atol=1e-4)
-        assert set(found.pairs.flatten().tolist()) <= {-1, 0, 1, 2} and found.positions.eq(-1).all()
+        values, step = model.ready_search().values, 0.01
+
+        def likely():
+            with torch.no_grad():
+                logits = model(**inputs, decoder_input_ids=sequences[:, :-1]).logits
+            return logits.log_softmax(-1).gather(-1, sequences[:, 1:, None])[..., 0]
+
+        for_each = []
+        for number in range(3):
+            own, sides = values[number].clone(), []
+            for factor in (1 + step, 1 - step):
+                values[number] = own * factor
+                sides.append(likely())
+            values[number] = own
+            for_each.append(((sides[0] - sides[1]) / (2 * step)).clamp(min=0))
+        slopes = torch.stack(for_each, -1)
+        expected = slopes / slopes.sum(-1, keepdim=True)
+        there = found.pairs >= 0
+        torch.testing.assert_close(
+            found.weights[there], expected.gather(-1, found.pairs.clamp(min=0))[there], atol=0.02, rtol=0
+        )
+        assert there.any() and found.positions.eq(-1).all()
+        torch.testing.assert_close(found.weights.sum(-1), torch.ones(found.weights.shape[:2]), atol=1e-4, rtol=0)
         assert all(parameter.grad is None for parameter in model.parameters())
 
     def test_a_large_memory_is_read_at_the_nearest_pairs(self, folder, monkeypatch):
