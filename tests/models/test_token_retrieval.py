@@ -165,6 +165,38 @@ class TestSteps:
         assert searches == [2, 2]
 
 
+@pytest.mark.parametrize("neighbours", [None, 2, 3])
+@pytest.mark.parametrize("rows", [[0, 0, 1, 1], [1, 0, 0, 1]], ids=["beams", "in any order"])
+def test_shares_follow_from_states_and_sources(folder: Any, neighbours: int | None, rows: list[int]) -> None:
+    fields: dict[str, Any] = {"nearest": 4, "sharpness": 2.0, "source_weight": 0.5, "key_dtype": "float32"}
+    model: Any = mann_hf.MANNForConditionalGeneration.from_seq2seq_pretrained(
+        folder, interpolation=0.6, neighbours=neighbours, **fields
+    )
+    draw = torch.Generator().manual_seed(0)
+    unit = lambda *size: torch.nn.functional.normalize(torch.randn(*size, generator=draw), dim=-1)  # noqa: E731
+    sources, keys, asked, states = unit(3, 32), unit(9, 32), unit(2, 32), unit(4, 2, 32)
+    tokens, lengths = torch.randint(4, 20, (9,), generator=draw), torch.tensor([4, 2, 3])
+    model.remember(EncodedPairs(sources, tokens, lengths, keys, source_tokens=[[4], [5], [6]]))
+    spreads = (0.8, 0.5)
+    found = model.generation_memory.retrieval(asked, model.ready_search(), spreads)(3 * states, torch.tensor(rows))
+    pair_of = torch.arange(3).repeat_interleave(lengths)
+    for sequence, row in enumerate(rows):
+        compared = (sources @ asked[row]).topk(neighbours or 3).indices.tolist()
+        for step in range(2):
+            scores = {
+                slot: 1
+                - (1 - float(keys[slot] @ states[sequence, step])) / spreads[0]
+                - 0.5 * (1 - float(sources[pair_of[slot]] @ asked[row])) / spreads[1]
+                for slot in range(9)
+                if int(pair_of[slot]) in compared
+            }
+            best = sorted(scores, key=scores.__getitem__, reverse=True)[:4]
+            weights = torch.tensor([2.0 * scores[slot] for slot in best]).softmax(0)
+            assert found.slots[sequence, step].tolist() == best
+            assert found.tokens[sequence, step].tolist() == tokens[best].tolist()
+            torch.testing.assert_close(found.shares[sequence, step], 0.6 * weights, atol=1e-5, rtol=1e-4)
+
+
 def test_more_than_are_used_cannot_go_on(folder: Any) -> None:
     with pytest.raises(InvalidInputError, match="min_knns is 9; give at most nearest \\(8\\)"):
         mann_hf.MANNForConditionalGeneration.from_seq2seq_pretrained(folder, nearest=8, min_knns=9)
