@@ -30,11 +30,11 @@ def looked_up_once(encoder: Any, batches: Sequence[Tensor]) -> Iterator[None]:
     ready = {batch.data_ptr(): (batch, part) for batch, part in zip(batches, parts, strict=True)}
 
     def instead(module: nn.Module, args: tuple[Any, ...], found: Tensor) -> Tensor:
-        asked = args[0] if args and isinstance(args[0], Tensor) else None
-        batch, part = (None, None) if asked is None else ready.get(asked.data_ptr(), (None, None))
-        if batch is None or part is None or asked is None or asked.numel() != batch.numel():
+        tokens = args[0] if args and isinstance(args[0], Tensor) else None
+        batch, part = (None, None) if tokens is None else ready.get(tokens.data_ptr(), (None, None))
+        if batch is None or part is None or tokens is None or tokens.numel() != batch.numel():
             return found
-        return part.view(*asked.shape, -1)
+        return part.view(*tokens.shape, -1)
 
     hooks = [table.register_forward_hook(instead) for table in tables]
     try:

@@ -89,9 +89,9 @@ def encoder_configuration(
     kind = CONFIG_MAPPING[encoder]
     arguments = inspect.signature(kind).parameters.values()
     named = {one.name for one in arguments if one.kind is not one.VAR_KEYWORD}
-    strange = sorted(fields.keys() - named)
-    usual = kind() if strange else None  # older classes do not name all fields that they have
-    for name in strange:
+    unnamed = sorted(fields.keys() - named)
+    usual = kind() if unnamed else None  # older classes do not name all fields that they have
+    for name in unnamed:
         if not hasattr(usual, name) or callable(getattr(usual, name)):
             raise no_such_argument("from_encoder_config", name, others | named | vars(usual).keys())
     return AutoConfig.for_model(encoder, **fields)

@@ -135,8 +135,8 @@ class MANNForClassification(MANNLabelledModel):
             if not (training and amid_training):
                 self.check_memory(weights=not training)
         except EncoderMismatchError as error:
-            asked = not with_labels or self.memory.adapters != active_adapters_on(self)
-            if asked and not (training or amid_training):
+            queried = not with_labels or self.memory.adapters != active_adapters_on(self)
+            if queried and not (training or amid_training):
                 raise
             logger.warning_once(str(error))
         if training and not torch.compiler.is_compiling():
@@ -177,8 +177,8 @@ class MANNForClassification(MANNLabelledModel):
         if labels is not None:
             targets.check_query_labels(labels, queries[:lead], values.shape[-1])
             labels = labels[None] if single else labels
-        asked = None if labels is None else targets.has_label(labels, 3)
-        controller.check_not_empty(inputs, asked, "query")
+        labelled = None if labels is None else targets.has_label(labels, 3)
+        controller.check_not_empty(inputs, labelled, "query")
         controller.check_not_empty(support, mask, f"support {controller.noun}")
         keys, support_keys = self._embed_together(inputs, support, **kwargs)
         memory = episode_memory(self, values.shape[-1])

@@ -36,6 +36,9 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
             alone, too: so many, and at least 128.
         chunk_size: where the tokens of all pairs are compared: for how many tokens what one search found is used, with
             what follows it in its pairs.
+        min_knns: where the tokens of all pairs are compared: how many of the tokens behind those that were used last
+            have to go on with what was generated for these to be compared in place of a new search; at most `nearest`.
+            None searches each time.
         store: the name in `STORES` of what searches a large memory.
         key_dtype: `"bfloat16"` or `"float32"`, in which keys of tokens are stored.
         memory_size: K, the size of the keys and values of a memory of examples; by default that of the states.
@@ -48,10 +51,11 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         adapter: as for `MANNConfig`.
 
     Source: Khandelwal et al. 2021, [Nearest Neighbor Machine Translation](https://arxiv.org/abs/2010.00710); Meng et
-    al. 2022, [Fast Nearest Neighbor Machine Translation](https://arxiv.org/abs/2105.14528), for `neighbours`; Alon et
-    al. 2022, [Neuro-Symbolic Language Modeling with Automaton-augmented Retrieval](https://arxiv.org/abs/2201.12431),
-    for `chunk_size`; Lake 2019, [Compositional generalization through meta sequence-to-sequence
-    learning](https://arxiv.org/abs/1906.05381), for the memory of examples.
+    al. 2022, [Fast Nearest Neighbor Machine Translation](https://arxiv.org/abs/2105.14528), for `neighbours`; Martins
+    et al. 2022, [Chunk-based Nearest Neighbor Machine Translation](https://arxiv.org/abs/2205.12230), for `chunk_size`;
+    Alon et al. 2022, [Neuro-Symbolic Language Modeling with Automaton-augmented
+    Retrieval](https://arxiv.org/abs/2201.12431), for `min_knns`; Lake 2019, [Compositional generalization through meta
+    sequence-to-sequence learning](https://arxiv.org/abs/1906.05381), for the memory of examples.
 
     Raises:
         UnknownNameError: there is no memory, interpolation or store of that name.
@@ -72,6 +76,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         source_weight: float = 0.25,
         neighbours: int | None = 16,
         chunk_size: int = 1,
+        min_knns: int | None = None,
         store: str = "exact",
         key_dtype: str = "bfloat16",
         memory_size: int | None = None,
@@ -87,23 +92,22 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         if not isinstance(memory, str):
             raise _wrong("memory", memory, "give a name")
         GENERATION_MEMORIES[memory]  # refuses another name
-        if isinstance(interpolation, str):
-            if interpolation != ADAPTIVE:
-                raise _wrong("interpolation", interpolation, f"give a number from 0 to 1, or {ADAPTIVE!r}")
-        elif not _is_number(interpolation) or not 0 <= interpolation <= 1:
-            raise _wrong("interpolation", interpolation, f"give a number from 0 to 1, or {ADAPTIVE!r}")
+        if interpolation != ADAPTIVE:
+            check_share(interpolation, f", or {ADAPTIVE!r}")
         for name, number in (("nearest", nearest), ("chunk_size", chunk_size)):
             _check_whole(name, number)
         for name, optional in (
             ("neighbours", neighbours),
+            ("min_knns", min_knns),
             ("memory_size", memory_size),
             ("max_source_length", max_source_length),
             ("max_target_length", max_target_length),
         ):
             if optional is not None:
                 _check_whole(name, optional, " or None")
-        if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
-            raise _wrong("sharpness", sharpness, "give a number above 0")
+        if min_knns is not None and min_knns > nearest:
+            raise _wrong("min_knns", min_knns, f"give at most nearest ({nearest}), or None to search each time")
+        check_sharpness(sharpness)
         if not _is_number(source_weight) or not 0 <= source_weight < float("inf"):
             raise _wrong("source_weight", source_weight, "give a number from 0 on")
         if not _is_number(gate) or abs(gate) == float("inf"):
@@ -116,7 +120,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         self.nearest, self.sharpness = int(nearest), float(sharpness)
         self.source_weight = float(source_weight)
         self.neighbours = None if neighbours is None else int(neighbours)
-        self.chunk_size, self.key_dtype = int(chunk_size), key_dtype
+        self.chunk_size, self.min_knns = int(chunk_size), None if min_knns is None else int(min_knns)
+        self.key_dtype = key_dtype
         self.memory_size = None if memory_size is None else int(memory_size)
         self.gate, self.source_prefix = float(gate), source_prefix
         self.max_source_length = None if max_source_length is None else int(max_source_length)
@@ -157,6 +162,18 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
     def get_text_config(self, decoder: Any = None, encoder: Any = None) -> PreTrainedConfig:
         """The configuration of the wrapped model, or of its decoder or encoder; see transformers."""
         return self.encoder_config.get_text_config(decoder=decoder, encoder=encoder)
+
+
+def check_share(interpolation: Any, other: str = "") -> None:
+    """Refuses what is no share λ; `other` says what else may come."""
+    if not _is_number(interpolation) or not 0 <= interpolation <= 1:
+        raise _wrong("interpolation", interpolation, f"give a number from 0 to 1{other}")
+
+
+def check_sharpness(sharpness: Any) -> None:
+    """Refuses what is no β."""
+    if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
+        raise _wrong("sharpness", sharpness, "give a number above 0")
 
 
 def _is_number(value: Any) -> bool:

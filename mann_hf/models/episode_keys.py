@@ -103,15 +103,15 @@ def episode_keys(model: Any, batch: EpisodeBatch, keys: Tensor | None = None) ->
             keys = torch.cat([model.embed(**group) for group in batch.inputs])
     names = None if name is None else keys[name.clamp_min(0)]
     named = None if name is None else name >= 0
-    mask, taught, asked = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
+    mask, taught, queries = mask & (support >= 0), keys[support.clamp_min(0)], keys[query.clamp_min(0)]
     memory = episode_memory(model, classes)
-    return EpisodeKeys(memory, taught, values, mask, asked, labels, names, named, batch.seeds)
+    return EpisodeKeys(memory, taught, values, mask, queries, labels, names, named, batch.seeds)
 
 
 def _check_indices(indices: Mapping[str, Tensor], count: int) -> None:
     """Raises an error for numbers of inputs that there are not; looks at the device once if there is none."""
-    strange = [((rows < -1) | (rows >= count)).any() for rows in indices.values()]
-    if not torch.stack([flag.to(strange[0].device) for flag in strange]).any():
+    unknown = [((rows < -1) | (rows >= count)).any() for rows in indices.values()]
+    if not torch.stack([flag.to(unknown[0].device) for flag in unknown]).any():
         return
     for part, rows in indices.items():
         wrong = rows[(rows < -1) | (rows >= count)]

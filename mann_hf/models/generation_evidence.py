@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .embedding import evaluating
-from .generation_memories import Retrieved
+from .token_retrieval import Retrieved
 
 
 class GenerationEvidence(NamedTuple):
@@ -41,13 +41,13 @@ def evidence_of(model: Any, sequences: Tensor, most: int, inputs: dict[str, Tens
     tokens = sequences[:, 1:]
     with evaluating(model), torch.no_grad():
         encoded = model.encode_sources(**inputs)
-        asked = {"encoder_outputs": encoded, "attention_mask": inputs.get("attention_mask"), "return_dict": True}
+        sources = {"encoder_outputs": encoded, "attention_mask": inputs.get("attention_mask"), "return_dict": True}
         if encoded.retrieval is None and encoded.read_weights is None:
-            outputs = model(decoder_input_ids=sequences[:, :-1], **asked)
+            outputs = model(decoder_input_ids=sequences[:, :-1], **sources)
             return _nothing(_probability(outputs.logits, tokens))
         if encoded.retrieval is None:
             return _of_examples(model, encoded, sequences, most, inputs)
-        retrieved, logits = _step_by_step(model, sequences, asked)
+        retrieved, logits = _step_by_step(model, sequences, sources)
         return _of_tokens(model, retrieved, logits, tokens, most)
 
 
@@ -60,19 +60,19 @@ def _nothing(probabilities: Tensor) -> GenerationEvidence:
     return GenerationEvidence(probabilities, torch.zeros_like(probabilities), none, none.long(), none.long())
 
 
-def _step_by_step(model: Any, sequences: Tensor, asked: dict[str, Any]) -> tuple[Retrieved, Tensor]:
+def _step_by_step(model: Any, sequences: Tensor, sources: dict[str, Any]) -> tuple[Retrieved, Tensor]:
     """What was retrieved for each token, [B, T, M] each, and the logits [B, T, V].
 
-    Where one search serves several tokens, it goes step by step, as greedy generation went.
+    Where what is found at one step serves later ones, it goes step by step, as greedy generation went.
     """
-    retrieval = asked["encoder_outputs"].retrieval
-    if retrieval.search is None or model.generation_memory.chunk_size == 1:
-        outputs = model(decoder_input_ids=sequences[:, :-1], **asked)
+    retrieval = sources["encoder_outputs"].retrieval
+    if not retrieval.goes_on:
+        outputs = model(decoder_input_ids=sequences[:, :-1], **sources)
         return outputs.retrieved, outputs.logits
     found, logits, cache = [], [], None
     for step in range(sequences.shape[1] - 1):
         given = sequences[:, step : step + 1] if cache is not None or not step else sequences[:, : step + 1]
-        outputs = model(decoder_input_ids=given, past_key_values=cache, use_cache=True, **asked)
+        outputs = model(decoder_input_ids=given, past_key_values=cache, use_cache=True, **sources)
         cache = outputs.past_key_values
         found.append([part[:, -1:] for part in outputs.retrieved])
         logits.append(outputs.logits[:, -1:])

@@ -1,13 +1,12 @@
 """What an encoder-decoder remembers of pairs of sequences, and how it is read while a sequence is generated.
 
-Shapes: N pairs, B sources, R = B times beams sequences, L tokens of sources, T of targets, S stored tokens, P
-candidates of a source, M retrieved slots, H and D sizes of the encoder's and the decoder's states, E and K of source
-and token keys.
+Shapes: N pairs, B sources, L tokens of sources, T of targets, S stored tokens, P candidates of a source, H and D sizes
+of the encoder's and the decoder's states, E and K of source and token keys.
 """
 
-import math
+import copy
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +14,20 @@ from torch.nn import functional as F
 
 from ..controllers.base import to_unit_length
 from ..controllers.seq2seq_controller import half_of, mean_of_states
+from ..errors import InvalidInputError
 from ..memory.example_reading import ExampleReading
-from ..memory.interpolation import INTERPOLATIONS
+from ..memory.interpolation import INTERPOLATIONS, FixedInterpolation
 from ..persistent.pairs import Candidates, EncodedPairs, PairKind, PairSearch
 from ..registry import Registry
 from ..targets.label_tensors import IGNORED
+from .token_retrieval import TokenRetrieval
+
+Memory = TypeVar("Memory", bound="GenerationMemory")
 
 READ_WHOLE = 1024
 """Pairs up to which each question reads all of a memory of examples; beyond, the nearest alone."""
 NEAREST_PAIRS = 128
 """How many that is at least."""
-WIDER = 4
-"""Times more tokens than are used are taken from a search by the decoder's state alone."""
-
 
 NOTHING = object()
 """In place of stored pairs: none are read, those of the lasting memory included."""
@@ -60,20 +60,6 @@ class StoredExamples(NamedTuple):
     numbers: Tensor | None = None
 
 
-class Retrieved(NamedTuple):
-    """What a memory of tokens says about next tokens.
-
-    Attributes:
-        shares: [R, T, M], the share of each slot in the next-token distribution.
-        tokens: [R, T, M], the tokens of the slots.
-        slots: [R, T, M], the slots; -1 for none.
-    """
-
-    shares: Tensor
-    tokens: Tensor
-    slots: Tensor
-
-
 class GenerationMemory(nn.Module, ABC):
     """What is remembered of pairs, and how it is read; of a model, which gives it states.
 
@@ -104,6 +90,14 @@ class GenerationMemory(nn.Module, ABC):
         """The keys [P, ..] that `probe_states` become; by default themselves."""
         return states
 
+    def with_interpolation(self: Memory, share: float, sharpness: float) -> Memory:
+        """The same with another λ and β, which have parts of its own; this one stays as it is.
+
+        Raises:
+            InvalidInputError: it has none, or learns them.
+        """
+        raise InvalidInputError(f"a memory of kind {self.kind!r} has no share in the next-token distribution to set.")
+
     @property
     @abstractmethod
     def is_silent(self) -> bool:
@@ -128,6 +122,9 @@ class TokenMemory(GenerationMemory):
 
     Args:
         config: a `MANNSeq2SeqConfig`.
+
+    Attributes:
+        ends: the tokens with which a sequence is complete, padding among them.
     """
 
     kind: PairKind = "token"
@@ -135,8 +132,11 @@ class TokenMemory(GenerationMemory):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.nearest, self.neighbours, self.chunk_size = config.nearest, config.neighbours, config.chunk_size
-        self.source_weight = config.source_weight
+        self.nearest, self.neighbours, self.source_weight = config.nearest, config.neighbours, config.source_weight
+        self.chunk_size, self.min_knns = config.chunk_size, config.min_knns
+        decoder = half_of(config.encoder_config, "decoder")
+        ends, padding = (getattr(decoder, f"{name}_token_id", None) for name in ("eos", "pad"))
+        self.ends = [token for token in (*(ends if isinstance(ends, list) else [ends]), padding) if token is not None]
         fixed = not isinstance(config.interpolation, str)
         share = config.interpolation if fixed else 0.5
         self.interpolation = INTERPOLATIONS[config.interpolation_kind](share, config.sharpness, config.nearest)
@@ -154,13 +154,20 @@ class TokenMemory(GenerationMemory):
     def is_silent(self) -> bool:
         return getattr(self.interpolation, "share", None) == 0
 
+    def with_interpolation(self, share: float, sharpness: float) -> "TokenMemory":
+        if not isinstance(self.interpolation, FixedInterpolation):
+            raise InvalidInputError("λ and β of this model are predicted and learned: they cannot be set.")
+        memory = copy.copy(self)
+        memory._modules = {**self._modules, "interpolation": FixedInterpolation(share, sharpness)}
+        return memory.train(self.training)
+
     def encoded(self, states: PairStates) -> EncodedPairs:
-        told = states.tokens != IGNORED
+        mask = states.tokens != IGNORED
         return EncodedPairs(
             source_keys=mean_of_states(states.sources, states.mask),
-            tokens=states.tokens[told],
-            lengths=told.sum(1),
-            token_keys=to_unit_length(states.targets[told].float()),
+            tokens=states.tokens[mask],
+            lengths=mask.sum(1),
+            token_keys=to_unit_length(states.targets[mask].float()),
         )
 
     def probe_states(self, states: PairStates) -> Tensor:
@@ -168,7 +175,7 @@ class TokenMemory(GenerationMemory):
         assert pairs.token_keys is not None
         return _stacked(pairs.source_keys, pairs.token_keys)
 
-    def retrieval(self, source_keys: Tensor, search: PairSearch, spreads: tuple[float, float]) -> "TokenRetrieval":
+    def retrieval(self, source_keys: Tensor, search: PairSearch, spreads: tuple[float, float]) -> TokenRetrieval:
         """What is to be read for sources from a lasting memory.
 
         Args:
@@ -185,109 +192,9 @@ class TokenMemory(GenerationMemory):
 
     def among(
         self, candidates: Candidates, alike: Tensor, source_keys: Tensor, spreads: tuple[float, float]
-    ) -> "TokenRetrieval":
+    ) -> TokenRetrieval:
         """What is to be read from given tokens of each source, whose sources have cosines `alike` [B, P] with it."""
         return TokenRetrieval(self, spreads, source_keys, candidates, alike)
-
-
-class TokenRetrieval:
-    """Retrieval for a batch of sources, step after step.
-
-    The score of a slot is 1 where its decoder state and its source are those that are asked, and about 0 where its
-    state is any other; see `spreads`.
-
-    Args:
-        memory: by whose rules.
-        spreads: 1 less the usual cosine of two states of the model's decoder, and of two sources' keys. What cosines
-            lack of 1 is divided by these, so that scores mean the same for every model.
-        source_keys: [B, E], of the sources.
-        candidates: the tokens to compare for each source; None where all of `search` are compared.
-        alike: [B, P], the cosine of each candidate's source with that of its row.
-        search: of the whole memory.
-    """
-
-    def __init__(
-        self,
-        memory: TokenMemory,
-        spreads: tuple[float, float],
-        source_keys: Tensor,
-        candidates: Candidates | None = None,
-        alike: Tensor | None = None,
-        search: PairSearch | None = None,
-    ) -> None:
-        self.memory, self.spreads, self.source_keys, self.search = memory, spreads, source_keys, search
-        self.batch = len(source_keys)
-        self._candidates = None if candidates is None else self._in_float(candidates)
-        self._unlike = None if alike is None else self._distance(alike)
-
-    def _distance(self, alike: Tensor) -> Tensor:
-        """What is taken from a score for another source."""
-        return self.memory.source_weight * (1 - alike) / self.spreads[1]
-
-    def __call__(self, states: Tensor, rows: Tensor, step: int = 0) -> Retrieved:
-        """The slots for next tokens.
-
-        Args:
-            states: [R, T, D], of the decoder.
-            rows: [R], the source of each sequence.
-            step: how many tokens stand before these.
-        """
-        queries = to_unit_length(states.float())
-        if self.search is None:
-            return self._compared(queries, rows)
-        beams = self._beams(rows)
-        if self.memory.chunk_size == 1 or queries.shape[1] > 1 or beams is None:
-            return self._searched(queries, rows)
-        if step % self.memory.chunk_size == 0 or self._candidates is None:
-            _, slots = self.search.nearest_tokens(queries[:, 0], self.memory.nearest)
-            found = slots.view(self.batch, -1)  # by all sequences of a source
-            self._candidates = self._in_float(self.search.window(found, self.memory.chunk_size))
-            self._unlike = self._distance(self.search.source_cosines(self.source_keys, self._candidates.slots))
-        return self._compared(queries, rows)
-
-    def _beams(self, rows: Tensor) -> int | None:
-        """The number of sequences of each source, where these stand together and in order; else None."""
-        beams = len(rows) // max(self.batch, 1)
-        in_order = torch.arange(self.batch, device=rows.device).repeat_interleave(beams)
-        return beams if in_order.shape == rows.shape and torch.equal(in_order, rows) else None
-
-    def _compared(self, queries: Tensor, rows: Tensor) -> Retrieved:
-        """The nearest of each source's candidates."""
-        assert self._candidates is not None and self._unlike is not None
-        keys, tokens, slots = self._candidates
-        sequences, length, size = queries.shape
-        if (beams := self._beams(rows)) is not None:  # without a copy of the keys for each beam
-            scores = (queries.reshape(self.batch, beams * length, size) @ keys.mT).view(sequences, length, -1)
-        else:
-            scores = queries @ keys[rows].mT
-        scores = 1 - (1 - scores) / self.spreads[0] - self._unlike[rows][:, None]
-        scores = scores.masked_fill((tokens < 0)[rows][:, None], -math.inf)
-        scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
-        spread = (sequences, length, -1)
-        tokens = tokens[rows][:, None].expand(spread).gather(-1, places)
-        slots = slots[rows][:, None].expand(spread).gather(-1, places)
-        return self._shared(scores, tokens, slots)
-
-    def _searched(self, queries: Tensor, rows: Tensor) -> Retrieved:
-        """The nearest of all tokens: of several times as many by the decoder's state, those with the best scores."""
-        assert self.search is not None
-        sequences, length = queries.shape[:2]
-        scores, slots = self.search.nearest_tokens(queries.flatten(0, 1), WIDER * self.memory.nearest)
-        scores, slots = (part.to(queries.device).view(sequences, -1) for part in (scores, slots))
-        alike = self.search.source_cosines(self.source_keys[rows], slots).to(scores.device)
-        scores = torch.where(slots < 0, -math.inf, 1 - (1 - scores) / self.spreads[0] - self._distance(alike))
-        scores, slots = (part.view(sequences, length, -1) for part in (scores, slots))
-        scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
-        slots = slots.gather(-1, places)
-        return self._shared(scores, self.search.tokens_at(slots).to(slots.device), slots)
-
-    def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor) -> Retrieved:
-        shares = self.memory.interpolation(scores, tokens)
-        return Retrieved(shares, tokens, slots.masked_fill(torch.isneginf(scores), -1))
-
-    @staticmethod
-    def _in_float(candidates: Candidates) -> Candidates:
-        return candidates._replace(keys=candidates.keys.float())
 
 
 @GENERATION_MEMORIES.register("example")

@@ -44,8 +44,8 @@ def load_whole(load: Callable[..., Any], source: Source, *args: Any, **kwargs: A
             "not with learned ones."
         )
     fixed = tuple(f"{part}." for part in (*model.key_parts, *model.reading_parts) if part not in model.start_values)
-    strange = [name for name in sorted(report["unexpected_keys"]) if name.startswith(fixed)]
-    if left_over := deeper_parts(report, model.state_dict()) or strange:
+    unexpected = [name for name in sorted(report["unexpected_keys"]) if name.startswith(fixed)]
+    if left_over := deeper_parts(report, model.state_dict()) or unexpected:
         shown = listed(left_over, SHOWN)
         raise not_together(place, f"the weights have further layers than the configuration names: {shown}", WEIGHTS)
     return (model, report) if with_report else model

@@ -65,8 +65,8 @@ def reencoded(model: Any, memory: LabelledMemory, processor: InputProcessor) -> 
         entries = [memory.entries[slot] for slot in slots]
         held = [one.text if is_read else processor.restored(one.text, one.stored) for one in entries]
         inputs = reader.check(held)
-        asked = phrased(reader, inputs, [entry.label for entry in entries]) if is_read else inputs
-        keys[slots] = embed_checked(model, reader, asked)
+        texts = phrased(reader, inputs, [entry.label for entry in entries]) if is_read else inputs
+        keys[slots] = embed_checked(model, reader, texts)
         for slot, content in zip(slots, reader.contents(inputs), strict=True):  # by which it has the id that it had
             examples[slot] = examples[slot]._replace(text=examples[slot].text or content)
     words = model.name_keys([entry.label for entry in memory.entries], processor)

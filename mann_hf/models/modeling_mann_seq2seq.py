@@ -17,7 +17,7 @@ from ..memory.stores import STORES
 from ..persistent.pairs import EncodedPairs
 from ..targets.label_tensors import IGNORED
 from .arguments import naming_unknown_arguments
-from .configuration_seq2seq import MANNSeq2SeqConfig
+from .configuration_seq2seq import MANNSeq2SeqConfig, check_share, check_sharpness
 from .embedding import evaluating
 from .encoder_settings import read_wrapped
 from .episode_batch import EpisodeBatch
@@ -137,10 +137,25 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         model.generation_config = GenerationConfig.from_dict(encoder.generation_config.to_dict())
         return model
 
-    @property
-    def reading(self) -> Any:
-        """How the memory is read, as objectives take it."""
-        return self.generation_memory
+    def set_interpolation(self, share: float, sharpness: float | None = None) -> None:
+        """Changes λ and β of a memory of tokens from the next call on, also in what is saved.
+
+        Models that share these weights, as those of `with_own_memory` do, keep theirs.
+
+        Args:
+            share: λ, from 0, with which the model generates as if nothing were stored, to 1.
+            sharpness: β; by default it stays.
+
+        Raises:
+            InvalidInputError: a number out of its range, or a model that predicts λ or has a memory of examples. λ and
+                β stay as they were.
+        """
+        config = self.config
+        sharpness = config.sharpness if sharpness is None else sharpness
+        check_share(share)
+        check_sharpness(sharpness)
+        self.generation_memory = self.generation_memory.with_interpolation(float(share), float(sharpness))
+        config.interpolation, config.sharpness = float(share), float(sharpness)
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
@@ -225,7 +240,9 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         outputs = self.encoder(encoder_outputs=encoder_outputs, return_dict=True, **inputs, **options, **kwargs)
         loss, logits, retrieved = outputs.loss, outputs.logits, None
         if retrieval is not None:
-            retrieved = retrieval(outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows, int(step))
+            previous = None if decoder_input_ids is None else decoder_input_ids[:, -1]
+            states, rows = outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows
+            retrieved = retrieval(states, rows, int(step), previous)
             logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
             loss = None if labels is None else token_loss(logits, labels)
         with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)

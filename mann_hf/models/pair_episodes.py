@@ -52,16 +52,15 @@ def episode_pairs(model: Any, batch: EpisodeBatch) -> PairEpisodes:
         stored = (
             _stored_tokens(own, states, index, held) if own.of_tokens else _stored_examples(own, states, index, held)
         )
-    asked = query.clamp(min=0).flatten()
-    labels = pairs["labels"][asked].view(*query.shape, -1)
+    rows = query.clamp(min=0).flatten()
+    targets = pairs["labels"][rows]
     absent = query < 0 if batch.labels is None else (query < 0) | (batch.labels == IGNORED)
-    labels = labels.masked_fill(absent[..., None], IGNORED)
-    sources = {"input_ids": pairs["input_ids"][asked], "attention_mask": pairs["attention_mask"][asked]}
-    told = pairs["labels"][asked]
+    labels = targets.view(*query.shape, -1).masked_fill(absent[..., None], IGNORED)
+    sources = {"input_ids": pairs["input_ids"][rows], "attention_mask": pairs["attention_mask"][rows]}
     encoded = model.encode_sources(**sources, stored=NOTHING if stored is None else stored(query.shape[1]))
     decoded = model(
         attention_mask=sources["attention_mask"],
-        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(told),
+        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(targets),
         encoder_outputs=encoded,
         use_cache=False,
         return_dict=True,
@@ -72,16 +71,16 @@ def episode_pairs(model: Any, batch: EpisodeBatch) -> PairEpisodes:
 def _stored_tokens(own: Any, states: PairStates, index: Tensor, held: Tensor) -> Any:
     """All tokens of each episode's support."""
     encoded = own.encoded(states)
-    told = states.tokens != IGNORED
-    keys = encoded.token_keys.new_zeros(*told.shape, encoded.token_keys.shape[1])
-    keys = keys.masked_scatter(told[..., None], encoded.token_keys)
-    tokens = states.tokens.masked_fill(~told, -1)[index].masked_fill(~held[..., None], -1).flatten(1)
+    mask = states.tokens != IGNORED
+    keys = encoded.token_keys.new_zeros(*mask.shape, encoded.token_keys.shape[1])
+    keys = keys.masked_scatter(mask[..., None], encoded.token_keys)
+    tokens = states.tokens.masked_fill(~mask, -1)[index].masked_fill(~held[..., None], -1).flatten(1)
     slots = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
     parts = (*Candidates(keys[index].flatten(1, 2), tokens, slots), encoded.source_keys[index])
 
     def for_each(queries: int) -> tuple[Candidates, Tensor, int]:
         *candidates, sources = (part.repeat_interleave(queries, 0) for part in parts)
-        return Candidates(*candidates), sources, told.shape[1]
+        return Candidates(*candidates), sources, mask.shape[1]
 
     return for_each
 

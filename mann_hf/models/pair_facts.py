@@ -7,7 +7,7 @@ from . import adapter_base, adapters
 from .card_files import LONGEST_QUESTION, QUESTIONS, public_name, versions
 from .few_shot_tasks import registered_task
 
-TOLD = ("memory", "interpolation", "max_source_length", "max_target_length")
+NAMED = ("memory", "interpolation", "max_source_length", "max_target_length")
 """Fields of the configuration that a card tells by themselves, not among other settings."""
 
 
@@ -19,7 +19,7 @@ def pair_facts(model: Any, place: str) -> PairFacts:
         place: the repository or folder to load it from.
     """
     config, memory, usual = model.config, model.memory, model.config.usual()
-    fields = config.own_fields().keys() - {*TOLD, "encoder_config", "encoder_name", "adapter", "modality"}
+    fields = config.own_fields().keys() - {*NAMED, "encoder_config", "encoder_name", "adapter", "modality"}
     settings = {name: getattr(config, name) for name in sorted(fields)}
     adapter = adapters.summary(model)
     extras = (config.controller.extra, "peft" if adapter is not None else None)

@@ -76,7 +76,10 @@ class PairMemoryMixin(Mixed):
     def spreads(self) -> tuple[float, float]:
         """1 less the usual cosine of two of the decoder's states, and likewise of two sources' keys.
 
-        Of the pairs of `encoder_probe`.
+        Of the two pairs of `encoder_probe`, without dropout or gradients, so that they are in training what they are
+        afterwards. They are of the weights as they are now, and computed once for each state of them: a training that
+        leaves the wrapped model as it is (`trainable="memory"`) encodes these pairs once in all; one that changes it
+        encodes them once a step, and nothing that it reads depends on where a run was stopped and went on.
         """
         probe = self.known_probe()
         sources, tokens = probe[:2, : self.generation_memory.source_size], probe[2:, : self.key_size]

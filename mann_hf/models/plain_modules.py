@@ -64,16 +64,16 @@ def check_loadable(model: Any, state_dict: dict[str, Tensor] | None = None) -> N
             f"the model was not saved, as it could not be loaded again: its configuration makes no model ({error})."
         ) from error
     expected, given = bare.state_dict(), model.state_dict() if state_dict is None else state_dict
-    strange, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
+    unexpected, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
     other = [
         f"{name} {list(given[name].shape)}, not {list(expected[name].shape)}"
         for name in sorted(given.keys() & expected.keys())
         if given[name].shape != expected[name].shape
     ]
-    parts = {"weights beyond it": strange, "weights it lacks": missing, "shapes": other}
+    parts = {"weights beyond it": unexpected, "weights it lacks": missing, "shapes": other}
     for part in model.reading_parts:
-        made, asked = _settings(model.get_submodule(part)), _settings(bare.get_submodule(part))
-        parts[part] = [f"{at} {made.get(at)!r}, not {asked[at]!r}" for at in asked if made.get(at) != asked[at]]
+        made, usual = _settings(model.get_submodule(part)), _settings(bare.get_submodule(part))
+        parts[part] = [f"{at} {made.get(at)!r}, not {usual[at]!r}" for at in usual if made.get(at) != usual[at]]
     reasons = [f"{part}: {listed(names)}" for part, names in parts.items() if names]
     if reasons:
         raise InvalidInputError(

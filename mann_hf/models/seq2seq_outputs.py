@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from .generation_memories import Retrieved, TokenRetrieval
+from .token_retrieval import Retrieved, TokenRetrieval
 
 
 @dataclass

@@ -22,14 +22,21 @@ def mean_over_episodes(losses: Tensor, mask: Tensor) -> Tensor:
     return within.mean()
 
 
-def cross_entropies(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropies(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """The cross entropy of each query, and which queries have a label.
 
     Args:
         logits: [B, Q, C] or [Q, C].
         labels: [B, Q] or [Q]; -100 leaves a query out.
+        label_smoothing: the share of each label's probability that is spread evenly over the C.
     """
-    losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    losses = F.cross_entropy(
+        logits.flatten(0, -2),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
     return losses.view_as(labels), labels != IGNORED
 
 

@@ -47,7 +47,7 @@ class PairEpisodesKind(EpisodeKind):
     collator_class = PairCollator
     objectives = PAIR_OBJECTIVES
     settings = frozenset({"k_shot", "n_query", "weights", "seed", *PAIR_COLUMNS})
-    needs = ("encoder", "reading", "memory", "embed_episodes")
+    needs = ("encoder", "generation_memory", "memory", "embed_episodes")
     metric = "exact_match"
     figures = ("exact_match", "token_accuracy")
     model_settings = ("memory", "interpolation")
@@ -69,7 +69,7 @@ class PairEpisodesKind(EpisodeKind):
         """Every objective of pairs serves every model of pairs."""
 
     def loss(self, model: Any, objective: Any, batch: Any) -> tuple[Tensor, Tensor | None]:
-        return objective(model.reading, model.embed_episodes(batch))
+        return objective(model.generation_memory, model.embed_episodes(batch))
 
     def answers(self, trainer: Any, sampler: SeededEpisodes) -> PairAnswers:
         model = trainer.accelerator.unwrap_model(trainer.model)

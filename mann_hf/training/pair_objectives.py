@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InvalidInputError
 from ..registry import Registry
-from ..targets.label_tensors import IGNORED, mean_over_episodes
+from ..targets.label_tensors import cross_entropies, mean_over_episodes
 
 PAIR_OBJECTIVES: Registry[type["PairCrossEntropy"]] = Registry("objective of episodes of pairs")
 
@@ -35,7 +34,7 @@ class PairCrossEntropy:
         """The loss, and logits [B, Q, T, V].
 
         Args:
-            reading: of the model; it has no part here, as the episodes are read already.
+            reading: the model's `GenerationMemory`; it has no part here, as the episodes are read already.
             episodes: with `logits` [B, Q, T, V] and `labels` [B, Q, T], as a model of pairs gives them.
         """
         losses = token_losses(episodes.logits, episodes.labels, self.label_smoothing)
@@ -53,11 +52,4 @@ def token_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -
     Returns:
         [B, Q · T] each.
     """
-    losses = F.cross_entropy(
-        logits.flatten(0, 2).float(),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
-    return losses.view(len(labels), -1), labels.flatten(1) != IGNORED
+    return cross_entropies(logits.flatten(1, 2).float(), labels.flatten(1), label_smoothing)

@@ -107,13 +107,6 @@ def with_memory(folder: Path, recipe: Seq2SeqRecipe) -> tuple[Any, Any]:
     return model.to(device), AutoTokenizer.from_pretrained(folder)
 
 
-def set_mixture(model: Any, share: float, sharpness: float) -> None:
-    """Changes λ and β of a memory of tokens with a fixed share."""
-    mixture = model.generation_memory.interpolation
-    mixture.share, mixture.sharpness = share, sharpness
-    model.config.interpolation, model.config.sharpness = share, sharpness
-
-
 def choose_mixture(
     model: Any, tokenizer: Any, pairs: Sequence[Pair], say: Callable[[str], None], **settings: Any
 ) -> dict[str, float]:
@@ -133,13 +126,13 @@ def choose_mixture(
     found = []
     for share in SHARES:
         for sharpness in SHARPNESSES:
-            set_mixture(model, share, sharpness)
+            model.set_interpolation(share, sharpness)
             answers = generated(model, tokenizer, sources, **settings)
             bleu = text_scores(answers, targets, ("sacrebleu",))["bleu"]
             found.append({"bleu": bleu, "interpolation": share, "sharpness": sharpness})
             say(f"λ {share}, β {sharpness}: BLEU {bleu:.2f}")
     best = max(found, key=lambda each: each["bleu"])
-    set_mixture(model, best["interpolation"], best["sharpness"])
+    model.set_interpolation(best["interpolation"], best["sharpness"])
     return best
 
 

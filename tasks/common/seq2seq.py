@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from transformers import PrinterCallback, set_seed
 from transformers.trainer_callback import TrainerCallback
 
@@ -81,7 +80,6 @@ def remembered(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> 
             model.forget(sorted(set(ids)))
 
 
-@torch.no_grad()
 def generated(
     model: Any, tokenizer: Any, sources: Sequence[str], *, batch_size: int = 128, **settings: Any
 ) -> list[str]:
@@ -94,18 +92,13 @@ def generated(
         batch_size: sources at a time.
         settings: of `generate`, such as `max_new_tokens` and `num_beams`.
     """
-    model.eval()
-    order = sorted(range(len(sources)), key=lambda place: len(sources[place]))
-    answers = [""] * len(sources)
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
-        batch = tokenizer(
-            [sources[place] for place in places], return_tensors="pt", padding=True, return_token_type_ids=False
-        )
-        tokens = model.generate(**batch.to(model.device), **{"do_sample": False, **settings})
-        for place, text in zip(places, tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
-            answers[place] = text
-    return answers
+    generator = mann_hf.MemoryAugmentedGenerationPipeline(
+        model=model.eval(), tokenizer=tokenizer, device=model.device, batch_size=batch_size
+    )
+    order = sorted(range(len(sources)), key=lambda place: len(sources[place]))  # the pipeline sorts part by part
+    answers = generator([sources[place] for place in order], **{"do_sample": False, **settings})
+    texts = {place: answer["generated_text"] for place, answer in zip(order, answers, strict=True)}
+    return [texts[place] for place in range(len(sources))]
 
 
 def exact_match(predictions: Sequence[str], references: Sequence[str]) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 from mann_hf.episodes import Pair
 from tasks.common.files import versions, write
-from tasks.common.from_scratch import choose_mixture, set_mixture, text_scores, train_from_scratch, with_memory
+from tasks.common.from_scratch import choose_mixture, text_scores, train_from_scratch, with_memory
 from tasks.common.machine import processor
 from tasks.common.recipes import Seq2SeqRecipe
 from tasks.common.seq2seq import generated, remembered
@@ -87,7 +87,7 @@ def measure_words(
         answer and reference (`bleu_of_others`), and BLEU and chrF of the test part with all words taught (`test`).
     """
     model, tokenizer = with_memory(folder, recipe)
-    set_mixture(model, TAUGHT_MIXTURE["interpolation"], TAUGHT_MIXTURE["sharpness"])
+    model.set_interpolation(TAUGHT_MIXTURE["interpolation"], TAUGHT_MIXTURE["sharpness"])
     settings = {"max_new_tokens": LONGEST, "num_beams": BEAMS}
     asked = [(word, pair) for word in held for pair in word.asked]
     references = [_masked(pair.target, word.target) for word, pair in asked]

@@ -46,32 +46,31 @@ def taught(folder, sources=SOURCES, targets=TARGETS, **kwargs):
     return model, ids
 
 
+SILENT = {
+    "empty, of tokens": lambda folder: wrapped(folder, memory="token"),
+    "empty, of examples": lambda folder: wrapped(folder, memory="example"),
+    "full, with a share of 0": lambda folder: taught(folder, interpolation=0.0)[0],
+    "full, with a closed gate": lambda folder: taught(folder, memory="example")[0],
+}
+"""Models whose memory changes nothing."""
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 class TestEveryFamily:
-    @pytest.mark.parametrize("memory", ["token", "example"])
-    def test_an_empty_memory_changes_no_bit(self, folders, bare, family, memory):
-        model = wrapped(folders(family), memory=memory)
-        for mode in MODES.values():
-            settings = {"max_new_tokens": 10, "return_dict_in_generate": True, "output_logits": True, **mode}
+    @pytest.mark.parametrize("memory", SILENT)
+    def test_what_says_nothing_changes_no_bit(self, folders, bare, family, memory):
+        model = SILENT[memory](folders(family))
+        settings = {"max_new_tokens": 10, "return_dict_in_generate": True, "output_logits": True}
+        for mode, options in MODES.items():
             outputs = []
             for one in (bare(family), model):
                 set_seed(1)
-                outputs.append(one.generate(**batch_of(SOURCES), **settings))
+                outputs.append(one.generate(**batch_of(SOURCES), **settings, **options))
             assert torch.equal(outputs[0].sequences, outputs[1].sequences), mode
             assert all(torch.equal(*pair) for pair in zip(outputs[0].logits, outputs[1].logits, strict=True)), mode
-
-    def test_a_share_of_0_changes_no_bit(self, folders, bare, family):
-        model, _ = taught(folders(family), interpolation=0.0)
         inputs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
         with torch.no_grad():
             assert torch.equal(model(**inputs).logits, bare(family)(**inputs).logits)
-
-    def test_an_untrained_memory_of_examples_changes_no_bit(self, folders, bare, family):
-        model, _ = taught(folders(family), memory="example")
-        inputs = batch_of(SOURCES)
-        assert torch.equal(
-            model.generate(**inputs, max_new_tokens=8), bare(family).generate(**inputs, max_new_tokens=8)
-        )
 
     def test_it_says_what_it_was_taught_and_forgets_it(self, folders, family):
         model, ids = taught(folders(family))
@@ -167,6 +166,55 @@ def test_other_weights_are_refused(folders):
             parameter.add_(torch.randn_like(parameter) * 0.5)
     with pytest.raises(EncoderMismatchError):
         said(model)
+
+
+class TestInterpolation:
+    """λ and β that are changed while a model is in use."""
+
+    def logits(self, model):
+        with torch.no_grad():
+            return model(**batch_of(SOURCES), labels=batch_of(TARGETS)["input_ids"]).logits
+
+    def test_it_answers_as_one_that_was_made_with_them(self, folders):
+        model, _ = taught(folders("t5"), interpolation=0.9)
+        for share, sharpness in ((0.4, None), (0.2, 5.0), (0, None)):
+            model.set_interpolation(share, sharpness)
+            fields = {"interpolation": share, "sharpness": model.config.sharpness}
+            other, _ = taught(folders("t5"), **fields)
+            assert torch.equal(self.logits(model), self.logits(other)), share
+        assert (model.config.interpolation, model.config.sharpness) == (0.0, 5.0)
+
+    def test_saved_it_keeps_them(self, folders, tmp_path):
+        model, _ = taught(folders("t5"), interpolation=0.9)
+        model.set_interpolation(0.3, sharpness=7.0)
+        model.save_pretrained(tmp_path)
+        loaded = mann_hf.MANNForConditionalGeneration.from_pretrained(tmp_path)
+        assert torch.allclose(self.logits(loaded), self.logits(model), atol=1e-6)
+
+    def test_models_that_share_the_weights_keep_theirs(self, folders):
+        model, _ = taught(folders("t5"), interpolation=0.9)
+        before, own = self.logits(model), model.with_own_memory()
+        own.set_interpolation(0.1)
+        assert torch.equal(self.logits(model), before) and not torch.equal(self.logits(own), before)
+        assert (model.config.interpolation, own.config.interpolation) == (0.9, 0.1)
+
+    @pytest.mark.parametrize(
+        ("fields", "given", "message"),
+        [
+            ({}, (1.5,), "interpolation is 1.5; give a number from 0 to 1\\."),
+            ({}, (0.5, 0), "sharpness is 0"),
+            ({}, ("adaptive",), "interpolation is 'adaptive'"),
+            ({"interpolation": "adaptive"}, (0.5,), "predicted and learned"),
+            ({"memory": "example"}, (0.5,), "'example'"),
+        ],
+        ids=str,
+    )
+    def test_what_cannot_be_set_is_refused(self, folders, fields, given, message):
+        model = wrapped(folders("t5"), **fields)
+        before = model.config.to_dict()
+        with pytest.raises(InvalidInputError, match=message):
+            model.set_interpolation(*given)
+        assert model.config.to_dict() == before
 
 
 @pytest.mark.parametrize(

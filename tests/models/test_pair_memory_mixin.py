@@ -9,6 +9,8 @@ from transformers import pipeline
 
 import mann_hf
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, MannError
+from mann_hf.models.episode_batch import EpisodeBatch
+from mann_hf.models.modeling_mann_seq2seq import token_loss
 from tests.tiny_seq2seq import SOURCES, TARGETS, batch_of, save_tiny, word_tokenizer
 
 Generator = mann_hf.MANNForConditionalGeneration
@@ -169,13 +171,33 @@ class TestExamples:
         model.save_pretrained(tmp_path)
         assert torch.allclose(logits(Generator.from_pretrained(tmp_path)), logits(model), atol=1e-6)
 
-    def test_evidence_is_what_was_read_of_each_pair(self, folder):
+    def test_evidence_is_how_much_a_token_follows_from_what_was_read_of_each_pair(self, folder):
         model, inputs = self.opened(folder), batch_of(SOURCES[:2])
         sequences = model.generate(**inputs, max_new_tokens=5)
         found = model.explain(sequences, most=3, **inputs)
-        assert found.weights.shape == (2, sequences.shape[1] - 1, 3)
-        assert torch.allclose(found.weights.sum(-1), torch.ones(()), atol=1e-4)
-        assert set(found.pairs.flatten().tolist()) <= {-1, 0, 1, 2} and found.positions.eq(-1).all()
+        values, step = model.ready_search().values, 0.01
+
+        def likely():
+            with torch.no_grad():
+                logits = model(**inputs, decoder_input_ids=sequences[:, :-1]).logits
+            return logits.log_softmax(-1).gather(-1, sequences[:, 1:, None])[..., 0]
+
+        for_each = []
+        for number in range(3):
+            own, sides = values[number].clone(), []
+            for factor in (1 + step, 1 - step):
+                values[number] = own * factor
+                sides.append(likely())
+            values[number] = own
+            for_each.append(((sides[0] - sides[1]) / (2 * step)).clamp(min=0))
+        slopes = torch.stack(for_each, -1)
+        expected = slopes / slopes.sum(-1, keepdim=True)
+        there = found.pairs >= 0
+        torch.testing.assert_close(
+            found.weights[there], expected.gather(-1, found.pairs.clamp(min=0))[there], atol=0.02, rtol=0
+        )
+        assert there.any() and found.positions.eq(-1).all()
+        torch.testing.assert_close(found.weights.sum(-1), torch.ones(found.weights.shape[:2]), atol=1e-4, rtol=0)
         assert all(parameter.grad is None for parameter in model.parameters())
 
     def test_a_large_memory_is_read_at_the_nearest_pairs(self, folder, monkeypatch):
@@ -241,3 +263,43 @@ def test_an_adapter_is_saved_with_the_memory_that_was_written_through_it(folder,
     loaded.disable_adapters()
     with pytest.raises(EncoderMismatchError):
         logits(loaded)
+
+
+class TestSpreads:
+    """What scores are measured by, in training over episodes."""
+
+    @pytest.fixture
+    def steps(self, folder, monkeypatch) -> Any:
+        """Takes steps of training, and tells how often the fixed pairs were encoded meanwhile."""
+        model = Generator.from_seq2seq_pretrained(folder, interpolation="adaptive").train()
+        pairs = {**batch_of(SOURCES), "labels": batch_of(TARGETS)["input_ids"]}
+        batch = EpisodeBatch(
+            [pairs], torch.tensor([[0, 1]]), torch.zeros(1, 2).long(), torch.tensor([[2]]), torch.zeros(1, 1).long()
+        )
+        encoded, own = [], Generator.encoder_probe
+        monkeypatch.setattr(Generator, "encoder_probe", lambda self: encoded.append(1) or own(self))
+
+        def taken(count, learned):
+            optimizer = torch.optim.SGD(learned(model).parameters(), 0.01)
+            encoded.clear()
+            for _ in range(count):
+                for _ in range(2):  # gradients that accumulate
+                    token_loss(*model.embed_episodes(batch)).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            return len(encoded)
+
+        return taken
+
+    def test_of_a_wrapped_model_that_stays_they_are_computed_once(self, steps):
+        assert steps(3, lambda model: model.generation_memory) == 1
+
+    def test_of_one_that_learns_they_are_computed_once_a_step(self, steps):
+        assert steps(3, lambda model: model) == 3
+
+    def test_they_are_those_of_the_weights_as_they_are(self, folder):
+        model = Generator.from_seq2seq_pretrained(folder).train()
+        before = model.spreads()
+        shaken(model)
+        fresh = shaken(Generator.from_seq2seq_pretrained(folder))
+        assert model.spreads() == fresh.spreads() != before

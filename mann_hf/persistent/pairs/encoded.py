@@ -100,8 +100,8 @@ def check_pairs(
         if (given := getattr(pairs, name)) is not None and len(given) != count:
             raise InvalidInputError(f"{len(given)} {name} came for {count} pairs; give one for each.")
     for name in ("sources", "targets"):
-        if strange_texts := [text for text in getattr(pairs, name) or () if not isinstance(text, str)]:
-            raise InvalidInputError(f"{name} hold {shown(strange_texts[0])}, which is no string.")
+        if others := [text for text in getattr(pairs, name) or () if not isinstance(text, str)]:
+            raise InvalidInputError(f"{name} hold {shown(others[0])}, which is no string.")
     if pairs.sources is None and pairs.source_tokens is None:
         raise InvalidInputError("neither sources nor source_tokens came, so nothing says what the sources are.")
 

@@ -192,6 +192,13 @@ class PairSearch:
         found = found[:, :most]
         return self._candidates(torch.where(found < beyond, found, -1))
 
+    def following(self, slots: Tensor) -> Tensor:
+        """The slot behind each in its pair; -1 where its pair ends, and for a slot of -1."""
+        slots = slots.to(self.starts.device)
+        numbers, _ = self.where(slots)
+        inside = (slots >= 0) & (slots + 1 < self.starts[numbers + 1])
+        return torch.where(inside, slots + 1, -1)
+
     def tokens_at(self, slots: Tensor) -> Tensor:
         """The token of each slot; -1 for a slot of -1."""
         slots = slots.to(self.starts.device)

@@ -72,6 +72,16 @@ def test_where_there_are_fewer() -> None:
         assert found.keys.shape == (1, 0, K) and found.tokens.shape == found.slots.shape == (1, 0)
 
 
+def test_what_follows_a_slot_is_of_its_pair() -> None:
+    memory = taught(PAIRS[:3])
+    prepared = PairSearch.of(memory)
+    ends = set((prepared.starts[1:] - 1).tolist())
+    slots = torch.arange(-1, memory.num_tokens)
+    expected = [-1 if slot < 0 or slot in ends else slot + 1 for slot in slots.tolist()]
+    assert prepared.following(slots[None]).tolist() == [expected]
+    assert PairSearch.of(PairMemory.empty("token", K, E)).following(torch.tensor([[-1]])).tolist() == [[-1]]
+
+
 def test_candidates_are_all_tokens_of_some_pairs(tmp_path: Path) -> None:
     memory = taught(PAIRS, key_dtype=torch.float32)
     numbers = torch.tensor([[3, -1, 30], [-1, -1, -1], [39, 0, 7]])
