@@ -180,11 +180,13 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
             column: of sources.
             output_column: the name of the new column.
             folder: keeps what is done, part by part, so that the same call after a stop goes on where it was; what was
-                done for other texts, with another memory or other arguments is done anew. None keeps nothing.
+                done for other texts, with other weights, another memory or other arguments is done anew. None keeps
+                nothing.
             batch_size: as in a call, as are `progress` and `kwargs`; of `evidence` there is none here.
 
         Raises:
-            InvalidInputError: no such column, a column of the new name, or an empty source.
+            InvalidInputError: no such column, a column of the new name, or an empty source; or, with a folder, an
+                argument that another process could not compare with its own.
             InvalidTypeError: something that is no data set of `datasets`.
         """
         return mapped(

@@ -1,7 +1,7 @@
 """Memories of pairs, for sequence-to-sequence models: what is stored, how it is searched, and its files."""
 
 from .encoded import EncodedPairs, PairEntry
-from .files import PAIRS_FORMAT, pairs_as_bytes, read_pairs, write_pairs
+from .files import PAIRS_FORMAT, digest_of_memory, pairs_as_bytes, read_pairs, write_pairs
 from .holder import PairHolder
 from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
@@ -22,6 +22,7 @@ __all__ = [
     "PairSearch",
     "TokenizerIdentity",
     "check_tokenizer",
+    "digest_of_memory",
     "merged_pairs",
     "pairs_as_bytes",
     "read_pairs",
