@@ -1,6 +1,6 @@
 """The lasting memory of a model that generates: pairs of a source and a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from ..persistent.pairs import (
     check_tokenizer,
     merged_pairs,
 )
+from ..targets.labels import plain
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .generation_memories import GenerationMemory
 from .pair_facts import pair_facts
@@ -168,6 +169,25 @@ class PairMemoryMixin(Mixed):
 
         self.update_memory(change)
         return ids
+
+    def forget(  # type: ignore[override]
+        self, ids: int | Sequence[int] | None = None, source: str | None = None, target: str | None = None
+    ) -> None:
+        """Removes pairs from the model's memory, as if they had never been written.
+
+        Args:
+            ids: one id or several.
+            source: removes every pair of this source; with a target, the pair of both.
+            target: removes every pair of this target.
+
+        Raises:
+            NotInMemoryError: an id, a source or a target that is not there, or the memory keeps no texts. The memory
+                stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several texts at once.
+        """
+        ids, source, target = plain(ids), plain(source), plain(target)
+        given = ids if ids is None or isinstance(ids, Iterable) else [ids]
+        self.update_memory(lambda memory: (memory.forget(given, source, target), None), forgets=True)
 
     def check_processor(self, processor: PairProcessor) -> None:
         """Refuses a tokenizer that the memory was not written with.

@@ -144,9 +144,19 @@ class TestRemember:
     def test_ids_that_are_not_there(self, taught: Generator) -> None:
         with pytest.raises(NotInMemoryError):
             taught.forget([12345])
-        with pytest.raises(InvalidTypeError):
+        with pytest.raises(InvalidTypeError, match=r"forget\(source=") as told:
             taught.forget("a")  # type: ignore[arg-type]
+        assert "label" not in str(told.value)
         assert len(taught.model.memory) == len(SOURCES)
+
+    def test_pairs_are_forgotten_by_their_texts(self, taught: Generator) -> None:
+        taught.forget(source=SOURCES[0])
+        taught.forget(target=TARGETS[1])
+        assert [entry.source for entry in taught.model.memory.entries] == [SOURCES[2]]
+        with pytest.raises(NotInMemoryError, match="evidence"):
+            taught.forget(source=SOURCES[0])
+        with pytest.raises(InvalidInputError, match="source="):
+            taught.forget()
 
 
 class TestGenerate:

@@ -1,5 +1,6 @@
 """Memories of pairs, for sequence-to-sequence models: what is stored, how it is searched, and its files."""
 
+from .by_text import ids_of_texts
 from .encoded import EncodedPairs, PairEntry
 from .files import PAIRS_FORMAT, digest_of_memory, pairs_as_bytes, read_pairs, write_pairs
 from .holder import PairHolder
@@ -23,6 +24,7 @@ __all__ = [
     "TokenizerIdentity",
     "check_tokenizer",
     "digest_of_memory",
+    "ids_of_texts",
     "merged_pairs",
     "pairs_as_bytes",
     "read_pairs",
