@@ -213,6 +213,13 @@ class TestEvidence:
                 assert (first["position"], first["token"]) == (position, token["token"])
                 assert 0 < sum(pair["weight"] for pair in token["pairs"]) <= 1 + 1e-5
 
+    def test_its_numbers_have_the_digits_of_their_precision(self, taught: Generator) -> None:
+        tokens = taught(SOURCES[0], evidence=2)[0]["evidence"]
+        assert [str(token["share"]) for token in tokens] == ["0.95"] * len(tokens)
+        numbers = [pair["weight"] for token in tokens for pair in token["pairs"]]
+        numbers += [token["probability"] for token in tokens]
+        assert all(type(number) is float and len(f"{number:e}".split("e")[0].rstrip("0")) <= 7 for number in numbers)
+
     def test_it_is_given_on_request_alone(self, taught: Generator) -> None:
         assert "evidence" not in taught(SOURCES[0])[0] and "evidence" not in taught(SOURCES[0], evidence=0)[0]
         assert len(taught(SOURCES[0], evidence=True)[0]["evidence"]) == len(TARGETS[0].split()) + 1
