@@ -15,6 +15,7 @@ from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
 from ..errors import InvalidInputError
 from ..persistent.pairs import (
+    INDEX_FILES,
     EncodedPairs,
     PairHolder,
     PairMemory,
@@ -22,6 +23,7 @@ from ..persistent.pairs import (
     TokenizerIdentity,
     check_tokenizer,
     merged_pairs,
+    needs_index,
 )
 from ..targets.labels import plain
 from .configuration_seq2seq import MANNSeq2SeqConfig
@@ -197,6 +199,19 @@ class PairMemoryMixin(Mixed):
         """
         if len(self.memory):
             check_tokenizer(self.memory.tokenizer, processor.identity, "of this model")
+
+    def named(self, memory: PairMemory, encoder_name: str | None) -> PairMemory:
+        own: PairMemory = super().named(memory, encoder_name)
+        own.indexes.update(memory.indexes)  # which are saved with it
+        return own
+
+    def files_beside_memory(self) -> Sequence[str]:
+        """The indexes that reading a large memory searches; none of a memory whose keys this model has computed."""
+        memory, searched = self.memory, self.config.neighbours is None and self.generation_memory.of_tokens
+        if memory.index_folder is None:
+            return ()
+        sizes = {"pairs": len(memory), "tokens": memory.num_tokens if searched else 0}
+        return [INDEX_FILES[part] for part, size in sizes.items() if needs_index(size, self.config.store)]
 
     def lacks_inputs(self, memory: PairMemory) -> bool:
         return not memory.keeps_texts

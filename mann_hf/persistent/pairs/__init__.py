@@ -7,7 +7,7 @@ from .holder import PairHolder
 from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
 from .merging import merged_pairs
-from .search import Candidates, PairSearch
+from .search import Candidates, PairSearch, needs_index
 from .tokenizer_identity import TokenizerIdentity, check_tokenizer, tokenizer_identity
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "digest_of_memory",
     "ids_of_texts",
     "merged_pairs",
+    "needs_index",
     "pairs_as_bytes",
     "read_pairs",
     "tokenizer_identity",
