@@ -1,7 +1,7 @@
 """Which pairs have a given source, a given target, or both."""
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,15 +9,17 @@ from ...errors import InvalidTypeError, NotInMemoryError
 from ...wording import did_you_mean, near, shown
 from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 
-if TYPE_CHECKING:
-    from .memory import PairMemory
-
 COMPARED = 10_000
 """Texts among which one that was probably meant is looked for."""
 
 
-def ids_of_texts(memory: "PairMemory", source: Any = None, target: Any = None) -> set[int]:
+def ids_of_texts(memory: Any, source: Any = None, target: Any = None) -> set[int]:
     """The ids of the pairs of a source, of a target, or of both, letter by letter.
+
+    Args:
+        memory: a `PairMemory`.
+        source: a text; None for any.
+        target: a text; None for any.
 
     Raises:
         NotInMemoryError: there is none; the message says which texts may be meant.
@@ -49,7 +51,7 @@ def _rows(segment: Segment, given: dict[str, str]) -> np.ndarray:
     return np.flatnonzero(fits)
 
 
-def _why_none(memory: "PairMemory", given: dict[str, str]) -> str:
+def _why_none(memory: Any, given: dict[str, str]) -> str:
     if len(memory) and not any(bool(segment.kept.any()) for segment in memory.segments):
         return "the memory keeps no texts (store_texts=False); forget by id (evidence names them)."
     if len(given) == 2:
