@@ -36,10 +36,10 @@ class EmptyMemoryError(MannError, ValueError):
 
 
 class NotInMemoryError(MannError, KeyError):
-    """An id or a label is not stored.
+    """An id, a label or a text is not stored.
 
     Attributes:
-        missing: the ids or labels that were not found.
+        missing: the ids, labels or texts that were not found.
     """
 
     def __init__(self, message: str, missing: list) -> None:

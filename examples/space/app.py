@@ -1,7 +1,7 @@
 """The live page as a Hugging Face Space: each visitor teaches a memory of their own.
 
-MANN_MODEL names what is shown: a saved classifier or a text encoder, as a folder or on the Hub. One that has been
-taught nothing begins with the customer messages of shots.csv.
+MANN_MODEL names what is shown, as a folder or on the Hub: a saved classifier, a saved model that generates from pairs,
+or a text encoder. A classifier that has been taught nothing begins with the customer messages of shots.csv.
 """
 
 import csv
@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
+from transformers import AutoConfig, pipeline
 
 import mann_hf
 from mann_hf.demo import launch
@@ -17,27 +17,30 @@ from mann_hf.demo import launch
 MODEL = os.environ.get("MANN_MODEL", "sentence-transformers/all-MiniLM-L6-v2")
 SHOTS = Path(__file__).with_name("shots.csv")
 QUESTIONS = ["any sign of my package?", "got it today, the glass is in pieces", "no money yet for the shirt I sent in"]
-CAPACITY = 1000  # of a visitor's memory, so that none fills the machine; a saved classifier has its own
+CAPACITY = 1000  # of a new memory: what was used least gives way; of a saved one the page bounds what visitors add
 
 
-def load_model(name: str) -> Any:
-    """A saved classifier with its memory, or a new one around a text encoder."""
+def load_pipeline(name: str) -> Any:
+    """The pipeline of a saved model with its memory, or of a new classifier around a text encoder."""
     place = mann_hf.resolve_encoder(name)
-    if AutoConfig.from_pretrained(place).model_type == mann_hf.MANNConfig.model_type:
-        return mann_hf.MANNForSequenceClassification.from_pretrained(place)
-    return mann_hf.MANNForSequenceClassification.from_encoder_pretrained(name, capacity=CAPACITY)
+    kind = AutoConfig.from_pretrained(place).model_type
+    if kind == mann_hf.MANNSeq2SeqConfig.model_type:
+        return pipeline("memory-augmented-generation", model=place)
+    if kind == mann_hf.MANNConfig.model_type:
+        return pipeline("few-shot-text-classification", model=place)
+    model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(name, capacity=CAPACITY)
+    return pipeline("few-shot-text-classification", model=model)
 
 
 def main() -> None:
     """Serves the page at the address and port that Spaces set, GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
-    classifier = mann_hf.FewShotTextClassificationPipeline(model=load_model(MODEL))
-    questions = []
-    if not len(classifier.model.memory):
+    shown, questions = load_pipeline(MODEL), []
+    if isinstance(shown, mann_hf.FewShotTextClassificationPipeline) and not len(shown.model.memory):
         with SHOTS.open(newline="", encoding="utf-8") as table:
             rows = list(csv.DictReader(table))
-        classifier.remember([row["text"] for row in rows], [row["label"] for row in rows])
+        shown.remember([row["text"] for row in rows], [row["label"] for row in rows])
         questions = QUESTIONS
-    launch(classifier, shared=False, examples=questions)
+    launch(shown, shared=False, examples=questions)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import EmptyMemoryError, NotInMemoryError
-from ..wording import counted, did_you_mean, near, shown
+from ..wording import counted
 from . import options as opt
 from .classifier import find_config, is_generator, is_new
 from .interrupts import FolderChange
@@ -101,10 +101,13 @@ def forget_pairs(folder: str, ids: list[int], sources: list[str], as_json: bool)
     """Removes pairs from the memory of a folder's model, by their ids or their sources. The caller holds its lock."""
     change = FolderChange(folder, f"nothing was forgotten, and {folder} is as it was.")
     with working():
+        from ..persistent.pairs import ids_of_texts
+
         generator = open_generator(folder)
         before = generator.model.memory.ids
         try:
-            generator.forget(ids or _ids_of(generator.model.memory, sources))
+            memory = generator.model.memory
+            generator.forget(ids or sorted(set().union(*(ids_of_texts(memory, source) for source in sources))))
         except NotInMemoryError:
             generator.save_memory(folder)  # an earlier command that was killed may have left the text in other files
             raise
@@ -116,22 +119,3 @@ def forget_pairs(folder: str, ids: list[int], sources: list[str], as_json: bool)
         print_json({"folder": folder, "ids": gone, "pairs": len(memory)})
     else:
         print_lines(f"Forgot {counted(len(gone), 'pair')}; {folder} now holds {counted(len(memory), 'pair')}.")
-
-
-def _ids_of(memory: Any, sources: list[str]) -> list[int]:
-    """The ids of all pairs with one of these sources.
-
-    Raises:
-        NotInMemoryError: one of them is not in the memory.
-    """
-    ids: dict[str, list[int]] = {}
-    for entry in memory.entries:
-        if entry.source is not None:
-            ids.setdefault(entry.source, []).append(entry.id)
-    for source in sources:
-        if source not in ids:
-            hint = did_you_mean(near(source, sorted(ids))) or "the evidence of an answer shows sources."
-            if len(memory) and not ids:
-                hint = "it keeps no texts (store_texts=False); use --id."
-            raise NotInMemoryError(f"the memory holds no source {shown(source)}; {hint}", [source])
-    return [id_ for source in sources for id_ in ids[source]]

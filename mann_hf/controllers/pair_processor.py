@@ -1,8 +1,9 @@
 """The processor of pairs: a tokenizer that reads sources, and gives targets the tokens that a decoder is to say."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ class PairProcessor(TextProcessor):
 
         Raises:
             InvalidInputError: `max_target_length` leaves no room for a token, or neither model nor tokenizer says what
-                a target ends with; or a target has that end amid its text.
+                a target ends with; or a target has that end amid its text, or a mark of beginnings or of padding.
         """
         end = self.eos_token_id
         if end is None:
@@ -105,22 +106,52 @@ class PairProcessor(TextProcessor):
         return ended
 
     def _check_spelled(self, targets: Sequence[str], tokens: Sequence[Sequence[int]], end: int) -> None:
-        """Refuses targets with the end of a sequence amid them, and warns of letters that the tokenizer has not."""
+        """Refuses targets that hold tokens by which sequences begin, end and are filled up.
+
+        One warning tells of other special tokens, and one of letters that the tokenizer has not.
+        """
         unknown = getattr(self.tokenizer, "unk_token_id", None)
-        lacking = []
+        special = {*getattr(self.tokenizer, "all_special_ids", ())} - {end, unknown}
+        lacking, unsaid = [], []
         for text, ids in zip(targets, tokens, strict=True):
             if end in ids[1:-1] or ids == [end, end]:
-                name = self.tokenizer.convert_ids_to_tokens(end)
-                raise InvalidInputError(
-                    f"the target {shown(text, 60)} holds {name!r}, with which an answer ends: leave it out."
-                )
+                self._refuse(text, end, "with which an answer ends")
+            written = [number for number in special.intersection(ids) if ids.count(number) > self._added[number]]
+            for number in written:
+                if number in self._marks:
+                    self._refuse(text, number, f"the tokenizer's mark of {self._marks[number]}")
+            if written:
+                unsaid.append((text, written[0]))
             if unknown is not None and unknown != end and unknown in ids:
                 lacking.append(text)
+        if unsaid:
+            name = self.tokenizer.convert_ids_to_tokens(unsaid[0][1])
+            logger.warning(
+                f"special tokens stand in {counted(len(unsaid), 'target')}, such as {name!r} in "
+                f"{shown(unsaid[0][0], 60)}: they are taught as tokens, and generated texts are given without them."
+            )
         if lacking:
             logger.warning(
                 f"the tokenizer cannot spell all of {counted(len(lacking), 'target')}, such as "
                 f"{shown(lacking[0], 60)}: what it lacks is not said in answers."
             )
+
+    def _refuse(self, text: str, number: int, what: str) -> NoReturn:
+        name = self.tokenizer.convert_ids_to_tokens(number)
+        raise InvalidInputError(f"the target {shown(text, 60)} holds {name!r}, {what}: leave it out.")
+
+    @cached_property
+    def _marks(self) -> dict[int, str]:
+        """What the tokens stand for that no text has a use for."""
+        named = {"pad_token_id": "padding", "bos_token_id": "a beginning", "cls_token_id": "a beginning"}
+        numbers = {getattr(self.tokenizer, name, None): what for name, what in named.items()}
+        return {number: what for number, what in numbers.items() if number is not None}
+
+    @cached_property
+    def _added(self) -> Counter[int]:
+        """The tokens that the tokenizer puts around any target by itself, such as that of a language."""
+        (around,) = tokenize(self.tokenizer, [""], max_length=None, as_targets=True)
+        return Counter(around["input_ids"])
 
     def _ended(self, tokens: list[int], end: int) -> list[int]:
         if tokens and tokens[-1] == end:

@@ -59,7 +59,7 @@ def build_page(
         pipeline: a classifier of texts or images, for one label or several, or a `memory-augmented-generation`; its
             memory may be empty.
         shared: whether all visitors teach this pipeline. If not, each visitor has a copy of its memory, which is kept
-            for an hour after the last use.
+            for an hour after the last use and has room for 1,000 entries more.
         title: title of the page.
         examples: texts to try, shown before the first question; of images there are none.
         on_change: called after each change of a shared memory, for example to save it.
@@ -100,7 +100,7 @@ def build_page(
             box.preprocess = lambda given: given  # Gradio would make a text of every input
         events = face.events(
             parts,
-            begin=lambda: face.session(pipeline if shared else pipeline.with_own_memory()),
+            begin=lambda: face.session(pipeline) if shared else face.session.of_visitor(pipeline),
             on_change=on_change if shared else None,
             title=title,
             examples=examples,

@@ -4,8 +4,11 @@ import secrets
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ..errors import NotInMemoryError
+from ..errors import InvalidInputError, NotInMemoryError
 from ..pipelines import MemoryPipeline
+
+MOST_TAUGHT = 1000
+"""Entries that a visitor with a memory of their own may have beside those that it began with."""
 
 
 class PageSession(ABC):
@@ -17,6 +20,7 @@ class PageSession(ABC):
     Attributes:
         asked: the last question; None before the first.
         token: a secret of this visitor.
+        room: for how many entries the memory has room; None for any number.
     """
 
     pipeline: Any
@@ -25,6 +29,7 @@ class PageSession(ABC):
         self.pipeline = pipeline
         self.asked: Any = None
         self.token = secrets.token_urlsafe(24)
+        self.room: int | None = None
 
     @property
     def memory(self) -> Any:
@@ -50,6 +55,24 @@ class PageSession(ABC):
     @abstractmethod
     def file(self) -> bytes | None:
         """The content of the file that `save_memory` would write; None if the memory is empty."""
+
+    @classmethod
+    def of_visitor(cls, pipeline: MemoryPipeline) -> "PageSession":
+        """A session with a memory of its own, which no visitor can make as large as the machine's."""
+        session = cls(pipeline.with_own_memory())
+        session.room = len(session.memory) + MOST_TAUGHT
+        return session
+
+    def check_room(self) -> None:
+        """Refuses a lesson for which the memory has no room.
+
+        Raises:
+            InvalidInputError: it is full.
+        """
+        if self.room is not None and len(self.memory) >= self.room:
+            raise InvalidInputError(
+                f"The memory of this page is full: it has room for {self.room:,} entries. Forget some first."
+            )
 
     def _forget(self, gone: str, **which: Any) -> None:
         try:

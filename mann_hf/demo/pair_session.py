@@ -109,9 +109,10 @@ class PairSession(PageSession):
             Whether it is new; a pair that was there already counts once more.
 
         Raises:
-            InvalidInputError: one of the two is empty, too long or no text.
+            InvalidInputError: one of the two is empty, too long or no text, or the memory is full.
         """
         source, target = typed_text(source), typed_text(target, NO_TARGET)
+        self.check_room()
         before = self.memory
         ids = self.pipeline.remember(source, target)
         return not before.counts_of(np.array(ids)).any()

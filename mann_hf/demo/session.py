@@ -80,12 +80,15 @@ class Session(PageSession):
             Whether it is new; an example that was there already counts once more.
 
         Raises:
-            InvalidInputError: the example or a label is empty, too large or none, or there are too many labels.
+            InvalidInputError: the example or a label is empty, too large or none, or there are too many labels; or the
+                memory is full, and has no capacity within which the oldest give way.
         """
         example = self.inputs.read(given)
         several = targets_of(self.classifier.model.config.problem_type).several
         names = typed_names(label, several)
         labels = [names] if several else names
+        if self.classifier.model.config.capacity is None:
+            self.check_room()
         before = self.memory
         if is_description and self.inputs.described:
             described: dict[str, Any] = {"descriptions": [example]}

@@ -19,7 +19,7 @@ from .configuration_mann import MANNConfig
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
-from .modeling_mann_encoder import MANNEncoder
+from .modeling_mann_encoder import MANNEncoder, MANNWrappedSeq2Seq
 from .modeling_mann_image_classification import MANNForImageClassification
 from .modeling_mann_seq2seq import MANNForConditionalGeneration
 from .modeling_mann_sequence_classification import MANNForSequenceClassification
@@ -32,6 +32,7 @@ AutoModelForSeq2SeqLM.register(RecurrentSeq2SeqConfig, RecurrentSeq2SeqModel, ex
 AutoConfig.register(MANNConfig.model_type, MANNConfig, exist_ok=True)
 AutoModel.register(MANNConfig, MANNEncoder, exist_ok=True)
 AutoConfig.register(MANNSeq2SeqConfig.model_type, MANNSeq2SeqConfig, exist_ok=True)
+AutoModel.register(MANNSeq2SeqConfig, MANNWrappedSeq2Seq, exist_ok=True)
 AutoModelForSeq2SeqLM.register(MANNSeq2SeqConfig, MANNForConditionalGeneration, exist_ok=True)
 AutoModelForSequenceClassification.register(MANNConfig, MANNForSequenceClassification, exist_ok=True)
 AutoModelForImageClassification.register(MANNConfig, MANNForImageClassification, exist_ok=True)
@@ -54,5 +55,6 @@ __all__ = [
     "MANNPreTrainedModel",
     "MANNSeq2SeqConfig",
     "MANNSeq2SeqOutput",
+    "MANNWrappedSeq2Seq",
     "model_class_of",
 ]

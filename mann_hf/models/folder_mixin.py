@@ -21,7 +21,7 @@ from ..hub.source import ARGUMENTS, Source
 from ..hub.tokenizers import check_before_use
 from ..hub.weight_files import safetensors_alone, weights_of
 from ..hub.weight_sizes import check_fits
-from ..persistent.memory_sources import check_with_model, find_memory, folder_of_memory
+from ..persistent.memory_sources import check_with_model, fetch_beside, find_memory, folder_of_memory
 from . import adapters, base_weights, card_files, folder_saves, publishing
 from .adapter_switches import has_adapter
 from .arguments import naming_unknown_arguments, no_such_argument
@@ -139,6 +139,7 @@ class FolderMixin(Mixed):
                     processing_class = model.load_processing_class(**source.arguments)
                 processor = model.processor(processing_class) if reencode else None
                 model.take_memory(path, str(place), processor)
+                fetch_beside(source, path, model.files_beside_memory())
         return loaded
 
     def save_pretrained(
@@ -330,6 +331,7 @@ class FolderMixin(Mixed):
         assert path is not None
         with folder_saves.reading_memory(self, folder):
             self.take_memory(path, str(folder_or_repo), self.processor(processing_class) if reencode else None)
+            fetch_beside(source, path, self.files_beside_memory())
 
     def processor(self, processing_class: Any = None) -> InputProcessor:
         """The processor that gives inputs to this model as its configuration says.

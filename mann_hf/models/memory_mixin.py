@@ -161,6 +161,10 @@ class MemoryMixin(Mixed):
         """The memory with probe, name and adapters of the encoder that is about to write it."""
         return replace(memory, probe=probe, encoder_name=self.config.encoder_name, adapters=active_adapters_on(self))
 
+    def named(self, memory: Any, encoder_name: str | None) -> Any:
+        """The memory under another name of the encoder that wrote it."""
+        return replace(memory, encoder_name=encoder_name)
+
     def update_memory(self, change: Callable[[Any], tuple[Any, Any]], forgets: bool = False) -> Any:
         """Replaces the memory, and has the configuration follow it where it tells of it.
 
@@ -203,6 +207,10 @@ class MemoryMixin(Mixed):
             InvalidInputError: the memory lacks inputs, or the processor cannot read some of them.
         """
         raise InvalidInputError(f"{type(self).__name__} cannot compute the keys of its memory again.")
+
+    def files_beside_memory(self) -> Sequence[str]:
+        """Names of the files beside that of the memory which save work where they are there, such as indexes."""
+        return ()
 
     def lacks_inputs(self, memory: Any) -> bool:
         """Whether a memory lacks some input of its entries, so that not all keys can be computed again.

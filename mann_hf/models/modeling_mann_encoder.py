@@ -1,4 +1,4 @@
-"""The encoder of a saved classifier by itself, for those who ask `AutoModel`."""
+"""The encoder of a saved classifier, or a wrapped encoder-decoder, by itself, for those who ask `AutoModel`."""
 
 from typing import Any, ClassVar
 
@@ -7,8 +7,10 @@ from transformers import PreTrainedModel
 from ..hub.guard import UnloadedModel
 from .configuration_base import MANNBaseConfig
 from .configuration_mann import MANNConfig
+from .configuration_seq2seq import MANNSeq2SeqConfig
 from .labelled import MANNLabelledModel
 from .modeling_mann import MANNPreTrainedModel
+from .modeling_mann_seq2seq import MANNForConditionalGeneration
 
 
 class MANNEncoder:
@@ -40,3 +42,13 @@ class MANNEncoder:
     def _from_config(cls, config: MANNBaseConfig, **kwargs: Any) -> PreTrainedModel:
         """The encoder with random weights, as `AutoModel.from_config` asks for it."""
         return config.controller.build(config.encoder_config, config.pooling, **kwargs)
+
+
+class MANNWrappedSeq2Seq(MANNEncoder):
+    """What `AutoModel` gives of a model that generates: the encoder-decoder that it wraps, with its own head.
+
+    The memory is read by `MANNForConditionalGeneration` alone, which `AutoModelForSeq2SeqLM` gives.
+    """
+
+    config_class = MANNSeq2SeqConfig
+    model_class = MANNForConditionalGeneration

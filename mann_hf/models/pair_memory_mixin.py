@@ -1,6 +1,6 @@
 """The lasting memory of a model that generates: pairs of a source and a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
 from ..errors import InvalidInputError
 from ..persistent.pairs import (
+    INDEX_FILES,
     EncodedPairs,
     PairHolder,
     PairMemory,
@@ -22,7 +23,9 @@ from ..persistent.pairs import (
     TokenizerIdentity,
     check_tokenizer,
     merged_pairs,
+    needs_index,
 )
+from ..targets.labels import plain
 from .configuration_seq2seq import MANNSeq2SeqConfig
 from .generation_memories import GenerationMemory
 from .pair_facts import pair_facts
@@ -172,6 +175,25 @@ class PairMemoryMixin(Mixed):
         self.update_memory(change)
         return ids
 
+    def forget(  # type: ignore[override]
+        self, ids: int | Sequence[int] | None = None, source: str | None = None, target: str | None = None
+    ) -> None:
+        """Removes pairs from the model's memory, as if they had never been written.
+
+        Args:
+            ids: one id or several.
+            source: removes every pair of this source; with a target, the pair of both.
+            target: removes every pair of this target.
+
+        Raises:
+            NotInMemoryError: an id, a source or a target that is not there, or the memory keeps no texts. The memory
+                stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several texts at once.
+        """
+        ids, source, target = plain(ids), plain(source), plain(target)
+        given = ids if ids is None or isinstance(ids, Iterable) else [ids]
+        self.update_memory(lambda memory: (memory.forget(given, source, target), None), forgets=True)
+
     def check_processor(self, processor: PairProcessor) -> None:
         """Refuses a tokenizer that the memory was not written with.
 
@@ -180,6 +202,19 @@ class PairMemoryMixin(Mixed):
         """
         if len(self.memory):
             check_tokenizer(self.memory.tokenizer, processor.identity, "of this model")
+
+    def named(self, memory: PairMemory, encoder_name: str | None) -> PairMemory:
+        own: PairMemory = super().named(memory, encoder_name)
+        own.indexes.update(memory.indexes)  # which are saved with it
+        return own
+
+    def files_beside_memory(self) -> Sequence[str]:
+        """The indexes that reading a large memory searches; none of a memory whose keys this model has computed."""
+        memory, searched = self.memory, self.config.neighbours is None and self.generation_memory.of_tokens
+        if memory.index_folder is None:
+            return ()
+        sizes = {"pairs": len(memory), "tokens": memory.num_tokens if searched else 0}
+        return [INDEX_FILES[part] for part, size in sizes.items() if needs_index(size, self.config.store)]
 
     def lacks_inputs(self, memory: PairMemory) -> bool:
         return not memory.keeps_texts

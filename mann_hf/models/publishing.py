@@ -89,7 +89,7 @@ def _with_public_names(model: Any) -> Any:
     """The model as it is now, its memory included, under a name of its encoder that tells no folder of this machine."""
     own: Any = model.with_own_memory()
     own.config.encoder_name = card_files.public_name(model.config.encoder_name)
-    own.update_memory(lambda memory: (replace(memory, encoder_name=card_files.public_name(memory.encoder_name)), None))
+    own.update_memory(lambda memory: (own.named(memory, card_files.public_name(memory.encoder_name)), None))
     return own
 
 

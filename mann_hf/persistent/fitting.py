@@ -68,7 +68,10 @@ def why_old(memory: MemoryValue, on: tuple[str, ...], lacking: bool, noun: str) 
         on: the names of the adapters that are on the encoder now.
         lacking: whether the memory lacks the inputs (of this noun) by which its keys could be computed again.
     """
-    reencode = f"write the memory again from its {noun}s with reencode_memory()"
+    reencode = (
+        f"write the memory again from its {noun}s with reencode_memory(), or train within "
+        "`with model.memory_set_aside(processing_class):`, which does so at its end"
+    )
     cure = f"teach the memory again, as it keeps no {noun}s" if lacking else reencode
     if memory.adapters != on:
         return (

@@ -1,12 +1,14 @@
 """Finding the memory of a folder or repository."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from transformers.utils import logging
 
 from ..errors import MemoryFileError
 from ..hub.files import CONFIG, MEMORY_FILE, WEIGHTS, escapes_folder
-from ..hub.source import Source, is_of_connection
+from ..hub.source import IN_CACHE, Source, is_of_connection
 from ..hub_names import is_hub_name
 from .file_entries import READABLE_FILE
 from .memory_files import load_memory
@@ -60,6 +62,27 @@ def find_memory(source: Source, optional: bool) -> Path | None:
             "an empty memory. Connect to the Hub once if it has one."
         )
     return found
+
+
+def fetch_beside(source: Source, memory: Path, names: Iterable[str]) -> None:
+    """Downloads files that lie beside a memory on the Hub, of the same commit, where it has them.
+
+    What is not to be had is made anew when it is needed.
+
+    Args:
+        source: of the memory.
+        memory: where its file is on this machine.
+        names: of the files.
+    """
+    found = IN_CACHE.search(memory.as_posix())
+    if source.repository is None or found is None:
+        return
+    commit = replace(source, revision=found[1])
+    for name in names:
+        try:
+            commit.path(name)
+        except OSError as error:
+            logger.info(f"{name} of {source.place} could not be had: {error}")
 
 
 def check_with_model(source: Source) -> None:

@@ -80,13 +80,17 @@ def check_words(names: Mapping[str, Tensor], key_size: int) -> None:
             )
 
 
-def whole_numbers(ids: Iterable[Any] | None) -> set[int]:
-    """Ids as whole numbers; an `InvalidTypeError` where they are none."""
+FORGET_LABELS = "A label is forgotten with forget(label=...)."
+"""Added to the error where words came as ids."""
+
+
+def whole_numbers(ids: Iterable[Any] | None, of_words: str = FORGET_LABELS) -> set[int]:
+    """Ids as whole numbers; an `InvalidTypeError` where they are none, which says `of_words` if they are words."""
     wanted: list[Any] = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
     try:
         return {operator.index(id_) for id_ in wanted}
     except TypeError:
-        hint = " A label is forgotten with forget(label=...)." if any(isinstance(id_, str) for id_ in wanted) else ""
+        hint = f" {of_words}" if any(isinstance(id_, str) for id_ in wanted) else ""
         raise InvalidTypeError(
             f"ids are {shown(ids)}; give the whole numbers that remember() returned.{hint}"
         ) from None

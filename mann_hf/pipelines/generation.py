@@ -104,17 +104,22 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
         with self.device_placement():
             return self.model.remember_texts(processor, sources, targets, batch_size, progress)
 
-    def forget(self, ids: int | Sequence[int]) -> None:
+    def forget(
+        self, ids: int | Sequence[int] | None = None, source: str | None = None, target: str | None = None
+    ) -> None:
         """Removes pairs from the memory, which is then as if it had never seen them.
 
         Args:
             ids: one id or several, from `remember` or from the evidence of an answer.
+            source: removes every pair of this source; with a target, the pair of both.
+            target: removes every pair of this target.
 
         Raises:
-            NotInMemoryError: an id that is not there. The memory stays as it was.
-            InvalidTypeError: ids that are no whole numbers.
+            NotInMemoryError: an id, a source or a target that is not there, or the memory keeps no texts. The memory
+                stays as it was.
+            InvalidTypeError: ids that are no whole numbers, or several texts at once.
         """
-        self.model.forget(ids)
+        self.model.forget(ids, source, target)
 
     def __call__(  # type: ignore[override]
         self,
@@ -180,11 +185,13 @@ class MemoryAugmentedGenerationPipeline(MemoryPipeline):
             column: of sources.
             output_column: the name of the new column.
             folder: keeps what is done, part by part, so that the same call after a stop goes on where it was; what was
-                done for other texts, with another memory or other arguments is done anew. None keeps nothing.
+                done for other texts, with other weights, another memory or other arguments is done anew. None keeps
+                nothing.
             batch_size: as in a call, as are `progress` and `kwargs`; of `evidence` there is none here.
 
         Raises:
-            InvalidInputError: no such column, a column of the new name, or an empty source.
+            InvalidInputError: no such column, a column of the new name, or an empty source; or, with a folder, an
+                argument that another process could not compare with its own.
             InvalidTypeError: something that is no data set of `datasets`.
         """
         return mapped(

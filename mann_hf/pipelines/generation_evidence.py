@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..controllers.pair_processor import PairProcessor
@@ -23,7 +24,7 @@ def evidence_of(
     memory = model.memory
     found = model.explain(sequences.clamp(min=0), most, **inputs)
     parts = (found.probabilities, found.interpolation, found.pairs, found.positions, found.weights)
-    rows = zip(sequences[:, 1:].tolist(), *(part.tolist() for part in parts), strict=True)
+    rows = zip(sequences[:, 1:].tolist(), *map(_numbers, parts), strict=True)
     entries = _Entries(memory, processor)
     return [
         [
@@ -42,6 +43,12 @@ def evidence_of(
         ]
         for row in rows
     ]
+
+
+def _numbers(part: Tensor) -> Any:
+    """A tensor as lists; of fractions the digits that their precision holds: 0.95, not 0.949999988079071."""
+    rounded = np.vectorize(lambda number: float(f"{number:.6g}"), otypes=[float])
+    return rounded(part.float().cpu().numpy()).tolist() if part.is_floating_point() else part.tolist()
 
 
 class _Entries:

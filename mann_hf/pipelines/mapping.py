@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..controllers.progress import Progress, following
 from ..errors import InvalidInputError, InvalidTypeError
 from ..hub.saving import write_whole
 from ..wording import did_you_mean, listed, near, shown
+from .fingerprint import fingerprint
 
 PART = 256
 """Texts that are answered, and kept where a folder is given, at a time."""
@@ -39,34 +40,26 @@ def mapped(
             "texts to the pipeline itself."
         )
     call = {"batch_size": batch_size, **options}
-    if isinstance(dataset, datasets.DatasetDict):
-        places = {name: None if folder is None else Path(folder, name) for name in dataset}
-        made = {
-            name: mapped(
-                generator,
-                split,
-                column,
-                output_column,
-                folder=places[name],
-                progress=progress,
-                batch_size=batch_size,
-                options=options,
-            )
-            for name, split in dataset.items()
-        }
-        return datasets.DatasetDict(made)
-    _check_columns(dataset.column_names, column, output_column)
     if isinstance(dataset, datasets.IterableDataset):
+        _check_columns(dataset.column_names, column, output_column)
         if folder is not None:
             raise InvalidInputError("a data set that is read as it goes is not kept in parts: leave out folder.")
         return dataset.map(
             lambda rows: {output_column: _texts(generator(rows[column], **call))}, batched=True, batch_size=PART
         )
-    texts = generator.input_processor.check(dataset[column]) if len(dataset) else []
-    parts = None if folder is None else Parts(Path(folder), _facts(generator, options))
-    with following(progress, len(texts), generator.input_processor.noun) as advance:
-        said = list(_answers(generator, texts, parts, call, advance))
-    return dataset.add_column(output_column, said)
+    splits = dataset if isinstance(dataset, datasets.DatasetDict) else {"": dataset}
+    for split in splits.values():
+        _check_columns(split.column_names, column, output_column)
+    generator.model.ready_search()  # for all who read this memory
+    frozen = generator.with_own_memory()  # what is taught meanwhile is not in some answers and in others not
+    facts = None if folder is None else fingerprint(frozen, options)
+    made = {}
+    for name, split in splits.items():
+        parts = None if folder is None or facts is None else Parts(Path(folder, name), facts)
+        texts = frozen.input_processor.check(split[column]) if len(split) else []
+        with following(progress, len(texts), frozen.input_processor.noun) as advance:
+            made[name] = split.add_column(output_column, list(_answers(frozen, texts, parts, call, advance)))
+    return datasets.DatasetDict(made) if isinstance(dataset, datasets.DatasetDict) else made[""]
 
 
 def _answers(
@@ -104,27 +97,12 @@ def _check_columns(names: Sequence[str] | None, column: str, output_column: str)
         )
 
 
-def _facts(generator: Any, options: Mapping[str, Any]) -> str:
-    """What answers depend on beside their texts: the model, its memory, the tokenizer and the arguments."""
-    model = generator.model
-    memory, probe = model.memory, model.encoder_probe()
-    facts = [
-        model.config.to_dict(),
-        model.generation_config.to_dict(),
-        probe.float().cpu().numpy().round(4).tolist(),
-        sorted(memory.ids),
-        generator.input_processor.identity.digest,
-        {name: repr(value) for name, value in sorted(options.items())},
-    ]
-    return json.dumps(facts, sort_keys=True, default=repr)
-
-
 class Parts:
     """Answers that are done, in a folder: each part is a file that is written whole, with a digest of what it is of.
 
     Args:
         folder: made if need be.
-        facts: what the answers depend on beside their texts.
+        facts: a digest of what the answers depend on beside their texts.
     """
 
     def __init__(self, folder: Path, facts: str) -> None:

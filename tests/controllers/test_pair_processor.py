@@ -161,3 +161,19 @@ def test_what_cannot_be_spelled_is_told(caplog: pytest.LogCaptureFixture) -> Non
         processor.encode_targets(["der hund", "der zebra", "ein yak"])
     transformers.utils.logging.disable_propagation()
     assert "cannot spell all of 2 targets, such as 'der zebra'" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [PreTrainedTokenizerFast, OfTwoLanguages])
+def test_special_tokens_in_targets_are_refused_or_told(kind: Any, told: Any) -> None:
+    tokenizer = tokenizer_of([*WORDS, "<to>", "<mask>"], kind=kind)
+    tokenizer.add_special_tokens({"mask_token": "<mask>", "extra_special_tokens": ["<to>"]})
+    processor = PairProcessor(tokenizer)
+    processor.encode_targets(["der hund", "die katze"])
+    assert not told()
+    for target, words in (("der <pad> hund", "'<pad>', the tokenizer's mark of padding"), ("<s> der", "beginning")):
+        with pytest.raises(InvalidInputError, match=words):
+            processor.encode_targets(["die", target])
+    ids = processor.encode_targets(["<to> der hund", "die <mask>"])
+    assert [len(each) for each in ids] == [4 + (kind is OfTwoLanguages), 3 + (kind is OfTwoLanguages)]
+    assert "special tokens stand in 2 targets, such as '<to>' in '<to> der hund'" in told()[0]
+    assert processor.decode(ids) == ["der hund", "die"]

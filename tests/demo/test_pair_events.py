@@ -233,3 +233,16 @@ def test_a_view_is_of_one_memory_though_another_visitor_writes(
 def test_no_folder_of_this_machine_is_shown(events: PairEvents, session: PairSession) -> None:
     folder = session.pipeline.model.config.encoder_name or ""
     assert folder.startswith("/") and folder not in events.load("")["head"]
+
+
+def test_the_memory_of_a_visitor_has_an_end(make_generator: MakeGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mann_hf.demo.page_session.MOST_TAUGHT", 1)
+    base = make_generator(taught=True)
+    session = PairSession.of_visitor(base)
+    events = events_of(session)
+    assert "holds 4 pairs" in Reader(events.teach(session, "the bird", "der vogel", "")["taught"]).text
+    full = Reader(events.teach(session, "the cat", "die katze", "")["taught"]).text
+    assert "full" in full and "room for 4" in full and len(session.memory) == 4
+    session.forget(min(session.memory.ids))
+    assert session.teach("the cat", "die katze")
+    assert len(base.model.memory) == 3 and PairSession(base).teach("the cat", "die katze")

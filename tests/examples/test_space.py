@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from mann_hf.models import MANNForSequenceClassification
-from mann_hf.pipelines import FewShotTextClassificationPipeline
+from mann_hf.models import MANNForConditionalGeneration, MANNForSequenceClassification
+from mann_hf.pipelines import FewShotTextClassificationPipeline, MemoryAugmentedGenerationPipeline
+from tests.tiny_seq2seq import SOURCES, TARGETS, save_tiny, word_tokenizer
 
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "examples" / "space"
@@ -75,6 +76,18 @@ def test_a_saved_classifier_is_shown_with_its_memory(start: Start, tiny_encoder:
     classifier.save_pretrained(tmp_path / "saved")
     told = ask(start(str(tmp_path / "saved")), "where is it")
     assert "card" in told and "100.0%" in told
+
+
+@pytest.mark.slow
+def test_a_saved_model_of_pairs_is_shown_with_its_memory(start: Start, tmp_path: Path) -> None:
+    tiny = save_tiny("t5", tmp_path / "t5")
+    model = MANNForConditionalGeneration.from_seq2seq_pretrained(tiny, interpolation=0.95)
+    generator = MemoryAugmentedGenerationPipeline(model=model, tokenizer=word_tokenizer())
+    generator.remember(SOURCES, TARGETS)
+    generator.save_pretrained(tmp_path / "saved")
+    page = start(str(tmp_path / "saved"))
+    assert any("holds 4 pairs" in str(part) for part in page.predict("the bird", "der vogel", "", api_name="/teach"))
+    assert any("katze" in str(part) for part in page.predict(SOURCES[0], "", api_name="/ask"))
 
 
 @pytest.mark.slow

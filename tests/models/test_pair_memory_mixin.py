@@ -153,6 +153,43 @@ class TestBranches:
             assert len(branch.memory) == 3 and torch.allclose(logits(branch), before, atol=1e-5)
 
 
+class TestIndexOnTheHub:
+    @pytest.fixture
+    def pushed(self, folder, monkeypatch, hub_api):
+        pytest.importorskip("faiss")
+        monkeypatch.setattr("mann_hf.persistent.pairs.search.EXACT", 1)
+        hub_api.create_repo("me/pairs", exist_ok=True)
+        model = taught(folder, store="faiss")
+        expected = logits(model)  # which makes the index
+        model.push_memory_to_hub("me/pairs", token=hub_api.token)
+        return expected
+
+    def test_it_is_fetched(self, folder, pushed, hub_api, monkeypatch):
+        assert "memory.index-pairs.safetensors" in hub_api.list_repo_files("me/pairs")
+        model = Generator.from_seq2seq_pretrained(folder, interpolation=0.9, store="faiss")
+        model.load_memory("me/pairs", token=hub_api.token)
+
+        def anew(*args):
+            raise AssertionError("the index was made anew")
+
+        monkeypatch.setattr("mann_hf.persistent.pairs.search.Index", anew)
+        assert torch.allclose(logits(model), pushed, atol=1e-6)
+
+    def test_one_that_is_not_there_or_not_of_these_pairs_is_made_anew(self, folder, pushed, hub_api, tmp_path):
+        other: Any = Generator.from_seq2seq_pretrained(folder, interpolation=0.9, store="faiss")
+        other.remember_texts(word_tokenizer(), TARGETS, SOURCES)
+        logits(other)
+        other.save_memory(tmp_path)
+        name = "memory.index-pairs.safetensors"
+        hub_api.upload_file(path_or_fileobj=tmp_path / name, path_in_repo=name, repo_id="me/pairs")
+        for _ in range(2):
+            model = Generator.from_seq2seq_pretrained(folder, interpolation=0.9, store="faiss")
+            model.load_memory("me/pairs", token=hub_api.token)
+            assert torch.allclose(logits(model), pushed, atol=1e-6)
+            if name in hub_api.list_repo_files("me/pairs"):
+                hub_api.delete_file(name, "me/pairs")
+
+
 class TestExamples:
     def opened(self, folder, **kwargs):
         torch.manual_seed(0)

@@ -144,9 +144,19 @@ class TestRemember:
     def test_ids_that_are_not_there(self, taught: Generator) -> None:
         with pytest.raises(NotInMemoryError):
             taught.forget([12345])
-        with pytest.raises(InvalidTypeError):
+        with pytest.raises(InvalidTypeError, match=r"forget\(source=") as told:
             taught.forget("a")  # type: ignore[arg-type]
+        assert "label" not in str(told.value)
         assert len(taught.model.memory) == len(SOURCES)
+
+    def test_pairs_are_forgotten_by_their_texts(self, taught: Generator) -> None:
+        taught.forget(source=SOURCES[0])
+        taught.forget(target=TARGETS[1])
+        assert [entry.source for entry in taught.model.memory.entries] == [SOURCES[2]]
+        with pytest.raises(NotInMemoryError, match="evidence"):
+            taught.forget(source=SOURCES[0])
+        with pytest.raises(InvalidInputError, match="source="):
+            taught.forget()
 
 
 class TestGenerate:
@@ -202,6 +212,13 @@ class TestEvidence:
                 assert (first["id"], first["source"], first["target"]) == (ids[place], SOURCES[place], TARGETS[place])
                 assert (first["position"], first["token"]) == (position, token["token"])
                 assert 0 < sum(pair["weight"] for pair in token["pairs"]) <= 1 + 1e-5
+
+    def test_its_numbers_have_the_digits_of_their_precision(self, taught: Generator) -> None:
+        tokens = taught(SOURCES[0], evidence=2)[0]["evidence"]
+        assert [str(token["share"]) for token in tokens] == ["0.95"] * len(tokens)
+        numbers = [pair["weight"] for token in tokens for pair in token["pairs"]]
+        numbers += [token["probability"] for token in tokens]
+        assert all(type(number) is float and len(f"{number:e}".split("e")[0].rstrip("0")) <= 7 for number in numbers)
 
     def test_it_is_given_on_request_alone(self, taught: Generator) -> None:
         assert "evidence" not in taught(SOURCES[0])[0] and "evidence" not in taught(SOURCES[0], evidence=0)[0]

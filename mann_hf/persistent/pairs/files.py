@@ -1,5 +1,6 @@
 """Files of pairs: `memory.safetensors`, which is mapped and not read as it is loaded, and `memory.json` for people."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -55,6 +56,16 @@ def write_pairs(memory: PairMemory, folder: Path) -> None:
 def pairs_as_bytes(memory: PairMemory) -> bytes:
     """What `write_pairs` writes to `memory.safetensors`."""
     return columns_as_bytes(_columns(memory, describe_pairs(memory)), METADATA)
+
+
+def digest_of_memory(memory: PairMemory) -> str:
+    """A digest of all that `write_pairs` writes to `memory.safetensors`, without writing it."""
+    digest = hashlib.blake2b(digest_size=16)
+    for column in _columns(memory, describe_pairs(memory)):
+        digest.update(f"{column.name} {column.dtype} {column.shape} ".encode())
+        for part in column.parts:
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def describe_pairs(memory: PairMemory) -> dict[str, Any]:

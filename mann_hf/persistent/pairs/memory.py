@@ -15,6 +15,7 @@ from ...wording import counted
 from ..entries import LARGEST_ID
 from ..forks import renew_cached_properties_in_children
 from ..refusals import whole_numbers, why_not_held
+from .by_text import ids_of_texts
 from .encoded import SEGMENT_BYTES, EncodedPairs, PairEntry, check_pairs, pair_ids, segments_of
 from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
 from .tokenizer_identity import TokenizerIdentity
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PairKind = Literal["token", "example"]
 PAIR_KINDS: tuple[PairKind, ...] = ("token", "example")
 CPU = torch.device("cpu")
+FORGET_TEXTS = "Pairs are forgotten by their texts with forget(source=...), forget(target=...) or both."
+"""Added to the error where words came as ids."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,7 +197,9 @@ class PairMemory:
             InvalidTypeError: ids that are no whole numbers.
         """
         wanted = list(ids)
-        numbers = dict(zip(sorted(unique := whole_numbers(wanted)), self._numbers(sorted(unique)), strict=True))
+        numbers = dict(
+            zip(sorted(unique := whole_numbers(wanted, FORGET_TEXTS)), self._numbers(sorted(unique)), strict=True)
+        )
         return [numbers[int(id_)] for id_ in wanted]
 
     def _numbers(self, ids: Sequence[int]) -> list[int]:
@@ -268,17 +273,27 @@ class PairMemory:
             _join_last(segments)
         return replace(self, segments=tuple(segments))
 
-    def forget(self, ids: Iterable[Any] | None = None) -> "PairMemory":
+    def forget(
+        self, ids: Iterable[Any] | None = None, source: str | None = None, target: str | None = None
+    ) -> "PairMemory":
         """This memory without some pairs, as if they had never been written.
 
+        Args:
+            ids: the pairs to remove.
+            source: removes every pair of this source; with a target, the pair of both.
+            target: removes every pair of this target.
+
         Raises:
-            NotInMemoryError: an id that is not there.
-            InvalidInputError: no ids are given.
-            InvalidTypeError: ids that are no whole numbers.
+            NotInMemoryError: an id, a source or a target that is not there.
+            InvalidInputError: none of them is given.
+            InvalidTypeError: ids that are no whole numbers, or several texts at once.
         """
-        if ids is None:
-            raise InvalidInputError("say what to forget: ids=[...]")
-        gone = sorted(whole_numbers(ids))
+        if ids is None and source is None and target is None:
+            raise InvalidInputError("say what to forget: ids=[...], source=... or target=...")
+        unique = whole_numbers(ids, FORGET_TEXTS)
+        if source is not None or target is not None:
+            unique |= ids_of_texts(self, source, target)
+        gone = sorted(unique)
         if not gone:
             return self
         places, rows = self._held(gone)

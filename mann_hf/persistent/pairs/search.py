@@ -26,6 +26,11 @@ QUERIES_AT_ONCE = 64
 """Queries whose finds are compared at once by their own keys."""
 
 
+def needs_index(entries: int, store: str) -> bool:
+    """Whether so many entries are searched by an index of a store."""
+    return entries > EXACT and not STORES[store].compares_all
+
+
 class Candidates(NamedTuple):
     """Stored tokens, P for each of B sequences; where there are fewer, -1 and keys of 0 follow.
 
@@ -251,7 +256,7 @@ class PairSearch:
         return self._source_rows if part == "pairs" else self._token_rows
 
     def _is_exact(self, rows: Rows) -> bool:
-        return len(rows) <= EXACT or STORES[self.store].compares_all
+        return not needs_index(len(rows), self.store)
 
     def _nearest(self, part: str, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         rows = self._rows_of(part)
