@@ -21,7 +21,7 @@ LONGEST = 80
 SEARCHES = {"beam": {"num_beams": 4}, "greedy": {"num_beams": 1}}
 TEACH = (1, 2, 3, 4, 5)
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6)
-SHARPNESSES = (10.0, 30.0)
+SHARPNESSES = (30.0,)
 SOURCE_WEIGHTS = (0.25, 1.0)
 """The λ, β and weights of sources among which the choice is."""
 ALLOWED = 0.3
@@ -29,13 +29,13 @@ ALLOWED = 0.3
 CHOSEN_ON = 500
 """Validation pairs on which that is measured."""
 ADAPTIVE: dict[str, Any] = {
-    "max_steps": 300,
+    "max_steps": 150,
     "episodes_per_step": 1,
     "learning_rate": 0.01,
     "lr_scheduler_type": "cosine",
     "weight_decay": 0.0,
     "trainable": "memory",
-    "logging_steps": 50,
+    "logging_steps": 25,
 }
 """How a predicted λ is trained."""
 N_QUERY = 32

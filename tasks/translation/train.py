@@ -28,7 +28,7 @@ from tasks.common.seq2seq import remembered
 from .data import LANGUAGES, HeldOutWord, hold_out, load
 from .teaching import LONGEST, SEARCHES, TEACH, measure_words, scores
 
-RECIPE = Path(__file__).with_name("recipes") / "marian-small.yaml"
+RECIPE = Path(__file__).with_name("recipes") / "marian-tiny.yaml"
 TRAINED = "trained.json"
 TEST, VALIDATION = "test_2016_flickr", "val"
 KINDS = ("whole", "words")
