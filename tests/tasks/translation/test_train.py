@@ -82,7 +82,7 @@ def test_what_is_chosen_keeps_the_other_words() -> None:
         {"accuracy": 30.0, "bleu": 0.3, "bleu_of_others": 2.0},
     ]
     assert max(tried, key=teaching._worth) == tried[1]
-    assert max(tried[:1] + [{**tried[0], "bleu": -2.0, "accuracy": 90.0}], key=teaching._worth) == tried[0]
+    assert max([*tried[:1], {**tried[0], "bleu": -2.0, "accuracy": 90.0}], key=teaching._worth) == tried[0]
 
 
 def test_episodes_teach_words_and_ask_them_in_other_captions(captions_folder: Path) -> None:
@@ -118,9 +118,10 @@ def test_a_stopped_training_goes_on_to_the_same_model(
         kept(trainer, *arguments, **options)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(from_scratch.Seq2SeqTrainer, "_save_checkpoint", killed)
+    monkeypatch.setattr(from_scratch.Seq2SeqTrainer, "_save_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
         measured(captions_folder, tmp_path / "stopped")
+    monkeypatch.setattr(from_scratch.Seq2SeqTrainer, "_save_checkpoint", kept)
     assert (tmp_path / "stopped" / "model" / from_scratch.CHECKPOINTS / "checkpoint-1").is_dir()
     on = measured(captions_folder, tmp_path / "stopped")
     one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "stopped"))
