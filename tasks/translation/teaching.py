@@ -20,14 +20,16 @@ METRICS = ("sacrebleu", "chrf")
 LONGEST = 80
 SEARCHES = {"beam": {"num_beams": 4}, "greedy": {"num_beams": 1}}
 TEACH = (1, 2, 3, 4, 5)
-SHARES = (0.2, 0.3, 0.4, 0.5, 0.6)
-SHARPNESSES = (30.0,)
-SOURCE_WEIGHTS = (0.25, 1.0)
+SHARES = (0.2, 0.3, 0.4, 0.5)
+SHARPNESSES = (10.0, 30.0)
+SOURCE_WEIGHTS = (0.0, 0.25)
 """The λ, β and weights of sources among which the choice is."""
 ALLOWED = 0.3
 """BLEU of the validation part that what is chosen may lose by."""
-CHOSEN_ON = 500
+CHOSEN_ON = 300
 """Validation pairs on which that is measured."""
+SEARCHED = "model.neighbours=null"
+"""The memory is searched as a whole: a word's pairs need not be among those that are most like the source."""
 ADAPTIVE: dict[str, Any] = {
     "max_steps": 150,
     "episodes_per_step": 1,
@@ -134,7 +136,7 @@ def fixed_model(
     Returns:
         The model, its tokenizer, what was chosen and what was tried.
     """
-    model, tokenizer = with_memory(folder, recipe)
+    model, tokenizer = with_memory(folder, recipe.changed([SEARCHED]))
     before = _validated(model, tokenizer, known, valid, counts=(0,))
     tried = []
     for share, sharpness, weight in itertools.product(SHARES, SHARPNESSES, SOURCE_WEIGHTS):
@@ -157,7 +159,7 @@ def adaptive_model(
     """
     tried, models = [], []
     for weight in SOURCE_WEIGHTS:
-        own = recipe.changed(["model.interpolation=adaptive", f"model.source_weight={weight}"])
+        own = recipe.changed([SEARCHED, "model.interpolation=adaptive", f"model.source_weight={weight}"])
         model, tokenizer = with_memory(folder, own)
         _without_dropout(model.encoder)  # stored keys are made without, and their distances are what is learned from
         before = _validated(model, tokenizer, known, valid, counts=(0,))
