@@ -20,7 +20,7 @@ METRICS = ("sacrebleu", "chrf")
 LONGEST = 80
 SEARCHES = {"beam": {"num_beams": 4}, "greedy": {"num_beams": 1}}
 TEACH = (1, 2, 3, 4, 5)
-SHARES = (0.2, 0.3, 0.4, 0.5)
+SHARES = (0.3, 0.4, 0.5)
 SHARPNESSES = (10.0, 30.0)
 SOURCE_WEIGHTS = (0.0, 0.25)
 """The λ, β and weights of sources among which the choice is."""
@@ -31,13 +31,13 @@ CHOSEN_ON = 300
 SEARCHED = "model.neighbours=null"
 """The memory is searched as a whole: a word's pairs need not be among those that are most like the source."""
 ADAPTIVE: dict[str, Any] = {
-    "max_steps": 150,
+    "max_steps": 120,
     "episodes_per_step": 1,
     "learning_rate": 0.01,
     "lr_scheduler_type": "cosine",
     "weight_decay": 0.0,
     "trainable": "memory",
-    "logging_steps": 25,
+    "logging_steps": 20,
 }
 """How a predicted λ is trained."""
 N_QUERY = 32
