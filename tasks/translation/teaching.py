@@ -20,7 +20,7 @@ METRICS = ("sacrebleu", "chrf")
 LONGEST = 80
 SEARCHES = {"beam": {"num_beams": 4}, "greedy": {"num_beams": 1}}
 TEACH = (1, 2, 3, 4, 5)
-SHARES = (0.3, 0.4, 0.5)
+SHARES = (0.1, 0.2, 0.3)
 SHARPNESSES = (10.0, 30.0)
 SOURCE_WEIGHTS = (0.0, 0.25)
 """The λ, β and weights of sources among which the choice is."""
@@ -69,7 +69,7 @@ def measure_words(
         number of pairs taught, 0 for none, and by search the `figures`.
     """
     found: dict[str, Any] = {}
-    for kind, make in (("fixed", fixed_model), ("adaptive", adaptive_model)):
+    for kind, make in (("adaptive", adaptive_model), ("fixed", fixed_model)):
         model, tokenizer, chosen, tried = make(recipe, folder, known, valid, say)
         by_count: dict[str, Any] = {}
         for count in (0, *TEACH) if kind == "fixed" else TEACH:
@@ -139,8 +139,8 @@ def fixed_model(
     model, tokenizer = with_memory(folder, recipe.changed([SEARCHED]))
     before = _validated(model, tokenizer, known, valid, counts=(0,))
     tried = []
-    for share, sharpness, weight in itertools.product(SHARES, SHARPNESSES, SOURCE_WEIGHTS):
-        chosen = {"interpolation": share, "sharpness": sharpness, "source_weight": weight}
+    for share, sharpness in itertools.product(SHARES, SHARPNESSES):
+        chosen = {"interpolation": share, "sharpness": sharpness, "source_weight": SOURCE_WEIGHTS[0]}
         _set(model, chosen)
         tried.append(chosen | _against(before, _validated(model, tokenizer, known, valid)))
         say(f"λ fixed: {tried[-1]}")
