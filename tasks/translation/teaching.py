@@ -23,7 +23,7 @@ TEACH = (1, 2, 3, 4, 5)
 SHARES = (0.1, 0.2, 0.3)
 SHARPNESSES = (10.0, 30.0)
 SOURCE_WEIGHTS = (0.0, 0.25)
-"""The λ, β and weights of sources among which the choice is."""
+"""The λ, β and weights of sources among which the choice is; with a fixed λ the first of these weights is taken."""
 ALLOWED = 0.3
 """BLEU of the validation part that what is chosen may lose by."""
 CHOSEN_ON = 300
@@ -131,7 +131,7 @@ def masked(text: str, word: str) -> str:
 def fixed_model(
     recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], say: Callable[[str], None]
 ) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:
-    """A model with that λ, β and weight of sources by which words are produced most often, others being kept.
+    """A model with that λ and β by which words are produced most often, others being kept.
 
     Returns:
         The model, its tokenizer, what was chosen and what was tried.
