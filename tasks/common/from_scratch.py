@@ -67,9 +67,8 @@ def train_from_scratch(
     checkpoints = folder / CHECKPOINTS
     last = get_last_checkpoint(str(checkpoints)) if save_steps and checkpoints.is_dir() else None
     if last is None:
-        tokenizer = mann_hf.train_tokenizer([text for pair in pairs for text in pair], **recipe.tokenizer)
-        tokenizer.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+        mann_hf.train_tokenizer([text for pair in pairs for text in pair], **recipe.tokenizer).save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     set_seed(seed)
     config = AutoConfig.for_model(
         recipe.seq2seq, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id,

@@ -50,8 +50,9 @@ def measure(
     tokenizer = word_tokenizer(words_of(text for pair in train for text in pair))
     model = new_model(recipe, tokenizer, seed)
     shots, asked = recipe.run.get("k_shot", K_SHOT), recipe.run.get("n_query", N_QUERY)
-    sizes = (0, shots + asked) if memory == "none" else (shots, asked)  # as many pairs are asked: the support is, too
-    sampler = sampler_of(train, *sizes, seed, with_support=memory != "none")
+    if memory == "none":
+        shots, asked = 0, shots + asked  # as many as with a support, which is asked, too
+    sampler = sampler_of(train, shots, asked, seed, with_support=memory != "none")
     trained = train_over_episodes(model, tokenizer, recipe, sampler, seed, say)
     sources, targets = map(list, zip(*tests, strict=True))
     known = tokenizer.batch_decode(tokenizer(targets)["input_ids"], skip_special_tokens=True)

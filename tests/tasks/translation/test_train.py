@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import Seq2SeqTrainer
 
 from mann_hf.persistent.pairs import search
 from tasks.common import from_scratch
@@ -112,16 +113,16 @@ def test_a_stopped_training_goes_on_to_the_same_model(
 ) -> None:
     monkeypatch.setattr(train, "SAVE_STEPS", 1)
     whole = measured(captions_folder, tmp_path / "whole")
-    kept = from_scratch.Seq2SeqTrainer._save_checkpoint
+    kept = Seq2SeqTrainer._save_checkpoint
 
     def killed(trainer: Any, *arguments: Any, **options: Any) -> None:
         kept(trainer, *arguments, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(from_scratch.Seq2SeqTrainer, "_save_checkpoint", killed)
+    monkeypatch.setattr(Seq2SeqTrainer, "_save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         measured(captions_folder, tmp_path / "stopped")
-    monkeypatch.setattr(from_scratch.Seq2SeqTrainer, "_save_checkpoint", kept)
+    monkeypatch.setattr(Seq2SeqTrainer, "_save_checkpoint", kept)
     assert (tmp_path / "stopped" / "model" / from_scratch.CHECKPOINTS / "checkpoint-1").is_dir()
     on = measured(captions_folder, tmp_path / "stopped")
     one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "stopped"))
