@@ -1,7 +1,7 @@
 """Small encoder-decoders trained from scratch on pairs, as anyone trains them, and their memory after that."""
 
-import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,18 +19,21 @@ from transformers import (
     Seq2SeqTrainingArguments,
     set_seed,
 )
+from transformers.trainer_utils import get_last_checkpoint
 
 import mann_hf
 from mann_hf.episodes import Pair
 from mann_hf.training import load_metric
 from mann_hf.training.callbacks import Progress
 
+from .clock import Clock
 from .recipes import Seq2SeqRecipe
 from .seq2seq import generated
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 SHARPNESSES = (10.0, 30.0)
 """The λ and β among which validation chooses."""
+CHECKPOINTS = "checkpoints"
 
 
 def _known(given: dict[str, Any]) -> dict[str, Any]:
@@ -43,8 +46,9 @@ def _known(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def train_from_scratch(
-    recipe: Seq2SeqRecipe, pairs: Sequence[Pair], folder: Path, seed: int, say: Callable[[str], None] | None = None
-) -> dict[str, Any]:
+    recipe: Seq2SeqRecipe, pairs: Sequence[Pair], folder: Path, seed: int, say: Callable[[str], None] | None = None,
+    save_steps: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Trains a tokenizer and a model on pairs, and saves both in a folder.
 
     Args:
@@ -54,11 +58,17 @@ def train_from_scratch(
         folder: the trained model, as any of transformers.
         seed: of weights, order and dropout.
         say: called with a line about what goes on.
+        save_steps: steps from one checkpoint in the folder to the next; a training that was stopped goes on from the
+            last one. None for no checkpoints.
 
     Returns:
         `steps`, `loss`, the last that was logged, `seconds`, `cpu_seconds` of all threads, and `device`.
     """
-    tokenizer = mann_hf.train_tokenizer([text for pair in pairs for text in pair], **recipe.tokenizer)
+    checkpoints = folder / CHECKPOINTS
+    last = get_last_checkpoint(str(checkpoints)) if save_steps and checkpoints.is_dir() else None
+    if last is None:
+        mann_hf.train_tokenizer([text for pair in pairs for text in pair], **recipe.tokenizer).save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     set_seed(seed)
     config = AutoConfig.for_model(
         recipe.seq2seq, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id,
@@ -69,28 +79,28 @@ def train_from_scratch(
     rows = Dataset.from_dict(
         {"input_ids": tokenizer(sources)["input_ids"], "labels": tokenizer(text_target=targets)["input_ids"]}
     )
-    with TemporaryDirectory() as checkpoints:
-        given = {"seed": seed, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, **recipe.run}
+    saving = {"save_strategy": "steps", "save_steps": save_steps, "save_total_limit": 1} if save_steps else {}
+    given = {"seed": seed, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, **recipe.run, **saving}
+    clock = Clock()
+    with nullcontext(checkpoints) if save_steps else TemporaryDirectory() as output:
         trainer = Seq2SeqTrainer(
             model=model,
-            args=Seq2SeqTrainingArguments(checkpoints, **_known(given)),
+            args=Seq2SeqTrainingArguments(str(output), **_known(given)),
             train_dataset=rows,
             data_collator=DataCollatorForSeq2Seq(tokenizer, model),
+            callbacks=[clock],
         )
         trainer.remove_callback(PrinterCallback)
         if say is not None:
             trainer.add_callback(Progress(say))
-        started = time.perf_counter(), time.process_time()
-        trainer.train()
-        taken = time.perf_counter() - started[0], time.process_time() - started[1]
+        trainer.train(resume_from_checkpoint=last)
+        taken = clock.taken
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     return {
         "steps": trainer.state.global_step,
         "loss": losses[-1] if losses else None,
-        "seconds": taken[0],
-        "cpu_seconds": taken[1],
+        **taken,
         "device": trainer.args.device.type,
     }
 

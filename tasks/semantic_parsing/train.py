@@ -4,7 +4,7 @@
     python -m tasks.semantic_parsing.train --data FOLDER --split query --seed 0 --memory none --output FILE
 
 With `--memory example` the model learns over episodes to read its support, and is tested with all training pairs in its
-memory; with `none` it learns from the same queries alone. Both are asked the test part with an empty memory, too.
+memory; with `none` it learns from as many queries without any. Both are asked the test part with an empty memory, too.
 """
 
 import argparse
@@ -49,8 +49,10 @@ def measure(
     train, tests = (load(data, form, split, part) for part in ("train", "test"))
     tokenizer = word_tokenizer(words_of(text for pair in train for text in pair))
     model = new_model(recipe, tokenizer, seed)
-    sizes = (recipe.run.get("k_shot", K_SHOT), recipe.run.get("n_query", N_QUERY))
-    sampler = sampler_of(train, *sizes, seed, with_support=memory != "none")
+    shots, asked = recipe.run.get("k_shot", K_SHOT), recipe.run.get("n_query", N_QUERY)
+    if memory == "none":
+        shots, asked = 0, shots + asked  # as many as with a support, which is asked, too
+    sampler = sampler_of(train, shots, asked, seed, with_support=memory != "none")
     trained = train_over_episodes(model, tokenizer, recipe, sampler, seed, say)
     sources, targets = map(list, zip(*tests, strict=True))
     known = tokenizer.batch_decode(tokenizer(targets)["input_ids"], skip_special_tokens=True)

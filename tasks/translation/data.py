@@ -20,6 +20,8 @@ FOLDER = "multi30k_en_de"
 ON_HUB = {"val": "validation", "test_2016_flickr": "test"}
 """What parts are called on the Hub, where that differs."""
 WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+ALIKE = 0.8
+"""The Dice coefficient from which on a word is the translation of another."""
 
 
 class HeldOutWord(NamedTuple):
@@ -72,7 +74,7 @@ def hold_out(
 
     A word has one translation here: a word of the other language that is in nearly all pairs with it and in few others,
     by the Dice coefficient 2 |A ∩ B| / (|A| + |B|) of the pairs with each. Words are drawn at random among those whose
-    coefficient is 0.9 or more and that are in `least` to `most` pairs.
+    coefficient is `ALIKE` or more and that are in `least` to `most` pairs.
 
     Source: Smadja et al. 1996, [Translating Collocations for Bilingual Lexicons](https://aclanthology.org/J96-1001),
     for the coefficient.
@@ -127,9 +129,9 @@ def _rows(texts: Iterable[str]) -> dict[str, list[int]]:
 def _translation(
     word: str, pairs: Sequence[Pair], of_source: dict[str, list[int]], of_target: dict[str, list[int]]
 ) -> str | None:
-    """The word of the other language with a Dice coefficient of 0.9 or more; None without one."""
+    """The word of the other language with a Dice coefficient of `ALIKE` or more; None without one."""
     beside = Counter(other for row in of_source[word] for other in words(pairs[row].target))
     best, together = max(
         beside.items(), key=lambda each: (2 * each[1] / (len(of_target[each[0]]) + len(of_source[word])), each[0])
     )
-    return best if 2 * together >= 0.9 * (len(of_target[best]) + len(of_source[word])) else None
+    return best if 2 * together >= ALIKE * (len(of_target[best]) + len(of_source[word])) else None

@@ -9,31 +9,39 @@ from tasks.common.task_pages import Results, render_page
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
+SEARCHES = {"beam": "beam search", "greedy": "greedy"}
+MIXTURES = {"fixed": "fixed λ", "adaptive": "predicted λ"}
 
 
 def whole(files: Results) -> str:
     """BLEU and chrF of the test part."""
     own = [file for file in files if file["kind"] == "whole"]
-    rows = [
-        [title, *(over_seeds([file[how][metric] for file in own]) for metric in ("bleu", "chrf"))]
-        for how, title in (("alone", "model alone"), ("memory", "with the training pairs in memory"))
-    ]
+    rows = []
+    for how, title in (("alone", "model alone"), ("memory", "with the training pairs in memory")):
+        for search, words in SEARCHES.items():
+            cells = [file[how][search] for file in own if search in file[how]]
+            figures = ([cell[metric] for cell in cells] for metric in ("bleu", "chrf"))
+            rows.append([f"{title}, {words}", *map(over_seeds, figures)])
     return table(["test_2016_flickr", "BLEU", "chrF"], rows)
 
 
 def words(files: Results) -> str:
     """Held-out words, by the number of pairs that teach each."""
     own = [file for file in files if file["kind"] == "words"]
-    counts = sorted({count for file in own for count in file["words"]}, key=int)
     rows = []
-    for count in counts:
-        cells = [file["words"][count] for file in own]
-        figures = (
-            [cell["accuracy"] for cell in cells],
-            [cell["bleu_of_others"] for cell in cells],
-            [cell["test"]["bleu"] for cell in cells],
-        )
-        rows.append([count, *map(over_seeds, figures)])
+    for mixture, title in MIXTURES.items():
+        counts = sorted({count for file in own for count in file["mixtures"][mixture]["words"]}, key=int)
+        for search, name in SEARCHES.items():
+            for count in counts:
+                cells = [file["mixtures"][mixture]["words"][count] for file in own]
+                found = [cell[search] for cell in cells if search in cell]
+                figures = (
+                    [cell["accuracy"] for cell in found],
+                    [cell["bleu_of_others"] for cell in found],
+                    [cell["test"]["bleu"] for cell in found],
+                )
+                shown = f"0, {name}" if count == "0" else f"{count}, {title}, {name}"
+                rows.append([shown, *map(over_seeds, figures)])
     return table(["pairs a word", "word produced, %", "BLEU, word masked", "BLEU of the test part"], rows)
 
 

@@ -1,16 +1,18 @@
 """Trains a small model from scratch on Multi30k, then measures it alone and with a memory of tokens.
 
     python -m tasks.translation.train --data FOLDER --model FOLDER --output tasks/translation/results/whole-seed-0.json
-    python -m tasks.translation.train --data FOLDER --model FOLDER --held-out 50 --output FILE
+    python -m tasks.translation.train --data FOLDER --model FOLDER --measure words --output FILE
 
-The first trains on all pairs and asks the test part, alone and with the training pairs in memory, λ and β chosen on the
-validation part. With `--held-out` all pairs with some rare words are left out of training; the words are taught by one
-to five remembered pairs, and asked in others. A model that is in its folder already is not trained again.
+One model serves both. It is trained on the pairs without some rare words, and asked the test part, alone and with all
+training pairs in memory, λ and β chosen on the validation part. With `--measure words` the rare words are taught by one
+to five remembered pairs, and asked in others. A model that is in its folder already is not trained again, and a
+training that was stopped goes on.
 """
 
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,24 +20,21 @@ from typing import Any
 
 from mann_hf.episodes import Pair
 from tasks.common.files import versions, write
-from tasks.common.from_scratch import choose_mixture, text_scores, train_from_scratch, with_memory
+from tasks.common.from_scratch import CHECKPOINTS, choose_mixture, train_from_scratch, with_memory
 from tasks.common.machine import processor
 from tasks.common.recipes import Seq2SeqRecipe
-from tasks.common.seq2seq import generated, remembered
+from tasks.common.seq2seq import remembered
 
-from .data import LANGUAGES, HeldOutWord, hold_out, load, words
+from .data import LANGUAGES, HeldOutWord, hold_out, load
+from .teaching import LONGEST, SEARCHES, TEACH, measure_words, scores
 
-RECIPE = Path(__file__).with_name("recipes") / "marian-small.yaml"
+RECIPE = Path(__file__).with_name("recipes") / "marian-tiny.yaml"
 TRAINED = "trained.json"
-METRICS = ("sacrebleu", "chrf")
 TEST, VALIDATION = "test_2016_flickr", "val"
-LONGEST = 80
-BEAMS = 4
+KINDS = ("whole", "words")
 CHOSEN_ON = 300
 """Validation pairs on which λ and β are chosen."""
-TEACH = (1, 2, 3, 4, 5)
-TAUGHT_MIXTURE = {"interpolation": 0.5, "sharpness": 30.0}
-"""λ and β where a few pairs are taught; they are not tuned on what is asked."""
+SAVE_STEPS = 200
 
 
 def trained_model(
@@ -44,7 +43,7 @@ def trained_model(
     """Trains a model into a folder, unless it is there; returns what training took.
 
     Raises:
-        SystemExit: the folder holds a model of other settings, languages or pairs.
+        SystemExit: the folder holds a model of other settings, languages or pairs, trained or half so.
     """
     digest = hashlib.sha256(json.dumps(list(pairs)).encode()).hexdigest()
     data = {"languages": languages, "pairs": len(pairs), "digest": digest}
@@ -54,68 +53,35 @@ def trained_model(
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["settings"] != settings:
             sys.exit(f"{folder} holds a model of other settings: remove it, or choose another --model.")
-        return known["trained"]
-    trained = train_from_scratch(recipe, pairs, folder, seed, say)
+        if known["trained"] is not None:
+            return known["trained"]
+    write(note, {"trained": None}, settings=settings)
+    trained = train_from_scratch(recipe, pairs, folder, seed, say, SAVE_STEPS)
     write(note, {"trained": trained}, settings=settings)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return trained
 
 
 def measure_whole(
-    recipe: Seq2SeqRecipe, folder: Path, train: Sequence[Pair], valid: Sequence[Pair], tests: Sequence[Pair],
+    recipe: Seq2SeqRecipe, folder: Path, stored: Sequence[Pair], valid: Sequence[Pair], tests: Sequence[Pair],
     say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """The test part alone, and with the training pairs in memory."""
+    """The test part alone, and with the training pairs in memory, by search."""
     model, tokenizer = with_memory(folder, recipe)
-    settings = {"max_new_tokens": LONGEST, "num_beams": BEAMS}
-    figures: dict[str, Any] = {"alone": _figures(model, tokenizer, tests, settings)}
-    say(f"alone: {figures['alone']}")
-    with remembered(model, tokenizer, train):
-        tuned = choose_mixture(model, tokenizer, valid[:CHOSEN_ON], say, max_new_tokens=LONGEST)
-        figures["memory"] = _figures(model, tokenizer, tests, settings)
-    say(f"with the training pairs in memory: {figures['memory']}")
-    return {**figures, "mixture": tuned, "tests": len(tests), "pairs_stored": len(train)}
 
-
-def measure_words(
-    recipe: Seq2SeqRecipe, folder: Path, held: Sequence[HeldOutWord], tests: Sequence[Pair], say: Callable[[str], None]
-) -> dict[str, Any]:
-    """How often held-out words are produced before and after teaching, and what else changes.
-
-    Returns:
-        `words`: by the number of pairs taught, 0 for none, the share of the asked captions of which the word's
-        translation is in the answer (`accuracy`, in percent), BLEU of these captions with the word itself masked in
-        answer and reference (`bleu_of_others`), and BLEU and chrF of the test part with all words taught (`test`).
-    """
-    model, tokenizer = with_memory(folder, recipe)
-    model.set_interpolation(TAUGHT_MIXTURE["interpolation"], TAUGHT_MIXTURE["sharpness"])
-    settings = {"max_new_tokens": LONGEST, "num_beams": BEAMS}
-    asked = [(word, pair) for word in held for pair in word.asked]
-    references = [_masked(pair.target, word.target) for word, pair in asked]
-    by_count: dict[str, Any] = {}
-    for count in (0, *TEACH):
-        lessons = [pair for word in held for pair in word.taught[:count]]
-        with remembered(model, tokenizer, lessons):
-            answers = generated(model, tokenizer, [pair.source for _, pair in asked], **settings)
-            test = _figures(model, tokenizer, tests, settings)
-        said = [word.target in words(answer) for (word, _), answer in zip(asked, answers, strict=True)]
-        others = [_masked(answer, word.target) for (word, _), answer in zip(asked, answers, strict=True)]
-        by_count[str(count)] = {
-            "accuracy": 100 * sum(said) / len(said),
-            "bleu_of_others": text_scores(others, references, ("sacrebleu",))["bleu"],
-            "test": test,
-            "pairs_stored": len(set(lessons)),
+    def found() -> dict[str, Any]:
+        return {
+            name: scores(model, tokenizer, tests, {"max_new_tokens": LONGEST, **search})
+            for name, search in SEARCHES.items()
         }
-        say(f"{count} pairs a word: {by_count[str(count)]}")
-    return {"words": by_count, "held_out": len(held), "asked": len(asked), "mixture": TAUGHT_MIXTURE}
 
-
-def _figures(model: Any, tokenizer: Any, pairs: Sequence[Pair], settings: dict[str, Any]) -> dict[str, float]:
-    sources, targets = map(list, zip(*pairs, strict=True))
-    return text_scores(generated(model, tokenizer, sources, **settings), targets, METRICS)
-
-
-def _masked(text: str, word: str) -> str:
-    return " ".join("_" if words(each) == {word} else each for each in text.split())
+    alone = found()
+    say(f"alone: {alone}")
+    with remembered(model, tokenizer, stored):
+        tuned = choose_mixture(model, tokenizer, valid[:CHOSEN_ON], say, max_new_tokens=LONGEST)
+        memory = found()
+    say(f"with the training pairs in memory: {memory}")
+    return {"alone": alone, "memory": memory, "mixture": tuned, "tests": len(tests), "pairs_stored": len(stored)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -124,8 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="the folder that holds multi30k_en_de/, or a data set on the Hub")
     parser.add_argument("--model", type=Path, required=True, help="folder of the model, trained if it is not there")
     parser.add_argument("--output", type=Path, required=True, help="the result file, which must not be there yet")
+    parser.add_argument("--measure", choices=KINDS, default="whole", help="(default: %(default)s)")
     parser.add_argument("--source", choices=LANGUAGES, default="de", help="translate from (default: %(default)s)")
-    parser.add_argument("--held-out", type=int, default=0, metavar="WORDS", help="words that training does not see")
+    parser.add_argument("--held-out", type=int, default=50, metavar="WORDS",
+                        help="words that training does not see and that are asked (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--known", type=int, default=25, metavar="WORDS",
+                        help="further ones, on which λ is chosen (default: %(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", dest="overrides",
@@ -138,19 +108,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     languages = (chosen.source, next(each for each in LANGUAGES if each != chosen.source))
-    train, valid, tests = (load(chosen.data, part, *languages) for part in ("train", VALIDATION, TEST))
+    pairs, valid, tests = (load(chosen.data, part, *languages) for part in ("train", VALIDATION, TEST))
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
-    cell = {"kind": "words" if chosen.held_out else "whole", "languages": "-".join(languages), "seed": chosen.seed}
-    held: list[HeldOutWord] = []
-    if chosen.held_out:
-        train, held = hold_out(train, chosen.held_out, teach=max(TEACH), seed=chosen.seed)
+    cell = {"kind": chosen.measure, "languages": "-".join(languages), "seed": chosen.seed}
+    train, held = split(pairs, chosen.held_out, chosen.known, chosen.seed)
     trained = trained_model(recipe, train, cell["languages"], chosen.model, chosen.seed, say)
-    if held:
-        figures = measure_words(recipe, chosen.model, held, tests, say)
+    if chosen.measure == "words":
+        both = held[: chosen.held_out], held[chosen.held_out :]
+        figures = measure_words(recipe, chosen.model, *both, valid, tests, say)
     else:
-        figures = measure_whole(recipe, chosen.model, train, valid, tests, say)
-    content = {**cell, **figures, "trained": trained, "versions": versions(), "processor": processor()}
-    write(chosen.output, content, settings=json.loads(json.dumps({**cell, "recipe": recipe.settings})))
+        figures = measure_whole(recipe, chosen.model, pairs, valid, tests, say)
+    made_with = {"trained": trained, "pairs_trained": len(train), "versions": versions(), "processor": processor()}
+    words = {"held_out": chosen.held_out, "known": chosen.known}
+    settings = json.loads(json.dumps({**cell, **words, "recipe": recipe.settings}))
+    write(chosen.output, {**cell, **figures, **made_with}, settings=settings)
+
+
+def split(pairs: Sequence[Pair], held_out: int, known: int, seed: int) -> tuple[list[Pair], list[HeldOutWord]]:
+    """Pairs to train on, and the words that they do not have."""
+    if not held_out + known:
+        return list(pairs), []
+    return hold_out(pairs, held_out + known, teach=max(TEACH), seed=seed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,235 @@
+"""Words that training never saw, taught by a few remembered pairs; how much the memory counts is chosen on others."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mann_hf.episodes import Pair, TaskSampler
+from tasks.common.from_scratch import set_mixture, text_scores, with_memory
+from tasks.common.recipes import Seq2SeqRecipe
+from tasks.common.seq2seq import generated, remembered, train_over_episodes
+
+from .data import HeldOutWord, words
+
+METRICS = ("sacrebleu", "chrf")
+LONGEST = 80
+SEARCHES = {"beam": {"num_beams": 4}, "greedy": {"num_beams": 1}}
+TEACH = (1, 2, 3, 4, 5)
+SHARES = (0.1, 0.2, 0.3)
+SHARPNESSES = (10.0, 30.0)
+SOURCE_WEIGHTS = (0.0, 0.25)
+"""The λ, β and weights of sources among which the choice is; with a fixed λ the first of these weights is taken."""
+ALLOWED = 0.3
+"""BLEU of the validation part that what is chosen may lose by."""
+CHOSEN_ON = 300
+"""Validation pairs on which that is measured."""
+SEARCHED = "model.neighbours=null"
+"""The memory is searched as a whole: a word's pairs need not be among those that are most like the source."""
+ADAPTIVE: dict[str, Any] = {
+    "max_steps": 120,
+    "episodes_per_step": 1,
+    "learning_rate": 0.01,
+    "lr_scheduler_type": "cosine",
+    "weight_decay": 0.0,
+    "trainable": "memory",
+    "logging_steps": 20,
+}
+"""How a predicted λ is trained."""
+N_QUERY = 32
+"""Queries of its episodes: half have a word that the support teaches, half are of the validation part."""
+
+
+def measure_words(
+    recipe: Seq2SeqRecipe,
+    folder: Path,
+    held: Sequence[HeldOutWord],
+    known: Sequence[HeldOutWord],
+    valid: Sequence[Pair],
+    tests: Sequence[Pair],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """How often held-out words are produced before and after teaching, and what else changes.
+
+    Args:
+        recipe: of the model.
+        folder: of the model.
+        held: the words that are asked.
+        known: other held-out words, on which λ is chosen or learned.
+        valid: pairs for validation.
+        tests: pairs of the test part.
+        say: called with a line about what goes on.
+
+    Returns:
+        `mixtures`: for a `fixed` λ and an `adaptive` one what was `chosen`, what was `tried`, and `words`: by the
+        number of pairs taught, 0 for none, and by search the `figures`.
+    """
+    found: dict[str, Any] = {}
+    for kind, make in (("adaptive", adaptive_model), ("fixed", fixed_model)):
+        model, tokenizer, chosen, tried = make(recipe, folder, known, valid, say)
+        by_count: dict[str, Any] = {}
+        for count in (0, *TEACH) if kind == "fixed" else TEACH:
+            by_count[str(count)] = {
+                name: figures(model, tokenizer, held, count, tests, **search) for name, search in SEARCHES.items()
+            }
+            say(f"{kind}, {count} pairs a word: {by_count[str(count)]}")
+        found[kind] = {"chosen": chosen, "tried": tried, "words": by_count}
+    asked = sum(len(word.asked) for word in held)
+    return {"mixtures": found, "held_out": len(held), "asked": asked, "known": len(known)}
+
+
+def figures(
+    model: Any, tokenizer: Any, held: Sequence[HeldOutWord], count: int, others: Sequence[Pair], **search: Any
+) -> dict[str, Any]:
+    """What a model says when each word is taught by so many pairs, all words together in one memory.
+
+    Args:
+        model: with an empty memory, which it has again afterwards.
+        tokenizer: of the model.
+        held: the words.
+        count: pairs of each that are remembered.
+        others: pairs that are translated with the same memory.
+        search: settings of `generate`.
+
+    Returns:
+        The share of the asked captions of which the word's translation is in the answer (`accuracy`, in percent), BLEU
+        of these captions with the word itself masked in answer and reference (`bleu_of_others`), BLEU and chrF of the
+        other pairs (`test`), and `pairs_stored`.
+    """
+    asked = [(word.target, pair) for word in held for pair in word.asked]
+    lessons = [pair for word in held for pair in word.taught[:count]]
+    settings = {"max_new_tokens": LONGEST, **search}
+    with remembered(model, tokenizer, lessons):
+        answers = generated(model, tokenizer, [pair.source for _, pair in asked], **settings)
+        test = scores(model, tokenizer, others, settings)
+    said = [word in words(answer) for (word, _), answer in zip(asked, answers, strict=True)]
+    rest = [masked(answer, word) for (word, _), answer in zip(asked, answers, strict=True)]
+    right = [masked(pair.target, word) for word, pair in asked]
+    return {
+        "accuracy": 100 * sum(said) / len(said),
+        "bleu_of_others": text_scores(rest, right, ("sacrebleu",))["bleu"],
+        "test": test,
+        "pairs_stored": len(set(lessons)),
+    }
+
+
+def scores(model: Any, tokenizer: Any, pairs: Sequence[Pair], settings: dict[str, Any]) -> dict[str, float]:
+    """BLEU and chrF of what a model generates for pairs."""
+    sources, targets = map(list, zip(*pairs, strict=True))
+    return text_scores(generated(model, tokenizer, sources, **settings), targets, METRICS)
+
+
+def masked(text: str, word: str) -> str:
+    """A text with a mark in place of a word."""
+    return " ".join("_" if words(each) == {word} else each for each in text.split())
+
+
+def fixed_model(
+    recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], say: Callable[[str], None]
+) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:
+    """A model with that λ and β by which words are produced most often, others being kept.
+
+    Returns:
+        The model, its tokenizer, what was chosen and what was tried.
+    """
+    model, tokenizer = with_memory(folder, recipe.changed([SEARCHED]))
+    before = _validated(model, tokenizer, known, valid, counts=(0,))
+    tried = []
+    for share, sharpness in itertools.product(SHARES, SHARPNESSES):
+        chosen = {"interpolation": share, "sharpness": sharpness, "source_weight": SOURCE_WEIGHTS[0]}
+        _set(model, chosen)
+        tried.append(chosen | _against(before, _validated(model, tokenizer, known, valid)))
+        say(f"λ fixed: {tried[-1]}")
+    best = max(tried, key=_worth)
+    _set(model, best)
+    return model, tokenizer, best, tried
+
+
+def adaptive_model(
+    recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], say: Callable[[str], None]
+) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:
+    """A model whose λ is predicted, trained over episodes that teach some held-out words and ask them and others.
+
+    Returns:
+        The model, its tokenizer, what was chosen and what was tried.
+    """
+    tried, models = [], []
+    for weight in SOURCE_WEIGHTS:
+        own = recipe.changed([SEARCHED, "model.interpolation=adaptive", f"model.source_weight={weight}"])
+        model, tokenizer = with_memory(folder, own)
+        _without_dropout(model.encoder)  # stored keys are made without, and their distances are what is learned from
+        before = _validated(model, tokenizer, known, valid, counts=(0,))
+        sampler = TaskSampler(EpisodeMaker(known, valid), name="held-out words")
+        trained = train_over_episodes(model, tokenizer, replace(own, run=ADAPTIVE), sampler, 0, say)
+        chosen = {"interpolation": "adaptive", "source_weight": weight, "trained": trained}
+        tried.append(chosen | _against(before, _validated(model, tokenizer, known, valid)))
+        models.append(model)
+        say(f"λ predicted: {tried[-1]}")
+    best = max(range(len(tried)), key=lambda place: _worth(tried[place]))
+    return models[best], tokenizer, tried[best], tried
+
+
+class EpisodeMaker:
+    """Episodes in which each of some words is taught by one to five pairs, and asked among captions without it.
+
+    Args:
+        known: held-out words.
+        valid: captions of which the model saw none in training.
+    """
+
+    def __init__(self, known: Sequence[HeldOutWord], valid: Sequence[Pair]) -> None:
+        self.pairs = [[*word.taught, *word.asked] for word in known]
+        self.valid = list(valid)
+
+    def __call__(self, random: np.random.Generator) -> tuple[list[Pair], list[Pair]]:
+        """The support and the queries of an episode."""
+        count = int(random.integers(1, max(TEACH) + 1))
+        support, asked = [], []
+        for pairs in self.pairs:
+            order = random.permutation(len(pairs))
+            support += [pairs[row] for row in order[:count]]
+            asked += [pairs[row] for row in order[count:]]
+        query = [asked[row] for row in random.permutation(len(asked))[: N_QUERY // 2]]
+        query += [self.valid[row] for row in random.permutation(len(self.valid))[: N_QUERY // 2]]
+        return support, query
+
+
+def _set(model: Any, chosen: dict[str, Any]) -> None:
+    set_mixture(model, chosen["interpolation"], chosen["sharpness"])
+    model.generation_memory.source_weight = model.config.source_weight = chosen["source_weight"]
+
+
+def _without_dropout(module: torch.nn.Module) -> None:
+    """Sets all shares of dropout to 0."""
+    for part in module.modules():
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            if isinstance(getattr(part, name, None), float):
+                setattr(part, name, 0.0)
+
+
+def _validated(
+    model: Any, tokenizer: Any, known: Sequence[HeldOutWord], valid: Sequence[Pair], counts: Sequence[int] | None = None
+) -> dict[str, float]:
+    """Means over numbers of pairs: the fewest and the most, by default."""
+    counts = (min(TEACH), max(TEACH)) if counts is None else counts
+    found = [figures(model, tokenizer, known, count, valid[:CHOSEN_ON], num_beams=1) for count in counts]
+    return {
+        "accuracy": float(np.mean([each["accuracy"] for each in found])),
+        "bleu_of_others": float(np.mean([each["bleu_of_others"] for each in found])),
+        "bleu": float(np.mean([each["test"]["bleu"] for each in found])),
+    }
+
+
+def _against(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What is better or worse than with an empty memory."""
+    return {name: after[name] - before[name] for name in before}
+
+
+def _worth(tried: dict[str, Any]) -> tuple[bool, float]:
+    """By which what is tried is compared: accuracy, unless other words lose too much."""
+    lost = -min(tried["bleu"], tried["bleu_of_others"])
+    return lost <= ALLOWED, tried["accuracy"] if lost <= ALLOWED else -lost
