@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mann_hf.episodes import Pair, TaskSampler
-from tasks.common.from_scratch import set_mixture, text_scores, with_memory
+from tasks.common.from_scratch import text_scores, with_memory
 from tasks.common.recipes import Seq2SeqRecipe
 from tasks.common.seq2seq import generated, remembered, train_over_episodes
 
@@ -199,7 +199,7 @@ class EpisodeMaker:
 
 
 def _set(model: Any, chosen: dict[str, Any]) -> None:
-    set_mixture(model, chosen["interpolation"], chosen["sharpness"])
+    model.set_interpolation(chosen["interpolation"], chosen["sharpness"])
     model.generation_memory.source_weight = model.config.source_weight = chosen["source_weight"]
 
 
