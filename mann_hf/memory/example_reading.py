@@ -34,11 +34,14 @@ class ExampleReading(nn.Module):
         target_size: D.
         size: K.
         gate: $g$ at first.
+        key_scale: by what queries and keys are longer than the states that they are made of, at first.
     """
 
-    def __init__(self, source_size: int, target_size: int, size: int, gate: float = 0.0) -> None:
+    def __init__(
+        self, source_size: int, target_size: int, size: int, gate: float = 0.0, key_scale: float = 1.0
+    ) -> None:
         super().__init__()
-        self.size, self.initial_gate = size, gate
+        self.size, self.initial_gate, self.key_scale = size, gate, key_scale
         self.query = nn.Linear(source_size, size, bias=False)
         self.key = nn.Linear(source_size, size, bias=False)
         self.value = nn.Linear(target_size, size, bias=False)

@@ -43,6 +43,9 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         key_dtype: `"bfloat16"` or `"float32"`, in which keys of tokens are stored.
         memory_size: K, the size of the keys and values of a memory of examples; by default that of the states.
         gate: how far a memory of examples is open before training: what is read is multiplied by tanh(gate).
+        key_scale: by what a memory of examples multiplies states to make queries and keys of them, before training:
+            the larger, the more a state reads of the pair that is most like it alone. States of a model from scratch
+            are short and need more, such as 5.
         source_prefix: put in front of each source, as T5 takes it ("translate English to German: ").
         max_source_length: the largest number of tokens of a source; by default that of the model or its tokenizer, and
             1,024 where they have none.
@@ -81,6 +84,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         key_dtype: str = "bfloat16",
         memory_size: int | None = None,
         gate: float = 0.0,
+        key_scale: float = 1.0,
         source_prefix: str = "",
         max_source_length: int | None = None,
         max_target_length: int | None = None,
@@ -112,6 +116,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
             raise _wrong("source_weight", source_weight, "give a number from 0 on")
         if not _is_number(gate) or abs(gate) == float("inf"):
             raise _wrong("gate", gate, "give a number; 0 is closed")
+        if not _is_number(key_scale) or not 0 < key_scale < float("inf"):
+            raise _wrong("key_scale", key_scale, "give a number above 0")
         if key_dtype not in KEY_DTYPES:
             raise _wrong("key_dtype", key_dtype, f"choose one of {', '.join(map(repr, KEY_DTYPES))}")
         if not isinstance(source_prefix, str):
@@ -123,7 +129,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         self.chunk_size, self.min_knns = int(chunk_size), None if min_knns is None else int(min_knns)
         self.key_dtype = key_dtype
         self.memory_size = None if memory_size is None else int(memory_size)
-        self.gate, self.source_prefix = float(gate), source_prefix
+        self.gate, self.key_scale, self.source_prefix = float(gate), float(key_scale), source_prefix
         self.max_source_length = None if max_source_length is None else int(max_source_length)
         self.max_target_length = None if max_target_length is None else int(max_target_length)
         super().__init__(

@@ -219,7 +219,7 @@ class ExampleMemory(GenerationMemory):
         super().__init__()
         source, target = (half_of(config.encoder_config, half).hidden_size for half in ("encoder", "decoder"))
         self.neighbours = config.neighbours
-        self.reading = ExampleReading(source, 2 * target, self.key_size_of(config), config.gate)
+        self.reading = ExampleReading(source, 2 * target, self.key_size_of(config), config.gate, config.key_scale)
 
     @staticmethod
     def key_size_of(config: Any) -> int:

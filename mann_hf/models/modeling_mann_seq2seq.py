@@ -75,7 +75,10 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
             init.copy_(module.choice.bias, module.initial_choice())
             init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
         elif isinstance(module, ExampleReading):
-            for layer in (module.query, module.key, module.value, module.out):
+            # one map for both: a state reads from the pairs that are like it from the first step of training on
+            init.normal_(module.query.weight, std=module.key_scale * module.size**-0.5)
+            init.copy_(module.key.weight, module.query.weight)
+            for layer in (module.value, module.out):
                 init.normal_(layer.weight, std=layer.in_features**-0.5)
             init.constant_(module.gate, module.initial_gate)
 

@@ -254,3 +254,21 @@ def test_made_from_a_type_it_has_random_weights():
     )
     assert model.config.memory == "example" and not model.generation_memory.is_silent
     assert model.encoder.config.d_model == 16
+
+
+def test_queries_and_keys_of_examples_begin_alike():
+    model = mann_hf.MANNForConditionalGeneration.from_seq2seq_config(
+        "t5", d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=30, memory="example", key_scale=5.0
+    )
+    reading = model.generation_memory.reading
+    assert torch.equal(reading.query.weight, reading.key.weight)
+    states = torch.randn(200, 16)
+    with torch.no_grad():
+        longer = (reading.key(states).norm(dim=1) / states.norm(dim=1)).mean()
+    assert 4 < float(longer) < 6
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), float("inf"), "5", True])
+def test_a_key_scale_that_cannot_be_meant_is_refused(wrong):
+    with pytest.raises(InvalidInputError, match="key_scale is .*above 0"):
+        mann_hf.MANNSeq2SeqConfig(memory="example", key_scale=wrong)
