@@ -25,11 +25,11 @@ def load_pipeline(name: str) -> Any:
     place = mann_hf.resolve_encoder(name)
     kind = AutoConfig.from_pretrained(place).model_type
     if kind == mann_hf.MANNSeq2SeqConfig.model_type:
-        return pipeline("memory-augmented-generation", model=place)
+        return pipeline("memory-augmented-generation", model=place)  # type: ignore[call-overload]
     if kind == mann_hf.MANNConfig.model_type:
-        return pipeline("few-shot-text-classification", model=place)
+        return pipeline("few-shot-text-classification", model=place)  # type: ignore[call-overload]
     model = mann_hf.MANNForSequenceClassification.from_encoder_pretrained(name, capacity=CAPACITY)
-    return pipeline("few-shot-text-classification", model=model)
+    return pipeline("few-shot-text-classification", model=model)  # type: ignore[call-overload]
 
 
 def main() -> None:

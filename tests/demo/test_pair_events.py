@@ -238,7 +238,7 @@ def test_no_folder_of_this_machine_is_shown(events: PairEvents, session: PairSes
 def test_the_memory_of_a_visitor_has_an_end(make_generator: MakeGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mann_hf.demo.page_session.MOST_TAUGHT", 1)
     base = make_generator(taught=True)
-    session = PairSession.of_visitor(base)
+    session: Any = PairSession.of_visitor(base)
     events = events_of(session)
     assert "holds 4 pairs" in Reader(events.teach(session, "the bird", "der vogel", "")["taught"]).text
     full = Reader(events.teach(session, "the cat", "die katze", "")["taught"]).text

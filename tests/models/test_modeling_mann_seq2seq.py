@@ -1,6 +1,7 @@
 """Encoder-decoders with a memory of pairs: they say what they were taught, and change in nothing until then."""
 
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,11 @@ import mann_hf
 from mann_hf.errors import EncoderMismatchError, InvalidInputError, NotInMemoryError, UnknownNameError
 from tests.tiny_seq2seq import FAMILIES, SOURCES, TARGETS, batch_of, save_tiny, word_tokenizer
 
-MODES = {"greedy": {}, "beams": {"num_beams": 4}, "sampling": {"do_sample": True, "num_return_sequences": 2}}
+MODES: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "beams": {"num_beams": 4},
+    "sampling": {"do_sample": True, "num_return_sequences": 2},
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ class TestEveryFamily:
 
     def test_it_says_what_it_was_taught_and_forgets_it(self, folders, family):
         model, ids = taught(folders(family))
-        ways = [{}, {"num_beams": 3}, {"use_cache": False}]
+        ways: list[dict[str, Any]] = [{}, {"num_beams": 3}, {"use_cache": False}]
         for settings in ways:
             assert said(model, **settings) == TARGETS, settings
         model.forget(ids=ids)
@@ -260,7 +265,7 @@ def test_queries_and_keys_of_examples_begin_alike():
     model = mann_hf.MANNForConditionalGeneration.from_seq2seq_config(
         "t5", d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=30, memory="example", key_scale=5.0
     )
-    reading = model.generation_memory.reading
+    reading: Any = model.generation_memory.reading
     assert torch.equal(reading.query.weight, reading.key.weight)
     states = torch.randn(200, 16)
     with torch.no_grad():

@@ -314,7 +314,12 @@ class TestSpreads:
             [pairs], torch.tensor([[0, 1]]), torch.zeros(1, 2).long(), torch.tensor([[2]]), torch.zeros(1, 1).long()
         )
         encoded, own = [], Generator.encoder_probe
-        monkeypatch.setattr(Generator, "encoder_probe", lambda self: encoded.append(1) or own(self))
+
+        def encoder_probe(self):
+            encoded.append(1)
+            return own(self)
+
+        monkeypatch.setattr(Generator, "encoder_probe", encoder_probe)
 
         def taken(count, learned):
             optimizer = torch.optim.SGD(learned(model).parameters(), 0.01)

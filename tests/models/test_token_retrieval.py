@@ -83,7 +83,7 @@ def test_evidence_names_the_pair_behind_each_token(folder: Any, searches: list[i
 @pytest.fixture(scope="module")
 def model(folder: Any) -> Any:
     """With three pairs of five tokens, of which no two keys are alike."""
-    fields = {"neighbours": None, "nearest": 1, "min_knns": 1, "source_weight": 0.0}
+    fields: dict[str, Any] = {"neighbours": None, "nearest": 1, "min_knns": 1, "source_weight": 0.0}
     model = mann_hf.MANNForConditionalGeneration.from_seq2seq_pretrained(folder, **fields)
     model.remember(
         EncodedPairs(

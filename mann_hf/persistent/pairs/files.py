@@ -64,7 +64,7 @@ def digest_of_memory(memory: PairMemory) -> str:
     for column in _columns(memory, describe_pairs(memory)):
         digest.update(f"{column.name} {column.dtype} {column.shape} ".encode())
         for part in column.parts:
-            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
