@@ -54,7 +54,7 @@ def test_texts_that_are_not_there(given: dict[str, str], words: str) -> None:
 
 @pytest.mark.parametrize("text", [["a dog"], 3])
 def test_what_is_no_text_is_refused(text: Any) -> None:
-    with pytest.raises(InvalidTypeError, match="one text at a time"):
+    with pytest.raises(InvalidTypeError, match="one string at a time"):
         ids_of_texts(taught(PAIRS), source=text)
 
 
