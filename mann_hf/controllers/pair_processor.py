@@ -114,7 +114,7 @@ class PairProcessor(TextProcessor):
         special = {*getattr(self.tokenizer, "all_special_ids", ())} - {end, unknown}
         lacking, unsaid = [], []
         for text, ids in zip(targets, tokens, strict=True):
-            if end in ids[1:-1] or ids == [end, end]:
+            if ids.count(end) > max(1, self._added[end]):
                 self._refuse(text, end, "with which an answer ends")
             written = [number for number in special.intersection(ids) if ids.count(number) > self._added[number]]
             for number in written:

@@ -81,13 +81,14 @@ class Session(PageSession):
 
         Raises:
             InvalidInputError: the example or a label is empty, too large or none, or there are too many labels; or the
-                memory is full, and has no capacity within which the oldest give way.
+                memory is full, and has no capacity within which others give way.
         """
         example = self.inputs.read(given)
         several = targets_of(self.classifier.model.config.problem_type).several
         names = typed_names(label, several)
         labels = [names] if several else names
-        if self.classifier.model.config.capacity is None:
+        capacity = self.classifier.model.config.capacity
+        if capacity is None or (self.room is not None and capacity > self.room):
             self.check_room()
         before = self.memory
         if is_description and self.inputs.described:

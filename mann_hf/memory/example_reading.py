@@ -47,6 +47,24 @@ class ExampleReading(nn.Module):
         self.value = nn.Linear(target_size, size, bias=False)
         self.out = nn.Linear(size, source_size, bias=False)
         self.gate = nn.Parameter(torch.tensor(float(gate)))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draws the weights.
+
+        Queries and keys begin as one map, so that each state reads from the pairs that are like it from the start.
+        """
+        nn.init.normal_(self.query.weight, std=self.query_spread)
+        self.key.weight.copy_(self.query.weight)
+        for layer in (self.value, self.out):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+        self.gate.fill_(self.initial_gate)
+
+    @property
+    def query_spread(self) -> float:
+        """The standard deviation of the weights with which queries are `key_scale` times as long as their states."""
+        return self.key_scale * self.size**-0.5
 
     @property
     def is_closed(self) -> bool:

@@ -235,11 +235,11 @@ class ExampleMemory(GenerationMemory):
 
     def encoded(self, states: PairStates) -> EncodedPairs:
         sources, targets = self._pooled_pairs(states)
-        told = states.tokens != IGNORED
+        mask = states.tokens != IGNORED
         return EncodedPairs(
             source_keys=self.reading.key(sources).float(),
-            tokens=states.tokens[told],
-            lengths=told.sum(1),
+            tokens=states.tokens[mask],
+            lengths=mask.sum(1),
             values=self.reading.value(targets).float(),
         )
 
@@ -253,9 +253,9 @@ class ExampleMemory(GenerationMemory):
 
     def _pooled_pairs(self, states: PairStates) -> tuple[Tensor, Tensor]:
         """What keys [N, H] and values [N, D + D'] are made of."""
-        told = (states.tokens != IGNORED)[..., None]
-        count = told.sum(1).clamp(min=1)
-        parts = [(part * told).sum(1) / count for part in (states.targets, states.embedded)]
+        mask = (states.tokens != IGNORED)[..., None]
+        count = mask.sum(1).clamp(min=1)
+        parts = [(part * mask).sum(1) / count for part in (states.targets, states.embedded)]
         return self._pooled(states.sources, states.mask), torch.cat(parts, -1)
 
     def stored(self, states: Tensor, mask: Tensor, search: PairSearch) -> StoredExamples:
@@ -263,8 +263,8 @@ class ExampleMemory(GenerationMemory):
         if (count := len(search.memory)) <= READ_WHOLE:
             numbers = torch.arange(count, device=states.device)[None]
             return StoredExamples(search.source_keys[None], search.values[None], None, numbers)
-        asked = self.reading.query(self._pooled(states, mask))
-        _, numbers = search.nearest_pairs(asked.float(), max(self.neighbours or 0, NEAREST_PAIRS))
+        queries = self.reading.query(self._pooled(states, mask))
+        _, numbers = search.nearest_pairs(queries.float(), max(self.neighbours or 0, NEAREST_PAIRS))
         keys, values = search.examples(numbers)
         return StoredExamples(keys, values, numbers >= 0, numbers)
 

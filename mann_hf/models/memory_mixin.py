@@ -66,9 +66,10 @@ class MemoryMixin(Mixed):
 
     def with_own_memory(self: Model) -> Model:
         """A model of these very weights with a memory and labels of its own, as for one of many users."""
-        model = copy.copy(self)  # with a configuration and a holder of its own
-        for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
-            setattr(model, name, getattr(self, name).copy())
+        with self.unchanged_memory():
+            model = copy.copy(self)  # with a configuration and a holder of its own
+            for name in ("_parameters", "_buffers", "_modules"):  # or what is set on one would be set on both
+                setattr(model, name, getattr(self, name).copy())
         return model
 
     def reencode_memory(self, processing_class: Any = None) -> None:

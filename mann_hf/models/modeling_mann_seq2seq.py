@@ -75,8 +75,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
             init.copy_(module.choice.bias, module.initial_choice())
             init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
         elif isinstance(module, ExampleReading):
-            # one map for both: a state reads from the pairs that are like it from the first step of training on
-            init.normal_(module.query.weight, std=module.key_scale * module.size**-0.5)
+            init.normal_(module.query.weight, std=module.query_spread)
             init.copy_(module.key.weight, module.query.weight)
             for layer in (module.value, module.out):
                 init.normal_(layer.weight, std=layer.in_features**-0.5)
@@ -146,7 +145,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         Models that share these weights, as those of `with_own_memory` do, keep theirs.
 
         Args:
-            share: λ, from 0, with which the model generates as if nothing were stored, to 1.
+            share: λ, from 0 (as if nothing were stored) to 1.
             sharpness: β; by default it stays.
 
         Raises:
@@ -157,8 +156,9 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         sharpness = config.sharpness if sharpness is None else sharpness
         check_share(share)
         check_sharpness(sharpness)
-        self.generation_memory = self.generation_memory.with_interpolation(float(share), float(sharpness))
-        config.interpolation, config.sharpness = float(share), float(sharpness)
+        with self.unchanged_memory():  # a copy made meanwhile has both or neither
+            self.generation_memory = self.generation_memory.with_interpolation(float(share), float(sharpness))
+            config.interpolation, config.sharpness = float(share), float(sharpness)
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""

@@ -213,7 +213,7 @@ class PairMemoryMixin(Mixed):
         memory, searched = self.memory, self.config.neighbours is None and self.generation_memory.of_tokens
         if memory.index_folder is None:
             return ()
-        sizes = {"pairs": len(memory), "tokens": memory.num_tokens if searched else 0}
+        sizes = {"tokens": memory.num_tokens} if searched else {"pairs": len(memory)}
         return [INDEX_FILES[part] for part, size in sizes.items() if needs_index(size, self.config.store)]
 
     def lacks_inputs(self, memory: PairMemory) -> bool:

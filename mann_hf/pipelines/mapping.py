@@ -40,18 +40,18 @@ def mapped(
             "texts to the pipeline itself."
         )
     call = {"batch_size": batch_size, **options}
+    generator.model.ready_search()  # for all who read this memory
+    frozen = generator.with_own_memory()  # what is taught meanwhile is not in some answers and in others not
     if isinstance(dataset, datasets.IterableDataset):
         _check_columns(dataset.column_names, column, output_column)
         if folder is not None:
             raise InvalidInputError("a data set that is read as it goes is not kept in parts: leave out folder.")
         return dataset.map(
-            lambda rows: {output_column: _texts(generator(rows[column], **call))}, batched=True, batch_size=PART
+            lambda rows: {output_column: _texts(frozen(rows[column], **call))}, batched=True, batch_size=PART
         )
     splits = dataset if isinstance(dataset, datasets.DatasetDict) else {"": dataset}
     for split in splits.values():
         _check_columns(split.column_names, column, output_column)
-    generator.model.ready_search()  # for all who read this memory
-    frozen = generator.with_own_memory()  # what is taught meanwhile is not in some answers and in others not
     facts = None if folder is None else fingerprint(frozen, options)
     made = {}
     for name, split in splits.items():

@@ -52,7 +52,8 @@ def train_over_episodes(
         arguments = mann_hf.EpisodicTrainingArguments(
             folder,
             **{
-                "seed": seed, "use_cpu": True, "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
+                "seed": seed, "use_cpu": model.device.type == "cpu",
+                "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
                 **recipe.run,
             },
         )  # fmt: skip

@@ -4,7 +4,8 @@
     python -m tasks.semantic_parsing.train --data FOLDER --split query --seed 0 --memory none --output FILE
 
 With `--memory example` the model learns over episodes to read its support, and is tested with all training pairs in its
-memory; with `none` it learns from as many queries without any. Both are asked the test part with an empty memory, too.
+memory; with `none` it learns from as many queries, without support. Both are asked the test part with an empty memory,
+too.
 """
 
 import argparse

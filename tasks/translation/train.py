@@ -26,14 +26,12 @@ from tasks.common.recipes import Seq2SeqRecipe
 from tasks.common.seq2seq import remembered
 
 from .data import LANGUAGES, HeldOutWord, hold_out, load
-from .teaching import LONGEST, SEARCHES, TEACH, measure_words, scores
+from .teaching import CHOSEN_ON, LONGEST, SEARCHES, TEACH, measure_words, scores
 
 RECIPE = Path(__file__).with_name("recipes") / "marian-tiny.yaml"
 TRAINED = "trained.json"
 TEST, VALIDATION = "test_2016_flickr", "val"
 KINDS = ("whole", "words")
-CHOSEN_ON = 300
-"""Validation pairs on which λ and β are chosen."""
 SAVE_STEPS = 200
 
 
@@ -107,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe = Seq2SeqRecipe.read(chosen.recipe).changed(chosen.overrides)
     except ValueError as error:
         parser.error(str(error))
+    if chosen.measure == "words" and min(chosen.held_out, chosen.known) < 1:
+        parser.error("--measure words needs at least one word for each of --held-out and --known.")
     languages = (chosen.source, next(each for each in LANGUAGES if each != chosen.source))
     pairs, valid, tests = (load(chosen.data, part, *languages) for part in ("train", VALIDATION, TEST))
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731

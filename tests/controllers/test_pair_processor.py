@@ -147,7 +147,7 @@ def test_the_processor_keeps_the_identity_of_its_tokenizer() -> None:
 
 def test_the_end_of_a_sequence_amid_a_target_is_refused() -> None:
     processor = PairProcessor(word_tokenizer())
-    for target in ("der </s> hund", "</s>"):
+    for target in ("der </s> hund", "</s> der hund", "</s>"):
         with pytest.raises(InvalidInputError, match="'</s>', with which an answer ends"):
             processor.encode_targets(["der hund", target])
 

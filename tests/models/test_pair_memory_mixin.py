@@ -211,7 +211,8 @@ class TestExamples:
     def test_evidence_is_how_much_a_token_follows_from_what_was_read_of_each_pair(self, folder):
         model, inputs = self.opened(folder), batch_of(SOURCES[:2])
         targets = batch_of(TARGETS[:2])["input_ids"]
-        sequences = torch.cat([torch.full_like(targets[:, :1], model.encoder.config.decoder_start_token_id), targets], 1)
+        start = torch.full_like(targets[:, :1], model.encoder.config.decoder_start_token_id)
+        sequences = torch.cat([start, targets], 1)
         found = model.explain(sequences, most=3, **inputs)
         values, step = model.ready_search().values, 0.01
 

@@ -1,5 +1,8 @@
 """Data sets in, data sets out: a column more, kept part by part where a folder is given."""
 
+import importlib
+import linecache
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +182,28 @@ class TestResuming:
         steps = (token for token in (4, 2))
         with pytest.raises(InvalidInputError, match="prefix_allowed_tokens_fn .* leave out folder"):
             taught.map(rows, "en", folder=tmp_path, prefix_allowed_tokens_fn=lambda *_: [next(steps)])
+
+    def test_a_function_that_was_changed_in_its_file_is_another(
+        self, taught: Generator, rows: datasets.Dataset, asked: list[int], tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        for token, expected in ((4, [3, 3, 1]), (4, []), (5, [3, 3, 1])):
+            (tmp_path / "my_rules.py").write_text(f"def only(batch, said):\n    return [{token}, 2]\n")
+            linecache.clearcache()
+            sys.modules.pop("my_rules", None)
+            shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+            importlib.invalidate_caches()
+            rules = importlib.import_module("my_rules")
+            asked.clear()
+            taught.map(rows, "en", folder=tmp_path / "done", prefix_allowed_tokens_fn=rules.only)
+            assert asked == expected
+
+    def test_what_is_taught_meanwhile_is_in_no_answer_of_a_stream(
+        self, taught: Generator, rows: datasets.Dataset
+    ) -> None:
+        stream = taught.map(rows.to_iterable_dataset(), "en")
+        taught.forget(ids=sorted(taught.model.memory.ids))
+        assert [row["generated_text"] for row in stream] == ANSWERS
 
     def test_what_is_taught_meanwhile_is_in_no_answer(
         self, taught: Generator, rows: datasets.Dataset, asked: list[int]

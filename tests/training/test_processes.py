@@ -47,8 +47,12 @@ def run(tiny_encoder: Path, tmp_path: Path) -> Run:
             start_method="forkserver",
         )
         latest = time.monotonic() + SECONDS
-        while not begun.join(latest - time.monotonic()):
-            assert time.monotonic() < latest, f"the processes have not ended after {SECONDS} s"
+        try:
+            while not begun.join(latest - time.monotonic()):
+                assert time.monotonic() < latest, f"the processes have not ended after {SECONDS} s"
+        finally:
+            for process in begun.processes:
+                process.kill()
         return json.loads((tmp_path / folder / "figures.json").read_text())
 
     return start

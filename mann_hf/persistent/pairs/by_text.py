@@ -29,7 +29,7 @@ def ids_of_texts(memory: Any, source: Any = None, target: Any = None) -> set[int
     for name, text in given.items():
         if not isinstance(text, str):
             raise InvalidTypeError(
-                f"{name} is {shown(text)}; give one string at a time, as in: for {name} in [...]: forget({name}={name})."
+                f"{name} is {shown(text)}; give one string at a time, as in for {name} in [...]: forget({name}={name})."
             )
     found = {id_ for segment in memory.segments for id_ in segment.ids[_rows(segment, given)].tolist()}
     if not found:
