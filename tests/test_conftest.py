@@ -14,6 +14,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from tests.conftest import TAKE_MINUTES
+
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 80), ("2001:db8::1", 80, 0, 0)])
 @pytest.mark.parametrize("method", ["connect", "connect_ex"])
@@ -37,6 +39,11 @@ def test_a_name_is_not_looked_up(no_network: list[str]) -> None:
 def test_this_machine_is_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         pass
+
+
+def test_the_files_that_take_minutes_are_there() -> None:
+    root = Path(__file__).parents[1]
+    assert all((root / f"{name.replace('.', '/')}.py").is_file() for name in TAKE_MINUTES)
 
 
 @pytest.mark.slow

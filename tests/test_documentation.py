@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.printed_code import PAGES, README, ROOT, blocks, checked, commands, inline_commands, same, text
+from tests.printed_code import PAGES, PROGRAMS, README, ROOT, blocks, checked, commands, inline_commands, same, text
 
 if TYPE_CHECKING:
     from tests.loopback_hub import LoopbackHub
@@ -21,7 +21,7 @@ SHELL = ROOT / "docs" / "shell.md"
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from tests.printed_code import PAGES, README, blocks, run_page
+from tests.printed_code import PAGES, PROGRAMS, README, blocks, run_page
 here = Path.cwd()
 for page in PAGES:
     if not blocks(page, "python"):
@@ -161,6 +161,11 @@ def test_the_commands_within_the_text_run(run: Callable[..., str], tmp_path: Pat
     for command, more in INLINE.items():  # in this order, as one trains what another has trained
         whole = f"{command} {more}".replace("TABLE", "examples/customer_messages/messages.csv")
         run(whole, PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_no_other_language_is_a_shell_command(page: Path) -> None:
+    assert not [command for command in commands(page) if not PROGRAMS.fullmatch(command)]
 
 
 def test_the_first_command_is_the_same_everywhere_and_installs() -> None:

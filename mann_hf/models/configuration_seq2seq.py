@@ -6,13 +6,13 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from ..controllers.seq2seq_controller import SEQ2SEQ, half_of
 from ..errors import InvalidInputError
-from ..memory.interpolation import INTERPOLATIONS
+from ..memory.interpolation import INTERPOLATIONS, LearnedInterpolation
 from ..wording import shown, whole_number
 from .configuration_base import MANNBaseConfig
 from .generation_memories import GENERATION_MEMORIES
 
 KEY_DTYPES = ("bfloat16", "float32")
-ADAPTIVE = "adaptive"
+LEARNED = [name for name, kind in INTERPOLATIONS.items() if issubclass(kind, LearnedInterpolation)]
 """In place of a number as `interpolation`: λ is predicted at each token."""
 
 
@@ -24,8 +24,9 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         encoder_name: the name it was loaded by; messages and memory files show it.
         memory: what is remembered of a pair: `"token"`, the decoder's state before each token of the target and that
             token; or `"example"`, the pair as a whole, which takes training.
-        interpolation: λ, the share of a memory of tokens in the next-token distribution, from 0 to 1; or `"adaptive"`,
-            where it is predicted at each token, which takes training.
+        interpolation: λ, the share of a memory of tokens in the next-token distribution, from 0 to 1. Or it is
+            predicted at each token, which takes training: `"adaptive"` by what was retrieved, `"robust"` also by how
+            sure the model is.
         nearest: how many tokens of the memory are used for each next token.
         sharpness: β, by which scores are multiplied before their softmax: 1 for the same state of the decoder, about 0
             for any other.
@@ -96,8 +97,8 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         if not isinstance(memory, str):
             raise _wrong("memory", memory, "give a name")
         GENERATION_MEMORIES[memory]  # refuses another name
-        if interpolation != ADAPTIVE:
-            check_share(interpolation, f", or {ADAPTIVE!r}")
+        if not isinstance(interpolation, str) or interpolation not in LEARNED:
+            check_share(interpolation, "".join(f" or {name!r}" for name in LEARNED))
         for name, number in (("nearest", nearest), ("chunk_size", chunk_size)):
             _check_whole(name, number)
         for name, optional in (
@@ -112,8 +113,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
         if min_knns is not None and min_knns > nearest:
             raise _wrong("min_knns", min_knns, f"give at most nearest ({nearest}), or None to search each time")
         check_sharpness(sharpness)
-        if not _is_number(source_weight) or not 0 <= source_weight < float("inf"):
-            raise _wrong("source_weight", source_weight, "give a number from 0 on")
+        check_source_weight(source_weight)
         if not _is_number(gate) or abs(gate) == float("inf"):
             raise _wrong("gate", gate, "give a number; 0 is closed")
         if not _is_number(key_scale) or not 0 < key_scale < float("inf"):
@@ -145,7 +145,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
     @property
     def interpolation_kind(self) -> str:
         """The name in `INTERPOLATIONS`."""
-        return ADAPTIVE if self.interpolation == ADAPTIVE else next(iter(INTERPOLATIONS))
+        return self.interpolation if isinstance(self.interpolation, str) else next(iter(INTERPOLATIONS))
 
     @property
     def hidden_size(self) -> int:
@@ -180,6 +180,12 @@ def check_sharpness(sharpness: Any) -> None:
     """Refuses what is no β."""
     if not _is_number(sharpness) or not 0 < sharpness < float("inf"):
         raise _wrong("sharpness", sharpness, "give a number above 0")
+
+
+def check_source_weight(source_weight: Any) -> None:
+    """Refuses what is no weight of sources."""
+    if not _is_number(source_weight) or not 0 <= source_weight < float("inf"):
+        raise _wrong("source_weight", source_weight, "give a number from 0 on")
 
 
 def _is_number(value: Any) -> bool:

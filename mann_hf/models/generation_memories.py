@@ -90,8 +90,8 @@ class GenerationMemory(nn.Module, ABC):
         """The keys [P, ..] that `probe_states` become; by default themselves."""
         return states
 
-    def with_interpolation(self: Memory, share: float, sharpness: float) -> Memory:
-        """The same with another λ and β, which have parts of its own; this one stays as it is.
+    def with_interpolation(self: Memory, share: float, sharpness: float, source_weight: float) -> Memory:
+        """The same with another λ, β and weight of sources; this one stays as it is.
 
         Raises:
             InvalidInputError: it has none, or learns them.
@@ -154,10 +154,11 @@ class TokenMemory(GenerationMemory):
     def is_silent(self) -> bool:
         return getattr(self.interpolation, "share", None) == 0
 
-    def with_interpolation(self, share: float, sharpness: float) -> "TokenMemory":
+    def with_interpolation(self, share: float, sharpness: float, source_weight: float) -> "TokenMemory":
         if not isinstance(self.interpolation, FixedInterpolation):
             raise InvalidInputError("λ and β of this model are predicted and learned: they cannot be set.")
         memory = copy.copy(self)
+        memory.source_weight = source_weight
         memory._modules = {**self._modules, "interpolation": FixedInterpolation(share, sharpness)}
         return memory.train(self.training)
 

@@ -1,23 +1,21 @@
 """Encoder-decoders with a memory of pairs, which generate from what they were taught."""
 
-import math
 import os
 from typing import Any, TypeVar
 
 import torch
-import transformers.initialization as init
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
 
 from ..controllers.seq2seq_controller import SEQ2SEQ, decoder_inputs, mean_of_states
 from ..memory.example_reading import ExampleReading
-from ..memory.interpolation import AdaptiveInterpolation, mixed_logits
+from ..memory.interpolation import Interpolation, mixed_logits
 from ..memory.stores import STORES
 from ..persistent.pairs import EncodedPairs
 from ..targets.label_tensors import IGNORED
 from .arguments import naming_unknown_arguments
-from .configuration_seq2seq import MANNSeq2SeqConfig, check_share, check_sharpness
+from .configuration_seq2seq import MANNSeq2SeqConfig, check_share, check_sharpness, check_source_weight
 from .embedding import evaluating
 from .encoder_settings import read_wrapped
 from .episode_batch import EpisodeBatch
@@ -68,18 +66,12 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
 
     @torch.no_grad()
     def _init_weights(self, module: Any) -> None:
-        if isinstance(module, AdaptiveInterpolation):
-            init.normal_(module.hidden.weight, std=module.initial_spread)
-            for part in (module.hidden.bias, module.choice.weight):
-                init.zeros_(part)
-            init.copy_(module.choice.bias, module.initial_choice())
-            init.constant_(module.log_sharpness, math.log(module.initial_sharpness))
-        elif isinstance(module, ExampleReading):
-            init.normal_(module.query.weight, std=module.query_spread)
-            init.copy_(module.key.weight, module.query.weight)
-            for layer in (module.value, module.out):
-                init.normal_(layer.weight, std=layer.in_features**-0.5)
-            init.constant_(module.gate, module.initial_gate)
+        if isinstance(module, ExampleReading | Interpolation):
+            loaded = [part for part in module.parameters() if getattr(part, "_is_hf_initialized", False)]
+            kept = [part.clone() for part in loaded]
+            module.reset_parameters()
+            for part, values in zip(loaded, kept, strict=True):
+                part.copy_(values)
 
     @classmethod
     def from_seq2seq_pretrained(
@@ -139,26 +131,32 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         model.generation_config = GenerationConfig.from_dict(encoder.generation_config.to_dict())
         return model
 
-    def set_interpolation(self, share: float, sharpness: float | None = None) -> None:
-        """Changes λ and β of a memory of tokens from the next call on, also in what is saved.
+    def set_interpolation(
+        self, share: float, sharpness: float | None = None, source_weight: float | None = None
+    ) -> None:
+        """Changes λ, β and the weight of sources of a memory of tokens from the next call on, also in what is saved.
 
         Models that share these weights, as those of `with_own_memory` do, keep theirs.
 
         Args:
             share: λ, from 0 (as if nothing were stored) to 1.
             sharpness: β; by default it stays.
+            source_weight: how much it counts that sources are unlike; by default it stays.
 
         Raises:
-            InvalidInputError: a number out of its range, or a model that predicts λ or has a memory of examples. λ and
-                β stay as they were.
+            InvalidInputError: a number out of its range, or a model that predicts λ or has a memory of examples. All
+                stay as they were.
         """
         config = self.config
         sharpness = config.sharpness if sharpness is None else sharpness
+        source_weight = config.source_weight if source_weight is None else source_weight
         check_share(share)
         check_sharpness(sharpness)
-        with self.unchanged_memory():  # a copy made meanwhile has both or neither
-            self.generation_memory = self.generation_memory.with_interpolation(float(share), float(sharpness))
-            config.interpolation, config.sharpness = float(share), float(sharpness)
+        check_source_weight(source_weight)
+        numbers = float(share), float(sharpness), float(source_weight)
+        with self.unchanged_memory():  # a copy made meanwhile has all or none
+            self.generation_memory = self.generation_memory.with_interpolation(*numbers)
+            config.interpolation, config.sharpness, config.source_weight = numbers
 
     def get_encoder(self, modality: str | None = None) -> Any:
         """What turns sources into states and reads the memory for them; `model.encoder` is the wrapped model."""
@@ -245,7 +243,7 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         if retrieval is not None:
             previous = None if decoder_input_ids is None else decoder_input_ids[:, -1]
             states, rows = outputs.decoder_hidden_states[-1], encoder_outputs.memory_rows
-            retrieved = retrieval(states, rows, int(step), previous)
+            retrieved = retrieval(states, logits, rows, int(step), previous)
             logits = mixed_logits(logits, retrieved.shares, retrieved.tokens)
             loss = None if labels is None else token_loss(logits, labels)
         with_states = output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states)

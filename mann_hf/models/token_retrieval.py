@@ -81,29 +81,32 @@ class TokenRetrieval:
         """What is taken from a score for another source."""
         return self.memory.source_weight * (1 - alike) / self.spreads[1]
 
-    def __call__(self, states: Tensor, rows: Tensor, step: int = 0, previous: Tensor | None = None) -> Retrieved:
+    def __call__(
+        self, states: Tensor, logits: Tensor, rows: Tensor, step: int = 0, previous: Tensor | None = None
+    ) -> Retrieved:
         """The slots for next tokens.
 
         Args:
             states: [R, T, D], of the decoder.
+            logits: [R, T, V], of the model.
             rows: [R], the source of each sequence.
             step: how many tokens stand before these.
             previous: [R], the token with which each sequence ends; None where it is not known.
         """
         queries = to_unit_length(states.float())
         if self.search is None:
-            return self._compared(queries, rows)
+            return self._compared(queries, logits, rows)
         beams = self._beams(rows)
         if not self.goes_on or queries.shape[1] > 1 or beams is None:
             scores, slots = self._nearest(queries, rows)
-            return self._shared(scores, self.search.tokens_at(slots).to(slots.device), slots)
+            return self._shared(scores, self.search.tokens_at(slots).to(slots.device), slots, logits)
         if step != self._next_step or not step:
             self._candidates = self._last = None  # of other sequences
         if self._candidates is None or step % self.memory.chunk_size == 0:
             starts = self._starts(queries, rows, beams, previous)
             self._candidates = self._in_float(self.search.window(starts, self.memory.chunk_size))
             self._unlike = self._distance(self.search.source_cosines(self.source_keys, self._candidates.slots))
-        retrieved = self._compared(queries, rows)
+        retrieved = self._compared(queries, logits, rows)
         self._last, self._next_step = retrieved.slots.view(self.batch, beams * retrieved.slots.shape[-1]), step + 1
         return retrieved
 
@@ -146,7 +149,7 @@ class TokenRetrieval:
         enough = (alive.sum(-1) >= self.memory.min_knns) | complete
         return following.masked_fill(~alive.any(1), -1), enough.all(1)
 
-    def _compared(self, queries: Tensor, rows: Tensor) -> Retrieved:
+    def _compared(self, queries: Tensor, logits: Tensor, rows: Tensor) -> Retrieved:
         """The nearest of each source's candidates."""
         assert self._candidates is not None and self._unlike is not None
         keys, tokens, slots = self._candidates
@@ -161,7 +164,7 @@ class TokenRetrieval:
         spread = (sequences, length, -1)
         tokens = tokens[rows][:, None].expand(spread).gather(-1, places)
         slots = slots[rows][:, None].expand(spread).gather(-1, places)
-        return self._shared(scores, tokens, slots)
+        return self._shared(scores, tokens, slots, logits)
 
     def _nearest(self, queries: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and slots [R, T, M] of the nearest of all tokens.
@@ -178,8 +181,8 @@ class TokenRetrieval:
         scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
         return scores, slots.gather(-1, places)
 
-    def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor) -> Retrieved:
-        shares = self.memory.interpolation(scores, tokens)
+    def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor, logits: Tensor) -> Retrieved:
+        shares = self.memory.interpolation(scores, tokens, logits.to(scores.device))
         return Retrieved(shares, tokens, slots.masked_fill(torch.isneginf(scores), -1))
 
     @staticmethod

@@ -10,7 +10,7 @@ from tasks.common.task_pages import Results, render_page
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).with_name("README.md")
 SEARCHES = {"beam": "beam search", "greedy": "greedy"}
-MIXTURES = {"fixed": "fixed λ", "adaptive": "predicted λ"}
+MIXTURES = {"fixed": "fixed λ", "predicted": "predicted λ"}
 
 
 def whole(files: Results) -> str:

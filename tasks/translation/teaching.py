@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mann_hf.episodes import Pair, TaskSampler
 from tasks.common.from_scratch import text_scores, with_memory
@@ -23,14 +22,15 @@ TEACH = (1, 2, 3, 4, 5)
 SHARES = (0.1, 0.2, 0.3)
 SHARPNESSES = (10.0, 30.0)
 SOURCE_WEIGHTS = (0.0, 0.25)
-"""The λ, β and weights of sources among which the choice is; with a fixed λ the first of these weights is taken."""
+PREDICTED = ("adaptive", "robust")
+"""The λ, β, weights of sources and predictions of λ among which the choice is; a fixed λ takes the first weight."""
 ALLOWED = 0.3
 """BLEU of the validation part that what is chosen may lose by."""
 CHOSEN_ON = 300
 """Validation pairs on which that is measured."""
 SEARCHED = "model.neighbours=null"
 """The memory is searched as a whole: a word's pairs need not be among those that are most like the source."""
-ADAPTIVE: dict[str, Any] = {
+PREDICTING: dict[str, Any] = {
     "max_steps": 120,
     "episodes_per_step": 1,
     "learning_rate": 0.01,
@@ -51,6 +51,7 @@ def measure_words(
     known: Sequence[HeldOutWord],
     valid: Sequence[Pair],
     tests: Sequence[Pair],
+    seed: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """How often held-out words are produced before and after teaching, and what else changes.
@@ -62,15 +63,16 @@ def measure_words(
         known: other held-out words, on which λ is chosen or learned.
         valid: pairs for validation.
         tests: pairs of the test part.
+        seed: of what a predicted λ is trained on.
         say: called with a line about what goes on.
 
     Returns:
-        `mixtures`: for a `fixed` λ and an `adaptive` one what was `chosen`, what was `tried`, and `words`: by the
+        `mixtures`: for a `fixed` λ and a `predicted` one what was `chosen`, what was `tried`, and `words`: by the
         number of pairs taught, 0 for none, and by search the `figures`.
     """
     found: dict[str, Any] = {}
-    for kind, make in (("adaptive", adaptive_model), ("fixed", fixed_model)):
-        model, tokenizer, chosen, tried = make(recipe, folder, known, valid, say)
+    for kind, make in (("predicted", predicting_model), ("fixed", fixed_model)):
+        model, tokenizer, chosen, tried = make(recipe, folder, known, valid, seed, say)
         by_count: dict[str, Any] = {}
         for count in (0, *TEACH) if kind == "fixed" else TEACH:
             by_count[str(count)] = {
@@ -129,8 +131,9 @@ def masked(text: str, word: str) -> str:
 
 
 def fixed_model(
-    recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], say: Callable[[str], None]
-) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:
+    recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], seed: int,
+    say: Callable[[str], None],
+) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """A model with that λ and β by which words are produced most often, others being kept.
 
     Returns:
@@ -149,23 +152,23 @@ def fixed_model(
     return model, tokenizer, best, tried
 
 
-def adaptive_model(
-    recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], say: Callable[[str], None]
-) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:
+def predicting_model(
+    recipe: Seq2SeqRecipe, folder: Path, known: Sequence[HeldOutWord], valid: Sequence[Pair], seed: int,
+    say: Callable[[str], None],
+) -> tuple[Any, Any, dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """A model whose λ is predicted, trained over episodes that teach some held-out words and ask them and others.
 
     Returns:
         The model, its tokenizer, what was chosen and what was tried.
     """
-    tried, models = [], []
-    for weight in SOURCE_WEIGHTS:
-        own = recipe.changed([SEARCHED, "model.interpolation=adaptive", f"model.source_weight={weight}"])
+    tried, models, before = [], [], None
+    for kind, weight in itertools.product(PREDICTED, SOURCE_WEIGHTS):
+        own = recipe.changed([SEARCHED, f"model.interpolation={kind}", f"model.source_weight={weight}"])
         model, tokenizer = with_memory(folder, own)
-        _without_dropout(model.encoder)  # stored keys are made without, and their distances are what is learned from
-        before = _validated(model, tokenizer, known, valid, counts=(0,))
-        sampler = TaskSampler(EpisodeMaker(known, valid), name="held-out words")
-        trained = train_over_episodes(model, tokenizer, replace(own, run=ADAPTIVE), sampler, 0, say)
-        chosen = {"interpolation": "adaptive", "source_weight": weight, "trained": trained}
+        before = before or _validated(model, tokenizer, known, valid, counts=(0,))
+        sampler = TaskSampler(EpisodeMaker(known, valid), name="held-out words", seed=seed)
+        trained = train_over_episodes(model, tokenizer, replace(own, run=PREDICTING), sampler, seed, say)
+        chosen = {"interpolation": kind, "source_weight": weight, "trained": trained}
         tried.append(chosen | _against(before, _validated(model, tokenizer, known, valid)))
         models.append(model)
         say(f"λ predicted: {tried[-1]}")
@@ -199,16 +202,7 @@ class EpisodeMaker:
 
 
 def _set(model: Any, chosen: dict[str, Any]) -> None:
-    model.set_interpolation(chosen["interpolation"], chosen["sharpness"])
-    model.generation_memory.source_weight = model.config.source_weight = chosen["source_weight"]
-
-
-def _without_dropout(module: torch.nn.Module) -> None:
-    """Sets all shares of dropout to 0."""
-    for part in module.modules():
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
-            if isinstance(getattr(part, name, None), float):
-                setattr(part, name, 0.0)
+    model.set_interpolation(chosen["interpolation"], chosen["sharpness"], chosen["source_weight"])
 
 
 def _validated(

@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trained = trained_model(recipe, train, cell["languages"], chosen.model, chosen.seed, say)
     if chosen.measure == "words":
         both = held[: chosen.held_out], held[chosen.held_out :]
-        figures = measure_words(recipe, chosen.model, *both, valid, tests, say)
+        figures = measure_words(recipe, chosen.model, *both, valid, tests, chosen.seed, say)
     else:
         figures = measure_whole(recipe, chosen.model, pairs, valid, tests, say)
     made_with = {"trained": trained, "pairs_trained": len(train), "versions": versions(), "processor": processor()}

@@ -11,6 +11,7 @@ from mann_hf.memory.interpolation import (
     INTERPOLATIONS,
     AdaptiveInterpolation,
     FixedInterpolation,
+    RobustInterpolation,
     different_tokens,
     mixed_logits,
     slot_weights,
@@ -31,7 +32,7 @@ def retrieved(rows=3, slots=4, vocabulary=7, seed=0):
 @settings(max_examples=50, deadline=None)
 def test_the_mixture_is_that_of_the_paper(share, sharpness, seed):
     scores, tokens, logits = retrieved(seed=seed)
-    shares = FixedInterpolation(share, sharpness)(scores, tokens)
+    shares = FixedInterpolation(share, sharpness)(scores, tokens, logits)
     given_by = mixed_logits(logits.float(), shares, tokens).double().softmax(-1)
     distances = 1 - scores
     memory = torch.zeros_like(logits)
@@ -50,34 +51,34 @@ class TestEveryInterpolation:
         return INTERPOLATIONS[kind](0.4, 10.0, nearest).double()
 
     def test_shares_sum_to_at_most_one_and_are_0_for_slots_that_are_not_there(self, kind):
-        scores, tokens, _ = retrieved()
+        scores, tokens, logits = retrieved()
         scores[0, 2:] = NONE
         scores[1] = NONE
-        shares = self.made(kind)(scores, tokens)
+        shares = self.made(kind)(scores, tokens, logits)
         assert (shares >= 0).all() and (shares.sum(-1) <= 1 + 1e-9).all()
         assert (shares[0, 2:] == 0).all() and (shares[1] == 0).all()
 
     def test_begins_with_the_share_asked_for(self, kind):
-        scores, tokens, _ = retrieved()
-        assert torch.allclose(self.made(kind)(scores, tokens).sum(-1), torch.tensor(0.4).double(), atol=1e-6)
+        scores, tokens, logits = retrieved()
+        assert torch.allclose(self.made(kind)(scores, tokens, logits).sum(-1), torch.tensor(0.4).double(), atol=1e-6)
 
     def test_gradients(self, kind):
-        scores, tokens, _ = retrieved()
+        scores, tokens, logits = retrieved()
         interpolation = self.made(kind)
-        torch.autograd.gradcheck(lambda given: interpolation(given, tokens), scores.requires_grad_())
+        torch.autograd.gradcheck(lambda given: interpolation(given, tokens, logits), scores.requires_grad_())
 
     def test_gradients_of_what_is_learned_where_slots_are_missing(self, kind):
-        scores, tokens, _ = retrieved()
+        scores, tokens, logits = retrieved()
         scores[0, 2:], scores[1] = NONE, NONE
         interpolation = self.made(kind, nearest=6)
-        shares = interpolation(scores.requires_grad_(), tokens)
+        shares = interpolation(scores.requires_grad_(), tokens, logits)
         shares.square().sum().backward()
         assert scores.grad.isfinite().all()
         assert all(part.grad is not None and part.grad.isfinite().all() for part in interpolation.parameters())
 
     def test_fewer_slots_than_the_usual_number(self, kind):
-        scores, tokens, _ = retrieved(slots=2)
-        shares = self.made(kind)(scores, tokens)
+        scores, tokens, logits = retrieved(slots=2)
+        shares = self.made(kind)(scores, tokens, logits)
         assert shares.shape == scores.shape and (shares.sum(-1) <= 1 + 1e-9).all()
 
 
@@ -90,10 +91,48 @@ def test_adaptive_learns_to_trust_near_slots_alone():
     logits, right = torch.zeros(2, 7).index_fill_(1, torch.tensor([0]), 3.0), torch.tensor([5, 0])
     for _ in range(200):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(mixed_logits(logits, interpolation(near, tokens), tokens), right).backward()
+        torch.nn.functional.cross_entropy(
+            mixed_logits(logits, interpolation(near, tokens, logits), tokens), right
+        ).backward()
         optimizer.step()
-    trusted = interpolation(near, tokens).sum(-1)
+    trusted = interpolation(near, tokens, logits).sum(-1)
     assert trusted[0] > 0.9 and trusted[1] < 0.1
+
+
+def test_robust_learns_to_trust_the_memory_where_the_model_is_not_sure():
+    torch.manual_seed(0)
+    interpolation = RobustInterpolation(0.5, 10.0, 2)
+    optimizer = torch.optim.Adam(interpolation.parameters(), 0.02)
+    scores, tokens = torch.tensor([[0.5, 0.2]]).expand(2, -1), torch.tensor([[5, 3]]).expand(2, -1)
+    logits, right = torch.zeros(2, 7), torch.tensor([5, 0])
+    logits[1, 0] = 9.0
+    for _ in range(200):
+        optimizer.zero_grad()
+        mixed = mixed_logits(logits, interpolation(scores, tokens, logits), tokens)
+        torch.nn.functional.cross_entropy(mixed, right).backward()
+        optimizer.step()
+    trusted = interpolation(scores, tokens, logits).sum(-1)
+    assert trusted[0] > 0.9 and trusted[1] < 0.1
+
+
+def test_robust_weighs_a_slot_by_the_models_probability_of_its_token():
+    interpolation = RobustInterpolation(0.5, 10.0, 2).double()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for part in interpolation.parameters():
+            part.copy_(torch.randn_like(part))
+    scores, tokens, logits = retrieved(slots=2)
+    shares = interpolation(scores, tokens, logits)
+    probabilities = logits.softmax(-1)
+    for row in range(len(scores)):
+        products = []
+        for score, token in zip(scores[row], tokens[row].tolist(), strict=True):
+            own = 1 + max(math.log(probabilities[row, token]), -16) / 16
+            hidden = interpolation.slot_hidden.weight @ torch.tensor([score, own]).double()
+            confidence = interpolation.slot(torch.tanh(hidden + interpolation.slot_hidden.bias))
+            products.append(float(interpolation.log_sharpness.exp() * score + confidence))
+        expected = torch.tensor(products).double().softmax(-1)
+        assert torch.allclose(shares[row] / shares[row].sum(), expected, atol=1e-6)
 
 
 def test_different_tokens_are_counted_up_to_each_slot():

@@ -182,16 +182,17 @@ class TestInterpolation:
 
     def test_it_answers_as_one_that_was_made_with_them(self, folders):
         model, _ = taught(folders("t5"), interpolation=0.9)
-        for share, sharpness in ((0.4, None), (0.2, 5.0), (0, None)):
-            model.set_interpolation(share, sharpness)
-            fields = {"interpolation": share, "sharpness": model.config.sharpness}
+        for share, *others in ((0.4,), (0.2, 5.0), (0.2, None, 0.0), (0,)):
+            model.set_interpolation(share, *others)
+            config = model.config
+            fields = {"interpolation": share, "sharpness": config.sharpness, "source_weight": config.source_weight}
             other, _ = taught(folders("t5"), **fields)
             assert torch.equal(self.logits(model), self.logits(other)), share
-        assert (model.config.interpolation, model.config.sharpness) == (0.0, 5.0)
+        assert (config.interpolation, config.sharpness, config.source_weight) == (0.0, 5.0, 0.0)
 
     def test_saved_it_keeps_them(self, folders, tmp_path):
         model, _ = taught(folders("t5"), interpolation=0.9)
-        model.set_interpolation(0.3, sharpness=7.0)
+        model.set_interpolation(0.3, sharpness=7.0, source_weight=0.5)
         model.save_pretrained(tmp_path)
         loaded = mann_hf.MANNForConditionalGeneration.from_pretrained(tmp_path)
         assert torch.allclose(self.logits(loaded), self.logits(model), atol=1e-6)
@@ -208,6 +209,7 @@ class TestInterpolation:
         [
             ({}, (1.5,), "interpolation is 1.5; give a number from 0 to 1\\."),
             ({}, (0.5, 0), "sharpness is 0"),
+            ({}, (0.5, None, -1), "source_weight is -1"),
             ({}, ("adaptive",), "interpolation is 'adaptive'"),
             ({"interpolation": "adaptive"}, (0.5,), "predicted and learned"),
             ({"memory": "example"}, (0.5,), "'example'"),

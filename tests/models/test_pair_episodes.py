@@ -14,6 +14,7 @@ IGNORED = -100
 KINDS: dict[str, dict[str, Any]] = {
     "token": {"memory": "token", "interpolation": 0.9, "key_dtype": "float32", "source_weight": 1.0},
     "adaptive": {"memory": "token", "interpolation": "adaptive", "key_dtype": "float32"},
+    "robust": {"memory": "token", "interpolation": "robust", "key_dtype": "float32"},
     "example": {"memory": "example", "gate": 1.0},
 }
 

@@ -249,9 +249,13 @@ class TestExamples:
         assert not torch.allclose(logits(model), whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("memory", ["token", "example"])
-def test_a_trained_part_of_the_memory_is_saved(folder, tmp_path, memory):
-    model = Generator.from_seq2seq_pretrained(folder, memory=memory, interpolation="adaptive")
+@pytest.mark.parametrize(
+    "fields",
+    [{"interpolation": "adaptive"}, {"interpolation": "robust"}, {"memory": "example", "gate": 1.0}],
+    ids=lambda fields: next(iter(fields.values())),
+)
+def test_a_trained_part_of_the_memory_is_saved(folder, tmp_path, fields):
+    model = Generator.from_seq2seq_pretrained(folder, **fields)
     torch.manual_seed(3)
     with torch.no_grad():
         for parameter in model.generation_memory.parameters():

@@ -108,7 +108,8 @@ class TestSteps:
         """The slots that are retrieved for states that are those of some slots."""
         retrieval, search = made
         states = search.window(torch.tensor(slots)[:, None], 1).keys.float()
-        found = retrieval(states, torch.zeros(2, dtype=torch.long), step, torch.tensor(previous))
+        logits = torch.zeros(*states.shape[:2], 8)
+        found = retrieval(states, logits, torch.zeros(2, dtype=torch.long), step, torch.tensor(previous))
         return found.slots[:, 0, 0].tolist()
 
     def test_beams_may_change_places(self, model: Any, searches: list[int]) -> None:
@@ -153,7 +154,9 @@ class TestSteps:
         self.step(made, 0, [last, last], [0, 0])
         states = made[1].window(torch.tensor([[last]] * 2), 1).keys.float()
         for step, token in ((1, config.eos_token_id), (2, config.pad_token_id)):
-            found = made[0](states, torch.zeros(2, dtype=torch.long), step, torch.tensor([token] * 2))
+            found = made[0](
+                states, torch.zeros(2, 1, 8), torch.zeros(2, dtype=torch.long), step, torch.tensor([token] * 2)
+            )
             assert not found.shares.any()
         assert searches == [2]
 
@@ -178,7 +181,8 @@ def test_shares_follow_from_states_and_sources(folder: Any, neighbours: int | No
     tokens, lengths = torch.randint(4, 20, (9,), generator=draw), torch.tensor([4, 2, 3])
     model.remember(EncodedPairs(sources, tokens, lengths, keys, source_tokens=[[4], [5], [6]]))
     spreads = (0.8, 0.5)
-    found = model.generation_memory.retrieval(asked, model.ready_search(), spreads)(3 * states, torch.tensor(rows))
+    retrieval = model.generation_memory.retrieval(asked, model.ready_search(), spreads)
+    found = retrieval(3 * states, torch.zeros(*states.shape[:2], 8), torch.tensor(rows))
     pair_of = torch.arange(3).repeat_interleave(lengths)
     for sequence, row in enumerate(rows):
         compared = (sources @ asked[row]).topk(neighbours or 3).indices.tolist()

@@ -59,7 +59,7 @@ def pairs() -> Dataset:
 def test_a_model_learns_to_read_its_support_and_keeps_to_what_it_is_taught(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    model: Any = made()
+    model: Any = made(hidden_size=64, key_scale=5.0)
     args = arguments(
         tmp_path,
         max_steps=400,

@@ -37,7 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teaching, "SHARES", (0.1, 0.9))
     monkeypatch.setattr(teaching, "SHARPNESSES", (10.0,))
     monkeypatch.setattr(teaching, "SOURCE_WEIGHTS", (0.25,))
-    monkeypatch.setattr(teaching, "ADAPTIVE", {**teaching.ADAPTIVE, "max_steps": 2, "logging_steps": 1})
+    monkeypatch.setattr(teaching, "PREDICTING", {**teaching.PREDICTING, "max_steps": 2, "logging_steps": 1})
     monkeypatch.setattr("tasks.common.from_scratch.SHARES", (0.1, 0.9))
     monkeypatch.setattr("tasks.common.from_scratch.SHARPNESSES", (10.0,))
 
@@ -68,11 +68,12 @@ def test_words_are_taught_by_more_and_more_pairs_to_the_model_that_is_there(
     result = measured(captions_folder, tmp_path, "--measure", "words")
     assert (tmp_path / "model" / train.TRAINED).read_bytes() == note, "it is not trained again"
     assert result["held_out"] == 2 and result["known"] == 1 and result["asked"] == 2 * 10
-    fixed, adaptive = (result["mixtures"][kind] for kind in ("fixed", "adaptive"))
-    assert list(fixed["words"]) == ["0", "1", "2"] and list(adaptive["words"]) == ["1", "2"]
+    fixed, predicted = (result["mixtures"][kind] for kind in ("fixed", "predicted"))
+    assert list(fixed["words"]) == ["0", "1", "2"] and list(predicted["words"]) == ["1", "2"]
     assert [each["greedy"]["pairs_stored"] for each in fixed["words"].values()] == [0, 2, 4]
     assert len(fixed["tried"]) == 2 and fixed["chosen"]["interpolation"] in (0.1, 0.9)
-    assert adaptive["chosen"]["trained"]["steps"] == 2
+    assert [each["interpolation"] for each in predicted["tried"]] == ["adaptive", "robust"]
+    assert predicted["chosen"]["trained"]["steps"] == 2
     assert "predicted λ" in render.words([result])
 
 
