@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from transformers.utils import logging
 
+from ..controllers.base import Controller
 from ..controllers.processor import InputProcessor
 from ..controllers.progress import Progress, following
 from ..controllers.text import unboxed
@@ -247,9 +248,10 @@ class FewShotPipeline(MemoryPipeline):
         if threshold is not None:
             columns = columns.masked_fill(best <= threshold, -1)
         evidence = self.model.evidence(ready, keys, logits, columns, most)
+        controller = self.model.config.controller  # once, as reading a configuration of transformers takes long
         answers = [
             [
-                {"label": self._name(ready, column), "score": score, **self._explain(ready, behind)}
+                {"label": self._name(ready, column), "score": score, **_explained(ready, behind, controller)}
                 for column, score, behind in zip(*ranked, strict=False)  # of the outputs that have evidence
             ]
             for ranked in zip(columns.tolist(), best.tolist(), evidence, strict=True)
@@ -261,17 +263,18 @@ class FewShotPipeline(MemoryPipeline):
         names: Any = ready.memory.labels or self.model.config.id2label
         return names[column]
 
-    def _explain(self, ready: ReadyMemory, evidence: Evidence) -> dict[str, Any]:
-        targets = targets_of(ready.memory.problem_type)
-        listed = []
-        for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
-            entry = ready.memory.entry(slot)
-            label = targets.shown(entry.label)
-            listed.append({"id": entry.id, **self._known_by(entry), "label": label, "weight": weight})
-        return {"evidence": listed, "rest": evidence.rest}
 
-    def _known_by(self, entry: Entry) -> dict[str, str | None]:
-        """What identifies an entry, by its own name; also by that of the inputs, which code may read for any entry."""
-        controller = self.model.config.controller
-        named = {controller.noun: entry.text}
-        return named if controller.readable else {"digest" if entry.kind == "example" else "text": entry.text, **named}
+def _explained(ready: ReadyMemory, evidence: Evidence, controller: Controller) -> dict[str, Any]:
+    targets = targets_of(ready.memory.problem_type)
+    listed = []
+    for slot, weight in zip(evidence.slots, evidence.weights, strict=True):
+        entry = ready.memory.entry(slot)
+        label = targets.shown(entry.label)
+        listed.append({"id": entry.id, **_known_by(entry, controller), "label": label, "weight": weight})
+    return {"evidence": listed, "rest": evidence.rest}
+
+
+def _known_by(entry: Entry, controller: Controller) -> dict[str, str | None]:
+    """What identifies an entry, by its own name; also by that of the inputs, which code may read for any entry."""
+    named = {controller.noun: entry.text}
+    return named if controller.readable else {"digest" if entry.kind == "example" else "text": entry.text, **named}

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterable, Sequence
 
 ABSENT = "–"
+NOT_MEASURED = "Not measured."
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, figures to the right; a row without figures is left out."""
+    """A table in Markdown, figures to the right; a row without figures is left out, a table without rows said to be."""
     kept = [row for row in rows if any(re.search(r"\d", field) for field in row[1:])]
+    if not kept:
+        return NOT_MEASURED
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *kept]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.pages import table
+from ..common.pages import NOT_MEASURED, table
 
 SPEED_TITLES = {
     "predict_over_encoder": "a whole prediction (tokenise, encode, read, evidence) over the bare encoder",
@@ -30,8 +30,6 @@ WRITE_TITLES = {
     "load_s": "loading, s",
     "first_answer_s": "the first answer, s",
 }
-
-NOT_MEASURED = "Not measured."
 
 
 def _speed(ratios: Mapping[str, Any]) -> str:

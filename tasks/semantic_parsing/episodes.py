@@ -19,14 +19,14 @@ class EpisodeMaker:
         k_shot: support pairs of an episode.
         n_query: queries of an episode.
         new_shapes: the share of the queries whose shape is kept out of the support.
-        with_support: whether there is any support.
+        empty: the share of the episodes that have no support, in which the model learns to do without.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], k_shot: int, n_query: int, new_shapes: float = 0.5, with_support: bool = True
+        self, pairs: Sequence[Pair], k_shot: int, n_query: int, new_shapes: float = 0.5, empty: float = 0.0
     ) -> None:
         self.pairs, self.k_shot, self.n_query = list(dict.fromkeys(pairs)), k_shot, n_query
-        self.new, self.with_support = round(new_shapes * n_query), with_support
+        self.new, self.empty = round(new_shapes * n_query), empty
         self.shapes = np.array(shapes(self.pairs))
         if k_shot + n_query > len(self.pairs):
             raise ValueError(f"there are {len(self.pairs)} pairs, and an episode takes {k_shot + n_query}.")
@@ -37,14 +37,10 @@ class EpisodeMaker:
         asked = order[: self.n_query]
         new = np.isin(self.shapes[order], self.shapes[asked[: self.new]])
         new[: self.n_query] = True
-        support = order[~new][: self.k_shot]
-        return (
-            [self.pairs[row] for row in support] if self.with_support else [],
-            [self.pairs[row] for row in asked],
-        )
+        support = order[~new][: self.k_shot] if random.random() >= self.empty else []
+        return [self.pairs[row] for row in support], [self.pairs[row] for row in asked]
 
 
-def sampler_of(pairs: Sequence[Pair], k_shot: int, n_query: int, seed: int, with_support: bool = True) -> TaskSampler:
-    """The training episodes; the support is asked, too, where there is any."""
-    maker = EpisodeMaker(pairs, k_shot, n_query, with_support=with_support)
-    return TaskSampler(maker, name="GeoQuery", ask_support=with_support, seed=seed)
+def sampler_of(pairs: Sequence[Pair], k_shot: int, n_query: int, seed: int, empty: float) -> TaskSampler:
+    """The training episodes, see `EpisodeMaker`."""
+    return TaskSampler(EpisodeMaker(pairs, k_shot, n_query, empty=empty), name="GeoQuery", seed=seed)

@@ -3,9 +3,9 @@
     python -m tasks.semantic_parsing.train --data FOLDER --split query --seed 0 --output FILE
     python -m tasks.semantic_parsing.train --data FOLDER --split query --seed 0 --memory none --output FILE
 
-With `--memory example` the model learns over episodes to read its support, and is tested with all training pairs in its
-memory; with `none` it learns from as many queries, without support. Both are asked the test part with an empty memory,
-too.
+With `--memory example` the model learns over episodes, half of them without support, to read its support, and is tested
+with all training pairs in its memory; with `none` it learns from the same queries, without support. Both are asked the
+test part with an empty memory, too.
 """
 
 import argparse
@@ -27,7 +27,9 @@ from .episodes import sampler_of
 RECIPE = Path(__file__).with_name("recipes") / "lstm.yaml"
 MEMORIES = ("example", "none")
 LONGEST = 160
-K_SHOT, N_QUERY = 40, 20
+K_SHOT, N_QUERY = 100, 60
+EMPTY = 0.5
+"""The share of episodes without support, where there is a memory."""
 
 
 def measure(
@@ -51,9 +53,7 @@ def measure(
     tokenizer = word_tokenizer(words_of(text for pair in train for text in pair))
     model = new_model(recipe, tokenizer, seed)
     shots, asked = recipe.run.get("k_shot", K_SHOT), recipe.run.get("n_query", N_QUERY)
-    if memory == "none":
-        shots, asked = 0, shots + asked  # as many as with a support, which is asked, too
-    sampler = sampler_of(train, shots, asked, seed, with_support=memory != "none")
+    sampler = sampler_of(train, shots, asked, seed, empty=1.0 if memory == "none" else EMPTY)
     trained = train_over_episodes(model, tokenizer, recipe, sampler, seed, say)
     sources, targets = map(list, zip(*tests, strict=True))
     known = tokenizer.batch_decode(tokenizer(targets)["input_ids"], skip_special_tokens=True)

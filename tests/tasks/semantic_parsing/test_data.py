@@ -49,6 +49,10 @@ def test_half_of_the_queries_are_of_shapes_that_the_support_does_not_show(geo_fo
 
 def test_without_support_the_same_queries_are_asked(geo_folder: Path) -> None:
     pairs = load(geo_folder, "logic", "question", "train")
-    shown, alone = (sampler_of(pairs, 3, 2, 0, with_support=flag)[4] for flag in (True, False))
-    assert shown.query.inputs[:2] == alone.query.inputs and not alone.support.inputs
-    assert shown.query.inputs[2:] == shown.support.inputs
+    shown, alone = (sampler_of(pairs, 3, 2, 0, empty=share)[4] for share in (0.0, 1.0))
+    assert shown.query.inputs == alone.query.inputs and shown.support.inputs and not alone.support.inputs
+
+
+def test_a_share_of_the_episodes_has_no_support(geo_folder: Path) -> None:
+    sampler = sampler_of(load(geo_folder, "logic", "question", "train"), 3, 2, 0, empty=0.5)
+    assert 30 < sum(not sampler[number].support.inputs for number in range(100)) < 70
