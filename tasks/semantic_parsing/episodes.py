@@ -37,7 +37,7 @@ class EpisodeMaker:
         asked = order[: self.n_query]
         new = np.isin(self.shapes[order], self.shapes[asked[: self.new]])
         new[: self.n_query] = True
-        support = order[~new][: self.k_shot] if random.random() >= self.empty else []
+        support = order[~new][: self.k_shot if random.random() >= self.empty else 0]
         return [self.pairs[row] for row in support], [self.pairs[row] for row in asked]
 
 

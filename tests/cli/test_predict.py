@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from mann_hf.cli import main
 from mann_hf.models import MANNForSequenceClassification
-from mann_hf.pipelines import FewShotTextClassificationPipeline
+from mann_hf.pipelines import FewShotTextClassificationPipeline, few_shot
 
 from .conftest import EXAMPLES, Shell
 
@@ -365,13 +365,13 @@ class TestSeveralLabels:
         self, shell: Shell, several: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         explained: list[Any] = []
-        explain = FewShotTextClassificationPipeline._explain
+        explain = few_shot._explained
 
         def count(*given: Any) -> Any:
             explained.append(given)
             return explain(*given)
 
-        monkeypatch.setattr(FewShotTextClassificationPipeline, "_explain", count)
+        monkeypatch.setattr(few_shot, "_explained", count)
         assert len(shell.json("predict", several, "lost card 1")) == len(explained) == 1
 
     @pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.jsonl"])
