@@ -146,7 +146,10 @@ def test_is_saved_and_loaded_by_the_auto_classes(model: RecurrentSeq2SeqModel, t
     assert isinstance(AutoConfig.from_pretrained(tmp_path), RecurrentSeq2SeqConfig)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert isinstance(loaded, RecurrentSeq2SeqModel) and loaded.config.bidirectional == model.config.bidirectional
-    assert torch.equal(loaded(SOURCES, MASK, labels=LABELS).logits, model(SOURCES, MASK, labels=LABELS).logits)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight), name
+    logits = [each(SOURCES, MASK, labels=LABELS).logits for each in (loaded, model)]
+    torch.testing.assert_close(*logits)  # an LSTM rounds by where in memory its weights lie
 
 
 def test_learns_to_turn_a_sequence_around() -> None:
