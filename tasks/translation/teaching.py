@@ -21,27 +21,26 @@ SEARCHES = {"beam": {"num_beams": 4}, "greedy": {"num_beams": 1}}
 TEACH = (1, 2, 3, 4, 5)
 SHARES = (0.1, 0.2, 0.3)
 SHARPNESSES = (10.0, 30.0)
-SOURCE_WEIGHTS = (0.0, 0.25)
 PREDICTED = ("adaptive", "robust")
-"""The λ, β, weights of sources and predictions of λ among which the choice is; a fixed λ takes the first weight."""
+"""The λ, β and predictions of λ among which the choice is."""
 ALLOWED = 0.3
 """BLEU of the validation part that what is chosen may lose by."""
-CHOSEN_ON = 300
-"""Validation pairs on which that is measured."""
-SEARCHED = "model.neighbours=null"
-"""The memory is searched as a whole: a word's pairs need not be among those that are most like the source."""
+SEARCHED = ("model.neighbours=null", "model.source_weight=0")
+"""The memory is searched as a whole, by the decoder's state alone: a word's pairs need not be like the source."""
 PREDICTING: dict[str, Any] = {
-    "max_steps": 120,
+    "max_steps": 1000,
     "episodes_per_step": 1,
     "learning_rate": 0.01,
     "lr_scheduler_type": "cosine",
     "weight_decay": 0.0,
     "trainable": "memory",
-    "logging_steps": 20,
+    "logging_steps": 100,
 }
 """How a predicted λ is trained."""
-N_QUERY = 32
-"""Queries of its episodes: half have a word that the support teaches, half are of the validation part."""
+FEWEST_WORDS = 5
+"""Words that the support of its episodes teaches at least, so that it learns what to do with memories of any size."""
+N_TAUGHT, N_OTHERS = 8, 56
+"""Queries of its episodes with a word that the support teaches, and others, of the validation part."""
 
 
 def measure_words(
@@ -139,16 +138,16 @@ def fixed_model(
     Returns:
         The model, its tokenizer, what was chosen and what was tried.
     """
-    model, tokenizer = with_memory(folder, recipe.changed([SEARCHED]))
+    model, tokenizer = with_memory(folder, recipe.changed(SEARCHED))
     before = _validated(model, tokenizer, known, valid, counts=(0,))
     tried = []
     for share, sharpness in itertools.product(SHARES, SHARPNESSES):
-        chosen = {"interpolation": share, "sharpness": sharpness, "source_weight": SOURCE_WEIGHTS[0]}
-        _set(model, chosen)
+        chosen = {"interpolation": share, "sharpness": sharpness}
+        model.set_interpolation(share, sharpness)
         tried.append(chosen | _against(before, _validated(model, tokenizer, known, valid)))
         say(f"λ fixed: {tried[-1]}")
     best = max(tried, key=_worth)
-    _set(model, best)
+    model.set_interpolation(best["interpolation"], best["sharpness"])
     return model, tokenizer, best, tried
 
 
@@ -162,13 +161,13 @@ def predicting_model(
         The model, its tokenizer, what was chosen and what was tried.
     """
     tried, models, before = [], [], None
-    for kind, weight in itertools.product(PREDICTED, SOURCE_WEIGHTS):
-        own = recipe.changed([SEARCHED, f"model.interpolation={kind}", f"model.source_weight={weight}"])
+    for kind in PREDICTED:
+        own = recipe.changed([*SEARCHED, f"model.interpolation={kind}"])
         model, tokenizer = with_memory(folder, own)
         before = before or _validated(model, tokenizer, known, valid, counts=(0,))
         sampler = TaskSampler(EpisodeMaker(known, valid), name="held-out words", seed=seed)
         trained = train_over_episodes(model, tokenizer, replace(own, run=PREDICTING), sampler, seed, say)
-        chosen = {"interpolation": kind, "source_weight": weight, "trained": trained}
+        chosen = {"interpolation": kind, "trained": trained}
         tried.append(chosen | _against(before, _validated(model, tokenizer, known, valid)))
         models.append(model)
         say(f"λ predicted: {tried[-1]}")
@@ -177,7 +176,7 @@ def predicting_model(
 
 
 class EpisodeMaker:
-    """Episodes in which each of some words is taught by one to five pairs, and asked among captions without it.
+    """Episodes in which some words are taught by one to five pairs each, and asked among captions without them.
 
     Args:
         known: held-out words.
@@ -192,25 +191,23 @@ class EpisodeMaker:
         """The support and the queries of an episode."""
         count = int(random.integers(1, max(TEACH) + 1))
         support, asked = [], []
-        for pairs in self.pairs:
+        fewest = min(FEWEST_WORDS, len(self.pairs))
+        for word in random.permutation(len(self.pairs))[: int(random.integers(fewest, len(self.pairs) + 1))]:
+            pairs = self.pairs[word]
             order = random.permutation(len(pairs))
             support += [pairs[row] for row in order[:count]]
             asked += [pairs[row] for row in order[count:]]
-        query = [asked[row] for row in random.permutation(len(asked))[: N_QUERY // 2]]
-        query += [self.valid[row] for row in random.permutation(len(self.valid))[: N_QUERY // 2]]
+        query = [asked[row] for row in random.permutation(len(asked))[:N_TAUGHT]]
+        query += [self.valid[row] for row in random.permutation(len(self.valid))[:N_OTHERS]]
         return support, query
-
-
-def _set(model: Any, chosen: dict[str, Any]) -> None:
-    model.set_interpolation(chosen["interpolation"], chosen["sharpness"], chosen["source_weight"])
 
 
 def _validated(
     model: Any, tokenizer: Any, known: Sequence[HeldOutWord], valid: Sequence[Pair], counts: Sequence[int] | None = None
 ) -> dict[str, float]:
-    """Means over numbers of pairs: the fewest and the most, by default."""
-    counts = (min(TEACH), max(TEACH)) if counts is None else counts
-    found = [figures(model, tokenizer, known, count, valid[:CHOSEN_ON], num_beams=1) for count in counts]
+    """Means over numbers of pairs: every second of `TEACH`, by default."""
+    counts = TEACH[::2] if counts is None else counts
+    found = [figures(model, tokenizer, known, count, valid, num_beams=1) for count in counts]
     return {
         "accuracy": float(np.mean([each["accuracy"] for each in found])),
         "bleu_of_others": float(np.mean([each["bleu_of_others"] for each in found])),

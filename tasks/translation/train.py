@@ -26,7 +26,7 @@ from tasks.common.recipes import Seq2SeqRecipe
 from tasks.common.seq2seq import remembered
 
 from .data import LANGUAGES, HeldOutWord, hold_out, load
-from .teaching import CHOSEN_ON, LONGEST, SEARCHES, TEACH, measure_words, scores
+from .teaching import LONGEST, SEARCHES, TEACH, measure_words, scores
 
 RECIPE = Path(__file__).with_name("recipes") / "marian-tiny.yaml"
 TRAINED = "trained.json"
@@ -76,7 +76,7 @@ def measure_whole(
     alone = found()
     say(f"alone: {alone}")
     with remembered(model, tokenizer, stored):
-        tuned = choose_mixture(model, tokenizer, valid[:CHOSEN_ON], say, max_new_tokens=LONGEST)
+        tuned = choose_mixture(model, tokenizer, valid, say, max_new_tokens=LONGEST)
         memory = found()
     say(f"with the training pairs in memory: {memory}")
     return {"alone": alone, "memory": memory, "mixture": tuned, "tests": len(tests), "pairs_stored": len(stored)}
