@@ -30,16 +30,22 @@ def token_keys_of(source: str, target: str) -> Tensor:
     return torch.stack([vector(f"{source}>{target[:place]}", K) for place in range(len(target) + 1)])
 
 
+def log_probabilities_of(source: str, target: str) -> Tensor:
+    return -torch.stack([vector(f"{source}:{target[:place]}", 1).abs()[0] * place for place in range(len(target) + 1)])
+
+
 def encoded(pairs: Sequence[Pair], kind: PairKind = "token", **changes: Any) -> EncodedPairs:
     sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
     tokens = [tokens_of(target) for target in targets]
     keys = torch.cat([torch.empty(0, K), *(token_keys_of(*pair) for pair in pairs)])
+    likely = torch.cat([torch.empty(0), *(log_probabilities_of(*pair) for pair in pairs)])
     values = torch.cat([torch.empty(0, K), *(vector(target, K)[None] for target in targets)])
     found = EncodedPairs(
         source_keys=torch.cat([torch.empty(0, E), *(vector(source, E)[None] for source in sources)]),
         tokens=torch.tensor([token for each in tokens for token in each], dtype=torch.long),
         lengths=torch.tensor([*map(len, tokens)], dtype=torch.long),
         token_keys=keys if kind == "token" else None,
+        log_probabilities=likely if kind == "token" else None,
         values=values if kind == "example" else None,
         sources=sources,
         targets=targets,

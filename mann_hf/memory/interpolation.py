@@ -30,7 +30,7 @@ class Interpolation(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, scores: Tensor, tokens: Tensor, logits: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, tokens: Tensor, logits: Tensor, stored: Tensor) -> Tensor:
         """The share of each retrieved slot in the next-token distribution, [.., M].
 
         Args:
@@ -38,6 +38,8 @@ class Interpolation(nn.Module, ABC):
                 minus infinity for no slot.
             tokens: [.., M], the tokens of the slots.
             logits: [.., V], of the model.
+            stored: [.., M], the logarithms of the probabilities that the model had given to the tokens of the slots as
+                they were stored.
         """
 
     def reset_parameters(self) -> None:
@@ -78,7 +80,7 @@ class FixedInterpolation(Interpolation):
         super().__init__()
         self.share, self.sharpness = share, sharpness
 
-    def forward(self, scores: Tensor, tokens: Tensor, logits: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, tokens: Tensor, logits: Tensor, stored: Tensor) -> Tensor:
         return self.share * slot_weights(scores, self.sharpness)
 
     def extra_repr(self) -> str:
@@ -105,16 +107,17 @@ class LearnedInterpolation(Interpolation):
         self.log_sharpness.fill_(math.log(self.initial_sharpness))
 
     @abstractmethod
-    def shares(self, scores: Tensor, tokens: Tensor, held: Tensor, logits: Tensor) -> Tensor:
+    def shares(self, scores: Tensor, tokens: Tensor, held: Tensor, logits: Tensor, stored: Tensor) -> Tensor:
         """What `forward` gives, of exactly `nearest` places, of which `held` [.., M] hold a slot."""
 
-    def forward(self, scores: Tensor, tokens: Tensor, logits: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, tokens: Tensor, logits: Tensor, stored: Tensor) -> Tensor:
         found = scores.shape[-1]
         if found < self.nearest:
             more = (0, self.nearest - found)
             scores = nn.functional.pad(scores, more, value=-math.inf)
             tokens = nn.functional.pad(tokens, more, value=-1)
-        return self.shares(scores, tokens, ~torch.isneginf(scores), logits)[..., :found]
+            stored = nn.functional.pad(stored, more)
+        return self.shares(scores, tokens, ~torch.isneginf(scores), logits, stored)[..., :found]
 
     def sharpness(self, like: Tensor) -> Tensor:
         """β, in the precision of another tensor."""
@@ -154,7 +157,7 @@ class AdaptiveInterpolation(LearnedInterpolation):
             nn.init.zeros_(part)
         self.choice.bias[0] = math.log((1 - self.initial_share) / self.initial_share * len(self.numbers))
 
-    def shares(self, scores: Tensor, tokens: Tensor, held: Tensor, logits: Tensor) -> Tensor:
+    def shares(self, scores: Tensor, tokens: Tensor, held: Tensor, logits: Tensor, stored: Tensor) -> Tensor:
         seen = self._retrieval(scores, tokens, held)
         choices = self.choice(_hidden(self.hidden, seen)).to(scores.dtype).softmax(-1)
         sharpness, shares = self.sharpness(scores), torch.zeros_like(scores)
@@ -169,17 +172,18 @@ class RobustInterpolation(LearnedInterpolation):
     r"""The share of the memory, and of each slot in it, predicted from what was retrieved and how sure the model is.
 
     Beside what `AdaptiveInterpolation` sees, the network sees the probabilities that the model gives to the tokens of
-    the M slots, and those of its own M likeliest tokens: a model that is sure needs no memory. A slot weighs
-    $softmax(\beta s_i + c_i)$, where $c_i$ is predicted from its score $s_i$ and the probability of its token. After
-    section 4 of [Towards Robust k-Nearest-Neighbor Machine Translation](https://arxiv.org/abs/2210.08808), where $c_i$
-    also depends on how sure the model was of the slot when it was stored, λ is linear in the probabilities, and the
-    slots are disturbed in training. It has to be trained.
+    the M slots, now and as they were stored, and those of its own M likeliest tokens: a model that is sure needs no
+    memory, and a token that was no news to it teaches little. A slot weighs $softmax(\beta s_i + c_i)$, where $c_i$ is
+    predicted from its score $s_i$ and the two probabilities of its token. After section 4 of [Towards Robust
+    k-Nearest-Neighbor Machine Translation](https://arxiv.org/abs/2210.08808), where λ does not depend on the
+    probabilities as they were stored and is linear in the others, and the slots are disturbed in training. It has to be
+    trained.
     """
 
     def __init__(self, share: float, sharpness: float, nearest: int) -> None:
         super().__init__(share, sharpness, nearest)
-        self.hidden, self.choice = nn.Linear(4 * nearest, HIDDEN), nn.Linear(HIDDEN, 1)
-        self.slot_hidden, self.slot = nn.Linear(2, SLOT_HIDDEN), nn.Linear(SLOT_HIDDEN, 1)
+        self.hidden, self.choice = nn.Linear(5 * nearest, HIDDEN), nn.Linear(HIDDEN, 1)
+        self.slot_hidden, self.slot = nn.Linear(3, SLOT_HIDDEN), nn.Linear(SLOT_HIDDEN, 1)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -193,14 +197,15 @@ class RobustInterpolation(LearnedInterpolation):
             nn.init.zeros_(layer.bias)
         self.choice.bias.fill_(math.log(self.initial_share / (1 - self.initial_share)))
 
-    def shares(self, scores: Tensor, tokens: Tensor, held: Tensor, logits: Tensor) -> Tensor:
+    def shares(self, scores: Tensor, tokens: Tensor, held: Tensor, logits: Tensor, stored: Tensor) -> Tensor:
         known = logits.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1)
         own = self._likely(known.gather(-1, tokens.clamp(min=0))).where(held, 0).to(scores.dtype)
         best = self._likely(known.topk(min(self.nearest, known.shape[-1]), -1).values).to(scores.dtype)
         best = nn.functional.pad(best, (0, self.nearest - best.shape[-1]))
-        seen = torch.cat([self._retrieval(scores, tokens, held), own, best], -1)
+        before = self._likely(stored).where(held, 1).to(scores.dtype)
+        seen = torch.cat([self._retrieval(scores, tokens, held), own, best, before], -1)
         share = self.choice(_hidden(self.hidden, seen)).to(scores.dtype).sigmoid()
-        of_slot = torch.stack([scores.where(held, 0), own], -1)
+        of_slot = torch.stack([scores.where(held, 0), own, before], -1)
         confidence = self.slot(_hidden(self.slot_hidden, of_slot)).to(scores.dtype)[..., 0]
         return share * slot_weights(scores, self.sharpness(scores), confidence)
 

@@ -29,6 +29,9 @@ READ_WHOLE = 1024
 NEAREST_PAIRS = 128
 """How many that is at least."""
 
+LEAST = -100.0
+"""The logarithm that stands for a probability of 0."""
+
 NOTHING = object()
 """In place of stored pairs: none are read, those of the lasting memory included."""
 
@@ -42,6 +45,7 @@ class PairStates(NamedTuple):
         targets: [N, T, D], the decoder's states before each token of the target.
         tokens: [N, T], the targets; -100 is padding.
         embedded: [N, T, D'], embeddings of these tokens.
+        logits: [N, T, V], of these tokens.
     """
 
     sources: Tensor
@@ -49,6 +53,7 @@ class PairStates(NamedTuple):
     targets: Tensor
     tokens: Tensor
     embedded: Tensor
+    logits: Tensor
 
 
 class StoredExamples(NamedTuple):
@@ -164,11 +169,13 @@ class TokenMemory(GenerationMemory):
 
     def encoded(self, states: PairStates) -> EncodedPairs:
         mask = states.tokens != IGNORED
+        likely = -F.cross_entropy(states.logits.detach()[mask].float(), states.tokens[mask], reduction="none")
         return EncodedPairs(
             source_keys=mean_of_states(states.sources, states.mask),
             tokens=states.tokens[mask],
             lengths=mask.sum(1),
             token_keys=to_unit_length(states.targets[mask].float()),
+            log_probabilities=likely.clamp(min=LEAST),
         )
 
     def probe_states(self, states: PairStates) -> Tensor:

@@ -332,7 +332,8 @@ class MANNForConditionalGeneration(PairMemoryMixin, MANNPreTrainedModel, Generat
         tokens = labels.masked_fill(labels == IGNORED, 0)
         layer = self.get_output_embeddings()
         embedded = F.embedding(tokens, layer.weight)
-        return PairStates(encoded[0], attention_mask, outputs.decoder_hidden_states[-1], labels, embedded)
+        states = outputs.decoder_hidden_states[-1]
+        return PairStates(encoded[0], attention_mask, states, labels, embedded, outputs.logits)
 
     def encode_pairs(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> EncodedPairs:
         """Pairs as `remember` takes them; arguments are those of `pair_states`."""

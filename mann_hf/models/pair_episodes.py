@@ -76,7 +76,9 @@ def _stored_tokens(own: Any, states: PairStates, index: Tensor, held: Tensor) ->
     keys = keys.masked_scatter(mask[..., None], encoded.token_keys)
     tokens = states.tokens.masked_fill(~mask, -1)[index].masked_fill(~held[..., None], -1).flatten(1)
     slots = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-    parts = (*Candidates(keys[index].flatten(1, 2), tokens, slots), encoded.source_keys[index])
+    likely = keys.new_zeros(mask.shape).masked_scatter(mask, encoded.log_probabilities.to(keys))
+    stored = Candidates(keys[index].flatten(1, 2), tokens, slots, likely[index].flatten(1))
+    parts = (*stored, encoded.source_keys[index])
 
     def for_each(queries: int) -> tuple[Candidates, Tensor, int]:
         *candidates, sources = (part.repeat_interleave(queries, 0) for part in parts)

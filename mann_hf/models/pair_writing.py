@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..controllers.pair_processor import PairProcessor
 from ..errors import InvalidInputError
-from ..persistent.pairs import EncodedPairs
+from ..persistent.pairs import TOKEN_COLUMNS, EncodedPairs
 from .embedding import evaluating
 
 PART = 2048
@@ -67,6 +67,5 @@ def _in_order(parts: Sequence[EncodedPairs], rows: Sequence[int]) -> EncodedPair
     moved = lengths[order]
     place = torch.arange(int(moved.sum())) - (moved.cumsum(0) - moved).repeat_interleave(moved)
     tokens = starts[order].repeat_interleave(moved) + place
-    by_token = {"tokens", "token_keys"}
-    moved_parts: Any = {name: part[tokens if name in by_token else order] for name, part in whole.items()}
+    moved_parts: Any = {name: part[tokens if name in TOKEN_COLUMNS else order] for name, part in whole.items()}
     return EncodedPairs(**moved_parts)

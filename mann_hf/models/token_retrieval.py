@@ -99,7 +99,8 @@ class TokenRetrieval:
         beams = self._beams(rows)
         if not self.goes_on or queries.shape[1] > 1 or beams is None:
             scores, slots = self._nearest(queries, rows)
-            return self._shared(scores, self.search.tokens_at(slots).to(slots.device), slots, logits)
+            tokens, likely = self.search.tokens_at(slots), self.search.log_probabilities_at(slots)
+            return self._shared(scores, tokens.to(slots.device), slots, logits, likely.to(slots.device))
         if step != self._next_step or not step:
             self._candidates = self._last = None  # of other sequences
         if self._candidates is None or step % self.memory.chunk_size == 0:
@@ -152,7 +153,7 @@ class TokenRetrieval:
     def _compared(self, queries: Tensor, logits: Tensor, rows: Tensor) -> Retrieved:
         """The nearest of each source's candidates."""
         assert self._candidates is not None and self._unlike is not None
-        keys, tokens, slots = self._candidates
+        keys, tokens, slots, likely = self._candidates
         sequences, length, size = queries.shape
         if (beams := self._beams(rows)) is not None:  # without a copy of the keys for each beam
             scores = (queries.reshape(self.batch, beams * length, size) @ keys.mT).view(sequences, length, -1)
@@ -162,9 +163,10 @@ class TokenRetrieval:
         scores = scores.masked_fill((tokens < 0)[rows][:, None], -math.inf)
         scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
         spread = (sequences, length, -1)
-        tokens = tokens[rows][:, None].expand(spread).gather(-1, places)
-        slots = slots[rows][:, None].expand(spread).gather(-1, places)
-        return self._shared(scores, tokens, slots, logits)
+        tokens, slots, likely = (
+            part[rows][:, None].expand(spread).gather(-1, places) for part in (tokens, slots, likely)
+        )
+        return self._shared(scores, tokens, slots, logits, likely)
 
     def _nearest(self, queries: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and slots [R, T, M] of the nearest of all tokens.
@@ -181,8 +183,8 @@ class TokenRetrieval:
         scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
         return scores, slots.gather(-1, places)
 
-    def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor, logits: Tensor) -> Retrieved:
-        shares = self.memory.interpolation(scores, tokens, logits.to(scores.device))
+    def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor, logits: Tensor, likely: Tensor) -> Retrieved:
+        shares = self.memory.interpolation(scores, tokens, logits.to(scores.device), likely)
         return Retrieved(shares, tokens, slots.masked_fill(torch.isneginf(scores), -1))
 
     @staticmethod

@@ -77,6 +77,7 @@ def random_pairs(entries: int, memory: Any, vocabulary: int) -> Iterator[Encoded
             tokens=tokens,
             lengths=torch.full((count,), PAIR_TOKENS),
             token_keys=token_keys,
+            log_probabilities=torch.full((len(tokens),), -1.0),
             source_tokens=[[first + pair] for pair in range(count)],
         )
 

@@ -25,14 +25,15 @@ def retrieved(rows=3, slots=4, vocabulary=7, seed=0):
     scores = torch.rand(rows, slots, generator=draw, dtype=torch.float64).sort(-1, descending=True).values
     tokens = torch.randint(vocabulary, (rows, slots), generator=draw)
     logits = torch.randn(rows, vocabulary, generator=draw, dtype=torch.float64)
-    return scores, tokens, logits
+    stored = torch.randn(rows, slots, generator=draw, dtype=torch.float64).exp().neg()
+    return scores, tokens, logits, stored
 
 
 @given(st.floats(0, 1), st.floats(0.1, 50), st.integers(0, 2**16))
 @settings(max_examples=50, deadline=None)
 def test_the_mixture_is_that_of_the_paper(share, sharpness, seed):
-    scores, tokens, logits = retrieved(seed=seed)
-    shares = FixedInterpolation(share, sharpness)(scores, tokens, logits)
+    scores, tokens, logits, stored = retrieved(seed=seed)
+    shares = FixedInterpolation(share, sharpness)(scores, tokens, logits, stored)
     given_by = mixed_logits(logits.float(), shares, tokens).double().softmax(-1)
     distances = 1 - scores
     memory = torch.zeros_like(logits)
@@ -51,34 +52,36 @@ class TestEveryInterpolation:
         return INTERPOLATIONS[kind](0.4, 10.0, nearest).double()
 
     def test_shares_sum_to_at_most_one_and_are_0_for_slots_that_are_not_there(self, kind):
-        scores, tokens, logits = retrieved()
+        scores, tokens, logits, stored = retrieved()
         scores[0, 2:] = NONE
         scores[1] = NONE
-        shares = self.made(kind)(scores, tokens, logits)
+        shares = self.made(kind)(scores, tokens, logits, stored)
         assert (shares >= 0).all() and (shares.sum(-1) <= 1 + 1e-9).all()
         assert (shares[0, 2:] == 0).all() and (shares[1] == 0).all()
 
     def test_begins_with_the_share_asked_for(self, kind):
-        scores, tokens, logits = retrieved()
-        assert torch.allclose(self.made(kind)(scores, tokens, logits).sum(-1), torch.tensor(0.4).double(), atol=1e-6)
+        scores, tokens, logits, stored = retrieved()
+        assert torch.allclose(
+            self.made(kind)(scores, tokens, logits, stored).sum(-1), torch.tensor(0.4).double(), atol=1e-6
+        )
 
     def test_gradients(self, kind):
-        scores, tokens, logits = retrieved()
+        scores, tokens, logits, stored = retrieved()
         interpolation = self.made(kind)
-        torch.autograd.gradcheck(lambda given: interpolation(given, tokens, logits), scores.requires_grad_())
+        torch.autograd.gradcheck(lambda given: interpolation(given, tokens, logits, stored), scores.requires_grad_())
 
     def test_gradients_of_what_is_learned_where_slots_are_missing(self, kind):
-        scores, tokens, logits = retrieved()
+        scores, tokens, logits, stored = retrieved()
         scores[0, 2:], scores[1] = NONE, NONE
         interpolation = self.made(kind, nearest=6)
-        shares = interpolation(scores.requires_grad_(), tokens, logits)
+        shares = interpolation(scores.requires_grad_(), tokens, logits, stored)
         shares.square().sum().backward()
         assert scores.grad.isfinite().all()
         assert all(part.grad is not None and part.grad.isfinite().all() for part in interpolation.parameters())
 
     def test_fewer_slots_than_the_usual_number(self, kind):
-        scores, tokens, logits = retrieved(slots=2)
-        shares = self.made(kind)(scores, tokens, logits)
+        scores, tokens, logits, stored = retrieved(slots=2)
+        shares = self.made(kind)(scores, tokens, logits, stored)
         assert shares.shape == scores.shape and (shares.sum(-1) <= 1 + 1e-9).all()
 
 
@@ -92,10 +95,10 @@ def test_adaptive_learns_to_trust_near_slots_alone():
     for _ in range(200):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(
-            mixed_logits(logits, interpolation(near, tokens, logits), tokens), right
+            mixed_logits(logits, interpolation(near, tokens, logits, torch.zeros_like(near)), tokens), right
         ).backward()
         optimizer.step()
-    trusted = interpolation(near, tokens, logits).sum(-1)
+    trusted = interpolation(near, tokens, logits, torch.zeros_like(near)).sum(-1)
     assert trusted[0] > 0.9 and trusted[1] < 0.1
 
 
@@ -104,31 +107,48 @@ def test_robust_learns_to_trust_the_memory_where_the_model_is_not_sure():
     interpolation = RobustInterpolation(0.5, 10.0, 2)
     optimizer = torch.optim.Adam(interpolation.parameters(), 0.02)
     scores, tokens = torch.tensor([[0.5, 0.2]]).expand(2, -1), torch.tensor([[5, 3]]).expand(2, -1)
-    logits, right = torch.zeros(2, 7), torch.tensor([5, 0])
+    logits, right, stored = torch.zeros(2, 7), torch.tensor([5, 0]), torch.zeros(2, 2)
     logits[1, 0] = 9.0
     for _ in range(200):
         optimizer.zero_grad()
-        mixed = mixed_logits(logits, interpolation(scores, tokens, logits), tokens)
+        mixed = mixed_logits(logits, interpolation(scores, tokens, logits, stored), tokens)
         torch.nn.functional.cross_entropy(mixed, right).backward()
         optimizer.step()
-    trusted = interpolation(scores, tokens, logits).sum(-1)
+    trusted = interpolation(scores, tokens, logits, stored).sum(-1)
     assert trusted[0] > 0.9 and trusted[1] < 0.1
 
 
-def test_robust_weighs_a_slot_by_the_models_probability_of_its_token():
+def test_robust_learns_to_trust_what_was_news_to_the_model():
+    torch.manual_seed(0)
+    interpolation = RobustInterpolation(0.5, 10.0, 2)
+    optimizer = torch.optim.Adam(interpolation.parameters(), 0.02)
+    scores, tokens = torch.tensor([[0.5, 0.5]]).expand(3, -1), torch.tensor([[5, 3], [5, 3], [3, 4]])
+    logits, right = torch.zeros(3, 7), torch.tensor([5, 3, 0])
+    logits[2, 0] = 3.0
+    stored = torch.tensor([[-8.0, -0.1], [-0.1, -8.0], [-0.1, -0.1]])
+    for _ in range(200):
+        optimizer.zero_grad()
+        mixed = mixed_logits(logits, interpolation(scores, tokens, logits, stored), tokens)
+        torch.nn.functional.cross_entropy(mixed, right).backward()
+        optimizer.step()
+    trusted = interpolation(scores, tokens, logits, stored)
+    assert trusted[0, 0] > 0.8 and trusted[1, 1] > 0.8 and trusted[2].sum() < 0.1
+
+
+def test_robust_weighs_a_slot_by_the_models_probabilities_of_its_token():
     interpolation = RobustInterpolation(0.5, 10.0, 2).double()
     torch.manual_seed(0)
     with torch.no_grad():
         for part in interpolation.parameters():
             part.copy_(torch.randn_like(part))
-    scores, tokens, logits = retrieved(slots=2)
-    shares = interpolation(scores, tokens, logits)
+    scores, tokens, logits, stored = retrieved(slots=2)
+    shares = interpolation(scores, tokens, logits, stored)
     probabilities = logits.softmax(-1)
     for row in range(len(scores)):
         products = []
-        for score, token in zip(scores[row], tokens[row].tolist(), strict=True):
+        for score, token, before in zip(scores[row], tokens[row].tolist(), stored[row].tolist(), strict=True):
             own = 1 + max(math.log(probabilities[row, token]), -16) / 16
-            hidden = interpolation.slot_hidden.weight @ torch.tensor([score, own]).double()
+            hidden = interpolation.slot_hidden.weight @ torch.tensor([score, own, 1 + max(before, -16) / 16]).double()
             confidence = interpolation.slot(torch.tanh(hidden + interpolation.slot_hidden.bias))
             products.append(float(interpolation.log_sharpness.exp() * score + confidence))
         expected = torch.tensor(products).double().softmax(-1)
@@ -142,7 +162,7 @@ def test_different_tokens_are_counted_up_to_each_slot():
 
 
 def test_no_share_leaves_logits_as_they_are():
-    scores, tokens, logits = retrieved()
+    scores, tokens, logits, stored = retrieved()
     shares = torch.zeros_like(scores)
     shares[1] = 0.1
     mixed = mixed_logits(logits.float(), shares, tokens)
@@ -150,7 +170,7 @@ def test_no_share_leaves_logits_as_they_are():
 
 
 def test_mixed_logits_have_the_scale_of_the_models_own():
-    scores, tokens, logits = retrieved()
+    scores, tokens, logits, stored = retrieved()
     mixed = mixed_logits(logits.float() + 7, torch.full_like(scores, 0.1), tokens)
     assert torch.allclose(mixed.logsumexp(-1), (logits.float() + 7).logsumexp(-1), atol=1e-5)
 

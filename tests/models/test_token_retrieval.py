@@ -91,6 +91,7 @@ def model(folder: Any) -> Any:
             tokens=torch.arange(4, 19),
             lengths=torch.full((3,), 5),
             token_keys=torch.eye(15, 32),
+            log_probabilities=-torch.arange(15.0),
             source_tokens=[[4], [5], [6]],
         )
     )

@@ -8,12 +8,14 @@ from .index_files import INDEX_FILES
 from .memory import PAIR_KINDS, PairKind, PairMemory
 from .merging import merged_pairs
 from .search import Candidates, PairSearch, needs_index
+from .segment import TOKEN_COLUMNS
 from .tokenizer_identity import TokenizerIdentity, check_tokenizer, tokenizer_identity
 
 __all__ = [
     "INDEX_FILES",
     "PAIRS_FORMAT",
     "PAIR_KINDS",
+    "TOKEN_COLUMNS",
     "Candidates",
     "EncodedPairs",
     "PairEntry",

@@ -25,6 +25,7 @@ class EncodedPairs(NamedTuple):
         tokens: [S] whole numbers, the tokens of all targets, one target behind the other.
         lengths: [N], how many tokens each target has; at least one.
         token_keys: [S, K], a key for each target token; None for an example memory.
+        log_probabilities: [S], what the model without a memory gave to each target token; None for an example memory.
         values: [N, K], a value for each pair; None for a token memory.
         sources: the N source texts; None where there are none.
         targets: the N target texts; None where there are none.
@@ -35,6 +36,7 @@ class EncodedPairs(NamedTuple):
     tokens: Tensor
     lengths: Tensor
     token_keys: Tensor | None = None
+    log_probabilities: Tensor | None = None
     values: Tensor | None = None
     sources: Sequence[str] | None = None
     targets: Sequence[str] | None = None
@@ -85,12 +87,14 @@ def check_pairs(
     most = 2**31 if vocabulary is None else vocabulary
     if total and int(pairs.tokens.max()) >= most:
         raise InvalidInputError(f"a token is {int(pairs.tokens.max()):,}, and the tokenizer has {most:,} tokens.")
-    wanted = {"source_keys": (pairs.source_keys, (count, source_size))}
-    own, other = ("token_keys", "values") if with_tokens else ("values", "token_keys")
-    wanted[own] = (getattr(pairs, own), (total if with_tokens else count, key_size))
-    if getattr(pairs, other) is not None:
-        raise InvalidInputError(f"{other} came, which this kind of memory does not have; give {own} alone.")
-    for name, (keys, shape) in wanted.items():
+    of_tokens = {"token_keys": (total, key_size), "log_probabilities": (total,)}
+    of_pairs = {"values": (count, key_size)}
+    own, others = (of_tokens, of_pairs) if with_tokens else (of_pairs, of_tokens)
+    for name in others:
+        if getattr(pairs, name) is not None:
+            raise InvalidInputError(f"{name} came, which this kind of memory does not have; leave it out.")
+    for name, shape in {"source_keys": (count, source_size), **own}.items():
+        keys = getattr(pairs, name)
         if keys is None or tuple(keys.shape) != shape or not keys.is_floating_point():
             came = "nothing" if keys is None else f"{keys.dtype} of the shape {list(keys.shape)}"
             raise InvalidInputError(f"{name} are {came}; this memory takes fractions of the shape {list(shape)}.")
@@ -173,6 +177,7 @@ def segments_of(
             own(pairs.tokens, tokens, torch.int32),  # type: ignore[arg-type]
             own(pairs.source_keys, here, torch.float32),  # type: ignore[arg-type]
             own(pairs.token_keys, tokens, key_dtype),
+            own(pairs.log_probabilities, tokens, torch.float32),
             own(pairs.values, here, torch.float32),
         )
 
@@ -180,7 +185,7 @@ def segments_of(
 def _parts(pairs: EncodedPairs, lengths: Tensor, key_dtype: torch.dtype) -> Iterator[slice]:
     """Slices of rows of which each makes a segment of at most `SEGMENT_BYTES`, its texts aside."""
     per_pair = 4 * pairs.source_keys.shape[1] + (0 if pairs.values is None else 4 * pairs.values.shape[1])
-    per_token = 4 + (0 if pairs.token_keys is None else key_dtype.itemsize * pairs.token_keys.shape[1])
+    per_token = 4 + (0 if pairs.token_keys is None else 4 + key_dtype.itemsize * pairs.token_keys.shape[1])
     ends = (per_pair + per_token * lengths).cumsum(0).numpy()
     first = 0
     while first < len(lengths):

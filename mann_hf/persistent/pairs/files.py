@@ -23,7 +23,7 @@ from .index_files import write_indexes
 from .memory import PAIR_KINDS, PairMemory
 from .merging import merged_pairs
 from .search import PairSearch
-from .segment import KEPT_SOURCE, KEPT_TARGET, Segment
+from .segment import KEPT_SOURCE, KEPT_TARGET, TOKEN_COLUMNS, Segment
 from .tokenizer_identity import TokenizerIdentity
 from .written_columns import DTYPES, Column, columns_as_bytes, write_columns
 
@@ -103,6 +103,8 @@ def _columns(memory: PairMemory, described: dict[str, Any]) -> Iterator[Column]:
         yield Column("values", torch.float32, shape, (each.values for each in segments if each.values is not None))
     yield Column("tokens", torch.int32, (total,), (each.tokens for each in segments))
     if memory.kind == "token":
+        likely = (each.log_probabilities for each in segments if each.log_probabilities is not None)
+        yield Column("log_probabilities", torch.float32, (total,), likely)
         keys = (each.token_keys for each in segments if each.token_keys is not None)
         yield Column("token_keys", memory.key_dtype, (total, memory.key_size), keys)
     yield Column("kept", torch.uint8, (count,), (each.kept for each in segments))
@@ -182,6 +184,7 @@ def _assemble(file: Any, folder: Path, check_encoder: CheckEncoder | None) -> Pa
     }
     if kind == "token":
         columns["token_keys"] = _tensor(file, "token_keys", key_dtype, (total, key_size))
+        columns["log_probabilities"] = _tensor(file, "log_probabilities", torch.float32, (total,))
     else:
         columns["values"] = _tensor(file, "values", torch.float32, (count, key_size))
     probe = None
@@ -199,7 +202,7 @@ def _segments(columns: dict[str, Tensor], starts: Tensor, text_starts: Tensor) -
     count, total = len(starts) - 1, int(starts[-1])
     size = sum(column.nbytes for column in columns.values())
     tokens_each = max(1, total * SEGMENT_BYTES // max(size, 1))
-    by_column = {"tokens": starts, "token_keys": starts}
+    by_column = dict.fromkeys(TOKEN_COLUMNS, starts)
     first = 0
     while first < count:
         end = int(torch.searchsorted(starts, starts[first] + tokens_each, right=True)) - 1

@@ -38,11 +38,13 @@ class Candidates(NamedTuple):
         keys: [B, P, K], as they are stored.
         tokens: [B, P].
         slots: [B, P].
+        log_probabilities: [B, P], what the model without a memory gave to each as it was stored.
     """
 
     keys: Tensor
     tokens: Tensor
     slots: Tensor
+    log_probabilities: Tensor
 
 
 class PairSearch:
@@ -110,6 +112,12 @@ class PairSearch:
     def _tokens(self) -> Rows:
         memory = self.memory
         return Rows([each.tokens for each in memory.segments], torch.empty(0, dtype=torch.int32, device=memory.device))
+
+    @cached_property
+    def _log_probabilities(self) -> Rows:
+        memory = self.memory
+        columns = [each.log_probabilities for each in memory.segments if each.log_probabilities is not None]
+        return Rows(columns, torch.empty(0, device=memory.device))
 
     @cached_property
     def source_keys(self) -> Tensor:
@@ -212,6 +220,18 @@ class PairSearch:
         tokens[there] = self._tokens.at(slots[there]).long()
         return tokens
 
+    def log_probabilities_at(self, slots: Tensor) -> Tensor:
+        """What the model without a memory gave to the token of each slot as it was stored; 0 for a slot of -1.
+
+        Raises:
+            InvalidInputError: it is an example memory, or stored numbers are not finite.
+        """
+        slots = slots.to(self.starts.device)
+        there = slots >= 0
+        found = torch.zeros(slots.shape, device=slots.device)
+        found[there] = _finite(self._log_probabilities.at(slots[there]))
+        return found
+
     def source_cosines(self, source_keys: Tensor, slots: Tensor) -> Tensor:
         """The inner products of sources' keys [B, E] with those of the pairs of slots [B, P]; 0 for a slot of -1."""
         numbers, _ = self.where(slots)
@@ -250,7 +270,7 @@ class PairSearch:
         if bool(none.any()):
             keys[none] = 0
         tokens = self._tokens.at(rows.flatten()).long().unflatten(0, slots.shape).masked_fill(none, -1)
-        return Candidates(keys, tokens, slots)
+        return Candidates(keys, tokens, slots, self.log_probabilities_at(slots))
 
     def _rows_of(self, part: str) -> Rows:
         return self._source_rows if part == "pairs" else self._token_rows

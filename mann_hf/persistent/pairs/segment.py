@@ -13,6 +13,8 @@ from ..forks import renew_cached_properties_in_children
 
 KEPT_SOURCE, KEPT_TARGET = 1, 2
 """Bits that say which texts of a pair are kept."""
+TOKEN_COLUMNS = ("tokens", "token_keys", "log_probabilities")
+"""The columns with a row for each token."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,6 +31,7 @@ class Segment:
         tokens: [s] int32, the tokens of all targets.
         source_keys: [n, E] float32.
         token_keys: [s, K]; None in an example memory.
+        log_probabilities: [s] float32; None in an example memory.
         values: [n, K] float32; None in a token memory.
     """
 
@@ -41,6 +44,7 @@ class Segment:
     tokens: Tensor
     source_keys: Tensor
     token_keys: Tensor | None = None
+    log_probabilities: Tensor | None = None
     values: Tensor | None = None
 
     @classmethod
@@ -97,7 +101,7 @@ class Segment:
         # Whole spans: of a segment most pairs are taken, which is then as fast as memory is.
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         spans = [(int(span[0]), int(span[-1]) + 1) for span in np.split(rows, breaks)]
-        bounds = {"tokens": self.starts, "token_keys": self.starts, "texts": self.text_starts[::2]}
+        bounds = {**dict.fromkeys(TOKEN_COLUMNS, self.starts), "texts": self.text_starts[::2]}
         columns = {}
         for name, column in self.columns.items():
             if name in ("starts", "text_starts"):

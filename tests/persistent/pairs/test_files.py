@@ -184,6 +184,9 @@ def described(**fields: Any) -> Callable[[dict[str, Tensor]], None]:
     [
         *(changed(name, lambda tensor: None) for name in ("ids", "starts", "tokens", "token_keys", "source_keys")),
         *(changed(name, lambda tensor: None) for name in ("texts", "text_starts", "kept", "contents", "encoder_probe")),
+        changed("log_probabilities", lambda tensor: None),
+        changed("log_probabilities", lambda tensor: tensor[:-1]),
+        changed("log_probabilities", lambda tensor: tensor.bfloat16()),
         *(changed(name, lambda tensor: tensor[:-1]) for name in ("ids", "counts", "starts", "text_starts", "kept")),
         *(changed(name, lambda tensor: tensor[:-1]) for name in ("tokens", "token_keys", "source_keys", "texts")),
         changed("token_keys", lambda tensor: tensor.float()),

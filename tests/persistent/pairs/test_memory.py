@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from mann_hf.errors import InvalidInputError, InvalidTypeError, NotInMemoryError
 from mann_hf.persistent.pairs import PairEntry, PairKind, PairMemory, encoded, write_pairs
-from tests.taught_pairs import E, K, Pair, load_pairs, marked, some_pairs, taught, token_keys_of, tokens_of, vector
+from tests.taught_pairs import (
+    E,
+    K,
+    Pair,
+    load_pairs,
+    log_probabilities_of,
+    marked,
+    some_pairs,
+    taught,
+    token_keys_of,
+    tokens_of,
+    vector,
+)
 from tests.taught_pairs import encoded as encoded_pairs
 
 KINDS: tuple[PairKind, ...] = ("token", "example")
@@ -43,6 +55,8 @@ def is_as(memory: PairMemory, expected: dict[Pair, int]) -> None:
         keys = torch.cat([each.token_keys for each in segments if each.token_keys is not None] or [torch.empty(0, K)])
         wanted = torch.cat([torch.empty(0, K), *(token_keys_of(*pair) for pair in expected)])
         assert torch.equal(keys, wanted.to(memory.key_dtype))
+        likely = torch.cat([torch.empty(0), *(each.log_probabilities for each in segments)])
+        assert torch.equal(likely, torch.cat([torch.empty(0), *(log_probabilities_of(*pair) for pair in expected)]))
     else:
         values = torch.cat([torch.empty(0, K), *(each.values for each in segments if each.values is not None)])
         assert torch.equal(values, torch.cat([torch.empty(0, K), *(vector(target, K)[None] for _, target in expected)]))
@@ -212,6 +226,9 @@ def test_copies_hold_the_same(kind: PairKind, tmp_path: Path) -> None:
         ({"source_keys": torch.ones(3, E, dtype=torch.long)}, "source_keys are torch.int64"),
         ({"token_keys": None}, "token_keys are nothing"),
         ({"token_keys": torch.full((33, K), float("nan"))}, "token_keys hold NaN"),
+        ({"log_probabilities": None}, "log_probabilities are nothing"),
+        ({"log_probabilities": torch.ones(33, 1)}, "log_probabilities are torch.float32 of the shape \\[33, 1\\]"),
+        ({"log_probabilities": torch.full((33,), -float("inf"))}, "log_probabilities hold NaN, infinity"),
         ({"values": torch.ones(3, K)}, "values came, which this kind of memory does not have"),
         ({"lengths": torch.tensor([10, 11, 11])}, "the sum 32"),
         ({"lengths": torch.tensor([33, 0, 0])}, "target 1 has no token"),

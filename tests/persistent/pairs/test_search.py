@@ -11,7 +11,19 @@ from torch import Tensor
 from mann_hf.errors import InvalidInputError, UnknownNameError
 from mann_hf.memory.stores import STORES, Store
 from mann_hf.persistent.pairs import PairMemory, PairSearch, search, write_pairs
-from tests.taught_pairs import E, K, Pair, encoded, load_pairs, some_pairs, taught, token_keys_of, tokens_of, vector
+from tests.taught_pairs import (
+    E,
+    K,
+    Pair,
+    encoded,
+    load_pairs,
+    log_probabilities_of,
+    some_pairs,
+    taught,
+    token_keys_of,
+    tokens_of,
+    vector,
+)
 
 PAIRS = some_pairs(40)
 every_store = pytest.mark.parametrize("store", STORES)
@@ -94,7 +106,9 @@ def test_candidates_are_all_tokens_of_some_pairs(tmp_path: Path) -> None:
             assert found.tokens[row].tolist() == tokens + [-1] * (found.tokens.shape[1] - count)
             keys = torch.cat([torch.empty(0, K), *(token_keys_of(*pair) for pair in wanted)])
             assert torch.equal(found.keys[row, :count], keys) and not found.keys[row, count:].any()
-            assert (found.slots[row, count:] == -1).all()
+            likely = torch.cat([torch.empty(0), *(log_probabilities_of(*pair) for pair in wanted)])
+            assert torch.equal(found.log_probabilities[row, :count], likely)
+            assert (found.slots[row, count:] == -1).all() and not found.log_probabilities[row, count:].any()
         places, positions = PairSearch.of(each).where(found.slots)
         assert {*places[2].tolist()} - {-1} == {0, 7, 39} and places[2, 0] == 39
         assert positions[0, 0] == 0 and places[1].tolist() == [-1] * places.shape[1]
@@ -268,12 +282,15 @@ def test_keys_of_a_file_that_are_not_finite_are_refused_when_they_are_read() -> 
     assert memory.segments[0].token_keys is not None
     damaged(memory.segments[0].token_keys)
     damaged(memory.segments[0].source_keys)
+    assert memory.segments[0].log_probabilities is not None
+    damaged(memory.segments[0].log_probabilities)
     prepared = PairSearch.of(memory)
     for call in (
         lambda: prepared.nearest_pairs(torch.ones(1, E), 1),
         lambda: prepared.nearest_tokens(torch.ones(1, K), 1),
         lambda: prepared.candidates(torch.tensor([[0]])),
         lambda: prepared.source_keys,
+        lambda: prepared.log_probabilities_at(torch.tensor([3])),
     ):
         with pytest.raises(InvalidInputError, match="NaN or infinity"):
             call()
