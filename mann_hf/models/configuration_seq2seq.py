@@ -26,7 +26,7 @@ class MANNSeq2SeqConfig(MANNBaseConfig):
             token; or `"example"`, the pair as a whole, which takes training.
         interpolation: λ, the share of a memory of tokens in the next-token distribution, from 0 to 1. Or it is
             predicted at each token, which takes training: `"adaptive"` by what was retrieved, `"robust"` also by how
-            sure the model is.
+            sure the model is, and was of these tokens as they were stored.
         nearest: how many tokens of the memory are used for each next token.
         sharpness: β, by which scores are multiplied before their softmax: 1 for the same state of the decoder, about 0
             for any other.

@@ -162,7 +162,7 @@ def test_different_tokens_are_counted_up_to_each_slot():
 
 
 def test_no_share_leaves_logits_as_they_are():
-    scores, tokens, logits, stored = retrieved()
+    scores, tokens, logits, _ = retrieved()
     shares = torch.zeros_like(scores)
     shares[1] = 0.1
     mixed = mixed_logits(logits.float(), shares, tokens)
@@ -170,7 +170,7 @@ def test_no_share_leaves_logits_as_they_are():
 
 
 def test_mixed_logits_have_the_scale_of_the_models_own():
-    scores, tokens, logits, stored = retrieved()
+    scores, tokens, logits, _ = retrieved()
     mixed = mixed_logits(logits.float() + 7, torch.full_like(scores, 0.1), tokens)
     assert torch.allclose(mixed.logsumexp(-1), (logits.float() + 7).logsumexp(-1), atol=1e-5)
 

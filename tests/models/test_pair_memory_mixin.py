@@ -134,6 +134,21 @@ class TestOthers:
         with pytest.raises(InvalidInputError, match="token 5,000"):
             model.remember(pairs._replace(tokens=pairs.tokens + 5000 - pairs.tokens.max(), sources=SOURCES))
 
+    def test_with_each_token_stays_what_the_model_gave_to_it(self, folder, tmp_path):
+        model = taught(folder)
+        empty = Generator.from_seq2seq_pretrained(folder).eval()
+        targets = batch_of(TARGETS)["input_ids"]
+        expected = {}
+        for source, target in zip(SOURCES, targets, strict=True):
+            given = empty(**batch_of([source]), labels=target[None]).logits[0].log_softmax(-1)
+            expected[source] = [float(given[place, token]) for place, token in enumerate(target) if token != 0]
+        model.save_pretrained(tmp_path)
+        for each in (model, Generator.from_pretrained(tmp_path)):
+            search = each.ready_search()
+            for number, entry in enumerate(each.memory.entries):
+                slots = torch.arange(*search.starts[number : number + 2].tolist())
+                assert search.log_probabilities_at(slots).tolist() == pytest.approx(expected[entry.source], abs=1e-5)
+
 
 class TestBranches:
     @pytest.mark.parametrize("store", ["exact", "faiss", "faiss_pq"])

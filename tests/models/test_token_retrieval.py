@@ -180,7 +180,9 @@ def test_shares_follow_from_states_and_sources(folder: Any, neighbours: int | No
     unit = lambda *size: torch.nn.functional.normalize(torch.randn(*size, generator=draw), dim=-1)  # noqa: E731
     sources, keys, asked, states = unit(3, 32), unit(9, 32), unit(2, 32), unit(4, 2, 32)
     tokens, lengths = torch.randint(4, 20, (9,), generator=draw), torch.tensor([4, 2, 3])
-    model.remember(EncodedPairs(sources, tokens, lengths, keys, source_tokens=[[4], [5], [6]]))
+    model.remember(
+        EncodedPairs(sources, tokens, lengths, keys, torch.zeros(len(tokens)), source_tokens=[[4], [5], [6]])
+    )
     spreads = (0.8, 0.5)
     retrieval = model.generation_memory.retrieval(asked, model.ready_search(), spreads)
     found = retrieval(3 * states, torch.zeros(*states.shape[:2], 8), torch.tensor(rows))
