@@ -87,8 +87,8 @@ def check_pairs(
     most = 2**31 if vocabulary is None else vocabulary
     if total and int(pairs.tokens.max()) >= most:
         raise InvalidInputError(f"a token is {int(pairs.tokens.max()):,}, and the tokenizer has {most:,} tokens.")
-    of_tokens = {"token_keys": (total, key_size), "log_probabilities": (total,)}
-    of_pairs = {"values": (count, key_size)}
+    of_tokens: dict[str, tuple[int, ...]] = {"token_keys": (total, key_size), "log_probabilities": (total,)}
+    of_pairs: dict[str, tuple[int, ...]] = {"values": (count, key_size)}
     own, others = (of_tokens, of_pairs) if with_tokens else (of_pairs, of_tokens)
     for name in others:
         if getattr(pairs, name) is not None:
@@ -104,8 +104,8 @@ def check_pairs(
         if (given := getattr(pairs, name)) is not None and len(given) != count:
             raise InvalidInputError(f"{len(given)} {name} came for {count} pairs; give one for each.")
     for name in ("sources", "targets"):
-        if others := [text for text in getattr(pairs, name) or () if not isinstance(text, str)]:
-            raise InvalidInputError(f"{name} hold {shown(others[0])}, which is no string.")
+        if strangers := [text for text in getattr(pairs, name) or () if not isinstance(text, str)]:
+            raise InvalidInputError(f"{name} hold {shown(strangers[0])}, which is no string.")
     if pairs.sources is None and pairs.source_tokens is None:
         raise InvalidInputError("neither sources nor source_tokens came, so nothing says what the sources are.")
 

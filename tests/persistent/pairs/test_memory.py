@@ -55,7 +55,7 @@ def is_as(memory: PairMemory, expected: dict[Pair, int]) -> None:
         keys = torch.cat([each.token_keys for each in segments if each.token_keys is not None] or [torch.empty(0, K)])
         wanted = torch.cat([torch.empty(0, K), *(token_keys_of(*pair) for pair in expected)])
         assert torch.equal(keys, wanted.to(memory.key_dtype))
-        likely = torch.cat([torch.empty(0), *(each.log_probabilities for each in segments)])
+        likely = torch.cat([torch.empty(0), *(each.columns["log_probabilities"] for each in segments)])
         assert torch.equal(likely, torch.cat([torch.empty(0), *(log_probabilities_of(*pair) for pair in expected)]))
     else:
         values = torch.cat([torch.empty(0, K), *(each.values for each in segments if each.values is not None)])
