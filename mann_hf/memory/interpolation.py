@@ -237,9 +237,14 @@ def mixed_logits(logits: Tensor, shares: Tensor, tokens: Tensor) -> Tensor:
         shares: [.., M], the share $s_i$ of each slot.
         tokens: [.., M], the token $t_i$ of each slot; what stands beside a share of 0 does not matter.
     """
+    wide, shares = logits.float(), shares.float()
+    smallest = torch.finfo(wide.dtype).tiny
     total = shares.sum(-1, keepdim=True)
-    known = logits.float().softmax(-1) * (1 - total)
-    mixed = known.scatter_add(-1, tokens.clamp(min=0), shares.to(known.dtype))
-    smallest = torch.finfo(mixed.dtype).tiny
-    scale = logits.float().logsumexp(-1, keepdim=True)
-    return torch.where(total > 0, (mixed.clamp(min=smallest).log() + scale).to(logits.dtype), logits)
+    others = wide + (1 - total).clamp(min=smallest).log()
+    places = tokens.clamp(min=0)  # a vocabulary is large, and only these are more than what the model gives
+    same = places[..., :, None] == places[..., None, :]
+    own = (same * shares[..., None, :]).sum(-1).clamp(min=smallest).log() + wide.logsumexp(-1, keepdim=True)
+    sums = torch.logaddexp(others.gather(-1, places), own)
+    if sums.requires_grad:  # of a token that was retrieved twice gradients flow once
+        sums = sums.where(~same.tril(-1).any(-1), sums.detach())
+    return torch.where(total > 0, others.scatter(-1, places, sums).to(logits.dtype), logits)

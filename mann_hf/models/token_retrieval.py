@@ -72,14 +72,22 @@ class TokenRetrieval:
         self.memory, self.spreads, self.source_keys, self.search = memory, spreads, source_keys, search
         self.batch = len(source_keys)
         self.goes_on = search is not None and (memory.chunk_size > 1 or memory.min_knns is not None)
-        self._candidates = None if candidates is None else self._in_float(candidates)
-        self._unlike = None if alike is None else self._distance(alike)
+        self._candidates: Candidates | None = None
+        self._offsets: Tensor | None = None  # [B, 1, P]
+        if candidates is not None and alike is not None:
+            self._compare_with(candidates, alike)
         self._last: Tensor | None = None  # [B, beams * M], the slots of the step before
         self._next_step = 0
 
     def _distance(self, alike: Tensor) -> Tensor:
         """What is taken from a score for another source."""
         return self.memory.source_weight * (1 - alike) / self.spreads[1]
+
+    def _compare_with(self, candidates: Candidates, alike: Tensor) -> None:
+        """Takes the tokens [B, P] to compare, and what is added to their scores beside the states' products."""
+        self._candidates = candidates._replace(keys=candidates.keys.float())
+        offsets = 1 - 1 / self.spreads[0] - self._distance(alike)
+        self._offsets = offsets.masked_fill(candidates.tokens < 0, -math.inf)[:, None]
 
     def __call__(
         self, states: Tensor, logits: Tensor, rows: Tensor, step: int = 0, previous: Tensor | None = None
@@ -105,8 +113,8 @@ class TokenRetrieval:
             self._candidates = self._last = None  # of other sequences
         if self._candidates is None or step % self.memory.chunk_size == 0:
             starts = self._starts(queries, rows, beams, previous)
-            self._candidates = self._in_float(self.search.window(starts, self.memory.chunk_size))
-            self._unlike = self._distance(self.search.source_cosines(self.source_keys, self._candidates.slots))
+            window = self.search.window(starts, self.memory.chunk_size)
+            self._compare_with(window, self.search.source_cosines(self.source_keys, window.slots))
         retrieved = self._compared(queries, logits, rows)
         self._last, self._next_step = retrieved.slots.view(self.batch, beams * retrieved.slots.shape[-1]), step + 1
         return retrieved
@@ -152,21 +160,18 @@ class TokenRetrieval:
 
     def _compared(self, queries: Tensor, logits: Tensor, rows: Tensor) -> Retrieved:
         """The nearest of each source's candidates."""
-        assert self._candidates is not None and self._unlike is not None
-        keys, tokens, slots, likely = self._candidates
+        assert self._candidates is not None and self._offsets is not None
         sequences, length, size = queries.shape
-        if (beams := self._beams(rows)) is not None:  # without a copy of the keys for each beam
-            scores = (queries.reshape(self.batch, beams * length, size) @ keys.mT).view(sequences, length, -1)
-        else:
-            scores = queries @ keys[rows].mT
-        scores = 1 - (1 - scores) / self.spreads[0] - self._unlike[rows][:, None]
-        scores = scores.masked_fill((tokens < 0)[rows][:, None], -math.inf)
+        parts = (*self._candidates, self._offsets)
+        if (beams := self._beams(rows)) is None:
+            parts, beams = tuple(part[rows] for part in parts), 1
+        keys, tokens, slots, likely, offsets = parts  # with beams not once for each
+        queries = queries.reshape(len(keys), beams * length, size)
+        scores = torch.baddbmm(offsets, queries, keys.mT, alpha=1 / self.spreads[0])
         scores, places = scores.topk(min(self.memory.nearest, scores.shape[-1]), dim=-1)
-        spread = (sequences, length, -1)
-        tokens, slots, likely = (
-            part[rows][:, None].expand(spread).gather(-1, places) for part in (tokens, slots, likely)
-        )
-        return self._shared(scores, tokens, slots, logits, likely)
+        found = sequences, length, places.shape[-1]
+        tokens, slots, likely = (part.gather(1, places.flatten(1)).view(found) for part in (tokens, slots, likely))
+        return self._shared(scores.view(found), tokens, slots, logits, likely)
 
     def _nearest(self, queries: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and slots [R, T, M] of the nearest of all tokens.
@@ -186,7 +191,3 @@ class TokenRetrieval:
     def _shared(self, scores: Tensor, tokens: Tensor, slots: Tensor, logits: Tensor, likely: Tensor) -> Retrieved:
         shares = self.memory.interpolation(scores, tokens, logits.to(scores.device), likely)
         return Retrieved(shares, tokens, slots.masked_fill(torch.isneginf(scores), -1))
-
-    @staticmethod
-    def _in_float(candidates: Candidates) -> Candidates:
-        return candidates._replace(keys=candidates.keys.float())

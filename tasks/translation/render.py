@@ -47,16 +47,18 @@ def words(files: Results) -> str:
 
 def speed(files: Results) -> str:
     """Time of generation over that of the wrapped model."""
-    rows = []
+    found = []
     for file in (file for file in files if file["kind"] == "speed"):
         for entries, ratio in file["generate_over_wrapped"].items():
-            settings = file["by_entries"][entries]
-            neighbours = ABSENT if settings["neighbours"] is None else str(settings["neighbours"])
-            rows.append(
-                [f"{int(entries):,}", settings["store"], neighbours, str(settings["chunk_size"]), f"{ratio:.2f}",
-                 f"{file['peak_memory_mib']:.0f}"]
-            )  # fmt: skip
-    return table(["entries", "store", "neighbours", "chunk", "time over wrapped", "peak memory, MiB"], rows)
+            how = file["by_entries"][entries]
+            neighbours, chunk, parameters = how["neighbours"], how["chunk_size"], how["parameters"]
+            shown = [f"{parameters / 1e6:.1f} M", f"{int(entries):,}", how["store"]]
+            shown += [ABSENT if neighbours is None else str(neighbours), str(chunk)]
+            shown += [f"{ratio:.2f}", f"{file['peak_memory_mib']:.0f}"]
+            found.append(((-parameters, neighbours is None, -chunk, int(entries)), shown))
+    rows = [shown for _, shown in sorted(found)]
+    header = ["wrapped model", "entries", "store", "neighbours", "chunk", "time over wrapped", "peak memory, MiB"]
+    return table(header, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

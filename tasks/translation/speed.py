@@ -25,7 +25,7 @@ from tasks.common.machine import processor
 from tasks.common.recipes import Seq2SeqRecipe
 from tasks.common.timing import ratio
 
-RECIPE = Path(__file__).with_name("recipes") / "marian-small.yaml"
+RECIPE = Path(__file__).with_name("recipes") / "marian-base.yaml"
 ENTRIES = (100_000, 1_000_000)
 STORE = "faiss_pq"
 """What finds the nearest of more than `search.EXACT` entries; fewer are compared one by one."""
@@ -96,8 +96,8 @@ def measure(
         turns: each of the two is timed so often.
 
     Returns:
-        `generate_over_wrapped`, and how the memory was searched: `store` is what found the nearest pairs, or the
-        nearest tokens where all are compared.
+        `generate_over_wrapped`, how the memory was searched, where `store` is what found the nearest pairs, or the
+        nearest tokens if all are compared, and the number of `parameters` of the wrapped model.
     """
     model = random_model(recipe, entries, neighbours=neighbours, chunk_size=chunk_size, store=STORE)
     searched = model.memory.num_tokens if neighbours is None else len(model.memory)
@@ -108,7 +108,8 @@ def measure(
     asked = {"input_ids": sources, "attention_mask": torch.ones_like(sources), "do_sample": False, **settings}
     with torch.no_grad():
         times = ratio(lambda: model.generate(**asked), lambda: model.encoder.generate(**asked), turns=turns)
-    return {"generate_over_wrapped": times, "store": store, "neighbours": neighbours, "chunk_size": chunk_size}
+    how = {"store": store, "neighbours": neighbours, "chunk_size": chunk_size}
+    return {"generate_over_wrapped": times, **how, "parameters": model.encoder.num_parameters()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

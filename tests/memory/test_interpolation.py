@@ -175,6 +175,35 @@ def test_mixed_logits_have_the_scale_of_the_models_own():
     assert torch.allclose(mixed.logsumexp(-1), (logits.float() + 7).logsumexp(-1), atol=1e-5)
 
 
+def test_gradients_of_the_mixture_are_those_of_the_equation():
+    for seed in range(5):
+        scores, tokens, logits, _ = retrieved(vocabulary=4, seed=seed)
+        tokens[0, :2], tokens[1] = 0, tokens[1, 0]
+        gradients = []
+        for mixed in (mixed_logits, plain_mixture):
+            parts = logits.float().requires_grad_(), (0.2 * scores.softmax(-1).float()).requires_grad_()
+            mixed(*parts, tokens).log_softmax(-1).square().sum().backward()
+            gradients.append([part.grad for part in parts])
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def plain_mixture(logits, shares, tokens):
+    known = logits.softmax(-1) * (1 - shares.sum(-1, keepdim=True))
+    return known.scatter_add(-1, tokens, shares).log()
+
+
+def test_a_slot_that_is_not_there_takes_nothing_from_the_first_token():
+    shares, tokens = torch.tensor([[0.5, 0.0]]), torch.tensor([[0, -1]])
+    mixed = mixed_logits(torch.zeros(1, 4), shares, tokens).softmax(-1)
+    assert torch.allclose(mixed, torch.tensor([[0.625, 0.125, 0.125, 0.125]]))
+
+
+def test_what_the_model_never_says_can_be_said_by_the_memory():
+    mixed = mixed_logits(torch.tensor([[NONE, 0.0, 0.0]]), torch.tensor([[0.5]]), torch.tensor([[0]]))
+    assert torch.allclose(mixed.softmax(-1), torch.tensor([[0.5, 0.25, 0.25]]))
+
+
 def test_gradients_stay_finite_where_the_memory_says_nothing_of_a_token():
     logits = torch.tensor([[200.0, -200.0, 0.0]], requires_grad=True)
     shares, tokens = torch.tensor([[0.9]], requires_grad=True), torch.tensor([[2]])

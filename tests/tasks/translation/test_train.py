@@ -149,7 +149,7 @@ def test_speed_is_printed_as_one_json_object(capsys: pytest.CaptureFixture, tmp_
     assert printed["generate_over_wrapped"].keys() == {"64", "128"}
     assert all(ratio > 0 for ratio in printed["generate_over_wrapped"].values()) and printed["peak_memory_mib"] > 50
     assert printed["by_entries"]["64"]["store"] == "exact"
-    assert "| 64 | exact | 16 | 1 |" in render.speed([json.loads(output.read_text(encoding="utf-8"))])
+    assert "M | 64 | exact | 16 | 1 |" in render.speed([json.loads(output.read_text(encoding="utf-8"))])
 
 
 def test_the_store_is_named_where_it_finds_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
