@@ -162,7 +162,7 @@ class TokenRetrieval:
         """The nearest of each source's candidates."""
         assert self._candidates is not None and self._offsets is not None
         sequences, length, size = queries.shape
-        parts = (*self._candidates, self._offsets)
+        parts: tuple[Tensor, ...] = (*self._candidates, self._offsets)
         if (beams := self._beams(rows)) is None:
             parts, beams = tuple(part[rows] for part in parts), 1
         keys, tokens, slots, likely, offsets = parts  # with beams not once for each
